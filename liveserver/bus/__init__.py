@@ -1,0 +1,1 @@
+"""The seam between nodes: one interface, in memory and over Redis."""

@@ -1,0 +1,126 @@
+"""The bus: the one seam between nodes.
+
+Rules every implementation keeps (tests/bus/test_contract.py holds them to it):
+
+1. *Atomic.* `append` numbers, drops duplicates, logs, looks up the watching nodes and forwards, as
+   one step per video: two appends to a video never interleave.
+2. *Ordered.* Within one epoch, what arrives on an inbox for a video is in offset order. It may miss
+   batches, never reorder them.
+3. *The log remembers, the inbox forgets.* A batch may be lost on its way to an inbox (a full one, a
+   broken link); the numbers show it, and `read` mends it. `Head.offset` shows a lost last one.
+4. *Accepted means logged.* When `append` has answered, the events are in the log. When it raised
+   `BusError`, nothing is known; the same parcel appended again is not doubled.
+5. *Epochs.* A log that began anew (expired, or its store came back empty) has another epoch, and
+   counts from 1 again. An epoch is never used twice.
+6. *Everything expires.* The log by length and age, ids after their window, leases unless renewed,
+   and all of a video's keys when it has been quiet for `log.idle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from liveserver.cursor import Cursor
+from liveserver.event import Batch
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """Events of one video to append in one atomic step.
+
+    `ids` runs beside `lines`: the publisher's own id, by which a repeat is known, or None when the
+    dispatcher made it up. `token` names this very parcel: appended again after a `BusError`, the bus
+    answers as it did, or would have, the first time.
+    """
+
+    video: str
+    token: str
+    lines: list[bytes]
+    ids: list[str | None]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What `append` did. `duplicates` are indexes into the parcel; the rest was numbered in order.
+
+    `first` is the offset and `number` the origin's number of the first event accepted (of the next
+    one to come, when all were duplicates); `cursor` stands after the last one.
+    """
+
+    epoch: str
+    first: int
+    number: int
+    duplicates: frozenset[int]
+    cursor: Cursor
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where a video's log ends: the last offset (0: nothing yet) and the cursor there."""
+
+    epoch: str
+    offset: int
+    cursor: Cursor
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """A stretch of a video's log, in order.
+
+    Nothing between two batches is missing. `oldest` is the first offset the log still holds
+    (`head.offset + 1` when it holds none): when that is beyond what was asked for, the events before
+    it are gone, and that is a gap.
+    """
+
+    head: Head
+    oldest: int
+    batches: list[Batch]
+
+
+class Bus(Protocol):
+    """Six verbs. All raise `BusError` when the bus cannot be reached or does not answer in time."""
+
+    async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+        """Number, log and forward; one receipt per parcel. All parcels are appended or none is."""
+        ...
+
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+        """Put (video, node) into the subscription table for `lease` seconds, with its viewer count.
+
+        Returns each video's head as of after the row was there: who listened to its inbox before
+        calling this misses nothing after the head. Renewing is the same call.
+        """
+        ...
+
+    async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
+        """Take the rows out. Batches under way may still arrive."""
+        ...
+
+    async def read(self, video: str, after: int, limit: int) -> Slice:
+        """The retained events with offsets `after + 1` to `after + limit`, of the present epoch."""
+        ...
+
+    def inbox(self, node: str) -> AbstractAsyncContextManager[Inbox]:
+        """Listen to what is forwarded to `node`; listening has begun when the block is entered."""
+        ...
+
+    def feed(self) -> AbstractAsyncContextManager[Inbox]:
+        """Listen to everything that originates in this datacenter, for its peers."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the bus has answered."""
+        ...
+
+
+class Inbox(Protocol):
+    """What a node hears: iterating yields lists of batches as they come, and ends with its block.
+
+    A broken link is re-established from within, for as long as it takes. Each time listening has
+    begun anew, or batches had to be dropped because nobody took them in time, an empty list is
+    yielded: something may have been missed, so compare heads.
+    """
+
+    def __aiter__(self) -> Inbox: ...
+
+    async def __anext__(self) -> list[Batch]: ...

@@ -1,0 +1,287 @@
+"""The configuration: frozen settings with units, validated once, before anything is started.
+
+Three sources, later ones winning: a TOML file, environment variables
+(`LIVESERVER_FRONTEND__LEASE=10s`) and `--set frontend.lease=10s`. Durations are written with their
+unit (`"20ms"`, `"15s"`, `"5m"`; a bare number means seconds), sizes likewise (`"64KiB"`; a bare
+number means bytes). Every limit of the server stands here with its number.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from liveserver.cursor import MAX_BYTES
+from liveserver.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "LIVESERVER_"
+
+T = TypeVar("T")
+
+Role = Literal["frontend", "dispatcher", "backend"]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}$")]
+Count = Annotated[int, Meta(ge=1)]
+
+_UNITS = {
+    "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
+    "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
+}  # fmt: skip
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+
+
+class Duration(float):
+    """Seconds."""
+
+
+class Size(int):
+    """Bytes."""
+
+
+class Address(str):
+    """`host:port`; port 0 means any free one. IPv6 hosts stand in brackets."""
+
+    __slots__ = ()
+
+    @property
+    def host(self) -> str:
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.rpartition(":")[2])
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of all sections: immutable, and strict about names."""
+
+
+class NodeSettings(Section):
+    """Who this process is."""
+
+    name: Name | None = None  # default: datacenter, roles and a random ending
+    datacenter: Datacenter = "dc1"
+    roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher"])
+    workers: Count = 1
+    open_to_all: bool = False  # listen beyond loopback although anybody may publish
+    drain: Duration = Duration(10.0)  # how long viewers are let go for after SIGTERM
+    switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
+
+
+class ListenSettings(Section):
+    """Where this process listens."""
+
+    public: Address = Address("127.0.0.1:8000")
+    ops: Address = Address("127.0.0.1:9000")
+    backlog: Count = 4096  # the kernel caps it at net.core.somaxconn
+
+
+class EdgeSettings(Section):
+    """The limits of the HTTP/1.1 server."""
+
+    max_connections: Count = 19_000
+    max_head: Size = Size(16 * 1024)  # request line and headers
+    max_body: Size = Size(4 * 1024**2)
+    head_timeout: Duration = Duration(10.0)  # from the first byte to the end of the headers
+    body_timeout: Duration = Duration(20.0)
+    keep_alive: Duration = Duration(75.0)  # between requests
+    write_timeout: Duration = Duration(20.0)  # a response that makes no progress
+
+
+class BusSettings(Section):
+    """What stands between the nodes."""
+
+    kind: Literal["memory", "redis"] = "memory"
+    url: str = "redis://127.0.0.1:6401/0"
+    timeout: Duration = Duration(2.0)  # to connect, and for each answer
+    inbox_batches: Count = 10_000  # waiting to be taken in; beyond it they are mended from the log
+
+
+class LogSettings(Section):
+    """How much of each video is remembered, in the bus and on the frontends watching it."""
+
+    events: Count = 10_000
+    age: Duration = Duration(600.0)
+    idle: Duration = Duration(86_400.0)  # a quiet video's keys expire after this
+    ids: Duration = Duration(300.0)  # how long an event's id is known
+
+
+class DispatcherSettings(Section):
+    """Publishing."""
+
+    max_events: Count = 1_000  # in one request
+    max_data: Size = Size(16 * 1024)  # one event's data
+    max_depth: Count = 64  # arrays and objects inside each other
+    commit_events: Count = 4_000  # in one group commit
+    queue_events: Count = 50_000  # accepted for the next commits; beyond it: 503
+    commit_timeout: Duration = Duration(10.0)  # retries of a commit included
+    max_lease: Duration = Duration(300.0)
+
+
+class FrontendSettings(Section):
+    """Watching."""
+
+    dispatchers: list[str] = msgspec.field(default_factory=list)  # empty: the one in this process
+    dispatcher_timeout: Duration = Duration(3.0)
+    lease: Duration = Duration(30.0)  # renewed three times within it
+    linger: Duration = Duration(10.0)  # a video stays subscribed after its last viewer
+    subscribe_timeout: Duration = Duration(10.0)  # a viewer's wait for a new video's dispatcher
+    segment: Count = 200  # viewers written to between two checkpoints
+    flush_interval: Duration = Duration(0.02)
+    heartbeat: Duration = Duration(15.0)
+    slow_timeout: Duration = Duration(30.0)  # a viewer that takes nothing for this long is let go
+    max_write: Size = Size(64 * 1024)  # one write to a viewer
+    send_buffer: Size = Size(64 * 1024)  # a viewer's socket in the kernel
+    retry_min: Duration = Duration(1.0)
+    retry_max: Duration = Duration(4.0)
+    max_wait: Duration = Duration(60.0)  # long-poll
+    default_wait: Duration = Duration(25.0)
+    poll_events: Count = 500
+    replay_events: Count = 200
+
+
+class Settings(Section):
+    """Everything a process is told. Build it with `load`; it is checked then, and immutable."""
+
+    node: NodeSettings = NodeSettings()
+    listen: ListenSettings = ListenSettings()
+    edge: EdgeSettings = EdgeSettings()
+    bus: BusSettings = BusSettings()
+    log: LogSettings = LogSettings()
+    dispatcher: DispatcherSettings = DispatcherSettings()
+    frontend: FrontendSettings = FrontendSettings()
+
+
+def load(
+    path: Path | None = None,
+    overrides: Iterable[str] = (),
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """The settings from a file, the environment and `name=value` overrides, checked.
+
+    Raises `ConfigError`, which says what is wrong, where, and what to write instead.
+    """
+    tree = read_toml(path) if path else {}
+    for variable, value in sorted(environment.items()):
+        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+            _put(tree, name, value, f"environment variable {variable}")
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override}", "write it as section.name=value, frontend.lease=10s for example")
+        _put(tree, name.strip(), value.strip(), f"--set {name}")
+    settings = convert(tree, Settings)
+    check(settings)
+    return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a tree. Raises `ConfigError` when it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not TOML: {error}") from error
+
+
+def convert(tree: Any, kind: type[T]) -> T:
+    """A tree of plain values as typed settings. Raises `ConfigError` with the setting's name."""
+    try:
+        return msgspec.convert(tree, kind, dec_hook=_quantity)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `$")
+        raise ConfigError(where.strip("`.") or "configuration", message) from error
+
+
+def check(settings: Settings) -> None:
+    """What no single value shows. Raises `ConfigError`."""
+    node, listen, frontend = settings.node, settings.listen, settings.frontend
+    if not node.roles:
+        raise ConfigError("node.roles", 'is empty; name at least one of "frontend", "dispatcher", "backend"')
+    if node.workers > 1 and settings.bus.kind == "memory":
+        raise ConfigError("node.workers", 'more than one needs bus.kind = "redis": the memory bus ends with its process')
+    if "frontend" in node.roles and "dispatcher" not in node.roles and not frontend.dispatchers:
+        raise ConfigError("frontend.dispatchers", "is empty, and this node is no dispatcher itself; give their URLs")
+    if "frontend" in node.roles and settings.bus.kind == "memory" and frontend.dispatchers:
+        raise ConfigError("frontend.dispatchers", 'with other nodes, bus.kind must be "redis"')
+    for url in frontend.dispatchers:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ConfigError("frontend.dispatchers", f"{url!r} is not a URL like http://127.0.0.1:8111")
+    for name in ("public", "ops"):
+        address: Address = getattr(listen, name)
+        if not node.open_to_all and not address.is_loopback:
+            raise ConfigError(
+                f"listen.{name}",
+                f"{address} is reachable from outside while publishing and the ops pages are open to all; "
+                "listen on 127.0.0.1, or set node.open_to_all = true when a firewall or proxy decides who may",
+            )
+    if frontend.retry_min > frontend.retry_max:
+        raise ConfigError("frontend.retry_min", "is over frontend.retry_max")
+    if frontend.default_wait > frontend.max_wait:
+        raise ConfigError("frontend.default_wait", "is over frontend.max_wait")
+    if frontend.lease > settings.dispatcher.max_lease:
+        raise ConfigError("frontend.lease", "is over dispatcher.max_lease")
+    if len(node.datacenter) + 25 > MAX_BYTES:
+        raise ConfigError("node.datacenter", "is too long for a cursor")
+
+
+def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
+    *sections, key = name.split(".")
+    if len(sections) != 1 or not key:
+        raise ConfigError(where, "write it as section.name=value, frontend.lease=10s for example")
+    section = tree.setdefault(sections[0], {})
+    if not isinstance(section, dict):
+        raise ConfigError(sections[0], "is a section, not a value")
+    section[key] = _guess(value)
+
+
+def _guess(text: str) -> Any:
+    """A value as TOML would read it; what TOML does not understand is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _quantity(kind: type, value: Any) -> Any:
+    """msgspec's hook for the types with units."""
+    if kind is Address:
+        host, colon, port = str(value).rpartition(":")
+        if not (isinstance(value, str) and colon and host and port.isdigit() and int(port) < 65536):
+            raise ValueError(f"{value!r} is not an address like 127.0.0.1:8000")
+        return Address(value)
+    if isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())):
+        number, unit = match.groups()
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number, unit = str(value), ""
+    else:
+        number, unit = "", ""
+    if kind is Duration:
+        if number and unit in ("", "ms", "s", "m", "h", "d") and float(number) >= 0:
+            return Duration(float(number) * _UNITS[unit or "s"])
+        raise ValueError(f'{value!r} is not a duration like "20ms", "15s" or "5m"')
+    if kind is Size:
+        if number and unit in ("", "B", "KiB", "MiB", "GiB") and float(number) >= 0:
+            return Size(float(number) * _UNITS[unit or "B"])
+        raise ValueError(f'{value!r} is not a size like "64KiB" or "4MiB"')
+    raise NotImplementedError(kind)

@@ -1,0 +1,134 @@
+"""What can go wrong, told so that whoever reads it knows what to do.
+
+    LiveserverError
+    ├── ConfigError             the configuration is wrong: what, where, what to do instead
+    ├── Problem                 the client is told, as RFC 9457 problem+json
+    │   ├── BadRequest 400      Forbidden 403       NotFound 404        MethodNotAllowed 405
+    │   ├── RequestTimeout 408  TooLarge 413        WrongType 415       HeadersTooLarge 431
+    │   └── Unavailable 503     (come back after `retry_after` seconds)
+    ├── BusError                the bus did not answer in time, or is gone; try again
+    └── DispatcherError         no dispatcher answered this frontend; try again
+
+A `Problem` is the fault of a request; `BusError` and `DispatcherError` are faults of what stands
+behind us, and reach a client only as `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LiveserverError(Exception):
+    """The root of everything raised on purpose."""
+
+
+class ConfigError(LiveserverError):
+    """A configuration that cannot be run.
+
+    `where` is the setting's full name, `frontend.lease` for example; the message says what is
+    wrong with it and what to write instead.
+    """
+
+    def __init__(self, where: str, message: str) -> None:
+        super().__init__(f"{where}: {message}")
+        self.where = where
+
+
+class BusError(LiveserverError):
+    """The bus did not answer; nothing is known about what was under way. Retry with the same ids."""
+
+
+class DispatcherError(LiveserverError):
+    """None of the configured dispatchers answered."""
+
+
+class Problem(LiveserverError):
+    """An answer other than success, as `application/problem+json` (RFC 9457).
+
+    `detail` says what to do about it. It is shown to the client: no secrets, no paths, no traces.
+    """
+
+    status = 500
+    title = "Internal Server Error"
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def body(self) -> bytes:
+        """The problem document, as UTF-8 JSON."""
+        return msgspec.json.encode(
+            {"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail}
+        )
+
+
+class BadRequest(Problem):
+    """Malformed: sending the same again gives the same answer."""
+
+    status = 400
+    title = "Bad Request"
+
+
+class Forbidden(Problem):
+    """Understood and refused."""
+
+    status = 403
+    title = "Forbidden"
+
+
+class NotFound(Problem):
+    """There is no such route."""
+
+    status = 404
+    title = "Not Found"
+
+
+class MethodNotAllowed(Problem):
+    """The route exists, for other methods; `Allow` names them."""
+
+    status = 405
+    title = "Method Not Allowed"
+
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(f"{method} is not possible here; use {allowed}")
+        self.headers = (("allow", allowed),)
+
+
+class RequestTimeout(Problem):
+    """The request did not arrive in time."""
+
+    status = 408
+    title = "Request Timeout"
+
+
+class TooLarge(Problem):
+    """The body is over the limit."""
+
+    status = 413
+    title = "Content Too Large"
+
+
+class WrongType(Problem):
+    """The body's media type is not one this route reads."""
+
+    status = 415
+    title = "Unsupported Media Type"
+
+
+class HeadersTooLarge(Problem):
+    """The request's line and headers are over the limit."""
+
+    status = 431
+    title = "Request Header Fields Too Large"
+
+
+class Unavailable(Problem):
+    """Not now; `Retry-After` says when. Whatever had an id may be sent again with the same id."""
+
+    status = 503
+    title = "Service Unavailable"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.headers = (("retry-after", str(retry_after)),)
