@@ -1,0 +1,57 @@
+# The few words one needs to work here; `make` alone lists them.
+#
+# Each of them prepares .venv by itself when it is missing or older than pyproject.toml, so that on a
+# fresh machine nothing but Python 3.11 or later and make is needed.
+
+# The first Python on the PATH that is new enough; `make PYTHON=/path/to/python3.12 …` to choose another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install run run-cluster test check bench
+
+help: ## This list
+	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@printf '\n  ARGS=… goes on to the command: make run ARGS="--set listen.public=127.0.0.1:8080"\n\n'
+
+install: $(READY) ## Prepare .venv (the others do it too when it is needed)
+	@echo 'Ready. `make run` starts liveserver; `make help` lists the rest.'
+
+run: $(READY) ## Everything in one process, on http://127.0.0.1:8000
+	@exec $(BIN)/liveserver run --config config/all-in-one.toml $(ARGS)
+
+run-cluster: $(READY) ## Frontends, dispatchers and Redis as processes of their own, on this machine
+	@exec $(BIN)/liveserver cluster --config config/cluster.toml $(ARGS)
+
+test: $(READY) ## The tests
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## Lint, formatting, types, and which part may import which
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted as agreed; run $(BIN)/ruff format .'; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > .venv/imports.log || { cat .venv/imports.log; exit 1; }
+	@echo 'Checked: lint, formatting, types and imports are clean.'
+
+bench: $(READY) ## The benchmarks; bench/README.md says how they measure
+	@exec $(BIN)/python -m bench $(ARGS)
+
+# Made last, so that a set-up that was broken off is begun again.
+$(READY): pyproject.toml
+	@test -n '$(PYTHON)' || { \
+		echo 'liveserver needs Python 3.11 or later, and found none on the PATH ($(shell python3 --version 2>&1)).'; \
+		echo 'Install one (https://www.python.org/downloads/), or name it: make PYTHON=/path/to/python3.12'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'liveserver needs Python 3.11 or later; $(PYTHON) is '"$$($(PYTHON) --version 2>&1)"'.'; \
+		echo 'Name another: make PYTHON=/path/to/python3.12'; exit 1; }
+	@echo 'Preparing .venv with '"$$($(PYTHON) --version)"'; this takes a minute, once …'
+	@$(PYTHON) -m venv .venv || { \
+		echo 'Python could not make .venv. On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster]' || { \
+		echo 'Trying without the Redis that the cluster extra brings; `make run-cluster` then needs a redis-server.'; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; }
+	@touch $@
