@@ -36,6 +36,7 @@ _UNITS = {
     "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
     "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
 }  # fmt: skip
+_UNKNOWN = re.compile("Object contains unknown field `(.+)`")
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
@@ -74,7 +75,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The base of all sections: immutable, and strict about names."""
 
 
-class NodeSettings(Section):
+class NodeSettings(Section, frozen=True):
     """Who this process is."""
 
     name: Name | None = None  # default: datacenter, roles and a random ending
@@ -86,7 +87,7 @@ class NodeSettings(Section):
     switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
 
 
-class ListenSettings(Section):
+class ListenSettings(Section, frozen=True):
     """Where this process listens."""
 
     public: Address = Address("127.0.0.1:8000")
@@ -94,7 +95,7 @@ class ListenSettings(Section):
     backlog: Count = 4096  # the kernel caps it at net.core.somaxconn
 
 
-class EdgeSettings(Section):
+class EdgeSettings(Section, frozen=True):
     """The limits of the HTTP/1.1 server."""
 
     max_connections: Count = 19_000
@@ -106,7 +107,7 @@ class EdgeSettings(Section):
     write_timeout: Duration = Duration(20.0)  # a response that makes no progress
 
 
-class BusSettings(Section):
+class BusSettings(Section, frozen=True):
     """What stands between the nodes."""
 
     kind: Literal["memory", "redis"] = "memory"
@@ -115,7 +116,7 @@ class BusSettings(Section):
     inbox_batches: Count = 10_000  # waiting to be taken in; beyond it they are mended from the log
 
 
-class LogSettings(Section):
+class LogSettings(Section, frozen=True):
     """How much of each video is remembered, in the bus and on the frontends watching it."""
 
     events: Count = 10_000
@@ -124,7 +125,7 @@ class LogSettings(Section):
     ids: Duration = Duration(300.0)  # how long an event's id is known
 
 
-class DispatcherSettings(Section):
+class DispatcherSettings(Section, frozen=True):
     """Publishing."""
 
     max_events: Count = 1_000  # in one request
@@ -136,7 +137,7 @@ class DispatcherSettings(Section):
     max_lease: Duration = Duration(300.0)
 
 
-class FrontendSettings(Section):
+class FrontendSettings(Section, frozen=True):
     """Watching."""
 
     dispatchers: list[str] = msgspec.field(default_factory=list)  # empty: the one in this process
@@ -158,7 +159,7 @@ class FrontendSettings(Section):
     replay_events: Count = 200
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """Everything a process is told. Build it with `load`; it is checked then, and immutable."""
 
     node: NodeSettings = NodeSettings()
@@ -187,7 +188,7 @@ def load(
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
-            raise ConfigError(f"--set {override}", "write it as section.name=value, frontend.lease=10s for example")
+            raise ConfigError(f"--set {override}", "write it as section.name=value, log.age=5m for example")
         _put(tree, name.strip(), value.strip(), f"--set {name}")
     settings = convert(tree, Settings)
     check(settings)
@@ -197,7 +198,7 @@ def load(
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a tree. Raises `ConfigError` when it is missing or malformed."""
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -210,7 +211,12 @@ def convert(tree: Any, kind: type[T]) -> T:
         return msgspec.convert(tree, kind, dec_hook=_quantity)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
-        raise ConfigError(where.strip("`.") or "configuration", message) from error
+        where = where.strip("`.")
+        if unknown := _UNKNOWN.fullmatch(message):
+            raise ConfigError(
+                f"{where}.{unknown[1]}".strip("."), _instead(where, unknown[1], kind)
+            ) from error
+        raise ConfigError(where or "configuration", message) from error
 
 
 def check(settings: Settings) -> None:
@@ -219,9 +225,11 @@ def check(settings: Settings) -> None:
     if not node.roles:
         raise ConfigError("node.roles", 'is empty; name at least one of "frontend", "dispatcher", "backend"')
     if node.workers > 1 and settings.bus.kind == "memory":
-        raise ConfigError("node.workers", 'more than one needs bus.kind = "redis": the memory bus ends with its process')
+        raise ConfigError(
+            "node.workers", 'more than one needs bus.kind = "redis": the other is one process\'s own'
+        )
     if "frontend" in node.roles and "dispatcher" not in node.roles and not frontend.dispatchers:
-        raise ConfigError("frontend.dispatchers", "is empty, and this node is no dispatcher itself; give their URLs")
+        raise ConfigError("frontend.dispatchers", "is empty, and this node is no dispatcher; give their URLs")
     if "frontend" in node.roles and settings.bus.kind == "memory" and frontend.dispatchers:
         raise ConfigError("frontend.dispatchers", 'with other nodes, bus.kind must be "redis"')
     for url in frontend.dispatchers:
@@ -232,8 +240,8 @@ def check(settings: Settings) -> None:
         if not node.open_to_all and not address.is_loopback:
             raise ConfigError(
                 f"listen.{name}",
-                f"{address} is reachable from outside while publishing and the ops pages are open to all; "
-                "listen on 127.0.0.1, or set node.open_to_all = true when a firewall or proxy decides who may",
+                f"{address} is reachable from outside while anybody may publish and see the ops pages; "
+                "listen on 127.0.0.1, or set node.open_to_all = true if a firewall or proxy decides who may",
             )
     if frontend.retry_min > frontend.retry_max:
         raise ConfigError("frontend.retry_min", "is over frontend.retry_max")
@@ -248,7 +256,7 @@ def check(settings: Settings) -> None:
 def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
     *sections, key = name.split(".")
     if len(sections) != 1 or not key:
-        raise ConfigError(where, "write it as section.name=value, frontend.lease=10s for example")
+        raise ConfigError(where, "write it as section.name=value, log.age=5m for example")
     section = tree.setdefault(sections[0], {})
     if not isinstance(section, dict):
         raise ConfigError(sections[0], "is a section, not a value")

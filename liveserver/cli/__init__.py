@@ -1,0 +1,75 @@
+"""The `liveserver` command: what a person touches first.
+
+1. `--help` is quick and has an example: what a command needs is imported when it runs.
+2. An error is one line: what is wrong, where, and what to do. Never a traceback (`fault.py`).
+3. Exit codes: 0 done, 1 it went wrong, 2 the command or the configuration is wrong.
+4. What a program may want to read goes to standard output, what only a person wants to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from liveserver import __version__
+from liveserver.cli import fault
+from liveserver.cli.publish import publish
+from liveserver.cli.serve import check, cluster, run
+from liveserver.cli.watch import watch
+
+_COMMANDS: dict[Callable[..., None], str] = {
+    run: "liveserver run --set listen.public=127.0.0.1:8080",
+    cluster: "liveserver cluster --config config/cluster.toml",
+    publish: "liveserver publish http://127.0.0.1:8000 demo --type like --user me --rate 100 --count 1000",
+    watch: "liveserver watch http://127.0.0.1:8000 demo",
+    check: "liveserver check --config config/all-in-one.toml",
+}
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    epilog="Begin with: liveserver run",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for _command, _example in _COMMANDS.items():
+    # \b: as it stands, however narrow the terminal, so that it can be copied.
+    app.command(epilog=f"\b\nExample:\n  {_example}")(_command)
+
+
+@app.callback()
+def liveserver(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """One like, on every viewer's screen, within a blink."""
+    if version:
+        typer.echo(f"liveserver {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line (None: `sys.argv[1:]`), and end the process with its exit code."""
+    code: Any = 0
+    try:
+        code = app(arguments, prog_name="liveserver", standalone_mode=False)
+        sys.stdout.flush()
+    except Exception as error:
+        complaint = fault.explain(error)
+        code = complaint.code
+        if complaint.text:
+            typer.echo(complaint.text, err=True)
+    except (KeyboardInterrupt, BaseExceptionGroup):
+        code = fault.INTERRUPTED
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try once more when it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code if isinstance(code, int) else 0)

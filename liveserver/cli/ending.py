@@ -1,0 +1,25 @@
+"""Ctrl-C as the ordinary end of a command that goes on until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+
+import trio
+
+
+async def until_told(work: Callable[[], Awaitable[None]]) -> bool:
+    """Do `work` until it is done or SIGINT or SIGTERM comes; whether it was a signal that ended it."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                async for _ in signals:
+                    working.cancel()
+
+            working = trio.CancelScope()
+            nursery.start_soon(listen)
+            with working:
+                await work()
+            nursery.cancel_scope.cancel()
+    return working.cancelled_caught

@@ -1,0 +1,77 @@
+"""Every way a command can fail, as one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from typing import NamedTuple
+
+import typer
+
+from liveserver.errors import ConfigError, LiveserverError
+
+WENT_WRONG = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as a shell would say it
+
+# Set it to see where an error that should not have happened came from.
+TRACEBACK_VARIABLE = "LIVESERVER_TRACEBACK"
+
+# click's base of all complaints about a command line. Some versions of typer bring their own click.
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+class Complaint(NamedTuple):
+    """What to print to standard error (nothing when empty), and what to exit with."""
+
+    text: str
+    code: int
+
+
+def explain(error: BaseException) -> Complaint:
+    """The complaint for whatever came out of a command. Of a group, its most telling one speaks."""
+    found = leaves(error)
+    if any(isinstance(one, BrokenPipeError) for one in found):
+        return Complaint("", WENT_WRONG)  # whoever read our output has gone; nobody is left to be told
+    for kind in (_ClickException, ConfigError, LiveserverError, KeyboardInterrupt, OSError):
+        for one in found:
+            if isinstance(one, kind):
+                return _explain(one)
+    return _explain(found[0])
+
+
+def _explain(error: BaseException) -> Complaint:
+    if isinstance(error, _ClickException):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "liveserver"
+        message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+        return Complaint(f"{command}: {message}; {command} --help shows how", WRONG_USAGE)
+    if isinstance(error, LiveserverError):
+        return Complaint(
+            f"liveserver: {error}", WRONG_USAGE if isinstance(error, ConfigError) else WENT_WRONG
+        )
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return Complaint("", INTERRUPTED)
+    if isinstance(error, OSError):
+        what = f"{error.filename}: " if error.filename else ""
+        hint = {
+            errno.EADDRINUSE: "; stop what listens there, or choose another address",
+            errno.EMFILE: "; raise the limit on open files, ulimit -n 65536 for example",
+        }.get(error.errno or 0, "")
+        return Complaint(f"liveserver: {what}{error.strerror or error}{hint}", WENT_WRONG)
+    if os.environ.get(TRACEBACK_VARIABLE):
+        return Complaint("".join(traceback.format_exception(error)), WENT_WRONG)
+    what = traceback.format_exception_only(error)[-1].strip()
+    return Complaint(
+        f"liveserver: this should not have happened: {what}; "
+        f"{TRACEBACK_VARIABLE}=1 shows where; please report it",
+        WENT_WRONG,
+    )
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """What a tree of exception groups holds, in order; of any other exception, itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for one in error.exceptions for leaf in leaves(one)]
+    return [error]

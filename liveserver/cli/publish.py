@@ -1,0 +1,159 @@
+"""`liveserver publish`: events out, as fast as they are asked for, and what became of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+# Shorter runs are over before a bar would be of use, in seconds.
+WORTH_A_BAR = 2.0
+
+# Requests a second at most; at higher rates, each carries more events.
+REQUESTS_PER_SECOND = 50
+
+
+def publish(
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="A dispatcher, http://127.0.0.1:8111 for example.")
+    ],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video's name.")],
+    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="The event's type.")] = "like",
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Whose event it is.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="JSON", help="What it carries.")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", metavar="N", help="Events a second; without --count, until Ctrl-C."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", help="How many events; default one.")
+    ] = None,
+) -> None:
+    """Publish events to a video.
+
+    What is not answered, or answered 503, is tried again with the same ids: it arrives once.
+    """
+    if rate is not None and not rate > 0:
+        raise typer.BadParameter("is events a second, more than 0", param_hint="--rate")
+    if count is not None and count < 1:
+        raise typer.BadParameter("is at least 1", param_hint="--count")
+    event: dict[str, Any] = {"type": kind}
+    if user is not None:
+        event["user"] = user
+    if data is not None:
+        try:
+            event["data"] = json.loads(data)
+        except ValueError as error:
+            raise typer.BadParameter(
+                f'is not JSON: {error}; quote it for the shell: --data \'{{"reaction":"heart"}}\'',
+                param_hint="--data",
+            ) from None
+
+    import trio
+
+    run = Run(url, video, event, rate, count if count or rate else 1)
+    try:
+        trio.run(run.go)
+    finally:
+        # Also when it failed half-way: what was accepted stays accepted.
+        if run.sent:
+            typer.echo(run.summary())
+
+
+class Run:
+    """`count` events (None: until told to stop), at `rate` a second (None: as fast as they are accepted)."""
+
+    def __init__(
+        self, url: str, video: str, event: dict[str, Any], rate: float | None, count: int | None
+    ) -> None:
+        self._url = url
+        self._video = video
+        self._event = event
+        self._rate = rate
+        self._count = count
+        self.sent = 0
+        self.accepted = 0
+        self.retried = 0
+        self.seconds = 0.0
+        self.cursor = ""
+        self.answer_times: list[float] = []
+
+    async def go(self) -> None:
+        """Publish until it is done, or a signal ends it."""
+        from rich.console import Console
+        from rich.progress import Progress, TextColumn
+
+        from liveserver.cli.ending import until_told
+
+        console = Console(stderr=True)
+        expected = (
+            math.inf if self._count is None else self._count / self._rate if self._rate else self._count / 1e4
+        )
+        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[tail]}"))
+        with Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or expected < WORTH_A_BAR,
+        ) as progress:
+            bar = progress.add_task("publishing", total=self._count, tail="")
+            await until_told(lambda: self._publish(progress, bar))
+
+    async def _publish(self, progress: Progress, bar: TaskID) -> None:
+        import httpx
+        import trio
+
+        from liveserver.client.publishing import PER_REQUEST
+        from liveserver.client.publishing import publish as send
+
+        begun = trio.current_time()
+        async with httpx.AsyncClient() as client:
+            while self._count is None or self.sent < self._count:
+                due = self._due(trio.current_time() - begun)
+                if not due:
+                    await trio.sleep(1 / min(self._rate or 1, REQUESTS_PER_SECOND))
+                    continue
+                size = min(due, PER_REQUEST)
+                asked = trio.current_time()
+                receipt = await send(self._url, self._video, [self._event] * size, client=client)
+                self.answer_times.append(trio.current_time() - asked)
+                self.sent += size
+                # A duplicate of ids just made up is one whose first answer was lost.
+                self.accepted += receipt.accepted + receipt.duplicates
+                self.retried += receipt.attempts - 1
+                self.cursor = receipt.cursor
+                self.seconds = trio.current_time() - begun
+                progress.update(bar, completed=self.sent, tail=f"{self.sent:,} · {self._speed():,.0f}/s")
+
+    def _due(self, elapsed: float) -> int:
+        """How many events should be out by now and are not."""
+        left = math.inf if self._count is None else self._count - self.sent
+        ahead = math.inf if self._rate is None else int(elapsed * self._rate) + 1 - self.sent
+        return int(min(left, max(0, ahead), 1_000_000))
+
+    def _speed(self) -> float:
+        return self.sent / self.seconds if self.seconds else 0.0
+
+    def summary(self) -> str:
+        """What was accepted, how fast, how long an answer took; and, on a line of its own, the cursor."""
+        line = f"{self.accepted:,} accepted"
+        if len(self.answer_times) > 1:
+            line += f" in {self.seconds:.1f} s, {self._speed():,.0f}/s"
+        line += f"; answered within {milliseconds(self.answer_times, 0.5)}"
+        if len(self.answer_times) > 1:
+            line += f" (p50), {milliseconds(self.answer_times, 0.99)} (p99)"
+        if self.retried:
+            line += f"; {self.retried:,} requests were tried again"
+        return f"{line}\ncursor {self.cursor}"
+
+
+def milliseconds(seconds: Sequence[float], quantile: float) -> str:
+    """A quantile of some durations, for people."""
+    ordered = sorted(seconds)
+    return f"{ordered[min(len(ordered) - 1, int(len(ordered) * quantile))] * 1000:.1f} ms"

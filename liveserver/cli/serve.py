@@ -1,0 +1,176 @@
+"""The commands that start servers, and the one that reads their configuration first."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from liveserver import config
+from liveserver.cli import fault
+from liveserver.errors import ConfigError, LiveserverError
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file; without one, the defaults.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="One setting, frontend.lease=10s for example. Repeatable."
+    ),
+]
+
+
+def run(
+    config_file: ConfigFile = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", metavar="ROLE", help="frontend, dispatcher or all. Repeatable."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", help="Processes sharing the address. Needs Redis.")
+    ] = None,
+    settings: Set = None,
+    until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
+) -> None:
+    """Start one server process.
+
+    Without options it is everything in one, on http://127.0.0.1:8000. It ends, after letting its viewers go, on Ctrl-C or SIGTERM.
+    """
+    overrides = [*_role_overrides(role), *_worker_overrides(workers), *(settings or ())]
+    effective = _load(config_file, overrides)
+
+    import trio
+
+    from liveserver import node
+    from liveserver.cluster import lifeline, ports
+
+    if until_eof:
+        lifeline.end_with_standard_input(effective.node.drain)
+    try:
+        trio.run(node.run, effective)
+    except (OSError, BaseExceptionGroup) as error:
+        if any(isinstance(leaf, OSError) and leaf.errno == errno.EADDRINUSE for leaf in fault.leaves(error)):
+            for name in ("public", "ops"):
+                address: config.Address = getattr(effective.listen, name)
+                if ports.is_busy(address):
+                    raise LiveserverError(
+                        f"listen.{name}: {address} is already in use; stop what listens there, "
+                        f"or choose another: --set listen.{name}={address.host}:{address.port + 1}"
+                    ) from None
+        raise
+
+
+def cluster(
+    config_file: Annotated[
+        Path, typer.Option("--config", metavar="FILE", help="The nodes, their ports and settings.")
+    ] = Path("config/cluster.toml"),
+) -> None:
+    """Start a cluster on this machine.
+
+    Redis, dispatchers and frontends, each a process; Ctrl-C ends them all.
+    """
+    import trio
+
+    from liveserver.cluster import layout, supervisor
+
+    trio.run(supervisor.run, layout.load(config_file))
+
+
+def check(
+    config_file: ConfigFile = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", metavar="ROLE", help="As for run."),
+    ] = None,
+    settings: Set = None,
+) -> None:
+    """Say what is wrong with a configuration, or print it.
+
+    Also for a cluster's file.
+    """
+    if config_file and "datacenters" in config.read_toml(config_file):
+        from liveserver.cluster import layout
+
+        for plan in layout.load(config_file).nodes:
+            typer.echo(f"{plan.name:16} {plan.role:12} public {plan.public}  ops {plan.ops}")
+        typer.echo(f"\n{config_file} is right.", err=True)
+        return
+    effective = _load(config_file, [*_role_overrides(role), *(settings or ())])
+    typer.echo(render(effective))
+    typer.echo(
+        f"\n{config_file or 'The configuration'} is right; what is marked differs from the default.", err=True
+    )
+
+
+def render(settings: config.Settings) -> str:
+    """The settings as TOML that `run` reads back to the same; what differs from the defaults is marked."""
+    lines: list[str] = []
+    defaults = config.Settings()
+    for section in settings.__struct_fields__:
+        lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
+        values, standard = getattr(settings, section), getattr(defaults, section)
+        for name in values.__struct_fields__:
+            value, default = getattr(values, name), getattr(standard, name)
+            text = f"{name} = {_toml(value)}" if value is not None else f"# {name} is made up at the start"
+            lines.append(text if value == default else f"{text:40}  # default: {_toml(default)}")
+    return "\n".join(lines)
+
+
+def _load(path: Path | None, overrides: list[str]) -> config.Settings:
+    """`config.load`, whose complaint also says where the wrong value was written."""
+    try:
+        return config.load(path, overrides)
+    except ConfigError as error:
+        source = _source(error.where, path, overrides)
+        if source is None or source in str(error):
+            raise
+        raise ConfigError(source, str(error)) from None
+
+
+def _source(where: str, path: Path | None, overrides: list[str]) -> str | None:
+    """Which of the three sources gave the setting; None when it is a default that is wrong in company."""
+    setting = where.partition("[")[0]
+    for override in overrides:
+        if override.partition("=")[0].strip() == setting:
+            return f"--set {override}"
+    variable = config.ENVIRONMENT_PREFIX + setting.upper().replace(".", "__")
+    if variable in os.environ:
+        return f"environment variable {variable}"
+    tree: Any = config.read_toml(path) if path else {}
+    for part in setting.split("."):
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return str(path) if tree is not None else None
+
+
+def _role_overrides(roles: list[str] | None) -> list[str]:
+    if not roles:
+        return []
+    known = config.NodeSettings().roles  # "all" is what the embedded default plays
+    chosen = known if "all" in roles else roles
+    return [f"node.roles={json.dumps(list(dict.fromkeys(chosen)))}"]
+
+
+def _worker_overrides(workers: int | None) -> list[str]:
+    return [] if workers is None else [f"node.workers={workers}"]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, config.Duration):
+        if value and value < 1:
+            return f'"{value * 1000:g}ms"'
+        for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60)):
+            if value and value % seconds == 0:
+                return f'"{value / seconds:g}{unit}"'
+        return f'"{value:g}s"'
+    if isinstance(value, config.Size):
+        for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+            if value and value % size == 0:
+                return f'"{value // size}{unit}"'
+        return str(int(value))
+    # What else there is, text, numbers, yes and no, and lists of them, TOML writes as JSON does.
+    return json.dumps(value, ensure_ascii=False)

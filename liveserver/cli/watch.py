@@ -1,0 +1,217 @@
+"""`liveserver watch`: a video as it happens, for people, or line by line for programs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import msgspec
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from liveserver.client import Item, Watcher
+
+# Seconds.
+REFRESH = 0.1  # of the terminal; nobody reads faster
+RECENT = 5.0  # what the rate and the delay in the status line are taken from
+
+# Lines between two refreshes; of more, the last are shown. Nobody reads those either.
+MOST_LINES = 200
+
+
+class Transport(StrEnum):
+    """How to watch."""
+
+    auto = "auto"
+    sse = "sse"
+    poll = "poll"
+
+
+def watch(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A frontend, http://127.0.0.1:8101 for example.")],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video's name.")],
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", metavar="URL", help="Another frontend to go to when one is lost. Repeatable."),
+    ] = None,
+    transport: Annotated[
+        Transport,
+        typer.Option("--transport", help="auto: an event stream, or long-polls where none gets through."),
+    ] = Transport.auto,
+    cursor: Annotated[
+        str | None,
+        typer.Option("--cursor", metavar="C", help="From where: now (default), earliest, or a cursor."),
+    ] = None,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help='Lines of JSON: {"cursor":…,"event":…,"data":{…}}.')
+    ] = False,
+) -> None:
+    """Show a video's events as they happen.
+
+    Ctrl-C ends it. A connection that is lost is resumed without losing or repeating an event.
+    """
+    urls = [url, *(also or ())]
+    for each in urls:
+        if not each.startswith(("http://", "https://")):
+            raise typer.BadParameter(f"{each!r} is not like http://127.0.0.1:8000", param_hint="URL")
+
+    import trio
+    from rich.console import Console
+
+    from liveserver.cli.ending import until_told
+    from liveserver.client import watch as connect
+
+    console = Console(highlight=False, soft_wrap=True)
+
+    async def go() -> None:
+        async with connect(urls, video, cursor=cursor, transport=transport.value) as watcher:
+            if console.is_terminal and not json_lines:
+                await _show_live(watcher, video, console)
+            else:
+                await _write_lines(watcher, _json_line if json_lines else _plain_line)
+
+    async def main() -> None:
+        await until_told(go)
+
+    trio.run(main)
+
+
+async def _write_lines(watcher: Watcher, line_of: Callable[[Item], str | None]) -> None:
+    """One line per event on standard output; what happens to the connection, on standard error."""
+    async for item in watcher:
+        line = line_of(item)
+        if line is not None:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        else:
+            sys.stderr.write(f"{describe(item)}\n")
+
+
+async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
+    """Events roll by above one status line."""
+    import trio
+    from rich.live import Live
+
+    recent = Recent()
+    lines: deque[tuple[str, str]] = deque(maxlen=MOST_LINES)
+    skipped = 0
+    node: str | None = None
+
+    def refresh() -> None:
+        nonlocal skipped
+        if skipped:
+            console.print(f"… {skipped:,} more …", style="dim")
+        for line, style in lines:
+            console.print(line, style=style, markup=False)
+        lines.clear()
+        skipped = 0
+        live.update(_status(watcher, video, node, recent), refresh=True)
+
+    async def keep_refreshing() -> NoReturn:
+        while True:
+            refresh()
+            await trio.sleep(REFRESH)
+
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_refreshing)
+            try:
+                async for item in watcher:
+                    if _is_event(item):
+                        recent.add(item)
+                    node = getattr(item, "node", None) or node
+                    skipped += len(lines) == MOST_LINES
+                    lines.append((describe(item), "" if _is_event(item) else "dim"))
+            finally:
+                refresh()
+            nursery.cancel_scope.cancel()
+    console.print(f"{recent.total:,} events; to go on from here: --cursor {watcher.cursor}", style="dim")
+
+
+class Recent:
+    """What came within the last `RECENT` seconds: how much, and how late by this machine's clock."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._seen: deque[tuple[float, float]] = deque()  # when, and seconds since it was accepted
+
+    def add(self, item: Item) -> None:
+        now = time.time()
+        self.total += 1
+        self._seen.append((now, now - getattr(item, "at", 0) / 1000))
+
+    def rate(self) -> float:
+        """Events a second."""
+        self._forget()
+        return len(self._seen) / RECENT
+
+    def delay(self) -> float | None:
+        """The median of the seconds from accepted to here; None when there was nothing."""
+        self._forget()
+        delays = sorted(delay for _, delay in self._seen)
+        return delays[len(delays) // 2] if delays else None
+
+    def _forget(self) -> None:
+        earliest = time.time() - RECENT
+        while self._seen and self._seen[0][0] < earliest:
+            self._seen.popleft()
+
+
+def describe(item: Item) -> str:
+    """One line for people, on which nothing that a viewer wrote can control the terminal."""
+    from liveserver.client import Bye, Event, Gap, Lost, Ready, Viewers
+
+    match item:
+        case Event():
+            data = "" if item.data is msgspec.UNSET else msgspec.json.encode(item.data).decode()
+            when = time.strftime("%H:%M:%S", time.localtime(item.at / 1000)) + f".{item.at % 1000:03}"
+            line = f"{when}  {item.type:10} {item.user or '-':16} {data}"
+        case Ready():
+            where = f"to {item.node} " if item.node else ""
+            line = f"-- connected {where}at {item.cursor}" + (", resumed" if item.resumed else "")
+        case Gap():
+            line = "-- gap: events before the next one are gone"
+        case Viewers():
+            line = f"-- {item.total} watching, {item.here} of them here"
+        case Bye():
+            line = f"-- the server said bye: {item.reason}"
+        case Lost():
+            line = f"-- disconnected: {item.reason}; trying {item.url} in {item.wait:.1f} s"
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line
+    ).rstrip()
+
+
+def _status(watcher: Watcher, video: str, node: str | None, recent: Recent) -> str:
+    delay = recent.delay()
+    parts = [
+        video,
+        f"{node or watcher.url} by {watcher.transport}",
+        f"{recent.rate():,.1f}/s",
+        "no events" if delay is None else f"{delay * 1000:,.0f} ms late",
+        watcher.cursor or "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _is_event(item: Item) -> bool:
+    from liveserver.client import Event
+
+    return isinstance(item, Event)
+
+
+def _plain_line(item: Item) -> str | None:
+    return describe(item) if _is_event(item) else None
+
+
+def _json_line(item: Item) -> str | None:
+    from liveserver.client.items import to_json
+
+    encoded = to_json(item)
+    return None if encoded is None else encoded.decode()

@@ -1,0 +1,39 @@
+"""The Python client, for Trio: watching a video, and publishing to one.
+
+async with watch("http://127.0.0.1:8101", "demo") as events:
+    async for event in events:
+        print(event)
+
+await publish("http://127.0.0.1:8111", "demo", [{"type": "like", "user": "u1"}])
+
+watching.py    one exact sequence out of many connections
+sources.py     one connection: an event stream, or long-polls
+sse.py         the bytes of an event stream, parsed without I/O
+publishing.py  events out, each once
+items.py       what watching yields
+errors.py      what can go wrong, and how long to wait before trying again
+"""
+
+from liveserver.client.errors import ClientError, Malformed, Refused, Unreachable
+from liveserver.client.items import Bye, Event, Gap, Item, Lost, Ready, Viewers
+from liveserver.client.publishing import Receipt, publish
+from liveserver.client.watching import Transport, Watcher, watch
+
+__all__ = [
+    "Bye",
+    "ClientError",
+    "Event",
+    "Gap",
+    "Item",
+    "Lost",
+    "Malformed",
+    "Ready",
+    "Receipt",
+    "Refused",
+    "Transport",
+    "Unreachable",
+    "Viewers",
+    "Watcher",
+    "publish",
+    "watch",
+]

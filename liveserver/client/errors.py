@@ -1,0 +1,79 @@
+"""What can go wrong between a client and a server, and how long to wait before trying again.
+
+LiveserverError
+└── ClientError
+    ├── Refused        the server will not, however often it is asked: 400, 401, 403, 404 …
+    ├── Unreachable    no server answered for as long as was agreed
+    └── Malformed      what came is not what a liveserver sends
+"""
+
+from __future__ import annotations
+
+import random
+
+import httpx
+import msgspec
+
+from liveserver.errors import LiveserverError
+
+# Status codes that mean "not now" (RFC 9110 §15, RFC 6585, RFC 8470); every other 4xx means "never".
+_NOT_NOW = frozenset({408, 421, 425, 429})
+
+
+class ClientError(LiveserverError):
+    """The root of what the client raises."""
+
+
+class Refused(ClientError):  # noqa: N818  # named for what happened, as in liveserver.errors
+    """Asking again would be answered the same. `status` is the HTTP status."""
+
+    def __init__(self, url: str, status: int, detail: str) -> None:
+        super().__init__(f"{url}: {status}: {detail}")
+        self.status = status
+
+
+class Unreachable(ClientError):  # noqa: N818
+    """Nobody answered in time; whatever had an id may be sent again with the same id."""
+
+
+class Malformed(ClientError):  # noqa: N818
+    """Not what a liveserver sends: the URL may be another server's."""
+
+
+class NotNow(Exception):  # noqa: N818  # never leaves the client
+    """This attempt failed, the next one may not. `retry_after`: seconds, when the server said so."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class _Problem(msgspec.Struct):
+    title: str = ""
+    detail: str = ""
+
+
+async def expect_success(response: httpx.Response) -> None:
+    """Return when the status is 2xx; else raise `Refused` or `NotNow` with what the server says about it."""
+    if response.is_success:
+        return
+    await response.aread()
+    try:
+        problem = msgspec.json.decode(response.content, type=_Problem)
+    except msgspec.DecodeError:
+        problem = _Problem()
+    detail = problem.detail or problem.title or response.reason_phrase
+    if response.status_code >= 500 or response.status_code in _NOT_NOW:
+        after = response.headers.get("retry-after", "")
+        raise NotNow(f"{response.status_code}: {detail}", float(after) if after.isdecimal() else None)
+    raise Refused(str(response.url), response.status_code, detail)
+
+
+def full_jitter(failures: int, first: float, most: float) -> float:
+    """Seconds to wait after so many failures in a row: anything up to `first` doubled each time, or `most`.
+
+    Spread over the whole span, so that those who failed together do not come back together (Brooker,
+    "Exponential Backoff and Jitter", 2015).
+    """
+    return random.uniform(0, min(most, first * 2.0 ** min(failures, 32)))

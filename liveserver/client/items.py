@@ -1,0 +1,142 @@
+"""What watching yields: the video's events, and what a viewer has to know besides.
+
+async for item in events:
+    match item:
+        case Event(): …
+        case Gap(): …        # load what you show anew; some events will not come
+        case _: …            # nothing to be done: the client does it
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from liveserver import event
+from liveserver.client.errors import Malformed
+from liveserver.event import RESERVED_TYPES
+
+
+class Event(event.Event, frozen=True):
+    """One event of the video, as API.md describes it.
+
+    `cursor` is where to resume to get everything after it. None: inside of what one long-poll brought;
+    the last of those has it.
+    """
+
+    cursor: str | None = None
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Connected: from here on events come as they happen. `node` is unknown (None) to a long-poll.
+
+    `resumed`: everything after the cursor asked for follows. `gap`: it does not, a `Gap` comes next.
+    """
+
+    cursor: str
+    node: str | None = None
+    resumed: bool = False
+    gap: bool = False
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Events between the item before this one and the next one are gone: they were too long ago.
+
+    `cursor` as an event's; None where a long-poll brought events along with the gap.
+    """
+
+    cursor: str | None
+
+
+class Viewers(msgspec.Struct, frozen=True):
+    """How many are watching: at this node, in its datacenter, everywhere."""
+
+    here: int = 0
+    datacenter: int = 0
+    total: int = 0
+
+
+class Bye(msgspec.Struct, frozen=True):
+    """The server ends the connection. `reconnect` False ends the watching, True is followed by a new one."""
+
+    reason: str = ""
+    reconnect: bool = True
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The connection is gone, or could not be had; the next attempt, at `url`, is `wait` seconds away."""
+
+    reason: str
+    url: str
+    wait: float
+
+
+Item: TypeAlias = Event | Ready | Gap | Viewers | Bye | Lost
+
+_event = msgspec.json.Decoder(Event)
+_ready = msgspec.json.Decoder(Ready)
+_viewers = msgspec.json.Decoder(Viewers)
+_bye = msgspec.json.Decoder(Bye)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The answer to a long-poll."""
+
+    cursor: str
+    events: list[Event]
+    gap: bool = False
+
+
+_page = msgspec.json.Decoder(Page)
+
+
+def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
+    """The items in one event of an event stream, usually one. Raises `Malformed`."""
+    try:
+        if kind == "ready":
+            ready = _ready.decode(data)
+            return [ready, Gap(ready.cursor)] if ready.gap else [ready]
+        if kind == "gap":
+            return [Gap(cursor)]
+        if kind == "viewers":
+            return [_viewers.decode(data)]
+        if kind == "bye":
+            return [_bye.decode(data)]
+        if kind in RESERVED_TYPES:
+            return []  # of a later version
+        return [with_cursor(_event.decode(data), cursor)]
+    except msgspec.DecodeError as error:
+        raise Malformed(f"an event {kind!r} that is not one of liveserver's: {error}") from error
+
+
+def from_page(body: bytes) -> Page:
+    """The answer to a long-poll; its last event has the page's cursor. Raises `Malformed`."""
+    try:
+        page = _page.decode(body)
+    except msgspec.DecodeError as error:
+        raise Malformed(f"an answer that is not liveserver's: {error}") from error
+    if page.events:
+        page.events[-1] = with_cursor(page.events[-1], page.cursor)
+    return page
+
+
+def with_cursor(plain: Event, cursor: str) -> Event:
+    """The same event, knowing where it stands."""
+    return Event(plain.id, plain.video, plain.type, plain.user, plain.at, plain.data, cursor)
+
+
+def to_json(item: Item) -> bytes | None:
+    """A line as the NDJSON transport writes it, `{"cursor":…,"event":…,"data":{…}}`; None for a `Lost`."""
+    match item:
+        case Event():
+            data: Any = event.Event(item.id, item.video, item.type, item.user, item.at, item.data)
+            return msgspec.json.encode({"cursor": item.cursor, "event": item.type, "data": data})
+        case Lost():
+            return None
+        case Ready() | Gap():
+            return msgspec.json.encode(
+                {"cursor": item.cursor, "event": type(item).__name__.lower(), "data": item}
+            )
+        case _:
+            return msgspec.json.encode({"cursor": None, "event": type(item).__name__.lower(), "data": item})

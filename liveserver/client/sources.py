@@ -1,0 +1,152 @@
+"""One connection to one server: an event stream, or a series of long-polls. Neither comes back by itself.
+
+`receive` returns the next items, at least one unless the server only showed that it lives. It raises
+`NotNow` when this connection is over and another may do better, `Refused` or `Malformed` when it
+will not. A source that has raised, or was cancelled, is over: close it, and resume elsewhere from the
+cursor of what had been received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Protocol
+from urllib.parse import quote
+
+import httpx
+import trio
+
+from liveserver.client.errors import NotNow, expect_success
+from liveserver.client.items import Gap, Item, Ready, from_page, from_stream
+from liveserver.client.sse import SSEError, SSEParser
+
+# Heartbeats come every 15 s; a connection that shows no sign of life for two and a half of them has none.
+SILENCE = 2.5 * 15
+
+CONNECT_TIMEOUT = 10.0
+POLL_WAIT = 25
+
+
+class Source(Protocol):
+    """What `Stream` and `Polls` have in common. `retry`: seconds to come back after, if the server said."""
+
+    retry: float | None
+
+    async def receive(self) -> list[Item]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Stream:
+    """`GET …/events` as Server-Sent Events. `ready_within` bounds the wait for the first item, in seconds."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        video: str,
+        cursor: str | None,
+        ready_within: float = SILENCE,
+    ) -> None:
+        self.retry: float | None = None
+        self._client = client
+        self._url = f"{url}/v1/videos/{quote(video, safe='')}/events"
+        self._cursor = cursor
+        self._deadline: float | None = trio.current_time() + ready_within
+        self._response: httpx.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._parser = SSEParser()
+
+    async def receive(self) -> list[Item]:
+        deadline = trio.current_time() + SILENCE if self._deadline is None else self._deadline
+        try:
+            with trio.fail_at(deadline):
+                if self._chunks is None:
+                    self._chunks = await self._open()
+                chunk = await anext(self._chunks)
+        except trio.TooSlowError:
+            raise NotNow("nothing was heard for too long") from None
+        except StopAsyncIteration:
+            raise NotNow("the server ended the stream") from None
+        except httpx.TransportError as error:
+            raise NotNow(str(error) or type(error).__name__) from error
+        try:
+            parsed = self._parser.feed(chunk)
+        except SSEError as error:
+            raise NotNow(str(error)) from error
+        if self._parser.retry is not None:
+            self.retry = self._parser.retry / 1000
+        items = [item for event in parsed for item in from_stream(*event)]
+        if items:
+            self._deadline = None
+        return items
+
+    async def _open(self) -> AsyncIterator[bytes]:
+        request = self._client.build_request(
+            "GET",
+            self._url,
+            params={"cursor": self._cursor} if self._cursor else None,
+            headers={
+                "accept": "text/event-stream",
+                "accept-encoding": "identity",  # compressing means holding back
+                "cache-control": "no-store",
+            },
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
+        )
+        self._response = await self._client.send(request, stream=True)
+        await expect_success(self._response)
+        kind = self._response.headers.get("content-type", "nothing").partition(";")[0]
+        if kind != "text/event-stream":
+            raise NotNow(f"the answer is {kind}, not an event stream")
+        return self._response.aiter_bytes()
+
+    async def aclose(self) -> None:
+        if self._chunks is not None:
+            # httpx reads through half a dozen nested generators. Cancelling the innermost read ends all
+            # of them in order; closed from outside, they would be left to the garbage collector.
+            with trio.CancelScope() as scope, suppress(httpx.HTTPError):
+                scope.cancel()
+                async for _ in self._chunks:
+                    pass
+        if self._response is not None:
+            await self._response.aclose()
+
+
+class Polls:
+    """`GET …/poll`, again and again. The first answer comes at once, and makes a `Ready`."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str, video: str, cursor: str | None) -> None:
+        self.retry: float | None = None
+        self._client = client
+        self._url = f"{url}/v1/videos/{quote(video, safe='')}/poll"
+        self._cursor = cursor
+        self._ready = False
+
+    async def receive(self) -> list[Item]:
+        params = {"cursor": self._cursor} if self._cursor else {}
+        params["wait"] = str(POLL_WAIT if self._ready else 0)
+        try:
+            with trio.fail_after(SILENCE):
+                response = await self._client.get(
+                    self._url, params=params, timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT)
+                )
+        except trio.TooSlowError:
+            raise NotNow("the long-poll was not answered in time") from None
+        except httpx.TransportError as error:
+            raise NotNow(str(error) or type(error).__name__) from error
+        await expect_success(response)
+        page = from_page(response.content)
+        items: list[Item] = []
+        if not self._ready:
+            resumed = self._cursor is not None and not page.gap
+            # Nothing of the page has been told yet: this is where one stood before it.
+            items.append(Ready(self._cursor or page.cursor, None, resumed, page.gap))
+            self._ready = True
+        if page.gap:
+            items.append(Gap(None if page.events else page.cursor))
+        items += page.events
+        self._cursor = page.cursor
+        return items
+
+    async def aclose(self) -> None:
+        """Nothing to close: between two polls there is only the client's pool."""

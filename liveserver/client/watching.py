@@ -1,0 +1,200 @@
+"""One exact sequence of events out of however many connections it takes.
+
+1. Nothing is lost or doubled: each connection resumes from the cursor of the last item *received*, and
+   what was received is handed on before anything else is.
+2. Who left comes back, at the next URL: after the time the server asked for when a connection that
+   worked ended, after a full-jitter back-off from that time on when one did not come about.
+3. A connection without a sign of life is given up (`sources.SILENCE`).
+4. There is no task and no queue: whoever iterates does the reading. One who is slow is slow to the
+   server, which knows what to do about it.
+5. "auto" prefers the stream. One that ends before its first item, because something on the way holds
+   it back for example, is followed by polls; while they work, a stream is tried again now and then.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import httpx
+import trio
+
+from liveserver.client.errors import NotNow, full_jitter
+from liveserver.client.items import Bye, Event, Gap, Item, Lost, Ready
+from liveserver.client.sources import SILENCE, Polls, Source, Stream
+
+Transport = Literal["sse", "poll", "auto"]
+
+# Seconds.
+RETRY = 1.0  # until a server has said otherwise
+RETRY_MOST = 30.0
+READY_WITHIN = 5.0  # a stream's first item, where a long-poll may do instead
+STREAM_AGAIN = 60.0  # from one attempt at a stream to the next, while polls work
+
+# The cursors that are words, not places: what follows them depends on when they are used.
+_WORDS = frozenset({"now", "earliest"})
+
+
+@asynccontextmanager
+async def watch(
+    urls: str | Sequence[str],
+    video: str,
+    *,
+    cursor: str | None = None,
+    transport: Transport = "auto",
+    client: httpx.AsyncClient | None = None,
+) -> AsyncIterator[Watcher]:
+    """Watch `video` at one or more frontends, `http://host:port` each; iterate over what this gives.
+
+    `cursor`: from where; None is now, `"earliest"` the oldest retained, else one that a server gave.
+
+    Resource handling: leaving the block closes the connection, and `client` unless it was given.
+    Error handling: iterating raises `Refused` (a malformed cursor or video, not allowed) and
+    `Malformed`. Everything else is told as a `Lost`, and tried again for as long as one iterates.
+    """
+    urls = [urls] if isinstance(urls, str) else list(urls)
+    if not urls:
+        raise ValueError("at least one URL")
+    own = client or httpx.AsyncClient()
+    watcher = Watcher(own, [url.rstrip("/") for url in urls], video, cursor, transport)
+    try:
+        yield watcher
+    finally:
+        with trio.move_on_after(1, shield=True):
+            await watcher.aclose()
+            if client is None:
+                await own.aclose()
+
+
+class Watcher:
+    """An asynchronous iterator of `Item`s; it ends after a `Bye` that says not to come back."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        urls: Sequence[str],
+        video: str,
+        cursor: str | None,
+        transport: Transport,
+    ) -> None:
+        self._client = client
+        self._video = video
+        # Of the whole watching:
+        self._urls = urls
+        self._auto = transport == "auto"
+        self._streaming = transport != "poll"
+        self._pending: deque[Item] = deque()
+        self._handed_on = cursor  # the cursor of the last item given to whoever iterates
+        self._received = cursor  # the cursor of the last item taken from a connection
+        self._ended = False
+        # Of coming back:
+        self._turn = random.randrange(len(urls))  # so that viewers spread over the nodes
+        self._retry = RETRY
+        self._failures = 0  # in a row, without a `Ready`
+        self._due = 0.0
+        self._stream_again_at = 0.0
+        # Of the connection under way:
+        self._source: Source | None = None
+        self._was_ready = False
+        self._bye: Bye | None = None
+
+    @property
+    def cursor(self) -> str | None:
+        """Where to resume so that nothing after the last item iterated over is missed."""
+        return self._handed_on
+
+    @property
+    def url(self) -> str:
+        """The frontend in use, or next to be tried."""
+        return self._urls[self._turn]
+
+    @property
+    def transport(self) -> Literal["sse", "poll"]:
+        """What is in use, or next to be tried."""
+        return "sse" if self._streaming else "poll"
+
+    def __aiter__(self) -> Watcher:
+        return self
+
+    async def __anext__(self) -> Item:
+        while not self._pending:
+            if self._ended:
+                raise StopAsyncIteration
+            await self._receive()
+        item = self._pending.popleft()
+        self._handed_on = _cursor_of(item) or self._handed_on
+        return item
+
+    async def aclose(self) -> None:
+        """Close the connection. Iterating afterwards opens another."""
+        source, self._source = self._source, None
+        if source is not None:
+            await source.aclose()
+
+    async def _receive(self) -> None:
+        """Take what comes next from the connection, opening one when there is none."""
+        try:
+            if self._source is None:
+                await trio.sleep_until(self._due)
+                self._source = self._open()
+            items = await self._source.receive()
+        except NotNow as error:
+            await self._lose(error)
+            return
+        except BaseException:
+            # Cancelled, say: what the connection had under way is gone with it, but not received.
+            with trio.CancelScope(shield=True):
+                await self.aclose()
+            raise
+        for item in items:
+            if isinstance(item, Ready):
+                self._was_ready = True
+                self._failures = 0
+            elif isinstance(item, Bye):
+                self._bye = item
+                self._ended = not item.reconnect
+            self._received = _cursor_of(item) or self._received
+        self._pending.extend(items)
+        if self._source.retry is not None:
+            self._retry = self._source.retry
+        if self._ended:
+            await self.aclose()
+        elif self._bye is not None:
+            await self._lose(NotNow(f"the server said bye: {self._bye.reason}"))
+        elif self._auto and not self._streaming and trio.current_time() >= self._stream_again_at:
+            self._streaming = True
+            await self.aclose()
+
+    def _open(self) -> Source:
+        self._was_ready = False
+        self._bye = None
+        if not self._streaming:
+            return Polls(self._client, self.url, self._video, self._received)
+        self._stream_again_at = trio.current_time() + STREAM_AGAIN
+        ready_within = READY_WITHIN if self._auto else SILENCE
+        return Stream(self._client, self.url, self._video, self._received, ready_within)
+
+    async def _lose(self, error: NotNow) -> None:
+        """Close, and decide when, where and how to come back."""
+        await self.aclose()
+        if self._auto:
+            self._streaming = self._was_ready or self._bye is not None or not self._streaming
+        if error.retry_after is not None:
+            wait = error.retry_after + full_jitter(0, self._retry, RETRY_MOST)
+        elif self._was_ready:
+            wait = self._retry  # the server made it a different one for each viewer
+        else:
+            self._failures += 1
+            wait = full_jitter(self._failures - 1, self._retry, RETRY_MOST)
+        if self._bye is not None:
+            wait = max(wait, self._retry)
+        self._turn = (self._turn + 1) % len(self._urls)
+        self._due = trio.current_time() + wait
+        self._pending.append(Lost(error.reason, self.url, wait))
+
+
+def _cursor_of(item: Item) -> str | None:
+    return item.cursor if isinstance(item, Event | Ready | Gap) else None

@@ -1,0 +1,149 @@
+"""config/cluster.toml, read and checked: which nodes there are, and the command that starts each."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from liveserver import config
+from liveserver.config import Address, Datacenter, Duration, Name, Role, Section
+from liveserver.errors import ConfigError
+
+HOST = "127.0.0.1"
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class _Node(Section, frozen=True):
+    name: Name
+    role: Role
+    public: Port
+    ops: Port
+
+
+class _Datacenter(Section, frozen=True):
+    name: Datacenter
+    redis: Port
+    nodes: list[_Node]
+
+
+class _File(Section, frozen=True):
+    datacenters: list[_Datacenter]
+    stop_after: Duration = Duration(5.0)
+    config: dict[Role, str] = msgspec.field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+
+
+class NodePlan(msgspec.Struct, frozen=True):
+    """One node: what it is, where it listens, and the command line that starts it."""
+
+    name: str
+    role: str
+    datacenter: str
+    public: Address
+    ops: Address
+    command: tuple[str, ...]
+
+
+class DatacenterPlan(msgspec.Struct, frozen=True):
+    """One datacenter: the port of its Redis, and its nodes."""
+
+    name: str
+    redis: int
+    nodes: list[NodePlan]
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """All of it. `stop_after` seconds after having been asked to end, a node is killed."""
+
+    source: Path
+    datacenters: list[DatacenterPlan]
+    stop_after: float = 5.0
+
+    @property
+    def nodes(self) -> list[NodePlan]:
+        return [node for datacenter in self.datacenters for node in datacenter.nodes]
+
+
+def load(path: Path) -> Layout:
+    """The layout in a file, each node's settings checked as the node itself will check them.
+
+    Raises `ConfigError`, which names the file, the place in it, and what to write instead.
+    """
+    try:
+        file = config.convert(config.read_toml(path), _File)
+        _check(file)
+        return Layout(
+            path, [_plan(file, datacenter, path) for datacenter in file.datacenters], file.stop_after
+        )
+    except ConfigError as error:
+        if error.where == str(path):
+            raise
+        raise ConfigError(str(path), str(error)) from None
+
+
+def _check(file: _File) -> None:
+    if not any(datacenter.nodes for datacenter in file.datacenters):
+        raise ConfigError("datacenters", "have no nodes; name at least one dispatcher and one frontend")
+    names = Counter(node.name for datacenter in file.datacenters for node in datacenter.nodes)
+    names.update(datacenter.name for datacenter in file.datacenters)
+    for name, uses in names.items():
+        if uses > 1:
+            raise ConfigError("datacenters", f"the name {name} is used {uses} times; give each its own")
+    ports = Counter(datacenter.redis for datacenter in file.datacenters)
+    ports.update(
+        port
+        for datacenter in file.datacenters
+        for node in datacenter.nodes
+        for port in (node.public, node.ops)
+    )
+    for port, uses in ports.items():
+        if uses > 1:
+            raise ConfigError("datacenters", f"port {port} is used {uses} times; give each its own")
+    for datacenter in file.datacenters:
+        roles = {node.role for node in datacenter.nodes}
+        if "frontend" in roles and "dispatcher" not in roles:
+            raise ConfigError(f"datacenters.{datacenter.name}", "has a frontend but no dispatcher; add one")
+
+
+def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
+    dispatchers = [f"http://{HOST}:{node.public}" for node in datacenter.nodes if node.role == "dispatcher"]
+    shared = [
+        f"{section}.{name}={_value(value)}"
+        for section, values in file.settings.items()
+        for name, value in values.items()
+    ]
+    nodes = []
+    for node in datacenter.nodes:
+        public, ops = f"{HOST}:{node.public}", f"{HOST}:{node.ops}"
+        identity = {
+            "node.name": node.name,
+            "node.datacenter": datacenter.name,
+            "node.roles": [node.role],
+            "listen.public": public,
+            "listen.ops": ops,
+            "bus.kind": "redis",
+            "bus.url": f"redis://{HOST}:{datacenter.redis}/0",
+            **({"frontend.dispatchers": dispatchers} if node.role == "frontend" else {}),
+        }
+        base = path.parent / file.config[node.role] if node.role in file.config else None
+        overrides = [*shared, *(f"{name}={_value(value)}" for name, value in identity.items())]
+        config.load(base, overrides)  # now, so that what is wrong is said once and not by every child
+        command = [sys.executable, "-m", "liveserver", "run", "--until-eof"]
+        command += ["--config", str(base)] if base else []
+        command += [argument for override in overrides for argument in ("--set", override)]
+        nodes.append(
+            NodePlan(node.name, node.role, datacenter.name, Address(public), Address(ops), tuple(command))
+        )
+    return DatacenterPlan(datacenter.name, datacenter.redis, nodes)
+
+
+def _value(value: Any) -> str:
+    """As TOML writes it: text, numbers, yes and no, and lists of them are the same in JSON."""
+    return json.dumps(value, ensure_ascii=False)

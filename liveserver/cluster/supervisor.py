@@ -1,0 +1,203 @@
+"""Starts everything, tells when it is ready, ends everything.
+
+1. Redis first, then all nodes at once; the table of addresses when each of them can deliver.
+2. The first Ctrl-C (SIGTERM, SIGHUP) ends the nodes, then Redis. The second kills what is left, at once.
+3. Nothing outlives this process, whatever becomes of it (`lifeline.py`).
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from functools import partial
+from itertools import count, cycle
+from pathlib import Path
+
+import httpx
+import trio
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from liveserver.bus.redis_server import run_redis_server
+from liveserver.cluster import ports
+from liveserver.cluster.child import Child, backoff, describe
+from liveserver.cluster.layout import HOST, DatacenterPlan, Layout, NodePlan
+from liveserver.cluster.lifeline import Lifeline
+from liveserver.config import Address
+from liveserver.errors import LiveserverError
+
+PROBE_EVERY = 0.1  # seconds between two questions whether a node is ready
+PROBE_TIMEOUT = 2.0
+REDIS_EVERY = 0.2  # seconds between two looks whether Redis still runs
+COMPLAIN_AFTER = 15.0  # a node that is not ready by then is named, and what it says
+
+_COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
+
+
+async def run(layout: Layout) -> None:
+    """Run the cluster until it is told to end by a signal; returns when all of it has ended.
+
+    Error handling: raises `LiveserverError` when a port is taken, Redis cannot be started, or a node
+    cannot run with its settings. Everything that had been started is ended first.
+    """
+    _check_ports(layout)
+    await Supervisor(layout).run()
+
+
+class Supervisor:
+    """The nursery of a cluster's processes. `ready` is set once every node has been able to deliver."""
+
+    def __init__(self, layout: Layout, console: Console | None = None) -> None:
+        self.ready = trio.Event()
+        self.children: dict[str, Child] = {}
+        self._layout = layout
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._width = max(
+            (len(name) for name in ("cluster", *(node.name for node in layout.nodes))), default=0
+        )
+        self._redis: dict[str, subprocess.Popen[bytes]] = {}
+        self._nodes_run = trio.CancelScope()
+
+    async def run(self) -> None:
+        """As the module's `run`, the ports unchecked."""
+        with (
+            trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
+            tempfile.TemporaryDirectory(prefix="liveserver-") as directory,
+            Lifeline() as lifeline,
+        ):
+            async with trio.open_nursery() as obeying:
+                obeying.start_soon(self._obey, signals)
+                async with trio.open_nursery() as redis:
+                    with self._nodes_run:
+                        for datacenter in self._layout.datacenters:
+                            await redis.start(self._keep_redis, datacenter, lifeline, Path(directory))
+                        await self._run_nodes(lifeline)
+                    redis.cancel_scope.cancel()
+                obeying.cancel_scope.cancel()
+        self.say("cluster", "all ended")
+
+    def say(self, name: str, line: str, colour: str = "bold") -> None:
+        """One line of the log, behind the name of whose it is."""
+        self._console.print(Text.assemble((f"{name:{self._width}} │ ", colour), line))
+
+    def kill(self) -> None:
+        """SIGKILL to everything there is."""
+        for child in self.children.values():
+            child.kill()
+        for process in self._redis.values():
+            if process.poll() is None:
+                process.kill()
+
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            if self._nodes_run.cancel_called:
+                self.say("cluster", "killing what is left")
+                self.kill()
+            else:
+                self.say("cluster", "ending; Ctrl-C once more kills what is left")
+                self._nodes_run.cancel()
+
+    async def _keep_redis(
+        self,
+        datacenter: DatacenterPlan,
+        lifeline: Lifeline,
+        directory: Path,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """One datacenter's Redis, begun again when it dies. Its data is then gone, and the nodes notice."""
+        home = directory / datacenter.name
+        home.mkdir()
+        for failures in count(1):
+            async with (
+                run_redis_server(port=datacenter.redis, directory=home) as server,
+                lifeline.guarding(server.process.pid),
+            ):
+                self._redis[datacenter.name] = server.process
+                if failures == 1:
+                    task_status.started()
+                while server.process.poll() is None:  # noqa: ASYNC110  # Popen's: no event
+                    await trio.sleep(REDIS_EVERY)
+            fate = describe(server.process.returncode)
+            if self._nodes_run.cancel_called:
+                return  # in a terminal, Ctrl-C reaches it too
+            delay = backoff(failures)
+            self.say("cluster", f"Redis of {datacenter.name} {fate}; starting it again in {delay:.1f} s")
+            await trio.sleep(delay)
+
+    async def _run_nodes(self, lifeline: Lifeline) -> None:
+        async with trio.open_nursery() as nursery:
+            for node, colour in zip(self._layout.nodes, cycle(_COLOURS), strict=False):
+                child = self.children[node.name] = Child(
+                    node.name,
+                    node.command,
+                    stdin=lifeline.reading_end,
+                    stop_after=self._layout.stop_after,
+                    output=partial(self.say, node.name, colour=colour),
+                    say=partial(self.say, "cluster"),
+                )
+                nursery.start_soon(child.run)
+            await self._wait_ready()
+            self._tell_addresses()
+            self.ready.set()
+
+    async def _wait_ready(self) -> None:
+        async with (
+            httpx.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=False) as client,
+            trio.open_nursery() as nursery,
+        ):
+            for node in self._layout.nodes:
+                nursery.start_soon(self._wait_node_ready, client, node)
+
+    async def _wait_node_ready(self, client: httpx.AsyncClient, node: NodePlan) -> None:
+        complain_at = trio.current_time() + COMPLAIN_AFTER
+        while True:
+            try:
+                response = await client.get(f"http://{node.ops}/readyz")
+                if response.status_code == httpx.codes.OK:
+                    return
+                answer = f"{response.status_code} {response.text[:500].strip()}"
+            except httpx.HTTPError as error:
+                answer = str(error) or type(error).__name__
+            if trio.current_time() >= complain_at:
+                self.say("cluster", f"still waiting for {node.name}; http://{node.ops}/readyz says: {answer}")
+                complain_at = trio.current_time() + COMPLAIN_AFTER
+            await trio.sleep(PROBE_EVERY)
+
+    def _tell_addresses(self) -> None:
+        table = Table(title="Everything is ready", title_justify="left", title_style="bold")
+        for column in ("node", "role", "public", "ops"):
+            table.add_column(column)
+        for datacenter in self._layout.datacenters:
+            for node in datacenter.nodes:
+                table.add_row(node.name, node.role, f"http://{node.public}", f"http://{node.ops}")
+            table.add_row(f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "")
+            table.add_section()
+        say = self._console.print
+        say("", table)
+        for role, line in (
+            ("frontend", "curl -N http://{}/v1/videos/demo/events"),
+            (
+                "dispatcher",
+                "curl http://{}/v1/videos/demo/events -H content-type:application/json"
+                """ -d '{{"type":"like","user":"me"}}'""",
+            ),
+        ):
+            addresses = [node.public for node in self._layout.nodes if node.role == role]
+            if addresses:
+                say(Text(line.format(addresses[0])))
+        say("Ctrl-C ends everything.\n")
+
+
+def _check_ports(layout: Layout) -> None:
+    wanted = [(f"Redis of {each.name}", Address(f"{HOST}:{each.redis}")) for each in layout.datacenters]
+    for node in layout.nodes:
+        wanted += [(f"{node.name}, public", node.public), (f"{node.name}, ops", node.ops)]
+    busy = [f"{address.port} ({whose})" for whose, address in wanted if ports.is_busy(address)]
+    if busy:
+        raise LiveserverError(
+            f"{'port' if len(busy) == 1 else 'ports'} {', '.join(busy)}: already in use; "
+            f"stop what listens there (another cluster?), or choose other ports in {layout.source}"
+        )
