@@ -2,10 +2,17 @@
 -- been quiet for longer than their logs live.
 --
 -- KEYS  active
--- ARGV  1 log.idle (ms), then the videos
+-- ARGV  the videos
 
 local now = now_ms()
-for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1]))
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
+for start = 1, #ARGV, 500 do
+  local scored = {}
+  for i = start, math.min(start + 499, #ARGV) do
+    scored[#scored + 1] = now
+    scored[#scored + 1] = ARGV[i]
+  end
+  call('ZADD', KEYS[1], unpack(scored))
+end
+call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - IDLE)
+call('PEXPIRE', KEYS[1], IDLE)
 return now

@@ -2,82 +2,81 @@
 -- inbox is in offset order.
 --
 -- KEYS  log meta nodes viewers token
--- ARGV  1 video  2 origin  3 offered epoch  4 known epoch  5 known offset
---       6 log.events  7 log.age  8 log.idle  9 ids' window  10 token's window (all in ms)
---       11 how many lines  12 how many ids: none, or one for each line, empty for none
+-- ARGV  1 video  2 offered epoch  3 known epoch  4 known offset
+--       5 how many lines  6 how many ids: none, or one for each line, empty for none
 --       then the lines, then the ids
 --
 -- Returns `epoch first number duplicates cursor`, duplicates as indexes from 0 with commas, or `-`.
 -- The same is kept under the token: a parcel that comes again is answered, not appended.
 
 local log, meta, nodes, viewers, token = unpack(KEYS)
-local answered = redis.call('GET', token)
+local answered = call('GET', token)
 if answered then return answered end
 
-local video, origin = ARGV[1], ARGV[2]
-local age, idle = tonumber(ARGV[7]), tonumber(ARGV[8])
-local lines, ids = tonumber(ARGV[11]), tonumber(ARGV[12])
-local fields = open_log(meta, log, origin, ARGV[3], ARGV[4], ARGV[5], idle)
+local video, lines, ids = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
+local epoch, before, number, others, at, marks = open_log(meta, log, ARGV[2], ARGV[3], ARGV[4])
 local now = now_ms()
-local epoch, before = fields.epoch, tonumber(fields.offset)
-local number = tonumber(fields['n:' .. origin])
 local first, first_number = before + 1, number + 1
 
 -- Duplicates out, the others numbered and logged.
 local accepted, duplicates, offset = {}, {}, before
+local by = ORIGIN .. ' ' .. epoch .. ' '
 for i = 1, lines do
-  local id = ids > 0 and ARGV[12 + lines + i] or ''
-  if id ~= '' and not redis.call('SET', 'ls:{' .. video .. '}:ids:i:' .. id, 1, 'NX', 'PX', ARGV[9]) then
+  local id = ids > 0 and ARGV[6 + lines + i] or ''
+  if id ~= '' and not call('SET', 'ls:{' .. video .. '}:ids:i:' .. id, 1, 'NX', 'PX', IDS) then
     duplicates[#duplicates + 1] = i - 1
   else
+    local line = ARGV[6 + i]
     offset, number = offset + 1, number + 1
-    local line = ARGV[12 + i]
     accepted[#accepted + 1] = line
-    redis.call('XADD', log, offset .. '-0', 'o', origin .. ' ' .. epoch .. ' ' .. number, 'l', line)
+    call('XADD', log, offset .. '-0', 'o', by .. number, 'l', line)
   end
 end
-fields.offset, fields['n:' .. origin] = offset, number
 
 if offset > before then
-  redis.call('HSET', meta, 'offset', offset, 'n:' .. origin, number, 'at', now)
-  redis.call('PEXPIRE', meta, idle + 60000)
-  redis.call('PEXPIRE', log, idle)
+  call('HSET', meta, 'offset', offset, 'number', number, 'at', now)
+  call('PEXPIRE', log, IDLE)
+  -- Once in half a minute will do for meta, as it lives longer than the log by more than that.
+  if math.floor(now / 30000) ~= math.floor(at / 30000) then call('PEXPIRE', meta, IDLE + META_LIVES_ON) end
 
-  -- By length: whole nodes of the stream only, up to a hundred events more than asked for.
-  if offset > tonumber(ARGV[6]) then redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[6]) end
+  -- By length: whole nodes of the stream only, which leaves up to a hundred events more.
+  if offset > EVENTS then call('XTRIM', log, 'MAXLEN', '~', EVENTS) end
 
-  -- By age: an entry's id is its offset, not its time, so now and then (eight times within the age)
-  -- a mark `at offset` is kept: everything up to that offset is at least as old as that. What the
-  -- newest outlived mark covers goes.
-  local at, marks, newest, gone = tonumber(fields.at), {}, 0, nil
-  for time, upto in string.gmatch(fields.marks or '', '(%d+) (%d+)') do
-    newest = tonumber(time)
-    if newest <= now - age then gone = upto else marks[#marks + 1] = time .. ' ' .. upto end
+  -- By age: an entry's id is its offset, not its time, so eight times within the age a mark `time
+  -- offset` is kept: everything up to that offset is at least that old. What the newest mark beyond
+  -- the age covers goes.
+  if at > 0 then
+    local newest, gone, kept = 0, 0, {}
+    for time, upto in string.gmatch(marks, '(%d+) (%d+)') do
+      newest = tonumber(time)
+      if newest <= now - AGE then gone = upto else kept[#kept + 1] = time .. ' ' .. upto end
+    end
+    if at <= now - AGE then
+      gone, kept = before, {}
+    elseif at - newest >= AGE / 8 then
+      kept[#kept + 1] = string.format('%d %d', at, before)
+    end
+    kept = table.concat(kept, ',')
+    if kept ~= marks then call('HSET', meta, 'marks', kept) end
+    if gone ~= 0 then call('XTRIM', log, 'MINID', (gone + 1) .. '-0') end
   end
-  if at and at - newest >= age / 8 then
-    if at <= now - age then gone, marks = before, {} else marks[#marks + 1] = at .. ' ' .. before end
-    redis.call('HSET', meta, 'marks', table.concat(marks, ','))
-  elseif gone then
-    redis.call('HSET', meta, 'marks', table.concat(marks, ','))
-  end
-  if gone then redis.call('XTRIM', log, 'MINID', (gone + 1) .. '-0') end
 
   -- Forwarded: to the feed, and to each node with a living lease. A row goes when its lease has
   -- ended, or when nobody listened: that node is dead, or will renew its row once it listens again.
-  local head = table.concat({video, epoch, first, origin, epoch, first_number}, ' ')
-  local batch = head .. '\n' .. table.concat(accepted, '\n')
-  redis.call('PUBLISH', 'ls:feed', batch)
-  local rows = redis.call('ZRANGE', nodes, 0, -1, 'WITHSCORES')
+  local head = video .. ' ' .. epoch .. ' ' .. first .. ' ' .. by .. first_number .. '\n'
+  local batch = head .. table.concat(accepted, '\n')
+  call('PUBLISH', 'ls:feed', batch)
+  local rows = call('ZRANGE', nodes, 0, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do
     local node = rows[i]
-    if tonumber(rows[i + 1]) <= now or redis.call('PUBLISH', 'ls:inbox:' .. node, batch) == 0 then
-      redis.call('ZREM', nodes, node)
-      redis.call('HDEL', viewers, node)
+    if tonumber(rows[i + 1]) <= now or call('PUBLISH', 'ls:inbox:' .. node, batch) == 0 then
+      call('ZREM', nodes, node)
+      call('HDEL', viewers, node)
     end
   end
 end
 
-local twice = #duplicates > 0 and table.concat(duplicates, ',') or '-'
-local answer = table.concat({epoch, first, first_number, twice, cursor(fields)}, ' ')
-redis.call('SET', token, answer, 'PX', ARGV[10])
+local twice = duplicates[1] and table.concat(duplicates, ',') or '-'
+local answer = epoch .. ' ' .. first .. ' ' .. first_number .. ' ' .. twice .. ' ' .. cursor(epoch, number, others)
+call('SET', token, answer, 'PX', TOKENS)
 return answer

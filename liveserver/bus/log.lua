@@ -1,42 +1,48 @@
--- What the scripts share: opening a video's log. It stands before each of them.
+-- What the scripts share: opening a video's log. It stands before each of them, and before it stand
+-- the settings, as ORIGIN (this datacenter), EVENTS, AGE, IDLE, IDS and TOKENS (times in ms).
 --
--- Meta is a hash: epoch; offset, the last one; at, the time of the last append in ms; marks, for
--- trimming by age; and for each origin e:ORIGIN, its epoch, and n:ORIGIN, its last number.
+-- Meta is a hash:
+--   epoch, offset   of the last event
+--   number          of the last one that originated here; such events' epoch is the log's own
+--   others          the cursor's part of the other origins: origin-epoch-number, joined by ~
+--   at              when the last append was (ms)
+--   marks           for trimming by age, see append.lua
 --
 -- A log begins anew, in the epoch offered, when its meta is gone, and also when it ends before what
 -- the caller has already been told (`known`, an offset of the epoch `known_epoch`): then Redis came
 -- back with less than it had, and to count on would give old numbers to new events.
 
+local call = redis.call
+local META_LIVES_ON = 120000 -- meta outlives the log, or what is left of it would be taken for all
+
 local function now_ms()
-  local time = redis.call('TIME')
+  local time = call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function open_log(meta, log, origin, offered, known_epoch, known, idle_ms)
-  local flat = redis.call('HGETALL', meta)
-  local fields = {}
-  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
-  if not fields.epoch or (fields.epoch == known_epoch and tonumber(fields.offset) < tonumber(known)) then
-    redis.call('HSET', meta, 'epoch', offered, 'offset', 0, 'e:' .. origin, offered, 'n:' .. origin, 0)
-    redis.call('HDEL', meta, 'at', 'marks')
-    redis.call('DEL', log)
-    redis.call('PEXPIRE', meta, idle_ms + 60000)
-    fields.epoch, fields.offset, fields.at, fields.marks = offered, 0, nil, nil
-    fields['e:' .. origin], fields['n:' .. origin] = offered, 0
+local function open_log(meta, log, offered, known_epoch, known)
+  local found = call('HMGET', meta, 'epoch', 'offset', 'number', 'others', 'at', 'marks')
+  local epoch, offset, number, others = found[1], tonumber(found[2] or 0), tonumber(found[3] or 0), found[4]
+  if epoch and (epoch ~= known_epoch or offset >= tonumber(known)) then
+    return epoch, offset, number, others or '', tonumber(found[5] or 0), found[6] or ''
   end
-  return fields
+  -- The others' events are gone with the log: what their numbers were says nothing in a new epoch.
+  call('DEL', meta, log)
+  call('HSET', meta, 'epoch', offered, 'offset', 0, 'number', 0)
+  call('PEXPIRE', meta, IDLE + META_LIVES_ON)
+  return offered, 0, 0, '', 0, ''
 end
 
 -- The cursor at the log's end: origin-epoch-number of each origin, in ascending order.
-local function cursor(fields)
-  local parts = {}
-  for name, value in pairs(fields) do
-    if string.sub(name, 1, 2) == 'n:' then
-      local origin = string.sub(name, 3)
-      parts[#parts + 1] = origin .. '-' .. fields['e:' .. origin] .. '-' .. value
-    end
+local function cursor(epoch, number, others)
+  local own = ORIGIN .. '-' .. epoch .. '-' .. number
+  if others == '' then return own end
+  local origins, marks = {ORIGIN}, {[ORIGIN] = own}
+  for mark, origin in string.gmatch(others, '(([^-~]+)-[^~]+)') do
+    origins[#origins + 1], marks[origin] = origin, mark
   end
-  if #parts > 1 then table.sort(parts) end
-  return table.concat(parts, '~')
+  table.sort(origins)
+  for i, origin in ipairs(origins) do origins[i] = marks[origin] end
+  return table.concat(origins, '~')
 end
 

@@ -3,7 +3,7 @@
 Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Cluster:
 
     ls:{V}:log      Stream    the log: entry id = offset, o = `origin epoch number`, l = the line
-    ls:{V}:meta     Hash      epoch, last offset, each origin's epoch and last number (log.lua)
+    ls:{V}:meta     Hash      epoch, last offset, last number per origin (log.lua)
     ls:{V}:nodes    Sorted    node → when its lease ends, in ms by Redis' clock
     ls:{V}:viewers  Hash      node → its viewer count
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
@@ -31,14 +31,12 @@ from liveserver.bus.memory import new_epoch
 from liveserver.bus.redis_link import Command, Link, Script
 from liveserver.bus.redis_listener import Listener, ListenerStatistics, listening
 from liveserver.config import BusSettings, LogSettings
-from liveserver.cursor import Cursor
+from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
 
 TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
 KNOWN = 50_000  # videos whose heads are remembered, the latest used
 TOGETHER = 1_000  # videos subscribed in one pipeline
-
-APPEND, SUBSCRIBE, HEAD, ACTIVE = (Script(name) for name in ("append", "subscribe", "head", "active"))
 
 
 class RedisStatistics(msgspec.Struct, frozen=True):
@@ -58,9 +56,21 @@ class RedisBus:
     def __init__(self, datacenter: str, bus: BusSettings, log: LogSettings) -> None:
         self._datacenter = datacenter
         self._inbox_batches = bus.inbox_batches
-        self._events = log.events
-        self._age, self._idle, self._ids = _ms(log.age), _ms(log.idle), _ms(log.ids)
-        self._link = Link(bus, (APPEND, SUBSCRIBE, HEAD, ACTIVE))
+        settings: dict[str, str | int] = {
+            "ORIGIN": datacenter,
+            "EVENTS": log.events,
+            "AGE": _ms(log.age),
+            "IDLE": _ms(log.idle),
+            "IDS": _ms(log.ids),
+            "TOKENS": _ms(TOKEN_WINDOW),
+        }
+        self._append_script = Script("append", settings)
+        self._subscribe_script = Script("subscribe", settings)
+        self._head_script = Script("head", settings)
+        self._active_script = Script("active", settings)
+        self._link = Link(
+            bus, (self._append_script, self._subscribe_script, self._head_script, self._active_script)
+        )
         # Two: one group commit at a time, and one that is left behind in its timeout.
         self._appending = trio.CapacityLimiter(2)
         self._asking = trio.CapacityLimiter(4)
@@ -86,7 +96,7 @@ class RedisBus:
             epoch = new_epoch()
             commands = [self._append_command(parcel, epoch) for parcel in parcels]
             videos = dict.fromkeys(parcel.video for parcel in parcels)
-            commands.append(("EVALSHA", ACTIVE.sha, 1, "ls:active", self._idle, *videos))
+            commands.append(("EVALSHA", self._active_script.sha, 1, "ls:active", *videos))
             answers = self._link.run(commands, transaction=True)
             return [_receipt(answer) for answer in answers[:-1]]
 
@@ -105,10 +115,8 @@ class RedisBus:
             def work(some: list[str] = some) -> list[Head]:
                 epoch = new_epoch()
                 commands = [
-                    ("EVALSHA", SUBSCRIBE.sha, 4, *_keys(video, "log", "meta", "nodes", "viewers"),
-                     *self._opening(video, epoch), node, videos[video], _ms(lease))
-                    for video in some
-                ]  # fmt: skip
+                    self._subscribe_command(node, video, videos[video], lease, epoch) for video in some
+                ]
                 return [_head(answer) for answer in self._link.run(commands, transaction=False)]
 
             for video, head in zip(some, await self._link.call(self._asking, work), strict=True):
@@ -132,7 +140,7 @@ class RedisBus:
             # than carrying the entries through Lua.
             answers = self._link.run(
                 [
-                    ("EVALSHA", HEAD.sha, 2, log, meta, *self._opening(video, new_epoch())),
+                    ("EVALSHA", self._head_script.sha, 2, log, meta, *self._opening(video, new_epoch())),
                     ("XRANGE", log, "-", "+", "COUNT", 1),
                     ("XRANGE", log, after + 1, after + limit),
                 ],
@@ -170,21 +178,22 @@ class RedisBus:
             self._listeners.remove(listener)
 
     def _append_command(self, parcel: Parcel, epoch: str) -> Command:
-        video = parcel.video
-        known_epoch, known = self._known.get(video, ("-", 0))
-        ids = [name or "" for name in parcel.ids] if any(parcel.ids) else []
+        video, lines = parcel.video, parcel.lines
         keys = _keys(video, "log", "meta", "nodes", "viewers", f"ids:t:{parcel.token}")
+        ids = [name or "" for name in parcel.ids] if any(parcel.ids) else []
         return (
-            "EVALSHA", APPEND.sha, len(keys), *keys,
-            video, self._datacenter, epoch, known_epoch, known,
-            self._events, self._age, self._idle, self._ids, _ms(TOKEN_WINDOW),
-            len(parcel.lines), len(ids), *parcel.lines, *ids,
+            "EVALSHA", self._append_script.sha, len(keys), *keys,
+            video, *self._opening(video, epoch), len(lines), len(ids), *lines, *ids,
         )  # fmt: skip
 
-    def _opening(self, video: str, epoch: str) -> Command:
+    def _subscribe_command(self, node: str, video: str, viewers: int, lease: float, epoch: str) -> Command:
+        keys = _keys(video, "log", "meta", "nodes", "viewers")
+        opening = self._opening(video, epoch)
+        return ("EVALSHA", self._subscribe_script.sha, len(keys), *keys, *opening, node, viewers, _ms(lease))
+
+    def _opening(self, video: str, epoch: str) -> tuple[str, str, int]:
         """What each script needs to open a log."""
-        known_epoch, known = self._known.get(video, ("-", 0))
-        return (self._datacenter, epoch, known_epoch, known, self._idle)
+        return (epoch, *self._known.get(video, ("-", 0)))
 
     def _learn(self, video: str, epoch: str, offset: int) -> None:
         known = self._known.get(video)
@@ -211,13 +220,19 @@ def _receipt(answer: bytes) -> Receipt:
     """What append.lua returns: `epoch first number duplicates cursor`."""
     epoch, first, number, duplicates, cursor = answer.decode().split(" ")
     twice = frozenset(map(int, duplicates.split(","))) if duplicates != "-" else frozenset[int]()
-    return Receipt(epoch, int(first), int(number), twice, Cursor.parse(cursor))
+    return Receipt(epoch, int(first), int(number), twice, _cursor(cursor))
+
+
+def _cursor(text: str) -> Cursor:
+    """A cursor our own scripts wrote: three times as fast as parsing a stranger's."""
+    marks = (mark.split("-") for mark in text.split("~"))
+    return Cursor((origin, Mark(epoch, int(number))) for origin, epoch, number in marks)
 
 
 def _head(answer: bytes) -> Head:
     """What subscribe.lua and head.lua return: `epoch offset cursor`."""
     epoch, offset, cursor = answer.decode().split(" ")
-    return Head(epoch, int(offset), Cursor.parse(cursor))
+    return Head(epoch, int(offset), _cursor(cursor))
 
 
 def _batches(video: str, epoch: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Batch]:

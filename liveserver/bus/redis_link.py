@@ -15,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -36,11 +36,15 @@ Command = Sequence[str | bytes | int]
 
 
 class Script:
-    """A Lua script from this package, with what all of them share in front (log.lua)."""
+    """A Lua script from this package: the settings, what all of them share (log.lua), and its own.
 
-    def __init__(self, name: str) -> None:
+    Settings are constants of the source rather than arguments: sent once, not with every parcel.
+    """
+
+    def __init__(self, name: str, settings: Mapping[str, str | int]) -> None:
         here = resources.files("liveserver.bus")
-        self.source = "".join((here / part).read_text("utf-8") for part in ("log.lua", f"{name}.lua"))
+        head = "".join(f"local {key} = {_lua(value)}\n" for key, value in settings.items())
+        self.source = head + "".join((here / f"{part}.lua").read_text("utf-8") for part in ("log", name))
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()  # Redis' name for it
 
 
@@ -121,6 +125,10 @@ class Link:
                 pipeline.execute_command(*command)
             answers: list[Any] = pipeline.execute(raise_on_error=False)
             return answers
+
+
+def _lua(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else f"'{value}'"
 
 
 def _pool(settings: BusSettings) -> redis.ConnectionPool:
