@@ -213,9 +213,10 @@ def convert(tree: Any, kind: type[T]) -> T:
         message, _, where = str(error).partition(" - at `$")
         where = where.strip("`.")
         if unknown := _UNKNOWN.fullmatch(message):
-            raise ConfigError(
-                f"{where}.{unknown[1]}".strip("."), _instead(where, unknown[1], kind)
-            ) from error
+            siblings = getattr(getattr(Settings(), where, None) if where else kind, "__struct_fields__", ())
+            likely = difflib.get_close_matches(unknown[1], siblings, n=1)
+            hint = f"there is no such name{f'; is it {likely[0]}?' if likely else ''}"
+            raise ConfigError(f"{where}.{unknown[1]}".strip("."), hint) from error
         raise ConfigError(where or "configuration", message) from error
 
 

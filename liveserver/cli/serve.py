@@ -39,7 +39,8 @@ def run(
 ) -> None:
     """Start one server process.
 
-    Without options it is everything in one, on http://127.0.0.1:8000. It ends, after letting its viewers go, on Ctrl-C or SIGTERM.
+    Without options it is everything in one, on http://127.0.0.1:8000. Ctrl-C and SIGTERM end it, after
+    it has let its viewers go.
     """
     overrides = [*_role_overrides(role), *_worker_overrides(workers), *(settings or ())]
     effective = _load(config_file, overrides)
