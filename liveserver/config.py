@@ -8,6 +8,7 @@ number means bytes). Every limit of the server stands here with its number.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import re
