@@ -1,0 +1,88 @@
+"""How many publishes one dispatcher answers, and how fast: singles and batches, in memory and over Redis.
+
+    python -m bench.publish --seconds 5 --rounds 3
+    python -m bench.publish --redis
+
+A closed loop: each of `--connections` keep-alive connections sends its next request when it has the answer
+to its last, without pipelining, so the rate is what the dispatcher gives when it always has that many
+requests before it; answer times are at that load. Nobody watches: what is measured is HTTP, parsing, group
+commit, numbering and logging. The server is on one core; the publisher, and with `--redis` the redis-server
+too, on the other, which therefore can be what limits: `client_cpu` says how much of it the publisher itself
+used.
+
+Rounds alternate between all kinds, so that a disturbance of the machine hits each alike.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+
+from bench import likes
+from bench.harness import Server, Worker, cores, emit, machine, medians, progress, run_server, show
+from bench.stage import redis_settings
+
+
+def main(
+    connections: Annotated[
+        int, typer.Option(help="Keep-alive connections, one request each at a time.")
+    ] = 64,
+    batch: Annotated[int, typer.Option(help="Likes in one request of the batch rounds.")] = 100,
+    seconds: Annotated[float, typer.Option(help="Counted in each round.")] = 5.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 1.0,
+    rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
+    redis: Annotated[bool, typer.Option("--redis", help="Also over a real Redis.")] = False,
+) -> None:
+    """Publishes/s at one dispatcher, single likes and batches.
+
+    Example: python -m bench.publish --redis --seconds 5 --rounds 3
+    """
+    facts = machine()
+    core, load_core = cores()
+    found: dict[str, list[dict[str, float]]] = {}
+    with ExitStack() as stack:
+        servers = {"memory": stack.enter_context(run_server(core))}
+        if redis:
+            servers["redis"] = stack.enter_context(
+                run_server(core, *stack.enter_context(redis_settings(load_core)))
+            )
+        publisher = Worker(likes.run, load_core)
+        stack.callback(publisher.close)
+        step = stack.enter_context(progress(rounds * len(servers) * 2))
+        for number in range(1, rounds + 1):
+            for bus, server in servers.items():
+                for size in (1, batch):
+                    step(f"round {number}: {bus} bus, {size} a request")
+                    publisher.ask("closed", server.port, warmup, connections, size)
+                    measured = measure(server, publisher, seconds, connections, size)
+                    found.setdefault(f"{bus}, {size} a request", []).append(measured)
+    result = {kind: medians(measured) for kind, measured in found.items()}
+    show(
+        f"one dispatcher, {connections} connections, medians of {rounds}",
+        ["", "requests/s", "events/s", "p50 ms", "p99 ms", "server's core", "client's core"],
+        [
+            [
+                kind,
+                *(f"{one[name]:,.0f}" for name in ("requests_per_s", "events_per_s")),
+                *(f"{one[name]:.2f}" for name in ("answer_p50_ms", "answer_p99_ms", "cpu", "client_cpu")),
+            ]
+            for kind, one in result.items()
+        ],
+    )
+    emit(
+        {"bench": "publish", "connections": connections, "medians": result, "rounds": found, "machine": facts}
+    )
+
+
+def measure(
+    server: Server, publisher: Worker, seconds: float, connections: int, size: int
+) -> dict[str, float]:
+    cpu = server.cpu_seconds()
+    measured: dict[str, float] = publisher.ask("closed", server.port, seconds, connections, size)
+    return measured | {"cpu": (server.cpu_seconds() - cpu) / seconds}
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,144 @@
+"""A server, its viewers and its publisher, and the parts of a round that one plays with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+
+import trio
+
+from bench import likes, viewers
+from bench.harness import HOST, SEND_BUFFER, VIDEO, Server, Worker, run_server
+from liveserver.bus.redis_server import run_redis_server
+
+PATH = f"/v1/videos/{VIDEO}/events"
+WRITES = "liveserver_writes_total"
+MOST_VIEWERS = 19_000
+
+
+class Stage:
+    """The server, its viewers and its publisher, while they live."""
+
+    def __init__(self, server: Server, load_core: int) -> None:
+        self.server = server
+        self.audience = Worker(viewers.run, load_core)
+        self.publisher = Worker(likes.run, load_core)
+        self.faults: list[str] = []
+
+    def gather(self, count: int, source: str, keep: int) -> dict[str, float]:
+        """Connect the viewers; what connecting took and what an idle viewer weighs."""
+        time.sleep(0.5)
+        before, cpu = self.server.resident_bytes(), self.server.cpu_seconds()
+        connected = self.audience.ask("connect", HOST, self.server.port, PATH, count, source, keep)
+        cpu = self.server.cpu_seconds() - cpu
+        time.sleep(2.0)
+        return {
+            "connect_s": round(connected["seconds"], 2),
+            "connects_per_s": round(connected["per_second"]),
+            "connect_cpu_us": round(cpu / count * 1e6, 1),
+            "bytes_per_viewer": round((self.server.resident_bytes() - before) / count),
+        }
+
+    def like(self, rate: float, warmup: float, seconds: float, count: int) -> dict[str, float]:
+        """Publish at `rate` for `warmup` + `seconds` and count the latter; then check that all have all."""
+        self.audience.ask("restart")
+        self.publisher.tell("evenly", self.server.port, rate, warmup + seconds + 0.5)
+        time.sleep(warmup)
+        before, cpu, user = self.server.metrics(), self.server.cpu_seconds(), self.server.user_seconds()
+        self.audience.ask("begin")
+        began = time.perf_counter()
+        time.sleep(seconds)
+        seen = self.audience.ask("window")
+        elapsed = time.perf_counter() - began
+        cpu, user = self.server.cpu_seconds() - cpu, self.server.user_seconds() - user
+        after = self.server.metrics()
+        published = self.publisher.answer()
+        self._settle(int(published["accepted"]), count, f"{rate:g}/s")
+        reads = seen["reads_per_s"]
+        writes = (after[WRITES] - before[WRITES]) / elapsed if WRITES in after else reads
+        result: dict[str, float] = seen
+        return result | {
+            "rate": published["rate"],
+            "accepted": published["accepted"],
+            "publish_p50_ms": published["answer_p50_ms"],
+            "publish_p99_ms": published["answer_p99_ms"],
+            "publish_late_ms": published["late_ms"],
+            "writes_per_s": writes,
+            "cpu": cpu / elapsed,
+            "user_us_per_write": user / elapsed / writes * 1e6 if writes else float("nan"),
+            "events_per_write": seen["deliveries_per_s"] / writes if writes else float("nan"),
+            "bytes_per_write": seen["bytes_per_s"] / writes if writes else float("nan"),
+            "reads_per_write": reads / writes if writes else float("nan"),
+        }
+
+    def _settle(self, published: int, count: int, part: str) -> None:
+        """Wait until every viewer has everything, or nothing more comes; note what is wrong then."""
+        tally = self.audience.ask("tally", published)
+        quiet_since = time.monotonic()
+        while tally["exact"] < count and time.monotonic() - quiet_since < 3.0:
+            time.sleep(0.1)
+            newer = self.audience.ask("tally", published)
+            if newer["received"] != tally["received"]:
+                quiet_since = time.monotonic()
+            tally = newer
+        time.sleep(0.2)  # what would come twice, comes now
+        tally = self.audience.ask("tally", published)
+        if tally["exact"] != count:
+            self.faults.append(f"{part}: not every viewer has exactly the {published} events: {tally}")
+        self.faults += [f"{part}: {fault}" for fault in self.audience.ask("verify", published)]
+
+    def lone_like(self, patience: float = 10.0) -> dict[str, float]:
+        """One like on an idle server: milliseconds from its sending until the first has it, and until all."""
+        time.sleep(0.7)
+        self.audience.ask("restart")
+        self.audience.tell("lone", patience)
+        time.sleep(0.3)
+        sent = time.time()
+        answer = self.publisher.ask("evenly", self.server.port, 1.0, 1.0, 1)
+        first, last, reached = self.audience.answer()
+        if not reached:
+            raise RuntimeError("the like has reached nobody")
+        return {
+            "first_ms": (first - sent) * 1000,
+            "all_ms": (last - sent) * 1000,
+            "spread_ms": (last - first) * 1000,
+            "answer_ms": answer["answer_p50_ms"],
+            "reached": reached,
+        }
+
+    def close(self) -> None:
+        self.publisher.close()
+        self.audience.close()
+
+
+@contextmanager
+def staged(redis: bool, core: int, load_core: int, command: str | None) -> Iterator[Stage]:
+    """A ready server on `core`, everything else on `load_core`; all of it ends with the block."""
+    with ExitStack() as stack:
+        settings = [f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}"]
+        if redis:
+            settings += stack.enter_context(redis_settings(load_core))
+        stage = Stage(stack.enter_context(run_server(core, *settings, command=command)), load_core)
+        stack.callback(stage.close)
+        yield stage
+
+
+@contextmanager
+def redis_settings(core: int) -> Iterator[list[str]]:
+    """A real Redis on `core`, and the settings by which a server uses it."""
+    worker = Worker(_hold_redis, core)
+    try:
+        yield ["bus.kind=redis", f"bus.url={worker.answer()}"]
+    finally:
+        worker.close()
+
+
+def _hold_redis(control: Connection) -> None:
+    async def hold() -> None:
+        async with run_redis_server() as server:
+            control.send(server.url)
+            await trio.to_thread.run_sync(control.poll, None)  # until the parent closes its end
+
+    trio.run(hold)

@@ -1,0 +1,289 @@
+"""Many viewers in one process, cheap enough not to be what is measured.
+
+Rules:
+
+1. One epoll, one buffer, one `recv_into` per readiness. Whoever falls behind finds more in its socket next
+   time: reads coalesce as writes do, and nothing is queued here.
+2. Events are counted per viewer, by the bytes `"at":` that each carries once. A read may end inside them;
+   only then are its last bytes looked at again with the next read.
+3. About every 97th event's age is taken, from its `at` to the moment its read returned.
+4. A few viewers keep their bytes. From those, `verify` checks what counting cannot: order, ids, framing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import socket
+import time
+from array import array
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bench.harness import percentile, serve_request
+
+TOKEN = b'"at":'
+SAMPLE_EVERY = 97
+HANDSHAKES = 512  # under way at a time: far below the listener's queue
+PORTS_PER_SOURCE = 25_000  # of the about 28,000 that Linux gives one source address
+BUFFER = 256 * 1024
+_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: take the port at connect, so that it need not be free for every peer
+_NUMBER = re.compile(rb"[0-9]+")
+_ID = re.compile(rb"(.*-)([0-9]+)")  # with one origin, a cursor ends with its number
+
+
+class Viewers:
+    """What the parent asks for, by name. Times are seconds, except ages: milliseconds."""
+
+    def __init__(self, control: Connection) -> None:
+        self._control = control
+        self._epoll = select.epoll()
+        self._epoll.register(control.fileno(), select.EPOLLIN)
+        self._sockets: dict[int, socket.socket] = {}
+        self._receive: list[Any] = []  # by descriptor: the socket's recv_into
+        self._counts: list[int] = []  # by descriptor: events since the last `restart`
+        self._cut: dict[int, bytes] = {}  # the last bytes of a read that ended within a frame
+        self._kept: dict[int, list[bytes]] = {}  # everything read, of a few
+        self._numbers: dict[int, bytes] = {}  # of those: the last id seen
+        self._buffer = bytearray(BUFFER)
+        self._ages = array("d")
+        self.reads = self.bytes = self.events = self.closed = 0
+
+    def connect(
+        self, host: str, port: int, path: str, count: int, source: str, keep: int
+    ) -> dict[str, float]:
+        """Open `count` viewers; returns when all have their response and its `ready`.
+
+        `source` is the first address to connect from, or empty; beyond 25,000 viewers the next ones follow.
+        """
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\n\r\n".encode()
+        started = time.perf_counter()
+        heads: dict[int, bytes] = {}
+        waiting = opened = 0
+        while opened < count or waiting:
+            while opened < count and waiting < HANDSHAKES:
+                viewer = self._open(host, port, source, opened)
+                viewer.send(request)
+                viewer.setblocking(False)
+                heads[viewer.fileno()] = b""
+                self._epoll.register(viewer.fileno(), select.EPOLLIN)
+                opened += 1
+                waiting += 1
+            for descriptor, _ in self._epoll.poll(20.0, 1024) or self._nobody_answers(waiting):
+                if descriptor not in heads:
+                    continue
+                seen = heads[descriptor] = heads[descriptor] + self._read_head(descriptor)
+                if b"event: ready\n" in seen and seen.endswith(b"\n\r\n"):
+                    if len(self._kept) < keep:
+                        self._kept[descriptor] = []
+                        self._numbers[descriptor] = re.findall(rb"\nid: (\S+)\n", seen)[-1]
+                    del heads[descriptor]
+                    waiting -= 1
+        elapsed = time.perf_counter() - started
+        return {"seconds": elapsed, "per_second": count / elapsed}
+
+    def _open(self, host: str, port: int, source: str, index: int) -> socket.socket:
+        viewer = socket.socket()
+        if source or index >= PORTS_PER_SOURCE:
+            network, _, last = (source or host).rpartition(".")
+            viewer.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+            viewer.bind((f"{network}.{int(last) + index // PORTS_PER_SOURCE}", 0))
+        viewer.connect((host, port))
+        descriptor = viewer.fileno()
+        self._sockets[descriptor] = viewer
+        room = descriptor + 1 - len(self._receive)
+        self._receive += [None] * room
+        self._counts += [0] * room
+        self._receive[descriptor] = viewer.recv_into
+        return viewer
+
+    def _read_head(self, descriptor: int) -> bytes:
+        got = self._sockets[descriptor].recv(BUFFER)
+        if not got or (b"HTTP/1.1" in got and b"HTTP/1.1 200" not in got) or b"event: bye" in got:
+            raise ConnectionError(f"a viewer was turned away: {got[:300]!r}")
+        return got
+
+    def _nobody_answers(self, waiting: int) -> list[tuple[int, int]]:
+        raise TimeoutError(f"{waiting} viewers have waited 20 s for their response")
+
+    def serve(self) -> None:
+        """Read until nobody asks any more."""
+        while True:
+            self._watch()
+            if not serve_request(self._control, self):
+                return
+
+    def _watch(self) -> None:
+        """Read until a request has come."""
+        control = self._control.fileno()
+        poll, receive, counts, cut, kept = (
+            self._epoll.poll,
+            self._receive,
+            self._counts,
+            self._cut,
+            self._kept,
+        )
+        buffer, ages, now = self._buffer, self._ages, time.time
+        count_in = buffer.count
+        reads = read_bytes = events = until_sample = 0
+        asked = False
+        while not asked:
+            for descriptor, _ in poll(-1, 1024):
+                if descriptor == control:
+                    asked = True
+                    continue
+                try:
+                    size = receive[descriptor](buffer)
+                except ConnectionError:
+                    size = 0
+                if not size:
+                    self._drop(descriptor)
+                    continue
+                found = count_in(TOKEN, 0, size)
+                if buffer[size - 1] != 10 or descriptor in cut or descriptor in kept:
+                    found += self._look_closer(descriptor, size)
+                counts[descriptor] += found
+                reads += 1
+                read_bytes += size
+                events += found
+                until_sample -= found
+                if until_sample <= 0 and found:
+                    until_sample += SAMPLE_EVERY
+                    # Any event of this read, so that coalesced ones are not all represented by their oldest.
+                    at = buffer.find(TOKEN, events * 7919 % size, size)
+                    at = at if at >= 0 else buffer.find(TOKEN, 0, size)
+                    number = _NUMBER.match(buffer, at + len(TOKEN), size) if at >= 0 else None
+                    if number:
+                        ages.append(now() * 1000 - int(number[0]))
+        self.reads += reads
+        self.bytes += read_bytes
+        self.events += events
+
+    def _look_closer(self, descriptor: int, size: int) -> int:
+        """The rare reads: of those who keep everything, and those that end or begin within a frame."""
+        if descriptor in self._kept:
+            self._kept[descriptor].append(bytes(memoryview(self._buffer)[:size]))
+        before = self._cut.pop(descriptor, b"")
+        edge = len(TOKEN) - 1
+        if self._buffer[size - 1] != 10:
+            self._cut[descriptor] = (before + bytes(self._buffer[max(0, size - edge) : size]))[-edge:]
+        head = bytes(self._buffer[: min(edge, size)])
+        return (before + head).count(TOKEN) if before else 0
+
+    def _drop(self, descriptor: int) -> None:
+        self._epoll.unregister(descriptor)
+        self._sockets.pop(descriptor).close()
+        self.closed += 1
+
+    def restart(self) -> None:
+        """Begin a round: every viewer's count is 0, the samples keep nothing. Only while nothing is sent."""
+        for descriptor in self._sockets:
+            self._counts[descriptor] = 0
+        for pieces in self._kept.values():
+            pieces.clear()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a window: only its reads, events and ages are in the next `window`."""
+        self.reads = self.bytes = self.events = 0
+        del self._ages[:]
+        self._began = time.perf_counter()
+        self._cpu = time.process_time()
+
+    def window(self) -> dict[str, float]:
+        """What has come since `begin`."""
+        seconds = time.perf_counter() - self._began
+        ages = sorted(self._ages)
+        return {
+            "seconds": seconds,
+            "deliveries_per_s": self.events / seconds,
+            "reads_per_s": self.reads / seconds,
+            "bytes_per_s": self.bytes / seconds,
+            "client_cpu": (time.process_time() - self._cpu) / seconds,
+            "p50_ms": percentile(ages, 0.5),
+            "p90_ms": percentile(ages, 0.9),
+            "p99_ms": percentile(ages, 0.99),
+            "max_ms": ages[-1] if ages else float("nan"),
+        }
+
+    def tally(self, expected: int) -> dict[str, int]:
+        """How many viewers have exactly `expected` events since `restart`; too few; too many; are gone."""
+        counts = [self._counts[descriptor] for descriptor in self._sockets]
+        return {
+            "exact": counts.count(expected),
+            "too_few": sum(count < expected for count in counts),
+            "too_many": sum(count > expected for count in counts),
+            "closed": self.closed,
+            "received": sum(counts),
+        }
+
+    def verify(self, expected: int) -> list[str]:
+        """What is wrong with the streams of those who keep theirs; afterwards they have forgotten it."""
+        return [
+            f"viewer {descriptor}: {fault}"
+            for descriptor, pieces in self._kept.items()
+            for fault in self._faults(descriptor, b"".join(pieces), expected)
+        ]
+
+    def _faults(self, descriptor: int, stream: bytes, expected: int) -> list[str]:
+        faults, ids = [], []
+        try:
+            frames = dechunk(stream).split(b"\n\n")
+        except ValueError as error:
+            return [f"not chunked as it should be: {error}"]
+        for frame in frames:
+            fields = dict(line.split(b": ", 1) for line in frame.split(b"\n") if b": " in line)
+            if fields.get(b"event", b"viewers") in (b"viewers", b"ready"):
+                continue
+            before, number = split_id(self._numbers[descriptor])
+            if split_id(fields.get(b"id", b"")) != (before, number + 1):
+                faults.append(f"{fields.get(b'id')!r} follows {self._numbers[descriptor]!r}")
+            self._numbers[descriptor] = fields.get(b"id", b"")
+            ids.append(json.loads(fields[b"data"]).get("id"))
+        if len(ids) != expected or len(set(ids)) != expected:
+            faults.append(f"{len(ids)} events, {len(set(ids))} different ones, instead of {expected}")
+        return faults[:5]
+
+    def excerpt(self, size: int) -> bytes:
+        """The first `size` bytes that a viewer who keeps its stream has read since `restart`."""
+        return next((b"".join(pieces)[:size] for pieces in self._kept.values()), b"")
+
+    def lone(self, patience: float) -> tuple[float, float, int]:
+        """Wait until every viewer has an event: when the first had it and the last (Unix time), how many."""
+        left = set(self._sockets)
+        first = last = 0.0
+        until = time.time() + patience
+        while left and (last or time.time()) < until:
+            for descriptor, _ in self._epoll.poll(0.5, 1024):
+                if descriptor in left and self._receive[descriptor](self._buffer):
+                    last = time.time()
+                    first = first or last
+                    if TOKEN in memoryview(self._buffer)[:4096].tobytes():
+                        left.remove(descriptor)
+        return first, last, len(self._sockets) - len(left)
+
+
+def split_id(cursor: bytes) -> tuple[bytes, int]:
+    """An id without its last number, and that number; (b"", -1) of none."""
+    match = _ID.fullmatch(cursor)
+    return (match[1], int(match[2])) if match else (b"", -1)
+
+
+def dechunk(stream: bytes) -> bytes:
+    """The body of whole chunks (RFC 9112, 7.1). Raises `ValueError`."""
+    parts, position = [], 0
+    while position < len(stream):
+        line_end = stream.index(b"\r\n", position)
+        size = int(stream[position:line_end], 16)
+        start = line_end + 2
+        if stream[start + size : start + size + 2] != b"\r\n":
+            raise ValueError(f"the chunk at byte {position} does not end where it says")
+        parts.append(stream[start : start + size])
+        position = start + size + 2
+    return b"".join(parts)
+
+
+def run(control: Connection) -> None:
+    """A worker (see `harness.Worker`)."""
+    Viewers(control).serve()

@@ -1,0 +1,130 @@
+"""The bench's own claims: it counts exactly, however the reads are cut, and it notices what is wrong."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from bench.viewers import Viewers, dechunk, split_id
+
+READY = b"id: dc1-k3f9a-7\nevent: ready\ndata: {}\n\n"
+
+
+def frame(number: int) -> bytes:
+    return b'id: dc1-k3f9a-%d\nevent: like\ndata: {"id":"e%d","type":"like","at":1763862000123}\n\n' % (
+        number,
+        number,
+    )
+
+
+def chunk(*frames: bytes) -> bytes:
+    body = b"".join(frames)
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+class Stand:
+    """One viewer, whose server is the test."""
+
+    def __init__(self) -> None:
+        self.parent, child = multiprocessing.Pipe()
+        self.viewers = Viewers(child)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            viewer = self.viewers._open("127.0.0.1", port, "", 0)
+            self.server, _ = listener.accept()
+        self.descriptor = viewer.fileno()
+        self.viewers._epoll.register(self.descriptor)
+        self.viewers._kept[self.descriptor] = []
+        self.viewers._numbers[self.descriptor] = b"dc1-k3f9a-7"
+        self.viewers.restart()
+
+    def send(self, *pieces: bytes) -> None:
+        """Each piece is one read of the viewer's."""
+        for piece in pieces:
+            before = self.viewers.bytes
+            self.server.sendall(piece)
+            while self.viewers.bytes == before:
+                self.parent.send(("tally", (0,)))
+                self.viewers._watch()
+                self.viewers._control.recv()
+
+    def close(self) -> None:
+        self.server.close()
+        for viewer in self.viewers._sockets.values():
+            viewer.close()
+        self.viewers._epoll.close()
+        self.parent.close()
+        self.viewers._control.close()
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    stand = Stand()
+    yield stand
+    stand.close()
+
+
+@pytest.mark.parametrize("cut", range(1, len(chunk(frame(8), frame(9)))))
+def test_counts_an_event_once_wherever_a_read_ends(stand: Stand, cut: int) -> None:
+    stream = chunk(frame(8), frame(9))
+    stand.send(stream[:cut], stream[cut:])
+    assert stand.viewers.tally(2)["exact"] == 1
+    assert stand.viewers.verify(2) == []
+
+
+def test_counts_in_reads_of_single_bytes(stand: Stand) -> None:
+    stream = chunk(frame(8))
+    stand.send(*(stream[i : i + 1] for i in range(len(stream))))
+    assert stand.viewers.tally(1)["exact"] == 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fault"),
+    [
+        ((8, 10), "follows b'dc1-k3f9a-8'"),
+        ((8, 8), "follows b'dc1-k3f9a-8'"),
+        ((9, 8), "follows b'dc1-k3f9a-7'"),
+        ((8,), "1 events, 1 different ones, instead of 2"),
+    ],
+)
+def test_notices_the_lost_the_doubled_and_the_swapped(
+    stand: Stand, numbers: tuple[int, ...], fault: str
+) -> None:
+    stand.send(chunk(*map(frame, numbers)))
+    assert fault in " ".join(stand.viewers.verify(2))
+
+
+def test_tells_who_has_too_few_or_too_many(stand: Stand) -> None:
+    stand.send(chunk(frame(8), frame(9)))
+    assert stand.viewers.tally(1) == {"exact": 0, "too_few": 0, "too_many": 1, "closed": 0, "received": 2}
+    assert stand.viewers.tally(3)["too_few"] == 1
+
+
+def test_notices_a_closed_viewer(stand: Stand) -> None:
+    stand.server.close()
+    while not stand.viewers.closed:
+        stand.parent.send(("tally", (0,)))
+        stand.viewers._watch()
+        stand.viewers._control.recv()
+    assert stand.viewers.tally(0)["exact"] == 0
+
+
+def test_a_restart_forgets(stand: Stand) -> None:
+    stand.send(chunk(frame(8)))
+    stand.viewers.restart()
+    assert stand.viewers.tally(0)["exact"] == 1
+    assert stand.viewers.excerpt(10) == b""
+
+
+def test_dechunk_joins_and_complains() -> None:
+    assert dechunk(chunk(READY) + chunk(frame(8))) == READY + frame(8)
+    with pytest.raises(ValueError, match="does not end where it says"):
+        dechunk(b"3\r\nabcd\r\n")
+
+
+def test_a_cursor_ends_with_its_number() -> None:
+    assert split_id(b"dc1-k3f9a-1532") == (b"dc1-k3f9a-", 1532)
+    assert split_id(b"") == (b"", -1)
