@@ -24,7 +24,7 @@ class ClientError(LiveserverError):
     """The root of what the client raises."""
 
 
-class Refused(ClientError):  # noqa: N818  # named for what happened, as in liveserver.errors
+class Refused(ClientError):  # named for what happened, as in liveserver.errors
     """Asking again would be answered the same. `status` is the HTTP status."""
 
     def __init__(self, url: str, status: int, detail: str) -> None:
@@ -32,15 +32,15 @@ class Refused(ClientError):  # noqa: N818  # named for what happened, as in live
         self.status = status
 
 
-class Unreachable(ClientError):  # noqa: N818
+class Unreachable(ClientError):
     """Nobody answered in time; whatever had an id may be sent again with the same id."""
 
 
-class Malformed(ClientError):  # noqa: N818
+class Malformed(ClientError):
     """Not what a liveserver sends: the URL may be another server's."""
 
 
-class NotNow(Exception):  # noqa: N818  # never leaves the client
+class NotNow(Exception):  # never leaves the client
     """This attempt failed, the next one may not. `retry_after`: seconds, when the server said so."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:

@@ -13,18 +13,24 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from liveserver import event
 from liveserver.client.errors import Malformed
 from liveserver.event import RESERVED_TYPES
 
 
-class Event(event.Event, frozen=True):
-    """One event of the video, as API.md describes it.
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event of the video. `at` is when it was accepted, in milliseconds since the epoch.
 
+    `data` is any JSON value; `msgspec.UNSET` when the event has none, for null is one.
     `cursor` is where to resume to get everything after it. None: inside of what one long-poll brought;
     the last of those has it.
     """
 
+    id: str
+    video: str
+    type: str
+    user: str | None = None
+    at: int = 0
+    data: Any = msgspec.UNSET
     cursor: str | None = None
 
 
@@ -123,15 +129,15 @@ def from_page(body: bytes) -> Page:
 
 def with_cursor(plain: Event, cursor: str) -> Event:
     """The same event, knowing where it stands."""
-    return Event(plain.id, plain.video, plain.type, plain.user, plain.at, plain.data, cursor)
+    return msgspec.structs.replace(plain, cursor=cursor)
 
 
 def to_json(item: Item) -> bytes | None:
     """A line as the NDJSON transport writes it, `{"cursor":…,"event":…,"data":{…}}`; None for a `Lost`."""
     match item:
         case Event():
-            data: Any = event.Event(item.id, item.video, item.type, item.user, item.at, item.data)
-            return msgspec.json.encode({"cursor": item.cursor, "event": item.type, "data": data})
+            plain = msgspec.structs.replace(item, cursor=None)  # and so left out
+            return msgspec.json.encode({"cursor": item.cursor, "event": item.type, "data": plain})
         case Lost():
             return None
         case Ready() | Gap():

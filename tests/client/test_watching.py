@@ -1,0 +1,333 @@
+"""Out of many connections comes one sequence, without a loss and without a double."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liveserver.client import Bye, Event, Gap, Item, Lost, Malformed, Ready, Refused, Viewers, watch
+from liveserver.client.sources import SILENCE
+from liveserver.client.watching import READY_WITHIN, RETRY_MOST, STREAM_AGAIN, Transport
+from tests.client.fakes import (
+    Asked,
+    Body,
+    Servers,
+    Step,
+    answer,
+    block,
+    bye,
+    cursor,
+    event,
+    like,
+    page,
+    problem,
+    ready,
+    stream,
+)
+
+FOREVER = 1e9
+
+
+async def take(servers: Servers, count: int, **how: Any) -> list[Item]:
+    """The first `count` items of v1 from those servers; fewer when it ends."""
+    items: list[Item] = []
+    how = {"urls": "http://a", "transport": "sse"} | how
+    urls = how.pop("urls")
+    async with watch(urls, "v1", client=servers.client, **how) as watcher:
+        async for item in watcher:
+            items.append(item)
+            if len(items) == count:
+                break
+    return items
+
+
+def numbers(items: list[Item]) -> list[str]:
+    return [item.id for item in items if isinstance(item, Event)]
+
+
+async def test_events_come_as_they_are_sent_with_where_to_resume(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    servers = Servers(stream(ready(1), like(2) + like(3), FOREVER))
+    first, second, third = await take(servers, 3)
+    assert first == Ready(cursor(1), "fe1")
+    assert isinstance(second, Event)
+    assert (second.id, second.type, second.at, second.cursor) == ("e2", "like", 1763862000002, cursor(2))
+    assert isinstance(third, Event)
+    assert third.cursor == cursor(3)
+    assert servers.asked[0].path == "/v1/videos/v1/events"
+    assert servers.asked[0].query == {}
+
+
+async def test_a_lost_connection_is_resumed_after_the_time_asked_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    servers = Servers(
+        stream(ready(1, retry=2731), like(2), httpx.ReadError("reset")),
+        stream(ready(2, resumed=True), like(3), FOREVER),
+    )
+    items = await take(servers, 5)
+    assert items[2] == Lost("reset", "http://a", 2.731)
+    assert numbers(items) == ["e2", "e3"]
+    assert [asked.query.get("cursor") for asked in servers.asked] == [None, cursor(2)]
+    assert servers.asked[1].at - servers.asked[0].at == pytest.approx(2.731)
+
+
+async def test_it_is_resumed_at_the_next_url(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(stream(ready(1)), stream(ready(1)), stream(ready(1)))
+    await take(servers, 6, urls=["http://a", "http://b/"])
+    first, second, third = (asked.host for asked in servers.asked)
+    assert {first, second} == {"a", "b"}
+    assert first == third
+
+
+async def test_what_breaks_off_inside_an_event_is_not_told_twice(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    half = like(3)[:-1]
+    servers = Servers(stream(ready(1), like(2) + half), stream(ready(2, resumed=True), like(3), FOREVER))
+    assert numbers(await take(servers, 5)) == ["e2", "e3"]
+    assert servers.asked[1].query == {"cursor": cursor(2)}
+
+
+async def test_a_given_cursor_is_where_it_begins(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(httpx.ConnectError("refused"), stream(ready(7, resumed=True), FOREVER))
+    await take(servers, 2, cursor=cursor(7))
+    assert [asked.query for asked in servers.asked] == [{"cursor": cursor(7)}] * 2
+
+
+async def test_a_gap_at_the_start_and_one_later_are_told_alike(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    servers = Servers(stream(ready(4, gap=True), like(5), block("gap", {}, 8), like(9), FOREVER))
+    items = await take(servers, 5)
+    assert items[0] == Ready(cursor(4), "fe1", gap=True)
+    assert items[1] == Gap(cursor(4))
+    assert items[3] == Gap(cursor(8))
+
+
+async def test_viewers_are_told_and_reserved_types_are_not(autojump_clock: trio.testing.MockClock) -> None:
+    counts = {"video": "v1", "here": 1, "datacenter": 2, "total": 3}
+    servers = Servers(stream(ready(1), block("viewers", counts, 1), block("retract", 7, 1), like(2), FOREVER))
+    items = await take(servers, 3)
+    assert items[1] == Viewers(1, 2, 3)
+    assert numbers(items) == ["e2"]
+
+
+async def test_bye_for_good_is_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(stream(ready(1), bye(1, reconnect=False), FOREVER))
+    assert await take(servers, 9) == [Ready(cursor(1), "fe1"), Bye("drain", reconnect=False)]
+
+
+async def test_bye_for_now_says_when_to_come_back(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(
+        stream(ready(1, retry=1000), bye(1, reconnect=True, retry=3300), FOREVER),
+        stream(ready(1, resumed=True), FOREVER),
+    )
+    items = await take(servers, 4)
+    assert items[1:3] == [Bye("drain"), Lost("the server said bye: drain", "http://a", 3.3)]
+    assert servers.asked[1].at - servers.asked[0].at == pytest.approx(3.3)
+
+
+async def test_bye_of_a_full_node_is_honoured_without_a_ready(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(stream(bye(1, reconnect=True, retry=2500)), stream(ready(1), FOREVER))
+    await take(servers, 3, transport="auto")
+    assert servers.asked[1].at - servers.asked[0].at == pytest.approx(2.5)
+    assert servers.asked[1].path.endswith("/events")
+
+
+async def test_a_silent_connection_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(stream(ready(1), FOREVER), stream(ready(1, resumed=True), FOREVER))
+    began = trio.current_time()
+    items = await take(servers, 2)
+    assert items[1].reason == "nothing was heard for too long"  # type: ignore[union-attr]
+    assert trio.current_time() - began == pytest.approx(SILENCE)
+
+
+async def test_heartbeats_keep_a_quiet_connection(autojump_clock: trio.testing.MockClock) -> None:
+    beats: list[Step] = [15.0, b":\n"] * 100
+    servers = Servers(stream(ready(1), *beats, like(2), FOREVER))
+    assert numbers(await take(servers, 2)) == ["e2"]
+    assert len(servers.asked) == 1
+
+
+async def test_a_server_that_never_answers_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(stream(FOREVER), stream(ready(1), FOREVER))
+    began = trio.current_time()
+    assert isinstance((await take(servers, 1))[0], Lost)
+    assert trio.current_time() - began == pytest.approx(SILENCE)
+
+
+async def test_failures_in_a_row_are_spaced_wider_up_to_a_bound(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    servers = Servers(
+        *[httpx.ConnectError("refused")] * 8, stream(ready(1, retry=500)), stream(ready(1), FOREVER)
+    )
+    items = await take(servers, 11)
+    waits = [item.wait for item in items if isinstance(item, Lost)]
+    assert waits == [1, 2, 4, 8, 16, RETRY_MOST, RETRY_MOST, RETRY_MOST, 0.5]
+
+
+async def test_retry_after_is_a_lower_bound(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(problem(503, "full", retry_after="7"), stream(ready(1), FOREVER))
+    items = await take(servers, 2)
+    assert isinstance(items[0], Lost)
+    assert items[0].reason == "503: full"
+    assert servers.asked[1].at - servers.asked[0].at >= 7
+
+
+@pytest.mark.parametrize("transport", ["sse", "poll", "auto"])
+async def test_what_will_never_do_is_raised(
+    autojump_clock: trio.testing.MockClock, transport: Transport
+) -> None:
+    servers = Servers(problem(400, "a cursor looks like dc1-k3f9a-1532"))
+    with pytest.raises(Refused, match="400: a cursor looks like") as caught:
+        await take(servers, 1, transport=transport)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("transport", ["sse", "poll"])
+async def test_what_no_liveserver_sends_is_raised(
+    autojump_clock: trio.testing.MockClock, transport: Transport
+) -> None:
+    servers = Servers(stream(block("like", {"no": 1}, 1)) if transport == "sse" else answer("hello"))
+    with pytest.raises(Malformed):
+        await take(servers, 1, transport=transport)
+
+
+async def test_cancelled_in_the_middle_nothing_is_lost(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(
+        stream(ready(1), like(2), like(3)[:20], FOREVER), stream(ready(2, resumed=True), like(3), FOREVER)
+    )
+    seen: list[Item] = []
+    async with watch("http://a", "v1", transport="sse", client=servers.client) as watcher:
+        with trio.move_on_after(1):
+            async for item in watcher:
+                seen.append(item)
+        assert watcher.cursor == cursor(2)
+        seen += [await anext(watcher), await anext(watcher)]
+    assert numbers(seen) == ["e2", "e3"]
+    assert servers.asked[1].query == {"cursor": cursor(2)}
+
+
+async def test_polls_begin_at_once_and_then_wait(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(page(1), page(1), page(3, 2, 3))
+    items = await take(servers, 3, transport="poll")
+    assert items[0] == Ready(cursor(1))
+    assert [item.cursor for item in items if isinstance(item, Event)] == [None, cursor(3)]
+    assert [asked.query for asked in servers.asked] == [
+        {"wait": "0"},
+        {"wait": "25", "cursor": cursor(1)},
+        {"wait": "25", "cursor": cursor(1)},
+    ]
+
+
+async def test_a_gap_is_told_by_a_poll_before_what_follows_it(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(page(9, 8, 9, gap=True))
+    items = await take(servers, 4, transport="poll", cursor=cursor(1))
+    assert items[:2] == [Ready(cursor(1), gap=True), Gap(None)]
+    assert numbers(items) == ["e8", "e9"]
+
+
+async def test_where_no_stream_gets_through_polls_do(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(stream(FOREVER), page(1), page(2, 2))
+    items = await take(servers, 3, transport="auto")
+    assert [type(item) for item in items] == [Lost, Ready, Event]
+    assert [asked.path.rpartition("/")[2] for asked in servers.asked] == ["events", "poll", "poll"]
+    assert servers.asked[1].at - servers.asked[0].at <= READY_WITHIN + 1
+
+
+async def test_an_answer_that_is_no_stream_is_followed_by_polls(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    servers = Servers(stream(b"<html>", content_type="text/html; charset=utf-8"), page(1))
+    items = await take(servers, 2, transport="auto")
+    assert items[0].reason == "the answer is text/html, not an event stream"  # type: ignore[union-attr]
+    assert items[1] == Ready(cursor(1))
+
+
+async def test_while_polls_work_a_stream_is_tried_again(autojump_clock: trio.testing.MockClock) -> None:
+    def slow_page(at: int, *numbers: int) -> Callable[[httpx.Request], httpx.Response]:
+        body = page(at, *numbers)(httpx.Request("GET", "http://a")).content
+        return lambda _: httpx.Response(200, stream=Body([25.0, body]))
+
+    servers = Servers(
+        stream(FOREVER),
+        page(1),
+        slow_page(2, 2),
+        slow_page(2),
+        slow_page(3, 3),
+        stream(ready(3, resumed=True), like(4), FOREVER),
+    )
+    items = await take(servers, 6, transport="auto")
+    assert numbers(items) == ["e2", "e3", "e4"]
+    assert servers.asked[-1].path.endswith("/events")
+    assert servers.asked[-1].query == {"cursor": cursor(3)}
+    assert servers.asked[-1].at - servers.asked[0].at >= STREAM_AGAIN
+
+
+class Flaky:
+    """A server with a log, that breaks off any connection after any number of bytes."""
+
+    def __init__(self, events: int, patience: list[int], gone: list[bool]) -> None:
+        self.asked: list[Asked] = []
+        self._events = events
+        self._patience = patience
+        self._gone = gone
+        self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        await trio.lowlevel.checkpoint()
+        if self._gone and self._gone.pop():
+            raise httpx.ConnectError("refused")
+        seen = int(request.url.params["cursor"].rpartition("-")[2])
+        patience = self._patience.pop() if self._patience else None
+        if request.url.path.endswith("/poll"):
+            upto = min(self._events, seen + 3)
+            if patience is not None and patience % 3 == 0:
+                raise httpx.ReadError("reset")
+            return page(upto, *range(seen + 1, upto + 1))(request)
+        whole = ready(seen, resumed=True) + b"".join(
+            like(number) for number in range(seen + 1, self._events + 1)
+        )
+        steps = [whole[at : at + 50] for at in range(0, len(whole[:patience]), 50)]
+        if patience is not None:
+            steps = [*steps[:-1], steps[-1][: patience % 50]] if steps else []
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Body(steps))
+
+
+@settings(deadline=None)
+@given(
+    transport=st.sampled_from(["sse", "poll", "auto"]),
+    events=st.integers(1, 30),
+    patience=st.lists(st.integers(0, 2000), max_size=12),
+    gone=st.lists(st.booleans(), max_size=8),
+)
+def test_however_connections_break_the_sequence_is_exact(
+    transport: Transport, events: int, patience: list[int], gone: list[bool]
+) -> None:
+    async def main() -> list[str]:
+        seen: list[str] = []
+        servers = Flaky(events, patience, gone)
+        async with watch(
+            ["http://a", "http://b"], "v1", cursor=cursor(0), transport=transport, client=servers.client
+        ) as watcher:
+            async for item in watcher:
+                if isinstance(item, Event):
+                    seen.append(item.id)
+                if len(seen) >= events:
+                    return seen
+        return seen
+
+    seen = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert seen == [event(number)["id"] for number in range(1, events + 1)]
