@@ -19,7 +19,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 MAX_BYTES = 128
-_TEXT = re.compile(r"[a-z0-9]{1,16}-[a-z0-9]{1,12}-(?:0|[1-9][0-9]{0,14})(?:~[a-z0-9]{1,16}-[a-z0-9]{1,12}-(?:0|[1-9][0-9]{0,14}))*")
+_TEXT = re.compile(
+    r"[a-z0-9]{1,16}-[a-z0-9]{1,12}-(?:0|[1-9][0-9]{0,14})(?:~[a-z0-9]{1,16}-[a-z0-9]{1,12}-(?:0|[1-9][0-9]{0,14}))*"
+)
 
 
 class CursorError(ValueError):

@@ -12,7 +12,6 @@ Three forms, in the order an event takes them:
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -32,15 +31,18 @@ class Publication(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     video: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An event as viewers see it; the field order is the wire's. `at` is milliseconds since the epoch."""
+class Event(msgspec.Struct, omit_defaults=True, gc=False):
+    """An event as viewers see it; the field order is the wire's.
+
+    `at` is when it was accepted, in milliseconds since the epoch; `data` is JSON as it came.
+    """
 
     id: str
     video: str
     type: str
-    user: str | None = None
+    user: str | msgspec.UnsetType = msgspec.UNSET
     at: int = 0
-    data: Any = msgspec.UNSET
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class MalformedBatch(ValueError):
@@ -83,7 +85,13 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
             batch = cls(video, epoch, int(first), origin, origin_epoch, int(number), lines)
         except ValueError as error:
             raise MalformedBatch(f"a batch begins with six words, not {head[:100]!r}") from error
-        if not (lines and batch.first > 0 and batch.number > 0 and VIDEO.fullmatch(video) and ORIGIN.fullmatch(origin)):
+        if not (
+            lines
+            and batch.first > 0
+            and batch.number > 0
+            and VIDEO.fullmatch(video)
+            and ORIGIN.fullmatch(origin)
+        ):
             raise MalformedBatch(f"a batch has a video, an origin, numbers from 1 and lines: {head[:100]!r}")
         if any(b" " not in line for line in lines):
             raise MalformedBatch("a line is a type, a space and JSON")

@@ -1,0 +1,1 @@
+"""Takes in what is published, and keeps the subscription table: stateless, any one will do."""

@@ -1,0 +1,199 @@
+"""Group commit: what is published while the bus is busy goes out together in the next round trip.
+
+Rules:
+
+1. One commit at a time, so what one dispatcher accepts is logged in the order in which it came.
+2. An answer is given only after the bus has answered: accepted means logged.
+3. A commit that got no answer is repeated with the same tokens until `commit_timeout`; the bus does
+   not double it. After that its publishers are told 503, and may repeat with the same ids.
+4. What waits is bounded: beyond `queue_events`, 503 at once.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections import deque
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.bus.interface import Bus, Parcel, Receipt
+from liveserver.config import DispatcherSettings
+from liveserver.cursor import Cursor
+from liveserver.dispatcher.parse import Lot
+from liveserver.errors import BusError, Unavailable
+
+BACK_OFF = 0.02, 0.5  # seconds, first and longest
+
+log = structlog.get_logger(__name__)
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What became of one request: how many events are new, how many were known, and where the log of
+    each of its videos stands after them."""
+
+    accepted: int
+    duplicates: int
+    cursors: dict[str, Cursor]
+
+
+class PublishStatistics(msgspec.Struct, frozen=True):
+    """Counts since the start, and what is `waiting` now, in events."""
+
+    accepted: int
+    duplicates: int
+    commits: int
+    failures: int
+    waiting: int
+
+
+class _Pending:
+    """A request under way. Its publisher sleeps until `result` is there."""
+
+    __slots__ = ("lots", "result", "size", "task")
+
+    def __init__(self, lots: list[Lot]) -> None:
+        self.lots = lots
+        self.size = sum(len(lot.lines) for lot in lots)
+        self.task: trio.lowlevel.Task | None = None
+        self.result: Accepted | Unavailable | None = None
+
+    def resolve(self, result: Accepted | Unavailable) -> None:
+        self.result = result
+        if self.task is not None:
+            trio.lowlevel.reschedule(self.task)
+            self.task = None
+
+
+class Publisher:
+    """Publishes lots through the bus. `run` must be running."""
+
+    def __init__(self, bus: Bus, datacenter: str, settings: DispatcherSettings) -> None:
+        self._bus = bus
+        self._datacenter = datacenter
+        self._settings = settings
+        self._queue: deque[_Pending] = deque()
+        self._waiting = 0
+        self._something = trio.Event()
+        self._accepted = self._duplicates = self._commits = self._failures = 0
+
+    async def publish(self, lots: list[Lot]) -> Accepted:
+        """Return once all of it is in the log. Raises `Unavailable`; nothing is known then.
+
+        A publisher that goes away while it waits has been accepted all the same.
+        """
+        pending = _Pending(lots)
+        if self._waiting + pending.size > self._settings.queue_events:
+            raise Unavailable(
+                "too much is waiting to be published; try again, with the same ids", retry_after=1
+            )
+        self._waiting += pending.size
+        self._queue.append(pending)
+        self._something.set()
+        pending.task = trio.lowlevel.current_task()
+
+        def gone(_: object) -> trio.lowlevel.Abort:
+            pending.task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(gone)
+        assert pending.result is not None
+        if isinstance(pending.result, Unavailable):
+            raise pending.result
+        return pending.result
+
+    async def run(self) -> None:
+        """Commit what comes, for ever."""
+        while True:
+            await self._something.wait()
+            self._something = trio.Event()
+            while self._queue:
+                batch = self._next_batch()
+                await self._commit(batch)
+                self._waiting -= sum(pending.size for pending in batch)
+
+    def _next_batch(self) -> list[_Pending]:
+        batch: list[_Pending] = []
+        size = 0
+        while self._queue and (not batch or size + self._queue[0].size <= self._settings.commit_events):
+            batch.append(self._queue.popleft())
+            size += batch[-1].size
+        return batch
+
+    async def _commit(self, batch: list[_Pending]) -> None:
+        merged: dict[str, Lot] = {}
+        for pending in batch:
+            for lot in pending.lots:
+                whole = merged.setdefault(lot.video, Lot(lot.video, [], []))
+                whole.lines += lot.lines
+                whole.ids += lot.ids
+        parcels = [Parcel(lot.video, secrets.token_hex(8), lot.lines, lot.ids) for lot in merged.values()]
+        try:
+            receipts = await self._append(parcels)
+        except BusError as error:
+            self._failures += 1
+            log.warning("a commit failed", reason=str(error))
+            for pending in batch:
+                pending.resolve(
+                    Unavailable(
+                        "the log cannot be written just now; try again, with the same ids", retry_after=1
+                    )
+                )
+            return
+        self._commits += 1
+        self._answer(
+            batch, {receipt_of.video: receipt for receipt_of, receipt in zip(parcels, receipts, strict=True)}
+        )
+
+    async def _append(self, parcels: list[Parcel]) -> list[Receipt]:
+        """Raises `BusError` when the bus has not answered for `commit_timeout`."""
+        deadline = trio.current_time() + self._settings.commit_timeout
+        wait = BACK_OFF[0]
+        while True:
+            try:
+                return await self._bus.append(parcels)
+            except BusError:
+                pause = random.uniform(0, wait)
+                if trio.current_time() + pause >= deadline:
+                    raise
+            await trio.sleep(pause)
+            wait = min(2 * wait, BACK_OFF[1])
+
+    def _answer(self, batch: list[_Pending], receipts: dict[str, Receipt]) -> None:
+        """Tell each publisher which of the merged events were its own."""
+        offered = dict.fromkeys(receipts, 0)  # events of each video looked at so far
+        new = dict.fromkeys(receipts, 0)  # of those, how many were accepted
+        for pending in batch:
+            accepted = duplicates = 0
+            cursors: dict[str, Cursor] = {}
+            for lot in pending.lots:
+                video, count = lot.video, len(lot.lines)
+                receipt = receipts[video]
+                start = offered[video]
+                offered[video] = start + count
+                known = receipt.duplicates and sum(
+                    index in receipt.duplicates for index in range(start, start + count)
+                )
+                known = int(known or 0)
+                new[video] += count - known
+                accepted += count - known
+                duplicates += known
+                own = receipt.cursor.get(self._datacenter)
+                assert own is not None
+                # The cursor after this request's own last event, not after the whole commit.
+                number = receipt.number + new[video] - 1 if count > known else own.number
+                cursors[video] = receipt.cursor.advanced(self._datacenter, own.epoch, number)
+            self._accepted += accepted
+            self._duplicates += duplicates
+            pending.resolve(Accepted(accepted, duplicates, cursors))
+
+    def statistics(self) -> PublishStatistics:
+        return PublishStatistics(
+            accepted=self._accepted,
+            duplicates=self._duplicates,
+            commits=self._commits,
+            failures=self._failures,
+            waiting=self._waiting,
+        )

@@ -1,0 +1,99 @@
+"""Publishing, and leases: the dispatcher's hot routes."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
+from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.publish import Publisher
+from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.edge.connection import Answer, Connection
+from liveserver.edge.request import Request
+from liveserver.edge.response import json_response
+from liveserver.edge.router import Router
+from liveserver.errors import BadRequest, BusError, Unavailable
+from liveserver.event import VIDEO
+
+MAX_LEASES = 10_000  # videos in one request
+
+T = TypeVar("T")
+
+
+class DispatcherRoutes:
+    """What a dispatcher answers itself; the frontends are its clients too."""
+
+    def __init__(self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions) -> None:
+        self._parser = parser
+        self._publisher = publisher
+        self._subscriptions = subscriptions
+
+    def add_to(self, router: Router) -> None:
+        router.add("POST", "/v1/videos/{video}/events", self.publish)
+        router.add("POST", "/v1/events", self.publish_several)
+        router.add("POST", "/v1/leases", self.renew)
+        router.add("POST", "/v1/leases/withdraw", self.withdraw)
+
+    async def publish(self, request: Request, connection: Connection) -> Answer:
+        """Events of the video in the path."""
+        video = request.checked_video()
+        kind = request.require_type("application/json", "application/x-ndjson")
+        request.arguments(())
+        done = await self._publisher.publish(self._parser.lots(request.body, kind, video))
+        return json_response(
+            202,
+            b'{"accepted":%d,"duplicates":%d,"cursor":"%b"}'
+            % (done.accepted, done.duplicates, str(done.cursors[video]).encode()),
+        )
+
+    async def publish_several(self, request: Request, connection: Connection) -> Answer:
+        """Events that each name their video."""
+        kind = request.require_type("application/json", "application/x-ndjson")
+        request.arguments(())
+        done = await self._publisher.publish(self._parser.lots(request.body, kind, None))
+        answer = {
+            "accepted": done.accepted,
+            "duplicates": done.duplicates,
+            "cursors": {video: str(cursor) for video, cursor in done.cursors.items()},
+        }
+        return json_response(202, msgspec.json.encode(answer))
+
+    async def renew(self, request: Request, connection: Connection) -> Answer:
+        """A frontend subscribes, or stays subscribed."""
+        wish = _read(request, LeaseRequest)
+        _check(wish.videos)
+        if not wish.lease > 0:
+            raise BadRequest("a lease is a number of seconds above 0")
+        try:
+            heads = await self._subscriptions.renew(wish.node, wish.videos, wish.lease)
+        except BusError:
+            raise Unavailable("the subscription table cannot be reached just now", retry_after=1) from None
+        return json_response(200, msgspec.json.encode(LeaseAnswer.of(heads)))
+
+    async def withdraw(self, request: Request, connection: Connection) -> Answer:
+        """A frontend unsubscribes."""
+        wish = _read(request, WithdrawRequest)
+        _check(wish.videos)
+        try:
+            await self._subscriptions.withdraw(wish.node, wish.videos)
+        except BusError:
+            raise Unavailable("the subscription table cannot be reached just now", retry_after=1) from None
+        return json_response(200, b"{}")
+
+
+def _read(request: Request, kind: type[T]) -> T:
+    request.require_type("application/json")
+    try:
+        return msgspec.json.decode(request.body, type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not a {kind.__name__}: {error}") from None
+
+
+def _check(videos: dict[str, int] | list[str]) -> None:
+    if len(videos) > MAX_LEASES:
+        raise BadRequest(f"one request has at most {MAX_LEASES} videos")
+    for video in videos:
+        if not VIDEO.fullmatch(video):
+            raise BadRequest(f"{video[:140]!r} is not a video's name")

@@ -1,0 +1,249 @@
+"""One client's connection: requests in, answers out, until it becomes a stream or is handed over.
+
+Rules:
+
+1. One Trio task per connection, and while it idles it only waits for the client: no timer, no
+   queue, no nursery of its own. Its `deadline` is an attribute; the server sweeps over them.
+2. Answers leave in the order of the requests. A `Deferred` answer is written by somebody else,
+   later; until then nothing more is taken from the client but its end.
+3. What a handler returns is all there is to say: bytes (written here), a `Deferred`, or a `Stream`,
+   to which the connection then belongs for the rest of its life. By then the frames of this module
+   are gone: ten thousand idle viewers pay for every local variable.
+4. Whatever goes wrong ends this connection and no other.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from liveserver.edge.request import HEAD_END, Request
+from liveserver.edge.response import CONTINUE, problem_response
+from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
+
+if TYPE_CHECKING:
+    from liveserver.edge.server import EdgeServer
+
+RECEIVE_BYTES = 64 * 1024
+LINGER_SECONDS = 2.0  # for a client that is still sending what was refused
+
+
+class Stream(ABC):
+    """What a connection belongs to from now on."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def wait_gone(self) -> None:
+        """Return when the client has gone or was let go; the connection is closed then."""
+
+
+class Deferred(ABC):
+    """An answer that somebody else writes, later."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def is_written(self) -> bool: ...
+
+    @abstractmethod
+    async def wait_written(self) -> None: ...
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """The client has gone; nothing is to be written any more."""
+
+
+Answer = bytes | Deferred | Stream
+
+
+class Connection:
+    """A connection in its request-and-answer life. `deadline` is in Trio's time."""
+
+    __slots__ = ("_buffer", "_is_mid_request", "_server", "closed", "deadline", "sock")
+
+    def __init__(self, sock: socket.socket, server: EdgeServer) -> None:
+        self.sock = sock
+        self.closed = False
+        self.deadline = trio.current_time() + server.settings.head_timeout
+        self._server = server
+        self._buffer = b""
+        self._is_mid_request = False
+
+    async def run(self) -> None:
+        """Serve until the end. Raises nothing but cancellation."""
+        try:
+            stream = await self._serve()
+            if stream is not None:
+                self.deadline = math.inf
+                await stream.wait_gone()
+        except (OSError, trio.ClosedResourceError):
+            pass  # the client has gone, or its deadline has passed
+        except Exception:
+            self._server.count_failure()
+        finally:
+            self._server.connections.discard(self)
+            self.close()
+
+    async def _serve(self) -> Stream | None:
+        """Answer requests; the stream that the last one asked for, or None at the end."""
+        deferred: Deferred | None = None
+        while True:
+            try:
+                request = await self._read_head(deferred)
+                if request is None:
+                    return None
+                handler = self._server.router.match(request)
+                if handler is None:
+                    await self._server.hand_over(self, request.head_to_hand_over() + self._buffer)
+                    return None
+                if self._is_mid_request:
+                    await self._read_body(request)
+                answer = await handler(request, self)
+            except Problem as problem:
+                # Where the next request begins is not known unless this one was read whole.
+                await self.write(problem_response(problem, close=self._is_mid_request))
+                if self._is_mid_request:
+                    await self._linger()
+                    return None
+                deferred = None
+                continue
+            if isinstance(answer, bytes):
+                deferred = None
+                await self.write(answer)
+            elif isinstance(answer, Stream):
+                return answer
+            else:
+                deferred = answer
+                self.deadline = math.inf
+            if not request.keep_alive:
+                if deferred is not None:
+                    await deferred.wait_written()
+                return None
+
+    async def _read_head(self, deferred: Deferred | None) -> Request | None:
+        """The next request, its body yet to be read; None when the client is done."""
+        settings = self._server.settings
+        buffer = self._buffer
+        if deferred is None:
+            self.deadline = trio.current_time() + (settings.head_timeout if buffer else settings.keep_alive)
+        elif buffer:
+            await deferred.wait_written()
+            deferred = None
+        self._is_mid_request = bool(buffer)
+        while (end := buffer.find(HEAD_END)) < 0:
+            if len(buffer) > settings.max_head:
+                raise HeadersTooLarge(f"the request line and headers have at most {settings.max_head} bytes")
+            data = await self.receive()
+            if deferred is not None:
+                if not data:
+                    deferred.abandon()
+                    return None
+                if not deferred.is_written:
+                    await deferred.wait_written()
+                deferred = None
+            if not data:
+                return None
+            if not buffer:
+                self._is_mid_request = True
+                self.deadline = trio.current_time() + settings.head_timeout
+            buffer += data
+        end += len(HEAD_END)
+        if end > settings.max_head:
+            raise HeadersTooLarge(f"the request line and headers have at most {settings.max_head} bytes")
+        request = Request(buffer[:end])
+        self._buffer = buffer[end:]
+        self._is_mid_request = request.has_body
+        return request
+
+    async def _read_body(self, request: Request) -> None:
+        limit = self._server.settings.max_body
+        if request.content_length > limit:
+            raise TooLarge(f"the body has at most {limit} bytes")
+        self.deadline = trio.current_time() + self._server.settings.body_timeout
+        buffer = self._buffer
+        if request.awaits_continue and not buffer:
+            await self.write(CONTINUE)
+        if request.is_chunked:
+            while True:
+                if buffer:
+                    so_far = request.feed_chunked(buffer)
+                    if so_far is None:
+                        break
+                    if so_far > limit:
+                        raise TooLarge(f"the body has at most {limit} bytes")
+                buffer = await self.receive()
+                if not buffer:
+                    raise trio.ClosedResourceError
+            self._buffer = b""
+        else:
+            length = request.content_length
+            if len(buffer) < length:
+                pieces, missing = [buffer], length - len(buffer)
+                while missing > 0:
+                    data = await self.receive()
+                    if not data:
+                        raise trio.ClosedResourceError
+                    pieces.append(data)
+                    missing -= len(data)
+                buffer = b"".join(pieces)
+            request.body = buffer[:length]
+            self._buffer = buffer[length:]
+        self._is_mid_request = False
+
+    async def receive(self) -> bytes:
+        """What the client sends next; empty at its end. Raises `OSError`, `trio.ClosedResourceError`."""
+        while True:
+            await trio.lowlevel.wait_readable(self.sock)
+            try:
+                return self.sock.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+
+    async def write(self, data: bytes) -> None:
+        """Send it all. Raises `OSError`, `trio.ClosedResourceError`."""
+        rest = memoryview(data)
+        while True:
+            try:
+                sent = self.sock.send(rest)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(rest):
+                return
+            rest = rest[sent:]
+            self.deadline = trio.current_time() + self._server.settings.write_timeout
+            await trio.lowlevel.wait_writable(self.sock)
+
+    def expire(self) -> None:
+        """The deadline has passed: say so if a request was under way, and close."""
+        if self._is_mid_request:
+            refusal = problem_response(RequestTimeout("the request did not arrive whole in time"), close=True)
+            with suppress(OSError):
+                self.sock.send(refusal)
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; whoever waits for it gets `trio.ClosedResourceError`. Idempotent."""
+        if not self.closed:
+            self.closed = True
+            trio.lowlevel.notify_closing(self.sock)
+            self.sock.close()
+
+    def release(self) -> socket.socket:
+        """Give the socket away: it is not closed here any more, nor swept."""
+        self.closed = True
+        self.deadline = math.inf
+        return self.sock
+
+    async def _linger(self) -> None:
+        """Let the client read a refusal before the reset that unread bytes would cause."""
+        self.sock.shutdown(socket.SHUT_WR)
+        with trio.move_on_after(LINGER_SECONDS):
+            while await self.receive():
+                pass

@@ -1,0 +1,186 @@
+"""One HTTP/1.1 request: parsed by httptools (llhttp, strict), checked here, without any I/O.
+
+The end of the head is found by its empty line and the parser is given exactly the head. So the
+bytes behind it are known to the byte, which is what pipelining and handing a connection over need;
+and a head that the parser would end somewhere else is refused, which leaves request smuggling
+nothing to work with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import Enum, auto
+from urllib.parse import parse_qsl, unquote
+
+import httptools
+
+from liveserver.errors import BadRequest, Problem, WrongType
+from liveserver.event import VIDEO
+
+HEAD_END = b"\r\n\r\n"
+
+
+class Stage(Enum):
+    """How much of a request was parsed."""
+
+    HEAD = auto()
+    BODY = auto()
+    DONE = auto()
+
+
+class Request:
+    """A request's head and, once read, its body.
+
+    `headers` has lower-case names; a name that came twice has its values joined by `", "`.
+    `path` is decoded, `query` is not; `head` is the head as it came. `video` is what the route's
+    `{video}` stood for.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_parser",
+        "_stage",
+        "body",
+        "head",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "version",
+        "video",
+    )
+
+    def __init__(self, head: bytes) -> None:
+        """Parse a whole head, empty line included. Raises `BadRequest`."""
+        self.head = head
+        self.headers: dict[bytes, bytes] = {}
+        self.path = ""
+        self.query = ""
+        self.body = b""
+        self.video = ""
+        self._chunks: list[bytes] = []
+        self._stage = Stage.HEAD
+        parser = self._parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass  # whoever serves the upgrade reads the head again
+        except httptools.HttpParserError as error:
+            raise self._fault(error) from None
+        if self._stage is Stage.HEAD:
+            raise BadRequest(
+                "the request head is malformed; send one request line and headers, CRLF between them"
+            )
+        if self.version == "1.1" and b"host" not in self.headers:
+            raise BadRequest("HTTP/1.1 needs a Host header")
+
+    @property
+    def content_length(self) -> int:
+        """The body's length as announced, in bytes; 0 without one. llhttp has checked the number."""
+        return int(self.headers.get(b"content-length", b"0"))
+
+    @property
+    def has_body(self) -> bool:
+        return b"content-length" in self.headers or b"transfer-encoding" in self.headers
+
+    @property
+    def is_chunked(self) -> bool:
+        return b"transfer-encoding" in self.headers
+
+    @property
+    def awaits_continue(self) -> bool:
+        return self.headers.get(b"expect", b"").lower() == b"100-continue"
+
+    def head_to_hand_over(self) -> bytes:
+        """The head as it came, but for an offer of HTTP/2 by upgrade, which is not taken up here."""
+        if self.headers.get(b"upgrade", b"").lower() != b"h2c":
+            return self.head
+        lines = self.head.split(b"\r\n")
+        return b"\r\n".join([line for line in lines if not line.lower().startswith(b"upgrade:")])
+
+    def feed_chunked(self, data: bytes) -> int | None:
+        """Take a piece of a chunked body; the body's length so far, or None when it is complete."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            raise self._fault(error) from None
+        if self._stage is Stage.DONE:
+            self.body = b"".join(self._chunks)
+            return None
+        return sum(map(len, self._chunks))
+
+    def arguments(self, known: Collection[str]) -> dict[str, str]:
+        """The query's parameters. Raises `BadRequest` on one that is unknown or given twice."""
+        if not self.query:
+            return {}
+        try:
+            pairs = parse_qsl(self.query, keep_blank_values=True, strict_parsing=True, max_num_fields=16)
+        except ValueError:
+            raise BadRequest("the query is malformed; write it as ?name=value&name=value") from None
+        found = dict(pairs)
+        for name in found:
+            if name not in known:
+                raise BadRequest(
+                    f"unknown query parameter {name[:40]!r}; known here: {', '.join(sorted(known))}"
+                )
+        if len(found) != len(pairs):
+            raise BadRequest("a query parameter is given twice")
+        return found
+
+    def checked_video(self) -> str:
+        """The video in the path. Raises `BadRequest`."""
+        if not VIDEO.fullmatch(self.video):
+            raise BadRequest(
+                "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+            )
+        return self.video
+
+    def require_type(self, *accepted: str) -> str:
+        """The body's media type without its parameters. Raises `WrongType` unless it is accepted."""
+        kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+        if kind not in accepted:
+            raise WrongType(f"send the body as {' or '.join(accepted)}, with that content-type")
+        return kind
+
+    # httptools calls these, in the order of the bytes.
+
+    def on_url(self, url: bytes) -> None:
+        path, _, query = url.partition(b"?")
+        self.query = query.decode("latin-1")
+        text = path.decode("latin-1")
+        self.path = unquote(text) if "%" in text else text
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in self.headers:
+            if name == b"host":
+                raise BadRequest("the Host header is given twice")
+            value = self.headers[name] + b", " + value
+        self.headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        self.method: str = self._parser.get_method().decode("ascii")
+        self.version: str = self._parser.get_http_version()
+        self.keep_alive: bool = self._parser.should_keep_alive()
+        self._stage = Stage.BODY
+
+    def on_body(self, data: bytes) -> None:
+        self._chunks.append(data)
+
+    def on_message_begin(self) -> None:
+        if self._stage is not Stage.HEAD:
+            # Bytes of another request behind a chunked body: answer this one, and let it come again
+            # on another connection, since where exactly it began is not known.
+            self.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._stage = Stage.DONE
+
+    @staticmethod
+    def _fault(error: Exception) -> Problem:
+        """The parser's complaint, or what one of the callbacks above raised."""
+        cause = error.__context__
+        if isinstance(cause, Problem):
+            return cause
+        return BadRequest(f"the request is malformed: {error}")

@@ -1,0 +1,72 @@
+"""Responses as bytes: rendered whole, so that one non-blocking send usually does it."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+
+from liveserver.errors import Problem
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+
+
+class _Date:
+    """The `date` header (RFC 9110 §6.6.1), rendered once a second."""
+
+    def __init__(self) -> None:
+        self.second = 0
+        self.line = b""
+
+    def __call__(self) -> bytes:
+        now = int(time.time())
+        if now != self.second:
+            self.second = now
+            self.line = f"date: {formatdate(now, usegmt=True)}\r\n".encode()
+        return self.line
+
+
+date_line = _Date()
+
+
+def head(status: int, *headers: bytes) -> bytes:
+    """A response head; each header without its line end."""
+    return b"".join(
+        [_STATUS_LINES[status], date_line(), *[header + b"\r\n" for header in headers], b"\r\n"],
+    )
+
+
+def json_response(status: int, body: bytes, *headers: bytes) -> bytes:
+    """A whole response with a JSON body, never to be cached."""
+    return (
+        b"%b%bcontent-type: application/json\r\ncache-control: no-store\r\ncontent-length: %d\r\n%b\r\n%b"
+        % (
+            _STATUS_LINES[status],
+            date_line(),
+            len(body),
+            b"".join([header + b"\r\n" for header in headers]),
+            body,
+        )
+    )
+
+
+def problem_response(problem: Problem, *, close: bool = False) -> bytes:
+    """A whole problem+json response (RFC 9457)."""
+    body = problem.body()
+    headers = [f"{name}: {value}".encode() for name, value in problem.headers]
+    if close:
+        headers.append(b"connection: close")
+    return (
+        head(
+            problem.status,
+            b"content-type: application/problem+json",
+            b"cache-control: no-store",
+            b"content-length: %d" % len(body),
+            *headers,
+        )
+        + body
+    )

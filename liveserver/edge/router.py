@@ -1,0 +1,54 @@
+"""Which requests are hot: a dozen routes, looked up in two dictionary reads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from liveserver.edge.request import Request
+from liveserver.errors import MethodNotAllowed
+
+if TYPE_CHECKING:
+    from liveserver.edge.connection import Answer, Connection
+
+Handler = Callable[[Request, "Connection"], Awaitable["Answer"]]
+
+_VIDEOS = "/v1/videos/"
+
+
+class Router:
+    """Hot routes by path and method.
+
+    A path is either literal (`/v1/events`) or `/v1/videos/{video}/…`, whose `{video}` is put into
+    `request.video` as it came; the handler checks it.
+    """
+
+    def __init__(self) -> None:
+        self._literal: dict[str, dict[str, Handler]] = {}
+        self._of_video: dict[str, dict[str, Handler]] = {}
+
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        """Register a handler. GET and POST of one path may belong to different roles."""
+        literal, brace, rest = path.partition("{video}/")
+        if brace:
+            assert literal == _VIDEOS
+            methods = self._of_video.setdefault(rest, {})
+        else:
+            methods = self._literal.setdefault(path, {})
+        assert method not in methods, f"{method} {path} has a handler"
+        methods[method] = handler
+
+    def match(self, request: Request) -> Handler | None:
+        """The handler, or None when the route is not hot. Raises `MethodNotAllowed`."""
+        path = request.path
+        if path.startswith(_VIDEOS):
+            request.video, _, rest = path[len(_VIDEOS) :].partition("/")
+            methods = self._of_video.get(rest)
+        else:
+            methods = self._literal.get(path)
+        if methods is None:
+            return None
+        handler = methods.get(request.method)
+        if handler is None:
+            raise MethodNotAllowed(request.method, ", ".join(sorted(methods)))
+        return handler

@@ -1,0 +1,166 @@
+"""The listener: accepts, limits, sweeps, and hands the unusual to the ordinary web server.
+
+Rules:
+
+1. Accepting comes in bursts, with a checkpoint between them, so that a storm of connects does not
+   starve those already in.
+2. Over `max_connections` a client is still let in to be answered (an event stream is told `bye`,
+   everything else gets a 503), up to a small reserve. Beyond that, and when the process is out of
+   descriptors, nobody is accepted until there is room; the kernel's backlog holds them.
+3. Deadlines are swept once a second over all connections: a comparison each, no timers.
+4. Options that every accepted socket needs are set on the listening one; Linux hands them down.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.config import Address, EdgeSettings
+from liveserver.edge.connection import Connection
+from liveserver.edge.router import Router
+
+ACCEPT_BURST = 64
+RESERVE = 256  # connections over the limit that are let in to be told so
+PAUSE = 0.05  # seconds, when there is no room
+SWEEP = 1.0  # seconds
+_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+log = structlog.get_logger(__name__)
+
+
+class EdgeStatistics(msgspec.Struct, frozen=True):
+    """Counts since the start, and `connections` now."""
+
+    connections: int
+    accepted: int
+    paused: int
+    handed_over: int
+    expired: int
+    failures: int
+
+
+class EdgeServer:
+    """The hot HTTP/1.1 server of one process.
+
+    `fallback` is given the socket and the bytes already read of a connection whose request is none
+    of the router's; it owns the socket then.
+    """
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        router: Router,
+        fallback: Callable[[socket.socket, bytes], Awaitable[None]],
+    ) -> None:
+        self.settings = settings
+        self.router = router
+        self.connections: set[Connection] = set()
+        self._fallback = fallback
+        self._accepting = trio.CancelScope()
+        self._accepted = self._paused = self._handed_over = self._expired = self._failures = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.connections) > self.settings.max_connections
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Accept and serve until cancelled; closes the listener and every connection then."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sweep)
+            with listener, self._accepting:
+                await self._accept(listener, nursery)
+
+    def stop_accepting(self) -> None:
+        """Close the listener; the connections stay."""
+        self._accepting.cancel()
+
+    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
+        ceiling = self.settings.max_connections + RESERVE
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            for _ in range(ACCEPT_BURST):
+                if len(self.connections) >= ceiling:
+                    self._paused += 1
+                    await trio.sleep(PAUSE)
+                    break
+                try:
+                    sock, _ = listener.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in _OUT_OF_RESOURCES:
+                        log.warning("accepting pauses", reason=errno.errorcode[error.errno or 0])
+                        self._paused += 1
+                        await trio.sleep(PAUSE)
+                        break
+                    continue  # this client has gone before it came
+                sock.setblocking(False)
+                connection = Connection(sock, self)
+                self._accepted += 1
+                self.connections.add(connection)
+                nursery.start_soon(connection.run)
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP)
+            now = trio.current_time()
+            for connection in [each for each in self.connections if each.deadline < now]:
+                self._expired += 1
+                connection.expire()
+
+    async def hand_over(self, connection: Connection, received: bytes) -> None:
+        """Give a connection to the ordinary web server, with what was read of it."""
+        self._handed_over += 1
+        await self._fallback(connection.release(), received)
+
+    def count_failure(self) -> None:
+        """A defect of ours ended a connection: it is told to the log, not to the others."""
+        self._failures += 1
+        log.exception("a connection failed")
+
+    def statistics(self) -> EdgeStatistics:
+        return EdgeStatistics(
+            connections=len(self.connections),
+            accepted=self._accepted,
+            paused=self._paused,
+            handed_over=self._handed_over,
+            expired=self._expired,
+            failures=self._failures,
+        )
+
+
+def listen(
+    address: Address, backlog: int, *, shared: bool = False, send_buffer: int = 0, user_timeout: float = 0
+) -> socket.socket:
+    """A listening, non-blocking socket; `shared` lets several processes have the port.
+
+    `send_buffer` (bytes) bounds what the kernel holds for a client that does not read;
+    `user_timeout` (seconds) ends connections whose other side no longer acknowledges (RFC 5482).
+    """
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if send_buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        if user_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
+        listener.bind(where)
+        listener.listen(backlog)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,1 @@
+"""Holds the viewers: what is subscribed, what was heard, who is told."""

@@ -1,0 +1,151 @@
+"""The viewers of one channel on this node: who sits where, who joins, who lags.
+
+The audience knows the viewers and the fan-out knows the time: segments are filled and thinned out
+here, and handed to the fan-out whenever a visit to one of them would have something to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from liveserver.frontend.poll import PollSegment, PollWaiter
+from liveserver.frontend.segment import Segment, StreamSegment
+from liveserver.frontend.viewer import State, Viewer
+from liveserver.transport.form import Form
+
+if TYPE_CHECKING:
+    from liveserver.frontend.channel import Channel
+    from liveserver.frontend.fanout import FanOut
+
+SegmentT = TypeVar("SegmentT", bound=Segment)
+
+
+class Audience:
+    """All viewers of a channel. `count` has those on streams, lagging ones too, and waiting polls."""
+
+    def __init__(self, channel: Channel, fanout: FanOut) -> None:
+        self.channel = channel
+        self.count = 0
+        self.lagging: set[Viewer] = set()
+        self._fanout = fanout
+        self._streams: dict[Form, list[StreamSegment]] = {}
+        self._polls: list[PollSegment] = []
+
+    def segments(self) -> Iterator[Segment]:
+        for segments in self._streams.values():
+            yield from segments
+        yield from self._polls
+
+    def viewers(self) -> list[Viewer]:
+        """Everybody on a stream, in the order of the segments; those who lag come last."""
+        seated = [
+            viewer for each in self._streams.values() for segment in each for viewer in segment.everybody()
+        ]
+        return [*seated, *self.lagging]
+
+    def poll_segments(self) -> list[PollSegment]:
+        return self._polls
+
+    def needed(self) -> int:
+        """The oldest position that somebody who keeps up still needs."""
+        return min((segment.position for segment in self.segments()), default=self.channel.log.tip)
+
+    def welcome(self, viewer: Viewer, opening: bytes) -> None:
+        """A new viewer on a stream; `opening` is the first it is sent."""
+        self.count += 1
+        try:
+            sent = viewer.send(opening)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = -1
+        if sent == len(opening):
+            self.seat(viewer)
+        else:
+            self.fell_behind(viewer, opening, sent)
+
+    def seat(self, viewer: Viewer) -> None:
+        """Give a viewer, new or level again, a place in a segment, where it last sat if it can."""
+        if viewer.seen is not None:
+            self._fall_behind(viewer)
+            return
+        segments = self._streams.setdefault(viewer.form, [])
+        segment = viewer.segment
+        if segment is None or segment not in segments or segment.size >= self._fanout.segment_size:
+            segment = self._with_room(segments)
+            if segment is None:
+                segment = StreamSegment(self, viewer.form, self._fanout.max_write)
+                segments.append(segment)
+        segment.seat(viewer)
+        self._fanout.wake(segment)
+
+    def wait(self, waiter: PollWaiter) -> None:
+        """A long-poll begins to wait."""
+        self.count += 1
+        segment = self._with_room(self._polls)
+        if segment is None:
+            segment = PollSegment(self)
+            self._polls.append(segment)
+        segment.add(waiter)
+        self._fanout.wake(segment)
+
+    def answer(self, waiter: PollWaiter, response: bytes) -> None:
+        """Write a poll's answer; a client that doesn't take it at once is waited for elsewhere."""
+        self.left()
+        self._fanout.answer(waiter, response)
+
+    def leave(self, viewer: Viewer) -> None:
+        """A viewer has gone, or is let go. Idempotent."""
+        if viewer.state is State.GONE:
+            return
+        if viewer.state is State.LAGGING:
+            self.lagging.discard(viewer)
+        elif viewer.segment is not None:
+            viewer.segment.remove(viewer)
+        viewer.state = State.GONE
+        self.left()
+
+    def left(self) -> None:
+        """One viewer fewer."""
+        self.count -= 1
+        if self.count == 0:
+            self.channel.emptied()
+
+    def fell_behind(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
+        """A viewer's socket took only `sent` bytes of the chunk; -1: the socket is broken."""
+        if sent < 0:
+            viewer.state = State.LAGGING  # its segment has let go of it already
+            self.leave(viewer)
+            viewer.connection.close()
+        else:
+            viewer.unsent = memoryview(chunk)[sent:]
+            self._fall_behind(viewer)
+
+    def _fall_behind(self, viewer: Viewer) -> None:
+        viewer.state = State.LAGGING
+        self.lagging.add(viewer)
+        self._fanout.catch_up(viewer)
+
+    def rejoin(self, viewer: Viewer) -> None:
+        """A viewer that lagged is level again."""
+        self.lagging.discard(viewer)
+        self.seat(viewer)
+
+    def delivered(self, events: int) -> None:
+        self._fanout.deliveries += events
+
+    def discard(self, segment: Segment) -> None:
+        """Forget a segment in which nobody is left."""
+        if isinstance(segment, PollSegment):
+            self._polls.remove(segment)
+            return
+        for segments in self._streams.values():
+            if segment in segments:
+                segments.remove(segment)
+
+    def _with_room(self, segments: list[SegmentT]) -> SegmentT | None:
+        """The last segment, which is the one being filled; else the first that has thinned out."""
+        if segments and segments[-1].size < self._fanout.segment_size:
+            return segments[-1]
+        return next((each for each in segments if each.size <= self._fanout.segment_size // 2), None)

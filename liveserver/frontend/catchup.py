@@ -1,0 +1,130 @@
+"""Those who are not level: each is caught up by a task of its own, at its own pace.
+
+There are two reasons not to be level. A *lagging* viewer has a full socket: it is waited for until
+it takes what is left of its chunk, then reads on in the log. A *withholding* one came from a node
+that was ahead of this one, or of another datacenter: it is sent, item by item, just what it has not
+seen. Once level, both take a seat, and the task ends.
+
+Who takes nothing for `slow_timeout` is told `bye`. Whoever has fallen out of the log's reach is
+told `gap` by the log itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from liveserver.cursor import Cursor
+from liveserver.frontend.log import GAP, gap_frame
+from liveserver.frontend.viewer import Viewer
+from liveserver.transport.form import Reason
+
+if TYPE_CHECKING:
+    from liveserver.frontend.fanout import FanOut
+    from liveserver.frontend.poll import PollWaiter
+
+
+async def catch_up(fanout: FanOut, viewer: Viewer) -> None:
+    """Send a viewer what it has not been sent, until it is level or gone. Raises nothing."""
+    settings = fanout.settings
+    while not viewer.is_gone:
+        if not viewer.unsent:
+            viewer.unsent = memoryview(_next(viewer, fanout.max_write))
+        if not viewer.unsent:
+            if viewer.seen is None or _is_settled(viewer):
+                viewer.seen = viewer.unsent = None
+                viewer.channel.audience.rejoin(viewer)
+                return
+            if not await _wait_moved(viewer, settings.heartbeat):
+                viewer.unsent = memoryview(viewer.form.envelope(viewer.form.heartbeat))
+            continue
+        try:
+            sent = viewer.send(viewer.unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            viewer.connection.close()
+            return
+        viewer.unsent = viewer.unsent[sent:]
+        if not viewer.unsent:
+            await trio.lowlevel.checkpoint()
+        elif not await _wait_writable(viewer, settings.slow_timeout):
+            if not viewer.is_gone:
+                fanout.slow += 1
+                viewer.say_bye(Reason.SLOW, viewer.channel.retry())
+            return
+
+
+def _next(viewer: Viewer, limit: int) -> bytes:
+    """What to send next, and move the viewer behind it; empty when there is nothing."""
+    log = viewer.channel.log
+    if viewer.seen is None:
+        chunk, viewer.position = log.frames(viewer.form).write(viewer.position, limit)
+        return chunk
+    frames: list[bytes] = []
+    size = 0
+    if viewer.position < log.base:
+        viewer.position = log.base
+        viewer.seen = log.floor.merged(viewer.seen)
+        frames.append(gap_frame(viewer.form, log.video, viewer.seen))
+    for item in log.between(viewer.position, log.tip):
+        viewer.position += 1
+        if item.event == GAP:
+            viewer.seen = Cursor.parse(item.cursor.decode()).merged(viewer.seen)
+            frames.append(gap_frame(viewer.form, log.video, viewer.seen))
+        elif not viewer.seen.covers(item.origin, item.epoch, item.number):
+            viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
+            frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
+        else:
+            continue
+        size += len(frames[-1])
+        if size > limit:
+            break
+    return viewer.form.envelope(b"".join(frames)) if frames else b""
+
+
+def _is_settled(viewer: Viewer) -> bool:
+    """Whether this node has seen all that the viewer has, so that nothing needs withholding."""
+    here = viewer.channel.log.cursor
+    assert viewer.seen is not None
+    return all(
+        known is not None and (known.epoch != mark.epoch or known.number >= mark.number)
+        for known, mark in ((here.get(origin), mark) for origin, mark in viewer.seen)
+    )
+
+
+async def _wait_moved(viewer: Viewer, timeout: float) -> bool:
+    """Until the channel's log has grown; False when it did not within `timeout` seconds."""
+    with trio.move_on_after(timeout) as scope:
+        await viewer.channel.wait_moved()
+    return not scope.cancelled_caught
+
+
+async def _wait_writable(viewer: Viewer, timeout: float) -> bool:
+    """Until the socket takes more; False when it did not within `timeout` seconds, or is gone."""
+    with trio.move_on_after(timeout) as scope:
+        try:
+            await trio.lowlevel.wait_writable(viewer.connection.sock)
+        except (OSError, trio.ClosedResourceError):
+            return False
+    return not scope.cancelled_caught
+
+
+async def finish_answer(waiter: PollWaiter, unsent: memoryview, timeout: float, keep_alive: float) -> None:
+    """Write the rest of a long-poll's answer. Raises nothing."""
+    connection = waiter.connection
+    with trio.move_on_after(timeout) as scope:
+        try:
+            while unsent:
+                await trio.lowlevel.wait_writable(connection.sock)
+                try:
+                    unsent = unsent[connection.sock.send(unsent) :]
+                except BlockingIOError:
+                    continue
+                scope.deadline = trio.current_time() + timeout
+        except (OSError, trio.ClosedResourceError):
+            pass
+    if unsent:
+        connection.close()
+    waiter.done(trio.current_time() + keep_alive)

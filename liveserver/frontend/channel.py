@@ -1,0 +1,145 @@
+"""A video as this node sees it: its recent log and its audience.
+
+Rules:
+
+1. `epoch` and `offset` say how far this node has followed the datacenter's log. What comes is next
+   in number (taken), already known (dropped), or beyond a hole, and then nothing is taken until the
+   hole has been mended from the log: viewers get events in the log's order or not at all.
+2. What comes while a hole is being mended waits in a short stash. Losing it costs nothing but
+   another look at the log, since whatever was forwarded was logged before.
+3. Events that nobody can give any more are a gap in the log, which tells the viewers by itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from liveserver.bus.interface import Head, Slice
+from liveserver.config import FrontendSettings, LogSettings
+from liveserver.cursor import Cursor
+from liveserver.event import Batch
+from liveserver.frontend.audience import Audience
+from liveserver.frontend.log import ChannelLog, cursor_before
+
+if TYPE_CHECKING:
+    from liveserver.frontend.fanout import FanOut
+
+STASH = 1_000  # batches
+
+
+class Channel:
+    """One video on this node. Made by the subscription table; open once `opened` is set."""
+
+    def __init__(self, video: str, fanout: FanOut, settings: FrontendSettings, log: LogSettings) -> None:
+        self.video = video
+        self.log = ChannelLog(video, log.events, log.age)
+        self.audience = Audience(self, fanout)
+        self.epoch = ""
+        self.offset = 0
+        self.opened = trio.Event()
+        self.arriving = 0  # viewers on their way in
+        self.empty_since = trio.current_time()
+        self.is_mending = True  # until it is opened there is nothing to append to
+        self.first = 0  # offset of the oldest event held, in the epoch it was opened in
+        self.is_complete = False  # nothing older than what is held is in the datacenter's log
+        self.filling = trio.Lock()
+        self._fanout = fanout
+        self._settings = settings
+        self._stash: deque[Batch] = deque(maxlen=STASH)
+        self._moved: trio.Event | None = None
+
+    def open(self, head: Head) -> None:
+        """Begin to follow the log at `head`."""
+        self.epoch, self.offset = head.epoch, head.offset
+        self.first = head.offset + 1
+        self.is_complete = head.offset == 0
+        self.log = ChannelLog(self.video, self.log.capacity, self.log.age, head.cursor)
+        self.opened.set()
+
+    def take(self, batch: Batch) -> bool:
+        """Take what comes; False when a hole, or a new epoch, is before it."""
+        if self.is_mending:
+            self._stash.append(batch)
+            return True
+        if not self._append(batch):
+            self._stash.append(batch)
+            return False
+        self._publish()
+        return True
+
+    def follow(self, stretch: Slice) -> None:
+        """Take what was read from the log, up to its head; what lies before it is gone."""
+        batches = stretch.batches
+        if stretch.head.epoch != self.epoch or stretch.oldest > self.offset + 1:
+            self.epoch = stretch.head.epoch
+            self.offset = stretch.oldest - 1
+            self.log.append_gap(cursor_before(stretch.head.cursor, batches), trio.current_time())
+        for batch in batches:
+            self._append(batch)
+        self._publish()
+
+    def take_stash(self) -> bool:
+        """Go on with what came meanwhile; False when a hole is left."""
+        self.is_mending = False
+        while self._stash:
+            batch = self._stash.popleft()
+            if batch.epoch == self.epoch and not self._append(batch):
+                self._stash.clear()
+                self.is_mending = True
+                break
+        self._publish()
+        return not self.is_mending
+
+    def is_behind(self, head: Head) -> bool:
+        """Whether the log's head is beyond what this channel has; a lost last event shows here."""
+        return head.epoch != self.epoch or head.offset > self.offset
+
+    def fill(self, batches: list[Batch]) -> None:
+        """Put older events, up to the oldest held, in front."""
+        if batches:
+            self.log.prepend(batches)
+            self.first = batches[0].first
+        self.is_complete = True
+
+    def emptied(self) -> None:
+        """The last viewer has gone."""
+        self.empty_since = trio.current_time()
+
+    def retry(self) -> int:
+        """How long one viewer is asked to wait before it comes back, in milliseconds; random, so that
+        not all come back at once."""
+        return round(1000 * random.uniform(self._settings.retry_min, self._settings.retry_max))
+
+    async def wait_moved(self) -> None:
+        """Until the log has grown."""
+        if self._moved is None:
+            self._moved = trio.Event()
+        await self._moved.wait()
+
+    def stands_before(self, cursor: Cursor, origin: str) -> bool:
+        """Whether `cursor` has seen events of `origin` that did not come here yet."""
+        seen, here = cursor.get(origin), self.log.cursor.get(origin)
+        return (
+            seen is not None and here is not None and seen.epoch == here.epoch and seen.number > here.number
+        )
+
+    def _append(self, batch: Batch) -> bool:
+        if batch.epoch != self.epoch or batch.first > self.offset + 1:
+            return False
+        if batch.last > self.offset:
+            self.log.append(batch, self.offset + 1 - batch.first, trio.current_time())
+            self.offset = batch.last
+        return True
+
+    def _publish(self) -> None:
+        """Let everybody know that the log has grown."""
+        self._fanout.moved(self)
+        if len(self.log.items) > self.log.capacity // 2:
+            self.log.trim(trio.current_time(), self.audience.needed())
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None

@@ -1,0 +1,62 @@
+"""The dispatchers of this datacenter, over HTTP: any of them will do, so the next one when one fails."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import structlog
+
+from liveserver.bus.interface import Head
+from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
+from liveserver.cursor import CursorError
+from liveserver.errors import DispatcherError
+
+log = structlog.get_logger(__name__)
+
+
+class Dispatchers:
+    """Leases from whichever dispatcher answers. Stays with one while it does."""
+
+    def __init__(self, client: httpx.AsyncClient, urls: Sequence[str]) -> None:
+        self._client = client
+        self._urls = [url.rstrip("/") for url in urls]
+        random.shuffle(self._urls)  # so that the frontends spread over the dispatchers
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, urls: Sequence[str], timeout: float) -> AsyncIterator[Dispatchers]:
+        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher."""
+        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+            yield cls(client, urls)
+
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+        body = await self._ask("/v1/leases", LeaseRequest(node, lease, dict(videos)))
+        try:
+            return msgspec.json.decode(body, type=LeaseAnswer).read()
+        except (msgspec.DecodeError, CursorError) as error:
+            raise DispatcherError(f"a dispatcher answered something else than heads: {error}") from error
+
+    async def withdraw(self, node: str, videos: Collection[str]) -> None:
+        await self._ask("/v1/leases/withdraw", WithdrawRequest(node, list(videos)))
+
+    async def _ask(self, path: str, message: msgspec.Struct) -> bytes:
+        content = msgspec.json.encode(message)
+        reason = ""
+        for _ in range(len(self._urls)):
+            url = self._urls[0]
+            try:
+                answer = await self._client.post(
+                    url + path, content=content, headers={"content-type": "application/json"}
+                )
+                if answer.status_code == 200:
+                    return answer.content
+                reason = f"{url} answered {answer.status_code}"
+            except httpx.HTTPError as error:
+                reason = f"{url}: {error or type(error).__name__}"
+            log.warning("a dispatcher does not answer", reason=reason)
+            self._urls.append(self._urls.pop(0))
+        raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")

@@ -1,0 +1,27 @@
+"""Letting everybody go, evenly, so that the other nodes are not stormed all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import trio
+
+from liveserver.frontend.channel import Channel
+from liveserver.transport.form import Reason
+
+STEP = 0.05  # seconds
+
+
+async def drain(channels: Mapping[str, Channel], seconds: float) -> None:
+    """Answer waiting polls at once; tell `bye` to all on streams, spread over `seconds`."""
+    for channel in channels.values():
+        for segment in channel.audience.poll_segments():
+            segment.expire(float("inf"))
+    everybody = [viewer for channel in channels.values() for viewer in channel.audience.viewers()]
+    steps = max(1, round(seconds / STEP))
+    for step in range(steps):
+        for viewer in everybody[step::steps]:
+            if not viewer.is_gone:
+                viewer.say_bye(Reason.DRAIN, viewer.channel.retry())
+        if any(not viewer.is_gone for viewer in everybody):
+            await trio.sleep(STEP)

@@ -1,0 +1,205 @@
+"""The loop that writes to everybody: one task for all channels of this node.
+
+Rules:
+
+1. Nobody is awaited. A visit to a segment is a few hundred non-blocking sends, then comes a
+   checkpoint. Under load events coalesce by themselves: the longer the round, the more of them go
+   into one write.
+2. A segment moves through four states:
+
+       QUIET ──behind──▶ READY ──its turn: visit──▶ RESTING ──flush_interval──▶ READY if behind
+         ▲                                             └──────────────────────▶ else QUIET
+
+   So one that was quiet is visited at once, and a busy one at most every `flush_interval`.
+3. Channels take turns, a segment each, so that a hot video does not starve a small one.
+4. Resting and quiet segments stand in the order of their last visit, so what is due is in front:
+   the loop looks at the first, and no segment has a timer. A segment that has been quiet for
+   `heartbeat` is sent one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+import msgspec
+import trio
+
+from liveserver.config import FrontendSettings
+from liveserver.frontend.catchup import catch_up, finish_answer
+from liveserver.frontend.channel import Channel
+from liveserver.frontend.poll import PollSegment, PollWaiter
+from liveserver.frontend.segment import Segment, Turn
+from liveserver.frontend.viewer import Viewer
+
+POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
+
+
+class FanOutStatistics(msgspec.Struct, frozen=True):
+    """Counts since the start. `deliveries` are events times viewers; `writes` are sends."""
+
+    deliveries: int
+    writes: int
+    visits: int
+    heartbeats: int
+    fell_behind: int
+    slow: int
+
+
+class FanOut:
+    """Visits segments; catches up whoever falls behind in tasks of `nursery`."""
+
+    def __init__(self, settings: FrontendSettings, keep_alive: float, nursery: trio.Nursery) -> None:
+        self.segment_size = settings.segment
+        self.max_write = settings.max_write
+        self.settings = settings
+        self.deliveries = self.slow = 0
+        self._keep_alive = keep_alive
+        self._nursery = nursery
+        self._turns: deque[deque[Segment]] = deque()  # the channels that have something ready
+        self._ready: dict[Channel, deque[Segment]] = {}
+        self._resting: deque[Segment] = deque()
+        self._quiet: OrderedDict[Segment, None] = OrderedDict()
+        self._polls: set[PollSegment] = set()
+        self._poll_tick = 0.0
+        self._something = trio.Event()
+        self._visits = self._writes = self._heartbeats = self._fell_behind = 0
+
+    # What the audiences tell
+
+    def moved(self, channel: Channel) -> None:
+        """The channel's log has grown."""
+        for segment in channel.audience.segments():
+            if segment.turn is Turn.QUIET and segment.is_behind:
+                del self._quiet[segment]
+                self._make_ready(segment)
+
+    def wake(self, segment: Segment) -> None:
+        """Somebody has come to this segment."""
+        if segment.turn is Turn.UNKNOWN:
+            segment.visited = trio.current_time()
+            self._make_quiet(segment)
+            if isinstance(segment, PollSegment):
+                self._polls.add(segment)
+            self._something.set()  # the loop may be waiting for something later than what this one needs
+        if segment.turn is Turn.QUIET and segment.is_behind:
+            del self._quiet[segment]
+            self._make_ready(segment)
+
+    def catch_up(self, viewer: Viewer) -> None:
+        self._fell_behind += 1
+        self._nursery.start_soon(catch_up, self, viewer)
+
+    def answer(self, waiter: PollWaiter, response: bytes) -> None:
+        self._writes += 1
+        try:
+            sent = waiter.connection.sock.send(response)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            waiter.connection.close()
+            sent = len(response)
+        if sent == len(response):
+            waiter.done(trio.current_time() + self._keep_alive)
+        else:
+            self._nursery.start_soon(
+                finish_answer,
+                waiter,
+                memoryview(response)[sent:],
+                self.settings.slow_timeout,
+                self._keep_alive,
+            )
+
+    # The loop
+
+    async def run(self) -> None:
+        """Visit what is due, for ever."""
+        while True:
+            self._sort(trio.current_time())
+            if not self._turns:
+                await self._wait()
+                continue
+            writes = 0
+            while self._turns and writes < self.segment_size:
+                writes += self._take_turn()
+            self._writes += writes
+            await trio.lowlevel.checkpoint()
+
+    def _take_turn(self) -> int:
+        ready = self._turns.popleft()
+        segment = ready.popleft()
+        if ready:
+            self._turns.append(ready)
+        else:
+            del self._ready[segment.audience.channel]
+        writes = segment.visit()
+        segment.visited = trio.current_time()
+        segment.turn = Turn.RESTING
+        self._resting.append(segment)
+        self._visits += 1
+        return writes + 1  # a visit costs something, even to nobody
+
+    def _sort(self, now: float) -> None:
+        """Move on those whose time has come."""
+        rested = now - self.settings.flush_interval
+        while self._resting and self._resting[0].visited <= rested:
+            segment = self._resting.popleft()
+            if segment.is_behind:
+                self._make_ready(segment)
+            else:
+                self._make_quiet(segment)
+        silent = now - self.settings.heartbeat
+        while self._quiet and (segment := next(iter(self._quiet))).visited <= silent:
+            del self._quiet[segment]
+            if segment.size == 0:
+                self._forget(segment)
+                continue
+            self._heartbeats += segment.beat()
+            segment.visited = now
+            self._make_quiet(segment)
+        if self._polls and now >= self._poll_tick:
+            self._poll_tick = now + POLL_TICK
+            for poll in self._polls:
+                self._writes += poll.expire(now)
+
+    async def _wait(self) -> None:
+        """Until something is new, or due."""
+        due = float("inf")
+        if self._resting:
+            due = self._resting[0].visited + self.settings.flush_interval
+        elif self._quiet:
+            due = next(iter(self._quiet)).visited + self.settings.heartbeat
+        if self._polls:
+            due = min(due, self._poll_tick)
+        with trio.move_on_at(due):
+            await self._something.wait()
+        self._something = trio.Event()
+
+    def _make_ready(self, segment: Segment) -> None:
+        segment.turn = Turn.READY
+        channel = segment.audience.channel
+        ready = self._ready.get(channel)
+        if ready is None:
+            ready = self._ready[channel] = deque()
+            self._turns.append(ready)
+        ready.append(segment)
+        self._something.set()
+
+    def _make_quiet(self, segment: Segment) -> None:
+        segment.turn = Turn.QUIET
+        self._quiet[segment] = None
+
+    def _forget(self, segment: Segment) -> None:
+        segment.turn = Turn.UNKNOWN
+        segment.audience.discard(segment)
+        if isinstance(segment, PollSegment):
+            self._polls.discard(segment)
+
+    def statistics(self) -> FanOutStatistics:
+        return FanOutStatistics(
+            deliveries=self.deliveries,
+            writes=self._writes,
+            visits=self._visits,
+            heartbeats=self._heartbeats,
+            fell_behind=self._fell_behind,
+            slow=self.slow,
+        )

@@ -1,0 +1,101 @@
+"""The frontend role: the table, the intake and the fan-out, brought together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.bus.interface import Bus
+from liveserver.config import Settings
+from liveserver.errors import BusError, DispatcherError
+from liveserver.frontend.channel import Channel
+from liveserver.frontend.drain import drain
+from liveserver.frontend.fanout import FanOut, FanOutStatistics
+from liveserver.frontend.intake import Intake, IntakeStatistics
+from liveserver.frontend.table import Leases, SubscriptionTable
+from liveserver.transport.form import Reason
+
+WITHDRAW_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class FrontendStatistics(msgspec.Struct, frozen=True):
+    """Now: `videos`, `viewers`, `lagging`; the rest as the parts count it."""
+
+    videos: int
+    viewers: int
+    lagging: int
+    is_listening: bool
+    fanout: FanOutStatistics
+    intake: IntakeStatistics
+
+
+class Frontend:
+    """One node's viewers. Get one from `open_frontend`."""
+
+    def __init__(
+        self, node: str, settings: Settings, table: SubscriptionTable, fanout: FanOut, intake: Intake
+    ) -> None:
+        self.node = node
+        self.table = table
+        self.fanout = fanout
+        self.intake = intake
+        self.is_draining = False
+        self.is_full: Callable[[], bool] = lambda: False
+        self._settings = settings
+
+    def refusal(self) -> Reason | None:
+        """Why no viewer is taken just now, if so."""
+        if self.is_draining:
+            return Reason.DRAIN
+        return Reason.OVERLOAD if self.is_full() else None
+
+    def retry(self) -> int:
+        """A randomised time to come back after, in milliseconds."""
+        settings = self._settings.frontend
+        return round(1000 * random.uniform(settings.retry_min, settings.retry_max))
+
+    async def drain(self) -> None:
+        """Let all viewers go, evenly over the drain time, and withdraw the leases."""
+        self.is_draining = True
+        await drain(self.table.channels, self._settings.node.drain)
+        with trio.move_on_after(WITHDRAW_SECONDS):
+            try:
+                await self.table.withdraw_all()
+            except (DispatcherError, BusError) as error:
+                log.warning("leases are left to run out", reason=str(error))
+
+    def statistics(self) -> FrontendStatistics:
+        channels = self.table.channels.values()
+        return FrontendStatistics(
+            videos=len(channels),
+            viewers=sum(channel.audience.count for channel in channels),
+            lagging=sum(len(channel.audience.lagging) for channel in channels),
+            is_listening=self.intake.is_listening,
+            fanout=self.fanout.statistics(),
+            intake=self.intake.statistics(),
+        )
+
+
+@asynccontextmanager
+async def open_frontend(node: str, settings: Settings, bus: Bus, leases: Leases) -> AsyncIterator[Frontend]:
+    """Run the role while the block lasts. The node is listening to its inbox when it is entered, or
+    goes on trying."""
+    async with trio.open_nursery() as nursery:
+        channels: dict[str, Channel] = {}
+        fanout = FanOut(settings.frontend, settings.edge.keep_alive, nursery)
+        intake = Intake(bus, node, settings.node.datacenter, channels, nursery)
+        table = SubscriptionTable(node, leases, channels, fanout, intake, settings.frontend, settings.log)
+        await nursery.start(intake.run, table.renew_now)
+        nursery.start_soon(fanout.run)
+        nursery.start_soon(table.run)
+        try:
+            yield Frontend(node, settings, table, fanout, intake)
+        finally:
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,196 @@
+"""From the inbox into the channels; holes are mended from the log.
+
+The one recovery there is (rule: every hop is a numbered feed): on a jump in the numbers, on a head
+that is further than what was heard, and after every interruption, read what is missing from the
+datacenter's log. What the log has no more is told as a gap.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.bus.interface import Bus, Head, Slice
+from liveserver.cursor import Cursor
+from liveserver.errors import BusError
+from liveserver.event import Batch
+from liveserver.frontend.channel import Channel
+from liveserver.frontend.log import Place
+
+PAGE = 1_000  # events in one read
+BACK_OFF = 0.05, 2.0  # seconds, first and longest
+
+log = structlog.get_logger(__name__)
+
+
+class IntakeStatistics(msgspec.Struct, frozen=True):
+    """Counts since the start; `unwanted` batches were of videos that nobody watches here any more."""
+
+    batches: int
+    events: int
+    unwanted: int
+    holes: int
+    interruptions: int
+
+
+class Intake:
+    """Feeds `channels`, the subscription table, from the node's inbox."""
+
+    def __init__(
+        self, bus: Bus, node: str, datacenter: str, channels: dict[str, Channel], nursery: trio.Nursery
+    ) -> None:
+        self._bus = bus
+        self._node = node
+        self._datacenter = datacenter
+        self._channels = channels
+        self._nursery = nursery
+        self.is_listening = False
+        self._batches = self._events = self._unwanted = self._holes = self._interruptions = 0
+
+    async def run(
+        self,
+        on_interrupted: Callable[[], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Listen for ever. Started once listening; `on_interrupted` is called when something was missed."""
+        wait = BACK_OFF[0]
+        while True:
+            try:
+                async with self._bus.inbox(self._node) as inbox:
+                    self.is_listening = True
+                    wait = BACK_OFF[0]
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
+                    async for batches in inbox:
+                        if not batches:
+                            self._interruptions += 1
+                            on_interrupted()
+                        for batch in batches:
+                            self._take(batch)
+            except BusError as error:
+                log.warning("the inbox cannot be reached", reason=str(error))
+            finally:
+                self.is_listening = False
+            await trio.sleep(random.uniform(0, wait))
+            wait = min(2 * wait, BACK_OFF[1])
+
+    def _take(self, batch: Batch) -> None:
+        self._batches += 1
+        self._events += len(batch.lines)
+        channel = self._channels.get(batch.video)
+        if channel is None:
+            self._unwanted += 1
+        elif not channel.take(batch):
+            self._mend_soon(channel)
+
+    def open(self, channel: Channel, head: Head) -> None:
+        """A new channel's head has come: follow from there."""
+        channel.open(head)
+        if not channel.take_stash():
+            self._mend_soon(channel)
+
+    def compare(self, channel: Channel, head: Head) -> None:
+        """Catch up if the log is further than what was heard."""
+        if channel.is_behind(head) and not channel.is_mending:
+            self._mend_soon(channel)
+
+    async def resume(self, channel: Channel, cursor: Cursor) -> Place:
+        """Where `cursor` goes on, having looked into the datacenter's log where that is needed.
+
+        Raises `BusError` when it was needed and could not be read.
+        """
+        if channel.stands_before(cursor, self._datacenter):
+            # Only this datacenter numbers these events, so what was seen of them must be in the log.
+            await self._catch_up(channel)
+        place = channel.log.locate(cursor)
+        if place.gap and not channel.is_complete:
+            await self.fill(channel)
+            place = channel.log.locate(cursor)
+        if channel.stands_before(cursor, self._datacenter):
+            # It is not: the log has lost them, or the cursor is made up.
+            return Place(channel.log.base, gap=True, is_exact=True)
+        return place
+
+    async def fill(self, channel: Channel) -> None:
+        """Have all that the datacenter's log holds. Raises `BusError`."""
+        async with channel.filling:
+            if channel.is_complete:
+                return
+            first, epoch = channel.first, channel.epoch
+            stretch = await self._read_to(channel.video, 0, first - 1)
+            if channel.log.base != 0 or stretch.head.epoch != epoch or channel.epoch != epoch:
+                channel.is_complete = True  # trimmed, or begun anew: older events are no use any more
+                return
+            channel.fill(_until(stretch.batches, first - 1))
+
+    def _mend_soon(self, channel: Channel) -> None:
+        self._holes += 1
+        channel.is_mending = True
+        self._nursery.start_soon(self._mend, channel)
+
+    async def _mend(self, channel: Channel) -> None:
+        wait = BACK_OFF[0]
+        while self._channels.get(channel.video) is channel:
+            try:
+                await self._catch_up(channel)
+            except BusError as error:
+                log.warning("a hole cannot be mended yet", video=channel.video, reason=str(error))
+                await trio.sleep(random.uniform(0, wait))
+                wait = min(2 * wait, BACK_OFF[1])
+                continue
+            if channel.take_stash():
+                return
+
+    async def _catch_up(self, channel: Channel) -> None:
+        """Follow the log to its head. Raises `BusError`."""
+        epoch = channel.epoch
+        stretch = await self._read_to(channel.video, channel.offset)
+        if stretch.head.epoch != epoch:
+            stretch = await self._read_to(channel.video, 0)
+        if channel.epoch == epoch:
+            channel.follow(stretch)
+
+    async def _read_to(self, video: str, after: int, last: int | None = None) -> Slice:
+        """The log after `after` up to `last`, or to its head, as one slice.
+
+        Where its beginning is gone, or goes while being read, the slice begins at the oldest there is.
+        """
+        batches: list[Batch] = []
+        epoch = ""
+        while True:
+            part = await self._bus.read(video, after, PAGE)
+            if epoch and part.head.epoch != epoch:
+                batches, after, epoch = [], 0, ""
+                continue
+            if not epoch:
+                epoch, oldest = part.head.epoch, after + 1
+            if part.oldest > after + 1:
+                batches, oldest, after = [], part.oldest, part.oldest - 1
+                if after < part.head.offset:
+                    continue
+            batches += part.batches
+            after = batches[-1].last if batches else after
+            if not part.batches or after >= (part.head.offset if last is None else last):
+                return Slice(part.head, oldest, batches)
+
+    def statistics(self) -> IntakeStatistics:
+        return IntakeStatistics(
+            batches=self._batches,
+            events=self._events,
+            unwanted=self._unwanted,
+            holes=self._holes,
+            interruptions=self._interruptions,
+        )
+
+
+def _until(batches: list[Batch], last: int) -> list[Batch]:
+    """The batches up to the offset `last`."""
+    kept = [batch for batch in batches if batch.first <= last]
+    if kept and kept[-1].last > last:
+        kept[-1] = msgspec.structs.replace(kept[-1], lines=kept[-1].lines[: last - kept[-1].first + 1])
+    return kept

@@ -1,0 +1,243 @@
+"""A channel's recent log: what was heard of one video, in order, and where a cursor stands in it.
+
+Rules:
+
+1. A *position* counts items on this node. Positions have no holes and outlive the epochs of the log
+   they mirror. `base` is the oldest held, `tip` the next to come.
+2. A gap is an item like any other: whoever passes it is told, and nobody has to ask.
+3. An item carries the cursor after it. Everybody who is level shares it, so it is rendered once.
+4. Frames are rendered when first needed, once per form, and joined once for all who stand at the
+   same position.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from liveserver.cursor import Cursor, Mark
+from liveserver.event import Batch
+from liveserver.frontend.index import OriginIndex
+from liveserver.transport.form import Form, Gap, encode
+
+GAP = b"gap"
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One event, or a gap (whose origin is empty), with the cursor after it."""
+
+    event: bytes
+    data: bytes
+    cursor: bytes
+    origin: str
+    epoch: str
+    number: int
+
+
+class Place(NamedTuple):
+    """Where a cursor resumes: the position of the first item it has not seen.
+
+    `gap`: events after the cursor are gone. `is_exact`: nothing from `position` on, nor anything
+    still to come, was seen already; otherwise what the cursor covers has to be withheld.
+    """
+
+    position: int
+    gap: bool
+    is_exact: bool
+
+
+class ChannelLog:
+    """The items of one video, bounded by `capacity` items and `age` seconds.
+
+    `floor` is the cursor before the oldest item, `cursor` the one after the newest.
+    """
+
+    def __init__(self, video: str, capacity: int, age: float, cursor: Cursor | None = None) -> None:
+        self.video = video
+        self.base = self.tip = 0
+        self.items: list[Item] = []
+        self.floor = self.cursor = cursor or Cursor()
+        self.capacity = capacity
+        self.age = age
+        self._arrivals: deque[tuple[float, int]] = deque()  # (time, the tip then)
+        self._origins: dict[str, OriginIndex] = {}
+        self._frames: dict[Form, FrameLog] = {}
+
+    def frames(self, form: Form) -> FrameLog:
+        """This log as frames of one form."""
+        found = self._frames.get(form)
+        if found is None:
+            found = self._frames[form] = FrameLog(self, form)
+        return found
+
+    def between(self, start: int, end: int) -> Sequence[Item]:
+        return self.items[start - self.base : end - self.base]
+
+    def cursor_at(self, position: int) -> bytes:
+        """The cursor of whoever has seen everything before `position`."""
+        if position > self.base:
+            return self.items[position - self.base - 1].cursor
+        return str(self.floor).encode()
+
+    def append(self, batch: Batch, skip: int, now: float) -> None:
+        """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap."""
+        origin, epoch, first = batch.origin, batch.origin_epoch, batch.number + skip
+        if (self.cursor.get(origin) or Mark(epoch, 0)) != (epoch, first - 1):
+            self.append_gap(self.cursor.advanced(origin, epoch, first - 1), now)
+        lines = batch.lines[skip:] if skip else batch.lines
+        before, after = (text.encode() for text in self.cursor.around(origin, epoch))
+        for number, line in enumerate(lines, first):
+            event, _, data = line.partition(b" ")
+            self.items.append(Item(event, data, b"%b%d%b" % (before, number, after), origin, epoch, number))
+        index = self._origins.get(origin)
+        if index is None:
+            index = self._origins[origin] = OriginIndex()
+        index.extend(epoch, first, self.tip, len(lines))
+        self.cursor = self.cursor.advanced(origin, epoch, first + len(lines) - 1)
+        self.tip += len(lines)
+        self._arrivals.append((now, self.tip))
+
+    def append_gap(self, cursor: Cursor, now: float) -> None:
+        """Say that something is missing here; what follows begins at `cursor`."""
+        text = str(cursor)
+        self.items.append(Item(GAP, encode(Gap(self.video, text)), text.encode(), "", "", 0))
+        self.cursor = cursor
+        self.tip += 1
+        self._arrivals.append((now, self.tip))
+
+    def prepend(self, batches: Sequence[Batch]) -> None:
+        """Put older events before the oldest item; the last of them is the one just before it."""
+        older = ChannelLog(self.video, self.capacity, self.age, cursor_before(self.floor, batches))
+        for batch in batches:
+            older.append(batch, 0, 0.0)
+        self.base -= older.tip
+        self.items[:0] = older.items
+        self.floor = older.floor
+        for origin, index in older._origins.items():
+            index.shift(self.base)
+            if origin in self._origins:
+                self._origins[origin].prepend(index)
+            else:
+                self._origins[origin] = index
+
+    def trim(self, now: float, needed: int) -> None:
+        """Forget what is over the bounds, but nothing from `needed` on before twice the bound is reached.
+
+        Done in strokes of an eighth, since each one moves the rest of the list.
+        """
+        over = len(self.items) - self.capacity
+        while self._arrivals and self._arrivals[0][0] < now - self.age:
+            over = max(over, self._arrivals.popleft()[1] - self.base)
+        cut = max(min(over, needed - self.base), len(self.items) - 2 * self.capacity)
+        if cut <= len(self.items) // 8:
+            return
+        self.floor = Cursor.parse(self.items[cut - 1].cursor.decode())
+        del self.items[:cut]
+        self.base += cut
+        for index in self._origins.values():
+            index.forget(self.base)
+
+    def locate(self, cursor: Cursor) -> Place:
+        """Where `cursor` resumes in what is held here. O(origins · log runs)."""
+        position, covered, gap, is_exact = self.tip, self.base, False, True
+        for origin in {name for name, _ in cursor} | {name for name, _ in self.cursor}:
+            mark, tip = cursor.get(origin), self.cursor.get(origin)
+            if tip is None:  # an origin nothing was heard of here, yet
+                is_exact = False
+                continue
+            if mark is not None and mark.epoch == tip.epoch and mark.number > tip.number:
+                is_exact = False
+            index = self._origins.get(origin) or OriginIndex()
+            found = index.find(mark, self.floor.get(origin), tip)
+            gap = gap or found.gap
+            if found.first is not None:
+                position = min(position, found.first)
+            if found.covered is not None:
+                covered = max(covered, found.covered)
+        return Place(position, gap, is_exact and covered <= position)
+
+
+def cursor_before(cursor: Cursor, batches: Sequence[Batch]) -> Cursor:
+    """The cursor before the first of `batches`, given the one after the last."""
+    for batch in reversed(batches):
+        cursor = cursor.advanced(batch.origin, batch.origin_epoch, batch.number - 1)
+    return cursor
+
+
+def gap_frame(form: Form, video: str, cursor: Cursor) -> bytes:
+    """What somebody is told who has missed what came before `cursor`."""
+    text = str(cursor)
+    return form.frame(text.encode(), GAP, encode(Gap(video, text)))
+
+
+class FrameLog:
+    """A channel's log in one wire form: frames rendered once, and joined once per starting position."""
+
+    __slots__ = ("_base", "_form", "_frames", "_joined", "_joined_tip", "_log")
+
+    def __init__(self, log: ChannelLog, form: Form) -> None:
+        self._log = log
+        self._form = form
+        self._base = log.tip
+        self._frames: list[bytes] = []
+        self._joined: dict[int, tuple[bytes, int]] = {}  # start → (bytes, end), all for one tip
+        self._joined_tip = log.tip
+
+    def write(self, start: int, limit: int) -> tuple[bytes, int]:
+        """The bytes to send to whoever stands at `start`, and where it stands then.
+
+        At most `limit` bytes of frames, but at least one frame; empty at the tip. Who stands before
+        `base` is told that there is a gap, and goes on from there.
+        """
+        tip = self._log.tip
+        if start < self._log.base:
+            return self._form.envelope(
+                gap_frame(self._form, self._log.video, self._log.floor)
+            ), self._log.base
+        if tip != self._joined_tip:
+            self._joined.clear()
+            self._joined_tip = tip
+        found = self._joined.get(start)
+        if found is None:
+            found = self._joined[start] = self._join(start, tip, limit)
+        return found
+
+    def _join(self, start: int, tip: int, limit: int) -> tuple[bytes, int]:
+        if start >= tip:
+            return b"", tip
+        self._render(start, tip)
+        frames = self._frames[start - self._base : tip - self._base]
+        payload = b"".join(frames)
+        if len(payload) > limit:
+            size = fitting = 0
+            for frame in frames:
+                size += len(frame)
+                if size > limit and fitting:
+                    break
+                fitting += 1
+            payload = b"".join(frames[:fitting])
+            tip = start + fitting
+        return self._form.envelope(payload), tip
+
+    def _render(self, start: int, tip: int) -> None:
+        """Have the frames from `start` to `tip`, and none that the log has forgotten."""
+        forgotten = self._log.base - self._base
+        if forgotten > len(self._frames):  # nobody read this form for long
+            self._frames.clear()
+            self._base = max(self._log.base, start)
+        elif forgotten > len(self._frames) // 8:
+            del self._frames[:forgotten]
+            self._base += forgotten
+        if start < self._base:
+            self._frames[:0] = self._rendered(start, self._base)
+            self._base = start
+        end = self._base + len(self._frames)
+        if end < tip:
+            self._frames += self._rendered(end, tip)
+
+    def _rendered(self, start: int, end: int) -> list[bytes]:
+        frame = self._form.frame
+        return [frame(item.cursor, item.event, item.data) for item in self._log.between(start, end)]

@@ -1,0 +1,177 @@
+"""A few hundred viewers that stand at one position, and the visit that brings them to the tip.
+
+Rules:
+
+1. A visit sends what is between the segment's position and the tip, joined once, to one socket
+   after the other, without awaiting anybody. It is the hottest loop of the house.
+2. Viewers stand in the order in which they came: the kernel's sockets lie in that order in memory,
+   and visiting them so is up to a third faster than at random.
+3. A viewer whose socket is full leaves, with its own position and the unsent tail, and somebody
+   else catches it up. One that joins stands before the segment until a visit has brought both to
+   one position; so nobody gets an event twice, and nobody misses one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import insort
+from enum import Enum, auto
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from liveserver.frontend.viewer import State, Viewer
+from liveserver.transport.form import Form
+
+if TYPE_CHECKING:
+    from liveserver.frontend.audience import Audience
+
+_BY_SERIAL = attrgetter("serial")
+
+
+class Turn(Enum):
+    """Where a segment waits in the fan-out: to be visited, to be let rest, or for something new."""
+
+    QUIET = auto()
+    READY = auto()
+    RESTING = auto()
+    UNKNOWN = auto()
+
+
+class Segment(ABC):
+    """What the fan-out visits. `visited` is in Trio's time; `turn` is the fan-out's."""
+
+    __slots__ = ("audience", "turn", "visited")
+
+    def __init__(self, audience: Audience) -> None:
+        self.audience = audience
+        self.visited = 0.0
+        self.turn = Turn.UNKNOWN
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many viewers are here or about to be."""
+
+    @property
+    @abstractmethod
+    def is_behind(self) -> bool:
+        """Whether a visit has something to do."""
+
+    @property
+    @abstractmethod
+    def position(self) -> int:
+        """The oldest position still needed here."""
+
+    @abstractmethod
+    def visit(self) -> int:
+        """Send what there is; the number of writes."""
+
+    def beat(self) -> int:
+        """Send a heartbeat to a segment that has been quiet; the number of writes."""
+        return 0
+
+
+class StreamSegment(Segment):
+    """Viewers of one streaming form."""
+
+    __slots__ = ("_beat", "_end", "_frames", "_limit", "joiners", "viewers")
+
+    def __init__(self, audience: Audience, form: Form, limit: int) -> None:
+        super().__init__(audience)
+        log = audience.channel.log
+        self.viewers: list[Viewer] = []
+        self.joiners: list[Viewer] = []
+        self._end = log.tip
+        self._frames = log.frames(form)
+        self._limit = limit
+        self._beat = form.envelope(form.heartbeat)
+
+    @property
+    def size(self) -> int:
+        return len(self.viewers) + len(self.joiners)
+
+    @property
+    def is_behind(self) -> bool:
+        return bool(self.joiners) or (self._end < self.audience.channel.log.tip and bool(self.viewers))
+
+    @property
+    def position(self) -> int:
+        return self._end if self.viewers else self.audience.channel.log.tip
+
+    def everybody(self) -> list[Viewer]:
+        return self.viewers + self.joiners
+
+    def seat(self, viewer: Viewer) -> bool:
+        """Take a viewer in at once if it is level with this segment; else let it wait for a visit."""
+        viewer.segment = self
+        if not self.viewers and not self.joiners:
+            self._end = viewer.position
+        if viewer.position == self._end:
+            insort(self.viewers, viewer, key=_BY_SERIAL)
+            viewer.state = State.SEATED
+            return True
+        self.joiners.append(viewer)
+        viewer.state = State.JOINING
+        return False
+
+    def remove(self, viewer: Viewer) -> None:
+        (self.viewers if viewer.state is State.SEATED else self.joiners).remove(viewer)
+
+    def visit(self) -> int:
+        writes = 0
+        if self.viewers:
+            chunk, end = self._frames.write(self._end, self._limit)
+            if chunk:
+                writes = self._send(chunk, end)
+                self.audience.delivered((end - self._end) * writes)
+            self._end = end
+        else:
+            self._end = self.audience.channel.log.tip
+        if self.joiners:
+            writes += self._admit()
+        return writes
+
+    def beat(self) -> int:
+        return self._send(self._beat, self._end)
+
+    def _send(self, chunk: bytes, end: int) -> int:
+        size = len(chunk)
+        failed: list[tuple[Viewer, int]] = []
+        for viewer in self.viewers:
+            try:
+                sent = viewer.send(chunk)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                sent = -1
+            if sent != size:
+                failed.append((viewer, sent))
+        writes = len(self.viewers)
+        for viewer, sent in failed:
+            self.viewers.remove(viewer)
+            viewer.position = end
+            self.audience.fell_behind(viewer, chunk, sent)
+        return writes
+
+    def _admit(self) -> int:
+        """Bring those who join to where the segment stands now."""
+        writes = 0
+        waiting, self.joiners = self.joiners, []
+        for viewer in waiting:
+            while viewer.position < self._end:
+                start = viewer.position
+                chunk, viewer.position = self._frames.write(start, self._limit)
+                try:
+                    sent = viewer.send(chunk)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    sent = -1
+                writes += 1
+                if sent != len(chunk):
+                    self.audience.fell_behind(viewer, chunk, sent)
+                    break
+                self.audience.delivered(viewer.position - start)
+            else:
+                self.seat(viewer)
+        return writes

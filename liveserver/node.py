@@ -1,0 +1,247 @@
+"""One process: opens what its roles need, runs it in one nursery, and lets it go in order.
+
+    bus ─ dispatcher ─ frontend ─ edge (public port), and beside them the ops port
+
+SIGTERM or SIGINT drains: readiness goes red, accepting stops, viewers are told `bye` over
+`node.drain`, leases are withdrawn, the process ends. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import hypercorn.trio
+import msgspec
+import structlog
+import trio
+from hypercorn.config import Config as HypercornConfig
+
+from liveserver import __version__
+from liveserver.bus.interface import Bus
+from liveserver.bus.memory import MemoryBus
+from liveserver.bus.redis import RedisBus
+from liveserver.config import Settings
+from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.publish import Publisher
+from liveserver.dispatcher.routes import DispatcherRoutes
+from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.edge.handoff import open_handoff
+from liveserver.edge.router import Router
+from liveserver.edge.server import EdgeServer, listen
+from liveserver.errors import ConfigError, LiveserverError
+from liveserver.frontend.dispatchers import Dispatchers
+from liveserver.frontend.frontend import Frontend, open_frontend
+from liveserver.frontend.routes import WatchRoutes
+from liveserver.frontend.table import Leases
+from liveserver.ops.app import ops_app
+from liveserver.ops.health import Check
+from liveserver.web.app import public_app
+
+SPARE_DESCRIPTORS = 300  # for everything that is no client's connection
+GC_THRESHOLDS = 50_000, 20, 50  # a full collection over 10,000 viewers takes 40 ms: rarely, then
+
+log = structlog.get_logger(__name__)
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """Where a node listens: `host:port`."""
+
+    name: str
+    public: str
+    ops: str
+
+
+class NotReady(LiveserverError):
+    """Why a readiness check fails."""
+
+
+class Node:
+    """The parts of one process, as its roles need them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        node = settings.node
+        self.name = node.name or f"{node.datacenter}-{'-'.join(node.roles)}-{secrets.token_hex(3)}"
+        self.router = Router()
+        self.is_draining = False
+        self.parts: dict[str, Any] = {}
+        self.checks: dict[str, Check] = {"accepting": self._check_accepting}
+        self.frontend: Frontend | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Node]:
+        """Open the bus and the roles for the duration of the block."""
+        settings = self.settings
+        async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+            # Called last: the roles may still want to publish while they leave.
+            stack.callback(nursery.cancel_scope.cancel)
+            bus: Bus
+            if settings.bus.kind == "memory":
+                bus = MemoryBus(settings.node.datacenter, settings.log, settings.bus.inbox_batches)
+            else:
+                bus = await stack.enter_async_context(
+                    RedisBus.open(settings.node.datacenter, settings.bus, settings.log)
+                )
+            self.checks["bus"] = bus.ping
+            subscriptions = None
+            if "dispatcher" in settings.node.roles:
+                publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
+                subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
+                DispatcherRoutes(Parser(settings.dispatcher), publisher, subscriptions).add_to(self.router)
+                nursery.start_soon(publisher.run)
+                self.parts["publish"] = publisher.statistics
+            if "frontend" in settings.node.roles:
+                self.frontend = await stack.enter_async_context(self._frontend(bus, subscriptions))
+            yield self
+
+    @asynccontextmanager
+    async def _frontend(self, bus: Bus, local: Leases | None) -> AsyncIterator[Frontend]:
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            leases = local
+            if settings.frontend.dispatchers or leases is None:
+                leases = await stack.enter_async_context(
+                    Dispatchers.open(settings.frontend.dispatchers, settings.frontend.dispatcher_timeout)
+                )
+            frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
+            WatchRoutes(frontend, settings.frontend).add_to(self.router)
+            self.parts["frontend"] = frontend.statistics
+            self.checks["inbox"] = self._check_inbox
+            yield frontend
+
+    async def _check_accepting(self) -> None:
+        if self.is_draining:
+            raise NotReady("this node is draining")
+
+    async def _check_inbox(self) -> None:
+        if self.frontend is None or not self.frontend.intake.is_listening:
+            raise NotReady("the node's inbox cannot be reached")
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        node = self.settings.node
+        return {
+            "node": self.name,
+            "version": __version__,
+            "datacenter": node.datacenter,
+            "roles": node.roles,
+            "bus": self.settings.bus.kind,
+        }
+
+
+async def run(
+    settings: Settings, *, task_status: trio.TaskStatus[Addresses] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run one node until it is told to end. Started with its addresses once it listens.
+
+    Raises `ConfigError` when it cannot listen where it was told to.
+    """
+    _tune(settings)
+    node = Node(settings)
+    edge_settings = settings.edge
+    with _listen(settings) as public:
+        async with (
+            node.opened(),
+            open_handoff(
+                public_app(), max_body=edge_settings.max_body, timeout=edge_settings.body_timeout
+            ) as handoff,
+            trio.open_nursery() as nursery,
+        ):
+            edge = EdgeServer(edge_settings, node.router, handoff.serve)
+            node.parts["edge"] = edge.statistics
+            if node.frontend is not None:
+                node.frontend.is_full = lambda: edge.is_full
+            ops = ops_app(node.identity, node.parts, lambda: node.checks)
+            ops_address = await nursery.start(_serve_ops, ops, settings)
+            nursery.start_soon(edge.serve, public)
+            nursery.start_soon(_end_on_signal, node, edge, nursery.cancel_scope)
+            addresses = Addresses(node.name, _text(public.getsockname()), ops_address)
+            gc.collect()
+            gc.freeze()
+            log.info("ready", **msgspec.structs.asdict(addresses), roles=settings.node.roles)
+            task_status.started(addresses)
+
+
+async def _end_on_signal(node: Node, edge: EdgeServer, scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        await anext(signals)
+        log.info("draining", seconds=node.settings.node.drain)
+        node.is_draining = True
+        edge.stop_accepting()
+        async with trio.open_nursery() as nursery:
+
+            async def drain() -> None:
+                if node.frontend is not None:
+                    await node.frontend.drain()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(drain)
+            await anext(signals)
+            nursery.cancel_scope.cancel()
+        scope.cancel()
+
+
+def _tune(settings: Settings) -> None:
+    """What holds for the whole process: descriptors, collections, the interpreter's switching."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = settings.edge.max_connections + SPARE_DESCRIPTORS
+    if hard not in (resource.RLIM_INFINITY, -1) and wanted > hard:
+        log.warning(
+            "fewer descriptors than edge.max_connections asks for",
+            limit=hard,
+            connections=hard - SPARE_DESCRIPTORS,
+        )
+    sys.setswitchinterval(settings.node.switch_interval)
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    address, frontend = settings.listen.public, settings.frontend
+    try:
+        return listen(
+            address,
+            settings.listen.backlog,
+            shared=settings.node.workers > 1,
+            send_buffer=frontend.send_buffer if "frontend" in settings.node.roles else 0,
+            user_timeout=frontend.slow_timeout,
+        )
+    except OSError as error:
+        raise ConfigError(
+            "listen.public",
+            f"cannot listen at {address} ({error.strerror}); end what listens there, or choose another",
+        ) from error
+
+
+async def _serve_ops(
+    app: Any, settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+) -> None:
+    address = settings.listen.ops
+    config = HypercornConfig()
+    config.bind = [address]
+    config.accesslog = config.errorlog = None
+    config.include_server_header = False
+    config.graceful_timeout = 0.5
+    async with trio.open_nursery() as nursery:
+        try:
+            binds = await nursery.start(hypercorn.trio.serve, app, config)
+        except OSError as error:
+            raise ConfigError(
+                "listen.ops",
+                f"cannot listen at {address} ({error.strerror}); end what listens there, or choose another",
+            ) from error
+        task_status.started(binds[0].removeprefix("http://"))
+
+
+def _text(where: tuple[Any, ...]) -> str:
+    host, port = where[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,1 @@
+"""One event, rendered per wire form: pure bytes, no sockets."""

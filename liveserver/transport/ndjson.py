@@ -1,0 +1,25 @@
+"""Newline-delimited JSON: one object a line, for programs that have no SSE parser."""
+
+from __future__ import annotations
+
+from liveserver.transport.form import Form
+
+
+class JsonLines(Form):
+    """`application/x-ndjson`; an empty line is the heartbeat."""
+
+    content_type = b"application/x-ndjson"
+    heartbeat = b"\n"
+
+    def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
+        if not cursor:
+            return b'{"cursor":null,"event":"%b","data":%b}\n' % (event, data)
+        # Cursors and types need no escaping: their alphabets have no quotes and no backslashes.
+        return b'{"cursor":"%b","event":"%b","data":%b}\n' % (cursor, event, data)
+
+    def retry(self, milliseconds: int) -> bytes:
+        return b""
+
+
+NDJSON = JsonLines(chunked=True)
+NDJSON_HTTP10 = JsonLines(chunked=False)

@@ -1,0 +1,29 @@
+"""Server-Sent Events (WHATWG HTML §9.2), in the dialect that all clients agree on.
+
+LF line ends, no BOM, one `data:` line per event, an `id` on every event. The heartbeat is a comment
+line with a single LF: with an empty line behind it, some clients emit a phantom event.
+"""
+
+from __future__ import annotations
+
+from liveserver.transport.form import Form
+
+
+class EventStream(Form):
+    """`text/event-stream`."""
+
+    content_type = b"text/event-stream"
+    heartbeat = b":\n"
+
+    def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
+        if not cursor:  # an empty id would make the client forget the one it has
+            return b"event: %b\ndata: %b\n\n" % (event, data)
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor, event, data)
+
+    def retry(self, milliseconds: int) -> bytes:
+        # Without an empty line behind it: a block of only `retry` is a phantom event to some clients.
+        return b"retry: %d\n" % milliseconds
+
+
+SSE = EventStream(chunked=True)
+SSE_HTTP10 = EventStream(chunked=False)

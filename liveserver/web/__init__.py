@@ -1,0 +1,1 @@
+"""The ordinary web: Quart-Trio applications behind the edge."""
