@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "LIVESERVER_"
@@ -251,8 +250,6 @@ def check(settings: Settings) -> None:
         raise ConfigError("frontend.default_wait", "is over frontend.max_wait")
     if frontend.lease > settings.dispatcher.max_lease:
         raise ConfigError("frontend.lease", "is over dispatcher.max_lease")
-    if len(node.datacenter) + 25 > MAX_BYTES:
-        raise ConfigError("node.datacenter", "is too long for a cursor")
 
 
 def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
