@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from liveserver import config
-from liveserver.cli import fault
-from liveserver.errors import ConfigError, LiveserverError
+from liveserver.errors import ConfigError
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A TOML file; without one, the defaults.")
@@ -48,22 +46,11 @@ def run(
     import trio
 
     from liveserver import node
-    from liveserver.cluster import lifeline, ports
+    from liveserver.cluster import lifeline
 
     if until_eof:
         lifeline.end_with_standard_input(effective.node.drain)
-    try:
-        trio.run(node.run, effective)
-    except (OSError, BaseExceptionGroup) as error:
-        if any(isinstance(leaf, OSError) and leaf.errno == errno.EADDRINUSE for leaf in fault.leaves(error)):
-            for name in ("public", "ops"):
-                address: config.Address = getattr(effective.listen, name)
-                if ports.is_busy(address):
-                    raise LiveserverError(
-                        f"listen.{name}: {address} is already in use; stop what listens there, "
-                        f"or choose another: --set listen.{name}={address.host}:{address.port + 1}"
-                    ) from None
-        raise
+    trio.run(node.run, effective)
 
 
 def cluster(

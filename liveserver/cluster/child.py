@@ -28,7 +28,8 @@ LAST_WORDS = 1.0
 
 LONGEST_LINE = 64 * 1024
 
-# The exit code by which `liveserver run` says that its settings are wrong.
+# The exit code by which `liveserver run` says that its settings are wrong. Where they were right once,
+# something else is (its port was taken in between, say), and may pass.
 NEVER_RUNS = 2
 
 Say = Callable[[str], None]
@@ -68,7 +69,7 @@ class Child:
         while True:
             begun = trio.current_time()
             code = await self._run_once()
-            if code == NEVER_RUNS:
+            if code == NEVER_RUNS and self.starts == 1:
                 raise LiveserverError(f"{self.name} cannot run with these settings; what it said is above")
             failures = 1 if trio.current_time() - begun >= SETTLED else failures + 1
             delay = backoff(failures)
