@@ -113,7 +113,7 @@ class MemoryBus:
     async def read(self, video: str, after: int, limit: int) -> Slice:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        log = self._open(video, now)
+        log = self._open(video, now, quiet=True)
         self._trim(log, now)
         oldest = log.offset + 1
         if log.batches:
@@ -206,11 +206,16 @@ class MemoryBus:
         for node in dead:
             del video.nodes[node]
 
-    def _open(self, name: str, now: float) -> _Video:
-        """The video, made anew if it is not there or was quiet for too long; quiet no longer."""
+    def _open(self, name: str, now: float, *, quiet: bool = False) -> _Video:
+        """The video, made anew if it is not there or has been quiet for too long.
+
+        This counts as a sign of life, unless `quiet`.
+        """
         video = self._videos.get(name)
         if video is None or video.keep_until <= now:
             video = self._videos[name] = _Video(name, self._datacenter)
+        elif quiet:
+            return video
         self._videos.move_to_end(name)
         video.keep_until = max(video.keep_until, now + self._settings.idle)
         return video

@@ -21,10 +21,11 @@ from liveserver.errors import BusError, ConfigError
 
 START = 10.0  # seconds for a server to answer
 END = 3.0  # seconds for it to end by itself
+SETPRIV = shutil.which("setpriv")
 
 
 class RedisServer:
-    """A server process. `start`, `wait_ready`, `stop`; `run_redis_server` does these in their order."""
+    """A server process: `start`, `wait_ready`, `stop`, in this order. `run_redis_server` does it for you."""
 
     def __init__(self, port: int, directory: Path, *, appendonly: bool = False) -> None:
         self.port = port
@@ -46,8 +47,8 @@ class RedisServer:
             find_redis_server(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.directory,
             "--save", "", "--appendonly", "yes" if self._appendonly else "no", "--daemonize", "no",
         ]  # fmt: skip
-        if setpriv := shutil.which("setpriv"):
-            command = [setpriv, "--pdeathsig", "KILL", "--", *command]
+        if SETPRIV:
+            command = [SETPRIV, "--pdeathsig", "KILL", "--", *command]
         with (self.directory / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -64,21 +65,33 @@ class RedisServer:
         """Have it end, and wait for that: up to 3 s by itself, then at once."""
         if self.process.poll() is None:
             self.process.terminate()
-            # One that was stopped can't end.
-            self.process.send_signal(signal.SIGCONT)
+            self.resume()  # one that is paused can't end
             try:
                 self.process.wait(END)
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait()
 
+    def pause(self) -> None:
+        """Have it hang: it keeps its connections and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it go on where it was paused."""
+        self.process.send_signal(signal.SIGCONT)
+
     async def _answers(self) -> bool:
+        """Whether it answers PING, and is this very process: somebody else may have the port."""
+        answer = b""
         try:
             async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
-                await stream.send_all(b"PING\r\n")
+                await stream.send_all(b"PING\r\nINFO server\r\n")
                 with trio.move_on_after(1):
-                    return await stream.receive_some(16) == b"+PONG\r\n"
-        except OSError:
+                    async for chunk in stream:
+                        answer += chunk
+                        if b"process_id:%d\r\n" % self.process.pid in answer:
+                            return answer.startswith(b"+PONG")
+        except (OSError, trio.BrokenResourceError):
             pass
         return False
 
