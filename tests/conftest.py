@@ -1,0 +1,63 @@
+"""What all tests share: real Redis servers, and waiting without sleeping.
+
+- `redis_server`: the URL of an empty Redis. One process serves the whole session; it is emptied
+  before each test that asks for it. For whatever needs no more than a Redis that works.
+- `own_redis`: a `RedisServer` of the test's own, to be stopped, stalled or restarted.
+- `until(condition)`: wait until an asynchronous condition holds; fails after 10 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+import redis
+import trio
+from hypothesis import settings
+
+from liveserver.bus.redis_server import RedisServer, free_port, run_redis_server
+
+# The same examples every time, and no time limit for each: the machine may be busy.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
+
+Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+
+
+@pytest.fixture(scope="session")
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The session's server. Ask for `redis_server` instead: that one is empty."""
+    server = RedisServer(free_port(), tmp_path_factory.mktemp("redis"))
+    server.start()
+    try:
+        trio.run(server.wait_ready)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def redis_server(redis_process: RedisServer) -> str:
+    """The URL of an empty Redis."""
+    with redis.Redis.from_url(redis_process.url) as client:
+        client.flushall()
+    return redis_process.url
+
+
+@pytest.fixture
+async def own_redis() -> AsyncIterator[RedisServer]:
+    """A Redis of the test's own, appending to a file: `stop()` and `start()` keep its data."""
+    async with run_redis_server(appendonly=True) as server:
+        yield server
+
+
+@pytest.fixture
+def until() -> Until:
+    """`await until(condition)`: return once `await condition()` is true; for real time only."""
+
+    async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
+        with trio.fail_after(10):
+            while not await condition():  # noqa: ASYNC110  # another process' state has no event
+                await trio.sleep(0.01)
+
+    return wait
