@@ -49,6 +49,9 @@ async def watch(
 ) -> AsyncIterator[Watcher]:
     """Watch `video` at one or more frontends, `http://host:port` each; iterate over what this gives.
 
+    The first URL is the first to be tried; the others follow in an order that is this watcher's own, so
+    that those whom one node has lost do not all go to the same other one.
+
     `cursor`: from where; None is now, `"earliest"` the oldest retained, else one that a server gave.
 
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
@@ -83,7 +86,7 @@ class Watcher:
         self._client = client
         self._video = video
         # Of the whole watching:
-        self._urls = urls
+        self._urls = [*urls[:1], *random.sample(urls[1:], len(urls) - 1)]
         self._auto = transport == "auto"
         self._streaming = transport != "poll"
         self._pending: deque[Item] = deque()
@@ -91,7 +94,7 @@ class Watcher:
         self._received = cursor  # the cursor of the last item taken from a connection
         self._ended = False
         # Of coming back:
-        self._turn = random.randrange(len(urls))  # so that viewers spread over the nodes
+        self._turn = 0
         self._retry = RETRY
         self._failures = 0  # in a row, without a `Ready`
         self._due = 0.0

@@ -1,7 +1,8 @@
 """Starts everything, tells when it is ready, ends everything.
 
 1. Redis first, then all nodes at once; the table of addresses when each of them can deliver.
-2. The first Ctrl-C (SIGTERM, SIGHUP) ends the nodes, then Redis. The second kills what is left, at once.
+2. The first Ctrl-C (SIGTERM, SIGHUP) ends what depends before what it depends on: frontends, then
+   dispatchers, then Redis. The second kills what is left, at once.
 3. Nothing outlives this process, whatever becomes of it (`lifeline.py`).
 """
 
@@ -59,7 +60,7 @@ class Supervisor:
             (len(name) for name in ("cluster", *(node.name for node in layout.nodes))), default=0
         )
         self._redis: dict[str, subprocess.Popen[bytes]] = {}
-        self._nodes_run = trio.CancelScope()
+        self._running = trio.CancelScope()
 
     async def run(self) -> None:
         """As the module's `run`, the ports unchecked."""
@@ -71,10 +72,12 @@ class Supervisor:
             async with trio.open_nursery() as obeying:
                 obeying.start_soon(self._obey, signals)
                 async with trio.open_nursery() as redis:
-                    with self._nodes_run:
-                        for datacenter in self._layout.datacenters:
-                            await redis.start(self._keep_redis, datacenter, lifeline, Path(directory))
-                        await self._run_nodes(lifeline)
+                    async with trio.open_nursery() as dispatchers:
+                        with self._running:
+                            for datacenter in self._layout.datacenters:
+                                await redis.start(self._keep_redis, datacenter, lifeline, Path(directory))
+                            await self._run_nodes(lifeline, dispatchers)
+                        dispatchers.cancel_scope.cancel()
                     redis.cancel_scope.cancel()
                 obeying.cancel_scope.cancel()
         self.say("cluster", "all ended")
@@ -93,12 +96,12 @@ class Supervisor:
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         async for _ in signals:
-            if self._nodes_run.cancel_called:
+            if self._running.cancel_called:
                 self.say("cluster", "killing what is left")
                 self.kill()
             else:
                 self.say("cluster", "ending; Ctrl-C once more kills what is left")
-                self._nodes_run.cancel()
+                self._running.cancel()
 
     async def _keep_redis(
         self,
@@ -121,14 +124,15 @@ class Supervisor:
                 while server.process.poll() is None:  # noqa: ASYNC110  # Popen's: no event
                     await trio.sleep(REDIS_EVERY)
             fate = describe(server.process.returncode)
-            if self._nodes_run.cancel_called:
+            if self._running.cancel_called:
                 return  # in a terminal, Ctrl-C reaches it too
             delay = backoff(failures)
             self.say("cluster", f"Redis of {datacenter.name} {fate}; starting it again in {delay:.1f} s")
             await trio.sleep(delay)
 
-    async def _run_nodes(self, lifeline: Lifeline) -> None:
-        async with trio.open_nursery() as nursery:
+    async def _run_nodes(self, lifeline: Lifeline, dispatchers: trio.Nursery) -> None:
+        """Start every node; the dispatchers in a nursery that outlives the others'."""
+        async with trio.open_nursery() as others:
             for node, colour in zip(self._layout.nodes, cycle(_COLOURS), strict=False):
                 child = self.children[node.name] = Child(
                     node.name,
@@ -138,10 +142,12 @@ class Supervisor:
                     output=partial(self.say, node.name, colour=colour),
                     say=partial(self.say, "cluster"),
                 )
-                nursery.start_soon(child.run)
+                (dispatchers if node.role == "dispatcher" else others).start_soon(child.run)
             await self._wait_ready()
             self._tell_addresses()
             self.ready.set()
+            # A cluster of dispatchers alone runs on, too.
+            await trio.sleep_forever()
 
     async def _wait_ready(self) -> None:
         async with (
