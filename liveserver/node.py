@@ -137,56 +137,68 @@ class Node:
         }
 
 
-async def run(
-    settings: Settings, *, task_status: trio.TaskStatus[Addresses] = trio.TASK_STATUS_IGNORED
+class Running:
+    """A node that serves; `drain` lets everybody go, in order, and returns when that is done."""
+
+    def __init__(self, node: Node, edge: EdgeServer, addresses: Addresses) -> None:
+        self.node = node
+        self.addresses = addresses
+        self._edge = edge
+
+    async def drain(self) -> None:
+        self.node.is_draining = True
+        self._edge.stop_accepting()
+        if self.node.frontend is not None:
+            await self.node.frontend.drain()
+
+
+async def run(settings: Settings) -> None:
+    """Run one node until it is told to end by SIGTERM or SIGINT. Raises as `serve` does."""
+    _tune(settings)
+    async with trio.open_nursery() as nursery:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            running: Running = await nursery.start(serve, settings)
+            gc.collect()
+            gc.freeze()
+            log.info("ready", **msgspec.structs.asdict(running.addresses), roles=settings.node.roles)
+            await anext(signals)
+            log.info("draining", seconds=settings.node.drain)
+            async with trio.open_nursery() as draining:
+
+                async def drain() -> None:
+                    await running.drain()
+                    draining.cancel_scope.cancel()
+
+                draining.start_soon(drain)
+                await anext(signals)
+                draining.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+
+
+async def serve(
+    settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Run one node until it is told to end. Started with its addresses once it listens.
+    """Serve until cancelled. Started once it listens.
 
     Raises `ConfigError` when it cannot listen where it was told to.
     """
-    _tune(settings)
     node = Node(settings)
-    edge_settings = settings.edge
+    limits = settings.edge
     with _listen(settings) as public:
         async with (
             node.opened(),
-            open_handoff(
-                public_app(), max_body=edge_settings.max_body, timeout=edge_settings.body_timeout
-            ) as handoff,
+            open_handoff(public_app(), max_body=limits.max_body, timeout=limits.body_timeout) as handoff,
             trio.open_nursery() as nursery,
         ):
-            edge = EdgeServer(edge_settings, node.router, handoff.serve)
+            edge = EdgeServer(limits, node.router, handoff.serve)
             node.parts["edge"] = edge.statistics
             if node.frontend is not None:
                 node.frontend.is_full = lambda: edge.is_full
             ops = ops_app(node.identity, node.parts, lambda: node.checks)
             ops_address = await nursery.start(_serve_ops, ops, settings)
             nursery.start_soon(edge.serve, public)
-            nursery.start_soon(_end_on_signal, node, edge, nursery.cancel_scope)
             addresses = Addresses(node.name, _text(public.getsockname()), ops_address)
-            gc.collect()
-            gc.freeze()
-            log.info("ready", **msgspec.structs.asdict(addresses), roles=settings.node.roles)
-            task_status.started(addresses)
-
-
-async def _end_on_signal(node: Node, edge: EdgeServer, scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        await anext(signals)
-        log.info("draining", seconds=node.settings.node.drain)
-        node.is_draining = True
-        edge.stop_accepting()
-        async with trio.open_nursery() as nursery:
-
-            async def drain() -> None:
-                if node.frontend is not None:
-                    await node.frontend.drain()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(drain)
-            await anext(signals)
-            nursery.cancel_scope.cancel()
-        scope.cancel()
+            task_status.started(Running(node, edge, addresses))
 
 
 def _tune(settings: Settings) -> None:
