@@ -94,12 +94,16 @@ async def open_handoff(app: ASGIFramework, *, max_body: int, timeout: float) -> 
     config.accesslog = config.errorlog = None
     state: dict[str, object] = {}
     lifespan = Lifespan(ASGIWrapper(app), config, state)
+
+    async def live(*, task_status: trio.TaskStatus[None]) -> None:
+        with trio.CancelScope(shield=True):  # it ends by its own shutdown, which comes last
+            await lifespan.handle_lifespan(task_status=task_status)
+
     async with trio.open_nursery() as nursery:
-        await nursery.start(lifespan.handle_lifespan)
+        await nursery.start(live)
         await lifespan.wait_for_startup()
         try:
             yield Handoff(app, config, state)
         finally:
             with trio.CancelScope(shield=True):
                 await lifespan.wait_for_shutdown()
-            nursery.cancel_scope.cancel()
