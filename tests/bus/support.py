@@ -1,0 +1,47 @@
+"""Words for the contract tests: publish, read, listen."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import trio
+
+from liveserver.bus.interface import Bus, Inbox, Parcel, Receipt
+from liveserver.event import Batch
+
+OpenBus = Callable[..., AbstractAsyncContextManager[Bus]]
+_names = itertools.count(1)
+
+
+def parcel(video: str, *lines: str, ids: list[str | None] | None = None, token: str = "") -> Parcel:
+    return Parcel(
+        video,
+        token or f"token{next(_names)}",
+        [f"like {line}".encode() for line in lines],
+        ids or [None] * len(lines),
+    )
+
+
+async def append(bus: Bus, video: str, *lines: str, ids: list[str | None] | None = None) -> Receipt:
+    (receipt,) = await bus.append([parcel(video, *lines, ids=ids)])
+    return receipt
+
+
+async def lines(bus: Bus, video: str, after: int = 0, limit: int = 100_000) -> list[str]:
+    stretch = await bus.read(video, after, limit)
+    return [line.decode().partition(" ")[2] for batch in stretch.batches for line in batch.lines]
+
+
+async def take(inbox: Inbox, events: int) -> list[Batch]:
+    """The batches with the next so many events; empty lists are left out."""
+    batches: list[Batch] = []
+    with trio.fail_after(10):
+        while sum(len(batch.lines) for batch in batches) < events:
+            batches += await anext(inbox)
+    return batches
+
+
+def heard(batches: list[Batch]) -> list[str]:
+    return [line.decode().partition(" ")[2] for batch in batches for line in batch.lines]
