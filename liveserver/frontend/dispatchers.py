@@ -34,7 +34,7 @@ class Dispatchers:
             yield cls(client, urls)
 
     async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
-        body = await self._ask("/v1/leases", LeaseRequest(node, lease, dict(videos)))
+        body = await self._ask("/v1/leases", LeaseRequest(node, float(lease), dict(videos)))
         try:
             return msgspec.json.decode(body, type=LeaseAnswer).read()
         except (msgspec.DecodeError, CursorError) as error:
