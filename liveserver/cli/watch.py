@@ -137,12 +137,13 @@ async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
 class Recent:
     """What came within the last `RECENT` seconds: how much, and how late by this machine's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.total = 0
+        self._clock = clock
         self._seen: deque[tuple[float, float]] = deque()  # when, and seconds since it was accepted
 
     def add(self, item: Item) -> None:
-        now = time.time()
+        now = self._clock()
         self.total += 1
         self._seen.append((now, now - getattr(item, "at", 0) / 1000))
 
@@ -158,7 +159,7 @@ class Recent:
         return delays[len(delays) // 2] if delays else None
 
     def _forget(self) -> None:
-        earliest = time.time() - RECENT
+        earliest = self._clock() - RECENT
         while self._seen and self._seen[0][0] < earliest:
             self._seen.popleft()
 

@@ -86,6 +86,8 @@ class Child:
         )
         self._process = process
         self.starts += 1
+        if self.starts > 1:
+            self._say(f"{self.name} is process {process.pid} now")
         reading = trio.CancelScope(shield=True)
         async with trio.open_nursery() as nursery:
             if process.stdout is not None:  # it never is: for the type's sake

@@ -174,12 +174,14 @@ class Supervisor:
 
     def _tell_addresses(self) -> None:
         table = Table(title="Everything is ready", title_justify="left", title_style="bold")
-        for column in ("node", "role", "public", "ops"):
+        for column in ("node", "role", "public", "ops", "process"):
             table.add_column(column)
         for datacenter in self._layout.datacenters:
             for node in datacenter.nodes:
-                table.add_row(node.name, node.role, f"http://{node.public}", f"http://{node.ops}")
-            table.add_row(f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "")
+                process = str(self.children[node.name].pid)
+                table.add_row(node.name, node.role, f"http://{node.public}", f"http://{node.ops}", process)
+            process = str(self._redis[datacenter.name].pid)
+            table.add_row(f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "", process)
             table.add_section()
         say = self._console.print
         say("", table)

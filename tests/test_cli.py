@@ -1,0 +1,265 @@
+"""What a person types, and what comes back: one line when it is wrong, and the right exit code."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from liveserver import __version__, config
+from liveserver.cli import fault, main
+from liveserver.cli.publish import Run
+from liveserver.cli.serve import render
+from liveserver.cli.watch import Recent, describe
+from liveserver.client import Bye, Event, Gap, Lost, Ready, Viewers
+from liveserver.client.items import to_json
+from liveserver.errors import ConfigError, LiveserverError
+from tests.client.fakes import Servers, answer, bye, like, problem, ready, stream
+
+COMMANDS = ("run", "cluster", "publish", "watch", "check")
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int | str | None, str, str]:
+    """Exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return caught.value.code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, command, "--help")
+    assert code == 0
+    assert f"Example:\n    liveserver {command} " in out
+    assert "--until-eof" not in out
+
+
+def test_without_a_command_there_is_help_and_a_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys)
+    assert code == 0
+    assert "Begin with: liveserver run" in out
+    assert all(command in out for command in COMMANDS)
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "--version") == (0, f"liveserver {__version__}\n", "")
+
+
+def test_help_is_quick_for_it_imports_nothing_slow() -> None:
+    slow = ["trio", "httpx", "redis", "hypercorn", "quart"]
+    script = f"import liveserver.cli, sys; print([name for name in {slow} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["walk"], "liveserver: No such command 'walk'; liveserver --help shows how"),
+        (["run", "--now"], "liveserver run: No such option: --now"),
+        (["run", "--workers", "many"], "liveserver run: Invalid value for '--workers'"),
+        (["watch"], "liveserver watch: Missing argument 'URL'"),
+        (["watch", "127.0.0.1:8000", "v1"], "is not like http://127.0.0.1:8000"),
+        (["publish", "http://127.0.0.1:1", "v1", "--data", "{heart}"], "is not JSON"),
+        (["publish", "http://127.0.0.1:1", "v1", "--rate", "0"], "--rate: is events a second, more than 0"),
+        (["publish", "http://127.0.0.1:1", "v1", "--count", "0"], "--count: is at least 1"),
+        (["check", "--config", "nowhere.toml"], "nowhere.toml: cannot be read: No such file"),
+        (["run", "--config", "nowhere.toml"], "nowhere.toml: cannot be read: No such file"),
+        (["cluster", "--config", "nowhere.toml"], "nowhere.toml: cannot be read: No such file"),
+        (["run", "--set", "frontend.lease=soon"], "--set frontend.lease=soon: frontend.lease: 'soon' is not"),
+        (["run", "--role", "cook"], "node.roles[0]: Invalid enum value 'cook'"),
+        (["run", "--role", "frontend"], "frontend.dispatchers: is empty"),
+        (["run", "--workers", "2"], 'more than one needs bus.kind = "redis"'),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert complaint in err
+
+
+def test_check_says_where_the_wrong_value_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[frontend]\nlease = "soon"\n')
+    assert f"{path}: frontend.lease: 'soon'" in call(capsys, "check", "--config", str(path))[2]
+    monkeypatch.setenv("LIVESERVER_FRONTEND__LEASE", "later")
+    assert (
+        "environment variable LIVESERVER_FRONTEND__LEASE: frontend.lease: 'later'" in call(capsys, "check")[2]
+    )
+
+
+def test_check_prints_what_run_would_read_back_to_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "check", "--role", "dispatcher", "--set", "edge.max_body=7MiB")
+    assert code == 0
+    assert "is right" in err
+    assert 'roles = ["dispatcher"]' in out
+    assert [line.split() for line in out.splitlines() if "max_body" in line] == [
+        ["max_body", "=", '"7MiB"', "#", "default:", '"4MiB"']
+    ]
+    assert config.convert(tomllib.loads(out), config.Settings) == config.load(
+        None, ['node.roles=["dispatcher"]', "edge.max_body=7MiB"], {}
+    )
+
+
+def test_check_knows_a_cluster_too(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parent.parent / "config" / "cluster.toml"
+    code, out, _ = call(capsys, "check", "--config", str(path))
+    assert code == 0
+    assert "dc1-fe1" in out
+
+
+def test_all_the_roles_are_those_that_run_plays_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "check", "--role", "all")[1] == render(config.Settings()) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ConfigError("a.b", "is wrong"), 2, "liveserver: a.b: is wrong"),
+        (LiveserverError("no"), 1, "liveserver: no"),
+        (
+            BaseExceptionGroup("", [trio.Cancelled._create(), ExceptionGroup("", [LiveserverError("no")])]),
+            1,
+            "liveserver: no",
+        ),
+        (ExceptionGroup("", [KeyError("x"), LiveserverError("no")]), 1, "liveserver: no"),
+        (FileNotFoundError(2, "No such file", "/x"), 1, "liveserver: /x: No such file"),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 1, ""),
+        (KeyError("x"), 1, "KeyError: 'x'; LIVESERVER_TRACEBACK=1 shows where; please report it"),
+    ],
+)
+def test_whatever_happens_there_is_one_line_for_it(error: BaseException, code: int, text: str) -> None:
+    complaint = fault.explain(error)
+    assert complaint.code == code
+    assert text in complaint.text
+    assert "\n" not in complaint.text
+
+
+def with_servers(monkeypatch: pytest.MonkeyPatch, servers: Servers) -> None:
+    monkeypatch.setattr(httpx, "AsyncClient", lambda: servers.client)
+
+
+def test_publishing_one_says_what_became_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = Servers(answer({"accepted": 1, "duplicates": 0, "cursor": "dc1-a-1"}))
+    with_servers(monkeypatch, servers)
+    arguments = ["--type", "comment", "--user", "u1", "--data", '{"text":"hi"}']
+    code, out, _ = call(capsys, "publish", "http://a", "v1", *arguments)
+    assert code == 0
+    assert out.startswith("1 accepted; answered within ")
+    assert out.endswith("\ncursor dc1-a-1\n")
+    [event] = servers.asked[0].body
+    assert event.pop("id")
+    assert event == {"type": "comment", "user": "u1", "data": {"text": "hi"}}
+
+
+def test_publishing_what_is_refused_is_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_servers(monkeypatch, Servers(problem(400, "a type has 1 to 32 letters")))
+    code, out, err = call(capsys, "publish", "http://a", "v1", "--type", "No")
+    assert (code, out) == (1, "")
+    assert err == "liveserver: http://a/v1/videos/v1/events: 400: a type has 1 to 32 letters\n"
+
+
+async def test_publishing_at_a_rate_keeps_to_it(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    servers = Servers(*[answer({"accepted": 1, "duplicates": 0, "cursor": "dc1-a-9"})] * 9)
+    with_servers(monkeypatch, servers)
+    run = Run("http://a", "v1", {"type": "like"}, rate=2, count=9)
+    began = trio.current_time()
+    await run.go()
+    assert [asked.at - began for asked in servers.asked] == pytest.approx([number / 2 for number in range(9)])
+    assert run.summary().startswith("9 accepted in 4.0 s, 2/s; answered within ")
+
+
+async def test_at_a_high_rate_a_request_carries_many(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    servers = Servers(*[answer({"accepted": 200, "duplicates": 0, "cursor": "dc1-a-9"})] * 200)
+    with_servers(monkeypatch, servers)
+    await Run("http://a", "v1", {"type": "like"}, rate=10_000, count=10_000).go()
+    assert sum(len(asked.body) for asked in servers.asked) == 10_000
+    assert len(servers.asked) < 60
+
+
+def test_watching_writes_a_line_per_event(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_servers(monkeypatch, Servers(stream(ready(1), like(2) + like(3), bye(3, reconnect=False))))
+    code, out, err = call(capsys, "watch", "http://a", "v1")
+    assert code == 0
+    assert [line.split()[1:] for line in out.splitlines()] == [["like", "-"], ["like", "-"]]
+    assert err.splitlines() == ["-- connected to fe1 at dc1-k3f9a-1", "-- the server said bye: drain"]
+
+
+def test_watching_can_write_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with_servers(monkeypatch, Servers(stream(ready(1), like(2), bye(2, reconnect=False))))
+    _, out, _ = call(capsys, "watch", "http://a", "v1", "--json")
+    lines = [msgspec.json.decode(line) for line in out.splitlines()]
+    assert [line["event"] for line in lines] == ["ready", "like", "bye"]
+    assert lines[1] == {
+        "cursor": "dc1-k3f9a-2",
+        "event": "like",
+        "data": {"id": "e2", "video": "v1", "type": "like", "at": 1763862000002},
+    }
+
+
+def test_a_pipe_that_is_closed_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with_servers(monkeypatch, Servers(stream(ready(1), like(2))))
+    monkeypatch.setattr(sys, "stdout", Closed())
+    monkeypatch.setattr(sys, "stderr", (errors := io.StringIO()))
+    with pytest.raises(SystemExit):
+        main(["watch", "http://a", "v1"])
+    assert errors.getvalue() == "-- connected to fe1 at dc1-k3f9a-1\n"
+
+
+def test_nothing_a_viewer_wrote_controls_the_terminal() -> None:
+    line = describe(Event("e1", "v1", "comment", "\x1b[2J\r\n", 0, {"text": "\x1b]0;x\x07\x9b"}, None))
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("item", "line"),
+    [
+        (Ready("dc1-a-1", "fe1", resumed=True), "-- connected to fe1 at dc1-a-1, resumed"),
+        (Gap("dc1-a-1"), "-- gap: events before the next one are gone"),
+        (Viewers(1, 2, 3), "-- 3 watching, 1 of them here"),
+        (Bye("drain"), "-- the server said bye: drain"),
+        (Lost("reset", "http://b", 1.25), "-- disconnected: reset; trying http://b in 1.2 s"),
+    ],
+)
+def test_what_happens_to_the_connection_is_said(item: Ready | Gap | Viewers | Bye | Lost, line: str) -> None:
+    assert describe(item) == line
+    assert (to_json(item) is None) == isinstance(item, Lost)
+
+
+def test_the_status_line_looks_at_the_last_seconds() -> None:
+    now = 100.0
+    recent = Recent(lambda: now)
+    assert (recent.rate(), recent.delay()) == (0, None)
+    for late in (0.01, 0.02, 0.5):
+        recent.add(Event("e", "v1", "like", at=int((now - late) * 1000)))
+    assert recent.rate() == pytest.approx(3 / 5)
+    assert recent.delay() == pytest.approx(0.02, abs=0.002)
+    now += 6
+    assert (recent.rate(), recent.delay(), recent.total) == (0, None, 3)

@@ -1,0 +1,105 @@
+"""Settings come from three places, and what is wrong with them is said with its name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from liveserver.config import Settings, load
+from liveserver.errors import ConfigError
+
+CONFIG = Path(__file__).parent.parent / "config"
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "settings.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_there_are_the_defaults() -> None:
+    assert load(None, (), {}) == Settings()
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[frontend]\nlease = "1s"\nlinger = "1s"\nheartbeat = "1s"')
+    environment = {
+        "LIVESERVER_FRONTEND__LINGER": "2s",
+        "LIVESERVER_FRONTEND__HEARTBEAT": "2s",
+        "LIVESERVER_X": "1",
+    }
+    frontend = load(path, ["frontend.heartbeat=3s"], environment).frontend
+    assert [frontend.lease, frontend.linger, frontend.heartbeat] == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("20ms", 0.02), ("15s", 15), ("5m", 300), ("2h", 7200), ("1d", 86400), ("1.5", 1.5), ("7", 7)],
+)
+def test_durations_have_their_unit(text: str, seconds: float) -> None:
+    assert load(None, [f"frontend.linger={text}"], {}).frontend.linger == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512B", 512), ("64KiB", 65536), ("4MiB", 4 * 1024**2), ("1GiB", 1024**3), ("99", 99)]
+)
+def test_sizes_have_theirs(text: str, size: int) -> None:
+    assert load(None, [f"edge.max_body={text}"], {}).edge.max_body == size
+
+
+def test_lists_and_texts_are_written_as_in_the_file() -> None:
+    settings = load(None, ['node.roles=["dispatcher"]', "node.name=a-1", "node.open_to_all=true"], {})
+    assert (settings.node.roles, settings.node.name, settings.node.open_to_all) == (
+        ["dispatcher"],
+        "a-1",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("frontend.leese=3", "frontend.leese: there is no such name; is it lease?"),
+        ("frontend.xyz=3", "frontend.xyz: there is no such name"),
+        ("frontent.lease=3", "frontent: there is no such name; is it frontend?"),
+        ("frontend.lease=soon", 'frontend.lease: \'soon\' is not a duration like "20ms", "15s" or "5m"'),
+        ("frontend.lease=-1", "frontend.lease: -1 is not a duration"),
+        ("edge.max_body=4 tons", "edge.max_body: '4 tons' is not a size like"),
+        ("listen.public=8000", "listen.public: 8000 is not an address like 127.0.0.1:8000"),
+        ("listen.public=localhost:99999", "listen.public: 'localhost:99999' is not an address"),
+        ("node.workers=0", "node.workers: Expected `int` >= 1"),
+        ("lease=3", "--set lease: write it as section.name=value"),
+        ("frontend.lease", "--set frontend.lease: write it as section.name=value"),
+        ("node.roles=[]", "node.roles: is empty; name at least one of"),
+        ("node.workers=2", 'node.workers: more than one needs bus.kind = "redis"'),
+        ('node.roles=["frontend"]', "frontend.dispatchers: is empty"),
+        ("listen.public=0.0.0.0:80", "listen.public: 0.0.0.0:80 is reachable from outside"),
+        ("frontend.retry_min=9s", "frontend.retry_min: is over frontend.retry_max"),
+        ("frontend.lease=1h", "frontend.lease: is over dispatcher.max_lease"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_name(override: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        load(None, [override], {})
+
+
+def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load(tmp_path / "nowhere.toml", (), {})
+    with pytest.raises(ConfigError, match=r"settings\.toml: is not TOML: .*line 1"):
+        load(write(tmp_path, "lease =\n"), (), {})
+
+
+@pytest.mark.parametrize("name", ["all-in-one", "frontend", "dispatcher"])
+def test_what_the_files_show_as_defaults_are_the_defaults(name: str, tmp_path: Path) -> None:
+    text = (CONFIG / f"{name}.toml").read_text()
+    uncommented = re.sub(r"(?m)^# ([a-z_]+ = )", r"\1", text)
+    assert uncommented != text
+    without_name = re.sub(r"(?m)^name = .*$", "", uncommented)
+    assert load(write(tmp_path, without_name), (), {}) == load(CONFIG / f"{name}.toml", (), {})
+
+
+def test_everything_in_one_is_what_run_does_without_a_file() -> None:
+    assert load(CONFIG / "all-in-one.toml", (), {}) == Settings()
