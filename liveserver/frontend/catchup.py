@@ -70,14 +70,14 @@ def _next(viewer: Viewer, limit: int) -> bytes:
         frames.append(gap_frame(viewer.form, log.video, viewer.seen))
     for item in log.between(viewer.position, log.tip):
         viewer.position += 1
+        if log.was_seen(item, viewer.seen):
+            continue
         if item.event == GAP:
             viewer.seen = Cursor.parse(item.cursor.decode()).merged(viewer.seen)
             frames.append(gap_frame(viewer.form, log.video, viewer.seen))
-        elif not viewer.seen.covers(item.origin, item.epoch, item.number):
+        else:
             viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
             frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
-        else:
-            continue
         size += len(frames[-1])
         if size > limit:
             break

@@ -115,6 +115,11 @@ class OriginIndex:
             life.forget(base)
         self.lives = [life for life in self.lives if life.runs]
 
+    def is_before(self, epoch: str, other: str) -> bool:
+        """Whether the log holds one life of this origin before another."""
+        epochs = [life.epoch for life in self.lives]
+        return epoch in epochs and other in epochs and epochs.index(epoch) < epochs.index(other)
+
     def find(self, mark: Mark | None, floor: Mark | None, tip: Mark) -> Found:
         """Where what lies after `mark` begins, given the marks before and after the whole log."""
         first = self.lives[0].runs[0].position if self.lives else None

@@ -24,10 +24,11 @@ from liveserver.frontend.index import OriginIndex
 from liveserver.transport.form import Form, Gap, encode
 
 GAP = b"gap"
+NOWHERE = Mark("", 0)
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """One event, or a gap (whose origin is empty), with the cursor after it."""
+    """One event with the cursor after it; or a gap, up to `number` of its origin (of all, if that is empty)."""
 
     event: bytes
     data: bytes
@@ -63,6 +64,7 @@ class ChannelLog:
         self.capacity = capacity
         self.age = age
         self._arrivals: deque[tuple[float, int]] = deque()  # (time, the tip then)
+        self._gaps: list[int] = []  # positions
         self._origins: dict[str, OriginIndex] = {}
         self._frames: dict[Form, FrameLog] = {}
 
@@ -86,7 +88,9 @@ class ChannelLog:
         """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap."""
         origin, epoch, first = batch.origin, batch.origin_epoch, batch.number + skip
         if (self.cursor.get(origin) or Mark(epoch, 0)) != (epoch, first - 1):
-            self.append_gap(self.cursor.advanced(origin, epoch, first - 1), now)
+            self.append_gap(
+                self.cursor.advanced(origin, epoch, first - 1), now, origin, Mark(epoch, first - 1)
+            )
         lines = batch.lines[skip:] if skip else batch.lines
         before, after = (text.encode() for text in self.cursor.around(origin, epoch))
         for number, line in enumerate(lines, first):
@@ -100,10 +104,11 @@ class ChannelLog:
         self.tip += len(lines)
         self._arrivals.append((now, self.tip))
 
-    def append_gap(self, cursor: Cursor, now: float) -> None:
-        """Say that something is missing here; what follows begins at `cursor`."""
+    def append_gap(self, cursor: Cursor, now: float, origin: str = "", upto: Mark = NOWHERE) -> None:
+        """Say that something is missing here, of one origin or of all; what follows begins at `cursor`."""
         text = str(cursor)
-        self.items.append(Item(GAP, encode(Gap(self.video, text)), text.encode(), "", "", 0))
+        self.items.append(Item(GAP, encode(Gap(self.video, text)), text.encode(), origin, *upto))
+        self._gaps.append(self.tip)
         self.cursor = cursor
         self.tip += 1
         self._arrivals.append((now, self.tip))
@@ -114,6 +119,7 @@ class ChannelLog:
         for batch in batches:
             older.append(batch, 0, 0.0)
         self.base -= older.tip
+        self._gaps[:0] = [position + self.base for position in older._gaps]
         self.items[:0] = older.items
         self.floor = older.floor
         for origin, index in older._origins.items():
@@ -137,6 +143,7 @@ class ChannelLog:
         self.floor = Cursor.parse(self.items[cut - 1].cursor.decode())
         del self.items[:cut]
         self.base += cut
+        self._gaps = [position for position in self._gaps if position >= self.base]
         for index in self._origins.values():
             index.forget(self.base)
 
@@ -157,7 +164,17 @@ class ChannelLog:
                 position = min(position, found.first)
             if found.covered is not None:
                 covered = max(covered, found.covered)
+        gap = gap or any(
+            at >= position and not self.was_seen(self.items[at - self.base], cursor) for at in self._gaps
+        )
         return Place(position, gap, is_exact and covered <= position)
+
+    def was_seen(self, item: Item, cursor: Cursor) -> bool:
+        """Whether whoever has this cursor has seen the item; of a gap, whether it has none."""
+        mark = cursor.get(item.origin)
+        if mark is None or mark.epoch == item.epoch:
+            return mark is not None and item.number <= mark.number
+        return self._origins[item.origin].is_before(item.epoch, mark.epoch)
 
 
 def cursor_before(cursor: Cursor, batches: Sequence[Batch]) -> Cursor:

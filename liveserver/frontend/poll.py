@@ -13,7 +13,7 @@ import trio
 from liveserver.cursor import Cursor
 from liveserver.edge.connection import Connection, Deferred
 from liveserver.edge.response import json_response
-from liveserver.frontend.log import GAP, ChannelLog, Item
+from liveserver.frontend.log import GAP, ChannelLog
 from liveserver.frontend.segment import Segment
 from liveserver.transport.longpoll import poll_body
 
@@ -72,7 +72,7 @@ def poll_answer(
     items = log.between(position, log.tip if seen else min(position + limit, log.tip))
     end = position + len(items)
     if seen is not None:
-        news = [(at, item) for at, item in enumerate(items, position + 1) if not _was_seen(item, seen)][
+        news = [(at, item) for at, item in enumerate(items, position + 1) if not log.was_seen(item, seen)][
             :limit
         ]
         items = [item for _, item in news]
@@ -85,10 +85,6 @@ def poll_answer(
         return None
     gap = gap or any(item.event == GAP for item in items)
     return json_response(200, poll_body(cursor, gap, [item.data for item in items if item.event != GAP]))
-
-
-def _was_seen(item: Item, seen: Cursor) -> bool:
-    return seen.covers(item.origin, item.epoch, item.number)
 
 
 class PollSegment(Segment):
