@@ -28,7 +28,7 @@ NOWHERE = Mark("", 0)
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """One event with the cursor after it; or a gap, up to `number` of its origin (of all, if that is empty)."""
+    """One event with the cursor after it; or a gap up to `number` of its origin, of all if it is empty."""
 
     event: bytes
     data: bytes

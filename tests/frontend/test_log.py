@@ -203,18 +203,18 @@ def test_a_viewer_gets_each_event_it_has_not_seen_once_or_is_told(
     """Whatever the log went through: all that is held and was not seen, nothing that was, and a gap
     exactly when something after the cursor is not held."""
     history: list[Sent] = []
-    log = log_at("dc1-e0-0~dc2-e0-0~dc3-e0-0", capacity=10_000)
-    marks = {origin: Mark("e0", 0) for origin in ORIGINS}
+    log = log_at("dc1-e00-0~dc2-e00-0~dc3-e00-0", capacity=10_000)
+    marks = {origin: Mark("e00", 0) for origin in ORIGINS}
     for origin, count, lost, anew in steps:
         epoch, number = marks[origin]
         if anew:
-            epoch, number = f"e{int(epoch[1:]) + 1}", 0
+            epoch, number = f"e{int(epoch[1:]) + 1:02}", 0
         history += [Sent(origin, epoch, number + 1 + index, index < lost) for index in range(lost + count)]
         log.append(batch(1, count, origin, number + 1 + lost, epoch), 0, NOW)
         marks[origin] = Mark(epoch, number + lost + count)
 
     # The viewer saw a beginning of this log, and more of some origins in other datacenters.
-    known = {origin: Mark("e0", 0) for origin in ORIGINS}
+    known = {origin: Mark("e00", 0) for origin in ORIGINS}
     for event in history[:seen]:
         known[event.origin] = Mark(event.epoch, event.number)
     for origin, more in ahead.items():
