@@ -27,17 +27,24 @@ _GUARD = 'while read -r _; do :; done; kill "$1"'
 
 
 class Lifeline:
-    """The pipe. `reading_end` is for the children's standard input; close it by leaving the block."""
+    """The pipe. `reading_end` is for the children's standard input; leaving the block closes both ends."""
 
     def __init__(self) -> None:
-        self.reading_end, self._writing_end = os.pipe()
+        self.reading_end, writing_end = os.pipe()
+        self._writing_end: int | None = writing_end
 
     def __enter__(self) -> Lifeline:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        os.close(self._writing_end)
+        self.cut()
         os.close(self.reading_end)
+
+    def cut(self) -> None:
+        """Close the writing end, as the kernel does when this process is gone."""
+        if self._writing_end is not None:
+            os.close(self._writing_end)
+            self._writing_end = None
 
     @asynccontextmanager
     async def guarding(self, pid: int) -> AsyncIterator[None]:

@@ -1,0 +1,96 @@
+"""One child is passed through, begun again, and ended; and it does not outlive its supervisor."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from liveserver.cluster.child import RESTART_FIRST, RESTART_MOST, Child, backoff, describe
+from liveserver.cluster.lifeline import Lifeline
+from liveserver.errors import LiveserverError
+from tests.cluster.fixtures import Log
+
+
+@asynccontextmanager
+async def running(script: str, log: Log, stop_after: float = 5.0) -> AsyncIterator[Child]:
+    """A child that runs a shell script, ended at the end of the block."""
+    with Lifeline() as lifeline:
+        command = ["/bin/sh", "-c", script]
+        child = Child("a", command, stdin=lifeline.reading_end, stop_after=stop_after, output=log, say=log)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child.run)
+            with trio.fail_after(20):
+                yield child
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_a_child_writes_is_passed_through_to_the_last_line() -> None:
+    log = Log()
+    async with running("trap 'echo bye; printf end; exit' TERM; echo one; echo two >&2; cat & wait", log):
+        await log.wait_for("two")
+    assert log.lines == ["one", "two", "bye", "end"]
+
+
+async def test_a_child_that_dies_is_started_again() -> None:
+    log = Log()
+    async with running("echo up; kill -KILL $$", log) as child:
+        await log.wait_for("up", times=2)
+    assert child.starts == 2
+    assert re.fullmatch(r"a was ended by SIGKILL; starting it again in 0\.[45] s", log.lines[1])
+
+
+async def test_a_child_that_does_not_end_is_killed() -> None:
+    log = Log()
+    async with running("trap '' TERM; echo up; while :; do read -r _; done", log, stop_after=0.1):
+        await log.wait_for("up")
+    assert log.lines == ["up", "a did not end within 0.1 s of being asked; killed"]
+
+
+async def test_a_child_that_was_stopped_is_killed() -> None:
+    log = Log()
+    async with running("echo up; read -r _", log, stop_after=0.1) as child:
+        await log.wait_for("up")
+        assert child.pid
+        os.kill(child.pid, signal.SIGSTOP)
+    assert child.pid is None
+
+
+async def test_a_child_that_can_never_run_is_given_up() -> None:
+    log = Log()
+    with pytest.RaisesGroup(pytest.RaisesExc(LiveserverError, match="a cannot run with these settings")):
+        async with running("echo why; exit 2", log):
+            await trio.sleep_forever()
+    assert log.lines == ["why"]
+
+
+async def test_children_read_the_end_of_file_when_the_supervisor_is_gone() -> None:
+    with Lifeline() as lifeline:
+        process = await trio.lowlevel.open_process(["/bin/cat"], stdin=lifeline.reading_end)
+    with trio.fail_after(10):
+        assert await process.wait() == 0
+
+
+async def test_what_does_not_read_is_guarded() -> None:
+    sleeper = await trio.lowlevel.open_process(["/bin/sleep", "60"])
+    with Lifeline() as lifeline:
+        async with lifeline.guarding(sleeper.pid):
+            lifeline.cut()
+            with trio.fail_after(10):
+                assert await sleeper.wait() == -signal.SIGTERM
+
+
+def test_restarts_are_spaced_wider_up_to_a_bound() -> None:
+    for failures, longest in ((1, RESTART_FIRST), (2, 2 * RESTART_FIRST), (99, RESTART_MOST)):
+        assert 0.8 * longest <= backoff(failures) <= longest
+
+
+def test_the_end_of_a_process_in_words() -> None:
+    assert describe(3) == "ended by itself with exit code 3"
+    assert describe(-9) == "was ended by SIGKILL"
+    assert describe(-99) == "was ended by signal 99"

@@ -1,0 +1,74 @@
+"""What stands in a cluster's file, and what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from liveserver.cluster import layout, ports
+from liveserver.config import Address
+from liveserver.errors import ConfigError
+from tests.cluster.fixtures import CLUSTER, write
+
+CONFIG = Path(__file__).parent.parent.parent / "config"
+
+
+def test_the_shipped_cluster_has_the_ports_that_are_promised() -> None:
+    plan = layout.load(CONFIG / "cluster.toml")
+    assert [datacenter.redis for datacenter in plan.datacenters] == [6401]
+    assert {node.name: (node.role, node.public, node.ops) for node in plan.nodes} == {
+        "dc1-fe1": ("frontend", "127.0.0.1:8101", "127.0.0.1:9101"),
+        "dc1-fe2": ("frontend", "127.0.0.1:8102", "127.0.0.1:9102"),
+        "dc1-di1": ("dispatcher", "127.0.0.1:8111", "127.0.0.1:9111"),
+        "dc1-di2": ("dispatcher", "127.0.0.1:8112", "127.0.0.1:9112"),
+    }
+
+
+def test_a_node_is_started_by_a_command_that_says_it_all(tmp_path: Path) -> None:
+    frontend, dispatcher = layout.load(write(tmp_path, CLUSTER.format(1, 2, 3, 4, 5))).nodes
+    assert frontend.command[:5] == (sys.executable, "-m", "liveserver", "run", "--until-eof")
+    assert "--config" not in frontend.command
+    assert set(frontend.command) >= {
+        'node.drain="100ms"',
+        'node.name="dc1-fe1"',
+        'node.roles=["frontend"]',
+        'listen.public="127.0.0.1:2"',
+        'bus.url="redis://127.0.0.1:1/0"',
+        'frontend.dispatchers=["http://127.0.0.1:4"]',
+    }
+    assert not any("frontend" in word for word in dispatcher.command)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("redis = 1", "redis = 0"), "datacenters[0].redis: Expected `int` >= 1"),
+        (("redis = 1", "redish = 1"), "datacenters[0].redish: there is no such name"),
+        (("public = 4", "public = 2"), "port 2 is used 2 times; give each its own"),
+        (("dc1-di1", "dc1-fe1"), "the name dc1-fe1 is used 2 times; give each its own"),
+        (('"dispatcher"', '"frontend"'), "datacenters.dc1: has a frontend but no dispatcher; add one"),
+        (('"dispatcher"', '"cook"'), "datacenters[0].nodes[1].role: Invalid enum value 'cook'"),
+        (("drain = ", "drane = "), "node.drane: there is no such name; is it drain?"),
+        (('"100ms"', '"soon"'), "node.drain: 'soon' is not a duration"),
+        (("[settings.node]", "[setings.node]"), "setings: there is no such name; is it settings?"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said_with_its_place(
+    change: tuple[str, str], complaint: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, CLUSTER.format(1, 2, 3, 4, 5).replace(*change))
+    with pytest.raises(ConfigError, match=re.escape(complaint)) as caught:
+        layout.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+async def test_a_port_is_busy_while_somebody_listens() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    address = Address(f"127.0.0.1:{listener.socket.getsockname()[1]}")
+    assert ports.is_busy(address)
+    await listener.aclose()
+    assert not ports.is_busy(address)

@@ -1,0 +1,126 @@
+"""A cluster starts whole, mends itself, and ends whole, whatever is done to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import trio
+
+from liveserver.bus.redis_server import free_port
+from liveserver.cluster import ports
+from liveserver.config import Address
+from tests.cluster.fixtures import CLUSTER, Log, write
+
+
+class Cluster:
+    """`liveserver cluster` as a process of its own, and what it writes."""
+
+    def __init__(self, process: trio.Process, log: Log, addresses: list[Address]) -> None:
+        self.process = process
+        self.log = log
+        self._addresses = addresses
+
+    def pid(self, name: str) -> int:
+        """From the table of addresses."""
+        [row] = [line for line in self.log.lines if re.search(rf"\W{name}\W.*http", line)]
+        return int(row.strip(" │|").split()[-1])
+
+    async def wait_gone(self) -> None:
+        """Return when nobody listens at any of its addresses."""
+        with trio.fail_after(15):
+            while any(ports.is_busy(address) for address in self._addresses):  # noqa: ASYNC110
+                await trio.sleep(0.02)
+
+
+@asynccontextmanager
+async def cluster(directory: Path) -> AsyncIterator[Cluster]:
+    """A cluster of one frontend and one dispatcher, ready; killed with the block if it has not ended."""
+    chosen = [free_port() for _ in range(5)]
+    path = write(directory, CLUSTER.format(*chosen))
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "liveserver", "cluster", "--config", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    log = Log()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read_lines, process.stdout, log)
+        try:
+            await log.wait_for("Ctrl-C ends everything")
+            with trio.fail_after(60):
+                yield Cluster(process, log, [Address(f"127.0.0.1:{port}") for port in chosen])
+        finally:
+            if process.poll() is None:
+                process.kill()
+            nursery.cancel_scope.cancel()
+
+
+async def read_lines(stdout: trio.abc.ReceiveStream, log: Log) -> None:
+    rest = ""
+    async for chunk in stdout:
+        *lines, rest = (rest + chunk.decode()).split("\n")
+        for line in lines:
+            log(line)
+
+
+async def test_it_mends_itself_and_ends_whole(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as all_of_it:
+        [watch_at] = [line for line in all_of_it.log.lines if line.startswith("curl -N")]
+        os.kill(all_of_it.pid("dc1-fe1"), signal.SIGKILL)
+        await all_of_it.log.wait_for(r"dc1-fe1 was ended by SIGKILL; starting it again")
+        again = await all_of_it.log.wait_for(r"dc1-fe1 is process (\d+) now")
+        await all_of_it.log.wait_for(r"dc1-fe1 .*ready", times=2)
+        async with httpx.AsyncClient() as client, client.stream("GET", watch_at.split()[-1]) as response:
+            assert response.status_code == 200
+        # One that hangs does not keep the others from ending, nor itself.
+        os.kill(int(again[1]), signal.SIGSTOP)
+        all_of_it.process.send_signal(signal.SIGINT)
+        assert await all_of_it.process.wait() == 0
+        await all_of_it.log.wait_for("dc1-fe1 did not end within 1 s of being asked; killed")
+        await all_of_it.wait_gone()
+
+
+async def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as all_of_it:
+        os.kill(all_of_it.pid("dc1-fe1"), signal.SIGSTOP)
+        all_of_it.process.send_signal(signal.SIGTERM)
+        await all_of_it.log.wait_for("ending; Ctrl-C once more")
+        all_of_it.process.send_signal(signal.SIGINT)
+        assert await all_of_it.process.wait() == 0
+        await all_of_it.log.wait_for("all ended")
+        assert not any("did not end" in line for line in all_of_it.log.lines)
+        await all_of_it.wait_gone()
+
+
+async def test_nothing_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as all_of_it:
+        all_of_it.process.kill()
+        await all_of_it.wait_gone()
+
+
+async def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        taken = listener.socket.getsockname()[1]
+        path = write(tmp_path, CLUSTER.format(*(free_port() for _ in range(3)), taken, free_port()))
+        with trio.fail_after(20):
+            ran = await trio.run_process(
+                [sys.executable, "-m", "liveserver", "cluster", "--config", str(path)],
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert ran.stderr.decode() == (
+        f"liveserver: port {taken} (dc1-di1, public): already in use; stop what listens there "
+        f"(another cluster?), or choose other ports in {path}\n"
+    )
