@@ -118,20 +118,23 @@ async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
             refresh()
             await trio.sleep(REFRESH)
 
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_refreshing)
-            try:
-                async for item in watcher:
-                    if _is_event(item):
-                        recent.add(item)
-                    node = getattr(item, "node", None) or node
-                    skipped += len(lines) == MOST_LINES
-                    lines.append((describe(item), "" if _is_event(item) else "dim"))
-            finally:
-                refresh()
-            nursery.cancel_scope.cancel()
-    console.print(f"{recent.total:,} events; to go on from here: --cursor {watcher.cursor}", style="dim")
+    try:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keep_refreshing)
+                try:
+                    async for item in watcher:
+                        if _is_event(item):
+                            recent.add(item)
+                        node = getattr(item, "node", None) or node
+                        skipped += len(lines) == MOST_LINES
+                        lines.append((describe(item), "" if _is_event(item) else "dim"))
+                finally:
+                    refresh()
+                nursery.cancel_scope.cancel()
+    finally:
+        where = f"; to go on from here: --cursor {watcher.cursor}" if watcher.cursor else ""
+        console.print(f"{recent.total:,} events{where}", style="dim")
 
 
 class Recent:
@@ -175,7 +178,7 @@ def describe(item: Item) -> str:
             line = f"{when}  {item.type:10} {item.user or '-':16} {data}"
         case Ready():
             where = f"to {item.node} " if item.node else ""
-            line = f"-- connected {where}at {item.cursor}" + (", resumed" if item.resumed else "")
+            line = f"-- connected {where}at {item.cursor or 'the beginning'}" + ", resumed" * item.resumed
         case Gap():
             line = "-- gap: events before the next one are gone"
         case Viewers():

@@ -38,9 +38,10 @@ class Ready(msgspec.Struct, frozen=True):
     """Connected: from here on events come as they happen. `node` is unknown (None) to a long-poll.
 
     `resumed`: everything after the cursor asked for follows. `gap`: it does not, a `Gap` comes next.
+    `cursor` as an event's; None where a long-poll's first answer already brought events.
     """
 
-    cursor: str
+    cursor: str | None
     node: str | None = None
     resumed: bool = False
     gap: bool = False

@@ -23,6 +23,9 @@ from liveserver.client.sse import SSEError, SSEParser
 # Heartbeats come every 15 s; a connection that shows no sign of life for two and a half of them has none.
 SILENCE = 2.5 * 15
 
+# Cursors that are no place in the log: what follows them depends on when they are used.
+_WORDS = frozenset({"now", "earliest"})
+
 CONNECT_TIMEOUT = 10.0
 POLL_WAIT = 25
 
@@ -138,9 +141,10 @@ class Polls:
         page = from_page(response.content)
         items: list[Item] = []
         if not self._ready:
-            resumed = self._cursor is not None and not page.gap
-            # Nothing of the page has been told yet: this is where one stood before it.
-            items.append(Ready(self._cursor or page.cursor, None, resumed, page.gap))
+            resumes = self._cursor is not None and self._cursor not in _WORDS
+            # Before the page's events one stands where one stood before asking.
+            here = self._cursor if resumes else None if page.events else page.cursor
+            items.append(Ready(here, None, resumes and not page.gap, page.gap))
             self._ready = True
         if page.gap:
             items.append(Gap(None if page.events else page.cursor))

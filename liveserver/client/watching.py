@@ -34,9 +34,6 @@ RETRY_MOST = 30.0
 READY_WITHIN = 5.0  # a stream's first item, where a long-poll may do instead
 STREAM_AGAIN = 60.0  # from one attempt at a stream to the next, while polls work
 
-# The cursors that are words, not places: what follows them depends on when they are used.
-_WORDS = frozenset({"now", "earliest"})
-
 
 @asynccontextmanager
 async def watch(

@@ -233,6 +233,12 @@ async def test_a_gap_is_told_by_a_poll_before_what_follows_it(autojump_clock: tr
     assert numbers(items) == ["e8", "e9"]
 
 
+async def test_polls_from_the_earliest_are_no_resumption(autojump_clock: trio.testing.MockClock) -> None:
+    items = await take(Servers(page(2, 1, 2)), 3, transport="poll", cursor="earliest")
+    assert items[0] == Ready(None)
+    assert numbers(items) == ["e1", "e2"]
+
+
 async def test_where_no_stream_gets_through_polls_do(autojump_clock: trio.testing.MockClock) -> None:
     servers = Servers(stream(FOREVER), page(1), page(2, 2))
     items = await take(servers, 3, transport="auto")
