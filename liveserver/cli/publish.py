@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveserver.errors import LiveserverError
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -80,6 +82,7 @@ class Run:
         self.sent = 0
         self.accepted = 0
         self.retried = 0
+        self._failing = False
         self.seconds = 0.0
         self.cursor = ""
         self.answer_times: list[float] = []
@@ -103,7 +106,9 @@ class Run:
             disable=not console.is_terminal or expected < WORTH_A_BAR,
         ) as progress:
             bar = progress.add_task("publishing", total=self._count, tail="")
-            await until_told(lambda: self._publish(progress, bar))
+            interrupted = await until_told(lambda: self._publish(progress, bar))
+        if interrupted and not self.sent:
+            raise LiveserverError("ended before anything was accepted")
 
     async def _publish(self, progress: Progress, bar: TaskID) -> None:
         import httpx
@@ -121,7 +126,10 @@ class Run:
                     continue
                 size = min(due, PER_REQUEST)
                 asked = trio.current_time()
-                receipt = await send(self._url, self._video, [self._event] * size, client=client)
+                receipt = await send(
+                    self._url, self._video, [self._event] * size, client=client, on_failure=self._tell_failure
+                )
+                self._failing = False
                 self.answer_times.append(trio.current_time() - asked)
                 self.sent += size
                 # A duplicate of ids just made up is one whose first answer was lost.
@@ -130,6 +138,12 @@ class Run:
                 self.cursor = receipt.cursor
                 self.seconds = trio.current_time() - begun
                 progress.update(bar, completed=self.sent, tail=f"{self.sent:,} · {self._speed():,.0f}/s")
+
+    def _tell_failure(self, reason: str, _: float) -> None:
+        """Say it once: nobody should wonder why nothing happens."""
+        if not self._failing:
+            typer.echo(f"-- {self._url}: {reason}; trying again", err=True)
+        self._failing = True
 
     def _due(self, elapsed: float) -> int:
         """How many events should be out by now and are not."""

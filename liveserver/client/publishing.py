@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -40,11 +40,13 @@ async def publish(
     *,
     client: httpx.AsyncClient | None = None,
     give_up_after: float = GIVE_UP_AFTER,
+    on_failure: Callable[[str, float], object] | None = None,
 ) -> Receipt:
     """Publish to `video` at one of the dispatchers `urls`, and return when all events are logged.
 
     An event is `{"type": …, "user": …, "data": …, "id": …}`, only `type` is required. More than 1,000
     go out as several requests, in order. For many calls hand in a `client`, and its connections are kept.
+    `on_failure` is told of every failed attempt: the reason, and the seconds until the next.
 
     Error handling: raises `Refused` when the events are not what a dispatcher takes, `Unreachable`
     when none has answered for `give_up_after` seconds; of several requests, earlier ones may have been
@@ -59,7 +61,7 @@ async def publish(
         total = Receipt(0, 0, "", 0)
         for start in range(0, len(identified), PER_REQUEST):
             body = msgspec.json.encode(identified[start : start + PER_REQUEST])
-            receipt = await _post(own, urls, video, body, give_up_after)
+            receipt = await _post(own, urls, video, body, give_up_after, on_failure)
             total = Receipt(
                 total.accepted + receipt.accepted,
                 total.duplicates + receipt.duplicates,
@@ -74,7 +76,12 @@ async def publish(
 
 
 async def _post(
-    client: httpx.AsyncClient, urls: Sequence[str], video: str, body: bytes, give_up_after: float
+    client: httpx.AsyncClient,
+    urls: Sequence[str],
+    video: str,
+    body: bytes,
+    give_up_after: float,
+    on_failure: Callable[[str, float], object] | None,
 ) -> Receipt:
     give_up_at = trio.current_time() + give_up_after
     attempts = 0
@@ -87,6 +94,8 @@ async def _post(
             wait = full_jitter(attempts, RETRY, RETRY_MOST) + (error.retry_after or 0)
             if trio.current_time() + wait >= give_up_at:
                 raise Unreachable(f"{url}: {error.reason}; gave up after {attempts} attempts") from error
+            if on_failure is not None:
+                on_failure(error.reason, wait)
             await trio.sleep(wait)
         else:
             return msgspec.structs.replace(receipt, attempts=attempts)

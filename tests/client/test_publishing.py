@@ -51,7 +51,15 @@ async def test_what_is_not_answered_is_sent_again_with_the_same_ids_at_the_next_
     failure: object, autojump_clock: trio.testing.MockClock
 ) -> None:
     servers = Servers(failure, answer(accepted(0, duplicates=1)))  # type: ignore[arg-type]
-    receipt = await publish(["http://a", "http://b"], "v1", [LIKE], client=servers.client)
+    told: list[str] = []
+    receipt = await publish(
+        ["http://a", "http://b"],
+        "v1",
+        [LIKE],
+        client=servers.client,
+        on_failure=lambda why, _: told.append(why),
+    )
+    assert len(told) == 1
     assert receipt == Receipt(0, 1, "dc1-a-1", attempts=2)
     assert [asked.host for asked in servers.asked] == ["a", "b"]
     assert ids(servers.asked[0]) == ids(servers.asked[1])
