@@ -37,8 +37,10 @@ check: $(READY) ## Lint, formatting, types, and which part may import which
 	@$(BIN)/lint-imports --no-logo > .venv/imports.log || { cat .venv/imports.log; exit 1; }
 	@echo 'Checked: lint, formatting, types and imports are clean.'
 
-bench: $(READY) ## The benchmarks; bench/README.md says how they measure
-	@exec $(BIN)/python -m bench $(ARGS)
+BENCH ?= fanout publish
+
+bench: $(READY) ## The benchmarks, or one of them: make bench BENCH=fanout ARGS="--viewers 1000"
+	@for name in $(BENCH); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
 
 # Made last, so that a set-up that was broken off is begun again.
 $(READY): pyproject.toml
