@@ -59,8 +59,9 @@ async def cluster(directory: Path) -> AsyncIterator[Cluster]:
             with trio.fail_after(60):
                 yield Cluster(process, log, [Address(f"127.0.0.1:{port}") for port in chosen])
         finally:
-            if process.poll() is None:
+            with trio.CancelScope(shield=True):
                 process.kill()
+                await process.wait()
             nursery.cancel_scope.cancel()
 
 
@@ -104,6 +105,7 @@ async def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
 async def test_nothing_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     async with cluster(tmp_path) as all_of_it:
         all_of_it.process.kill()
+        await all_of_it.process.wait()
         await all_of_it.wait_gone()
 
 
