@@ -18,9 +18,9 @@ async def drain(channels: Mapping[str, Channel], seconds: float) -> None:
         for segment in channel.audience.poll_segments():
             segment.expire(float("inf"))
     everybody = [viewer for channel in channels.values() for viewer in channel.audience.viewers()]
-    steps = max(1, round(seconds / STEP))
+    steps, count = max(1, round(seconds / STEP)), len(everybody)
     for step in range(steps):
-        for viewer in everybody[step::steps]:
+        for viewer in everybody[count * step // steps : count * (step + 1) // steps]:
             if not viewer.is_gone:
                 viewer.say_bye(Reason.DRAIN, viewer.channel.retry())
         if any(not viewer.is_gone for viewer in everybody):

@@ -118,13 +118,13 @@ class FanOut:
             if not self._turns:
                 await self._wait()
                 continue
-            writes = 0
-            while self._turns and writes < self.segment_size:
-                writes += self._take_turn()
-            self._writes += writes
+            effort = 0
+            while self._turns and effort < self.segment_size:
+                effort += self._take_turn()
             await trio.lowlevel.checkpoint()
 
     def _take_turn(self) -> int:
+        """Visit one segment; what it cost, in writes."""
         ready = self._turns.popleft()
         segment = ready.popleft()
         if ready:
@@ -136,19 +136,18 @@ class FanOut:
         segment.turn = Turn.RESTING
         self._resting.append(segment)
         self._visits += 1
+        self._writes += writes
         return writes + 1  # a visit costs something, even to nobody
 
     def _sort(self, now: float) -> None:
         """Move on those whose time has come."""
-        rested = now - self.settings.flush_interval
-        while self._resting and self._resting[0].visited <= rested:
+        while self._resting and self._rested_at(self._resting[0]) <= now:
             segment = self._resting.popleft()
             if segment.is_behind:
                 self._make_ready(segment)
             else:
                 self._make_quiet(segment)
-        silent = now - self.settings.heartbeat
-        while self._quiet and (segment := next(iter(self._quiet))).visited <= silent:
+        while self._quiet and self._silent_at(segment := next(iter(self._quiet))) <= now:
             del self._quiet[segment]
             if segment.size == 0:
                 self._forget(segment)
@@ -161,13 +160,19 @@ class FanOut:
             for poll in self._polls:
                 self._writes += poll.expire(now)
 
+    def _rested_at(self, segment: Segment) -> float:
+        return segment.visited + self.settings.flush_interval
+
+    def _silent_at(self, segment: Segment) -> float:
+        return segment.visited + self.settings.heartbeat
+
     async def _wait(self) -> None:
         """Until something is new, or due."""
         due = float("inf")
         if self._resting:
-            due = self._resting[0].visited + self.settings.flush_interval
+            due = self._rested_at(self._resting[0])
         elif self._quiet:
-            due = next(iter(self._quiet)).visited + self.settings.heartbeat
+            due = self._silent_at(next(iter(self._quiet)))
         if self._polls:
             due = min(due, self._poll_tick)
         with trio.move_on_at(due):

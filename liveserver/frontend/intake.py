@@ -107,12 +107,12 @@ class Intake:
         if channel.stands_before(cursor, self._datacenter):
             # Only this datacenter numbers these events, so what was seen of them must be in the log.
             await self._catch_up(channel)
+        is_beyond = channel.stands_before(cursor, self._datacenter)
         place = channel.log.locate(cursor)
-        if place.gap and not channel.is_complete:
+        if (place.gap or is_beyond) and not channel.is_complete:
             await self.fill(channel)
             place = channel.log.locate(cursor)
-        if channel.stands_before(cursor, self._datacenter):
-            # It is not: the log has lost them, or the cursor is made up.
+        if is_beyond:  # the log has lost what was seen, or the cursor is made up
             return Place(channel.log.base, gap=True, is_exact=True)
         return place
 

@@ -44,7 +44,7 @@ class WatchRoutes:
         form = _form(request)
         video = request.checked_video()
         arguments = request.arguments(("cursor", "replay"))
-        wish = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get("cursor", "")
+        wish = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get("cursor", NOW)
         cursor = _cursor(wish)
         replay = self._number(arguments, "replay", 0, self._settings.replay_events, default=0)
         reason = self._frontend.refusal()
@@ -83,7 +83,7 @@ class WatchRoutes:
         settings = self._settings
         video = request.checked_video()
         arguments = request.arguments(("cursor", "wait", "limit", "replay"))
-        cursor = _cursor(arguments.get("cursor", ""))
+        cursor = _cursor(arguments.get("cursor", NOW))
         wait = self._number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait)
         limit = int(self._number(arguments, "limit", 1, settings.poll_events, default=settings.poll_events))
         replay = self._number(arguments, "replay", 0, settings.replay_events, default=0)
@@ -132,10 +132,8 @@ class WatchRoutes:
 
 def _cursor(text: str) -> Cursor | str:
     """A cursor, `now` or `earliest`."""
-    if text in ("", NOW):
-        return NOW
-    if text == EARLIEST:
-        return EARLIEST
+    if text in (NOW, EARLIEST):
+        return text
     try:
         return Cursor.parse(text)
     except CursorError as error:

@@ -1,0 +1,80 @@
+"""Letting everybody go: evenly, told why, and with nothing cut off."""
+
+from __future__ import annotations
+
+import msgspec
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from tests.frontend.stage import settings, stage
+
+
+async def test_byes_are_spread_over_the_drain_time(autojump_clock: MockClock) -> None:
+    async with stage(settings(node={"drain": "10s"}, frontend={"segment": 7})) as on:
+        clients = [(await on.ready())[0] for _ in range(40)]
+        started = trio.current_time()
+        told: list[float] = []
+        retries: set[int | None] = set()
+
+        async def wait(index: int) -> None:
+            event = await clients[index].event()
+            assert event.type == "bye"
+            assert msgspec.json.decode(event.data) == {"reason": "drain", "reconnect": True}
+            told.append(trio.current_time() - started)
+            retries.add(clients[index].parser.retry)
+            assert await clients[index].chunk() == b""
+            assert not await clients[index].more()
+
+        async with trio.open_nursery() as nursery:
+            for index in range(40):
+                nursery.start_soon(wait, index)
+            await on.frontend.drain()
+        assert trio.current_time() - started <= 11
+        assert sum(moment < 5 for moment in told) == 20
+        assert len(retries) > 30
+        assert all(retry is not None and 1000 <= retry <= 4000 for retry in retries)
+
+
+async def test_polls_are_answered_at_once(autojump_clock: MockClock) -> None:
+    async with stage(settings(node={"drain": "10s"})) as on:
+        receipt = await on.publish(1)
+        client = on.connect()
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        started = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on.frontend.drain)
+            assert await client.json() == {"cursor": f"dc1-{receipt.epoch}-1", "gap": False, "events": []}
+            assert trio.current_time() - started < 0.1
+
+
+async def test_events_still_flow_to_those_not_yet_told(autojump_clock: MockClock) -> None:
+    async with stage(settings(node={"drain": "10s"})) as on:
+        clients = [(await on.ready())[0] for _ in range(10)]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on.frontend.drain)
+            await trio.sleep(5)
+            await on.publish(1)
+            kinds = sorted([(await client.event()).type for client in clients])
+        assert kinds == ["bye"] * 5 + ["like"] * 5
+
+
+async def test_a_lagging_viewer_is_told_between_whole_events(autojump_clock: MockClock) -> None:
+    async with stage(settings(node={"drain": "1s"})) as on:
+        slow, _ = await on.ready("v", "", send_buffer=4096, receive_buffer=4096)
+        for _ in range(20):
+            await on.publish(10, padding=500)
+            await trio.sleep(0.05)
+        await on.frontend.drain()
+        while (event := await slow.event()).type == "like":
+            last = event
+        assert event.type == "bye"
+        assert event.id == last.id
+
+
+async def test_who_comes_while_draining_is_sent_away(autojump_clock: MockClock) -> None:
+    async with stage(settings(node={"drain": "0s"})) as on:
+        await on.frontend.drain()
+        client = await on.watch()
+        assert msgspec.json.decode((await client.event()).data)["reason"] == "drain"

@@ -1,0 +1,292 @@
+"""Watching over a connection, as API.md says it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from tests.frontend.stage import Client, settings, stage
+
+
+async def refused(client: Client, path: str, *headers: str) -> tuple[str, str]:
+    """The status line and the problem's detail."""
+    await client.get(path, *headers)
+    while b"\r\n\r\n" not in client.raw:
+        assert await client.more()
+    status = client.raw.split(b"\r\n")[0].decode()
+    return status, (await client.json())["detail"]
+
+
+async def test_an_event_stream_begins_with_its_head_and_ready(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = on.connect()
+        await client.get("/v1/videos/v/events")
+        head = await client.head()
+        assert head.startswith("HTTP/1.1 200 OK\r\n")
+        for line in (
+            "content-type: text/event-stream",
+            "cache-control: no-store, no-transform",
+            "x-accel-buffering: no",
+            "transfer-encoding: chunked",
+        ):
+            assert line in head.split("\r\n")
+        chunk = (await client.chunk()).decode()
+        retry, id_line, event, data, *rest = chunk.split("\n")
+        assert 1000 <= int(retry.removeprefix("retry: ")) <= 4000
+        cursor = id_line.removeprefix("id: ")
+        assert event == "event: ready"
+        assert msgspec.json.decode(data.removeprefix("data: ")) == {
+            "video": "v", "node": "n1", "cursor": cursor, "resumed": False, "gap": False,
+        }  # fmt: skip
+        assert rest == ["", ""]
+
+
+async def test_events_come_in_order_with_their_cursors(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client, ready = await on.ready()
+        receipt = await on.publish(3)
+        events = [await client.event() for _ in range(3)]
+        assert [event.type for event in events] == ["like"] * 3
+        assert [event.id for event in events] == [f"dc1-{receipt.epoch}-{number}" for number in (1, 2, 3)]
+        assert ready["cursor"] == f"dc1-{receipt.epoch}-0"
+
+
+async def test_a_viewer_of_another_video_sees_nothing(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client, _ = await on.ready("other")
+        await on.watch("v")
+        await on.publish(3, "v")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert client.pending() == b""
+
+
+@pytest.mark.parametrize("how", ["header", "query", "both"])
+async def test_resuming_gives_exactly_the_rest(autojump_clock: MockClock, how: str) -> None:
+    async with stage() as on:
+        await on.ready()
+        receipt = await on.publish(5)
+        cursor, other = f"dc1-{receipt.epoch}-2", f"dc1-{receipt.epoch}-4"
+        query = {"header": "", "query": f"?cursor={cursor}", "both": f"?cursor={other}"}[how]
+        headers = [] if how == "query" else [f"Last-Event-ID: {cursor}"]
+        client, ready = await on.ready("v", query, *headers)
+        assert (ready["resumed"], ready["gap"], ready["cursor"]) == (True, False, cursor)
+        assert await client.events(3) == [3, 4, 5]
+        await on.publish()
+        assert await client.events(1) == [6]
+
+
+async def test_resuming_on_a_node_that_did_not_watch_reads_the_log(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(5)
+        client, ready = await on.ready("v", f"?cursor=dc1-{receipt.epoch}-2")
+        assert ready["resumed"]
+        assert await client.events(3) == [3, 4, 5]
+
+
+async def test_resuming_beyond_the_log_is_told_as_a_gap(autojump_clock: MockClock) -> None:
+    configured = settings(log={"events": 3})
+    async with stage(configured) as on:
+        receipt = await on.publish(5)
+        client, ready = await on.ready("v", f"?cursor=dc1-{receipt.epoch}-1")
+        assert (ready["resumed"], ready["gap"], ready["cursor"]) == (False, True, f"dc1-{receipt.epoch}-2")
+        assert await client.events(3) == [3, 4, 5]
+
+
+async def test_a_cursor_of_another_epoch_is_told_as_a_gap(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        await on.publish(2)
+        client, ready = await on.ready("v", "?cursor=dc1-zzzzz-1")
+        assert (ready["resumed"], ready["gap"]) == (False, True)
+        assert await client.events(2) == [1, 2]
+
+
+async def test_a_cursor_beyond_the_log_is_made_up(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(2)
+        client, ready = await on.ready("v", f"?cursor=dc1-{receipt.epoch}-999")
+        assert (ready["resumed"], ready["gap"]) == (False, True)
+        assert await client.events(2) == [1, 2]
+
+
+async def test_what_was_seen_of_another_datacenter_is_withheld_when_it_comes(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage() as on:
+        receipt = await on.publish(2)
+        seen = f"dc1-{receipt.epoch}-1~dc2-zzzzz-7"
+        client, ready = await on.ready("v", f"?cursor={seen}")
+        assert (ready["resumed"], ready["cursor"]) == (True, seen)
+        event = await client.event()
+        assert event.id == f"dc1-{receipt.epoch}-2~dc2-zzzzz-7"
+        await on.publish(1)
+        assert (await client.event()).id == f"dc1-{receipt.epoch}-3~dc2-zzzzz-7"
+
+
+async def test_earliest_and_replay(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        await on.publish(5)
+        earliest, _ = await on.ready("v", "?cursor=earliest")
+        assert await earliest.events(5) == [1, 2, 3, 4, 5]
+        replay, ready = await on.ready("v", "?replay=2")
+        assert await replay.events(2) == [4, 5]
+        assert not ready["resumed"]
+        now, _ = await on.ready("v", "?cursor=now")
+        await on.publish()
+        assert await now.events(1) == [6]
+
+
+async def test_json_lines(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = on.connect()
+        await client.get("/v1/videos/v/events", "Accept: application/x-ndjson")
+        assert "content-type: application/x-ndjson" in await client.head()
+        ready = msgspec.json.decode(await client.chunk())
+        assert (ready["event"], ready["data"]["cursor"]) == ("ready", ready["cursor"])
+        await on.publish()
+        line = msgspec.json.decode(await client.chunk())
+        assert (line["event"], line["data"]["n"]) == ("like", 1)
+
+
+async def test_http_1_0_gets_a_stream_without_chunks(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = on.connect()
+        await client.get("/v1/videos/v/events", version="1.0")
+        head = await client.head()
+        assert "transfer-encoding" not in head
+        assert "connection: close" in head
+        while not client.raw.endswith(b"\n\n"):
+            await client.more()
+        assert client.raw.startswith(b"retry: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/v1/videos/v/events?cursor=bad!", "a cursor looks like"),
+        ("/v1/videos/v/events?cursor=dc1-a-1~dc1-a-2", "each origin once"),
+        ("/v1/videos/v/events?unknown=1", "unknown query parameter"),
+        ("/v1/videos/v/events?replay=201", "replay is a number from 0 to 200"),
+        ("/v1/videos/v/events?replay=1.5", "replay is a number from 0 to 200"),
+        ("/v1/videos/-v/events", "a video is named with"),
+        ("/v1/videos/v/poll?wait=61", "wait is a number from 0 to 60"),
+        ("/v1/videos/v/poll?wait=nan", "wait is a number from 0 to 60"),
+        ("/v1/videos/v/poll?limit=0", "limit is a number from 1 to 500"),
+        ("/v1/videos/v/poll?cursor=", "a cursor"),
+    ],
+)
+async def test_bad_requests_are_told_what_to_do(autojump_clock: MockClock, path: str, says: str) -> None:
+    async with stage() as on:
+        status, detail = await refused(on.connect(), path)
+        assert status == "HTTP/1.1 400 Bad Request"
+        assert says in detail
+
+
+async def test_polling_without_a_cursor_answers_at_once(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(3)
+        client = on.connect()
+        await client.get("/v1/videos/v/poll")
+        assert await client.json() == {"cursor": f"dc1-{receipt.epoch}-3", "gap": False, "events": []}
+        await client.get("/v1/videos/v/poll?replay=2")
+        assert [event["n"] for event in (await client.json())["events"]] == [2, 3]
+        await client.get("/v1/videos/v/poll?cursor=earliest&limit=2")
+        page = await client.json()
+        assert [event["n"] for event in page["events"]] == [1, 2]
+        assert page["cursor"] == f"dc1-{receipt.epoch}-2"
+
+
+async def test_polling_waits_for_what_comes_and_goes_on_from_its_cursor(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(1)
+        client = on.connect()
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1&wait=30")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await on.publish(2)
+        page = await client.json()
+        assert [event["n"] for event in page["events"]] == [2, 3]
+        await client.get(f"/v1/videos/v/poll?cursor={page['cursor']}&wait=30")
+        await on.publish(1)
+        assert [event["n"] for event in (await client.json())["events"]] == [4]
+
+
+async def test_a_poll_that_waits_in_vain_answers_with_the_same_cursor(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(1)
+        client = on.connect()
+        started = trio.current_time()
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1&wait=5")
+        assert await client.json() == {"cursor": f"dc1-{receipt.epoch}-1", "gap": False, "events": []}
+        assert 5 <= trio.current_time() - started < 6
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1&wait=0")
+        assert (await client.json())["events"] == []
+
+
+async def test_a_poll_goes_on_where_a_stream_was(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        stream, _ = await on.ready()
+        await on.publish(3)
+        await stream.event()
+        cursor = (await stream.event()).id
+        poller = on.connect()
+        await poller.get(f"/v1/videos/v/poll?cursor={cursor}")
+        assert [event["n"] for event in (await poller.json())["events"]] == [3]
+
+
+async def test_a_poll_behind_the_log_is_told_of_the_gap(autojump_clock: MockClock) -> None:
+    async with stage(settings(log={"events": 3})) as on:
+        receipt = await on.publish(5)
+        client = on.connect()
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1")
+        page = await client.json()
+        assert page["gap"]
+        assert [event["n"] for event in page["events"]] == [3, 4, 5]
+
+
+async def test_a_poll_withholds_what_was_seen_elsewhere(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(1)
+        client = on.connect()
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1~dc2-zzzzz-4")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await on.publish(1)
+        page = await client.json()
+        assert page["cursor"] == f"dc1-{receipt.epoch}-2~dc2-zzzzz-4"
+
+
+async def test_requests_pipelined_behind_a_poll_are_answered_after_it(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(1)
+        client = on.connect()
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1")
+        await client.get("/v1/videos/v/poll")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert client.pending() == b""
+        await on.publish(1)
+        assert [event["n"] for event in (await client.json())["events"]] == [2]
+        assert (await client.json())["events"] == []
+
+
+async def test_a_full_node_says_bye_to_streams_and_503_to_polls(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        on.frontend.is_full = lambda: True
+        stream = await on.watch()
+        bye = await stream.event()
+        assert (bye.type, bye.id) == ("bye", "")
+        assert msgspec.json.decode(bye.data) == {"reason": "overload", "reconnect": True}
+        assert await stream.chunk() == b""
+        assert not await stream.more()
+        status, _ = await refused(on.connect(), "/v1/videos/v/poll")
+        assert status == "HTTP/1.1 503 Service Unavailable"
+
+
+async def test_a_viewer_that_goes_is_forgotten(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client, _ = await on.ready()
+        assert on.frontend.statistics().viewers == 1
+        client.sock.close()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert on.frontend.statistics().viewers == 0
+        assert not on.edge.connections
