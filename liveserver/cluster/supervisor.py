@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import trio
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -33,6 +34,7 @@ from liveserver.errors import LiveserverError
 PROBE_EVERY = 0.1  # seconds between two questions whether a node is ready
 PROBE_TIMEOUT = 2.0
 REDIS_EVERY = 0.2  # seconds between two looks whether Redis still runs
+TABLE_WIDTH = 100  # columns, enough for any address
 COMPLAIN_AFTER = 15.0  # a node that is not ready by then is named, and what it says
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
@@ -173,9 +175,10 @@ class Supervisor:
             await trio.sleep(PROBE_EVERY)
 
     def _tell_addresses(self) -> None:
-        table = Table(title="Everything is ready", title_justify="left", title_style="bold")
-        for column in ("node", "role", "public", "ops", "process"):
-            table.add_column(column)
+        table = Table(title="Everything is ready", title_justify="left", title_style="bold", box=SIMPLE)
+        table.show_edge = table.pad_edge = False
+        for column in ("node", "role", "public", "ops", "pid"):
+            table.add_column(column, no_wrap=True)
         for datacenter in self._layout.datacenters:
             for node in datacenter.nodes:
                 process = str(self.children[node.name].pid)
@@ -184,7 +187,8 @@ class Supervisor:
             table.add_row(f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "", process)
             table.add_section()
         say = self._console.print
-        say("", table)
+        # Rather broken by a narrow terminal than cut off: half an address is none.
+        say("", table, "", width=max(self._console.width, TABLE_WIDTH))
         for role, line in (
             ("frontend", "curl -N http://{}/v1/videos/demo/events"),
             (

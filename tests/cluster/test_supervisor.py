@@ -30,8 +30,8 @@ class Cluster:
 
     def pid(self, name: str) -> int:
         """From the table of addresses."""
-        [row] = [line for line in self.log.lines if re.search(rf"\W{name}\W.*http", line)]
-        return int(row.strip(" │|").split()[-1])
+        [row] = [line for line in self.log.lines if re.search(rf"^{name} .*http", line)]
+        return int(row.split()[-1])
 
     async def wait_gone(self) -> None:
         """Return when nobody listens at any of its addresses."""
