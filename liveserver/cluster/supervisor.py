@@ -18,9 +18,7 @@ from pathlib import Path
 
 import httpx
 import trio
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from liveserver.bus.redis_server import run_redis_server
@@ -34,7 +32,6 @@ from liveserver.errors import LiveserverError
 PROBE_EVERY = 0.1  # seconds between two questions whether a node is ready
 PROBE_TIMEOUT = 2.0
 REDIS_EVERY = 0.2  # seconds between two looks whether Redis still runs
-TABLE_WIDTH = 100  # columns, enough for any address
 COMPLAIN_AFTER = 15.0  # a node that is not ready by then is named, and what it says
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
@@ -175,20 +172,21 @@ class Supervisor:
             await trio.sleep(PROBE_EVERY)
 
     def _tell_addresses(self) -> None:
-        table = Table(title="Everything is ready", title_justify="left", title_style="bold", box=SIMPLE)
-        table.show_edge = table.pad_edge = False
-        for column in ("node", "role", "public", "ops", "pid"):
-            table.add_column(column, no_wrap=True)
+        rows = [("node", "role", "public", "ops", "pid")]
         for datacenter in self._layout.datacenters:
             for node in datacenter.nodes:
-                process = str(self.children[node.name].pid)
-                table.add_row(node.name, node.role, f"http://{node.public}", f"http://{node.ops}", process)
-            process = str(self._redis[datacenter.name].pid)
-            table.add_row(f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "", process)
-            table.add_section()
+                pid = str(self.children[node.name].pid)
+                rows.append((node.name, node.role, f"http://{node.public}", f"http://{node.ops}", pid))
+            pid = str(self._redis[datacenter.name].pid)
+            rows.append((f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "", pid))
+        # Not a rich table: those cut off what a narrow terminal has no room for, and half an address is none.
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         say = self._console.print
-        # Rather broken by a narrow terminal than cut off: half an address is none.
-        say("", table, "", width=max(self._console.width, TABLE_WIDTH))
+        say(Text("\nEverything is ready\n", "bold"))
+        for row in rows:
+            line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+            say(Text(line.rstrip(), "bold" if row is rows[0] else ""))
+        say()
         for role, line in (
             ("frontend", "curl -N http://{}/v1/videos/demo/events"),
             (
