@@ -49,6 +49,7 @@ async def cluster(directory: Path) -> AsyncIterator[Cluster]:
         [sys.executable, "-m", "liveserver", "cluster", "--config", str(path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(directory)},  # one that is killed leaves its files there
     )
     assert process.stdout is not None
     log = Log()
