@@ -92,7 +92,7 @@ class Client:
             self._events += self.parser.feed(chunk)
         return self._events.pop(0)
 
-    async def events(self, count: int) -> list[str]:
+    async def events(self, count: int) -> list[int]:
         """The `n` of the data of the next so many events."""
         return [msgspec.json.decode((await self.event()).data)["n"] for _ in range(count)]
 

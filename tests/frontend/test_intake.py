@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import msgspec
 import trio
@@ -50,13 +50,10 @@ class LossyBus(MemoryBus):
         self.lose -= 1
         return self.lose < 0
 
-    def inbox(self, node: str) -> AbstractAsyncContextManager[Inbox]:
-        @asynccontextmanager
-        async def listening() -> AsyncIterator[Inbox]:
-            async with MemoryBus.inbox(self, node) as inner:
-                yield LossyInbox(inner, self)
-
-        return listening()
+    @asynccontextmanager
+    async def inbox(self, node: str) -> AsyncIterator[Inbox]:
+        async with MemoryBus.inbox(self, node) as inner:
+            yield LossyInbox(inner, self)
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
         self.reads += 1

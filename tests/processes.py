@@ -1,0 +1,125 @@
+"""Real nodes in real processes, for the tests that kill, stop and restart them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import trio
+
+from liveserver.bus.redis_server import free_port
+
+READY_SECONDS = 20.0
+
+
+class NodeProcess:
+    """`liveserver run` with some settings. Its ports are its own, and stay the same over restarts."""
+
+    def __init__(self, name: str, roles: str, redis_url: str, *settings: str) -> None:
+        self.name = name
+        self.port, self.ops_port = free_port(), free_port()
+        self._settings = [
+            f"node.name={name}",
+            f'node.roles=["{roles}"]',
+            f"listen.public=127.0.0.1:{self.port}",
+            f"listen.ops=127.0.0.1:{self.ops_port}",
+            "bus.kind=redis",
+            f"bus.url={redis_url}",
+            *settings,
+        ]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ops_url(self) -> str:
+        return f"http://127.0.0.1:{self.ops_port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "liveserver", "run", "--until-eof"]
+        for setting in self._settings:
+            command += ["--set", setting]
+        # Its standard input is a pipe that ends with this process, and with it the node.
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._log())
+
+    def _log(self) -> int | None:
+        return None if os.environ.get("LIVESERVER_TEST_LOGS") else subprocess.DEVNULL
+
+    async def wait_ready(self) -> None:
+        with trio.fail_after(READY_SECONDS):
+            async with httpx.AsyncClient(trust_env=False) as client:
+                while True:
+                    try:
+                        if (await client.get(f"{self.ops_url}/readyz")).status_code == 200:
+                            return
+                    except httpx.HTTPError:
+                        pass
+                    assert self.process is not None
+                    assert self.process.poll() is None, f"{self.name} ended by itself"
+                    await trio.sleep(0.05)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    async def wait_ended(self) -> int:
+        assert self.process is not None
+        return await trio.to_thread.run_sync(self.process.wait)
+
+    async def kill(self) -> None:
+        """As `kill -9` does."""
+        self.signal(signal.SIGKILL)
+        await self.wait_ended()
+        self._close()
+
+    async def terminate(self) -> int:
+        """As a deployment does; returns the exit code."""
+        self.signal(signal.SIGTERM)
+        code = await self.wait_ended()
+        self._close()
+        return code
+
+    def _close(self) -> None:
+        assert self.process is not None
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+    def stop(self) -> None:
+        """End it now, whatever it does."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process is not None:
+            self._close()
+
+
+@asynccontextmanager
+async def running(*nodes: NodeProcess) -> AsyncIterator[None]:
+    """The nodes, started and ready, for the duration of the block."""
+    try:
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            await node.wait_ready()
+        yield
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+def small_cluster(redis_url: str, *settings: str) -> tuple[list[NodeProcess], list[NodeProcess]]:
+    """Two dispatchers and two frontends of one datacenter, not yet started."""
+    dispatchers = [NodeProcess(f"dc1-di{n}", "dispatcher", redis_url, *settings) for n in (1, 2)]
+    urls = ",".join(f'"{node.url}"' for node in dispatchers)
+    frontends = [
+        NodeProcess(f"dc1-fe{n}", "frontend", redis_url, f"frontend.dispatchers=[{urls}]", *settings)
+        for n in (1, 2)
+    ]
+    return dispatchers, frontends
