@@ -117,7 +117,7 @@ async def test_a_viewer_goes_on_anywhere_by_any_transport(cluster: Cluster) -> N
             await publish_many([cluster.dispatchers[0].url], "v", "p", 3, 100)
         for url in (one, two):
             for how in ("sse", "poll"):
-                rest = Viewer([url], "v", how, cursor=first.cursors[123])  # type: ignore[arg-type]
+                rest = Viewer([url], "v", how, cursor=first.cursors[123])
                 await rest.run(300 - 124)
                 assert rest.ids == first.ids[124:]
                 assert rest.gaps == 0
@@ -196,7 +196,7 @@ async def test_a_node_that_nobody_listens_to_is_pruned(cluster: Cluster, redis_s
 
 async def test_a_drained_frontend_sends_its_viewers_on(cluster: Cluster) -> None:
     drained, left = cluster.frontends
-    viewers = [Viewer([drained.url, left.url], "v", how) for how in ("sse", "poll")]  # type: ignore[arg-type]
+    viewers = [Viewer([drained.url, left.url], "v", how) for how in ("sse", "poll")]
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for viewer in viewers:
