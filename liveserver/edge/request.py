@@ -3,13 +3,13 @@
 The end of the head is found by its empty line and the parser is given exactly the head. So the
 bytes behind it are known to the byte, which is what pipelining and handing a connection over need;
 and a head that the parser would end somewhere else is refused, which leaves request smuggling
-nothing to work with.
+nothing to work with. Bodies are not the parser's: `chunked.py` takes those apart that have no length.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from enum import Enum, auto
 from urllib.parse import parse_qsl, unquote
 
 import httptools
@@ -18,14 +18,8 @@ from liveserver.errors import BadRequest, Problem, WrongType
 from liveserver.event import VIDEO
 
 HEAD_END = b"\r\n\r\n"
-
-
-class Stage(Enum):
-    """How much of a request was parsed."""
-
-    HEAD = auto()
-    BODY = auto()
-    DONE = auto()
+LENGTH_DIGITS = 18
+_AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
 class Request:
@@ -37,9 +31,7 @@ class Request:
     """
 
     __slots__ = (
-        "_chunks",
         "_parser",
-        "_stage",
         "body",
         "head",
         "headers",
@@ -59,26 +51,34 @@ class Request:
         self.query = ""
         self.body = b""
         self.video = ""
-        self._chunks: list[bytes] = []
-        self._stage = Stage.HEAD
-        parser = self._parser = httptools.HttpRequestParser(self)
+        self.version = ""
+        self.keep_alive = False
+        self._parser = httptools.HttpRequestParser(self)
         try:
-            parser.feed_data(head)
+            self._parser.feed_data(head)
         except httptools.HttpParserUpgrade:
             pass  # whoever serves the upgrade reads the head again
         except httptools.HttpParserError as error:
             raise self._fault(error) from None
-        if self._stage is Stage.HEAD:
-            raise BadRequest(
-                "the request head is malformed; send one request line and headers, CRLF between them"
-            )
-        if self.version == "1.1" and b"host" not in self.headers:
+        finally:
+            del self._parser  # it knows this object: without a circle both go at once
+        if self.version != "1.1":
+            if self.version != "1.0":
+                raise BadRequest("the request head is malformed; speak HTTP/1.1, or HTTP/1.0")
+            self.keep_alive = False  # those who ask for it wait for an answer in words of 1996
+        elif b"host" not in self.headers:
             raise BadRequest("HTTP/1.1 needs a Host header")
+        coding = self.headers.get(b"transfer-encoding")
+        if coding is not None and (coding.strip().lower() != b"chunked" or self.version == "1.0"):
+            raise BadRequest("the only transfer-encoding here is chunked, in HTTP/1.1")
 
     @property
     def content_length(self) -> int:
-        """The body's length as announced, in bytes; 0 without one. llhttp has checked the number."""
-        return int(self.headers.get(b"content-length", b"0"))
+        """The body's length as announced, in bytes; 0 without one. Raises `BadRequest`."""
+        digits = self.headers.get(b"content-length", b"0").strip()  # that they are digits, llhttp has checked
+        if len(digits) > LENGTH_DIGITS:
+            raise BadRequest(f"Content-Length has at most {LENGTH_DIGITS} digits")
+        return int(digits)
 
     @property
     def has_body(self) -> bool:
@@ -90,25 +90,18 @@ class Request:
 
     @property
     def awaits_continue(self) -> bool:
-        return self.headers.get(b"expect", b"").lower() == b"100-continue"
+        return self.version != "1.0" and self.headers.get(b"expect", b"").lower() == b"100-continue"
 
     def head_to_hand_over(self) -> bytes:
-        """The head as it came, but for an offer of HTTP/2 by upgrade, which is not taken up here."""
-        if self.headers.get(b"upgrade", b"").lower() != b"h2c":
-            return self.head
-        lines = self.head.split(b"\r\n")
+        """The head as it came, but with a target in origin form, and without an offer of HTTP/2 by
+        upgrade, which is not taken up here."""
+        head = self.head
+        if _AUTHORITY.match(target := head.split(b" ", 2)[1]):
+            head = head.replace(target, _origin_form(target), 1)
+        if b"h2c" not in self.headers.get(b"upgrade", b"").lower():
+            return head
+        lines = head.split(b"\r\n")
         return b"\r\n".join([line for line in lines if not line.lower().startswith(b"upgrade:")])
-
-    def feed_chunked(self, data: bytes) -> int | None:
-        """Take a piece of a chunked body; the body's length so far, or None when it is complete."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            raise self._fault(error) from None
-        if self._stage is Stage.DONE:
-            self.body = b"".join(self._chunks)
-            return None
-        return sum(map(len, self._chunks))
 
     def arguments(self, known: Collection[str]) -> dict[str, str]:
         """The query's parameters. Raises `BadRequest` on one that is unknown or given twice."""
@@ -146,6 +139,8 @@ class Request:
     # httptools calls these, in the order of the bytes.
 
     def on_url(self, url: bytes) -> None:
+        if url[0] != 0x2F:  # a slash
+            url = _origin_form(url)
         path, _, query = url.partition(b"?")
         self.query = query.decode("latin-1")
         text = path.decode("latin-1")
@@ -161,21 +156,15 @@ class Request:
 
     def on_headers_complete(self) -> None:
         self.method: str = self._parser.get_method().decode("ascii")
-        self.version: str = self._parser.get_http_version()
-        self.keep_alive: bool = self._parser.should_keep_alive()
-        self._stage = Stage.BODY
+        self.version = self._parser.get_http_version()
+        self.keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, data: bytes) -> None:
-        self._chunks.append(data)
+        raise BadRequest("the request head ends before its empty line")
 
     def on_message_begin(self) -> None:
-        if self._stage is not Stage.HEAD:
-            # Bytes of another request behind a chunked body: answer this one, and let it come again
-            # on another connection, since where exactly it began is not known.
-            self.keep_alive = False
-
-    def on_message_complete(self) -> None:
-        self._stage = Stage.DONE
+        if self.headers:
+            raise BadRequest("the request head ends before its empty line")
 
     @staticmethod
     def _fault(error: Exception) -> Problem:
@@ -184,3 +173,12 @@ class Request:
         if isinstance(cause, Problem):
             return cause
         return BadRequest(f"the request is malformed: {error}")
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path and query of a target in absolute form (RFC 9112 §3.2.2); other forms as they are."""
+    match = _AUTHORITY.match(target)
+    if match is None:
+        return target
+    rest = target[match.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest

@@ -1,0 +1,85 @@
+"""A chunked body, taken apart as it comes (RFC 9112 §7.1), without any I/O.
+
+It is known to the byte where the body ends, so what was sent behind it is the next request's.
+Extensions and trailers mean nothing here: they are read past, and bounded like everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+from liveserver.errors import BadRequest, TooLarge
+
+MAX_LINE = 256  # bytes of a chunk's size with its extensions, and of a trailer
+MAX_TRAILERS = 32
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+
+
+class Part(Enum):
+    """What comes next."""
+
+    SIZE = auto()
+    DATA = auto()
+    DATA_END = auto()
+    TRAILERS = auto()
+    NOTHING = auto()
+
+
+class ChunkedBody:
+    """Feed it what comes. `rest` is what is not taken yet; once all is there, what came behind."""
+
+    __slots__ = ("_data", "_limit", "_missing", "_part", "_trailers", "rest")
+
+    def __init__(self, limit: int) -> None:
+        self.rest = b""
+        self._limit = limit
+        self._data = bytearray()
+        self._part = Part.SIZE
+        self._missing = 0
+        self._trailers = 0
+
+    def feed(self, piece: bytes) -> bytes | None:
+        """The whole body once it is complete. Raises `BadRequest`, `TooLarge`."""
+        buffer = self.rest + piece
+        at = 0
+        while self._part is not Part.NOTHING:
+            if self._part is Part.DATA:
+                taken = buffer[at : at + self._missing]
+                self._data += taken
+                at += len(taken)
+                self._missing -= len(taken)
+                if self._missing:
+                    break
+                self._part = Part.DATA_END
+            end = buffer.find(b"\r\n", at, at + MAX_LINE + 2)
+            if end < 0:
+                if len(buffer) - at > MAX_LINE:
+                    raise BadRequest(f"a line of the chunked body has at most {MAX_LINE} bytes")
+                break
+            self._take(buffer[at:end])
+            at = end + 2
+        self.rest = buffer[at:]
+        return bytes(self._data) if self._part is Part.NOTHING else None
+
+    def _take(self, line: bytes) -> None:
+        """One line, without its end."""
+        if self._part is Part.SIZE:
+            match = _SIZE.fullmatch(line)
+            if match is None:
+                raise BadRequest("a chunk begins with its size in hexadecimal digits, and CRLF")
+            self._missing = int(match[1], 16)
+            if len(self._data) + self._missing > self._limit:
+                raise TooLarge(f"the body has at most {self._limit} bytes")
+            self._part = Part.DATA if self._missing else Part.TRAILERS
+        elif self._part is Part.DATA_END:
+            if line:
+                raise BadRequest("a chunk is longer than its size says")
+            self._part = Part.SIZE
+        elif line:
+            self._trailers += 1
+            if b"\n" in line or b"\r" in line or self._trailers > MAX_TRAILERS:
+                raise BadRequest(f"a chunked body ends with at most {MAX_TRAILERS} trailers, each with CRLF")
+        else:
+            self._part = Part.NOTHING

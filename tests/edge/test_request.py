@@ -1,0 +1,234 @@
+"""A request is what it says, or a problem; never anything between."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import suppress
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from liveserver.edge.request import HEAD_END, Request
+from liveserver.errors import BadRequest, WrongType
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+WHOLE = (
+    b"POST /v1/videos/v1/events?cursor=now HTTP/1.1\r\nHost: example.com\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 12\r\nConnection: keep-alive, x\r\nAccept: */*\r\n\r\n"
+)
+
+
+def request(target: bytes = b"/", method: bytes = b"GET", *lines: bytes) -> Request:
+    return Request(b"\r\n".join([method + b" " + target + b" HTTP/1.1", b"Host: x", *lines, b"", b""]))
+
+
+def test_a_head_is_taken_apart() -> None:
+    whole = Request(WHOLE)
+    assert (whole.method, whole.path, whole.query) == ("POST", "/v1/videos/v1/events", "cursor=now")
+    assert (whole.version, whole.keep_alive, whole.head) == ("1.1", True, WHOLE)
+    assert whole.headers[b"content-type"] == b"text/plain"
+    assert (whole.has_body, whole.is_chunked, whole.content_length) == (True, False, 12)
+
+
+def test_a_header_that_comes_twice_is_joined() -> None:
+    assert request(b"/", b"GET", b"Accept: a", b"ACCEPT: b").headers[b"accept"] == b"a, b"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",  # no Host
+        GET + b"Host: y\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\n",
+        b"GET / HTTP/1.2\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/0.9\r\nHost: x\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"get / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: x\n\n\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\n\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\rA: b\r\n\r\n",
+        GET + b"A: b\r\n c\r\n\r\n",  # obs-fold
+        GET + b"A : b\r\n\r\n",
+        GET + b" A: b\r\n\r\n",
+        GET + b": b\r\n\r\n",
+        GET + b"A\r\n\r\n",
+        GET + b"A: \x00\r\n\r\n",
+        POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+        POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n",
+        POST + b"Content-Length: 5, 5\r\n\r\n",
+        POST + b"Content-Length: +5\r\n\r\n",
+        POST + b"Content-Length: -5\r\n\r\n",
+        POST + b"Content-Length: 0x5\r\n\r\n",
+        POST + b"Content-Length:\r\n\r\n",
+        POST + b"Content-Length: 99999999999999999999\r\n\r\n",
+        POST + b"Transfer-Encoding: identity\r\n\r\n",
+        POST + b"Transfer-Encoding: gzip\r\n\r\n",
+        POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_what_is_malformed_is_a_bad_request(head: bytes) -> None:
+    with pytest.raises(BadRequest):
+        Request(head)
+
+
+def test_a_length_may_have_zeros_before_it_but_not_without_end() -> None:
+    assert request(b"/", b"POST", b"Content-Length: 0012 ").content_length == 12
+    with pytest.raises(BadRequest):
+        _ = request(b"/", b"POST", b"Content-Length: " + b"0" * 5000 + b"12").content_length
+
+
+@pytest.mark.parametrize(
+    ("head", "kept"),
+    [
+        (GET + b"\r\n", True),
+        (GET + b"Connection: Close\r\n\r\n", False),
+        (GET + b"Connection: x, close\r\n\r\n", False),
+        (b"GET / HTTP/1.0\r\n\r\n", False),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", False),
+    ],
+)
+def test_who_stays(head: bytes, kept: bool) -> None:
+    assert Request(head).keep_alive is kept
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"/a%20b%2Fc?d=%20", "/a b/c", "d=%20"),
+        (b"/%c3%bc", "/ü", ""),
+        (b"/%ff%zz%", "/\ufffd%zz%", ""),
+        (b"http://example.com:80/a/b?c=d", "/a/b", "c=d"),
+        (b"HTTPS://x", "/", ""),
+        (b"http://x?c=d", "/", "c=d"),
+        (b"/http://x/y", "/http://x/y", ""),
+        (b"*", "*", ""),
+        (b"/?", "/", ""),
+        (b"//a", "//a", ""),
+    ],
+)
+def test_targets(target: bytes, path: str, query: str) -> None:
+    asked = request(target, b"OPTIONS")
+    assert (asked.path, asked.query) == (path, query)
+
+
+def test_who_waits_for_100_continue() -> None:
+    assert request(b"/", b"POST", b"Expect: 100-Continue").awaits_continue
+    assert not request(b"/", b"POST", b"Expect: 200-ok").awaits_continue
+    assert not Request(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").awaits_continue
+
+
+@pytest.mark.parametrize(
+    "offers",
+    [[b"Upgrade: h2c"], [b"UPGRADE:\tH2C "], [b"Upgrade: foo", b"Upgrade: h2c"], [b"upgrade: foo, h2c"]],
+)
+def test_an_offer_of_http_2_is_not_handed_over(offers: list[bytes]) -> None:
+    asked = request(b"/", b"GET", *offers, b"Connection: upgrade, http2-settings", b"A: b")
+    assert asked.head_to_hand_over() == (GET + b"Connection: upgrade, http2-settings\r\nA: b\r\n\r\n")
+
+
+def test_everything_else_is_handed_over_as_it_came() -> None:
+    for head in (WHOLE, GET + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"):
+        assert Request(head).head_to_hand_over() == head
+    absolute = request(b"http://h/a?b=c").head_to_hand_over()
+    assert absolute == b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_arguments() -> None:
+    asked = request(b"/?cursor=a%7Eb&replay=")
+    assert asked.arguments(("cursor", "replay", "wait")) == {"cursor": "a~b", "replay": ""}
+    assert request(b"/").arguments(()) == {}
+    with pytest.raises(BadRequest, match=r"'replay'.*known here: cursor"):
+        asked.arguments(("cursor",))
+
+
+@pytest.mark.parametrize("query", [b"a", b"a=1&", b"&a=1", b"a=1&a=2", b"=", b"&".join([b"a=1"] * 17)])
+def test_arguments_that_are_malformed(query: bytes) -> None:
+    with pytest.raises(BadRequest):
+        request(b"/?" + query).arguments(("a",))
+
+
+@given(st.dictionaries(st.sampled_from(["cursor", "wait", "ü", "&="]), st.text()))
+def test_arguments_arrive_as_they_were_written(arguments: dict[str, str]) -> None:
+    asked = request(b"/?" + urlencode(arguments, errors="replace").encode())
+    known = {name: value.encode("utf-8", "replace").decode() for name, value in arguments.items()}
+    assert asked.arguments(tuple(arguments)) == known
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
+def test_whatever_the_query_arguments_are_a_dictionary_or_a_bad_request(query: str) -> None:
+    asked = request(b"/?" + query.encode())
+    with suppress(BadRequest):
+        assert set(asked.arguments(("a", "b"))) <= {"a", "b"}
+
+
+def test_the_video_in_the_path() -> None:
+    asked = request()
+    for good in ("v", "A.b_c-9", "x" * 128):
+        asked.video = good
+        assert asked.checked_video() == good
+    for bad in ("", "-v", ".v", "v w", "ü", "x" * 129, "v\n", "v/w"):
+        asked.video = bad
+        with pytest.raises(BadRequest):
+            asked.checked_video()
+
+
+def test_the_type_of_the_body() -> None:
+    json = "application/json"
+    asked = request(b"/", b"POST", b"Content-Type: Application/JSON ; charset=utf-8")
+    assert asked.require_type("text/plain", json) == json
+    for other in (b"Content-Type: text/plain", b"Content-Type: application/jsonx", b"X: y"):
+        with pytest.raises(WrongType, match=r"application/json or text/html"):
+            request(b"/", b"POST", other).require_type(json, "text/html")
+
+
+def take(head: bytes) -> Request | None:
+    with suppress(BadRequest):
+        return Request(head)
+    return None
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_a_bad_one(data: bytes) -> None:
+    take(data + HEAD_END)
+
+
+@given(st.integers(0, len(WHOLE) - 1), st.binary(max_size=4), st.integers(0, 4))
+@example(WHOLE.index(b"HTTP"), b"", 0)
+def test_a_damaged_request_is_a_request_or_a_bad_one(at: int, put: bytes, cut: int) -> None:
+    head = WHOLE[:at] + put + WHOLE[at + cut :]
+    if not head.endswith(HEAD_END):
+        head += HEAD_END
+    asked = take(head)
+    if asked is not None:
+        assert asked.version in ("1.0", "1.1")
+        assert asked.content_length >= 0
+        assert asked.head_to_hand_over()
+        # Nothing but CRLF ended a line, and nothing but an empty line ended the head.
+        assert head.count(b"\n") == head.count(b"\r\n") == head.count(b"\r")
+        assert head.lstrip(b"\r\n").index(HEAD_END) == len(head.lstrip(b"\r\n")) - len(HEAD_END)
+
+
+def test_a_request_goes_without_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            Request(WHOLE)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
