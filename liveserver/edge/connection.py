@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from liveserver.edge.chunked import ChunkedBody
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import CONTINUE, problem_response
 from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
@@ -57,7 +58,7 @@ class Deferred(ABC):
 
     @abstractmethod
     def abandon(self) -> None:
-        """The client has gone; nothing is to be written any more."""
+        """The client has gone; nothing is to be written any more. Does nothing when it was written."""
 
 
 Answer = bytes | Deferred | Stream
@@ -81,7 +82,6 @@ class Connection:
         try:
             stream = await self._serve()
             if stream is not None:
-                self.deadline = math.inf
                 await stream.wait_gone()
         except (OSError, trio.ClosedResourceError):
             pass  # the client has gone, or its deadline has passed
@@ -95,59 +95,78 @@ class Connection:
         """Answer requests; the stream that the last one asked for, or None at the end."""
         deferred: Deferred | None = None
         while True:
+            request: Request | None = None
             try:
                 request = await self._read_head(deferred)
                 if request is None:
                     return None
                 handler = self._server.router.match(request)
                 if handler is None:
+                    self._check_length(request)
                     await self._server.hand_over(self, request.head_to_hand_over() + self._buffer)
                     return None
                 if self._is_mid_request:
                     await self._read_body(request)
-                answer = await handler(request, self)
+                self.deadline = math.inf  # the time that a handler takes is its own affair
+                try:
+                    answer = await handler(request, self)
+                except Problem:
+                    raise
+                except Exception:
+                    self._server.count_failure()
+                    request.keep_alive = False
+                    raise Problem("this is a defect of the server; its log has the details") from None
             except Problem as problem:
-                # Where the next request begins is not known unless this one was read whole.
-                await self.write(problem_response(problem, close=self._is_mid_request))
-                if self._is_mid_request:
-                    await self._linger()
+                if not await self._refuse(problem, request):
                     return None
                 deferred = None
                 continue
             if isinstance(answer, bytes):
                 deferred = None
+                if not request.keep_alive and request.version == "1.1":
+                    answer = answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
                 await self.write(answer)
             elif isinstance(answer, Stream):
                 return answer
             else:
                 deferred = answer
-                self.deadline = math.inf
             if not request.keep_alive:
                 if deferred is not None:
-                    await deferred.wait_written()
+                    await self._see_off(deferred)
                 return None
+
+    async def _refuse(self, problem: Problem, request: Request | None) -> bool:
+        """Answer with a problem; whether the connection goes on."""
+        # Where the next request begins is not known unless this one was read whole. And whoever is
+        # turned away because the node is full must not sit on the reserve.
+        is_unread = self._is_mid_request
+        goes_on = request is not None and not is_unread and request.keep_alive and not self._server.is_full
+        response = problem_response(problem, close=not goes_on)
+        if request is not None and request.method == "HEAD":
+            response = response[: response.index(HEAD_END) + len(HEAD_END)]
+        self._is_mid_request = False
+        await self.write(response)
+        if is_unread:
+            await self._linger()
+        return goes_on
 
     async def _read_head(self, deferred: Deferred | None) -> Request | None:
         """The next request, its body yet to be read; None when the client is done."""
         settings = self._server.settings
         buffer = self._buffer
-        if deferred is None:
-            self.deadline = trio.current_time() + (settings.head_timeout if buffer else settings.keep_alive)
-        elif buffer:
-            await deferred.wait_written()
-            deferred = None
+        if deferred is not None:
+            if buffer:
+                await deferred.wait_written()
+            else:
+                buffer = await self._receive_beside(deferred)
+                if not buffer:
+                    return None
+        self.deadline = trio.current_time() + (settings.head_timeout if buffer else settings.keep_alive)
         self._is_mid_request = bool(buffer)
         while (end := buffer.find(HEAD_END)) < 0:
             if len(buffer) > settings.max_head:
                 raise HeadersTooLarge(f"the request line and headers have at most {settings.max_head} bytes")
             data = await self.receive()
-            if deferred is not None:
-                if not data:
-                    deferred.abandon()
-                    return None
-                if not deferred.is_written:
-                    await deferred.wait_written()
-                deferred = None
             if not data:
                 return None
             if not buffer:
@@ -162,26 +181,53 @@ class Connection:
         self._is_mid_request = request.has_body
         return request
 
+    async def _receive_beside(self, deferred: Deferred) -> bytes:
+        """What the client sends next, once the deferred answer is out; empty at its end."""
+        try:
+            data = await self.receive()
+        except BaseException:
+            deferred.abandon()
+            raise
+        if data:
+            await deferred.wait_written()
+        else:
+            deferred.abandon()
+        return data
+
+    async def _see_off(self, deferred: Deferred) -> None:
+        """Return when the connection's last answer is out, or nobody is there to read it."""
+
+        async def hear() -> None:
+            with suppress(OSError, trio.ClosedResourceError):
+                while await self.receive():
+                    pass
+            deferred.abandon()
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hear)
+            await deferred.wait_written()
+            nursery.cancel_scope.cancel()
+
+    def _check_length(self, request: Request) -> None:
+        if request.content_length > self._server.settings.max_body:
+            raise TooLarge(f"the body has at most {self._server.settings.max_body} bytes")
+
     async def _read_body(self, request: Request) -> None:
-        limit = self._server.settings.max_body
-        if request.content_length > limit:
-            raise TooLarge(f"the body has at most {limit} bytes")
+        self._check_length(request)
         self.deadline = trio.current_time() + self._server.settings.body_timeout
         buffer = self._buffer
         if request.awaits_continue and not buffer:
             await self.write(CONTINUE)
         if request.is_chunked:
-            while True:
-                if buffer:
-                    so_far = request.feed_chunked(buffer)
-                    if so_far is None:
-                        break
-                    if so_far > limit:
-                        raise TooLarge(f"the body has at most {limit} bytes")
+            chunked = ChunkedBody(self._server.settings.max_body)
+            body = chunked.feed(buffer)
+            while body is None:
                 buffer = await self.receive()
                 if not buffer:
                     raise trio.ClosedResourceError
-            self._buffer = b""
+                body = chunked.feed(buffer)
+            request.body, self._buffer = body, chunked.rest
         else:
             length = request.content_length
             if len(buffer) < length:

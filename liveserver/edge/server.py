@@ -4,9 +4,9 @@ Rules:
 
 1. Accepting comes in bursts, with a checkpoint between them, so that a storm of connects does not
    starve those already in.
-2. Over `max_connections` a client is still let in to be answered (an event stream is told `bye`,
-   everything else gets a 503), up to a small reserve. Beyond that, and when the process is out of
-   descriptors, nobody is accepted until there is room; the kernel's backlog holds them.
+2. Over `max_connections` a client is still let in to be answered, up to a small reserve: who wants to
+   watch is told to go elsewhere (`bye`, or a 503) and let go. Beyond that, and when the process is
+   out of descriptors, nobody is accepted until there is room; the kernel's backlog holds them.
 3. Deadlines are swept once a second over all connections: a comparison each, no timers.
 4. Options that every accepted socket needs are set on the listening one; Linux hands them down.
 """

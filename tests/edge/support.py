@@ -1,0 +1,191 @@
+"""A served edge, and a client that says exactly what it is told to, byte by byte."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+import trio
+
+from liveserver.config import Address, EdgeSettings, convert
+from liveserver.edge.connection import Answer, Connection, Deferred
+from liveserver.edge.request import Request
+from liveserver.edge.response import json_response
+from liveserver.edge.router import Handler, Router
+from liveserver.edge.server import EdgeServer, listen
+
+Fallback = Callable[[socket.socket, bytes], Awaitable[None]]
+HOST = b"Host: x\r\n"
+
+
+class Answered(msgspec.Struct):
+    """One response as it came."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def detail(self) -> str:
+        assert self.headers["content-type"] == "application/problem+json"
+        problem = msgspec.json.decode(self.body)
+        assert problem["status"] == self.status
+        return str(problem["detail"])
+
+
+class Client:
+    """One connection. `sock` is non-blocking."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self._buffer = b""
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def answer(self, *, bodiless: bool = False) -> Answered:
+        """The next response; its length must be told."""
+        with trio.fail_after(1000):
+            while b"\r\n\r\n" not in self._buffer:
+                await self._more()
+            head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+            status_line, *lines = head.decode().split("\r\n")
+            assert status_line.startswith("HTTP/1.1 ")
+            pairs = [line.split(": ", 1) for line in lines]
+            headers = {pair[0]: pair[1] for pair in pairs}
+            assert len(headers) == len(pairs)
+            length = 0 if bodiless or status_line[9] == "1" else int(headers["content-length"])
+            while len(self._buffer) < length:
+                await self._more()
+            body, self._buffer = self._buffer[:length], self._buffer[length:]
+        return Answered(int(status_line[9:12]), headers, body)
+
+    async def ask(self, request: bytes) -> Answered:
+        await self.send(request)
+        return await self.answer()
+
+    async def rest(self) -> bytes:
+        """All that is still to come, until the server closes."""
+        with trio.fail_after(1000):
+            while data := await self.stream.receive_some():
+                self._buffer += data
+        data, self._buffer = self._buffer, b""
+        return data
+
+    async def is_closed(self) -> bool:
+        """Whether the server closes without another word."""
+        try:
+            return await self.rest() == b""
+        except trio.BrokenResourceError:
+            return True
+
+    def reset(self) -> None:
+        """Go away the hard way."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.stream.socket.close()
+
+    async def _more(self) -> None:
+        data = await self.stream.receive_some()
+        assert data, f"the server closed after {self._buffer!r}"
+        self._buffer += data
+
+
+class Served:
+    """A running edge."""
+
+    def __init__(self, edge: EdgeServer, where: tuple[str, int]) -> None:
+        self.edge = edge
+        self.where = where
+        self.handed_over: list[bytes] = []
+
+    @asynccontextmanager
+    async def connect(self, *, receive_buffer: int = 0) -> AsyncIterator[Client]:
+        with socket.socket() as sock:
+            if receive_buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.setblocking(False)
+            await trio.socket.from_stdlib_socket(sock).connect(self.where)
+            yield Client(sock)
+
+    async def ask(self, request: bytes) -> Answered:
+        """On a connection of its own."""
+        async with self.connect() as client:
+            return await client.ask(request)
+
+    async def only(self, count: int) -> None:
+        """Return once no more than so many connections are there."""
+        with trio.fail_after(1000):
+            while len(self.edge.connections) > count:  # noqa: ASYNC110  # the server tells nobody
+                await trio.sleep(0.01)
+
+
+@asynccontextmanager
+async def serving(
+    routes: Mapping[tuple[str, str], Handler] | Callable[[Router], None],
+    *,
+    fallback: Fallback | None = None,
+    listener: socket.socket | None = None,
+    send_buffer: int = 0,
+    **settings: float,
+) -> AsyncIterator[Served]:
+    """An edge on a port of its own; `settings` are `EdgeSettings`'."""
+    router = Router()
+    if callable(routes):
+        routes(router)
+    else:
+        for (method, path), handler in routes.items():
+            router.add(method, path, handler)
+
+    async def not_here(sock: socket.socket, received: bytes) -> None:
+        with sock:
+            served.handed_over.append(received)
+
+    edge = EdgeServer(convert(settings, EdgeSettings), router, fallback or not_here)
+    listener = listener or listen(Address("127.0.0.1:0"), 1000, send_buffer=send_buffer)
+    served = Served(edge, listener.getsockname())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(edge.serve, listener)
+        yield served
+        nursery.cancel_scope.cancel()
+
+
+async def echo(request: Request, connection: Connection) -> Answer:
+    """What was asked, as JSON."""
+    return json_response(
+        200,
+        msgspec.json.encode(
+            {
+                "method": request.method,
+                "path": request.path,
+                "query": request.query,
+                "body": request.body.decode("latin-1"),
+            }
+        ),
+    )
+
+
+class Later(Deferred):
+    """An answer for the test to write."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.abandoned = 0
+        self._written = trio.Event()
+
+    @property
+    def is_written(self) -> bool:
+        return self._written.is_set()
+
+    async def wait_written(self) -> None:
+        await self._written.wait()
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+    def write(self, body: bytes = b"{}") -> None:
+        self.connection.sock.send(json_response(200, body))
+        self.connection.deadline = trio.current_time() + 75
+        self._written.set()

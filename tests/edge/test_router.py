@@ -1,0 +1,78 @@
+"""Which requests are hot."""
+
+from __future__ import annotations
+
+import pytest
+
+from liveserver.edge.connection import Answer, Connection
+from liveserver.edge.request import Request
+from liveserver.edge.router import Router
+from liveserver.errors import MethodNotAllowed
+
+
+async def watch(request: Request, connection: Connection) -> Answer:
+    return b"watch"
+
+
+async def publish(request: Request, connection: Connection) -> Answer:
+    return b"publish"
+
+
+def router() -> Router:
+    made = Router()
+    made.add("GET", "/v1/videos/{video}/events", watch)
+    made.add("POST", "/v1/videos/{video}/events", publish)
+    made.add("POST", "/v1/events", publish)
+    return made
+
+
+def request(method: str, path: str) -> Request:
+    return Request(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+
+def test_a_route_is_its_path_and_its_method() -> None:
+    for method, path, handler in [
+        ("GET", "/v1/videos/v1/events?x=y", watch),
+        ("POST", "/v1/videos/v1/events", publish),
+        ("POST", "/v1/events", publish),
+    ]:
+        assert router().match(request(method, path)) is handler
+
+
+@pytest.mark.parametrize(
+    ("path", "video"), [("v1", "v1"), ("", ""), ("%C3%BC", "ü"), ("a%20b", "a b"), ("-", "-")]
+)
+def test_the_video_is_given_as_it_came(path: str, video: str) -> None:
+    asked = request("GET", f"/v1/videos/{path}/events")
+    assert router().match(asked) is watch
+    assert asked.video == video
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1/events/",
+        "/V1/events",
+        "/v1/videos/",
+        "/v1/videos/v/poll",
+        "/v1/videos/v/events/",
+        "/v1/videos/a/b/events",
+        "/v1/videos/v",
+    ],
+)
+def test_other_paths_are_not_hot(path: str) -> None:
+    assert router().match(request("GET", path)) is None
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE"])
+def test_other_methods_are_told_which_are_possible(method: str) -> None:
+    with pytest.raises(MethodNotAllowed) as caught:
+        router().match(request(method, "/v1/videos/v/events"))
+    assert caught.value.headers == (("allow", "GET, POST"),)
+
+
+def test_a_route_has_one_handler() -> None:
+    made = router()
+    with pytest.raises(AssertionError, match=r"GET /v1/videos/\{video\}/events has a handler"):
+        made.add("GET", "/v1/videos/{video}/events", watch)

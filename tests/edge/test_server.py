@@ -1,0 +1,212 @@
+"""The listener: who is let in, who has to wait, and that nobody already in suffers for it."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import socket
+
+import pytest
+import trio
+import trio.testing
+
+from liveserver.config import Address
+from liveserver.edge import server
+from liveserver.edge.connection import Answer, Connection
+from liveserver.edge.request import Request
+from liveserver.edge.server import ACCEPT_BURST, listen
+from liveserver.errors import Unavailable
+from tests.edge.support import HOST, Later, echo, serving
+
+ECHO = {("GET", "/echo"): echo}
+GET = b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n"
+
+
+class Failing(socket.socket):
+    """A listener whose next accepts fail."""
+
+    errors: list[int]
+
+    @classmethod
+    def listening(cls, *errors: int) -> Failing:
+        made = cls(fileno=listen(Address("127.0.0.1:0"), 100).detach())
+        made.setblocking(False)
+        made.errors = list(errors)
+        return made
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.errors:
+            raise OSError(self.errors.pop(0), "no")
+        return super().accept()
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+async def test_out_of_descriptors_accepting_pauses_and_goes_on(error: int) -> None:
+    listener = Failing.listening()
+    async with serving(ECHO, listener=listener) as served, served.connect() as first:
+        await first.ask(GET)
+        listener.errors = [error] * 3
+        async with served.connect() as second:
+            await second.send(GET)
+            assert (await first.ask(GET)).status == 200
+            assert (await second.answer()).status == 200
+        assert served.edge.statistics().paused == 3
+        assert listener.errors == []
+
+
+async def test_a_pause_costs_no_turns(autojump_clock: trio.testing.MockClock) -> None:
+    listener = Failing.listening(*[errno.EMFILE] * 10)
+    async with serving(ECHO, listener=listener) as served:
+        began = trio.current_time()
+        assert (await served.ask(GET)).status == 200
+        assert trio.current_time() - began == pytest.approx(10 * server.PAUSE)
+
+
+async def test_a_client_that_was_gone_before_it_came_is_no_pause() -> None:
+    listener = Failing.listening(errno.ECONNABORTED, errno.EPERM)
+    async with serving(ECHO, listener=listener) as served:
+        assert (await served.ask(GET)).status == 200
+        assert served.edge.statistics().paused == 0
+
+
+async def test_more_than_a_burst_is_let_in() -> None:
+    async with serving(ECHO) as served, trio.open_nursery() as nursery:
+
+        async def one() -> None:
+            assert (await served.ask(GET)).status == 200
+
+        for _ in range(2 * ACCEPT_BURST):
+            nursery.start_soon(one)
+
+
+async def test_over_the_limit_one_is_let_in_to_be_told_and_let_go() -> None:
+    async def refuse(request: Request, connection: Connection) -> Answer:
+        if served.edge.is_full:
+            raise Unavailable("full")
+        return await echo(request, connection)
+
+    async with serving({("GET", "/echo"): refuse}, max_connections=1) as served, served.connect() as first:
+        assert (await first.ask(GET)).status == 200
+        async with served.connect() as second:
+            answer = await second.ask(GET)
+            assert (answer.status, answer.headers["connection"]) == (503, "close")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert await second.is_closed()
+        await served.only(1)
+        assert not served.edge.is_full
+        assert (await first.ask(GET)).status == 200
+        assert (await served.ask(GET)).status == 503
+
+
+async def test_over_the_reserve_one_waits_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "RESERVE", 1)
+    async with serving(ECHO, max_connections=1) as served, served.connect() as first:
+        await first.ask(GET)
+        async with served.connect() as second, served.connect() as third:
+            await second.ask(GET)
+            await third.send(GET)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert served.edge.statistics().accepted == 2
+            assert (await first.ask(GET)).status == 200
+            await second.stream.aclose()
+            assert (await third.answer()).status == 200
+            assert served.edge.statistics().paused >= 1
+
+
+async def test_who_stops_accepting_keeps_whom_it_has() -> None:
+    async with serving(ECHO) as served, served.connect() as client:
+        await client.ask(GET)
+        served.edge.stop_accepting()
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(ConnectionRefusedError):
+            await served.ask(GET)
+        assert (await client.ask(GET)).status == 200
+
+
+async def test_stopping_may_come_first() -> None:
+    listener = listen(Address("127.0.0.1:0"), 1)
+    async with serving(ECHO, listener=listener) as served:
+        served.edge.stop_accepting()
+        await trio.testing.wait_all_tasks_blocked()
+        assert listener.fileno() == -1
+
+
+async def test_cancelling_closes_every_socket() -> None:
+    laters: list[Later] = []
+
+    async def later(request: Request, connection: Connection) -> Answer:
+        laters.append(Later(connection))
+        return laters[-1]
+
+    async def sleep(request: Request, connection: Connection) -> Answer:
+        await trio.sleep(80_000)
+        return b""
+
+    routes = {**ECHO, ("GET", "/later"): later, ("GET", "/sleep"): sleep}
+    listener = listen(Address("127.0.0.1:0"), 100)
+    clients: list[socket.socket] = []
+    async with serving(routes, listener=listener) as served:
+        for said in (b"", GET, GET[:10], GET.replace(b"echo", b"later"), GET.replace(b"echo", b"sleep")):
+            client = socket.create_connection(served.where)
+            clients.append(client)
+            client.sendall(said)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        connections = list(served.edge.connections)
+        assert len(connections) == 5
+    assert int(listener.fileno()) == -1
+    assert [connection.sock.fileno() for connection in connections] == [-1] * 5
+    assert served.edge.connections == set()
+    for client in clients:
+        client.close()
+    gc.collect()  # a socket that was forgotten would warn now
+
+
+async def test_deadlines_are_swept_all_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with (
+        serving(ECHO, head_timeout=10, keep_alive=75) as served,
+        served.connect() as slow,
+        served.connect() as idle,
+        served.connect() as busy,
+    ):
+        for client in (slow, idle, busy):
+            await client.ask(GET)
+        await slow.send(GET[:10])
+        for _ in range(5):
+            await trio.sleep(20)
+            assert (await busy.ask(GET)).status == 200
+        assert (await slow.answer()).status == 408
+        assert await idle.is_closed()
+        statistics = served.edge.statistics()
+        assert (statistics.expired, statistics.connections, statistics.accepted) == (2, 1, 3)
+
+
+# Listening
+
+
+async def test_what_is_set_on_the_listener_holds_for_the_connections() -> None:
+    with listen(Address("127.0.0.1:0"), 10, send_buffer=20_000, user_timeout=7.5) as listener:
+        listener.setblocking(True)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 40_000
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7500
+
+
+def test_a_port_is_shared_only_by_those_who_say_so() -> None:
+    with listen(Address("127.0.0.1:0"), 10, shared=True) as first:
+        where = Address(f"127.0.0.1:{first.getsockname()[1]}")
+        with listen(where, 10, shared=True) as second:
+            assert second.getsockname() == first.getsockname()
+        with pytest.raises(OSError, match="in use"):
+            listen(where, 10)
+    gc.collect()  # nor does the one that failed leave its socket
+
+
+def test_ipv6() -> None:
+    try:
+        listener = listen(Address("[::1]:0"), 10)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with listener:
+        assert listener.getsockname()[0] == "::1"
