@@ -2,13 +2,18 @@
 
 Such a connection serves one request and is closed, since the next one on it might be hot. HTTP/2
 by upgrade (h2c) is not offered here, and an upgrade the application does not know is its 404.
+
+Hypercorn shields what it sends from cancellation and closes while the application is already being
+cancelled. So the stream it is given neither waits for ever nor closes anything: `aclose` only says
+that all is said. The socket's end is `serve`'s.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 import trio
@@ -17,79 +22,121 @@ from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework
+from quart_trio import QuartTrio
+
+from liveserver.edge.connection import LINGER_SECONDS, RECEIVE_BYTES
 
 log = structlog.get_logger(__name__)
 
 
-class ReplayedStream(trio.abc.HalfCloseableStream):
-    """A stream that gives the bytes already read once more, then what comes from its socket."""
+class HandedOverStream(trio.abc.HalfCloseableStream):
+    """A stream that gives the bytes already read once more, then what comes from its socket.
 
-    def __init__(self, stream: trio.SocketStream, received: bytes) -> None:
-        self._stream = stream
+    A client that takes nothing for `timeout` seconds is gone, as far as `send_all` is concerned.
+    """
+
+    def __init__(self, sock: socket.socket, received: bytes, timeout: float) -> None:
+        self.socket = trio.socket.from_stdlib_socket(sock)  # Hypercorn asks it for both addresses
         self._received = received
+        self._timeout = timeout
+        self._done = trio.Event()
 
-    @property
-    def socket(self) -> trio.socket.SocketType:
-        """Hypercorn asks it for the addresses of both ends."""
-        return self._stream.socket
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
         if self._received:
             await trio.lowlevel.checkpoint()
-            cut = len(self._received) if max_bytes is None else max_bytes
-            data, self._received = self._received[:cut], self._received[cut:]
+            data, self._received = self._received, b""
             return data
-        return await self._stream.receive_some(max_bytes)
+        try:
+            return await self.socket.recv(max_bytes or RECEIVE_BYTES)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        rest = memoryview(data)
+        while rest:
+            with trio.move_on_after(self._timeout) as patience:
+                try:
+                    rest = rest[await self.socket.send(rest) :]
+                except OSError as error:
+                    raise trio.BrokenResourceError from error
+            if patience.cancelled_caught:
+                self._done.set()  # or each further piece of the answer would be waited for as long
+                raise trio.BrokenResourceError("the client takes nothing")
 
     async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
+        await self.socket.wait_writable()
 
     async def send_eof(self) -> None:
-        await self._stream.send_eof()
+        """Nothing: `aclose` follows."""
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        self._done.set()
+
+    async def wait_done(self) -> None:
+        await self._done.wait()
 
 
 class Handoff:
     """Serves handed-over connections with one ASGI application. Get one from `open_handoff`."""
 
-    def __init__(self, app: ASGIFramework, config: Config, state: dict[str, object]) -> None:
+    def __init__(self, app: QuartTrio, config: Config, state: dict[str, object], timeout: float) -> None:
         self._app = ASGIWrapper(app)
         self._config = config
         self._context = WorkerContext(None)
         self._state = state
+        self._timeout = timeout
 
     async def serve(self, sock: socket.socket, received: bytes) -> None:
         """Serve one request; owns the socket. A failure of the application ends here."""
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        stream = HandedOverStream(sock, received, self._timeout)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._run, stream)
+                try:
+                    await stream.wait_done()
+                except trio.Cancelled:
+                    stream.socket.close()  # wakes whoever is shielded
+                    raise
+                nursery.cancel_scope.cancel()
+            await _linger(stream)
+        except Exception:
+            log.exception("a handed-over connection failed")
+        finally:
+            stream.socket.close()
+
+    async def _run(self, stream: HandedOverStream) -> None:
         try:
             await TCPServer(
                 self._app,
                 self._config,
                 self._context,
                 self._state,
-                ReplayedStream(stream, received),  # type: ignore[arg-type]
+                stream,  # type: ignore[arg-type]
             ).run()
-        except Exception:
-            log.exception("a handed-over connection failed")
         finally:
-            await trio.aclose_forcefully(stream)
+            await stream.aclose()
+
+
+async def _linger(stream: HandedOverStream) -> None:
+    """Let the client read the answer before the reset that unread bytes would cause."""
+    with trio.move_on_after(LINGER_SECONDS), suppress(OSError):
+        stream.socket.shutdown(socket.SHUT_WR)
+        while await stream.socket.recv(RECEIVE_BYTES):
+            pass
 
 
 @asynccontextmanager
-async def open_handoff(app: ASGIFramework, *, max_body: int, timeout: float) -> AsyncIterator[Handoff]:
-    """Run the application's start-up and shutdown around the block; `timeout` in seconds."""
+async def open_handoff(app: QuartTrio, *, max_body: int, timeout: float) -> AsyncIterator[Handoff]:
+    """Run the application's start-up and shutdown around the block; `max_body` in bytes.
+
+    `timeout` is how long, in seconds, a client may send or take nothing.
+    """
+    app.config["MAX_CONTENT_LENGTH"] = max_body
     config = Config()
     config.keep_alive_max_requests = 1
     config.keep_alive_timeout = timeout
-    config.read_timeout = int(timeout)
+    config.read_timeout = math.ceil(timeout)
     config.h11_max_incomplete_size = 64 * 1024
-    config.wsgi_max_body_size = max_body
     config.include_server_header = False
     config.accesslog = config.errorlog = None
     state: dict[str, object] = {}
@@ -103,7 +150,7 @@ async def open_handoff(app: ASGIFramework, *, max_body: int, timeout: float) -> 
         await nursery.start(live)
         await lifespan.wait_for_startup()
         try:
-            yield Handoff(app, config, state)
+            yield Handoff(app, config, state, timeout)
         finally:
             with trio.CancelScope(shield=True):
                 await lifespan.wait_for_shutdown()
