@@ -23,7 +23,8 @@ three parts:
 3. Connections are made once, before the first round: sockets made anew in memory that others have left are
    scattered there, and visiting scattered sockets is up to a third slower, for either.
 4. `writes_from` says whether the server counted its writes (/metrics), or the client its reads (fewer).
-5. Other programs' use of the core shows in `cpu` below 1; `ratio_per_cpu` divides it out.
+5. Where the core's time went is told for each part (`cpu`, `ksoftirqd`, `foreign`, `idle`). `ratio_per_cpu`
+   leaves out what other programs took. A saturated part whose core idled is no saturated part, and said so.
 6. The raw loop publishes nothing. What the server's 600 likes/s cost it is in the ratio.
 
 After every part, with publishing stopped, each viewer must have exactly the events published, none lost,
@@ -59,7 +60,11 @@ MEASURES = {
     "bytes_per_write": "bytes a write",
     "reads_per_write": "reads a write",
     "user_us_per_write": "µs of Python a write",
-    "cpu": "the server's core, used",
+    "fell_behind": "viewers that fell behind",
+    "cpu": "the server's core: it itself",
+    "ksoftirqd": "the kernel's network thread",
+    "foreign": "other programs",
+    "idle": "idle",
     "client_cpu": "the client's core, used by it",
 }
 
@@ -152,9 +157,12 @@ def loaded_rounds(
     if pair:
         result["ratio"] = round(middle["saturated"]["writes_per_s"] / middle["raw"]["writes_per_s"], 3)
         per_cpu = {
-            part: statistics.median(one["writes_per_s"] / one["cpu"] for one in found[part])
+            part: statistics.median(
+                one["writes_per_s"] / (one["cpu"] + one["ksoftirqd"]) for one in found[part]
+            )
             for part in ("saturated", "raw")
         }
+        result["is_saturated"] = middle["saturated"]["idle"] < 0.05
         result["ratio_per_cpu"] = round(per_cpu["saturated"] / per_cpu["raw"], 3)
     return result
 
@@ -188,6 +196,10 @@ def report(result: dict[str, Any]) -> None:
         console.print(
             f"ratio to the raw loop {result['ratio']:.2f}, per CPU second {result['ratio_per_cpu']:.2f}"
         )
+        if not result["is_saturated"]:
+            console.print(
+                "[yellow]the server's core was not saturated: the ratio means nothing; raise --saturate"
+            )
     for fault in result["faults"]:
         console.print(f"[red]{fault}")
 

@@ -14,12 +14,8 @@ import platform
 import shlex
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -35,8 +31,6 @@ HOST = "127.0.0.1"
 VIDEO = "bench"
 
 console = Console(stderr=True)  # standard output carries the result line alone
-_TICK = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Worker:
@@ -104,85 +98,6 @@ def serve_request(control: Connection, worker: object) -> bool:
 def _work(kind: Callable[[Connection], None], control: Connection, core: int) -> None:
     os.sched_setaffinity(0, {core})
     kind(control)
-
-
-class Server:
-    """A running liveserver process, seen from outside: addresses, CPU time, memory, metrics."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int, ops: int) -> None:
-        self.process, self.port, self.ops = process, port, ops
-
-    def cpu_seconds(self) -> float:
-        """User and system time so far, of the process and all its threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
-
-    def user_seconds(self) -> float:
-        return int(Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[11]) / _TICK
-
-    def resident_bytes(self) -> int:
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * _PAGE
-
-    def metrics(self) -> dict[str, float]:
-        """The samples of /metrics, those of one name added up; empty if it cannot be read."""
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.ops}/metrics", timeout=20) as response:
-                text = response.read().decode()
-        except (OSError, urllib.error.URLError):
-            return {}
-        found: dict[str, float] = {}
-        for line in text.splitlines():
-            if line and not line.startswith("#"):
-                name, _, value = line.rpartition(" ")
-                name = name.partition("{")[0]
-                found[name] = found.get(name, 0.0) + float(value)
-        return found
-
-
-@contextmanager
-def run_server(core: int, *settings: str, command: str | None = None) -> Iterator[Server]:
-    """A server process of all roles on `core`, ready; ended with SIGTERM, then by force, when the block ends.
-
-    `settings` are `section.name=value`. Its log goes to a file that is shown when it does not become ready.
-    `command` replaces `python -m liveserver run`, for another server with the same options.
-    """
-    port, ops = free_ports(2)
-    overrides = [f"listen.public={HOST}:{port}", f"listen.ops={HOST}:{ops}", "node.drain=1s", *settings]
-    start = shlex.split(command) if command else [sys.executable, "-m", "liveserver", "run"]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [*start, *(word for text in overrides for word in ("--set", text))],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # no threads here
-        )
-        server = Server(process, port, ops)
-        try:
-            if not _becomes_ready(server):
-                log.seek(0)
-                raise RuntimeError(
-                    f"the server did not become ready:\n{log.read().decode(errors='replace')[-4000:]}"
-                )
-            yield server
-        finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _becomes_ready(server: Server, patience: float = 20.0) -> bool:
-    until = time.monotonic() + patience
-    while time.monotonic() < until and server.process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{server.ops}/readyz", timeout=2):
-                return True
-        except (OSError, urllib.error.URLError):
-            time.sleep(0.1)
-    return False
 
 
 def free_ports(count: int) -> list[int]:
@@ -253,7 +168,11 @@ def medians(rounds: Sequence[dict[str, Any]]) -> dict[str, float]:
 def progress(steps: int) -> Iterator[Callable[..., None]]:
     """A bar with the present step's name: `step(name)` begins the next, `step(name, 0)` only speaks."""
     with Progress(
-        *Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True
+        *Progress.get_default_columns(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        refresh_per_second=2,
     ) as bar:
         task = bar.add_task("starting", total=steps)
         begun = 0

@@ -21,7 +21,8 @@ from typing import Annotated
 import typer
 
 from bench import likes
-from bench.harness import Server, Worker, cores, emit, machine, medians, progress, run_server, show
+from bench.harness import Worker, cores, emit, machine, medians, progress, show
+from bench.server import Server, run_server
 from bench.stage import redis_settings
 
 

@@ -19,6 +19,7 @@ What makes it the server's equal and nothing more:
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 import time
@@ -41,6 +42,7 @@ from bench.harness import (
     serve_requests,
     show,
 )
+from bench.server import CoreUse
 
 _READY = b"id: raw-0\nevent: ready\ndata: {}\n\n"
 _HEAD = (
@@ -81,6 +83,7 @@ class RawLoop:
     def loop(self, chunk: bytes, warmup: float, seconds: float) -> dict[str, float]:
         """Send `chunk` to every socket again and again; counted after `warmup` seconds of the same."""
         self._passes(chunk, warmup)
+        core = CoreUse(min(os.sched_getaffinity(0)))
         before = resource.getrusage(resource.RUSAGE_SELF)
         writes, full, elapsed = self._passes(chunk, seconds)
         after = resource.getrusage(resource.RUSAGE_SELF)
@@ -88,9 +91,8 @@ class RawLoop:
         return {
             "writes_per_s": writes / elapsed,
             "full_per_s": full / elapsed,
-            "cpu": (user + system) / elapsed,
             "user_us_per_write": user / writes * 1e6,
-        }
+        } | core.since(user + system)
 
     def _passes(self, chunk: bytes, seconds: float) -> tuple[int, int, float]:
         sends = [accepted.send for accepted in self._sockets]

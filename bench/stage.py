@@ -10,19 +10,21 @@ from multiprocessing.connection import Connection
 import trio
 
 from bench import likes, viewers
-from bench.harness import HOST, SEND_BUFFER, VIDEO, Server, Worker, run_server
+from bench.harness import HOST, SEND_BUFFER, VIDEO, Worker
+from bench.server import CoreUse, Server, run_server
 from liveserver.bus.redis_server import run_redis_server
 
 PATH = f"/v1/videos/{VIDEO}/events"
-WRITES = "liveserver_writes_total"
+WRITES = "liveserver_frontend_fanout_writes_total"
+FELL_BEHIND = "liveserver_frontend_fanout_fell_behind_total"
 MOST_VIEWERS = 19_000
 
 
 class Stage:
     """The server, its viewers and its publisher, while they live."""
 
-    def __init__(self, server: Server, load_core: int) -> None:
-        self.server = server
+    def __init__(self, server: Server, core: int, load_core: int) -> None:
+        self.server, self._core = server, core
         self.audience = Worker(viewers.run, load_core)
         self.publisher = Worker(likes.run, load_core)
         self.faults: list[str] = []
@@ -46,19 +48,20 @@ class Stage:
         self.audience.ask("restart")
         self.publisher.tell("evenly", self.server.port, rate, warmup + seconds + 0.5)
         time.sleep(warmup)
-        before, cpu, user = self.server.metrics(), self.server.cpu_seconds(), self.server.user_seconds()
+        before, began = self.server.metrics(), time.perf_counter()
+        core, cpu, user = CoreUse(self._core), self.server.cpu_seconds(), self.server.user_seconds()
         self.audience.ask("begin")
-        began = time.perf_counter()
         time.sleep(seconds)
         seen = self.audience.ask("window")
-        elapsed = time.perf_counter() - began
-        cpu, user = self.server.cpu_seconds() - cpu, self.server.user_seconds() - user
+        use = core.since(self.server.cpu_seconds() - cpu)
+        user = (self.server.user_seconds() - user) / seen["seconds"]
         after = self.server.metrics()
+        elapsed = time.perf_counter() - began  # from one count of the server's to the other
         published = self.publisher.answer()
         self._settle(int(published["accepted"]), count, f"{rate:g}/s")
         reads = seen["reads_per_s"]
         writes = (after[WRITES] - before[WRITES]) / elapsed if WRITES in after else reads
-        result: dict[str, float] = seen
+        result: dict[str, float] = seen | use
         return result | {
             "rate": published["rate"],
             "accepted": published["accepted"],
@@ -66,8 +69,8 @@ class Stage:
             "publish_p99_ms": published["answer_p99_ms"],
             "publish_late_ms": published["late_ms"],
             "writes_per_s": writes,
-            "cpu": cpu / elapsed,
-            "user_us_per_write": user / elapsed / writes * 1e6 if writes else float("nan"),
+            "fell_behind": after.get(FELL_BEHIND, 0.0) - before.get(FELL_BEHIND, 0.0),
+            "user_us_per_write": user / writes * 1e6 if writes else float("nan"),
             "events_per_write": seen["deliveries_per_s"] / writes if writes else float("nan"),
             "bytes_per_write": seen["bytes_per_s"] / writes if writes else float("nan"),
             "reads_per_write": reads / writes if writes else float("nan"),
@@ -120,7 +123,7 @@ def staged(redis: bool, core: int, load_core: int, command: str | None) -> Itera
         settings = [f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}"]
         if redis:
             settings += stack.enter_context(redis_settings(load_core))
-        stage = Stage(stack.enter_context(run_server(core, *settings, command=command)), load_core)
+        stage = Stage(stack.enter_context(run_server(core, *settings, command=command)), core, load_core)
         stack.callback(stage.close)
         yield stage
 
