@@ -159,6 +159,13 @@ class FrontendSettings(Section, frozen=True):
     replay_events: Count = 200
 
 
+class CanarySettings(Section, frozen=True):
+    """How a node proves to itself that it delivers."""
+
+    interval: Duration = Duration(5.0)
+    timeout: Duration = Duration(3.0)  # for the whole way; beyond it the node is not ready
+
+
 class Settings(Section, frozen=True):
     """Everything a process is told. Build it with `load`; it is checked then, and immutable."""
 
@@ -169,6 +176,7 @@ class Settings(Section, frozen=True):
     log: LogSettings = LogSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     frontend: FrontendSettings = FrontendSettings()
+    canary: CanarySettings = CanarySettings()
 
 
 def load(

@@ -25,10 +25,12 @@ import trio
 from hypercorn.config import Config as HypercornConfig
 
 from liveserver import __version__
+from liveserver.bus.canary import Canary, CanaryPerch
 from liveserver.bus.interface import Bus
 from liveserver.bus.memory import MemoryBus
 from liveserver.bus.redis import RedisBus
 from liveserver.config import Settings
+from liveserver.dispatcher.local import LocalDispatcher
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.routes import DispatcherRoutes
@@ -91,15 +93,24 @@ class Node:
                     RedisBus.open(settings.node.datacenter, settings.bus, settings.log)
                 )
             self.checks["bus"] = bus.ping
-            subscriptions = None
+            local: LocalDispatcher | None = None
             if "dispatcher" in settings.node.roles:
                 publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
                 subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
-                DispatcherRoutes(Parser(settings.dispatcher), publisher, subscriptions).add_to(self.router)
+                parser = Parser(settings.dispatcher)
+                DispatcherRoutes(parser, publisher, subscriptions).add_to(self.router)
+                local = LocalDispatcher(parser, publisher, subscriptions)
                 nursery.start_soon(publisher.run)
                 self.parts["publish"] = publisher.statistics
             if "frontend" in settings.node.roles:
-                self.frontend = await stack.enter_async_context(self._frontend(bus, subscriptions))
+                self.frontend = await stack.enter_async_context(self._frontend(bus, local))
+            elif local is not None:
+                perch = CanaryPerch(bus, self.name)
+                canary = Canary(self.name, local, settings.canary, perch.renew)
+                nursery.start_soon(perch.run, canary)
+                nursery.start_soon(canary.run)
+                self.parts["canary"] = canary.statistics
+                self.checks["delivery"] = canary.check
             yield self
 
     @asynccontextmanager
@@ -114,16 +125,12 @@ class Node:
             frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
             WatchRoutes(frontend, settings.frontend).add_to(self.router)
             self.parts["frontend"] = frontend.statistics
-            self.checks["inbox"] = self._check_inbox
+            self.checks["delivery"] = frontend.canary.check
             yield frontend
 
     async def _check_accepting(self) -> None:
         if self.is_draining:
             raise NotReady("this node is draining")
-
-    async def _check_inbox(self) -> None:
-        if self.frontend is None or not self.frontend.intake.is_listening:
-            raise NotReady("the node's inbox cannot be reached")
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -43,7 +43,10 @@ class Dispatchers:
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
         await self._ask("/v1/leases/withdraw", WithdrawRequest(node, list(videos)))
 
-    async def _ask(self, path: str, message: msgspec.Struct) -> bytes:
+    async def send_canary(self, video: str, token: str) -> None:
+        await self._ask(f"/v1/videos/{video}/events", {"type": "canary", "id": token})
+
+    async def _ask(self, path: str, message: msgspec.Struct | dict[str, str]) -> bytes:
         content = msgspec.json.encode(message)
         reason = ""
         for _ in range(len(self._urls)):
@@ -52,7 +55,7 @@ class Dispatchers:
                 answer = await self._client.post(
                     url + path, content=content, headers={"content-type": "application/json"}
                 )
-                if answer.status_code == 200:
+                if answer.is_success:
                     return answer.content
                 reason = f"{url} answered {answer.status_code}"
             except httpx.HTTPError as error:

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 import trio
 
+from liveserver.bus.canary import Canary, CanaryStatistics
 from liveserver.bus.interface import Bus
 from liveserver.config import Settings
 from liveserver.errors import BusError, DispatcherError
@@ -32,6 +33,7 @@ class FrontendStatistics(msgspec.Struct, frozen=True):
     viewers: int
     lagging: int
     is_listening: bool
+    canary: CanaryStatistics
     fanout: FanOutStatistics
     intake: IntakeStatistics
 
@@ -40,9 +42,16 @@ class Frontend:
     """One node's viewers. Get one from `open_frontend`."""
 
     def __init__(
-        self, node: str, settings: Settings, table: SubscriptionTable, fanout: FanOut, intake: Intake
+        self,
+        node: str,
+        settings: Settings,
+        table: SubscriptionTable,
+        fanout: FanOut,
+        intake: Intake,
+        canary: Canary,
     ) -> None:
         self.node = node
+        self.canary = canary
         self.table = table
         self.fanout = fanout
         self.intake = intake
@@ -78,6 +87,7 @@ class Frontend:
             viewers=sum(channel.audience.count for channel in channels),
             lagging=sum(len(channel.audience.lagging) for channel in channels),
             is_listening=self.intake.is_listening,
+            canary=self.canary.statistics(),
             fanout=self.fanout.statistics(),
             intake=self.intake.statistics(),
         )
@@ -85,17 +95,18 @@ class Frontend:
 
 @asynccontextmanager
 async def open_frontend(node: str, settings: Settings, bus: Bus, leases: Leases) -> AsyncIterator[Frontend]:
-    """Run the role while the block lasts. The node is listening to its inbox when it is entered, or
-    goes on trying."""
+    """Run the role while the block lasts; its canary tells when it delivers."""
     async with trio.open_nursery() as nursery:
         channels: dict[str, Channel] = {}
         fanout = FanOut(settings.frontend, settings.edge.keep_alive, nursery)
-        intake = Intake(bus, node, settings.node.datacenter, channels, nursery)
+        canary = Canary(node, leases, settings.canary, lambda: intake.renew())
+        intake = Intake(bus, node, settings.node.datacenter, channels, nursery, canary.hear)
         table = SubscriptionTable(node, leases, channels, fanout, intake, settings.frontend, settings.log)
-        await nursery.start(intake.run, table.renew_now)
+        nursery.start_soon(intake.run, table.renew_now)
         nursery.start_soon(fanout.run)
         nursery.start_soon(table.run)
+        nursery.start_soon(canary.run)
         try:
-            yield Frontend(node, settings, table, fanout, intake)
+            yield Frontend(node, settings, table, fanout, intake, canary)
         finally:
             nursery.cancel_scope.cancel()

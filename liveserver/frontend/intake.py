@@ -41,43 +41,52 @@ class Intake:
     """Feeds `channels`, the subscription table, from the node's inbox."""
 
     def __init__(
-        self, bus: Bus, node: str, datacenter: str, channels: dict[str, Channel], nursery: trio.Nursery
+        self,
+        bus: Bus,
+        node: str,
+        datacenter: str,
+        channels: dict[str, Channel],
+        nursery: trio.Nursery,
+        on_unwanted: Callable[[Batch], None] = lambda batch: None,
     ) -> None:
         self._bus = bus
         self._node = node
         self._datacenter = datacenter
         self._channels = channels
         self._nursery = nursery
+        self._on_unwanted = on_unwanted
+        self._scope = trio.CancelScope()
         self.is_listening = False
         self._batches = self._events = self._unwanted = self._holes = self._interruptions = 0
 
-    async def run(
-        self,
-        on_interrupted: Callable[[], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        """Listen for ever. Started once listening; `on_interrupted` is called when something was missed."""
+    async def run(self, on_listening: Callable[[], None]) -> None:
+        """Listen for ever. `on_listening` is called whenever it has begun anew: whatever came before
+        may have been missed."""
         wait = BACK_OFF[0]
         while True:
-            try:
-                async with self._bus.inbox(self._node) as inbox:
-                    self.is_listening = True
-                    wait = BACK_OFF[0]
-                    task_status.started()
-                    task_status = trio.TASK_STATUS_IGNORED
-                    async for batches in inbox:
-                        if not batches:
-                            self._interruptions += 1
-                            on_interrupted()
-                        for batch in batches:
-                            self._take(batch)
-            except BusError as error:
-                log.warning("the inbox cannot be reached", reason=str(error))
-            finally:
-                self.is_listening = False
+            with trio.CancelScope() as self._scope:
+                try:
+                    async with self._bus.inbox(self._node) as inbox:
+                        self.is_listening = True
+                        wait = BACK_OFF[0]
+                        on_listening()
+                        async for batches in inbox:
+                            if not batches:
+                                self._interruptions += 1
+                                on_listening()
+                            for batch in batches:
+                                self._take(batch)
+                except BusError as error:
+                    log.warning("the inbox cannot be reached", reason=str(error))
+                finally:
+                    self.is_listening = False
+            self._interruptions += 1
             await trio.sleep(random.uniform(0, wait))
             wait = min(2 * wait, BACK_OFF[1])
+
+    def renew(self) -> None:
+        """Listen anew, over another connection."""
+        self._scope.cancel()
 
     def _take(self, batch: Batch) -> None:
         self._batches += 1
@@ -85,6 +94,7 @@ class Intake:
         channel = self._channels.get(batch.video)
         if channel is None:
             self._unwanted += 1
+            self._on_unwanted(batch)
         elif not channel.take(batch):
             self._mend_soon(channel)
 

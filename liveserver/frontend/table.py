@@ -20,6 +20,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from liveserver.bus.canary import Dispatcher
 from liveserver.bus.interface import Head
 from liveserver.config import FrontendSettings, LogSettings
 from liveserver.errors import BusError, DispatcherError, Unavailable
@@ -34,8 +35,8 @@ RETRY = 0.2  # seconds after no dispatcher answered
 log = structlog.get_logger(__name__)
 
 
-class Leases(Protocol):
-    """What a frontend wants of a dispatcher. Both raise `DispatcherError` or `BusError`."""
+class Leases(Dispatcher, Protocol):
+    """What a frontend wants of a dispatcher. All raise `DispatcherError` or `BusError`."""
 
     async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
         """Subscribe, or stay subscribed, to videos with so many viewers, for `lease` seconds."""

@@ -15,6 +15,9 @@ from liveserver.bus.interface import Parcel, Receipt
 from liveserver.bus.memory import MemoryBus
 from liveserver.client.sse import SSEEvent, SSEParser
 from liveserver.config import Settings, convert
+from liveserver.dispatcher.local import LocalDispatcher
+from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.edge.connection import Connection
 from liveserver.edge.router import Router
@@ -162,8 +165,14 @@ async def stage(configured: Settings | None = None, bus: MemoryBus | None = None
     configured = configured or Settings()
     if bus is None:
         bus = MemoryBus(configured.node.datacenter, configured.log, configured.bus.inbox_batches)
-    leases = Subscriptions(bus, configured.dispatcher.max_lease)
-    async with open_frontend("n1", configured, bus, leases) as frontend, trio.open_nursery() as nursery:
+    publisher = Publisher(bus, configured.node.datacenter, configured.dispatcher)
+    subscriptions = Subscriptions(bus, configured.dispatcher.max_lease)
+    dispatcher = LocalDispatcher(Parser(configured.dispatcher), publisher, subscriptions)
+    async with (
+        trio.open_nursery() as nursery,
+        open_frontend("n1", configured, bus, dispatcher) as frontend,
+    ):
+        nursery.start_soon(publisher.run)
         router = Router()
         WatchRoutes(frontend, configured.frontend).add_to(router)
 

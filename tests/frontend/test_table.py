@@ -9,7 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from liveserver.bus.interface import Head
+from liveserver.bus.canary import PREFIX
+from liveserver.bus.interface import Head, Parcel
 from liveserver.bus.memory import MemoryBus
 from liveserver.config import Settings
 from liveserver.errors import DispatcherError, Unavailable
@@ -26,11 +27,16 @@ class RecordedLeases:
         self.asked: list[tuple[str, list[str]]] = []
 
     async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+        if any(video.startswith(PREFIX) for video in videos):
+            return await self._bus.subscribe(node, videos, lease)
         self.asked.append(("renew", sorted(videos)))
         await trio.sleep(0.01)
         if self.is_down:
             raise DispatcherError("nobody there")
         return await self._bus.subscribe(node, videos, lease)
+
+    async def send_canary(self, video: str, token: str) -> None:
+        await self._bus.append([Parcel(video, token, [b'canary {"id":"%b"}' % token.encode()], [None])])
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
         self.asked.append(("withdraw", sorted(videos)))

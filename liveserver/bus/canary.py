@@ -1,0 +1,156 @@
+"""Readiness that proves delivery: a canary that flies the whole way an event does.
+
+A connection that is open proves nothing: after a failover it may lead to a Redis that nobody else
+uses any more. So every node regularly publishes an event of its own, through a dispatcher and the
+bus, to a video that it alone watches, and waits for it at its own inbox. One that does not come
+back turns the node's readiness red, and has the connections renewed; the next one is sent sooner.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.bus.interface import Bus, Head
+from liveserver.config import CanarySettings
+from liveserver.errors import BusError, LiveserverError
+from liveserver.event import Batch
+
+PREFIX = "canary."
+LEASES = 6  # canaries within one lease
+AGAIN = 0.5  # seconds after one that did not come back
+BACK_OFF = 0.5  # seconds, between two attempts to listen
+
+log = structlog.get_logger(__name__)
+
+
+class Dispatcher(Protocol):
+    """What a canary needs of a dispatcher. Both raise `DispatcherError`, `BusError` or `Unavailable`."""
+
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]: ...
+
+    async def send_canary(self, video: str, token: str) -> None:
+        """Publish one event whose id is `token`."""
+        ...
+
+
+class CanaryStatistics(msgspec.Struct, frozen=True):
+    """`sent` and `lost` since the start; `round_trip` of the last one that came back, in seconds."""
+
+    is_alive: bool
+    sent: int
+    lost: int
+    round_trip: float
+
+
+class NotDelivering(LiveserverError):
+    """The last canary did not come back."""
+
+
+class Canary:
+    """One node's canary. Whoever listens to the node's inbox lets it `hear` what is not for others."""
+
+    def __init__(
+        self,
+        node: str,
+        dispatcher: Dispatcher,
+        settings: CanarySettings,
+        renew_connections: Callable[[], None],
+    ) -> None:
+        self.video = f"{PREFIX}{node}"
+        self._node = node
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._renew_connections = renew_connections
+        self._token = b""
+        self._heard = trio.Event()
+        self._is_alive = False
+        self._reason = "no canary has come back yet"
+        self._sent = self._lost = 0
+        self._round_trip = 0.0
+
+    def hear(self, batch: Batch) -> None:
+        """A batch has come at the node's inbox."""
+        if batch.video == self.video and any(self._token in line for line in batch.lines):
+            self._heard.set()
+
+    async def check(self) -> None:
+        """The readiness check. Raises `NotDelivering`."""
+        if not self._is_alive:
+            raise NotDelivering(self._reason)
+
+    async def run(self) -> None:
+        """Send one after the other, for ever."""
+        lease_ends = 0.0
+        while True:
+            started = trio.current_time()
+            with trio.move_on_after(self._settings.timeout) as scope:
+                try:
+                    if started >= lease_ends:
+                        lease = self._settings.interval * LEASES
+                        await self._dispatcher.renew(self._node, {self.video: 0}, lease)
+                        lease_ends = started + lease / 2
+                    self._heard = trio.Event()
+                    token = f"{self._node}-{secrets.token_hex(8)}"
+                    self._token = token.encode()
+                    self._sent += 1
+                    await self._dispatcher.send_canary(self.video, token)
+                    await self._heard.wait()
+                except LiveserverError as error:
+                    self._fell(str(error))
+                    await trio.sleep(AGAIN)
+                    lease_ends = 0.0
+                    continue
+            if scope.cancelled_caught:
+                self._fell(f"the last canary did not come back within {self._settings.timeout:g} s")
+                self._renew_connections()
+                lease_ends = 0.0
+                await trio.sleep(AGAIN)
+                continue
+            if not self._is_alive:
+                log.info("delivering", round_trip_ms=round(1000 * (trio.current_time() - started), 1))
+            self._is_alive = True
+            self._round_trip = trio.current_time() - started
+            await trio.sleep(self._settings.interval)
+
+    def _fell(self, reason: str) -> None:
+        self._lost += 1
+        if self._is_alive or self._reason != reason:
+            log.warning("not delivering", reason=reason)
+        self._is_alive, self._reason = False, reason
+
+    def statistics(self) -> CanaryStatistics:
+        return CanaryStatistics(
+            is_alive=self._is_alive, sent=self._sent, lost=self._lost, round_trip=self._round_trip
+        )
+
+
+class CanaryPerch:
+    """An inbox for the canary alone, on a node that has no other use for one."""
+
+    def __init__(self, bus: Bus, node: str) -> None:
+        self._bus = bus
+        self._node = node
+        self._scope = trio.CancelScope()
+
+    def renew(self) -> None:
+        """Listen anew, over another connection."""
+        self._scope.cancel()
+
+    async def run(self, canary: Canary) -> None:
+        """Listen for ever."""
+        while True:
+            with trio.CancelScope() as self._scope:
+                try:
+                    async with self._bus.inbox(self._node) as inbox:
+                        async for batches in inbox:
+                            for batch in batches:
+                                canary.hear(batch)
+                except BusError as error:
+                    log.warning("the canary's inbox cannot be reached", reason=str(error))
+            await trio.sleep(BACK_OFF)

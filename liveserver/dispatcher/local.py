@@ -1,0 +1,31 @@
+"""A dispatcher for those in the same process: the same verbs as over HTTP, without the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from liveserver.bus.interface import Head
+from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.publish import Publisher
+from liveserver.dispatcher.subscriptions import Subscriptions
+
+
+class LocalDispatcher:
+    """What a frontend and a canary want of a dispatcher."""
+
+    def __init__(self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions) -> None:
+        self._parser = parser
+        self._publisher = publisher
+        self._subscriptions = subscriptions
+
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+        """Raises `BusError`."""
+        return await self._subscriptions.renew(node, videos, lease)
+
+    async def withdraw(self, node: str, videos: Collection[str]) -> None:
+        """Raises `BusError`."""
+        await self._subscriptions.withdraw(node, videos)
+
+    async def send_canary(self, video: str, token: str) -> None:
+        """Raises `Unavailable`."""
+        await self._publisher.publish(self._parser.canary(video, token))

@@ -1,0 +1,126 @@
+"""Readiness proves delivery: it is red exactly while a canary does not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from liveserver.bus.canary import Canary, CanaryPerch, NotDelivering
+from liveserver.bus.interface import Head, Parcel
+from liveserver.bus.memory import MemoryBus
+from liveserver.config import CanarySettings, Duration, LogSettings
+from liveserver.errors import BusError
+
+SETTINGS = CanarySettings(interval=Duration(5), timeout=Duration(3))
+
+
+class Dispatcher:
+    """One that carries canaries, refuses them, or takes them and loses them."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.refuses = self.loses = False
+        self.leases = 0
+
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+        if self.refuses:
+            raise BusError("nobody there")
+        self.leases += 1
+        return await self._bus.subscribe(node, videos, lease)
+
+    async def send_canary(self, video: str, token: str) -> None:
+        if self.refuses:
+            raise BusError("nobody there")
+        if not self.loses:
+            await self._bus.append([Parcel(video, token, [b'canary {"id":"%b"}' % token.encode()], [None])])
+
+
+class Aviary:
+    """A canary at work, and what it was made to do."""
+
+    def __init__(self) -> None:
+        bus = MemoryBus("dc1", LogSettings(), 100)
+        self.dispatcher = Dispatcher(bus)
+        self.perch = CanaryPerch(bus, "n1")
+        self.renewals = 0
+        self.canary = Canary("n1", self.dispatcher, SETTINGS, self._renew)
+
+    def _renew(self) -> None:
+        self.renewals += 1
+        self.perch.renew()
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.perch.run, self.canary)
+            nursery.start_soon(self.canary.run)
+
+    async def is_ready(self) -> bool:
+        try:
+            await self.canary.check()
+        except NotDelivering:
+            return False
+        return True
+
+
+async def test_it_is_ready_once_the_first_one_is_back(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    aviary = Aviary()
+    with pytest.raises(NotDelivering, match="no canary has come back yet"):
+        await aviary.canary.check()
+    nursery.start_soon(aviary.run)
+    await trio.sleep(1)
+    assert await aviary.is_ready()
+    assert aviary.canary.statistics().lost == 0
+
+
+async def test_one_that_is_lost_turns_it_red_and_renews_the_connections(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    aviary = Aviary()
+    nursery.start_soon(aviary.run)
+    await trio.sleep(1)
+    aviary.dispatcher.loses = True
+    await trio.sleep(8)  # the next one is sent within 5 s, and missed 3 s later
+    assert not await aviary.is_ready()
+    assert aviary.renewals >= 1
+    aviary.dispatcher.loses = False
+    await trio.sleep(4)
+    assert await aviary.is_ready()
+
+
+async def test_a_dispatcher_that_refuses_turns_it_red_at_once(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    aviary = Aviary()
+    nursery.start_soon(aviary.run)
+    await trio.sleep(1)
+    aviary.dispatcher.refuses = True
+    await trio.sleep(5)
+    with pytest.raises(NotDelivering, match="nobody there"):
+        await aviary.canary.check()
+    aviary.dispatcher.refuses = False
+    await trio.sleep(1)
+    assert await aviary.is_ready()
+
+
+async def test_its_lease_is_renewed_before_it_ends(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    aviary = Aviary()
+    nursery.start_soon(aviary.run)
+    await trio.sleep(300)
+    statistics = aviary.canary.statistics()
+    assert (statistics.lost, statistics.is_alive) == (0, True)
+    assert 15 <= aviary.dispatcher.leases <= 25
+
+
+async def test_somebody_elses_event_is_no_canary(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    aviary = Aviary()
+    aviary.dispatcher.loses = True
+    nursery.start_soon(aviary.run)
+    await trio.sleep(0.1)
+    await aviary.dispatcher._bus.append([Parcel(aviary.canary.video, "t", [b'canary {"id":"x"}'], [None])])
+    await trio.sleep(1)
+    assert not await aviary.is_ready()
