@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import trio
+import trio.testing
 
 from liveserver.config import Address, EdgeSettings, convert
 from liveserver.edge.connection import Answer, Connection, Deferred
@@ -150,6 +151,13 @@ async def serving(
         nursery.start_soon(edge.serve, listener)
         yield served
         nursery.cancel_scope.cancel()
+
+
+async def pass_by(clock: trio.testing.MockClock, seconds: float) -> None:
+    """Let virtual time pass, after the kernel has moved in real time what it can."""
+    await trio.testing.wait_all_tasks_blocked(0.1)
+    clock.jump(seconds)
+    await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 async def echo(request: Request, connection: Connection) -> Answer:
