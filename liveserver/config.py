@@ -99,6 +99,7 @@ class EdgeSettings(Section, frozen=True):
     """The limits of the HTTP/1.1 server."""
 
     max_connections: Count = 19_000
+    accept_rate: Count = 5_000  # new connections a second; the kernel holds the others meanwhile
     max_head: Size = Size(16 * 1024)  # request line and headers
     max_body: Size = Size(4 * 1024**2)
     head_timeout: Duration = Duration(10.0)  # from the first byte to the end of the headers
@@ -149,6 +150,7 @@ class FrontendSettings(Section, frozen=True):
     flush_interval: Duration = Duration(0.02)
     heartbeat: Duration = Duration(15.0)
     slow_timeout: Duration = Duration(30.0)  # a viewer that takes nothing for this long is let go
+    slow_policy: Literal["skip", "close"] = "skip"  # one out of the log's reach: told `gap`, or let go
     max_write: Size = Size(64 * 1024)  # one write to a viewer
     send_buffer: Size = Size(64 * 1024)  # a viewer's socket in the kernel
     retry_min: Duration = Duration(1.0)

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. Accepting comes in bursts, with a checkpoint between them, so that a storm of connects does not
-   starve those already in.
+1. Accepting comes in bursts, with a checkpoint between them, and at `accept_rate` in the long run,
+   so that a storm of connects does not starve those already in.
 2. Over `max_connections` a client is still let in to be answered, up to a small reserve: who wants to
    watch is told to go elsewhere (`bye`, or a 503) and let go. Beyond that, and when the process is
    out of descriptors, nobody is accepted until there is room; the kernel's backlog holds them.
@@ -26,6 +26,7 @@ from liveserver.edge.connection import Connection
 from liveserver.edge.router import Router
 
 ACCEPT_BURST = 64
+ACCEPT_CREDIT = 0.1  # seconds' worth of connections that may come at once after a quiet time
 RESERVE = 256  # connections over the limit that are let in to be told so
 PAUSE = 0.05  # seconds, when there is no room
 SWEEP = 1.0  # seconds
@@ -81,30 +82,38 @@ class EdgeServer:
         self._accepting.cancel()
 
     async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        ceiling = self.settings.max_connections + RESERVE
+        paid_until = 0.0  # each connection costs its share of a second
         while True:
             await trio.lowlevel.wait_readable(listener)
-            for _ in range(ACCEPT_BURST):
-                if len(self.connections) >= ceiling:
-                    self._paused += 1
-                    await trio.sleep(PAUSE)
-                    break
-                try:
-                    sock, _ = listener.accept()
-                except BlockingIOError:
-                    break
-                except OSError as error:
-                    if error.errno in _OUT_OF_RESOURCES:
-                        log.warning("accepting pauses", reason=errno.errorcode[error.errno or 0])
-                        self._paused += 1
-                        await trio.sleep(PAUSE)
-                        break
-                    continue  # this client has gone before it came
-                sock.setblocking(False)
-                connection = Connection(sock, self)
-                self._accepted += 1
-                self.connections.add(connection)
-                nursery.start_soon(connection.run)
+            accepted, has_room = self._accept_burst(listener, nursery)
+            if not has_room:
+                self._paused += 1
+                await trio.sleep(PAUSE)
+            now = trio.current_time()
+            paid_until = max(paid_until, now - ACCEPT_CREDIT) + accepted / self.settings.accept_rate
+            await trio.sleep(max(0.0, paid_until - now))
+
+    def _accept_burst(self, listener: socket.socket, nursery: trio.Nursery) -> tuple[int, bool]:
+        """How many were accepted, and whether there is room for more."""
+        ceiling = self.settings.max_connections + RESERVE
+        for count in range(ACCEPT_BURST):
+            if len(self.connections) >= ceiling:
+                return count, False
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return count, True
+            except OSError as error:
+                if error.errno in _OUT_OF_RESOURCES:
+                    log.warning("accepting pauses", reason=errno.errorcode[error.errno or 0])
+                    return count, False
+                continue  # this client has gone before it came
+            sock.setblocking(False)
+            connection = Connection(sock, self)
+            self._accepted += 1
+            self.connections.add(connection)
+            nursery.start_soon(connection.run)
+        return ACCEPT_BURST, True
 
     async def _sweep(self) -> None:
         while True:

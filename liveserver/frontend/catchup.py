@@ -6,7 +6,7 @@ that was ahead of this one, or of another datacenter: it is sent, item by item, 
 seen. Once level, both take a seat, and the task ends.
 
 Who takes nothing for `slow_timeout` is told `bye`. Whoever has fallen out of the log's reach is
-told `gap` by the log itself.
+told `gap` by the log itself, or `bye` if `slow_policy` says so.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ async def catch_up(fanout: FanOut, viewer: Viewer) -> None:
     """Send a viewer what it has not been sent, until it is level or gone. Raises nothing."""
     settings = fanout.settings
     while not viewer.is_gone:
+        is_left_behind = viewer.position < viewer.channel.log.base
+        if not viewer.unsent and is_left_behind and settings.slow_policy == "close":
+            _let_go(fanout, viewer)
+            return
         if not viewer.unsent:
             viewer.unsent = memoryview(_next(viewer, fanout.max_write))
         if not viewer.unsent:
@@ -51,9 +55,13 @@ async def catch_up(fanout: FanOut, viewer: Viewer) -> None:
             await trio.lowlevel.checkpoint()
         elif not await _wait_writable(viewer, settings.slow_timeout):
             if not viewer.is_gone:
-                fanout.slow += 1
-                viewer.say_bye(Reason.SLOW, viewer.channel.retry())
+                _let_go(fanout, viewer)
             return
+
+
+def _let_go(fanout: FanOut, viewer: Viewer) -> None:
+    fanout.slow += 1
+    viewer.say_bye(Reason.SLOW, viewer.channel.retry())
 
 
 def _next(viewer: Viewer, limit: int) -> bytes:

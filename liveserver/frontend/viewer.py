@@ -101,15 +101,21 @@ class Viewer(Stream):
         finally:
             self.channel.audience.leave(self)
 
+    def _cursor(self) -> bytes:
+        """Where this viewer stands; empty when the log has forgotten, and the viewer's own last id holds."""
+        if self.seen is not None:
+            return str(self.seen).encode()
+        log = self.channel.log
+        return log.cursor_at(self.position) if self.position >= log.base else b""
+
     def say_bye(self, reason: Reason, retry: int) -> None:
         """Tell why, end the response, and let the connection end; `retry` in milliseconds.
 
         Also a viewer that has stopped reading is told: its socket's buffer is enlarged for these
         last bytes, so that they are there when it reads on.
         """
-        cursor = str(self.seen).encode() if self.seen else self.channel.log.cursor_at(self.position)
         payload = self.form.retry(retry) + self.form.frame(
-            cursor, b"bye", encode(Bye(reason.word, reason.reconnect))
+            self._cursor(), b"bye", encode(Bye(reason.word, reason.reconnect))
         )
         sock = self.connection.sock
         self.channel.audience.leave(self)

@@ -79,6 +79,21 @@ async def test_more_than_a_burst_is_let_in() -> None:
             nursery.start_soon(one)
 
 
+async def test_a_storm_is_let_in_at_its_rate(autojump_clock: trio.testing.MockClock) -> None:
+    async with serving(ECHO, accept_rate=100) as served, trio.open_nursery() as nursery:
+        began = trio.current_time()
+
+        async def one() -> None:
+            assert (await served.ask(GET)).status == 200
+
+        for _ in range(5 * ACCEPT_BURST):
+            nursery.start_soon(one)
+        async with served.connect() as first:
+            for _ in range(3):  # who is in is served meanwhile
+                assert (await first.ask(GET)).status == 200
+    assert trio.current_time() - began >= 5 * ACCEPT_BURST / 100 - 1
+
+
 async def test_over_the_limit_one_is_let_in_to_be_told_and_let_go() -> None:
     async def refuse(request: Request, connection: Connection) -> Answer:
         if served.edge.is_full:

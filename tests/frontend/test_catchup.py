@@ -62,6 +62,18 @@ async def test_a_viewer_out_of_the_logs_reach_is_told_and_goes_on_at_the_oldest(
         assert 250 - 50 // 8 - 1 <= int(gaps[0].rpartition("-")[2]) <= 250
 
 
+async def test_a_viewer_out_of_the_logs_reach_is_let_go_if_so_configured(autojump_clock: MockClock) -> None:
+    async with stage(settings(log={"events": 50}, frontend={"slow_policy": "close"})) as on:
+        slow, _ = await on.ready("v", "", **SMALL)
+        for _ in range(60):
+            await on.publish(5, padding=500)
+            await trio.sleep(0.05)
+        while (event := await slow.event()).type == "like":
+            last = event
+        assert (event.type, event.id) == ("bye", last.id)
+        assert on.frontend.statistics().fanout.slow == 1
+
+
 async def test_a_viewer_that_takes_nothing_is_told_bye_and_closed(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend={"slow_timeout": "10s"})) as on:
         stalled, _ = await on.ready("v", "", **SMALL)
