@@ -4,8 +4,10 @@ Rules:
 
 1. One commit at a time, so what one dispatcher accepts is logged in the order in which it came.
 2. An answer is given only after the bus has answered: accepted means logged.
-3. A commit that got no answer is repeated with the same tokens until `commit_timeout`; the bus does
-   not double it. After that its publishers are told 503, and may repeat with the same ids.
+3. A commit that got no answer is repeated with the same tokens until the oldest of its requests has
+   waited for `commit_timeout`; the bus does not double it. After that its publishers are told 503,
+   and may repeat with the same ids. What had to queue up behind it is tried once: nobody waits for
+   one time-out after the other.
 4. What waits is bounded: beyond `queue_events`, 503 at once.
 """
 
@@ -52,10 +54,11 @@ class PublishStatistics(msgspec.Struct, frozen=True):
 class _Pending:
     """A request under way. Its publisher sleeps until `result` is there."""
 
-    __slots__ = ("lots", "result", "size", "task")
+    __slots__ = ("deadline", "lots", "result", "size", "task")
 
-    def __init__(self, lots: list[Lot]) -> None:
+    def __init__(self, lots: list[Lot], deadline: float) -> None:
         self.lots = lots
+        self.deadline = deadline
         self.size = sum(len(lot.lines) for lot in lots)
         self.task: trio.lowlevel.Task | None = None
         self.result: Accepted | Unavailable | None = None
@@ -84,7 +87,7 @@ class Publisher:
 
         A publisher that goes away while it waits has been accepted all the same.
         """
-        pending = _Pending(lots)
+        pending = _Pending(lots, trio.current_time() + self._settings.commit_timeout)
         if self._waiting + pending.size > self._settings.queue_events:
             raise Unavailable(
                 "too much is waiting to be published; try again, with the same ids", retry_after=1
@@ -131,7 +134,7 @@ class Publisher:
                 whole.ids += lot.ids
         parcels = [Parcel(lot.video, secrets.token_hex(8), lot.lines, lot.ids) for lot in merged.values()]
         try:
-            receipts = await self._append(parcels)
+            receipts = await self._append(parcels, batch[0].deadline)
         except BusError as error:
             self._failures += 1
             log.warning("a commit failed", reason=str(error))
@@ -147,9 +150,8 @@ class Publisher:
             batch, {receipt_of.video: receipt for receipt_of, receipt in zip(parcels, receipts, strict=True)}
         )
 
-    async def _append(self, parcels: list[Parcel]) -> list[Receipt]:
-        """Raises `BusError` when the bus has not answered for `commit_timeout`."""
-        deadline = trio.current_time() + self._settings.commit_timeout
+    async def _append(self, parcels: list[Parcel], deadline: float) -> list[Receipt]:
+        """Raises `BusError` when the bus has not answered until then."""
         wait = BACK_OFF[0]
         while True:
             try:

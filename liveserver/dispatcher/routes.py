@@ -63,9 +63,11 @@ class DispatcherRoutes:
     async def renew(self, request: Request, connection: Connection) -> Answer:
         """A frontend subscribes, or stays subscribed."""
         wish = _read(request, LeaseRequest)
-        _check(wish.videos)
+        _check(wish.node, wish.videos)
         if not wish.lease > 0:
             raise BadRequest("a lease is a number of seconds above 0")
+        if min(wish.videos.values(), default=0) < 0:
+            raise BadRequest("a video has 0 viewers or more")
         try:
             heads = await self._subscriptions.renew(wish.node, wish.videos, wish.lease)
         except BusError:
@@ -75,7 +77,7 @@ class DispatcherRoutes:
     async def withdraw(self, request: Request, connection: Connection) -> Answer:
         """A frontend unsubscribes."""
         wish = _read(request, WithdrawRequest)
-        _check(wish.videos)
+        _check(wish.node, wish.videos)
         try:
             await self._subscriptions.withdraw(wish.node, wish.videos)
         except BusError:
@@ -91,7 +93,9 @@ def _read(request: Request, kind: type[T]) -> T:
         raise BadRequest(f"the body is not a {kind.__name__}: {error}") from None
 
 
-def _check(videos: dict[str, int] | list[str]) -> None:
+def _check(node: str, videos: dict[str, int] | list[str]) -> None:
+    if node.endswith("\n"):  # which the type's pattern lets pass
+        raise BadRequest("a node's name has no line break")
     if len(videos) > MAX_LEASES:
         raise BadRequest(f"one request has at most {MAX_LEASES} videos")
     for video in videos:

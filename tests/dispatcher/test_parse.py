@@ -1,0 +1,296 @@
+"""What may be published, and that what is accepted arrives as it was meant."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liveserver.config import DispatcherSettings, Size
+from liveserver.dispatcher.parse import IdMaker, Lot, Parser
+from liveserver.errors import BadRequest, Problem, TooLarge
+from liveserver.event import RESERVED_TYPES
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+NOW = 1763862000.123
+parser = Parser(DispatcherSettings(), lambda: NOW)
+
+
+def lots(body: bytes | str, kind: str = JSON, video: str | None = "v1") -> list[Lot]:
+    return parser.lots(body.encode() if isinstance(body, str) else body, kind, video)
+
+
+def line(body: bytes | str) -> bytes:
+    ((line,),) = [lot.lines for lot in lots(body)]
+    return line
+
+
+def event(line: bytes) -> dict[str, Any]:
+    kind, _, text = line.partition(b" ")
+    value: dict[str, Any] = json.loads(text)
+    assert value["type"] == kind.decode()
+    return value
+
+
+def of(**fields: Any) -> str:
+    return json.dumps({"type": "like"} | fields)
+
+
+def test_an_event_is_rendered_as_viewers_see_it() -> None:
+    body = '{"data":{"reaction":"heart"},"user":"u42","id":"my-id","type":"like"}'
+    assert lots(body) == [
+        Lot(
+            "v1",
+            [
+                b'like {"id":"my-id","video":"v1","type":"like","user":"u42","at":1763862000123,'
+                b'"data":{"reaction":"heart"}}'
+            ],
+            ["my-id"],
+        )
+    ]
+
+
+def test_what_is_absent_stays_so() -> None:
+    (lot,) = lots('{"type":"like","user":null,"id":null}')
+    value = event(lot.lines[0])
+    assert list(value) == ["id", "video", "type", "at"]
+    assert lot.ids == [None]
+    assert event(line(of(data=None)))["data"] is None
+
+
+def test_one_an_array_or_lines() -> None:
+    assert len(lots("[" + of() + "]")[0].lines) == 1
+    assert len(lots(" \n[" + of() + "," + of() + "]")[0].lines) == 2
+    (lot,) = lots(f"\n{of(user='a')}\r\n\n  \n{of(user='b')}\n\n", NDJSON)
+    assert [event(each)["user"] for each in lot.lines] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("", JSON),
+        ("", NDJSON),
+        ("\n \n", NDJSON),
+        ("[]", JSON),
+        ("[[]]", JSON),
+        ("null", JSON),
+        ('"like"', JSON),
+        ("{}", JSON),
+        ('{"type":"like"', JSON),
+        ('{"type":"like"} x', JSON),
+        ('{"type":"like"}\n{"type":"like"}', JSON),
+        ('[{"type":"like"}]', NDJSON),
+        ('{"type":"like"}\nx', NDJSON),
+        ('{"type":"like"}\n{"type":"LIKE"}', NDJSON),
+        ('{"type":1}', JSON),
+        ('{"type":null}', JSON),
+        ('{"type":"like","user":1}', JSON),
+        ('{"type":"like","id":1}', JSON),
+        ('{"type":"like","video":1}', JSON),
+        ('{"type":"like","at":1}', JSON),
+        ('{"type":"like","Type":"like"}', JSON),
+        ('{"type":"like","data":}', JSON),
+        ('{"type":"like","data":01}', JSON),
+        ('{"type":"like","data":NaN}', JSON),
+        ('{"type":"like","data":"\t"}', JSON),
+        ('{"type":"like","data":"\\ud800"}', JSON),
+        ('{"type":"like","data":"a\nb"}', JSON),
+        ('{"type":"like","user":"\\udc00"}', JSON),
+        (b'{"type":"like","user":"\xff"}', JSON),
+        (b'{"type":"like","data":"\xff"}', JSON),
+        (b'{"type":"like","data":"\xed\xa0\x80"}', JSON),
+        (b'{"type":"like"}\n{"type":"like","data":"\xc3"}', NDJSON),
+        (b'\xef\xbb\xbf{"type":"like"}', JSON),
+        ('{"type":"like"}'.encode("utf-16"), JSON),
+        ('{"type":"like","data":' + "[" * 100_000 + "]" * 100_000 + "}", JSON),
+    ],
+)
+def test_what_is_malformed_is_a_bad_request(body: bytes | str, kind: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        lots(body, kind)
+    assert caught.value.body()
+
+
+@pytest.mark.parametrize("kind", ["a", "like", "a.b_c-9", "x" * 32])
+def test_types(kind: str) -> None:
+    assert event(line(of(type=kind)))["type"] == kind
+
+
+@pytest.mark.parametrize("kind", ["", "A", "9", "-a", "a b", "a\n", "ä", "x" * 33, *RESERVED_TYPES])
+def test_types_that_are_not(kind: str) -> None:
+    with pytest.raises(BadRequest, match="type"):
+        lots(of(type=kind))
+
+
+def test_users_and_ids_are_as_long_as_they_may_be() -> None:
+    longest = "ü☃𝄞 " * 32
+    assert event(line(of(user=longest, id=longest)))["user"] == longest
+    for bad in ({"user": "x" * 129}, {"id": "x" * 129}, {"id": ""}, {"id": "a\nb"}, {"id": "\x7f"}):
+        with pytest.raises(BadRequest, match=next(iter(bad))):
+            lots(of(**bad))
+
+
+def test_data_is_as_big_as_it_may_be() -> None:
+    text = "x" * (16 * 1024 - 2)
+    assert event(line(of(data=text)))["data"] == text
+    with pytest.raises(TooLarge):
+        lots(of(data=text + "x"))
+    with pytest.raises(TooLarge, match="event 2: "):
+        lots(f"[{of()},{of(data=text + 'x')}]")
+
+
+def test_data_is_as_deep_as_it_may_be() -> None:
+    shallow = Parser(DispatcherSettings(max_depth=3), lambda: NOW)
+
+    def depth(data: str) -> None:
+        shallow.lots(b'{"type":"like","data":%b}' % data.encode(), JSON, "v")
+
+    for good in (
+        '[[[1]],[[]],{"a":[]}]',
+        "[[],[],[],[],[]]",
+        '"[[[[[["',
+        '{"[[[[":"\\"[[[["}',
+        '["\\\\",[[]]]',
+        '["\\\\\\"[[[["]',
+    ):
+        depth(good)
+    for bad in (
+        "[[[[]]]]",
+        '{"a":{"b":{"c":{}}}}',
+        '["\\\\",[[[]]]]',
+        '["]]]]",[[[]]]]',
+        "[[],[[],[[],[]]]]",
+        '[1,[2,[{"a":3}]]]',
+    ):
+        with pytest.raises(BadRequest, match="at most 3 deep"):
+            depth(bad)
+
+
+@given(st.recursive(st.text(), lambda inner: st.lists(inner, min_size=1) | st.dictionaries(st.text(), inner)))
+def test_depth_is_counted_as_a_parser_counts(data: Any) -> None:
+    def depth(value: Any) -> int:
+        if isinstance(value, dict):
+            return 1 + max(map(depth, value.values()), default=0)
+        return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+    counted = depth(data)
+    body = msgspec.json.encode({"type": "like", "data": data})
+    if counted:
+        Parser(DispatcherSettings(max_depth=counted), lambda: NOW).lots(body, JSON, "v")
+    if counted > 1:
+        with pytest.raises(BadRequest, match="deep"):
+            Parser(DispatcherSettings(max_depth=counted - 1), lambda: NOW).lots(body, JSON, "v")
+
+
+def test_data_is_kept_as_it_came() -> None:
+    for text in ("1e999", "123456789012345678901234567890", "-0", "1.50E+3", '"\\u00fc\\/"', '{"a":1,"a":2}'):
+        assert line('{"type":"like","data":' + text + "}").endswith(b',"data":%b}' % text.encode())
+
+
+def test_an_event_stays_on_one_line() -> None:
+    rendered = line('{"type":"like",\n"user":"a\\nb\\r",\r\n"data":{"a":\r\n[1,\n2],\n"b":"\\n"}\n}')
+    assert b"\n" not in rendered
+    assert b"\r" not in rendered
+    assert event(rendered)["data"] == {"a": [1, 2], "b": "\n"}
+    assert event(rendered)["user"] == "a\nb\r"
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(values, st.text(max_size=128), st.sampled_from([None, 1]), st.booleans())
+def test_whatever_is_published_is_what_viewers_get(
+    data: Any, user: str, indent: int | None, ascii_: bool
+) -> None:
+    body = json.dumps({"type": "like", "user": user, "data": data}, indent=indent, ensure_ascii=ascii_)
+    rendered = line(body.encode("utf-8", "replace"))
+    assert b"\n" not in rendered
+    value = event(rendered)
+    assert (value["data"], value["user"]) == (data, user)
+
+
+@given(st.binary(max_size=40), st.integers(0, 60), st.sampled_from([JSON, NDJSON]))
+def test_any_body_is_published_whole_or_a_problem(noise: bytes, at: int, kind: str) -> None:
+    body = b'{"type":"like","user":"u","data":{"a":["b",1.5]},"id":"i"}'
+    try:
+        accepted = lots(body[:at] + noise + body[at:], kind)
+    except Problem:
+        return
+    for lot in accepted:
+        for each in lot.lines:
+            assert event(each)["video"] == "v1"
+            assert b"\n" not in each
+
+
+# Videos
+
+
+def test_the_path_names_the_video() -> None:
+    assert lots(of(video="v1"))[0].video == "v1"
+    with pytest.raises(BadRequest, match="another video"):
+        lots(of(video="v2"))
+
+
+def test_or_each_event_does() -> None:
+    names = ["b", "a", "b", "c", "a"]
+    body = "[" + ",".join(of(video=name, id=f"{name}{index}") for index, name in enumerate(names)) + "]"
+    assert [(lot.video, lot.ids) for lot in lots(body, video=None)] == [
+        ("b", ["b0", "b2"]),
+        ("a", ["a1", "a4"]),
+        ("c", ["c3"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"video": ""}, {"video": "-a"}, {"video": "a\n"}, {"video": "x" * 129}]
+)
+def test_an_event_without_a_video_is_a_bad_request(fields: dict[str, str]) -> None:
+    with pytest.raises(BadRequest, match="event 2: name the event's video"):
+        lots(f"[{of(video='v')},{of(**fields)}]", video=None)
+
+
+def test_one_request_has_so_many_events() -> None:
+    body = "[" + ",".join(['{"type":"like"}'] * 1000)
+    assert len(lots(body + "]")[0].lines) == 1000
+    with pytest.raises(TooLarge, match="1000 events"):
+        lots(body + ',{"type":"like"}]')
+
+
+def test_limits_are_the_settings() -> None:
+    small = Parser(DispatcherSettings(max_events=1, max_data=Size(2)), lambda: NOW)
+    assert small.lots(b'{"type":"like","data":12}', JSON, "v")
+    with pytest.raises(TooLarge):
+        small.lots(b'{"type":"like","data":123}', JSON, "v")
+    with pytest.raises(TooLarge):
+        small.lots(b'{"type":"like"}\n{"type":"like"}', NDJSON, "v")
+
+
+# Ids
+
+
+def test_ids_made_here_are_unique_and_in_order() -> None:
+    new_id = IdMaker()
+    made = [new_id(at) for at in (1, 1, 31, 32, 1000, 1000, 1763862000123) for _ in range(100)]
+    assert all(before < after for before, after in pairwise(made))
+    assert {len(each) for each in made} == {26}
+    assert IdMaker()(1) != IdMaker()(1)
+
+
+def test_an_id_tells_its_time_in_crockfords_digits() -> None:
+    assert IdMaker()(1469918176385)[:10] == "01ARYZ6S41"  # the example of the ULID specification
+
+
+def test_events_without_an_id_are_given_one() -> None:
+    (lot,) = lots(f"[{of()},{of(id='mine')},{of()}]")
+    first, own, last = [event(each)["id"] for each in lot.lines]
+    assert (own, lot.ids) == ("mine", [None, "mine", None])
+    assert first < last

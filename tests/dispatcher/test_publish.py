@@ -1,0 +1,276 @@
+"""Group commit: fewer round trips, and each publisher is told what became of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liveserver.config import DispatcherSettings, Duration
+from liveserver.dispatcher.parse import Lot
+from liveserver.dispatcher.publish import Accepted, Publisher
+from liveserver.errors import Unavailable
+from tests.dispatcher.support import Bus
+
+
+def lot(video: str, *names: str, known: bool = True) -> Lot:
+    """Events whose lines are their ids."""
+    return Lot(
+        video, [f"like {name}".encode() for name in names], [name if known else None for name in names]
+    )
+
+
+class Stage:
+    """A publisher that runs, and what its requests came to."""
+
+    def __init__(self, nursery: trio.Nursery, **how: Any) -> None:
+        self.bus = Bus()
+        self.publisher = Publisher(self.bus, "dc1", DispatcherSettings(**how))
+        self.results: dict[str, Accepted | Unavailable] = {}
+        self.at: dict[str, float] = {}
+        self._nursery = nursery
+
+    async def publish(self, name: str, *lots: Lot) -> trio.CancelScope:
+        """Publish in the background; it is queued when this returns."""
+        scope = trio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                try:
+                    self.results[name] = await self.publisher.publish(list(lots))
+                except Unavailable as problem:
+                    self.results[name] = problem
+                self.at[name] = trio.current_time()
+
+        self._nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        return scope
+
+    def accepted(self, name: str) -> tuple[int, int, dict[str, int]]:
+        """How many were new, how many known, and the number at which each video's cursor stands."""
+        result = self.results[name]
+        assert isinstance(result, Accepted)
+        marks = {video: cursor.get("dc1") for video, cursor in result.cursors.items()}
+        return (
+            result.accepted,
+            result.duplicates,
+            {video: mark.number for video, mark in marks.items() if mark},
+        )
+
+    async def settle(self) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@asynccontextmanager
+async def publishing(**how: Any) -> AsyncIterator[Stage]:
+    async with trio.open_nursery() as nursery:
+        stage = Stage(nursery, **how)
+        nursery.start_soon(stage.publisher.run)
+        yield stage
+        nursery.cancel_scope.cancel()
+
+
+async def test_accepted_means_logged() -> None:
+    async with publishing() as stage:
+        stage.bus.hold()
+        await stage.publish("a", lot("v", "1", "2"))
+        assert stage.results == {}
+        assert stage.publisher.statistics().waiting == 2
+        stage.bus.let_go()
+        await stage.settle()
+        assert stage.accepted("a") == (2, 0, {"v": 2})
+        assert await stage.bus.lines("v") == ["1", "2"]
+        statistics = stage.publisher.statistics()
+        assert (statistics.accepted, statistics.commits, statistics.waiting) == (2, 1, 0)
+
+
+async def test_what_comes_during_a_commit_goes_out_in_the_next() -> None:
+    async with publishing() as stage:
+        stage.bus.hold()
+        for name in "abcd":
+            await stage.publish(name, lot("v", name), lot(f"own-{name}", name))
+        assert len(stage.bus.appended) == 1
+        stage.bus.let_go()
+        await stage.settle()
+        first, second = stage.bus.appended
+        assert [parcel.video for parcel in first] == ["v", "own-a"]
+        assert [parcel.video for parcel in second] == ["v", "own-b", "own-c", "own-d"]
+        assert second[0].lines == [b"like b", b"like c", b"like d"]
+        assert await stage.bus.lines("v") == ["a", "b", "c", "d"]
+        assert [stage.accepted(name)[2]["v"] for name in "abcd"] == [1, 2, 3, 4]
+
+
+async def test_a_commit_has_so_many_events_but_never_half_a_request() -> None:
+    async with publishing(commit_events=3) as stage:
+        stage.bus.hold()
+        await stage.publish("first", lot("v", "0"))
+        for name, count in (("a", 2), ("b", 1), ("c", 5), ("d", 3), ("e", 1)):
+            await stage.publish(name, lot("v", *[f"{name}{n}" for n in range(count)]))
+        stage.bus.let_go()
+        await stage.settle()
+        assert [len(parcels[0].lines) for parcels in stage.bus.appended] == [1, 3, 5, 3, 1]
+
+
+async def test_each_is_told_of_its_own_events_in_a_shared_commit() -> None:
+    async with publishing() as stage:
+        await stage.publish("before", lot("v", "1", "2"), lot("w", "1"))
+        stage.bus.hold()
+        await stage.publish("first", lot("x", "0"))
+        await stage.publish("a", lot("v", "3", "1", "3"))  # one known, one twice in itself
+        await stage.publish("b", lot("w", "1"), lot("v", "4"))
+        await stage.publish("c", lot("v", "2", "4", "1"))  # all known, one from the same commit
+        await stage.publish("d", lot("v", "5", known=False))
+        await stage.publish("e", lot("v", "5", known=False))
+        stage.bus.let_go()
+        await stage.settle()
+        assert len(stage.bus.appended) == 3
+        assert stage.accepted("a") == (1, 2, {"v": 3})
+        assert stage.accepted("b") == (1, 1, {"w": 1, "v": 4})
+        assert stage.accepted("c") == (0, 3, {"v": 6})
+        assert stage.accepted("d") == (1, 0, {"v": 5})
+        assert stage.accepted("e") == (1, 0, {"v": 6})
+        assert await stage.bus.lines("v") == ["1", "2", "3", "4", "5", "5"]
+        statistics = stage.publisher.statistics()
+        assert (statistics.accepted, statistics.duplicates) == (8, 6)
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from("vw"), st.integers(0, 9)), min_size=1, max_size=4),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_shared_commits_tell_what_commits_of_their_own_would(requests: list[list[tuple[str, int]]]) -> None:
+    def lots(request: list[tuple[str, int]]) -> list[Lot]:
+        videos = dict.fromkeys(video for video, _ in request)
+        return [lot(video, *[str(name) for each, name in request if each == video]) for video in videos]
+
+    async def main() -> None:
+        async with publishing() as shared, publishing() as alone:
+            shared.bus.hold()
+            for index, request in enumerate(requests):
+                await shared.publish(str(index), *lots(request))
+                await alone.publish(str(index), *lots(request))
+            shared.bus.let_go()
+            await shared.settle()
+            for index in range(len(requests)):
+                together, single = shared.accepted(str(index)), alone.accepted(str(index))
+                assert together[:2] == single[:2]
+                for video, number in together[2].items():
+                    assert number >= single[2][video]
+                    if together[0] and len(together[2]) == 1:
+                        assert number == single[2][video]
+            for video in "vw":
+                assert await shared.bus.lines(video) == await alone.bus.lines(video)
+
+    trio.run(main)
+
+
+async def test_a_commit_without_an_answer_is_repeated_with_the_same_tokens(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with publishing() as stage:
+        stage.bus.failures, stage.bus.is_late = 3, True
+        await stage.publish("a", lot("v", "1", known=False), lot("w", "1", known=False))
+        await trio.sleep(5)
+        assert stage.accepted("a") == (1 + 1, 0, {"v": 1, "w": 1})
+        assert await stage.bus.lines("v") == ["1"]
+        assert len(stage.bus.appended) == 4
+        assert all(parcels == stage.bus.appended[0] for parcels in stage.bus.appended)
+        await stage.publish("b", lot("v", "1", known=False))
+        assert stage.bus.appended[-1][0].token != stage.bus.appended[0][0].token
+        assert stage.publisher.statistics().failures == 0
+
+
+async def test_without_an_answer_for_too_long_publishers_are_told(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with publishing(commit_timeout=Duration(10), commit_events=1) as stage:
+        stage.bus.failures = math.inf
+        await stage.publish("a", lot("v", "1"))
+        await stage.publish("b", lot("v", "2"))
+        await trio.sleep(5)
+        await stage.publish("c", lot("v", "3"))
+        await trio.sleep(30)
+        for name in "abc":
+            result = stage.results[name]
+            assert isinstance(result, Unavailable)
+            assert dict(result.headers)["retry-after"] == "1"
+        assert 9 < stage.at["a"] <= 10
+        assert stage.at["b"] <= 10.5  # not one time-out after the other
+        assert 14 < stage.at["c"] <= 15.5
+        assert stage.publisher.statistics().failures == 3
+        stage.bus.failures = 0
+        await stage.publish("d", lot("v", "4"))
+        await stage.settle()
+        assert stage.accepted("d") == (1, 0, {"v": 1})
+
+
+async def test_repeats_wait_a_little_longer_each_time(autojump_clock: trio.testing.MockClock) -> None:
+    async with publishing(commit_timeout=Duration(10)) as stage:
+        stage.bus.failures = math.inf
+        await stage.publish("a", lot("v", "1"))
+        await trio.sleep(11)
+        assert 20 < len(stage.bus.appended) < 200
+
+
+async def test_what_waits_is_bounded() -> None:
+    async with publishing(queue_events=5) as stage:
+        stage.bus.hold()
+        await stage.publish("a", lot("v", "1", "2"))
+        await stage.publish("b", lot("v", "3", "4", "5"))
+        await stage.publish("c", lot("v", "6"))
+        assert isinstance(stage.results["c"], Unavailable)
+        assert stage.publisher.statistics().waiting == 5
+        stage.bus.let_go()
+        await stage.settle()
+        await stage.publish("d", lot("v", "6", "7", "8", "9", "10"))
+        assert stage.accepted("d") == (5, 0, {"v": 10})
+
+
+async def test_a_publisher_that_goes_away_disturbs_nobody() -> None:
+    async with publishing() as stage:
+        stage.bus.hold()
+        scopes = [await stage.publish(name, lot("v", name)) for name in "abc"]
+        for gone in (0, 1):  # one whose commit is under way, one that waits for the next
+            scopes[gone].cancel()
+        await stage.settle()
+        stage.bus.let_go()
+        await stage.settle()
+        assert list(stage.results) == ["c"]
+        assert stage.accepted("c") == (1, 0, {"v": 3})
+        assert await stage.bus.lines("v") == ["a", "b", "c"]
+        assert stage.publisher.statistics().waiting == 0
+
+
+async def test_a_publisher_may_go_just_when_it_is_answered() -> None:
+    async with publishing() as stage:
+        stage.bus.hold()
+        scope = await stage.publish("a", lot("v", "1"))
+        stage.bus.let_go()
+        await trio.lowlevel.checkpoint()
+        scope.cancel()
+        await stage.settle()
+        await stage.publish("b", lot("v", "1"))
+        assert stage.accepted("b") == (0, 1, {"v": 1})
+
+
+async def test_order_is_kept_from_commit_to_commit() -> None:
+    async with publishing(commit_events=7) as stage:
+        for number in range(50):
+            if number % 10 == 0:
+                stage.bus.hold()
+            await stage.publish(str(number), lot("v", str(number)))
+            if number % 10 == 9:
+                stage.bus.let_go()
+        await stage.settle()
+        assert await stage.bus.lines("v") == [str(number) for number in range(50)]
+        assert [stage.accepted(str(number))[2]["v"] for number in range(50)] == list(range(1, 51))

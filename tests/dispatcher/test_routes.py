@@ -1,0 +1,241 @@
+"""Publishing and leases, over a real socket and the memory bus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from liveserver.bus.leases import LeaseAnswer
+from liveserver.config import DispatcherSettings, Duration
+from liveserver.cursor import Cursor
+from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.publish import Publisher
+from liveserver.dispatcher.routes import DispatcherRoutes
+from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.errors import BusError
+from tests.dispatcher.support import Bus
+from tests.edge.support import HOST, Answered, Served, serving
+
+LIKE = b'{"type":"like","user":"u1"}'
+PATH = "/v1/videos/v1/events"
+JSON = b"application/json"
+NDJSON = b"application/x-ndjson"
+
+
+class Stage:
+    """A dispatcher's routes, served."""
+
+    def __init__(self, served: Served, bus: Bus) -> None:
+        self.bus = bus
+        self.served = served
+
+    async def post(self, path: str, body: bytes, kind: bytes = JSON) -> Answered:
+        return await self.served.ask(request("POST", path, body, kind))
+
+    async def json(self, path: str, body: Any) -> Answered:
+        return await self.post(path, msgspec.json.encode(body))
+
+
+def request(method: str, path: str, body: bytes, kind: bytes = JSON) -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\n".encode() + HOST + b"Content-Type: " + kind
+    return head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+@asynccontextmanager
+async def dispatching(**how: Any) -> AsyncIterator[Stage]:
+    settings = DispatcherSettings(**how)
+    bus = Bus()
+    publisher = Publisher(bus, "dc1", settings)
+    routes = DispatcherRoutes(Parser(settings), publisher, Subscriptions(bus, settings.max_lease))
+    async with serving(routes.add_to) as served, trio.open_nursery() as nursery:
+        nursery.start_soon(publisher.run)
+        yield Stage(served, bus)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_published_is_accepted_and_logged() -> None:
+    async with dispatching() as stage:
+        answer = await stage.post(PATH, b'[{"type":"like","id":"a"},{"type":"like","id":"b"}]')
+        assert answer.status == 202
+        assert answer.headers["content-type"] == "application/json"
+        epoch = (await stage.bus.read("v1", 0, 1)).head.epoch
+        assert answer.body == b'{"accepted":2,"duplicates":0,"cursor":"dc1-%b-2"}' % epoch.encode()
+        answer = await stage.post(PATH, b'{"type":"like","id":"a"}\n{"type":"like"}\n', NDJSON)
+        assert answer.body == b'{"accepted":1,"duplicates":1,"cursor":"dc1-%b-3"}' % epoch.encode()
+        assert len(await stage.bus.lines("v1")) == 3
+
+
+async def test_several_videos_at_once() -> None:
+    async with dispatching() as stage:
+        body = b'{"type":"like","video":"v"}\n{"type":"like","video":"w"}\n{"type":"like","video":"v"}'
+        answer = await stage.post("/v1/events", body, NDJSON)
+        assert answer.status == 202
+        told = msgspec.json.decode(answer.body)
+        assert (told["accepted"], told["duplicates"]) == (3, 0)
+        assert list(told["cursors"]) == ["v", "w"]
+        for video, cursor in told["cursors"].items():
+            assert Cursor.parse(cursor) == (await stage.bus.read(video, 0, 1)).head.cursor
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "status"),
+    [
+        (PATH, b"", JSON, 400),
+        (PATH, b"[]", JSON, 400),
+        (PATH, LIKE + b"\nx", NDJSON, 400),
+        (PATH, b"[" + LIKE + b',{"type":"ready"}]', JSON, 400),
+        (PATH, b"[" + LIKE + b',{"type":"like","video":"v2"}]', JSON, 400),
+        (PATH + "?x=y", LIKE, JSON, 400),
+        ("/v1/events?x=y", b'{"type":"like","video":"v"}', JSON, 400),
+        ("/v1/events", b'[{"type":"like","video":"v1"},{"type":"like"}]', JSON, 400),
+        ("/v1/videos/-v1/events", LIKE, JSON, 400),
+        ("/v1/videos//events", LIKE, JSON, 400),
+        ("/v1/videos/%00/events", LIKE, JSON, 400),
+        (PATH, LIKE, b"text/plain", 415),
+        (PATH, LIKE, b"application/problem+json", 415),
+        ("/v1/events", LIKE, b"application/x-www-form-urlencoded", 415),
+        (PATH, b"[" + b",".join([LIKE] * 1001) + b"]", JSON, 413),
+        (PATH, b'{"type":"like","data":"' + b"x" * 16_384 + b'"}', JSON, 413),
+    ],
+)
+async def test_what_is_refused_is_refused_whole(path: str, body: bytes, kind: bytes, status: int) -> None:
+    async with dispatching() as stage:
+        answer = await stage.post(path, body, kind)
+        assert answer.status == status
+        assert answer.detail
+        assert stage.bus.appended == []
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/events", "/v1/leases", "/v1/leases/withdraw"])
+async def test_only_posts(path: str) -> None:
+    async with dispatching() as stage:
+        for method in ("GET", "PUT"):
+            answer = await stage.served.ask(request(method, path, b""))
+            assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        await stage.served.only(0)
+        assert stage.served.handed_over == []
+
+
+@pytest.mark.parametrize("path", ["/v1/videos/v1/likes", "/v1/videos/v1", "/v1/event"])
+async def test_other_paths_are_somebody_elses(path: str) -> None:
+    async with dispatching() as stage:
+        async with stage.served.connect() as client:
+            await client.send(request("POST", path, LIKE))
+            await client.is_closed()
+        assert len(stage.served.handed_over) == 1
+
+
+async def test_a_bus_that_is_gone_is_told_as_503(autojump_clock: trio.testing.MockClock) -> None:
+    async with dispatching(commit_timeout=Duration(10)) as stage:
+        stage.bus.failures = 1e9
+        answer = await stage.post(PATH, LIKE)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert "same ids" in answer.detail
+        assert 9 < trio.current_time() < 11
+
+
+async def test_answers_to_pipelined_publishes_come_in_order() -> None:
+    async with dispatching() as stage, stage.served.connect() as client:
+        await client.send(b"".join(request("POST", PATH, b'{"type":"like"}') for _ in range(20)))
+        cursors = [msgspec.json.decode((await client.answer()).body)["cursor"] for _ in range(20)]
+        assert [cursor.rpartition("-")[2] for cursor in cursors] == [str(n) for n in range(1, 21)]
+
+
+async def test_a_publisher_that_hangs_up_has_published_all_the_same() -> None:
+    async with dispatching() as stage:
+        stage.bus.hold()
+        async with stage.served.connect() as client:
+            await client.send(request("POST", PATH, LIKE))
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            client.reset()
+        stage.bus.let_go()
+        assert (await stage.post(PATH, LIKE)).status == 202
+        assert len(await stage.bus.lines("v1")) == 2
+
+
+# Leases
+
+
+async def test_leases_are_renewed_and_withdrawn() -> None:
+    async with dispatching() as stage, stage.bus.inbox("n1") as inbox:
+        wish = {"node": "n1", "lease": 30, "videos": {"v1": 3, "v2": 0}}
+        answer = await stage.json("/v1/leases", wish)
+        assert answer.status == 200
+        heads = msgspec.json.decode(answer.body, type=LeaseAnswer).read()
+        assert heads == {video: (await stage.bus.read(video, 0, 1)).head for video in ("v1", "v2")}
+        await stage.post(PATH, LIKE)
+        assert [batch.video for batch in await anext(inbox)] == ["v1"]
+        answer = await stage.json("/v1/leases", wish)
+        assert msgspec.json.decode(answer.body)["heads"]["v1"]["offset"] == 1
+        answer = await stage.json("/v1/leases/withdraw", {"node": "n1", "videos": ["v1"]})
+        assert (answer.status, answer.body) == (200, b"{}")
+        await stage.post(PATH, LIKE)
+        await stage.post("/v1/videos/v2/events", LIKE)
+        assert [batch.video for batch in await anext(inbox)] == ["v2"]
+
+
+async def test_no_videos_are_no_leases() -> None:
+    async with dispatching() as stage:
+        answer = await stage.json("/v1/leases", {"node": "n1", "lease": 30, "videos": {}})
+        assert (answer.status, answer.body) == (200, b'{"heads":{}}')
+        answer = await stage.json("/v1/leases/withdraw", {"node": "n1", "videos": []})
+        assert answer.status == 200
+
+
+GOOD: dict[str, Any] = {"node": "n1", "lease": 30, "videos": {"v1": 1}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"node": ""},
+        {"node": "-n"},
+        {"node": "n\n"},
+        {"node": 1},
+        {"lease": 0},
+        {"lease": -1},
+        {"lease": "30"},
+        {"videos": ["v1"]},
+        {"videos": {"-v": 1}},
+        {"videos": {"v": "1"}},
+        {"videos": {"v": 1.5}},
+        {"videos": {"v": -1}},
+        {"videos": {f"v{number}": 1 for number in range(10_001)}},
+        {"more": 1},
+    ],
+)
+async def test_a_malformed_lease_is_a_bad_request(wrong: dict[str, Any]) -> None:
+    async with dispatching() as stage:
+        answer = await stage.json("/v1/leases", GOOD | wrong)
+        assert answer.status == 400
+        assert answer.detail
+        assert stage.bus.statistics().videos == 0
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"node":"n1"}', b'{"node":"n1","videos":["-v"]}', b"\xff", b"[" * 100_000]
+)
+async def test_a_malformed_withdrawal_is_a_bad_request(body: bytes) -> None:
+    async with dispatching() as stage:
+        for path in ("/v1/leases", "/v1/leases/withdraw"):
+            assert (await stage.post(path, body)).status == 400
+            assert (await stage.post(path, body, b"text/plain")).status == 415
+
+
+async def test_a_table_that_cannot_be_reached_is_told_as_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(*_: object) -> None:
+        raise BusError("redis://secret is gone")
+
+    async with dispatching() as stage:
+        for verb in ("subscribe", "unsubscribe"):
+            monkeypatch.setattr(stage.bus, verb, gone)
+        for path, wish in (("/v1/leases", GOOD), ("/v1/leases/withdraw", {"node": "n1", "videos": ["v1"]})):
+            answer = await stage.json(path, wish)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert "secret" not in answer.detail

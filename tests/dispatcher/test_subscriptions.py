@@ -1,0 +1,44 @@
+"""Leases are granted for as long as they may be, and nothing is asked for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from liveserver.bus.interface import Head
+from liveserver.bus.memory import MemoryBus
+from liveserver.config import LogSettings
+from liveserver.dispatcher.subscriptions import Subscriptions
+
+
+class Asked(MemoryBus):
+    """A bus that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("dc1", LogSettings(), 10)
+        self.asked: list[tuple[object, ...]] = []
+
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+        self.asked.append((node, dict(videos), lease))
+        return await super().subscribe(node, videos, lease)
+
+    async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
+        self.asked.append((node, list(videos)))
+        await super().unsubscribe(node, videos)
+
+
+async def test_a_lease_is_as_long_as_asked_for_and_no_longer_than_it_may_be() -> None:
+    bus = Asked()
+    subscriptions = Subscriptions(bus, 300)
+    heads = await subscriptions.renew("n", {"v": 1, "w": 2}, 30)
+    assert list(heads) == ["v", "w"]
+    await subscriptions.renew("n", {"v": 1}, 1e9)
+    await subscriptions.withdraw("n", ["v"])
+    assert bus.asked == [("n", {"v": 1, "w": 2}, 30), ("n", {"v": 1}, 300), ("n", ["v"])]
+
+
+async def test_nothing_is_asked_for_nothing() -> None:
+    bus = Asked()
+    subscriptions = Subscriptions(bus, 300)
+    assert await subscriptions.renew("n", {}, 30) == {}
+    await subscriptions.withdraw("n", [])
+    assert bus.asked == []
