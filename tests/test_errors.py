@@ -1,0 +1,56 @@
+"""The tree of errors, and each problem as its document."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from liveserver import errors
+from liveserver.errors import ConfigError, LiveserverError, MethodNotAllowed, Problem, Unavailable
+
+STATUSES = {
+    "Problem": 500,
+    "BadRequest": 400,
+    "Forbidden": 403,
+    "NotFound": 404,
+    "MethodNotAllowed": 405,
+    "RequestTimeout": 408,
+    "TooLarge": 413,
+    "WrongType": 415,
+    "HeadersTooLarge": 431,
+    "Unavailable": 503,
+}
+PROBLEMS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Problem)]
+
+
+def test_every_error_is_a_liveserver_error() -> None:
+    raised = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)
+    ]
+    assert all(issubclass(each, LiveserverError) for each in raised)
+    assert {each.__name__: each.status for each in PROBLEMS} == STATUSES
+
+
+@pytest.mark.parametrize("kind", [each for each in PROBLEMS if each is not MethodNotAllowed])
+def test_a_problem_is_a_document(kind: type[Problem]) -> None:
+    problem = kind('do "this"\n')
+    assert msgspec.json.decode(problem.body()) == {
+        "type": "about:blank",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": 'do "this"\n',
+    }
+    assert str(problem) == problem.detail
+
+
+def test_what_belongs_in_headers() -> None:
+    assert MethodNotAllowed("PUT", "GET, POST").headers == (("allow", "GET, POST"),)
+    assert MethodNotAllowed("PUT", "GET, POST").detail == "PUT is not possible here; use GET, POST"
+    assert Unavailable("later").headers == (("retry-after", "1"),)
+    assert Unavailable("later", retry_after=30).headers == (("retry-after", "30"),)
+    assert Problem("x").headers == ()
+
+
+def test_a_configuration_error_says_where() -> None:
+    error = ConfigError("log.age", "is no duration")
+    assert (error.where, str(error)) == ("log.age", "log.age: is no duration")
