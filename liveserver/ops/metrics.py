@@ -11,9 +11,9 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-# Statistics that go down again; all others only grow.
+# Statistics that go down again, as what is true or not does anyway; all others only grow.
 GAUGES = frozenset(
-    {"videos", "viewers", "lagging", "is_listening", "connections", "waiting", "ids", "tokens", "appending"}
+    {"videos", "viewers", "lagging", "connections", "waiting", "ids", "tokens", "appending", "round_trip"}
 )
 
 Parts = Mapping[str, Callable[[], msgspec.Struct]]
@@ -37,7 +37,8 @@ def _metrics(prefix: str, statistics: msgspec.Struct) -> Iterator[Metric]:
         if isinstance(value, msgspec.Struct):
             yield from _metrics(f"{prefix}_{name}", value)
         elif isinstance(value, int | float):
-            family = GaugeMetricFamily if name in GAUGES else CounterMetricFamily
+            is_gauge = isinstance(value, bool) or name in GAUGES
+            family = GaugeMetricFamily if is_gauge else CounterMetricFamily
             yield family(f"{prefix}_{name}", help_text, value=float(value))
 
 

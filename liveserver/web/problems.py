@@ -27,6 +27,9 @@ def install(app: QuartTrio) -> None:
             )
         problem = errors.Problem(error.description or "")
         problem.status, problem.title = error.code or 500, error.name
+        problem.headers = tuple(
+            (name.lower(), value) for name, value in error.get_headers() if name.lower() != "content-type"
+        )
         if problem.status == 404:
             problem = errors.NotFound("there is nothing here; the interface begins with /v1/")
         return _answer(problem)

@@ -1,0 +1,93 @@
+"""The ops pages, as an operator's tools read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from liveserver.edge.server import EdgeStatistics
+from liveserver.errors import BusError
+from liveserver.ops.app import ops_app
+from liveserver.ops.health import Check
+
+EDGE = EdgeStatistics(connections=3, accepted=10, paused=0, handed_over=1, expired=2, failures=0)
+IDENTITY = {"node": "dc1-fe1", "roles": ["frontend"]}
+
+
+async def get(path: str, checks: dict[str, Check] | None = None) -> Any:
+    client = ops_app(IDENTITY, {"edge": lambda: EDGE}, lambda: checks or {}).test_client()
+    return await client.get(path)
+
+
+async def fine() -> None:
+    pass
+
+
+async def gone() -> None:
+    raise BusError("the bus is gone")
+
+
+async def test_healthz() -> None:
+    response = await get("/healthz", {"bus": gone})
+    assert (response.status_code, await response.get_data()) == (200, b'{"ok":true}')
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_readyz() -> None:
+    response = await get("/readyz", {"bus": fine})
+    assert (response.status_code, await response.get_json()) == (
+        200,
+        {"ready": True, "checks": {"bus": {"ok": True}}},
+    )
+    response = await get("/readyz", {"bus": gone, "inbox": fine})
+    assert (response.status_code, await response.get_json()) == (
+        503,
+        {
+            "ready": False,
+            "checks": {"bus": {"ok": False, "detail": "the bus is gone"}, "inbox": {"ok": True}},
+        },
+    )
+
+
+async def test_checks_may_come_later() -> None:
+    checks: dict[str, Check] = {}
+    client = ops_app(IDENTITY, {}, lambda: checks).test_client()
+    assert (await client.get("/readyz")).status_code == 200
+    checks["bus"] = gone
+    assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_metrics() -> None:
+    response = await get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = {
+        each.name: each for each in text_string_to_metric_families(await response.get_data(as_text=True))
+    }
+    assert families["liveserver_edge_connections"].samples[0].value == 3
+    assert families["liveserver_edge_accepted"].samples[0].name == "liveserver_edge_accepted_total"
+
+
+async def test_status() -> None:
+    response = await get("/v1/status")
+    assert await response.get_json() == {**IDENTITY, "edge": msgspec.structs.asdict(EDGE)}
+
+
+async def test_a_check_with_a_defect_is_not_ready_and_shows_nothing() -> None:
+    async def broken() -> None:
+        raise ValueError("secret")
+
+    response = await get("/readyz", {"bus": broken})
+    assert response.status_code == 500
+    assert b"secret" not in await response.get_data()
+
+
+async def test_other_paths_and_methods_are_problems() -> None:
+    client = ops_app(IDENTITY, {}, dict).test_client()
+    assert (await client.get("/nothing")).status_code == 404
+    response = await client.post("/healthz")
+    assert response.status_code == 405
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "GET" in response.headers["allow"]
