@@ -6,31 +6,73 @@ here, and handed to the fan-out whenever a visit to one of them would have somet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar, cast
 
+import trio
+
+from liveserver.frontend.counts import FanOutStatistics
+from liveserver.frontend.log import ChannelLog
 from liveserver.frontend.poll import PollSegment, PollWaiter
 from liveserver.frontend.segment import Segment, StreamSegment
 from liveserver.frontend.viewer import State, Viewer
 from liveserver.transport.form import Form
 
-if TYPE_CHECKING:
-    from liveserver.frontend.channel import Channel
-    from liveserver.frontend.fanout import FanOut
-
 SegmentT = TypeVar("SegmentT", bound=Segment)
 
 
-class Audience:
-    """All viewers of a channel. `count` has those on streams, lagging ones too, and waiting polls."""
+class Visitor(Protocol):
+    """The fan-out, as far as the audiences know it."""
 
-    def __init__(self, channel: Channel, fanout: FanOut) -> None:
-        self.channel = channel
+    segment_size: int
+    max_write: int
+    counts: FanOutStatistics
+
+    def moved(self, segments: Iterable[Segment]) -> None:
+        """The log of these has grown."""
+        ...
+
+    def wake(self, segment: Segment) -> None:
+        """Somebody has come to this segment."""
+        ...
+
+    def catch_up(self, viewer: Viewer) -> None:
+        """This viewer is not level."""
+        ...
+
+    def answer(self, waiter: PollWaiter, response: bytes) -> None:
+        """Write this; a client that does not take it at once is waited for elsewhere."""
+        ...
+
+
+class Audience:
+    """All viewers of a channel. `count` has those on streams, lagging ones too, and waiting polls.
+
+    `empty_since` says since when nobody has been here, in Trio's time, if nobody is.
+    """
+
+    def __init__(self, log: ChannelLog, visitor: Visitor) -> None:
+        self.log = log
+        self.counts = visitor.counts
         self.count = 0
+        self.empty_since = trio.current_time()
         self.lagging: set[Viewer] = set()
-        self._fanout = fanout
+        self._visitor = visitor
         self._streams: dict[Form, list[StreamSegment]] = {}
         self._polls: list[PollSegment] = []
+        self._moved: trio.Event | None = None
+
+    def moved(self) -> None:
+        """The log has grown."""
+        self._visitor.moved(self.segments())
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
+
+    async def wait_moved(self) -> None:
+        if self._moved is None:
+            self._moved = trio.Event()
+        await self._moved.wait()
 
     def segments(self) -> Iterator[Segment]:
         for segments in self._streams.values():
@@ -49,7 +91,7 @@ class Audience:
 
     def needed(self) -> int:
         """The oldest position that somebody who keeps up still needs."""
-        return min((segment.position for segment in self.segments()), default=self.channel.log.tip)
+        return min((segment.position for segment in self.segments()), default=self.log.tip)
 
     def welcome(self, viewer: Viewer, opening: bytes) -> None:
         """A new viewer on a stream; `opening` is the first it is sent."""
@@ -71,14 +113,14 @@ class Audience:
             self._fall_behind(viewer)
             return
         segments = self._streams.setdefault(viewer.form, [])
-        segment = viewer.segment
-        if segment is None or segment not in segments or segment.size >= self._fanout.segment_size:
+        segment = cast("StreamSegment | None", viewer.segment)
+        if segment is None or segment not in segments or segment.size >= self._visitor.segment_size:
             segment = self._with_room(segments)
             if segment is None:
-                segment = StreamSegment(self, viewer.form, self._fanout.max_write)
+                segment = StreamSegment(self, viewer.form, self._visitor.max_write)
                 segments.append(segment)
         segment.seat(viewer)
-        self._fanout.wake(segment)
+        self._visitor.wake(segment)
 
     def wait(self, waiter: PollWaiter) -> None:
         """A long-poll begins to wait."""
@@ -88,12 +130,12 @@ class Audience:
             segment = PollSegment(self)
             self._polls.append(segment)
         segment.add(waiter)
-        self._fanout.wake(segment)
+        self._visitor.wake(segment)
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
         """Write a poll's answer; a client that doesn't take it at once is waited for elsewhere."""
         self.left()
-        self._fanout.answer(waiter, response)
+        self._visitor.answer(waiter, response)
 
     def leave(self, viewer: Viewer) -> None:
         """A viewer has gone, or is let go. Idempotent."""
@@ -110,7 +152,7 @@ class Audience:
         """One viewer fewer."""
         self.count -= 1
         if self.count == 0:
-            self.channel.emptied()
+            self.empty_since = trio.current_time()
 
     def fell_behind(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
         """A viewer's socket took only `sent` bytes of the chunk; -1: the socket is broken."""
@@ -125,15 +167,12 @@ class Audience:
     def _fall_behind(self, viewer: Viewer) -> None:
         viewer.state = State.LAGGING
         self.lagging.add(viewer)
-        self._fanout.catch_up(viewer)
+        self._visitor.catch_up(viewer)
 
     def rejoin(self, viewer: Viewer) -> None:
         """A viewer that lagged is level again."""
         self.lagging.discard(viewer)
         self.seat(viewer)
-
-    def delivered(self, events: int) -> None:
-        self._fanout.deliveries += events
 
     def discard(self, segment: Segment) -> None:
         """Forget a segment in which nobody is left."""
@@ -146,6 +185,6 @@ class Audience:
 
     def _with_room(self, segments: list[SegmentT]) -> SegmentT | None:
         """The last segment, which is the one being filled; else the first that has thinned out."""
-        if segments and segments[-1].size < self._fanout.segment_size:
+        if segments and segments[-1].size < self._visitor.segment_size:
             return segments[-1]
-        return next((each for each in segments if each.size <= self._fanout.segment_size // 2), None)
+        return next((each for each in segments if each.size <= self._visitor.segment_size // 2), None)

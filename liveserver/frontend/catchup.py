@@ -11,34 +11,29 @@ told `gap` by the log itself, or `bye` if `slow_policy` says so.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import trio
 
+from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
 from liveserver.frontend.log import GAP, gap_frame
-from liveserver.frontend.viewer import Viewer
+from liveserver.frontend.poll import PollWaiter
+from liveserver.frontend.viewer import Viewer, random_retry
 from liveserver.transport.form import Reason
 
-if TYPE_CHECKING:
-    from liveserver.frontend.fanout import FanOut
-    from liveserver.frontend.poll import PollWaiter
 
-
-async def catch_up(fanout: FanOut, viewer: Viewer) -> None:
+async def catch_up(viewer: Viewer, settings: FrontendSettings) -> None:
     """Send a viewer what it has not been sent, until it is level or gone. Raises nothing."""
-    settings = fanout.settings
     while not viewer.is_gone:
-        is_left_behind = viewer.position < viewer.channel.log.base
+        is_left_behind = viewer.position < viewer.home.log.base
         if not viewer.unsent and is_left_behind and settings.slow_policy == "close":
-            _let_go(fanout, viewer)
+            _let_go(viewer, settings)
             return
         if not viewer.unsent:
-            viewer.unsent = memoryview(_next(viewer, fanout.max_write))
+            viewer.unsent = memoryview(_next(viewer, settings.max_write))
         if not viewer.unsent:
             if viewer.seen is None or _is_settled(viewer):
                 viewer.seen = viewer.unsent = None
-                viewer.channel.audience.rejoin(viewer)
+                viewer.home.rejoin(viewer)
                 return
             if not await _wait_moved(viewer, settings.heartbeat):
                 viewer.unsent = memoryview(viewer.form.envelope(viewer.form.heartbeat))
@@ -55,18 +50,18 @@ async def catch_up(fanout: FanOut, viewer: Viewer) -> None:
             await trio.lowlevel.checkpoint()
         elif not await _wait_writable(viewer, settings.slow_timeout):
             if not viewer.is_gone:
-                _let_go(fanout, viewer)
+                _let_go(viewer, settings)
             return
 
 
-def _let_go(fanout: FanOut, viewer: Viewer) -> None:
-    fanout.slow += 1
-    viewer.say_bye(Reason.SLOW, viewer.channel.retry())
+def _let_go(viewer: Viewer, settings: FrontendSettings) -> None:
+    viewer.home.counts.slow += 1
+    viewer.say_bye(Reason.SLOW, random_retry(settings))
 
 
 def _next(viewer: Viewer, limit: int) -> bytes:
     """What to send next, and move the viewer behind it; empty when there is nothing."""
-    log = viewer.channel.log
+    log = viewer.home.log
     if viewer.seen is None:
         chunk, viewer.position = log.frames(viewer.form).write(viewer.position, limit)
         return chunk
@@ -94,7 +89,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
 
 def _is_settled(viewer: Viewer) -> bool:
     """Whether this node has seen all that the viewer has, so that nothing needs withholding."""
-    here = viewer.channel.log.cursor
+    here = viewer.home.log.cursor
     assert viewer.seen is not None
     return all(
         known is not None and (known.epoch != mark.epoch or known.number >= mark.number)
@@ -105,7 +100,7 @@ def _is_settled(viewer: Viewer) -> bool:
 async def _wait_moved(viewer: Viewer, timeout: float) -> bool:
     """Until the channel's log has grown; False when it did not within `timeout` seconds."""
     with trio.move_on_after(timeout) as scope:
-        await viewer.channel.wait_moved()
+        await viewer.home.wait_moved()
     return not scope.cancelled_caught
 
 

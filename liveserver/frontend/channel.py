@@ -12,21 +12,16 @@ Rules:
 
 from __future__ import annotations
 
-import random
 from collections import deque
-from typing import TYPE_CHECKING
 
 import trio
 
 from liveserver.bus.interface import Head, Slice
-from liveserver.config import FrontendSettings, LogSettings
+from liveserver.config import LogSettings
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
-from liveserver.frontend.audience import Audience
+from liveserver.frontend.audience import Audience, Visitor
 from liveserver.frontend.log import ChannelLog, cursor_before
-
-if TYPE_CHECKING:
-    from liveserver.frontend.fanout import FanOut
 
 STASH = 1_000  # batches
 
@@ -34,30 +29,26 @@ STASH = 1_000  # batches
 class Channel:
     """One video on this node. Made by the subscription table; open once `opened` is set."""
 
-    def __init__(self, video: str, fanout: FanOut, settings: FrontendSettings, log: LogSettings) -> None:
+    def __init__(self, video: str, visitor: Visitor, log: LogSettings) -> None:
         self.video = video
         self.log = ChannelLog(video, log.events, log.age)
-        self.audience = Audience(self, fanout)
+        self.audience = Audience(self.log, visitor)
         self.epoch = ""
         self.offset = 0
         self.opened = trio.Event()
         self.arriving = 0  # viewers on their way in
-        self.empty_since = trio.current_time()
         self.is_mending = True  # until it is opened there is nothing to append to
         self.first = 0  # offset of the oldest event held, in the epoch it was opened in
         self.is_complete = False  # nothing older than what is held is in the datacenter's log
         self.filling = trio.Lock()
-        self._fanout = fanout
-        self._settings = settings
         self._stash: deque[Batch] = deque(maxlen=STASH)
-        self._moved: trio.Event | None = None
 
     def open(self, head: Head) -> None:
         """Begin to follow the log at `head`."""
         self.epoch, self.offset = head.epoch, head.offset
         self.first = head.offset + 1
         self.is_complete = head.offset == 0
-        self.log = ChannelLog(self.video, self.log.capacity, self.log.age, head.cursor)
+        self.log.begin(head.cursor)
         self.opened.set()
 
     def take(self, batch: Batch) -> bool:
@@ -105,21 +96,6 @@ class Channel:
             self.first = batches[0].first
         self.is_complete = True
 
-    def emptied(self) -> None:
-        """The last viewer has gone."""
-        self.empty_since = trio.current_time()
-
-    def retry(self) -> int:
-        """How long one viewer is asked to wait before it comes back, in milliseconds; random, so that
-        not all come back at once."""
-        return round(1000 * random.uniform(self._settings.retry_min, self._settings.retry_max))
-
-    async def wait_moved(self) -> None:
-        """Until the log has grown."""
-        if self._moved is None:
-            self._moved = trio.Event()
-        await self._moved.wait()
-
     def stands_before(self, cursor: Cursor, origin: str) -> bool:
         """Whether `cursor` has seen events of `origin` that did not come here yet."""
         seen, here = cursor.get(origin), self.log.cursor.get(origin)
@@ -137,9 +113,6 @@ class Channel:
 
     def _publish(self) -> None:
         """Let everybody know that the log has grown."""
-        self._fanout.moved(self)
+        self.audience.moved()
         if len(self.log.items) > self.log.capacity // 2:
             self.log.trim(trio.current_time(), self.audience.needed())
-        if self._moved is not None:
-            self._moved.set()
-            self._moved = None

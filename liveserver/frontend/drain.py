@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 import trio
 
+from liveserver.config import FrontendSettings
 from liveserver.frontend.channel import Channel
+from liveserver.frontend.viewer import random_retry
 from liveserver.transport.form import Reason
 
 STEP = 0.05  # seconds
 
 
-async def drain(channels: Mapping[str, Channel], seconds: float) -> None:
+async def drain(channels: Mapping[str, Channel], seconds: float, settings: FrontendSettings) -> None:
     """Answer waiting polls at once; tell `bye` to all on streams, spread over `seconds`."""
     for channel in channels.values():
         for segment in channel.audience.poll_segments():
@@ -22,6 +24,6 @@ async def drain(channels: Mapping[str, Channel], seconds: float) -> None:
     for step in range(steps):
         for viewer in everybody[count * step // steps : count * (step + 1) // steps]:
             if not viewer.is_gone:
-                viewer.say_bye(Reason.DRAIN, viewer.channel.retry())
+                viewer.say_bye(Reason.DRAIN, random_retry(settings))
         if any(not viewer.is_gone for viewer in everybody):
             await trio.sleep(STEP)

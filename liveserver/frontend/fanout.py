@@ -20,61 +20,48 @@ Rules:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 
 import msgspec
 import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.frontend.catchup import catch_up, finish_answer
-from liveserver.frontend.channel import Channel
+from liveserver.frontend.counts import FanOutStatistics
 from liveserver.frontend.poll import PollSegment, PollWaiter
 from liveserver.frontend.segment import Segment, Turn
-from liveserver.frontend.viewer import Viewer
+from liveserver.frontend.viewer import Home, Viewer
 
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
-
-
-class FanOutStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start. `deliveries` are events times viewers; `writes` are sends."""
-
-    deliveries: int
-    writes: int
-    visits: int
-    heartbeats: int
-    fell_behind: int
-    slow: int
 
 
 class FanOut:
     """Visits segments; catches up whoever falls behind in tasks of `nursery`."""
 
     def __init__(self, settings: FrontendSettings, keep_alive: float, nursery: trio.Nursery) -> None:
-        self.segment_size = settings.segment
-        self.max_write = settings.max_write
+        self.segment_size: int = settings.segment
+        self.max_write: int = settings.max_write
         self.settings = settings
-        self.deliveries = self.slow = 0
+        self.counts = FanOutStatistics()
         self._keep_alive = keep_alive
         self._nursery = nursery
-        self._turns: deque[deque[Segment]] = deque()  # the channels that have something ready
-        self._ready: dict[Channel, deque[Segment]] = {}
+        self._turns: deque[deque[Segment]] = deque()  # each channel's ready segments
+        self._ready: dict[Home, deque[Segment]] = {}
         self._resting: deque[Segment] = deque()
         self._quiet: OrderedDict[Segment, None] = OrderedDict()
         self._polls: set[PollSegment] = set()
         self._poll_tick = 0.0
         self._something = trio.Event()
-        self._visits = self._writes = self._heartbeats = self._fell_behind = 0
 
     # What the audiences tell
 
-    def moved(self, channel: Channel) -> None:
-        """The channel's log has grown."""
-        for segment in channel.audience.segments():
+    def moved(self, segments: Iterable[Segment]) -> None:
+        for segment in segments:
             if segment.turn is Turn.QUIET and segment.is_behind:
                 del self._quiet[segment]
                 self._make_ready(segment)
 
     def wake(self, segment: Segment) -> None:
-        """Somebody has come to this segment."""
         if segment.turn is Turn.UNKNOWN:
             segment.visited = trio.current_time()
             self._make_quiet(segment)
@@ -86,11 +73,11 @@ class FanOut:
             self._make_ready(segment)
 
     def catch_up(self, viewer: Viewer) -> None:
-        self._fell_behind += 1
-        self._nursery.start_soon(catch_up, self, viewer)
+        self.counts.fell_behind += 1
+        self._nursery.start_soon(catch_up, viewer, self.settings)
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
-        self._writes += 1
+        self.counts.writes += 1
         try:
             sent = waiter.connection.sock.send(response)
         except BlockingIOError:
@@ -130,13 +117,13 @@ class FanOut:
         if ready:
             self._turns.append(ready)
         else:
-            del self._ready[segment.audience.channel]
+            del self._ready[segment.home]
         writes = segment.visit()
         segment.visited = trio.current_time()
         segment.turn = Turn.RESTING
         self._resting.append(segment)
-        self._visits += 1
-        self._writes += writes
+        self.counts.visits += 1
+        self.counts.writes += writes
         return writes + 1  # a visit costs something, even to nobody
 
     def _sort(self, now: float) -> None:
@@ -152,13 +139,13 @@ class FanOut:
             if segment.size == 0:
                 self._forget(segment)
                 continue
-            self._heartbeats += segment.beat()
+            self.counts.heartbeats += segment.beat()
             segment.visited = now
             self._make_quiet(segment)
         if self._polls and now >= self._poll_tick:
             self._poll_tick = now + POLL_TICK
             for poll in self._polls:
-                self._writes += poll.expire(now)
+                self.counts.writes += poll.expire(now)
 
     def _rested_at(self, segment: Segment) -> float:
         return segment.visited + self.settings.flush_interval
@@ -181,10 +168,9 @@ class FanOut:
 
     def _make_ready(self, segment: Segment) -> None:
         segment.turn = Turn.READY
-        channel = segment.audience.channel
-        ready = self._ready.get(channel)
+        ready = self._ready.get(segment.home)
         if ready is None:
-            ready = self._ready[channel] = deque()
+            ready = self._ready[segment.home] = deque()
             self._turns.append(ready)
         ready.append(segment)
         self._something.set()
@@ -195,16 +181,9 @@ class FanOut:
 
     def _forget(self, segment: Segment) -> None:
         segment.turn = Turn.UNKNOWN
-        segment.audience.discard(segment)
+        segment.home.discard(segment)
         if isinstance(segment, PollSegment):
             self._polls.discard(segment)
 
     def statistics(self) -> FanOutStatistics:
-        return FanOutStatistics(
-            deliveries=self.deliveries,
-            writes=self._writes,
-            visits=self._visits,
-            heartbeats=self._heartbeats,
-            fell_behind=self._fell_behind,
-            slow=self.slow,
-        )
+        return msgspec.structs.replace(self.counts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -15,8 +14,9 @@ from liveserver.bus.interface import Bus
 from liveserver.config import Settings
 from liveserver.errors import BusError, DispatcherError
 from liveserver.frontend.channel import Channel
+from liveserver.frontend.counts import FanOutStatistics
 from liveserver.frontend.drain import drain
-from liveserver.frontend.fanout import FanOut, FanOutStatistics
+from liveserver.frontend.fanout import FanOut
 from liveserver.frontend.intake import Intake, IntakeStatistics
 from liveserver.frontend.table import Leases, SubscriptionTable
 from liveserver.transport.form import Reason
@@ -65,15 +65,10 @@ class Frontend:
             return Reason.DRAIN
         return Reason.OVERLOAD if self.is_full() else None
 
-    def retry(self) -> int:
-        """A randomised time to come back after, in milliseconds."""
-        settings = self._settings.frontend
-        return round(1000 * random.uniform(settings.retry_min, settings.retry_max))
-
     async def drain(self) -> None:
         """Let all viewers go, evenly over the drain time, and withdraw the leases."""
         self.is_draining = True
-        await drain(self.table.channels, self._settings.node.drain)
+        await drain(self.table.channels, self._settings.node.drain, self._settings.frontend)
         with trio.move_on_after(WITHDRAW_SECONDS):
             try:
                 await self.table.withdraw_all()

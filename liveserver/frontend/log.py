@@ -68,6 +68,10 @@ class ChannelLog:
         self._origins: dict[str, OriginIndex] = {}
         self._frames: dict[Form, FrameLog] = {}
 
+    def begin(self, cursor: Cursor) -> None:
+        """Stand at `cursor`; nothing was appended yet."""
+        self.floor = self.cursor = cursor
+
     def frames(self, form: Form) -> FrameLog:
         """This log as frames of one form."""
         found = self._frames.get(form)

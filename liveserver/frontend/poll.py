@@ -6,7 +6,7 @@ Waiting costs no timer either: the fan-out looks over the deadlines a few times 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
@@ -14,11 +14,8 @@ from liveserver.cursor import Cursor
 from liveserver.edge.connection import Connection, Deferred
 from liveserver.edge.response import json_response
 from liveserver.frontend.log import GAP, ChannelLog
-from liveserver.frontend.segment import Segment
+from liveserver.frontend.segment import Segment, SegmentHome
 from liveserver.transport.longpoll import poll_body
-
-if TYPE_CHECKING:
-    from liveserver.frontend.audience import Audience
 
 
 class PollWaiter(Deferred):
@@ -87,15 +84,29 @@ def poll_answer(
     return json_response(200, poll_body(cursor, gap, [item.data for item in items if item.event != GAP]))
 
 
+class PollHome(SegmentHome, Protocol):
+    """What waiting polls know of the audience they belong to."""
+
+    def answer(self, waiter: PollWaiter, response: bytes) -> None:
+        """Write a poll's answer; it waits no more."""
+        ...
+
+    def left(self) -> None:
+        """One is waiting no more, and went without an answer."""
+        ...
+
+
 class PollSegment(Segment):
     """Long-polls of one video that wait."""
 
     __slots__ = ("_position", "waiters")
 
-    def __init__(self, audience: Audience) -> None:
-        super().__init__(audience)
+    home: PollHome
+
+    def __init__(self, home: PollHome) -> None:
+        super().__init__(home)
         self.waiters: list[PollWaiter] = []
-        self._position = audience.channel.log.tip
+        self._position = home.log.tip
 
     @property
     def size(self) -> int:
@@ -103,11 +114,11 @@ class PollSegment(Segment):
 
     @property
     def is_behind(self) -> bool:
-        return bool(self.waiters) and self._position < self.audience.channel.log.tip
+        return bool(self.waiters) and self._position < self.home.log.tip
 
     @property
     def position(self) -> int:
-        return self._position if self.waiters else self.audience.channel.log.tip
+        return self._position if self.waiters else self.home.log.tip
 
     def add(self, waiter: PollWaiter) -> None:
         self._position = min(self._position, waiter.position) if self.waiters else waiter.position
@@ -117,7 +128,7 @@ class PollSegment(Segment):
     def remove(self, waiter: PollWaiter) -> None:
         self.waiters.remove(waiter)
         waiter.segment = None
-        self.audience.left()
+        self.home.left()
 
     def visit(self) -> int:
         return self._answer_where(lambda waiter: False)
@@ -129,7 +140,7 @@ class PollSegment(Segment):
         return self._answer_where(lambda waiter: waiter.deadline <= now)
 
     def _answer_where(self, is_due: Callable[[PollWaiter], bool]) -> int:
-        log = self.audience.channel.log
+        log = self.home.log
         shared: dict[tuple[int, int, bool], bytes | None] = {}
         waiting, self.waiters = self.waiters, []
         for waiter in waiting:
@@ -146,6 +157,6 @@ class PollSegment(Segment):
                 self.waiters.append(waiter)
                 continue
             waiter.segment = None
-            self.audience.answer(waiter, answer)
+            self.home.answer(waiter, answer)
         self._position = log.tip
         return len(waiting) - len(self.waiters)

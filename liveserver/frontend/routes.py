@@ -17,7 +17,7 @@ from liveserver.frontend.channel import Channel
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.log import Place
 from liveserver.frontend.poll import PollWaiter, poll_answer
-from liveserver.frontend.viewer import Viewer
+from liveserver.frontend.viewer import Viewer, random_retry
 from liveserver.transport.form import Bye, Form, Ready, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10
 from liveserver.transport.sse import SSE, SSE_HTTP10
@@ -56,7 +56,7 @@ class WatchRoutes:
             except (Unavailable, BusError):
                 reason = Reason.UNAVAILABLE
         request.keep_alive = False
-        bye = form.retry(self._frontend.retry()) + form.frame(
+        bye = form.retry(random_retry(self._settings)) + form.frame(
             b"", b"bye", encode(Bye(reason.word, reason.reconnect))
         )
         return head(200, *form.headers) + form.envelope(bye) + form.end
@@ -73,8 +73,10 @@ class WatchRoutes:
                 Cursor.parse(start).merged(cursor) if place.gap and seen else start if place.gap else cursor
             )
         ready = Ready(channel.video, self._frontend.node, start, resuming and not place.gap, place.gap)
-        viewer = Viewer(connection, channel, form, place.position, seen, next(self._serials))
-        opening = form.retry(channel.retry()) + form.frame(start.encode(), b"ready", encode(ready))
+        viewer = Viewer(connection, channel.audience, form, place.position, seen, next(self._serials))
+        opening = form.retry(random_retry(self._settings)) + form.frame(
+            start.encode(), b"ready", encode(ready)
+        )
         channel.audience.welcome(viewer, head(200, *form.headers) + form.envelope(opening))
         return viewer
 

@@ -17,13 +17,10 @@ from abc import ABC, abstractmethod
 from bisect import insort
 from enum import Enum, auto
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from liveserver.frontend.viewer import State, Viewer
+from liveserver.frontend.viewer import Home, State, Viewer
 from liveserver.transport.form import Form
-
-if TYPE_CHECKING:
-    from liveserver.frontend.audience import Audience
 
 _BY_SERIAL = attrgetter("serial")
 
@@ -37,13 +34,21 @@ class Turn(Enum):
     UNKNOWN = auto()
 
 
+class SegmentHome(Home, Protocol):
+    """What a segment knows of the audience it belongs to."""
+
+    def discard(self, segment: Segment) -> None:
+        """Nobody is left in this one."""
+        ...
+
+
 class Segment(ABC):
     """What the fan-out visits. `visited` is in Trio's time; `turn` is the fan-out's."""
 
-    __slots__ = ("audience", "turn", "visited")
+    __slots__ = ("home", "turn", "visited")
 
-    def __init__(self, audience: Audience) -> None:
-        self.audience = audience
+    def __init__(self, home: SegmentHome) -> None:
+        self.home = home
         self.visited = 0.0
         self.turn = Turn.UNKNOWN
 
@@ -76,9 +81,9 @@ class StreamSegment(Segment):
 
     __slots__ = ("_beat", "_end", "_frames", "_limit", "joiners", "viewers")
 
-    def __init__(self, audience: Audience, form: Form, limit: int) -> None:
-        super().__init__(audience)
-        log = audience.channel.log
+    def __init__(self, home: SegmentHome, form: Form, limit: int) -> None:
+        super().__init__(home)
+        log = home.log
         self.viewers: list[Viewer] = []
         self.joiners: list[Viewer] = []
         self._end = log.tip
@@ -92,11 +97,11 @@ class StreamSegment(Segment):
 
     @property
     def is_behind(self) -> bool:
-        return bool(self.joiners) or (self._end < self.audience.channel.log.tip and bool(self.viewers))
+        return bool(self.joiners) or (self._end < self.home.log.tip and bool(self.viewers))
 
     @property
     def position(self) -> int:
-        return self._end if self.viewers else self.audience.channel.log.tip
+        return self._end if self.viewers else self.home.log.tip
 
     def everybody(self) -> list[Viewer]:
         return self.viewers + self.joiners
@@ -123,10 +128,10 @@ class StreamSegment(Segment):
             chunk, end = self._frames.write(self._end, self._limit)
             if chunk:
                 writes = self._send(chunk, end)
-                self.audience.delivered((end - self._end) * writes)
+                self.home.counts.deliveries += (end - self._end) * writes
             self._end = end
         else:
-            self._end = self.audience.channel.log.tip
+            self._end = self.home.log.tip
         if self.joiners:
             writes += self._admit()
         return writes
@@ -150,7 +155,7 @@ class StreamSegment(Segment):
         for viewer, sent in failed:
             self.viewers.remove(viewer)
             viewer.position = end
-            self.audience.fell_behind(viewer, chunk, sent)
+            self.home.fell_behind(viewer, chunk, sent)
         return writes
 
     def _admit(self) -> int:
@@ -169,9 +174,9 @@ class StreamSegment(Segment):
                     sent = -1
                 writes += 1
                 if sent != len(chunk):
-                    self.audience.fell_behind(viewer, chunk, sent)
+                    self.home.fell_behind(viewer, chunk, sent)
                     break
-                self.audience.delivered(viewer.position - start)
+                self.home.counts.deliveries += viewer.position - start
             else:
                 self.seat(viewer)
         return writes

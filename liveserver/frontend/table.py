@@ -78,7 +78,7 @@ class SubscriptionTable:
         """
         channel = self.channels.get(video)
         if channel is None:
-            channel = self.channels[video] = Channel(video, self._fanout, self._settings, self._log_settings)
+            channel = self.channels[video] = Channel(video, self._fanout, self._log_settings)
             self._wanted[video] = None
             self._something.set()
         channel.arriving += 1
@@ -151,7 +151,11 @@ class SubscriptionTable:
             await trio.sleep(LINGER_TICK)
             before = trio.current_time() - self._settings.linger
             for video, channel in list(self.channels.items()):
-                if channel.audience.count == 0 and channel.empty_since <= before and not channel.arriving:
+                if (
+                    channel.audience.count == 0
+                    and channel.audience.empty_since <= before
+                    and not channel.arriving
+                ):
                     del self.channels[video]
                     self._wanted.pop(video, None)
                     self._unwanted[video] = None

@@ -11,23 +11,29 @@ beyond the one that waits for it to go. Where it stands with its audience is its
 
 from __future__ import annotations
 
+import random
 import socket
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
+from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
 from liveserver.edge.connection import Connection, Stream
+from liveserver.frontend.counts import FanOutStatistics
+from liveserver.frontend.log import ChannelLog
 from liveserver.transport.form import Bye, Form, Reason, encode
-
-if TYPE_CHECKING:
-    from liveserver.frontend.channel import Channel
-    from liveserver.frontend.segment import StreamSegment
 
 LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer is told at the end
 CLOSING_SECONDS = 2.0
 CHATTER = 16 * 1024  # bytes a viewer may send although nobody listens
+
+
+def random_retry(settings: FrontendSettings) -> int:
+    """How long one viewer is asked to wait before it comes back, in milliseconds; random, so that not
+    all come back at once."""
+    return round(1000 * random.uniform(settings.retry_min, settings.retry_max))
 
 
 class State(Enum):
@@ -39,6 +45,37 @@ class State(Enum):
     GONE = auto()
 
 
+class Home(Protocol):
+    """What a viewer knows of the audience it belongs to."""
+
+    log: ChannelLog
+    counts: FanOutStatistics
+
+    def leave(self, viewer: Viewer) -> None:
+        """It has gone, or is let go."""
+        ...
+
+    def fell_behind(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
+        """Its socket took only `sent` bytes of the chunk; -1: the socket is broken."""
+        ...
+
+    def rejoin(self, viewer: Viewer) -> None:
+        """It was behind, and is level again."""
+        ...
+
+    async def wait_moved(self) -> None:
+        """Until the log has grown."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
+class Seat(Protocol):
+    """The segment that a viewer is in, as far as the viewer knows it."""
+
+    def remove(self, viewer: Viewer) -> None: ...
+
+
 class Viewer(Stream):
     """A viewer on a stream. `serial` is the order of arrival, in which sockets are best visited.
 
@@ -47,9 +84,9 @@ class Viewer(Stream):
     """
 
     __slots__ = (
-        "channel",
         "connection",
         "form",
+        "home",
         "position",
         "seen",
         "segment",
@@ -62,7 +99,7 @@ class Viewer(Stream):
     def __init__(
         self,
         connection: Connection,
-        channel: Channel,
+        home: Home,
         form: Form,
         position: int,
         seen: Cursor | None,
@@ -70,13 +107,13 @@ class Viewer(Stream):
     ) -> None:
         self.connection = connection
         self.send = connection.sock.send
-        self.channel = channel
+        self.home = home
         self.form = form
         self.position = position
         self.seen = seen
         self.serial = serial
         self.state = State.JOINING
-        self.segment: StreamSegment | None = None
+        self.segment: Seat | None = None
         self.unsent: memoryview | None = None  # of the chunk on which it fell behind
 
     @property
@@ -99,13 +136,13 @@ class Viewer(Stream):
         except (OSError, trio.ClosedResourceError):
             return
         finally:
-            self.channel.audience.leave(self)
+            self.home.leave(self)
 
     def _cursor(self) -> bytes:
         """Where this viewer stands; empty when the log has forgotten, and the viewer's own last id holds."""
         if self.seen is not None:
             return str(self.seen).encode()
-        log = self.channel.log
+        log = self.home.log
         return log.cursor_at(self.position) if self.position >= log.base else b""
 
     def say_bye(self, reason: Reason, retry: int) -> None:
@@ -118,7 +155,7 @@ class Viewer(Stream):
             self._cursor(), b"bye", encode(Bye(reason.word, reason.reconnect))
         )
         sock = self.connection.sock
-        self.channel.audience.leave(self)
+        self.home.leave(self)
         self.connection.deadline = trio.current_time() + CLOSING_SECONDS
         try:
             if self.unsent:

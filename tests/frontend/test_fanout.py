@@ -86,7 +86,7 @@ async def test_channels_take_turns(autojump_clock: MockClock, monkeypatch: pytes
     visit = StreamSegment.visit
 
     def noted(segment: StreamSegment) -> int:
-        order.append(segment.audience.channel.video)
+        order.append(segment.home.log.video)
         return visit(segment)
 
     async with stage(settings(frontend={"segment": 5})) as on:
