@@ -10,7 +10,7 @@ from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
-from liveserver.edge.connection import Answer, Connection
+from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
@@ -36,7 +36,7 @@ class DispatcherRoutes:
         router.add("POST", "/v1/leases", self.renew)
         router.add("POST", "/v1/leases/withdraw", self.withdraw)
 
-    async def publish(self, request: Request, connection: Connection) -> Answer:
+    async def publish(self, request: Request, peer: Peer) -> Answer:
         """Events of the video in the path."""
         video = request.checked_video()
         kind = request.require_type("application/json", "application/x-ndjson")
@@ -48,7 +48,7 @@ class DispatcherRoutes:
             % (done.accepted, done.duplicates, str(done.cursors[video]).encode()),
         )
 
-    async def publish_several(self, request: Request, connection: Connection) -> Answer:
+    async def publish_several(self, request: Request, peer: Peer) -> Answer:
         """Events that each name their video."""
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
@@ -60,7 +60,7 @@ class DispatcherRoutes:
         }
         return json_response(202, msgspec.json.encode(answer))
 
-    async def renew(self, request: Request, connection: Connection) -> Answer:
+    async def renew(self, request: Request, peer: Peer) -> Answer:
         """A frontend subscribes, or stays subscribed."""
         wish = _read(request, LeaseRequest)
         _check(wish.node, wish.videos)
@@ -74,7 +74,7 @@ class DispatcherRoutes:
             raise Unavailable("the subscription table cannot be reached just now", retry_after=1) from None
         return json_response(200, msgspec.json.encode(LeaseAnswer.of(heads)))
 
-    async def withdraw(self, request: Request, connection: Connection) -> Answer:
+    async def withdraw(self, request: Request, peer: Peer) -> Answer:
         """A frontend unsubscribes."""
         wish = _read(request, WithdrawRequest)
         _check(wish.node, wish.videos)

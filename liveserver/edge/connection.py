@@ -16,52 +16,40 @@ from __future__ import annotations
 
 import math
 import socket
-from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
+from liveserver.config import EdgeSettings
+from liveserver.edge.answer import Deferred, Stream
 from liveserver.edge.chunked import ChunkedBody
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import CONTINUE, problem_response
+from liveserver.edge.router import Router
 from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
-
-if TYPE_CHECKING:
-    from liveserver.edge.server import EdgeServer
 
 RECEIVE_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0  # for a client that is still sending what was refused
 
 
-class Stream(ABC):
-    """What a connection belongs to from now on."""
+class Host(Protocol):
+    """The server, as a connection knows it."""
 
-    __slots__ = ()
-
-    @abstractmethod
-    async def wait_gone(self) -> None:
-        """Return when the client has gone or was let go; the connection is closed then."""
-
-
-class Deferred(ABC):
-    """An answer that somebody else writes, later."""
-
-    __slots__ = ()
+    settings: EdgeSettings
+    router: Router
+    connections: set[Connection]
 
     @property
-    @abstractmethod
-    def is_written(self) -> bool: ...
+    def is_full(self) -> bool: ...
 
-    @abstractmethod
-    async def wait_written(self) -> None: ...
+    async def hand_over(self, connection: Connection, received: bytes) -> None:
+        """Give the connection to the ordinary web server, with what was read of it."""
+        ...
 
-    @abstractmethod
-    def abandon(self) -> None:
-        """The client has gone; nothing is to be written any more. Does nothing when it was written."""
-
-
-Answer = bytes | Deferred | Stream
+    def count_failure(self) -> None:
+        """A defect of ours has ended a request; it is the exception being handled."""
+        ...
 
 
 class Connection:
@@ -69,7 +57,7 @@ class Connection:
 
     __slots__ = ("_buffer", "_is_mid_request", "_server", "closed", "deadline", "sock")
 
-    def __init__(self, sock: socket.socket, server: EdgeServer) -> None:
+    def __init__(self, sock: socket.socket, server: Host) -> None:
         self.sock = sock
         self.closed = False
         self.deadline = trio.current_time() + server.settings.head_timeout

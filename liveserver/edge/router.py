@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
-
+from liveserver.edge.answer import Handler
 from liveserver.edge.request import Request
 from liveserver.errors import MethodNotAllowed
-
-if TYPE_CHECKING:
-    from liveserver.edge.connection import Answer, Connection
-
-Handler = Callable[[Request, "Connection"], Awaitable["Answer"]]
 
 _VIDEOS = "/v1/videos/"
 

@@ -159,7 +159,7 @@ class Audience:
         if sent < 0:
             viewer.state = State.LAGGING  # its segment has let go of it already
             self.leave(viewer)
-            viewer.connection.close()
+            viewer.peer.close()
         else:
             viewer.unsent = memoryview(chunk)[sent:]
             self._fall_behind(viewer)

@@ -43,7 +43,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings) -> None:
         except BlockingIOError:
             sent = 0
         except OSError:
-            viewer.connection.close()
+            viewer.peer.close()
             return
         viewer.unsent = viewer.unsent[sent:]
         if not viewer.unsent:
@@ -108,7 +108,7 @@ async def _wait_writable(viewer: Viewer, timeout: float) -> bool:
     """Until the socket takes more; False when it did not within `timeout` seconds, or is gone."""
     with trio.move_on_after(timeout) as scope:
         try:
-            await trio.lowlevel.wait_writable(viewer.connection.sock)
+            await trio.lowlevel.wait_writable(viewer.peer.sock)
         except (OSError, trio.ClosedResourceError):
             return False
     return not scope.cancelled_caught
@@ -116,18 +116,18 @@ async def _wait_writable(viewer: Viewer, timeout: float) -> bool:
 
 async def finish_answer(waiter: PollWaiter, unsent: memoryview, timeout: float, keep_alive: float) -> None:
     """Write the rest of a long-poll's answer. Raises nothing."""
-    connection = waiter.connection
+    peer = waiter.peer
     with trio.move_on_after(timeout) as scope:
         try:
             while unsent:
-                await trio.lowlevel.wait_writable(connection.sock)
+                await trio.lowlevel.wait_writable(peer.sock)
                 try:
-                    unsent = unsent[connection.sock.send(unsent) :]
+                    unsent = unsent[peer.sock.send(unsent) :]
                 except BlockingIOError:
                     continue
                 scope.deadline = trio.current_time() + timeout
         except (OSError, trio.ClosedResourceError):
             pass
     if unsent:
-        connection.close()
+        peer.close()
     waiter.done(trio.current_time() + keep_alive)

@@ -79,11 +79,11 @@ class FanOut:
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
         self.counts.writes += 1
         try:
-            sent = waiter.connection.sock.send(response)
+            sent = waiter.peer.sock.send(response)
         except BlockingIOError:
             sent = 0
         except OSError:
-            waiter.connection.close()
+            waiter.peer.close()
             sent = len(response)
         if sent == len(response):
             waiter.done(trio.current_time() + self._keep_alive)

@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 
 from liveserver.cursor import Cursor
-from liveserver.edge.connection import Connection, Deferred
+from liveserver.edge.answer import Deferred, Peer
 from liveserver.edge.response import json_response
 from liveserver.frontend.log import GAP, ChannelLog
 from liveserver.frontend.segment import Segment, SegmentHome
@@ -21,12 +21,10 @@ from liveserver.transport.longpoll import poll_body
 class PollWaiter(Deferred):
     """A long-poll whose answer is still to come, at the latest at `deadline` (Trio's time)."""
 
-    __slots__ = ("_written", "connection", "deadline", "is_done", "limit", "position", "seen", "segment")
+    __slots__ = ("_written", "deadline", "is_done", "limit", "peer", "position", "seen", "segment")
 
-    def __init__(
-        self, connection: Connection, position: int, seen: Cursor | None, limit: int, deadline: float
-    ) -> None:
-        self.connection = connection
+    def __init__(self, peer: Peer, position: int, seen: Cursor | None, limit: int, deadline: float) -> None:
+        self.peer = peer
         self.position = position
         self.seen = seen
         self.limit = limit
@@ -48,7 +46,7 @@ class PollWaiter(Deferred):
     def done(self, deadline: float) -> None:
         """The answer is out; the connection may idle until `deadline`."""
         self.is_done = True
-        self.connection.deadline = deadline
+        self.peer.deadline = deadline
         if self._written is not None:
             self._written.set()
 

@@ -8,7 +8,7 @@ import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor, CursorError
-from liveserver.edge.connection import Answer, Connection
+from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import head
 from liveserver.edge.router import Router
@@ -38,7 +38,7 @@ class WatchRoutes:
         router.add("GET", "/v1/videos/{video}/events", self.watch)
         router.add("GET", "/v1/videos/{video}/poll", self.poll)
 
-    async def watch(self, request: Request, connection: Connection) -> Answer:
+    async def watch(self, request: Request, peer: Peer) -> Answer:
         """Become a viewer on a stream. Who cannot is told `bye`: an error status would stop a browser
         from ever coming back."""
         form = _form(request)
@@ -52,7 +52,7 @@ class WatchRoutes:
             try:
                 async with self._frontend.table.visit(video) as channel:
                     place = await self._place(channel, cursor, replay)
-                    return self._welcome(connection, channel, form, cursor, place)
+                    return self._welcome(peer, channel, form, cursor, place)
             except (Unavailable, BusError):
                 reason = Reason.UNAVAILABLE
         request.keep_alive = False
@@ -62,7 +62,7 @@ class WatchRoutes:
         return head(200, *form.headers) + form.envelope(bye) + form.end
 
     def _welcome(
-        self, connection: Connection, channel: Channel, form: Form, cursor: Cursor | str, place: Place
+        self, peer: Peer, channel: Channel, form: Form, cursor: Cursor | str, place: Place
     ) -> Viewer:
         """Send the head and `ready`, and let the viewer take its seat."""
         resuming = isinstance(cursor, Cursor)
@@ -73,14 +73,14 @@ class WatchRoutes:
                 Cursor.parse(start).merged(cursor) if place.gap and seen else start if place.gap else cursor
             )
         ready = Ready(channel.video, self._frontend.node, start, resuming and not place.gap, place.gap)
-        viewer = Viewer(connection, channel.audience, form, place.position, seen, next(self._serials))
+        viewer = Viewer(peer, channel.audience, form, place.position, seen, next(self._serials))
         opening = form.retry(random_retry(self._settings)) + form.frame(
             start.encode(), b"ready", encode(ready)
         )
         channel.audience.welcome(viewer, head(200, *form.headers) + form.envelope(opening))
         return viewer
 
-    async def poll(self, request: Request, connection: Connection) -> Answer:
+    async def poll(self, request: Request, peer: Peer) -> Answer:
         """Answer with what is after the cursor, or wait for it."""
         settings = self._settings
         video = request.checked_video()
@@ -100,7 +100,7 @@ class WatchRoutes:
                 if answer is not None:
                     return answer
                 deadline = trio.current_time() + wait
-                waiter = PollWaiter(connection, channel.log.tip, seen, limit, deadline)
+                waiter = PollWaiter(peer, channel.log.tip, seen, limit, deadline)
                 channel.audience.wait(waiter)
                 return waiter
         except BusError:

@@ -20,7 +20,7 @@ import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
-from liveserver.edge.connection import Connection, Stream
+from liveserver.edge.answer import Peer, Stream
 from liveserver.frontend.counts import FanOutStatistics
 from liveserver.frontend.log import ChannelLog
 from liveserver.transport.form import Bye, Form, Reason, encode
@@ -84,9 +84,9 @@ class Viewer(Stream):
     """
 
     __slots__ = (
-        "connection",
         "form",
         "home",
+        "peer",
         "position",
         "seen",
         "segment",
@@ -98,15 +98,15 @@ class Viewer(Stream):
 
     def __init__(
         self,
-        connection: Connection,
+        peer: Peer,
         home: Home,
         form: Form,
         position: int,
         seen: Cursor | None,
         serial: int,
     ) -> None:
-        self.connection = connection
-        self.send = connection.sock.send
+        self.peer = peer
+        self.send = peer.sock.send
         self.home = home
         self.form = form
         self.position = position
@@ -121,10 +121,10 @@ class Viewer(Stream):
         return self.state is State.GONE
 
     async def wait_gone(self) -> None:
-        sock = self.connection.sock
+        sock = self.peer.sock
         heard = 0
         try:
-            while heard < CHATTER and not self.connection.closed:
+            while heard < CHATTER and not self.peer.closed:
                 await trio.lowlevel.wait_readable(sock)
                 try:
                     data = sock.recv(4096)
@@ -154,13 +154,13 @@ class Viewer(Stream):
         payload = self.form.retry(retry) + self.form.frame(
             self._cursor(), b"bye", encode(Bye(reason.word, reason.reconnect))
         )
-        sock = self.connection.sock
+        sock = self.peer.sock
         self.home.leave(self)
-        self.connection.deadline = trio.current_time() + CLOSING_SECONDS
+        self.peer.deadline = trio.current_time() + CLOSING_SECONDS
         try:
             if self.unsent:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LAST_WORDS)
             sock.send(b"".join([self.unsent or b"", self.form.envelope(payload), self.form.end]))
             sock.shutdown(socket.SHUT_WR)
         except OSError:
-            self.connection.close()
+            self.peer.close()

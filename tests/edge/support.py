@@ -11,10 +11,10 @@ import trio
 import trio.testing
 
 from liveserver.config import Address, EdgeSettings, convert
-from liveserver.edge.connection import Answer, Connection, Deferred
+from liveserver.edge.answer import Answer, Deferred, Handler, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
-from liveserver.edge.router import Handler, Router
+from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer, listen
 
 Fallback = Callable[[socket.socket, bytes], Awaitable[None]]
@@ -160,7 +160,7 @@ async def pass_by(clock: trio.testing.MockClock, seconds: float) -> None:
     await trio.testing.wait_all_tasks_blocked(0.01)
 
 
-async def echo(request: Request, connection: Connection) -> Answer:
+async def echo(request: Request, peer: Peer) -> Answer:
     """What was asked, as JSON."""
     return json_response(
         200,
@@ -178,8 +178,8 @@ async def echo(request: Request, connection: Connection) -> Answer:
 class Later(Deferred):
     """An answer for the test to write."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
         self.abandoned = 0
         self._written = trio.Event()
 
@@ -194,6 +194,6 @@ class Later(Deferred):
         self.abandoned += 1
 
     def write(self, body: bytes = b"{}") -> None:
-        self.connection.sock.send(json_response(200, body))
-        self.connection.deadline = trio.current_time() + 75
+        self.peer.sock.send(json_response(200, body))
+        self.peer.deadline = trio.current_time() + 75
         self._written.set()

@@ -12,10 +12,9 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveserver.edge.connection import Answer, Connection, Stream
+from liveserver.edge.answer import Answer, Handler, Peer, Stream
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
-from liveserver.edge.router import Handler
 from liveserver.errors import BadRequest
 from tests.edge.support import HOST, Answered, Later, echo, pass_by, serving
 
@@ -44,9 +43,9 @@ class Laters:
     def __init__(self) -> None:
         self.all: list[Later] = []
 
-    async def __call__(self, request: Request, connection: Connection) -> Answer:
-        self.all.append(Later(connection))
-        connection.deadline = 1e9
+    async def __call__(self, request: Request, peer: Peer) -> Answer:
+        self.all.append(Later(peer))
+        peer.deadline = 1e9
         return self.all[-1]
 
     async def wait(self, count: int) -> Later:
@@ -134,9 +133,9 @@ async def test_a_chunked_body_beside_an_upgrade_nobody_takes_up_is_read() -> Non
 
 
 async def test_trailers_are_no_headers() -> None:
-    async def typed(request: Request, connection: Connection) -> Answer:
+    async def typed(request: Request, peer: Peer) -> Answer:
         request.require_type("a/b")
-        return await echo(request, connection)
+        return await echo(request, peer)
 
     async with serving({("POST", "/echo"): typed}) as served:
         wire = POST + b"Content-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
@@ -174,7 +173,7 @@ async def test_who_asks_for_one_answer_gets_one(request_: bytes, said: bool) -> 
 
 
 async def test_who_asks_for_one_answer_gets_one_also_when_it_is_a_problem() -> None:
-    async def refuse(request: Request, connection: Connection) -> Answer:
+    async def refuse(request: Request, peer: Peer) -> Answer:
         raise BadRequest("no")
 
     async with serving({("GET", "/echo"): refuse}) as served:
@@ -303,9 +302,9 @@ async def test_who_idles_is_let_go_without_a_word(autojump_clock: trio.testing.M
 
 
 async def test_a_handler_may_take_longer_than_a_client_may(autojump_clock: trio.testing.MockClock) -> None:
-    async def slow(request: Request, connection: Connection) -> Answer:
+    async def slow(request: Request, peer: Peer) -> Answer:
         await trio.sleep(100)
-        return await echo(request, connection)
+        return await echo(request, peer)
 
     async with (
         serving(
@@ -317,7 +316,7 @@ async def test_a_handler_may_take_longer_than_a_client_may(autojump_clock: trio.
         assert body(await client.ask(POST + b"Content-Length: 2\r\n\r\nab")) == "ab"
 
 
-async def big(request: Request, connection: Connection) -> Answer:
+async def big(request: Request, peer: Peer) -> Answer:
     return json_response(200, b" " * int(request.query))
 
 
@@ -470,15 +469,15 @@ async def test_a_stream_has_the_connection_until_it_ends(autojump_clock: trio.te
     over = trio.Event()
 
     class Ticking(Stream):
-        def __init__(self, connection: Connection) -> None:
-            self.connection = connection
+        def __init__(self, peer: Peer) -> None:
+            self.peer = peer
 
         async def wait_gone(self) -> None:
-            await self.connection.write(b"begun")
+            await self.peer.write(b"begun")
             await over.wait()
 
-    async def stream(request: Request, connection: Connection) -> Answer:
-        return Ticking(connection)
+    async def stream(request: Request, peer: Peer) -> Answer:
+        return Ticking(peer)
 
     async with serving({("GET", "/stream"): stream}) as served, served.connect() as client:
         await client.send(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n" + numbered(1))
@@ -513,7 +512,7 @@ async def test_what_is_handed_over_is_no_longer_the_edges(autojump_clock: trio.t
 
 @pytest.mark.parametrize("error", [ValueError("secret"), OSError("secret"), trio.ClosedResourceError()])
 async def test_a_defect_ends_its_own_connection_and_no_other(error: Exception) -> None:
-    async def broken(request: Request, connection: Connection) -> Answer:
+    async def broken(request: Request, peer: Peer) -> Answer:
         raise error
 
     async with serving({("GET", "/broken"): broken, **ECHO}) as served, served.connect() as other:
@@ -532,7 +531,7 @@ async def test_a_defect_of_a_stream_ends_its_own_connection_and_no_other() -> No
         async def wait_gone(self) -> None:
             raise ValueError
 
-    async def stream(request: Request, connection: Connection) -> Answer:
+    async def stream(request: Request, peer: Peer) -> Answer:
         return Broken()
 
     async def fallback(sock: socket.socket, received: bytes) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from liveserver.edge.connection import Answer, Connection
+from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.router import Router
 from liveserver.errors import MethodNotAllowed
 
 
-async def watch(request: Request, connection: Connection) -> Answer:
+async def watch(request: Request, peer: Peer) -> Answer:
     return b"watch"
 
 
-async def publish(request: Request, connection: Connection) -> Answer:
+async def publish(request: Request, peer: Peer) -> Answer:
     return b"publish"
 
 

@@ -12,7 +12,7 @@ import trio.testing
 
 from liveserver.config import Address
 from liveserver.edge import server
-from liveserver.edge.connection import Answer, Connection
+from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.server import ACCEPT_BURST, listen
 from liveserver.errors import Unavailable
@@ -95,10 +95,10 @@ async def test_a_storm_is_let_in_at_its_rate(autojump_clock: trio.testing.MockCl
 
 
 async def test_over_the_limit_one_is_let_in_to_be_told_and_let_go() -> None:
-    async def refuse(request: Request, connection: Connection) -> Answer:
+    async def refuse(request: Request, peer: Peer) -> Answer:
         if served.edge.is_full:
             raise Unavailable("full")
-        return await echo(request, connection)
+        return await echo(request, peer)
 
     async with serving({("GET", "/echo"): refuse}, max_connections=1) as served, served.connect() as first:
         assert (await first.ask(GET)).status == 200
@@ -149,11 +149,11 @@ async def test_stopping_may_come_first() -> None:
 async def test_cancelling_closes_every_socket() -> None:
     laters: list[Later] = []
 
-    async def later(request: Request, connection: Connection) -> Answer:
-        laters.append(Later(connection))
+    async def later(request: Request, peer: Peer) -> Answer:
+        laters.append(Later(peer))
         return laters[-1]
 
-    async def sleep(request: Request, connection: Connection) -> Answer:
+    async def sleep(request: Request, peer: Peer) -> Answer:
         await trio.sleep(80_000)
         return b""
 

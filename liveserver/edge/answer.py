@@ -1,0 +1,57 @@
+"""What a handler is given and what it may answer."""
+
+from __future__ import annotations
+
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from liveserver.edge.request import Request
+
+
+class Peer(Protocol):
+    """The client's connection, as a handler knows it. `deadline` is in Trio's time."""
+
+    sock: socket.socket
+    deadline: float
+    closed: bool
+
+    async def write(self, data: bytes) -> None:
+        """Send it all. Raises `OSError`, `trio.ClosedResourceError`."""
+        ...
+
+    def close(self) -> None:
+        """End the connection now. Idempotent."""
+        ...
+
+
+class Stream(ABC):
+    """What a connection belongs to from now on."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def wait_gone(self) -> None:
+        """Return when the client has gone or was let go; the connection is closed then."""
+
+
+class Deferred(ABC):
+    """An answer that somebody else writes, later."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def is_written(self) -> bool: ...
+
+    @abstractmethod
+    async def wait_written(self) -> None: ...
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """The client has gone; nothing is to be written any more. Does nothing when it was written."""
+
+
+Answer = bytes | Deferred | Stream
+Handler = Callable[[Request, Peer], Awaitable[Answer]]
