@@ -61,6 +61,10 @@ class Address(str):
     def port(self) -> int:
         return int(self.rpartition(":")[2])
 
+    def after(self, count: int) -> Address:
+        """The address `count` ports further on; of port 0, itself."""
+        return Address(f"{self.rpartition(':')[0]}:{self.port + count}") if self.port else self
+
     @property
     def is_loopback(self) -> bool:
         if self.host == "localhost":
@@ -81,7 +85,7 @@ class NodeSettings(Section, frozen=True):
     name: Name | None = None  # default: datacenter, roles and a random ending
     datacenter: Datacenter = "dc1"
     roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher"])
-    workers: Count = 1
+    workers: Count = 1  # processes sharing listen.public, named NAME-w1, NAME-w2, …
     open_to_all: bool = False  # listen beyond loopback although anybody may publish
     drain: Duration = Duration(10.0)  # how long viewers are let go for after SIGTERM
     switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
@@ -91,7 +95,7 @@ class ListenSettings(Section, frozen=True):
     """Where this process listens."""
 
     public: Address = Address("127.0.0.1:8000")
-    ops: Address = Address("127.0.0.1:9000")
+    ops: Address = Address("127.0.0.1:9000")  # worker 1 has it; each further one the next port
     backlog: Count = 4096  # the kernel caps it at net.core.somaxconn
 
 
@@ -239,6 +243,8 @@ def check(settings: Settings) -> None:
         raise ConfigError(
             "node.workers", 'more than one needs bus.kind = "redis": the other is one process\'s own'
         )
+    if listen.ops.port + node.workers - 1 > 65535:
+        raise ConfigError("node.workers", f"is more than there are ports from listen.ops, {listen.ops}, on")
     if "frontend" in node.roles and "dispatcher" not in node.roles and not frontend.dispatchers:
         raise ConfigError("frontend.dispatchers", "is empty, and this node is no dispatcher; give their URLs")
     if "frontend" in node.roles and settings.bus.kind == "memory" and frontend.dispatchers:
