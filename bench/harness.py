@@ -47,11 +47,6 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
     def tell(self, method: str, *arguments: Any) -> None:
         """Start something; `answer` waits for its end."""
         self._connection.send((method, arguments))
