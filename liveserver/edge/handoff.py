@@ -60,7 +60,6 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
                 except OSError as error:
                     raise trio.BrokenResourceError from error
             if patience.cancelled_caught:
-                self._done.set()  # or each further piece of the answer would be waited for as long
                 raise trio.BrokenResourceError("the client takes nothing")
 
     async def wait_send_all_might_not_block(self) -> None:
