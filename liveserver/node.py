@@ -161,7 +161,7 @@ class Running:
 
 async def run(settings: Settings) -> None:
     """Run one node until it is told to end by SIGTERM or SIGINT. Raises as `serve` does."""
-    _tune(settings)
+    settings = _tuned(settings)
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             running: Running = await nursery.start(serve, settings)
@@ -208,20 +208,30 @@ async def serve(
             task_status.started(Running(node, edge, addresses))
 
 
-def _tune(settings: Settings) -> None:
-    """What holds for the whole process: descriptors, collections, the interpreter's switching."""
+def _tuned(settings: Settings) -> Settings:
+    """What holds for the whole process: descriptors, collections, the interpreter's switching.
+
+    Returns the settings with no more connections than there are descriptors for: who is over that is told
+    to go elsewhere, and not kept waiting.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
+    if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    wanted = settings.edge.max_connections + SPARE_DESCRIPTORS
-    if hard not in (resource.RLIM_INFINITY, -1) and wanted > hard:
-        log.warning(
-            "fewer descriptors than edge.max_connections asks for",
-            limit=hard,
-            connections=hard - SPARE_DESCRIPTORS,
-        )
+    wanted = room = settings.edge.max_connections
+    if hard != resource.RLIM_INFINITY:
+        room = max(1, min(wanted, hard - SPARE_DESCRIPTORS))
+    because = "edge.max_connections" if room == wanted else "the limit of descriptors"
+    log.info(
+        "capacity",
+        connections=room,
+        because=because,
+        descriptors=hard if hard != resource.RLIM_INFINITY else "any",
+    )
     sys.setswitchinterval(settings.node.switch_interval)
     gc.set_threshold(*GC_THRESHOLDS)
+    return msgspec.structs.replace(
+        settings, edge=msgspec.structs.replace(settings.edge, max_connections=room)
+    )
 
 
 def _listen(settings: Settings) -> socket.socket:
