@@ -1,7 +1,8 @@
 """A real redis-server for a cluster on one machine, for the tests and the bench.
 
-It listens on 127.0.0.1 only and ends with its block. Should this process be killed, the kernel ends
-the server, where there is `setpriv` (util-linux) to ask it to; elsewhere a killed parent leaves it.
+It listens on 127.0.0.1 only and ends with its block: a session of its own, so that a terminal's Ctrl-C
+does not end it before those that need it. Should this process be killed, the kernel ends the server,
+where there is `setpriv` (util-linux) to ask it to; elsewhere a killed parent leaves it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class RedisServer:
         if SETPRIV:
             command = [SETPRIV, "--pdeathsig", "KILL", "--", *command]
         with (self.directory / "redis.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
 
     async def wait_ready(self) -> None:
         """Return when it answers PING. Raises `BusError` when it ended, or does not within 10 s."""
