@@ -22,10 +22,10 @@ install: $(READY) ## Prepare .venv (the others do it too when it is needed)
 	@echo 'Ready. `make run` starts liveserver; `make help` lists the rest.'
 
 run: $(READY) ## Everything in one process, on http://127.0.0.1:8000
-	@exec $(BIN)/liveserver run --config config/all-in-one.toml $(ARGS)
+	@exec $(BIN)/liveserver run --own-terminal --config config/all-in-one.toml $(ARGS)
 
 run-cluster: $(READY) ## Frontends, dispatchers and Redis as processes of their own, on this machine
-	@exec $(BIN)/liveserver cluster --config config/cluster.toml $(ARGS)
+	@exec $(BIN)/liveserver cluster --own-terminal --config config/cluster.toml $(ARGS)
 
 test: $(READY) ## The tests
 	@exec $(BIN)/python -m pytest $(ARGS)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from liveserver import config
+from liveserver.cli import terminal
 from liveserver.errors import ConfigError
 
 ConfigFile = Annotated[
@@ -21,6 +22,7 @@ Set = Annotated[
         "--set", metavar="NAME=VALUE", help="One setting, frontend.lease=10s for example. Repeatable."
     ),
 ]
+OwnTerminal = Annotated[bool, typer.Option("--own-terminal", hidden=True)]
 
 
 def run(
@@ -34,8 +36,10 @@ def run(
     ] = None,
     settings: Set = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
+    as_worker: Annotated[bool, typer.Option("--as-worker", hidden=True)] = False,
+    own_terminal: OwnTerminal = False,
 ) -> None:
-    """Start one server process.
+    """Start one server process, or several that share an address.
 
     Without options it is everything in one, on http://127.0.0.1:8000. Ctrl-C and SIGTERM end it, after
     it has let its viewers go.
@@ -45,28 +49,52 @@ def run(
 
     import trio
 
-    from liveserver import node
     from liveserver.cluster import lifeline
 
     if until_eof:
         lifeline.end_with_standard_input(effective.node.drain)
-    trio.run(node.run, effective)
+    with terminal.taken(own_terminal):
+        if effective.node.workers > 1 and not as_worker:
+            from liveserver.cluster import workers as several
+
+            options = ["--config", str(config_file)] if config_file else []
+            options += [word for override in overrides for word in ("--set", override)]
+            trio.run(several.run, effective, options)
+        else:
+            from liveserver import node
+
+            trio.run(node.run, effective)
 
 
 def cluster(
     config_file: Annotated[
         Path, typer.Option("--config", metavar="FILE", help="The nodes, their ports and settings.")
     ] = Path("config/cluster.toml"),
+    restart_rolling: Annotated[
+        bool, typer.Option("--restart-rolling", help="Have the running cluster restart its nodes in turn.")
+    ] = False,
+    own_terminal: OwnTerminal = False,
 ) -> None:
     """Start a cluster on this machine.
 
-    Redis, dispatchers and frontends, each a process; Ctrl-C ends them all.
+    Redis, dispatchers and frontends, each a process; Ctrl-C ends them all. SIGHUP, or the same command
+    with --restart-rolling, restarts every node, one after the other, while the others go on.
     """
+    if restart_rolling:
+        from liveserver.cluster import lock
+
+        process = lock.ask_to_roll(config_file)
+        typer.echo(
+            f"Asked process {process} to restart its nodes in turn; its log says how that goes.", err=True
+        )
+        return
+
     import trio
 
     from liveserver.cluster import layout, supervisor
 
-    trio.run(supervisor.run, layout.load(config_file))
+    with terminal.taken(own_terminal):
+        trio.run(supervisor.run, layout.load(config_file))
 
 
 def check(

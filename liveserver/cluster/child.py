@@ -5,6 +5,7 @@
 2. Cancelling `run` ends the process: SIGTERM, `stop_after` seconds, SIGKILL. `run` returns only when
    the process is gone, so nothing is left behind, not even one that hangs or was stopped.
 3. What it writes while it ends is still passed through.
+4. `restart` ends the process as cancelling does, and `run` begins it again without waiting.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Child:
         self._output = output
         self._say = say
         self._process: trio.Process | None = None
+        self._is_asked = False  # to be begun again
+        self._begun = trio.Event()  # the next start
 
     @property
     def pid(self) -> int | None:
@@ -60,6 +63,17 @@ class Child:
         if self._process and self._process.poll() is None:
             self._process.kill()
 
+    async def restart(self) -> None:
+        """Have the process end, and another one begun; returns when that runs (not: when it is ready).
+
+        While `run` waits to begin one again, that one it is.
+        """
+        begun = self._begun
+        if (process := self._process) is not None:
+            self._is_asked = True
+            await self._end(process)
+        await begun.wait()
+
     async def run(self) -> None:
         """Run the command, again and again, until cancelled.
 
@@ -69,6 +83,10 @@ class Child:
         while True:
             begun = trio.current_time()
             code = await self._run_once()
+            if self._is_asked:
+                self._is_asked = False
+                failures = 0
+                continue
             if code == NEVER_RUNS and self.starts == 1:
                 raise LiveserverError(f"{self.name} cannot run with these settings; what it said is above")
             failures = 1 if trio.current_time() - begun >= SETTLED else failures + 1
@@ -86,6 +104,8 @@ class Child:
         )
         self._process = process
         self.starts += 1
+        self._begun.set()
+        self._begun = trio.Event()
         if self.starts > 1:
             self._say(f"{self.name} is process {process.pid} now")
         reading = trio.CancelScope(shield=True)

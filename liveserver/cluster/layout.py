@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from liveserver import config
+from liveserver.cluster.workers import ops_addresses
 from liveserver.config import Address, Datacenter, Duration, Name, Role, Section
 from liveserver.errors import ConfigError
 
@@ -41,7 +42,10 @@ class _File(Section, frozen=True):
 
 
 class NodePlan(msgspec.Struct, frozen=True):
-    """One node: what it is, where it listens, and the command line that starts it."""
+    """One node: what it is, where it listens, and the command line that starts it.
+
+    `all_ops` are the ops addresses of its workers, of which `ops` is the first.
+    """
 
     name: str
     role: str
@@ -49,6 +53,7 @@ class NodePlan(msgspec.Struct, frozen=True):
     public: Address
     ops: Address
     command: tuple[str, ...]
+    all_ops: tuple[Address, ...] = ()
 
 
 class DatacenterPlan(msgspec.Struct, frozen=True):
@@ -79,9 +84,9 @@ def load(path: Path) -> Layout:
     try:
         file = config.convert(config.read_toml(path), _File)
         _check(file)
-        return Layout(
-            path, [_plan(file, datacenter, path) for datacenter in file.datacenters], file.stop_after
-        )
+        plans = [_plan(file, datacenter, path) for datacenter in file.datacenters]
+        _check_workers(plans)
+        return Layout(path, plans, file.stop_after)
     except ConfigError as error:
         if error.where == str(path):
             raise
@@ -112,6 +117,22 @@ def _check(file: _File) -> None:
             raise ConfigError(f"datacenters.{datacenter.name}", "has a frontend but no dispatcher; add one")
 
 
+def _check_workers(plans: list[DatacenterPlan]) -> None:
+    """The ops ports that follow from `node.workers` are nobody else's."""
+    nodes = [node for plan in plans for node in plan.nodes]
+    taken = {plan.redis: f"{plan.name}'s Redis" for plan in plans} | {
+        node.public.port: node.name for node in nodes
+    }
+    for node in nodes:
+        for number, ops in enumerate(node.all_ops, 1):
+            if (other := taken.setdefault(ops.port, node.name)) != node.name or ops == node.public:
+                raise ConfigError(
+                    "settings.node.workers",
+                    f"worker {number} of {node.name} has the ops port {ops.port}, which is {other}'s; "
+                    "leave as many ports free after each node's ops port as it has workers",
+                )
+
+
 def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
     dispatchers = [f"http://{HOST}:{node.public}" for node in datacenter.nodes if node.role == "dispatcher"]
     shared = [
@@ -134,12 +155,22 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
         }
         base = path.parent / file.config[node.role] if node.role in file.config else None
         overrides = [*shared, *(f"{name}={_value(value)}" for name, value in identity.items())]
-        config.load(base, overrides)  # now, so that what is wrong is said once and not by every child
+        settings = config.load(
+            base, overrides
+        )  # now, so that what is wrong is said once and not by every child
         command = [sys.executable, "-m", "liveserver", "run", "--until-eof"]
         command += ["--config", str(base)] if base else []
         command += [argument for override in overrides for argument in ("--set", override)]
         nodes.append(
-            NodePlan(node.name, node.role, datacenter.name, Address(public), Address(ops), tuple(command))
+            NodePlan(
+                node.name,
+                node.role,
+                datacenter.name,
+                Address(public),
+                Address(ops),
+                tuple(command),
+                ops_addresses(settings),
+            )
         )
     return DatacenterPlan(datacenter.name, datacenter.redis, nodes)
 

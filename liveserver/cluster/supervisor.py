@@ -1,13 +1,16 @@
 """Starts everything, tells when it is ready, ends everything.
 
 1. Redis first, then all nodes at once; the table of addresses when each of them can deliver.
-2. The first Ctrl-C (SIGTERM, SIGHUP) ends what depends before what it depends on: frontends, then
-   dispatchers, then Redis. The second kills what is left, at once.
-3. Nothing outlives this process, whatever becomes of it (`lifeline.py`).
+2. The first Ctrl-C (SIGTERM) ends what depends before what it depends on: frontends, then dispatchers,
+   then Redis. The second kills what is left, at once.
+3. SIGHUP restarts every node in turn (`rolling.py`); but where it means that the terminal was closed, it ends
+   everything.
+4. Nothing outlives this process, whatever becomes of it (`lifeline.py`).
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import tempfile
@@ -16,25 +19,21 @@ from functools import partial
 from itertools import count, cycle
 from pathlib import Path
 
-import httpx
 import trio
 from rich.console import Console
 from rich.text import Text
 
 from liveserver.bus.redis_server import run_redis_server
-from liveserver.cluster import ports
+from liveserver.cluster import ports, probe, rolling
 from liveserver.cluster.child import Child, backoff, describe
-from liveserver.cluster.layout import HOST, DatacenterPlan, Layout, NodePlan
+from liveserver.cluster.layout import HOST, DatacenterPlan, Layout
 from liveserver.cluster.lifeline import Lifeline
+from liveserver.cluster.lock import held
+from liveserver.cluster.voice import COLOURS, Voice
 from liveserver.config import Address
 from liveserver.errors import LiveserverError
 
-PROBE_EVERY = 0.1  # seconds between two questions whether a node is ready
-PROBE_TIMEOUT = 2.0
 REDIS_EVERY = 0.2  # seconds between two looks whether Redis still runs
-COMPLAIN_AFTER = 15.0  # a node that is not ready by then is named, and what it says
-
-_COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
 
 async def run(layout: Layout) -> None:
@@ -44,7 +43,8 @@ async def run(layout: Layout) -> None:
     cannot run with its settings. Everything that had been started is ended first.
     """
     _check_ports(layout)
-    await Supervisor(layout).run()
+    with held(layout.source):
+        await Supervisor(layout).run()
 
 
 class Supervisor:
@@ -54,12 +54,12 @@ class Supervisor:
         self.ready = trio.Event()
         self.children: dict[str, Child] = {}
         self._layout = layout
-        self._console = console or Console(highlight=False, soft_wrap=True)
-        self._width = max(
-            (len(name) for name in ("cluster", *(node.name for node in layout.nodes))), default=0
-        )
+        self._voice = Voice(("cluster", *(node.name for node in layout.nodes)), console)
+        self.say = self._voice.say
         self._redis: dict[str, subprocess.Popen[bytes]] = {}
         self._running = trio.CancelScope()
+        self._had_terminal = _has_terminal()
+        self._ask_roll, self._rolls = trio.open_memory_channel[None](1)
 
     async def run(self) -> None:
         """As the module's `run`, the ports unchecked."""
@@ -81,10 +81,6 @@ class Supervisor:
                 obeying.cancel_scope.cancel()
         self.say("cluster", "all ended")
 
-    def say(self, name: str, line: str, colour: str = "bold") -> None:
-        """One line of the log, behind the name of whose it is."""
-        self._console.print(Text.assemble((f"{name:{self._width}} │ ", colour), line))
-
     def kill(self) -> None:
         """SIGKILL to everything there is."""
         for child in self.children.values():
@@ -94,8 +90,13 @@ class Supervisor:
                 process.kill()
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
-        async for _ in signals:
-            if self._running.cancel_called:
+        async for number in signals:
+            if number == signal.SIGHUP and not (self._had_terminal and not _has_terminal()):
+                try:
+                    self._ask_roll.send_nowait(None)
+                except trio.WouldBlock:
+                    self.say("cluster", "a rolling restart is asked for already")
+            elif self._running.cancel_called:
                 self.say("cluster", "killing what is left")
                 self.kill()
             else:
@@ -124,7 +125,7 @@ class Supervisor:
                     await trio.sleep(REDIS_EVERY)
             fate = describe(server.process.returncode)
             if self._running.cancel_called:
-                return  # in a terminal, Ctrl-C reaches it too
+                return  # killed, by the second signal
             delay = backoff(failures)
             self.say("cluster", f"Redis of {datacenter.name} {fate}; starting it again in {delay:.1f} s")
             await trio.sleep(delay)
@@ -132,7 +133,7 @@ class Supervisor:
     async def _run_nodes(self, lifeline: Lifeline, dispatchers: trio.Nursery) -> None:
         """Start every node; the dispatchers in a nursery that outlives the others'."""
         async with trio.open_nursery() as others:
-            for node, colour in zip(self._layout.nodes, cycle(_COLOURS), strict=False):
+            for node, colour in zip(self._layout.nodes, cycle(COLOURS), strict=False):
                 child = self.children[node.name] = Child(
                     node.name,
                     node.command,
@@ -145,31 +146,18 @@ class Supervisor:
             await self._wait_ready()
             self._tell_addresses()
             self.ready.set()
-            # A cluster of dispatchers alone runs on, too.
-            await trio.sleep_forever()
+            async for _ in self._rolls:
+                await rolling.roll(self._layout.nodes, self.children, partial(self.say, "cluster"))
 
     async def _wait_ready(self) -> None:
-        async with (
-            httpx.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=False) as client,
-            trio.open_nursery() as nursery,
-        ):
+        async with trio.open_nursery() as nursery:
             for node in self._layout.nodes:
-                nursery.start_soon(self._wait_node_ready, client, node)
+                complain = partial(self._still_waiting, node.name)
+                for ops in node.all_ops:
+                    nursery.start_soon(probe.wait_ready, ops, complain)
 
-    async def _wait_node_ready(self, client: httpx.AsyncClient, node: NodePlan) -> None:
-        complain_at = trio.current_time() + COMPLAIN_AFTER
-        while True:
-            try:
-                response = await client.get(f"http://{node.ops}/readyz")
-                if response.status_code == httpx.codes.OK:
-                    return
-                answer = f"{response.status_code} {response.text[:500].strip()}"
-            except httpx.HTTPError as error:
-                answer = str(error) or type(error).__name__
-            if trio.current_time() >= complain_at:
-                self.say("cluster", f"still waiting for {node.name}; http://{node.ops}/readyz says: {answer}")
-                complain_at = trio.current_time() + COMPLAIN_AFTER
-            await trio.sleep(PROBE_EVERY)
+    def _still_waiting(self, name: str, what: str) -> None:
+        self.say("cluster", f"still waiting for {name}; {what}")
 
     def _tell_addresses(self) -> None:
         rows = [("node", "role", "public", "ops", "pid")]
@@ -181,7 +169,7 @@ class Supervisor:
             rows.append((f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "", pid))
         # Not a rich table: those cut off what a narrow terminal has no room for, and half an address is none.
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        say = self._console.print
+        say = self._voice.show
         say(Text("\nEverything is ready\n", "bold"))
         for row in rows:
             line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
@@ -204,10 +192,20 @@ class Supervisor:
 def _check_ports(layout: Layout) -> None:
     wanted = [(f"Redis of {each.name}", Address(f"{HOST}:{each.redis}")) for each in layout.datacenters]
     for node in layout.nodes:
-        wanted += [(f"{node.name}, public", node.public), (f"{node.name}, ops", node.ops)]
+        wanted += [(f"{node.name}, public", node.public)]
+        wanted += [(f"{node.name}, ops", ops) for ops in node.all_ops]
     busy = [f"{address.port} ({whose})" for whose, address in wanted if ports.is_busy(address)]
     if busy:
         raise LiveserverError(
             f"{'port' if len(busy) == 1 else 'ports'} {', '.join(busy)}: already in use; "
             f"stop what listens there (another cluster?), or choose other ports in {layout.source}"
         )
+
+
+def _has_terminal() -> bool:
+    """Whether this process has one still: of one that was closed, the device cannot be opened."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

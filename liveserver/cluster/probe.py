@@ -1,0 +1,41 @@
+"""Whether a node can deliver: its own word for it, asked again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import trio
+
+from liveserver.config import Address
+
+EVERY = 0.1  # seconds between two questions
+TIMEOUT = 2.0
+COMPLAIN_AFTER = 15.0  # whoever is not ready by then is named, and what it says; and again so much later
+
+
+async def what_keeps(ops: Address) -> str | None:
+    """What keeps a node from being ready, as it says itself; None when it is ready."""
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        return await _ask(client, ops)
+
+
+async def wait_ready(ops: Address, complain: Callable[[str], None]) -> None:
+    """Return once the node at `ops` is ready; `complain` is told what keeps it, now and then."""
+    complain_at = trio.current_time() + COMPLAIN_AFTER
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        while (answer := await _ask(client, ops)) is not None:
+            if trio.current_time() >= complain_at:
+                complain(f"http://{ops}/readyz says: {answer}")
+                complain_at = trio.current_time() + COMPLAIN_AFTER
+            await trio.sleep(EVERY)
+
+
+async def _ask(client: httpx.AsyncClient, ops: Address) -> str | None:
+    try:
+        response = await client.get(f"http://{ops}/readyz")
+    except httpx.HTTPError as error:
+        return str(error) or type(error).__name__
+    if response.status_code == httpx.codes.OK:
+        return None
+    return f"{response.status_code} {response.text[:500].strip()}"

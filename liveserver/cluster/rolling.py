@@ -1,0 +1,60 @@
+"""Every node begun again, one after the other, while the cluster goes on: for a new version or new settings.
+
+1. Frontends first, dispatchers last: who leaves finds those that it leaves to. Redis stays: what it holds
+   is held nowhere else.
+2. A node's turn comes when all nodes are ready; so of two of a kind, one is always there. When one is not,
+   or does not come back, the roll stops and says so: going on would take away what is left.
+3. A node is ended as always: SIGTERM, its drain, and SIGKILL only if that does not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import trio
+
+from liveserver.cluster import probe
+from liveserver.cluster.child import Child, Say
+from liveserver.cluster.layout import NodePlan
+
+READY_WITHIN = 30.0  # seconds for a restarted node; beyond it, it counts as not coming back
+
+
+async def roll(
+    nodes: Sequence[NodePlan], children: Mapping[str, Child], say: Say, *, ready_within: float = READY_WITHIN
+) -> bool:
+    """Restart all of `nodes` in turn; whether all of them came back. What it does is said."""
+    order = sorted(nodes, key=lambda node: node.role == "dispatcher")
+    begun = trio.current_time()
+    for number, node in enumerate(order, 1):
+        if keeps := await _who_is_not_ready(nodes):
+            say(f"rolling restart stopped before {node.name}: {keeps}")
+            return False
+        say(f"rolling restart, {number} of {len(order)}: {node.name} is asked to end")
+        await children[node.name].restart()
+        complain = partial(_say_waiting, say, node.name)
+        with trio.move_on_after(ready_within):
+            for ops in node.all_ops:
+                await probe.wait_ready(ops, complain)
+            continue
+        left = ", ".join(each.name for each in order[number:]) or "none"
+        say(
+            f"rolling restart stopped: {node.name} is not ready {ready_within:g} s after its start, "
+            f"what it said is above; not restarted yet: {left}"
+        )
+        return False
+    say(f"rolling restart done: {len(order)} nodes in {trio.current_time() - begun:.1f} s")
+    return True
+
+
+def _say_waiting(say: Say, name: str, what: str) -> None:
+    say(f"waiting for {name}; {what}")
+
+
+async def _who_is_not_ready(nodes: Sequence[NodePlan]) -> str | None:
+    for node in nodes:
+        for ops in node.all_ops:
+            if keeps := await probe.what_keeps(ops):
+                return f"{node.name} is not ready; http://{ops}/readyz says: {keeps}"
+    return None

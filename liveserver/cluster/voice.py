@@ -1,0 +1,30 @@
+"""The log of a supervisor: everybody's lines, each behind the name of whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
+
+
+class Voice:
+    """`names` are those that will speak, so that their lines begin below each other."""
+
+    def __init__(self, names: Iterable[str], console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._width = max(map(len, names), default=0)
+
+    def say(self, name: str, line: str, colour: str = "bold") -> None:
+        """One line. Nobody left to hear it (the terminal was closed) is no reason to stop working."""
+        self.show(Text.assemble((f"{name:{self._width}} │ ", colour), line))
+
+    def show(self, text: Text | str = "") -> None:
+        """A line that is nobody's."""
+        try:
+            self.console.print(text)
+        except OSError:
+            # What it could not write it would try to write once more, with every line that follows.
+            self.console.quiet = True

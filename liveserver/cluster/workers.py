@@ -1,0 +1,152 @@
+"""`node.workers` = N: one small supervisor, and N processes that share the public port.
+
+1. Each worker is a node of its own: its name is the node's with `-w1` … `-wN` behind it, its ops port the
+   configured one, and for each further worker the next one.
+2. The kernel shares out the connections (SO_REUSEPORT). The supervisor holds the port as well, without
+   listening at it: so nobody else can have it while all workers are between two starts, and a port that
+   somebody else has is found out once, before anything is started.
+3. A worker that dies is begun again (`child.py`). SIGTERM or SIGINT: all workers drain at the same time, and
+   the supervisor ends after the last one; the second signal kills those that are left.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import cycle
+
+import msgspec
+import trio
+
+from liveserver.cluster import ports
+from liveserver.cluster.child import Child
+from liveserver.cluster.lifeline import PATIENCE, Lifeline
+from liveserver.cluster.voice import COLOURS, Voice
+from liveserver.config import Address, Settings
+from liveserver.errors import ConfigError, LiveserverError
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """One of the processes, and the settings that are its own."""
+
+    name: str
+    ops: Address
+    public: Address
+
+    @property
+    def options(self) -> list[str]:
+        """The end of its command line."""
+        pairs = {"node.name": self.name, "listen.ops": self.ops, "listen.public": self.public}
+        return [word for name, value in pairs.items() for word in ("--set", f'{name}="{value}"')]
+
+
+def ops_addresses(settings: Settings) -> tuple[Address, ...]:
+    """Where the ops pages of each worker are, in their order."""
+    return tuple(settings.listen.ops.after(index) for index in range(settings.node.workers))
+
+
+def plan(settings: Settings, public: Address) -> list[Worker]:
+    """The workers of a node that listens at `public`."""
+    node = settings.node
+    name = node.name or f"{node.datacenter}-{'-'.join(node.roles)}-{secrets.token_hex(3)}"
+    return [Worker(f"{name}-w{number}", ops, public) for number, ops in enumerate(ops_addresses(settings), 1)]
+
+
+async def run(settings: Settings, options: Sequence[str]) -> None:
+    """Run the workers until told to end by SIGTERM or SIGINT; returns when all have ended.
+
+    `options` are those of `liveserver run` that led to `settings`, for the workers to read again.
+
+    Error handling: raises `ConfigError` when an address is taken, or a worker says that it cannot run.
+    """
+    for setting, address in (
+        ("listen.public", settings.listen.public),
+        *(("listen.ops", ops) for ops in ops_addresses(settings)),
+    ):
+        if ports.is_busy(address):
+            raise ConfigError(
+                setting, f"{address} is in use already; end what listens there, or choose another"
+            )
+    with held(settings.listen.public) as public:
+        try:
+            await Workers(plan(settings, public), options, settings.node.drain + PATIENCE).run()
+        except* LiveserverError as failed:
+            raise ConfigError("node", str(_first(failed))) from None
+
+
+class Workers:
+    """The nursery of the workers. `stop_after` seconds after having been asked to end, one is killed."""
+
+    def __init__(self, workers: Sequence[Worker], options: Sequence[str], stop_after: float) -> None:
+        self._workers = workers
+        self._options = options
+        self._stop_after = stop_after
+        self._voice = Voice(("workers", *(worker.name for worker in workers)))
+        self._say = partial(self._voice.say, "workers")
+        self._children: list[Child] = []
+        self._running = trio.CancelScope()
+
+    async def run(self) -> None:
+        """As the module's `run`, the addresses unchecked."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, Lifeline() as lifeline:
+            async with trio.open_nursery() as obeying:
+                obeying.start_soon(self._obey, signals)
+                with self._running:
+                    async with trio.open_nursery() as nursery:
+                        for worker, colour in zip(self._workers, cycle(COLOURS), strict=False):
+                            child = self._child(worker, colour, lifeline)
+                            self._children.append(child)
+                            nursery.start_soon(child.run)
+                        self._say(
+                            f"{len(self._workers)} workers share {self._workers[0].public}; "
+                            f"ops at {', '.join(worker.ops for worker in self._workers)}"
+                        )
+                obeying.cancel_scope.cancel()
+        self._say("all ended")
+
+    def _child(self, worker: Worker, colour: str, lifeline: Lifeline) -> Child:
+        command = [sys.executable, "-m", "liveserver", "run", "--until-eof", "--as-worker"]
+        return Child(
+            worker.name,
+            [*command, *self._options, *worker.options],
+            stdin=lifeline.reading_end,
+            stop_after=self._stop_after,
+            output=partial(self._voice.say, worker.name, colour=colour),
+            say=self._say,
+        )
+
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            if self._running.cancel_called:
+                self._say("killing what is left")
+                for child in self._children:
+                    child.kill()
+            else:
+                self._say("draining; another signal kills what is left")
+                self._running.cancel()
+
+
+@contextmanager
+def held(address: Address) -> Iterator[Address]:
+    """Hold a port for processes that share it, without listening there; what port 0 became."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            holder.bind((address.host, address.port))
+        except OSError as error:
+            raise ConfigError("listen.public", f"cannot listen at {address} ({error.strerror})") from error
+        yield Address(f"{address.rpartition(':')[0]}:{holder.getsockname()[1]}")
+
+
+def _first(failed: BaseExceptionGroup[LiveserverError]) -> BaseException:
+    first: BaseException = failed
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
