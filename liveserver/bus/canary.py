@@ -72,6 +72,7 @@ class Canary:
         self._is_alive = False
         self._reason = "no canary has come back yet"
         self._sent = self._lost = 0
+        self._missed = 0  # in a row: they were sent, and did not come back
         self._round_trip = 0.0
 
     def hear(self, batch: Batch) -> None:
@@ -108,13 +109,18 @@ class Canary:
                     continue
             if scope.cancelled_caught:
                 self._fell(f"the last canary did not come back within {self._settings.timeout:g} s")
-                self._renew_connections()
+                # Every other time: to listen anew takes a while, in which the next one may be lost too.
+                # Were that a reason to begin again, it could go on like this for ever.
+                if self._missed % 2 == 0:
+                    self._renew_connections()
+                self._missed += 1
                 lease_ends = 0.0
                 await trio.sleep(AGAIN)
                 continue
             if not self._is_alive:
                 log.info("delivering", round_trip_ms=round(1000 * (trio.current_time() - started), 1))
             self._is_alive = True
+            self._missed = 0
             self._round_trip = trio.current_time() - started
             await trio.sleep(self._settings.interval)
 
@@ -153,4 +159,4 @@ class CanaryPerch:
                                 canary.hear(batch)
                 except BusError as error:
                     log.warning("the canary's inbox cannot be reached", reason=str(error))
-            await trio.sleep(BACK_OFF)
+                    await trio.sleep(BACK_OFF)

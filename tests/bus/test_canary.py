@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from liveserver.bus.canary import Canary, CanaryPerch, NotDelivering
-from liveserver.bus.interface import Head, Parcel
+from liveserver.bus.interface import Head, Inbox, Parcel
 from liveserver.bus.memory import MemoryBus
 from liveserver.config import CanarySettings, Duration, LogSettings
 from liveserver.errors import BusError
 
 SETTINGS = CanarySettings(interval=Duration(5), timeout=Duration(3))
+
+
+class SlowBus(MemoryBus):
+    """One that takes so many seconds to begin to listen."""
+
+    listens_after = 0.0
+
+    @asynccontextmanager
+    async def inbox(self, node: str) -> AsyncIterator[Inbox]:
+        if self.listens_after:
+            await trio.sleep(self.listens_after)
+        async with super().inbox(node) as inbox:
+            yield inbox
 
 
 class Dispatcher:
@@ -41,8 +55,9 @@ class Dispatcher:
 class Aviary:
     """A canary at work, and what it was made to do."""
 
-    def __init__(self) -> None:
-        bus = MemoryBus("dc1", LogSettings(), 100)
+    def __init__(self, listens_after: float = 0.0) -> None:
+        bus = SlowBus("dc1", LogSettings(), 100)
+        bus.listens_after = listens_after
         self.dispatcher = Dispatcher(bus)
         self.perch = CanaryPerch(bus, "n1")
         self.renewals = 0
@@ -105,6 +120,18 @@ async def test_a_dispatcher_that_refuses_turns_it_red_at_once(
     aviary.dispatcher.refuses = False
     await trio.sleep(1)
     assert await aviary.is_ready()
+
+
+async def test_one_that_is_lost_while_listening_begins_is_no_reason_to_begin_again(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    aviary = Aviary(listens_after=0.8)  # longer than from one canary to the next
+    nursery.start_soon(aviary.run)
+    await trio.sleep(0.5)
+    assert not await aviary.is_ready()
+    await trio.sleep(10)
+    assert await aviary.is_ready()
+    assert aviary.renewals == 1
 
 
 async def test_its_lease_is_renewed_before_it_ends(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
