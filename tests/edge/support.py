@@ -101,6 +101,7 @@ class Served:
         self.edge = edge
         self.where = where
         self.handed_over: list[bytes] = []
+        self._came = 0
 
     @asynccontextmanager
     async def connect(self, *, receive_buffer: int = 0) -> AsyncIterator[Client]:
@@ -109,6 +110,7 @@ class Served:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             sock.setblocking(False)
             await trio.socket.from_stdlib_socket(sock).connect(self.where)
+            self._came += 1
             yield Client(sock)
 
     async def ask(self, request: bytes) -> Answered:
@@ -117,9 +119,9 @@ class Served:
             return await client.ask(request)
 
     async def only(self, count: int) -> None:
-        """Return once no more than so many connections are there."""
+        """Return once all that came were let in, and no more than so many are left."""
         with trio.fail_after(1000):
-            while len(self.edge.connections) > count:  # noqa: ASYNC110  # the server tells nobody
+            while self.edge.statistics().accepted < self._came or len(self.edge.connections) > count:  # noqa: ASYNC110  # the server tells nobody
                 await trio.sleep(0.01)
 
 

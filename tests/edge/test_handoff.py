@@ -148,9 +148,11 @@ async def test_bodies_have_the_edges_limit() -> None:
 
 async def test_an_answer_is_read_by_who_goes_on_sending() -> None:
     async with handing_over(site()) as served, served.connect() as client:
-        await client.send(b"POST /nothing HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n")
-        assert (await client.answer()).status == 404
-        await client.send(b"x" * 100_000)
+        wire = b"POST /nothing HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n" + b"x" * 1_000_000
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send, wire)
+            assert (await client.answer()).status == 404
+        client.sock.shutdown(socket.SHUT_WR)
         assert await client.rest() == b""  # an end, and no reset
 
 
