@@ -1,0 +1,137 @@
+"""What those who read notice of those who don't: thousands of stalled viewers beside as many live ones.
+
+Stalled viewers open a stream and never read. The server must not wait for them, nor remember anything for
+each; the live ones must not notice them. Measured in one run, on one server: the live viewers' ages without
+the stalled ones, then beside them, and the server's memory all the while.
+
+The stalled viewers' receive buffers are small, so that they are full within a few events; the server's
+`frontend.slow_timeout` is raised beyond the run, else it would let them go after 30 s.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from typing import Annotated, Any
+
+import typer
+
+from bench.harness import HOST, SEND_BUFFER, Worker, cores, emit, machine, progress, serve_requests, show
+from bench.server import run_server
+from bench.stage import FELL_BEHIND, MOST_VIEWERS, PATH, Stage
+
+PART = 10.0  # seconds of one measurement
+WARMUP = 2.0
+STALLED_BUFFER = 4096  # bytes
+
+
+class Stalled:
+    """Viewers that ask and never read."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+
+    def open(self, port: int, count: int) -> int:
+        request = f"GET {PATH} HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/event-stream\r\n\r\n".encode()
+        for _ in range(count):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BUFFER)
+            sock.connect((HOST, port))
+            sock.sendall(request)
+            self._sockets.append(sock)
+        return len(self._sockets)
+
+
+def run_stalled(control: Connection) -> None:
+    serve_requests(control, Stalled())
+
+
+def main(
+    live: Annotated[int, typer.Option(help="Viewers that read.")] = 2_000,
+    stalled: Annotated[int, typer.Option(help="Viewers that don't.")] = 2_000,
+    rate: Annotated[float, typer.Option(help="Likes a second.")] = 100.0,
+    minutes: Annotated[float, typer.Option(help="How long beside the stalled ones.")] = 2.0,
+) -> None:
+    """Live viewers' latency and the server's memory, without and beside stalled viewers.
+
+    Example: python -m bench.slow --live 2000 --stalled 2000 --minutes 2
+    """
+    facts = machine()
+    core, load_core = cores()
+    parts = max(1, round(minutes * 60 / (PART + WARMUP)))
+    without: list[dict[str, float]] = []
+    beside: list[dict[str, float]] = []
+    memory: list[float] = []
+    settings = (
+        f"edge.max_connections={MOST_VIEWERS}",
+        f"frontend.send_buffer={SEND_BUFFER}",
+        "frontend.slow_timeout=1h",
+        "log.events=2000",  # full before the counting begins, so that what grows then is no log
+    )
+    with ExitStack() as stack, progress(3 + parts) as step:
+        server = stack.enter_context(run_server(core, *settings))
+        stage = Stage(server, core, load_core)
+        stack.callback(stage.close)
+        idlers = Worker(run_stalled, load_core)
+        stack.callback(idlers.close)
+        gathered = stage.gather(live, "", 8)
+        for number in range(3):
+            step(f"{live} live viewers alone, {number + 1} of 3")
+            without.append(stage.like(rate, WARMUP, PART, live))
+        before = server.resident_bytes()
+        idlers.ask("open", server.port, stalled)
+        for number in range(parts):
+            step(f"beside {stalled} stalled ones, {number + 1} of {parts}")
+            beside.append(stage.like(rate, WARMUP, PART, live))
+            memory.append(server.resident_bytes() / 1e6)
+        lagging = server.metrics().get("liveserver_frontend_lagging", 0.0)
+        fell_behind = server.metrics()[FELL_BEHIND]
+    report(without, beside, memory)
+    emit(
+        {
+            "bench": "slow",
+            "live": live,
+            "stalled": stalled,
+            "rate": rate,
+            "gathered": gathered,
+            "without": without,
+            "beside": beside,
+            "p99_ratio": _median(beside, "p99_ms") / _median(without, "p99_ms"),
+            "lagging": lagging,
+            "fell_behind": fell_behind,
+            "memory_before_mb": before / 1e6,
+            "memory_mb": memory,
+            "bytes_per_stalled": (memory[0] * 1e6 - before) / stalled,
+            "faults": stage.faults,
+            "machine": facts,
+        }
+    )
+    if stage.faults:
+        sys.exit(1)
+
+
+def report(without: list[dict[str, float]], beside: list[dict[str, float]], memory: list[float]) -> None:
+    names = ("p50_ms", "p90_ms", "p99_ms")
+    rows: list[list[Any]] = [
+        ["alone", *(f"{_median(without, name):.1f}" for name in names), ""],
+        ["beside the stalled", *(f"{_median(beside, name):.1f}" for name in names), ""],
+        [
+            "memory, MB",
+            "",
+            "",
+            "",
+            f"{memory[0]:.1f} at first, {max(memory):.1f} at most, {memory[-1]:.1f} at last",
+        ],
+    ]
+    show("what the live viewers notice, medians", ["", "p50 ms", "p90 ms", "p99 ms", ""], rows)
+
+
+def _median(rounds: list[dict[str, float]], name: str) -> float:
+    ordered = sorted(each[name] for each in rounds)
+    return ordered[len(ordered) // 2]
+
+
+if __name__ == "__main__":
+    typer.run(main)
