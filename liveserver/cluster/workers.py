@@ -142,6 +142,9 @@ def held(address: Address) -> Iterator[Address]:
             holder.bind((address.host, address.port))
         except OSError as error:
             raise ConfigError("listen.public", f"cannot listen at {address} ({error.strerror})") from error
+        # It was for connections of an earlier server that linger in TIME_WAIT. Left on, it would let others
+        # listen here as well.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         yield Address(f"{address.rpartition(':')[0]}:{holder.getsockname()[1]}")
 
 

@@ -49,3 +49,12 @@ class Log:
                 if len(found) >= times:
                     return found[times - 1]
                 await self._changed.wait()
+
+
+async def read_lines(stdout: trio.abc.ReceiveStream, log: Log) -> None:
+    """Tell the log what a process writes, line by line."""
+    rest = ""
+    async for chunk in stdout:
+        *lines, rest = (rest + chunk.decode()).split("\n")
+        for line in lines:
+            log(line)

@@ -17,7 +17,7 @@ import trio
 from liveserver.bus.redis_server import free_port
 from liveserver.cluster import ports
 from liveserver.config import Address
-from tests.cluster.fixtures import CLUSTER, Log, write
+from tests.cluster.fixtures import CLUSTER, Log, read_lines, write
 
 
 class Cluster:
@@ -64,14 +64,6 @@ async def cluster(directory: Path) -> AsyncIterator[Cluster]:
                 process.kill()
                 await process.wait()
             nursery.cancel_scope.cancel()
-
-
-async def read_lines(stdout: trio.abc.ReceiveStream, log: Log) -> None:
-    rest = ""
-    async for chunk in stdout:
-        *lines, rest = (rest + chunk.decode()).split("\n")
-        for line in lines:
-            log(line)
 
 
 async def test_it_mends_itself_and_ends_whole(tmp_path: Path) -> None:
