@@ -41,6 +41,8 @@ class Channel:
         self.first = 0  # offset of the oldest event held, in the epoch it was opened in
         self.is_complete = False  # nothing older than what is held is in the datacenter's log
         self.filling = trio.Lock()
+        self.looking = trio.Lock()
+        self.looks_begun = self.looks_done = 0  # by the number of the last one
         self._stash: deque[Batch] = deque(maxlen=STASH)
 
     def open(self, head: Head) -> None:
@@ -102,6 +104,11 @@ class Channel:
         return (
             seen is not None and here is not None and seen.epoch == here.epoch and seen.number > here.number
         )
+
+    def has_life(self, cursor: Cursor, origin: str) -> bool:
+        """Whether what `cursor` has seen of `origin`, if anything, is of a life that is known here."""
+        seen = cursor.get(origin)
+        return seen is None or self.log.has_life(origin, seen.epoch)
 
     def _append(self, batch: Batch) -> bool:
         if batch.epoch != self.epoch or batch.first > self.offset + 1:

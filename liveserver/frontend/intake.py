@@ -114,9 +114,10 @@ class Intake:
 
         Raises `BusError` when it was needed and could not be read.
         """
-        if channel.stands_before(cursor, self._datacenter):
-            # Only this datacenter numbers these events, so what was seen of them must be in the log.
-            await self._catch_up(channel)
+        if channel.stands_before(cursor, self._datacenter) or not channel.has_life(cursor, self._datacenter):
+            # Only this datacenter numbers these events, so what was seen of them must be in the log;
+            # and a life that is unknown here may be an old one, or a new one that was not heard of yet.
+            await self._look(channel)
         is_beyond = channel.stands_before(cursor, self._datacenter)
         place = channel.log.locate(cursor)
         if (place.gap or is_beyond) and not channel.is_complete:
@@ -155,6 +156,15 @@ class Intake:
                 continue
             if channel.take_stash():
                 return
+
+    async def _look(self, channel: Channel) -> None:
+        """Catch up, for all who come meanwhile: they share the next look. Raises `BusError`."""
+        came = channel.looks_begun
+        async with channel.looking:
+            if channel.looks_done <= came:
+                channel.looks_begun += 1
+                await self._catch_up(channel)
+                channel.looks_done = channel.looks_begun
 
     async def _catch_up(self, channel: Channel) -> None:
         """Follow the log to its head. Raises `BusError`."""

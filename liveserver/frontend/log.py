@@ -173,6 +173,13 @@ class ChannelLog:
         )
         return Place(position, gap, is_exact and covered <= position)
 
+    def has_life(self, origin: str, epoch: str) -> bool:
+        """Whether this life of the origin is the present one, or held here."""
+        present, index = self.cursor.get(origin), self._origins.get(origin)
+        if present is not None and present.epoch == epoch:
+            return True
+        return index is not None and any(life.epoch == epoch for life in index.lives)
+
     def was_seen(self, item: Item, cursor: Cursor) -> bool:
         """Whether whoever has this cursor has seen the item; of a gap, whether it has none."""
         mark = cursor.get(item.origin)

@@ -149,6 +149,44 @@ async def test_a_new_epoch_is_told_as_a_gap_and_followed(autojump_clock: MockClo
         assert await client.events(2) == [3, 4]
 
 
+async def test_who_comes_from_a_life_not_heard_of_yet_is_not_told_the_old_one(
+    autojump_clock: MockClock,
+) -> None:
+    """Another node has noticed already that the log began anew, and sent its viewers on."""
+    configured, bus = lossy(frontend={"lease": "300s"})
+    async with stage(configured, bus) as on:
+        stays, _ = await on.ready()
+        old = await on.publish(2)
+        assert await stays.events(2) == [1, 2]
+        del bus._videos["v"]  # nothing is forwarded here any more
+        new = await on.publish(3)
+        comes, ready = await on.ready("v", f"?cursor=dc1-{new.epoch}-1")
+        assert (ready["resumed"], ready["gap"]) == (True, False)
+        assert await comes.events(2) == [4, 5]
+        assert (await stays.event()).id == f"dc1-{new.epoch}-0"
+        assert await stays.events(3) == [3, 4, 5]
+        polls = on.connect()
+        await polls.get(f"/v1/videos/v/poll?cursor=dc1-{old.epoch}-1")
+        answer = await polls.json()
+        assert (answer["gap"], [event["n"] for event in answer["events"]]) == (True, [2, 3, 4, 5])
+
+
+async def test_viewers_of_a_forgotten_life_share_a_look_at_the_log(autojump_clock: MockClock) -> None:
+    configured, bus = lossy()
+    async with stage(configured, bus) as on:
+        await on.publish(2)
+        async with trio.open_nursery() as nursery:
+
+            async def come() -> None:
+                client, ready = await on.ready("v", "?cursor=dc1-forgotten-10")
+                assert (ready["resumed"], ready["gap"]) == (False, True)
+                assert await client.events(2) == [1, 2]
+
+            for _ in range(30):
+                nursery.start_soon(come)
+        assert bus.reads <= 4
+
+
 async def test_after_an_interruption_all_heads_are_compared(autojump_clock: MockClock) -> None:
     configured, bus = lossy(bus={"inbox_batches": 1}, frontend={"lease": "300s"})
     async with stage(configured, bus) as on:
