@@ -28,8 +28,8 @@ ENVIRONMENT_PREFIX = "LIVESERVER_"
 T = TypeVar("T")
 
 Role = Literal["frontend", "dispatcher", "backend"]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}$")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
 Count = Annotated[int, Meta(ge=1)]
 
 _UNITS = {
@@ -106,6 +106,7 @@ class EdgeSettings(Section, frozen=True):
     accept_rate: Count = 5_000  # new connections a second; the kernel holds the others meanwhile
     max_head: Size = Size(16 * 1024)  # request line and headers
     max_body: Size = Size(4 * 1024**2)
+    max_bodies: Size = Size(256 * 1024**2)  # all that are being received, together
     head_timeout: Duration = Duration(10.0)  # from the first byte to the end of the headers
     body_timeout: Duration = Duration(20.0)
     keep_alive: Duration = Duration(75.0)  # between requests

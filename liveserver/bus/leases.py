@@ -10,7 +10,7 @@ import msgspec
 from liveserver.bus.interface import Head
 from liveserver.cursor import Cursor
 
-Node = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Node = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 
 
 class LeaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

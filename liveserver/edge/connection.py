@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import socket
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 import trio
@@ -42,6 +42,10 @@ class Host(Protocol):
 
     @property
     def is_full(self) -> bool: ...
+
+    def room_for_body(self, size: int) -> AbstractContextManager[None]:
+        """While a body of that size is being received. Raises `Unavailable` when there is no room."""
+        ...
 
     async def hand_over(self, connection: Connection, received: bytes) -> None:
         """Give the connection to the ordinary web server, with what was read of it."""
@@ -210,26 +214,30 @@ class Connection:
         if request.is_chunked:
             chunked = ChunkedBody(self._server.settings.max_body)
             body = chunked.feed(buffer)
-            while body is None:
-                buffer = await self.receive()
-                if not buffer:
-                    raise trio.ClosedResourceError
-                body = chunked.feed(buffer)
+            if body is None:
+                with self._server.room_for_body(self._server.settings.max_body):
+                    while body is None:
+                        body = chunked.feed(await self._receive_more())
             request.body, self._buffer = body, chunked.rest
         else:
             length = request.content_length
             if len(buffer) < length:
                 pieces, missing = [buffer], length - len(buffer)
-                while missing > 0:
-                    data = await self.receive()
-                    if not data:
-                        raise trio.ClosedResourceError
-                    pieces.append(data)
-                    missing -= len(data)
+                with self._server.room_for_body(length):
+                    while missing > 0:
+                        pieces.append(await self._receive_more())
+                        missing -= len(pieces[-1])
                 buffer = b"".join(pieces)
             request.body = buffer[:length]
             self._buffer = buffer[length:]
         self._is_mid_request = False
+
+    async def _receive_more(self) -> bytes:
+        """More of a request. Raises `trio.ClosedResourceError` when the client leaves it at that."""
+        data = await self.receive()
+        if not data:
+            raise trio.ClosedResourceError
+        return data
 
     async def receive(self) -> bytes:
         """What the client sends next; empty at its end. Raises `OSError`, `trio.ClosedResourceError`."""

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 import structlog
@@ -24,6 +25,7 @@ import trio
 from liveserver.config import Address, EdgeSettings
 from liveserver.edge.connection import Connection
 from liveserver.edge.router import Router
+from liveserver.errors import Unavailable
 
 ACCEPT_BURST = 64
 ACCEPT_CREDIT = 0.1  # seconds' worth of connections that may come at once after a quiet time
@@ -64,6 +66,7 @@ class EdgeServer:
         self.connections: set[Connection] = set()
         self._fallback = fallback
         self._accepting = trio.CancelScope()
+        self._body_bytes = 0  # of requests that are still being received
         self._accepted = self._paused = self._handed_over = self._expired = self._failures = 0
 
     @property
@@ -122,6 +125,17 @@ class EdgeServer:
             for connection in [each for each in self.connections if each.deadline < now]:
                 self._expired += 1
                 connection.expire()
+
+    @contextmanager
+    def room_for_body(self, size: int) -> Iterator[None]:
+        """While a body of `size` bytes is being received. Raises `Unavailable` beyond `max_bodies`."""
+        if self._body_bytes + size > self.settings.max_bodies:
+            raise Unavailable("too many large requests are under way; try again", retry_after=1)
+        self._body_bytes += size
+        try:
+            yield
+        finally:
+            self._body_bytes -= size
 
     async def hand_over(self, connection: Connection, received: bytes) -> None:
         """Give a connection to the ordinary web server, with what was read of it."""

@@ -548,3 +548,22 @@ async def test_a_defect_of_a_stream_ends_its_own_connection_and_no_other() -> No
                 assert await client.is_closed()
         assert query(await other.ask(numbered(2))) == "2"
         assert served.edge.statistics().failures == 2
+
+
+async def test_bodies_under_way_have_a_bound_together(autojump_clock: trio.testing.MockClock) -> None:
+    """A few clients that never finish large bodies keep others from beginning them, not from small ones."""
+    begun = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 600\r\n\r\nx"
+    whole = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nx"
+    async with (
+        serving({("POST", "/echo"): echo}, max_bodies=1000) as served,
+        served.connect() as first,
+        served.connect() as second,
+    ):
+        await first.send(begun)
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        refused = await second.ask(begun)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert (await served.ask(whole)).status == 200
+        await first.send(b"x" * 599)
+        assert (await first.answer()).status == 200
+        assert (await served.ask(begun + b"x" * 599)).status == 200
