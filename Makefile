@@ -11,7 +11,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test check bench
+.PHONY: help install run run-cluster test check bench chaos
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -41,6 +41,9 @@ BENCH ?= fanout publish
 
 bench: $(READY) ## The benchmarks, or one of them: make bench BENCH=fanout ARGS="--viewers 1000"
 	@for name in $(BENCH); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
+
+chaos: $(READY) ## Break a cluster on purpose, and see that nothing is lost; ARGS="--seeds 20" for more
+	@exec $(BIN)/python -m tests.chaos.run $(ARGS)
 
 # Made last, so that a set-up that was broken off is begun again.
 $(READY): pyproject.toml

@@ -42,12 +42,16 @@ class NodeProcess:
     def ops_url(self) -> str:
         return f"http://127.0.0.1:{self.ops_port}"
 
-    def start(self) -> None:
+    @property
+    def command(self) -> list[str]:
         command = [sys.executable, "-m", "liveserver", "run", "--until-eof"]
         for setting in self._settings:
             command += ["--set", setting]
+        return command
+
+    def start(self) -> None:
         # Its standard input is a pipe that ends with this process, and with it the node.
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._log())
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stderr=self._log())
 
     def _log(self) -> int | None:
         return None if os.environ.get("LIVESERVER_TEST_LOGS") else subprocess.DEVNULL

@@ -1,0 +1,9 @@
+"""What happens on the worst day: a real cluster, its processes and links broken on purpose, and a checker.
+
+proxy.py      a TCP hop that delays, stalls, resets, half-closes, cuts, refuses and heals
+checker.py    what was accepted against what each viewer was told; no I/O
+stage.py      the cluster, with a proxy in each of its links
+crowd.py      those who publish and those who watch, and the notes they take
+scenarios.py  what is done to the cluster
+run.py        the command: `python -m tests.chaos.run`
+"""

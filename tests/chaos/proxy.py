@@ -1,0 +1,175 @@
+"""A TCP hop that misbehaves on command, for tests: put it in front of Redis or of a node.
+
+Rules:
+
+1. A command holds for the connections there are and, where that makes sense, for those to come,
+   until `heal`.
+2. What was read is passed on or lost with its connection, never out of order: like a network.
+3. One direction can be cut in the middle of a message: `cut` counts bytes, not messages.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import trio
+
+HOST = "127.0.0.1"
+CHUNK = 64 * 1024
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time to linger: close sends RST
+
+Direction = Literal["up", "down"]  # towards the server; towards the client
+
+
+class Proxy:
+    """A hop to `127.0.0.1:target` that listens on a port of its own. Get one from `open_proxy`."""
+
+    def __init__(self, target: int, nursery: trio.Nursery) -> None:
+        self.target = target
+        self.port = 0
+        self._nursery = nursery
+        self._listening = trio.CancelScope()
+        self._pairs: set[_Pair] = set()
+        self._flowing = trio.Event()
+        self._flowing.set()
+        self._delay = 0.0
+        self._budget: dict[Direction, int | None] = {"up": None, "down": None}
+        self._is_refusing = False
+
+    async def listen(self) -> None:
+        """Accept connections; return once that has begun."""
+        listeners = await trio.open_tcp_listeners(self.port, host=HOST)
+        self.port = listeners[0].socket.getsockname()[1]
+        self._listening = trio.CancelScope()
+        self._nursery.start_soon(self._accept, listeners, self._listening)
+
+    @property
+    def connections(self) -> int:
+        return len(self._pairs)
+
+    def delay(self, seconds: float) -> None:
+        """Hold every piece back for so long."""
+        self._delay = seconds
+
+    def stall(self) -> None:
+        """Accept, and read nothing on: whoever sends fills the kernel's buffers and waits."""
+        if self._flowing.is_set():
+            self._flowing = trio.Event()
+
+    def reset(self) -> None:
+        """Break all connections there are with RST; new ones are fine."""
+        for pair in list(self._pairs):
+            pair.reset()
+
+    def half_close(self) -> None:
+        """End what the server says on all connections there are; what the client says still passes."""
+        for pair in list(self._pairs):
+            pair.half_close()
+
+    def cut(self, after: int, direction: Direction) -> None:
+        """Pass on so many bytes more in that direction, then reset the connection that they end on."""
+        self._budget[direction] = after
+
+    async def refuse(self) -> None:
+        """Listen no more: who connects is refused. The connections there are go on."""
+        self._is_refusing = True
+        self._listening.cancel()
+        await trio.lowlevel.checkpoint()  # the listener closes on its way out
+
+    async def heal(self) -> None:
+        """Be a good hop again; connections that are broken stay so."""
+        self._delay = 0.0
+        self._budget = {"up": None, "down": None}
+        self._flowing.set()
+        if self._is_refusing:
+            self._is_refusing = False
+            await self.listen()
+
+    async def _accept(self, listeners: list[trio.SocketListener], scope: trio.CancelScope) -> None:
+        with scope:
+            await trio.serve_listeners(self._carry, listeners, handler_nursery=self._nursery)
+
+    async def _carry(self, client: trio.SocketStream) -> None:
+        pair = _Pair(client)
+        self._pairs.add(pair)
+        try:
+            await self._flowing.wait()
+            with pair.scope:
+                pair.server = await trio.open_tcp_stream(HOST, self.target)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._copy, pair, "up", client, pair.server)
+                    nursery.start_soon(self._copy, pair, "down", pair.server, client)
+        except OSError:
+            pair.reset()  # nobody listens behind it
+        finally:
+            self._pairs.discard(pair)
+            await pair.aclose()
+
+    async def _copy(
+        self, pair: _Pair, direction: Direction, source: trio.SocketStream, sink: trio.SocketStream
+    ) -> None:
+        try:
+            while True:
+                await self._flowing.wait()
+                chunk = await source.receive_some(CHUNK)
+                if self._delay:
+                    await trio.sleep(self._delay)
+                await self._flowing.wait()
+                if not chunk:
+                    await sink.send_eof()
+                    return
+                budget = self._budget[direction]
+                if budget is not None:
+                    self._budget[direction] = budget - len(chunk)
+                    if len(chunk) >= budget:
+                        self._budget[direction] = None
+                        await sink.send_all(chunk[:budget])
+                        pair.reset()
+                        return
+                await sink.send_all(chunk)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pair.reset()
+
+
+class _Pair:
+    """One connection and what it leads to."""
+
+    def __init__(self, client: trio.SocketStream) -> None:
+        self.client = client
+        self.server: trio.SocketStream | None = None
+        self.scope = trio.CancelScope()
+
+    def reset(self) -> None:
+        for stream in (self.client, self.server):
+            if stream is not None and stream.socket.fileno() >= 0:
+                stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                stream.socket.close()
+        self.scope.cancel()
+
+    def half_close(self) -> None:
+        if self.client.socket.fileno() >= 0 and self.server is not None:
+            try:
+                self.client.socket.shutdown(socket.SHUT_WR)
+                self.server.socket.shutdown(socket.SHUT_RD)
+            except OSError:
+                self.reset()
+
+    async def aclose(self) -> None:
+        with trio.CancelScope(shield=True):
+            for stream in (self.client, self.server):
+                if stream is not None:
+                    await trio.aclose_forcefully(stream)
+
+
+@asynccontextmanager
+async def open_proxy(target: int) -> AsyncIterator[Proxy]:
+    """A proxy that listens while the block lasts."""
+    async with trio.open_nursery() as nursery:
+        proxy = Proxy(target, nursery)
+        await proxy.listen()
+        yield proxy
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,264 @@
+"""The checker sees what it is there for: each fault, planted into histories that are otherwise right."""
+
+from __future__ import annotations
+
+import random
+from copy import deepcopy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.chaos.checker import Diary, Gap, Heard, History, Place, Ready, Request, Told, check
+
+VIDEO = "v"
+
+
+class World:
+    """A history that is right: publishers, one log, and viewers that come, go and come back.
+
+    With `lives`, the log's data is lost in between, and who has not heard the end of a life never will.
+    """
+
+    def __init__(self, seed: int, lives: int = 1, viewers: int = 3) -> None:
+        self.rng = random.Random(seed)
+        self.log: list[tuple[Place, str]] = []
+        self.history = History([], [], losses=lives - 1)
+        self._tick = 0
+        for life in range(lives):
+            self._publish(f"e{life}")
+        last = self.log[-1][0].epoch
+        self.history.logs[VIDEO] = [(place, key) for place, key in self.log if place.epoch == last]
+        for number in range(viewers):
+            self.history.diaries.append(self._watch(f"viewer {number}"))
+
+    def tick(self) -> int:
+        self._tick += 1
+        return self._tick
+
+    def _publish(self, epoch: str) -> None:
+        number = 0
+        for _ in range(self.rng.randint(5, 10)):
+            keys = [f"{epoch}-{number + index}" for index in range(self.rng.randint(1, 4))]
+            request = Request(VIDEO, keys, self.tick())
+            self.history.requests.append(request)
+            fate = self.rng.random()
+            if fate < 0.1:
+                continue  # neither logged nor answered
+            for key in keys:
+                number += 1
+                self.log.append((Place(epoch, number), key))
+            if fate < 0.2:
+                continue  # logged, and not answered
+            request.answered, request.end = self.tick(), Place(epoch, number)
+            request.accepted = len(keys)
+            if fate < 0.3:
+                request.accepted, request.duplicates = 0, len(keys)
+
+    def _watch(self, name: str) -> Diary:
+        rng, log = self.rng, self.log
+        start = rng.randrange(min(4, len(log)))
+        at = Place(log[start][0].epoch, log[start][0].number - 1)
+        told: list[Told] = [Ready(self.tick(), at, resumed=False, gap=False)]
+        polls = rng.random() < 0.5
+        index = start
+        while index < len(log):
+            place, key = log[index]
+            if place.epoch != at.epoch:
+                told.append(Gap(Place(place.epoch, 0)))
+            last_of_page = not polls or rng.random() < 0.4 or self._ends(index)
+            told.append(Heard(VIDEO, key, place if last_of_page else None))
+            at = place
+            index += 1
+            if last_of_page and rng.random() < 0.1:
+                told.append(Ready(self.tick(), at, resumed=True, gap=False))
+        return Diary(name, VIDEO, told)
+
+    def _ends(self, index: int) -> bool:
+        return index + 1 == len(self.log) or self.log[index + 1][0].epoch != self.log[index][0].epoch
+
+
+def heard(history: History, viewer: int = 0) -> list[int]:
+    """Where in a diary the events are."""
+    return [at for at, item in enumerate(history.diaries[viewer].told) if isinstance(item, Heard)]
+
+
+def answered(history: History) -> set[str]:
+    return {key for request in history.requests if request.answered is not None for key in request.keys}
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3))
+def test_what_is_right_is_right(seed: int, lives: int) -> None:
+    assert check(World(seed, lives).history) == []
+
+
+@given(st.integers(0, 10_000), st.data())
+def test_a_loss_is_seen(seed: int, data: st.DataObject) -> None:
+    history = World(seed).history
+    told = history.diaries[0].told
+    at = data.draw(st.sampled_from([at for at in heard(history) if told[at].key in answered(history)]))  # type: ignore[union-attr]
+    key = told.pop(at).key  # type: ignore[union-attr]
+    assert any("was never told " in complaint and key in complaint for complaint in check(history))
+
+
+@given(st.integers(0, 10_000), st.data())
+def test_a_doubled_event_is_seen(seed: int, data: st.DataObject) -> None:
+    history = World(seed).history
+    told = history.diaries[0].told
+    at = data.draw(st.sampled_from(heard(history)))
+    later = data.draw(st.integers(at + 1, len(told)))
+    told.insert(later, told[at])
+    assert any("twice" in complaint for complaint in check(history))
+
+
+@given(st.integers(0, 10_000), st.data())
+def test_another_order_is_seen(seed: int, data: st.DataObject) -> None:
+    history = World(seed).history
+    told = history.diaries[0].told
+    events = heard(history)
+    one, two = sorted(data.draw(st.lists(st.sampled_from(events), min_size=2, max_size=2, unique=True)))
+    first, second = told[one], told[two]
+    assert isinstance(first, Heard)
+    assert isinstance(second, Heard)
+    told[one], told[two] = first._replace(key=second.key), second._replace(key=first.key)
+    assert check(history)
+
+
+@given(st.integers(0, 10_000), st.data(), st.booleans())
+def test_a_foreign_event_is_seen(seed: int, data: st.DataObject, of_another: bool) -> None:
+    history = World(seed).history
+    history.requests.append(Request("other", ["stranger"], 1, answered=2, accepted=1, end=Place("o", 1)))
+    at = data.draw(st.integers(1, len(history.diaries[0].told)))
+    history.diaries[0].told.insert(at, Heard("other" if of_another else VIDEO, "stranger", None))
+    expected = "was told stranger of other" if of_another else "stranger, which nobody published"
+    assert any(expected in complaint for complaint in check(history))
+
+
+@given(st.integers(0, 10_000), st.data())
+def test_a_false_gap_is_seen(seed: int, data: st.DataObject) -> None:
+    """Also one without a place, and one that is announced when coming back."""
+    history = World(seed).history
+    told = history.diaries[0].told
+    places = [at for at in heard(history) if told[at].at is not None]
+    at = data.draw(st.sampled_from(places))
+    place = data.draw(st.sampled_from([told[at].at, None]))
+    told.insert(at + 1, Gap(place))
+    assert any("told a gap" in complaint for complaint in check(history))
+
+
+@given(st.integers(0, 10_000), st.data())
+def test_a_gap_over_what_the_log_had_is_seen(seed: int, data: st.DataObject) -> None:
+    history = World(seed).history
+    told = history.diaries[0].told
+    places = [at for at in heard(history)[1:] if told[at].at is not None]
+    at = data.draw(st.sampled_from(places))
+    told[at] = Gap(told[at].at)
+    assert any("told a gap" in complaint or "never told" in complaint for complaint in check(history))
+
+
+@given(st.integers(0, 10_000))
+def test_a_gap_that_is_not_told_is_seen(seed: int) -> None:
+    history = World(seed, lives=2).history
+    told = history.diaries[0].told
+    gaps = [at for at, item in enumerate(told) if isinstance(item, Gap)]
+    del told[gaps[0]]
+    assert any("was not told that there is a gap" in complaint for complaint in check(history))
+
+
+@given(st.integers(0, 10_000))
+def test_a_life_too_many_is_seen(seed: int) -> None:
+    history = World(seed, lives=2).history
+    history.losses = 0
+    assert any("although the data was lost 0 times" in complaint for complaint in check(history))
+
+
+@given(st.integers(0, 10_000))
+def test_numbers_given_twice_are_seen(seed: int) -> None:
+    """The log went back and counted on in the same life: what Redis must never do to a viewer."""
+    history = World(seed).history
+    request = next(request for request in history.requests if request.accepted)
+    history.requests.append(
+        Request(VIDEO, [f"again-{key}" for key in request.keys], 900, 901, request.accepted, 0, request.end)
+    )
+    assert any(" according to " in complaint for complaint in check(history))
+
+
+def test_an_event_lost_for_everybody_is_seen() -> None:
+    world = World(7)
+    history = world.history
+    history.requests.append(Request(VIDEO, ["lost"], world.tick(), world.tick(), 0, 1, Place("e0", 1)))
+    complaints = check(history)
+    assert len([complaint for complaint in complaints if "was never told lost" in complaint]) == 3
+
+
+def test_who_begins_beyond_what_was_sent_later_is_seen() -> None:
+    history = World(7).history
+    diary = history.diaries[0]
+    ready = diary.told[0]
+    assert isinstance(ready, Ready)
+    last = max(at for at in heard(history))
+    place = diary.told[last].at
+    diary.told = [ready._replace(tick=0, at=place)]
+    assert any("which was sent later" in complaint for complaint in check(history))
+
+
+@pytest.mark.parametrize(
+    ("accepted", "duplicates", "expected"), [(1, 1, "torn"), (1, 0, "1 accepted and 0 known of 2")]
+)
+def test_a_torn_request_is_seen(accepted: int, duplicates: int, expected: str) -> None:
+    request = Request(VIDEO, ["a", "b"], 1, 2, accepted, duplicates, Place("e0", 2))
+    assert any(expected in complaint for complaint in check(History([request], [])))
+
+
+def test_answers_out_of_order_are_seen() -> None:
+    first = Request(VIDEO, ["a"], 1, 2, 1, 0, Place("e0", 2))
+    second = Request(VIDEO, ["b"], 3, 4, 1, 0, Place("e0", 1))
+    assert any(
+        "at e0-1 was sent after e0-2" in complaint for complaint in check(History([first, second], []))
+    )
+
+
+def told_of_gaps(*told: Told) -> list[str]:
+    """One viewer of the lives a-1 … a-4 and b-1, b-2."""
+    requests = [
+        Request(VIDEO, ["a1", "a2", "a3", "a4"], 1, 2, 4, 0, Place("a", 4)),
+        Request(VIDEO, ["b1", "b2"], 3, 4, 2, 0, Place("b", 2)),
+    ]
+    ready = Ready(0, Place("a", 0), resumed=False, gap=False)
+    return check(History(requests, [Diary("viewer", VIDEO, [ready, *told])], losses=1))
+
+
+def event(place: str, *, placed: bool = True) -> Heard:
+    return Heard(VIDEO, place, Place(place[0], int(place[1:])) if placed else None)
+
+
+def test_a_gap_may_be_announced_before_it_comes() -> None:
+    """A `ready` with `gap` says that not everything follows; what the node still has comes all the same."""
+    here = Place("a", 1)
+    assert told_of_gaps(
+        event("a1"), Ready(5, here, resumed=False, gap=True), Gap(here), event("a2"), Gap(Place("b", 0)),
+        event("b1"), event("b2"),
+    ) == []  # fmt: skip
+
+
+def test_a_gap_may_be_anywhere_in_a_page() -> None:
+    assert told_of_gaps(
+        event("a1"), Gap(None), event("a2", placed=False), event("b1", placed=False), event("b2")
+    ) == []  # fmt: skip
+
+
+def test_a_new_life_is_told_from_its_beginning() -> None:
+    (complaint,) = told_of_gaps(event("a1"), Gap(Place("b", 1)), event("b2"))
+    assert "from 2 on only" in complaint
+
+
+def test_nobody_goes_back_to_an_earlier_life() -> None:
+    complaints = told_of_gaps(event("a1"), Gap(Place("b", 0)), event("b1"), Gap(Place("a", 1)), event("a2"))
+    assert any("back into an earlier life" in complaint for complaint in complaints)
+
+
+def test_checking_changes_nothing() -> None:
+    history = World(3, lives=2).history
+    before = deepcopy(history)
+    check(history)
+    assert history == before
