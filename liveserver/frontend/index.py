@@ -136,8 +136,8 @@ class OriginIndex:
             if index + 1 < len(self.lives):
                 return Found(self.lives[index + 1].runs[0].position, covered, gap=True)
             return Found(None, covered, gap=tip.epoch != mark.epoch or _ends_short(life, mark, tip))
-        if mark.epoch == tip.epoch:
-            return Found(first, None, gap=mark.number < tip.number)
+        if mark.epoch == tip.epoch:  # a life of which nothing is held yet: what is held is of older ones
+            return Found(None, self.lives[-1].end if self.lives else None, gap=mark.number < tip.number)
         return Found(first, None, gap=True)
 
 

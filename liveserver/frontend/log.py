@@ -185,6 +185,9 @@ class ChannelLog:
         mark = cursor.get(item.origin)
         if mark is None or mark.epoch == item.epoch:
             return mark is not None and item.number <= mark.number
+        present = self.cursor.get(item.origin)
+        if present is not None and present.epoch == mark.epoch:
+            return True  # the item is of an older life
         return self._origins[item.origin].is_before(item.epoch, mark.epoch)
 
 

@@ -106,6 +106,18 @@ def test_a_new_epoch_is_a_gap_in_the_log_and_is_resumed_within() -> None:
     assert resumed(log, Cursor.parse("dc1-bbb-1")) == ([("dc1", "bbb", 2)], False)
 
 
+def test_a_cursor_of_a_life_without_events_yet_is_not_given_the_old_one_again() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 5), 0, NOW)
+    log.append_gap(Cursor.parse("dc1-bbb-0"), NOW)
+    assert log.locate(Cursor.parse("dc1-bbb-0")) == (log.tip, False, True)
+    log.append(batch(1, 1, "dc2", epoch="ccc"), 0, NOW)
+    assert resumed(log, Cursor.parse("dc1-bbb-0")) == ([("dc2", "ccc", 1)], False)
+    log.append(batch(1, 2, epoch="bbb"), 0, NOW)
+    dc1 = [("dc1", "bbb", 1), ("dc1", "bbb", 2)]
+    assert resumed(log, Cursor.parse("dc1-bbb-0")) == ([("dc2", "ccc", 1), *dc1], False)
+
+
 def test_cursors_are_rendered_with_all_origins() -> None:
     log = log_at("dc1-aaa-5~dc3-ccc-7")
     log.append(batch(13, 1, "dc2", 1, "bbb"), 0, NOW)
