@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ async def test_it_answers_within_its_block_and_ends_with_it() -> None:
             assert client.ping()
             assert client.config_get("bind") == {"bind": "127.0.0.1"}
         assert server.process.poll() is None
+        assert os.getsid(server.process.pid) != os.getsid(0)  # our terminal's Ctrl-C does not reach it
     assert server.process.poll() is not None
     with pytest.raises(OSError, match="connect"):
         await trio.open_tcp_stream("127.0.0.1", server.port)

@@ -45,6 +45,28 @@ async def test_a_child_that_dies_is_started_again() -> None:
     assert re.fullmatch(r"a was ended by SIGKILL; starting it again in 0\.[45] s", log.lines[1])
 
 
+async def test_a_child_is_restarted_at_once_when_asked() -> None:
+    log = Log()
+    async with running("trap 'echo bye; exit' TERM; echo up; cat & wait", log) as child:
+        for number in (1, 2, 3):
+            await log.wait_for("up", times=number)
+            before = child.pid
+            await child.restart()
+            assert child.pid not in (before, None)
+        await log.wait_for("up", times=4)
+    assert child.starts == 4
+    said = [re.sub("[0-9]+", "N", line) for line in log.lines]
+    assert said == ["up", *(["bye", "a is process N now", "up"] * 3), "bye"]
+
+
+async def test_one_that_is_about_to_be_started_again_needs_no_restart() -> None:
+    log = Log()
+    async with running("echo up; kill -KILL $$", log) as child:
+        await log.wait_for("starting it again")
+        await child.restart()
+        assert child.starts == 2
+
+
 async def test_a_child_that_does_not_end_is_killed() -> None:
     log = Log()
     async with running("trap '' TERM; echo up; while :; do read -r _; done", log, stop_after=0.1):
