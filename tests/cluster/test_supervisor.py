@@ -30,7 +30,7 @@ class Cluster:
 
     def pid(self, name: str) -> int:
         """From the table of addresses."""
-        [row] = [line for line in self.log.lines if re.search(rf"^{name} .*http", line)]
+        [row] = [line for line in self.log.lines if re.search(rf"^{name} +\w+ +http:", line)]
         return int(row.split()[-1])
 
     async def wait_gone(self) -> None:
