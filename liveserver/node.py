@@ -48,6 +48,7 @@ from liveserver.ops.health import Check
 from liveserver.web.app import public_app
 
 SPARE_DESCRIPTORS = 300  # for everything that is no client's connection
+FINISH_SECONDS = 1.0  # for requests under way, once the viewers have been let go
 GC_THRESHOLDS = 50_000, 20, 50  # a full collection over 10,000 viewers takes 40 ms: rarely, then
 
 log = structlog.get_logger(__name__)
@@ -157,6 +158,7 @@ class Running:
         self._edge.stop_accepting()
         if self.node.frontend is not None:
             await self.node.frontend.drain()
+        await self._edge.finish(FINISH_SECONDS)
 
 
 async def run(settings: Settings) -> None:

@@ -140,7 +140,7 @@ async def test_a_node_that_nobody_listens_to_is_pruned(cluster: Cluster, redis_s
                 await viewer.is_ready.wait()
                 await ghost.is_ready.wait()
                 haunted.cancel_scope.cancel()
-            assert client.zrange("ls:{v}:nodes", 0, -1) == ["dc1-fe1", "dc1-fe2"]
+            assert set(client.zrange("ls:{v}:nodes", 0, -1)) == {"dc1-fe1", "dc1-fe2"}
             await killed.kill()
             await publish([cluster.dispatchers[0].url], "v", [{"type": "like"}])
             assert client.zrange("ls:{v}:nodes", 0, -1) == ["dc1-fe2"]

@@ -40,6 +40,8 @@ class Host(Protocol):
     router: Router
     connections: set[Connection]
 
+    is_ending: bool
+
     @property
     def is_full(self) -> bool: ...
 
@@ -68,6 +70,11 @@ class Connection:
         self._server = server
         self._buffer = b""
         self._is_mid_request = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it only waits for the next request."""
+        return not self._is_mid_request and not self._buffer and self.deadline < math.inf
 
     async def run(self) -> None:
         """Serve until the end. Raises nothing but cancellation."""
@@ -113,6 +120,7 @@ class Connection:
                     return None
                 deferred = None
                 continue
+            request.keep_alive = request.keep_alive and not self._server.is_ending
             if isinstance(answer, bytes):
                 deferred = None
                 if not request.keep_alive and request.version == "1.1":

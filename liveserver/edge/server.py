@@ -30,6 +30,7 @@ from liveserver.errors import Unavailable
 ACCEPT_BURST = 64
 ACCEPT_CREDIT = 0.1  # seconds' worth of connections that may come at once after a quiet time
 RESERVE = 256  # connections over the limit that are let in to be told so
+FINISH_TICK = 0.02  # seconds
 PAUSE = 0.05  # seconds, when there is no room
 SWEEP = 1.0  # seconds
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -64,6 +65,7 @@ class EdgeServer:
         self.settings = settings
         self.router = router
         self.connections: set[Connection] = set()
+        self.is_ending = False
         self._fallback = fallback
         self._accepting = trio.CancelScope()
         self._body_bytes = 0  # of requests that are still being received
@@ -83,6 +85,21 @@ class EdgeServer:
     def stop_accepting(self) -> None:
         """Close the listener; the connections stay."""
         self._accepting.cancel()
+
+    async def finish(self, seconds: float) -> None:
+        """Answer what is under way, close what idles, and return when nothing is left, or after `seconds`.
+
+        For the first half of the time clients are told to close with their next answer, so that few are
+        just sending a request when their connection is closed.
+        """
+        self.is_ending = True
+        gently_until = trio.current_time() + seconds / 2
+        with trio.move_on_after(seconds):
+            while self.connections:
+                if trio.current_time() >= gently_until:
+                    for connection in [each for each in self.connections if each.is_idle]:
+                        connection.close()
+                await trio.sleep(FINISH_TICK)
 
     async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         paid_until = 0.0  # each connection costs its share of a second

@@ -146,6 +146,46 @@ async def test_stopping_may_come_first() -> None:
         assert listener.fileno() == -1
 
 
+async def test_finishing_answers_what_is_under_way_and_closes_what_idles(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def slow(request: Request, peer: Peer) -> Answer:
+        await trio.sleep(0.7)
+        return await echo(request, peer)
+
+    async with (
+        serving(ECHO | {("GET", "/slow"): slow}) as served,
+        served.connect() as idle,
+        served.connect() as busy,
+        served.connect() as active,
+    ):
+        for client in (idle, busy, active):
+            assert (await client.ask(GET)).status == 200
+        await busy.send(GET.replace(b"/echo", b"/slow"))
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.edge.finish, 1.0)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert (await active.ask(GET)).headers["connection"] == "close"
+            assert (await busy.answer()).status == 200
+        assert served.edge.connections == set()
+        for client in (idle, busy, active):
+            assert await client.is_closed()
+
+
+async def test_finishing_does_not_wait_for_ever(autojump_clock: trio.testing.MockClock) -> None:
+    async def never(request: Request, peer: Peer) -> Answer:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with serving({("GET", "/echo"): never}) as served, served.connect() as client:
+        await client.send(GET)
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        began = trio.current_time()
+        await served.edge.finish(1.0)
+        assert trio.current_time() - began == pytest.approx(1.0)
+
+
 async def test_cancelling_closes_every_socket() -> None:
     laters: list[Later] = []
 
