@@ -4,6 +4,7 @@ proxy.py      a TCP hop that delays, stalls, resets, half-closes, cuts, refuses 
 checker.py    what was accepted against what each viewer was told; no I/O
 stage.py      the cluster, with a proxy in each of its links
 crowd.py      those who publish and those who watch, and the notes they take
-scenarios.py  what is done to the cluster
+scenarios/    what is done to the cluster
+play.py       one scenario with one seed, and the verdict
 run.py        the command: `python -m tests.chaos.run`
 """

@@ -162,7 +162,9 @@ class Viewer:
     ) -> None:
         self.diary = Diary(f"{name} ({transport}{', hopping' * hops}{', stalling' * stalls})", video)
         self.ready = trio.Event()
+        self.hops = hops
         self.stalls = stalls
+        self.away = 0.0  # seconds between two watchings, at most
         self.heard: set[str] = set()
         self.gaps = 0
         self.last_loss = ""
@@ -170,7 +172,6 @@ class Viewer:
         self._urls = list(urls)
         self._transport = transport
         self._rng = rng
-        self._hops = hops
         self._heard_more = trio.Event()
         notes.diaries.append(self.diary)
 
@@ -186,7 +187,7 @@ class Viewer:
                 async with watch(
                     self._urls, self.diary.video, cursor=cursor, transport=self._transport, client=http
                 ) as items:
-                    go_at = trio.current_time() + (self._rng.uniform(0.2, 2) if self._hops else float("inf"))
+                    go_at = trio.current_time() + (self._rng.uniform(0.2, 2) if self.hops else float("inf"))
                     async for item in items:
                         self._note(item)
                         cursor = items.cursor
@@ -196,6 +197,7 @@ class Viewer:
                         if self.stalls and self._rng.random() < 0.004:
                             await trio.sleep(self._rng.uniform(0.5, 2.5))
                 self._rng.shuffle(self._urls)
+                await trio.sleep(self._rng.uniform(0, self.away))
 
     def _note(self, item: Item) -> None:
         told = self.diary.told

@@ -19,7 +19,7 @@ from tests.chaos.crowd import Notes, Publisher, Viewer, client
 from tests.chaos.stage import Stage, open_stage
 
 if TYPE_CHECKING:
-    from tests.chaos.scenarios import Scenario
+    from tests.chaos.scenarios.registry import Scenario
 
 # Seconds.
 LIMIT = 100.0  # for all of it; beyond it something hangs
@@ -60,15 +60,21 @@ class Play:
         """The crowd comes: on each of two or three videos, some of every kind."""
         for number in range(self.rng.randint(2, 3)):
             self.add_video(f"v{number}")
-        with trio.fail_after(READY):
-            for viewer in self.viewers:
-                await viewer.ready.wait()
+        await self._all_ready()
         for number in range(3):
             source = random.Random(self.rng.random())
             self.publishers.append(
                 Publisher(f"p{number}", self.notes, self.stage.publish_urls, self.videos, source)
             )
         self._nursery.start_soon(self._publish)
+
+    async def _all_ready(self) -> None:
+        with trio.move_on_after(READY):
+            for viewer in self.viewers:
+                await viewer.ready.wait()
+            return
+        late = ", ".join(viewer.diary.name for viewer in self.viewers if not viewer.ready.is_set())
+        self.notes.complaints.append(f"not ready within {READY:g} s, although all is well: {late}")
 
     async def _publish(self) -> None:
         with self._publishing:
@@ -127,10 +133,12 @@ class Play:
     async def end(self) -> None:
         """Mend everything; whoever waits is answered, and everybody hears everything. Or complain."""
         await self.stage.heal()
+        await self._all_ready()
         for publisher in self.publishers:
             publisher.rest()
         for viewer in self.viewers:
             viewer.stalls = False
+            viewer.away = 0.0
         with trio.move_on_after(SETTLE):
             await self._published.wait()
         if not self._published.is_set():

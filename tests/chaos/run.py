@@ -55,25 +55,24 @@ async def run(
 ) -> list[tuple[str, int]]:
     """Play them all; which failed."""
     failed: list[tuple[str, int]] = []
-    places = trio.CapacityLimiter(at_once)
+    plays = iter([(name, seed) for seed in seeds for name in names])
     columns = TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("scenarios", total=len(names) * len(seeds))
 
-        async def play(name: str, seed: int) -> None:
-            async with places:
+        async def play() -> None:
+            for name, seed in plays:
                 verdict = await perform(SCENARIOS[name], seed)
-            progress.advance(task)
-            tell(name, seed, verdict)
-            if verdict.complaints:
-                failed.append((name, seed))
-            elif not keep:
-                await trio.to_thread.run_sync(shutil.rmtree, verdict.directory, True)
+                progress.advance(task)
+                tell(name, seed, verdict)
+                if verdict.complaints:
+                    failed.append((name, seed))
+                elif not keep:
+                    await trio.to_thread.run_sync(shutil.rmtree, verdict.directory, True)
 
         async with trio.open_nursery() as nursery:
-            for seed in seeds:
-                for name in names:
-                    nursery.start_soon(play, name, seed)
+            for _ in range(at_once):
+                nursery.start_soon(play)
     return failed
 
 

@@ -1,0 +1,6 @@
+"""What is done to the cluster, while publishers publish and viewers watch."""
+
+from tests.chaos.scenarios import of_nodes, of_redis, of_viewers
+from tests.chaos.scenarios.registry import SCENARIOS, Scenario
+
+__all__ = ["SCENARIOS", "Scenario", "of_nodes", "of_redis", "of_viewers"]
