@@ -16,8 +16,8 @@ import trio
 
 from liveserver.client import Event, Gap, Item, Lost, Ready, watch
 from liveserver.cursor import Cursor
-from tests.chaos import checker
-from tests.chaos.checker import Diary, Place, Request
+from tests.chaos import history
+from tests.chaos.history import Diary, Place, Request
 
 ANSWER = 6.0  # seconds a publisher waits
 ORIGIN = "dc1"
@@ -203,15 +203,15 @@ class Viewer:
         told = self.diary.told
         if isinstance(item, Event):
             key = item.user or f"without a key: {item.id}"
-            told.append(checker.Heard(item.video, key, place(item.cursor)))
+            told.append(history.Heard(item.video, key, place(item.cursor)))
             self.heard.add(key)
             self._heard_more.set()
             self._heard_more = trio.Event()
         elif isinstance(item, Gap):
-            told.append(checker.Gap(place(item.cursor)))
+            told.append(history.Gap(place(item.cursor)))
             self.gaps += 1
         elif isinstance(item, Ready):
-            told.append(checker.Ready(self._notes.tick(), place(item.cursor), item.resumed, item.gap))
+            told.append(history.Ready(self._notes.tick(), place(item.cursor), item.resumed, item.gap))
             self.ready.set()
         elif isinstance(item, Lost):
             self._notes.reconnects += 1

@@ -14,8 +14,9 @@ import trio
 
 from liveserver.bus.redis import RedisBus
 from liveserver.config import BusSettings, LogSettings
-from tests.chaos.checker import History, Place, check
+from tests.chaos.checker import check
 from tests.chaos.crowd import Notes, Publisher, Viewer, client
+from tests.chaos.history import Gap, Heard, History, Place
 from tests.chaos.stage import Stage, open_stage
 
 if TYPE_CHECKING:
@@ -212,8 +213,8 @@ async def perform(scenario: Scenario, seed: int) -> Verdict:
         complaints=notes.complaints + check(history),
         accepted=sum(request.answered is not None for request, _ in events),
         maybe=sum(request.answered is None for request, _ in events),
-        delivered=sum(hasattr(item, "key") for diary in notes.diaries for item in diary.told),
-        gaps=sum(type(item).__name__ == "Gap" for diary in notes.diaries for item in diary.told),
+        delivered=sum(isinstance(item, Heard) for diary in notes.diaries for item in diary.told),
+        gaps=sum(isinstance(item, Gap) for diary in notes.diaries for item in diary.told),
         reconnects=notes.reconnects,
         seconds=trio.current_time() - began,
         directory=directory,

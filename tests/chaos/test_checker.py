@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.chaos.checker import Diary, Gap, Heard, History, Place, Ready, Request, Told, check
+from tests.chaos.checker import check
+from tests.chaos.history import Diary, Gap, Heard, History, Place, Ready, Request, Told
 
 VIDEO = "v"
 
