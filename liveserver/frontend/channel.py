@@ -76,11 +76,10 @@ class Channel:
         self._publish()
 
     def take_stash(self) -> bool:
-        """Go on with what came meanwhile; False when a hole is left."""
+        """Go on with what came meanwhile; False when a hole, or another epoch, is left: look once more."""
         self.is_mending = False
         while self._stash:
-            batch = self._stash.popleft()
-            if batch.epoch == self.epoch and not self._append(batch):
+            if not self._append(self._stash.popleft()):
                 self._stash.clear()
                 self.is_mending = True
                 break

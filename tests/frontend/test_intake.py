@@ -45,6 +45,7 @@ class LossyBus(MemoryBus):
         self.lose = 0
         self.fail_reads = 0
         self.reads = 0
+        self.answer_after = 0.0  # seconds that an answer of `read` is under way
 
     def passes(self, batch: Batch) -> bool:
         if batch.video != "v":
@@ -62,7 +63,10 @@ class LossyBus(MemoryBus):
         if self.fail_reads:
             self.fail_reads -= 1
             raise BusError("the link is down")
-        return await super().read(video, after, limit)
+        answer = await super().read(video, after, limit)
+        if self.answer_after:
+            await trio.sleep(self.answer_after)
+        return answer
 
 
 def lossy(**sections: dict[str, object]) -> tuple[Settings, LossyBus]:
@@ -147,6 +151,24 @@ async def test_a_new_epoch_is_told_as_a_gap_and_followed(autojump_clock: MockClo
         gap = await client.event()
         assert (gap.type, gap.id) == ("gap", f"dc1-{new.epoch}-0")
         assert await client.events(2) == [3, 4]
+
+
+async def test_a_new_epoch_that_begins_while_a_hole_is_mended_is_followed(autojump_clock: MockClock) -> None:
+    configured, bus = lossy(frontend={"lease": "300s"})
+    async with stage(configured, bus) as on:
+        client, _ = await on.ready()
+        bus.lose, bus.answer_after = 1, 1.0
+        await on.publish(1)
+        await on.publish(1)
+        await trio.sleep(0.5)  # the log has answered, and the answer is under way
+        del bus._videos["v"]
+        await on.bus.subscribe("n1", {"v": 1}, 300)
+        new = await on.publish(1)
+        before = trio.current_time()
+        assert await client.events(2) == [1, 2]
+        assert (await client.event()).id == f"dc1-{new.epoch}-0"
+        assert await client.events(1) == [3]
+        assert trio.current_time() - before < 10
 
 
 async def test_who_comes_from_a_life_not_heard_of_yet_is_not_told_the_old_one(
