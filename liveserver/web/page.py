@@ -1,0 +1,113 @@
+"""The page where one watches and likes, and the browser client: files as they are, and what guards them.
+
+The policy is strict: scripts and styles from here only, no markup made from text (Trusted Types). Where
+the address names other servers to watch at or to like at, exactly these are added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from quart import Blueprint, Response, request
+
+from liveserver.errors import NotFound
+
+STATIC = Path(__file__).parent / "static"
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+# Always asked for again, by its ETag: after a deployment page and scripts fit each other.
+HEADERS = {
+    "cache-control": "no-cache",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "cross-origin",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{connect}; "
+    "media-src 'self'{media}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+MAX_ORIGINS = 8
+_AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to be served, read once."""
+
+    content: bytes
+    content_type: str
+    etag: str
+
+
+def page_blueprint() -> Blueprint:
+    """`GET /`, `GET /liveserver.js` with its parts, `GET /page/…`."""
+    page = Blueprint("page", __name__)
+
+    @page.get("/")
+    async def index() -> Response:
+        connect = origins(f"{request.args.get('frontends', '')},{request.args.get('likes', '')}")
+        policy = POLICY.format(connect=connect, media=origins(request.args.get("src", "")))
+        return _answer("index.html", {"content-security-policy": policy})
+
+    @page.get("/page/<name>")
+    async def part(name: str) -> Response:
+        return _answer(f"page/{name}")
+
+    # Pages from elsewhere may import the client from here.
+    @page.get("/liveserver.js")
+    async def client() -> Response:
+        return _answer("liveserver.js", {"access-control-allow-origin": "*"})
+
+    @page.get("/liveserver/<name>")
+    async def client_part(name: str) -> Response:
+        return _answer(f"liveserver/{name}", {"access-control-allow-origin": "*"})
+
+    return page
+
+
+def origins(text: str) -> str:
+    """The origins of the comma-separated URLs, as a policy lists them, a space before each.
+
+    What is no absolute http(s) URL is left out: nothing of the address gets into the header as it is.
+    """
+    found: list[str] = []
+    for url in text.split(",")[:MAX_ORIGINS]:
+        try:
+            parts = urlsplit(url.strip())
+        except ValueError:
+            continue
+        if parts.scheme in ("http", "https") and _AUTHORITY.fullmatch(parts.netloc):
+            found.append(f" {parts.scheme}://{parts.netloc}")
+    return "".join(dict.fromkeys(found))
+
+
+@cache
+def _files() -> dict[str, File]:
+    """All files by their names below `static/`: only what is listed here can be asked for."""
+    files = {}
+    for path in STATIC.rglob("*"):
+        if path.suffix in CONTENT_TYPES:
+            content = path.read_bytes()
+            etag = hashlib.sha256(content).hexdigest()[:20]
+            files[path.relative_to(STATIC).as_posix()] = File(content, CONTENT_TYPES[path.suffix], etag)
+    return files
+
+
+def _answer(name: str, more: dict[str, str] | None = None) -> Response:
+    file = _files().get(name)
+    if file is None:
+        raise NotFound("there is nothing here; the page is at /")
+    headers = {**HEADERS, **(more or {}), "etag": f'"{file.etag}"'}
+    if request.if_none_match.contains_weak(file.etag):
+        return Response(b"", 304, headers)
+    return Response(file.content, 200, {"content-type": file.content_type, **headers})
