@@ -1,0 +1,254 @@
+"""A frontend dies, and all its viewers come to the other one at once.
+
+    python -m bench.storm --viewers 10000 --stayers 200 --rate 50 --rounds 3
+    python -m bench.storm --stampede
+
+Two frontends, a dispatcher and a real Redis, each a process; likes are published all the while.
+`--viewers` watch at the one frontend, `--stayers` at the other. Then the first one is killed (SIGKILL). Its
+viewers come back at the other one with their last ids: each after the `retry` it was given (1-4 s by
+chance), or with `--stampede` all at once, as no client does that heeds `retry`. Each round is a cluster of
+its own:
+
+- **alone**: the stayers, before there is anybody else. Ages, from the event's `at` to the read of it.
+- **before**: the others watch at the frontend that is going to die.
+- **during**: from the kill until everybody has its `ready`: how long that takes, and the survivor's CPU.
+- **after**: everybody at the survivor.
+
+The survivor, the dispatcher and Redis have one core, and nothing else of ours is on it; `foreign` is what
+other programs, Redis included, took of it during the storm. The doomed frontend
+and all clients have the other: in **before** that one is busy with the 10,000, so it is **alone** that shows
+what the path takes. The stayers' reader runs at a higher priority where that is allowed, so that it measures
+the server and not its waiting for the other clients.
+
+Every round ends with a check: each viewer, of both kinds, has every event once, in order; those that came
+back were told `resumed` with the very id they asked with. If not, the run says so and exits with 1.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Annotated, Any
+
+import typer
+
+from bench import comers, viewers
+from bench.harness import HOST, SEND_BUFFER, Worker, console, cores, emit, machine, medians, progress, show
+from bench.likes import Likes
+from bench.server import CoreUse, Server, run_server
+from bench.stage import MOST_VIEWERS, PATH, redis_settings
+
+Step = Callable[..., None]
+
+PATIENCE = 90.0  # seconds for everybody to come back
+SETTLED = 20.0  # seconds for the last events to arrive everywhere
+SLICE = 0.5  # seconds
+PRIORITY = -10
+PHASES = ("alone", "before", "during", "after")
+AGES = ("p50_ms", "p99_ms", "max_ms")
+
+
+class Stage:
+    """One round's cluster and its clients, while they live."""
+
+    def __init__(self, survivor: Server, doomed: Server, dispatcher: Server, cores: tuple[int, int]) -> None:
+        self.core, load_core = cores
+        self.survivor, self.doomed, self.dispatcher = survivor, doomed, dispatcher
+        self.stayers = Worker(run_stayers, load_core)
+        self.comers = Worker(comers.run, load_core)
+        self.publisher = Worker(publish_until_asked, load_core)
+
+    def close(self) -> None:
+        for worker in (self.publisher, self.comers, self.stayers):
+            worker.close()
+
+    def watch_stayers(self, seconds: float) -> dict[str, float]:
+        """What the stayers notice meanwhile."""
+        self.stayers.ask("begin")
+        time.sleep(seconds)
+        window: dict[str, float] = self.stayers.ask("window")
+        return window
+
+
+@contextmanager
+def staged(core: int, load_core: int) -> Iterator[Stage]:
+    """A ready cluster with its clients; all of it ends with the block."""
+    with ExitStack() as stack:
+        common = [f"edge.max_connections={MOST_VIEWERS}", *stack.enter_context(redis_settings(core))]
+        dispatcher = stack.enter_context(run_server(core, 'node.roles=["dispatcher"]', *common))
+        common += ['node.roles=["frontend"]', f"frontend.send_buffer={SEND_BUFFER}"]
+        common += [f'frontend.dispatchers=["http://{HOST}:{dispatcher.port}"]']
+        survivor = stack.enter_context(run_server(core, "node.name=survivor", *common))
+        doomed = stack.enter_context(run_server(load_core, "node.name=doomed", *common))
+        stage = Stage(survivor, doomed, dispatcher, (core, load_core))
+        stack.callback(stage.close)
+        yield stage
+
+
+def run_stayers(control: Connection) -> None:
+    """A worker (see `harness.Worker`): viewers of which every read's age is taken."""
+    with suppress(OSError):
+        os.nice(PRIORITY)
+    viewers.SAMPLE_EVERY = 1
+    viewers.Viewers(control).serve()
+
+
+def publish_until_asked(control: Connection) -> None:
+    """A worker: told a port and a rate it publishes, until it is asked how many were accepted."""
+    accepted = 0
+    with suppress(EOFError):
+        _, (port, rate) = control.recv()
+        while not control.poll():
+            accepted += int(Likes().evenly(port, rate, SLICE, 4)["accepted"])
+        control.recv()
+        control.send(accepted)
+
+
+def main(
+    count: Annotated[int, typer.Option("--viewers", help="Viewers that lose their frontend.")] = 10_000,
+    stayers: Annotated[int, typer.Option(help="Viewers of the other frontend.")] = 200,
+    rate: Annotated[float, typer.Option(help="Likes/s all the while.")] = 50.0,
+    seconds: Annotated[float, typer.Option(help="Counted of each quiet phase.")] = 5.0,
+    rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
+    stampede: Annotated[bool, typer.Option("--stampede", help="All at once, heedless of `retry`.")] = False,
+) -> None:
+    """How long until everybody is back whose frontend died, and what the others notice of it.
+
+    Example: python -m bench.storm --viewers 10000 --rounds 3
+    """
+    if count + stayers > MOST_VIEWERS:
+        raise typer.BadParameter(
+            f"one process holds at most {MOST_VIEWERS:,} viewers within 20,000 descriptors"
+        )
+    facts = machine()
+    core, load_core = cores()
+    found: list[dict[str, float]] = []
+    faults: list[str] = []
+    with progress(rounds * len(PHASES)) as step:
+        for number in range(1, rounds + 1):
+            step(f"round {number}: starting a cluster", 0)
+            with staged(core, load_core) as stage:
+                say = _prefixed(step, f"round {number}: ")
+                measured, wrong = play(stage, count, stayers, rate, seconds, not stampede, say)
+            found.append(measured)
+            faults += [f"round {number}: {fault}" for fault in wrong]
+    result = {
+        "bench": "storm",
+        "viewers": count,
+        "stayers": stayers,
+        "likes_per_s": rate,
+        "stampede": stampede,
+        "medians": medians(found),
+        "rounds": found,
+        "faults": faults,
+        "machine": facts,
+    }
+    report(result)
+    emit(result)
+    if faults:
+        raise typer.Exit(1)
+
+
+def play(
+    stage: Stage, count: int, stayers: int, rate: float, seconds: float, patient: bool, step: Step
+) -> tuple[dict[str, float], list[str]]:
+    """One round: its figures, and what was wrong."""
+    step("the stayers alone")
+    stage.stayers.ask("connect", HOST, stage.survivor.port, PATH, stayers, "", 10)
+    stage.stayers.ask("restart")
+    stage.publisher.tell("publish", stage.dispatcher.port, rate)
+    time.sleep(1.0)
+    ages = {"alone": stage.watch_stayers(seconds)}
+    step(f"{count:,} viewers at the frontend that will die")
+    stage.comers.ask("connect", stage.doomed.port, PATH, count)
+    time.sleep(1.0)
+    ages["before"] = stage.watch_stayers(seconds)
+    stage.comers.ask("expect", stage.survivor.port, patient)
+    step("killed")
+    stage.stayers.ask("begin")
+    use, others = CoreUse(stage.core), stage.dispatcher.cpu_seconds()
+    cpu, since = stage.survivor.cpu_seconds(), time.monotonic()
+    stage.doomed.process.kill()
+    faults = []
+    while (back := stage.comers.ask("back")) < count:
+        if time.monotonic() > since + PATIENCE:
+            faults.append(f"only {back} of {count} are back after {PATIENCE:g} s")
+            break
+        step(f"killed; {back:,} are back", 0)
+        time.sleep(0.1)
+    cpu, lasted = stage.survivor.cpu_seconds() - cpu, time.monotonic() - since
+    foreign = use.since(cpu + stage.dispatcher.cpu_seconds() - others)["foreign"]
+    ages["during"] = stage.stayers.ask("window")
+    came: dict[str, float] = stage.comers.ask("result", since)
+    step("everybody at the survivor")
+    ages["after"] = stage.watch_stayers(seconds)
+    published = stage.publisher.ask("stop")
+    faults += settle(stage, published, count, stayers)
+    measured = came | {"cpu_s": cpu, "cpu_share": cpu / lasted, "foreign": foreign, "published": published}
+    for phase, window in ages.items():
+        measured |= {f"{phase}_{name}": window[name] for name in AGES}
+    return measured, faults
+
+
+def settle(stage: Stage, published: int, count: int, stayers: int) -> list[str]:
+    """Wait until everybody has everything; what is wrong then."""
+    until = time.monotonic() + SETTLED
+    while True:
+        came, stayed = stage.comers.ask("tally", published), stage.stayers.ask("tally", published)
+        if (came["level"], stayed["exact"]) == (count, stayers) or time.monotonic() > until:
+            break
+        time.sleep(0.1)
+    time.sleep(0.3)  # what would come twice, comes now
+    came, stayed = stage.comers.ask("tally", published), stage.stayers.ask("tally", published)
+    faults: list[str] = stage.comers.ask("verify") + stage.stayers.ask("verify", published)
+    if came["level"] != count:
+        faults.append(f"not all that came back have all {published} events: {came}")
+    if stayed["exact"] != stayers or stayed["closed"]:
+        faults.append(f"not all that stayed have exactly the {published} events: {stayed}")
+    return faults
+
+
+def _prefixed(step: Step, prefix: str) -> Step:
+    return lambda name, advance=1: step(prefix + name, advance)
+
+
+def report(result: dict[str, Any]) -> None:
+    """The tables for people."""
+    middle = result["medians"]
+    how = "all at once" if result["stampede"] else "each after its retry of 1-4 s"
+    show(
+        f"{result['viewers']:,} viewers come back, {how}; medians",
+        [
+            "50 % back, s",
+            "90 %",
+            "100 %",
+            "connects/s",
+            "turned away",
+            "survivor's CPU, s",
+            "of its core",
+            "others",
+        ],
+        [
+            [
+                *(f"{middle[f'back_{share}_s']:.2f}" for share in (50, 90, 100)),
+                round(middle["connects_per_s"]),
+                round(middle["turned_away"]),
+                f"{middle['cpu_s']:.2f}",
+                *(f"{middle[name]:.0%}" for name in ("cpu_share", "foreign")),
+            ]
+        ],
+    )
+    show(
+        f"ages of the events at the {result['stayers']:,} that stayed, ms",
+        ["", "p50", "p99", "max"],
+        [[phase, *(float(middle[f"{phase}_{name}"]) for name in AGES)] for phase in PHASES],
+    )
+    for fault in result["faults"]:
+        console.print(f"[red]{fault}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
