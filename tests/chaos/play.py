@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
@@ -27,6 +27,16 @@ LIMIT = 100.0  # for all of it; beyond it something hangs
 SETTLE = 20.0  # for everybody to have heard everything, once all is mended
 READY = 15.0
 
+# Drawn for each play, so that what is rare in earnest is not rare here: full segments, pages and inboxes.
+VARIED = {
+    "bus.inbox_batches": ["3", "10000"],
+    "dispatcher.commit_events": ["30", "4000"],
+    "frontend.flush_interval": ["0ms", "20ms", "100ms"],
+    "frontend.linger": ["200ms", "1s"],
+    "frontend.poll_events": ["7", "500"],
+    "frontend.segment": ["1", "2", "200"],
+}
+
 T = TypeVar("T")
 
 
@@ -46,9 +56,9 @@ class Verdict(NamedTuple):
 class Play:
     """What a scenario works with."""
 
-    def __init__(self, stage: Stage, seed: str, nursery: trio.Nursery) -> None:
+    def __init__(self, stage: Stage, rng: random.Random, nursery: trio.Nursery) -> None:
         self.stage = stage
-        self.rng = random.Random(seed)
+        self.rng = rng
         self.notes = Notes()
         self.videos: list[str] = []
         self.viewers: list[Viewer] = []
@@ -186,16 +196,32 @@ def _key(line: bytes) -> str:
     return str(event["user"])
 
 
+def causes(error: BaseException) -> Iterator[str]:
+    """What a group of exceptions comes down to, and where in the tests each was raised."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from causes(inner)
+        return
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/tests/" in frame.filename]
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    yield f"{type(error).__name__} {error}{where}"
+
+
 async def perform(scenario: Scenario, seed: int) -> Verdict:
     """Play it through and judge it. The plan depends on the seed alone."""
     directory = Path(tempfile.mkdtemp(prefix=f"liveserver-chaos-{scenario.name}-"))
     began = trio.current_time()
     notes = Notes()
     logs: dict[str, list[tuple[Place, str]]] = {}
+    rng = random.Random(f"{scenario.name} {seed}")
+    varied = [f"{name}={rng.choice(values)}" for name, values in VARIED.items()]
     with trio.move_on_after(LIMIT) as limit:
         try:
-            async with open_stage(directory, scenario.settings) as stage, trio.open_nursery() as nursery:
-                play = Play(stage, f"{scenario.name} {seed}", nursery)
+            async with (
+                open_stage(directory, [*varied, *scenario.settings]) as stage,
+                trio.open_nursery() as nursery,
+            ):
+                play = Play(stage, rng, nursery)
                 notes = play.notes
                 await play.begin()
                 await play.breathe()
@@ -203,8 +229,8 @@ async def perform(scenario: Scenario, seed: int) -> Verdict:
                 await play.end()
                 logs = await play.read_logs()
                 nursery.cancel_scope.cancel()
-        except Exception:
-            notes.complaints.append(f"it broke off:\n{traceback.format_exc()}")
+        except Exception as error:
+            notes.complaints += [f"it broke off: {cause}" for cause in causes(error)]
     if limit.cancelled_caught:
         notes.complaints.append(f"it did not end within {LIMIT:g} s")
     history = History(notes.requests, notes.diaries, logs, scenario.losses, scenario.whole)

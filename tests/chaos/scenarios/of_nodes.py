@@ -85,32 +85,51 @@ async def leases_end(play: Play) -> None:
     await dead.restart()
 
 
-@scenario("frontend.linger=200ms")
+@scenario()
 async def anything(play: Play) -> None:
     """One thing after the other, and some at the same time, as the seed will have it."""
-    stage, rng = play.stage, play.rng
     for _ in range(8):
-        proxy = rng.choice(stage.proxies)
-        node = rng.choice(stage.nodes)
-        match rng.randrange(9):
-            case 0 if node.is_running:
-                await node.kill()
-            case 1:
-                stage.redis.pause()
-            case 2:
-                await stage.stop_redis(kill=rng.random() < 0.5)
-            case 3:
-                proxy.stall()
-            case 4:
-                proxy.cut(rng.randrange(3000), rng.choice(["up", "down"]))
-            case 5:
-                await proxy.refuse()
-            case 6:
-                proxy.half_close()
-            case 7 if node.is_running:
-                node.pause()
-            case _:
-                proxy.reset()
-        await trio.sleep(rng.uniform(0, 1))
-        if rng.random() < 0.6:
-            await stage.heal()
+        await break_something(play)
+        await trio.sleep(play.rng.uniform(0, 1))
+        if play.rng.random() < 0.6:
+            await play.stage.heal()
+
+
+@scenario(losses=2)
+async def anything_and_losses(play: Play) -> None:
+    """The same, and the data is lost twice while other things are broken."""
+    for lost in (False, True, False, False, True, False):
+        await break_something(play)
+        if lost:
+            await play.stage.stop_redis(kill=True)
+            await play.stage.replace_redis_data(None)
+            await trio.sleep(play.rng.uniform(0, 0.5))
+            await play.stage.start_redis()
+        await trio.sleep(play.rng.uniform(0, 1))
+        if play.rng.random() < 0.6:
+            await play.stage.heal()
+
+
+async def break_something(play: Play) -> None:
+    stage, rng = play.stage, play.rng
+    proxy = rng.choice(stage.proxies)
+    node = rng.choice(stage.nodes)
+    match rng.randrange(9):
+        case 0 if node.is_running:
+            await node.kill()
+        case 1 if stage.redis.process.poll() is None:
+            stage.redis.pause()
+        case 2:
+            await stage.stop_redis(kill=rng.random() < 0.5)
+        case 3:
+            proxy.stall()
+        case 4:
+            proxy.cut(rng.randrange(3000), rng.choice(["up", "down"]))
+        case 5:
+            await proxy.refuse()
+        case 6:
+            proxy.half_close()
+        case 7 if node.is_running:
+            node.pause()
+        case _:
+            proxy.reset()
