@@ -18,7 +18,8 @@ import msgspec
 VIDEO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 ORIGIN = re.compile(r"[a-z0-9]{1,16}")
-RESERVED_TYPES = frozenset({"ready", "gap", "bye", "events", "viewers", "retract"})
+RETRACT = "retract"  # an earlier event, data.id, is to disappear
+RESERVED_TYPES = frozenset({"ready", "gap", "bye", "events", "viewers", RETRACT})
 
 
 class Publication(msgspec.Struct, forbid_unknown_fields=True, gc=False):

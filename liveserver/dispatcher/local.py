@@ -11,7 +11,7 @@ from liveserver.dispatcher.subscriptions import Subscriptions
 
 
 class LocalDispatcher:
-    """What a frontend and a canary want of a dispatcher."""
+    """What a frontend, a likes backend and a canary want of a dispatcher."""
 
     def __init__(self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions) -> None:
         self._parser = parser
@@ -29,3 +29,8 @@ class LocalDispatcher:
     async def send_canary(self, video: str, token: str) -> None:
         """Raises `Unavailable`."""
         await self._publisher.publish(self._parser.canary(video, token))
+
+    async def publish(self, body: bytes, *, retractions: bool) -> None:
+        """A JSON array of events that name their videos. Raises `Unavailable`, `BadRequest`, `TooLarge`."""
+        lots = self._parser.lots(body, "application/json", None, retractions=retractions)
+        await self._publisher.publish(lots)

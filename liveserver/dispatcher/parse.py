@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import secrets
 import time
 from collections.abc import Callable
 
@@ -12,10 +11,10 @@ import msgspec
 
 from liveserver.config import DispatcherSettings
 from liveserver.errors import BadRequest, TooLarge
-from liveserver.event import RESERVED_TYPES, TYPE, VIDEO, Event, Publication
+from liveserver.event import RESERVED_TYPES, RETRACT, TYPE, VIDEO, Event, Publication
+from liveserver.ids import IdMaker
 
 MAX_NAME = 128  # characters of a user or an id
-_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -34,22 +33,6 @@ class Lot(msgspec.Struct, gc=False):
     ids: list[str | None]
 
 
-class IdMaker:
-    """Unique ids that sort by time: the 48 bits of a ULID's milliseconds, 30 random ones of this
-    process, and a count, in Crockford's base 32."""
-
-    def __init__(self) -> None:
-        self._process = "".join(secrets.choice(_BASE32) for _ in range(6))
-        self._count = itertools.count(1)
-        self._time = (-1, "")
-
-    def __call__(self, milliseconds: int) -> str:
-        if self._time[0] != milliseconds:
-            digits = (_BASE32[milliseconds >> shift & 31] for shift in range(45, -1, -5))
-            self._time = (milliseconds, "".join(digits))
-        return f"{self._time[1]}{self._process}{next(self._count):010d}"
-
-
 class Parser:
     """Bodies of publish requests into lots. All of a request is taken or none of it."""
 
@@ -58,10 +41,11 @@ class Parser:
         self._clock = clock
         self._new_id = IdMaker()
 
-    def lots(self, body: bytes, kind: str, video: str | None) -> list[Lot]:
+    def lots(self, body: bytes, kind: str, video: str | None, *, retractions: bool = False) -> list[Lot]:
         """One lot per video, in the order in which they are first named.
 
         `kind` is the body's media type; `video` is the path's, or None when each event names its own.
+        Events are either of types that anybody may publish, or they are all `retractions`.
         Raises `BadRequest` or `TooLarge`, which say which event is wrong, counted from 1.
         """
         publications = self._decode(body, kind)
@@ -74,7 +58,7 @@ class Parser:
         for index, publication in enumerate(publications, 1):
             try:
                 name = self._video_of(publication, video)
-                line = self._line(publication, name, now)
+                line = self._line(publication, name, now, retractions)
             except (BadRequest, TooLarge) as error:
                 if len(publications) == 1:
                     raise
@@ -117,12 +101,15 @@ class Parser:
             raise BadRequest("the event names another video than the path; publish it at /v1/events")
         return video
 
-    def _line(self, publication: Publication, video: str, now: int) -> bytes:
+    def _line(self, publication: Publication, video: str, now: int, retractions: bool = False) -> bytes:
         """`type`, a space and the event as viewers see it."""
         kind, user, own_id, data = publication.type, publication.user, publication.id, publication.data
         if not TYPE.fullmatch(kind):
             raise BadRequest("a type has 1 to 32 of a-z 0-9 _ . -, beginning with a letter")
-        if kind in RESERVED_TYPES:
+        if retractions:
+            if kind != RETRACT:
+                raise BadRequest(f"here the type is {RETRACT}; publish others at /v1/events")
+        elif kind in RESERVED_TYPES:
             raise BadRequest(f"the type {kind} is reserved")
         if user is not None and len(user) > MAX_NAME:
             raise BadRequest(f"a user has at most {MAX_NAME} characters")

@@ -33,6 +33,7 @@ class DispatcherRoutes:
     def add_to(self, router: Router) -> None:
         router.add("POST", "/v1/videos/{video}/events", self.publish)
         router.add("POST", "/v1/events", self.publish_several)
+        router.add("POST", "/v1/retractions", self.retract)
         router.add("POST", "/v1/leases", self.renew)
         router.add("POST", "/v1/leases/withdraw", self.withdraw)
 
@@ -50,9 +51,21 @@ class DispatcherRoutes:
 
     async def publish_several(self, request: Request, peer: Peer) -> Answer:
         """Events that each name their video."""
+        return await self._several(request, retractions=False)
+
+    async def retract(self, request: Request, peer: Peer) -> Answer:
+        """The same for events of type `retract`, which only likes backends publish.
+
+        A route of its own, so that a proxy in front can keep it from everybody else.
+        """
+        return await self._several(request, retractions=True)
+
+    async def _several(self, request: Request, *, retractions: bool) -> Answer:
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
-        done = await self._publisher.publish(self._parser.lots(request.body, kind, None))
+        done = await self._publisher.publish(
+            self._parser.lots(request.body, kind, None, retractions=retractions)
+        )
         answer = {
             "accepted": done.accepted,
             "duplicates": done.duplicates,

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveserver.config import DispatcherSettings, Size
-from liveserver.dispatcher.parse import IdMaker, Lot, Parser
+from liveserver.dispatcher.parse import Lot, Parser
 from liveserver.errors import BadRequest, Problem, TooLarge
 from liveserver.event import RESERVED_TYPES
+from liveserver.ids import IdMaker
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 NOW = 1763862000.123

@@ -83,6 +83,24 @@ async def test_several_videos_at_once() -> None:
             assert Cursor.parse(cursor) == (await stage.bus.read(video, 0, 1)).head.cursor
 
 
+async def test_retractions_have_a_route_of_their_own_and_nothing_else_has_it() -> None:
+    retraction = b'{"type":"retract","video":"v","id":"r1","data":{"id":"c1"}}'
+    async with dispatching() as stage:
+        for _ in range(2):
+            assert (await stage.post("/v1/retractions", b"[" + retraction + b"]")).status == 202
+        [line] = await stage.bus.lines("v")
+        assert line.startswith('{"id":"r1","video":"v","type":"retract","at":')
+        like = b'{"type":"like","video":"v"}'
+        for path, body in (
+            ("/v1/events", retraction),
+            ("/v1/videos/v/events", retraction),
+            ("/v1/retractions", like),
+            ("/v1/retractions", b"[" + retraction + b"," + like + b"]"),
+        ):
+            assert (await stage.post(path, body)).status == 400
+        assert len(await stage.bus.lines("v")) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "body", "kind", "status"),
     [
