@@ -9,7 +9,6 @@ number means bytes). Every limit of the server stands here with its number.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import re
 import tomllib
@@ -22,6 +21,10 @@ import msgspec
 from msgspec import Meta
 
 from liveserver.errors import ConfigError
+from liveserver.quantities import Address as Address
+from liveserver.quantities import Duration as Duration
+from liveserver.quantities import Size as Size
+from liveserver.quantities import quantity
 
 ENVIRONMENT_PREFIX = "LIVESERVER_"
 
@@ -32,47 +35,7 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
 Count = Annotated[int, Meta(ge=1)]
 
-_UNITS = {
-    "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
-    "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
-}  # fmt: skip
 _UNKNOWN = re.compile("Object contains unknown field `(.+)`")
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
-
-
-class Duration(float):
-    """Seconds."""
-
-
-class Size(int):
-    """Bytes."""
-
-
-class Address(str):
-    """`host:port`; port 0 means any free one. IPv6 hosts stand in brackets."""
-
-    __slots__ = ()
-
-    @property
-    def host(self) -> str:
-        return self.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        return int(self.rpartition(":")[2])
-
-    def after(self, count: int) -> Address:
-        """The address `count` ports further on; of port 0, itself."""
-        return Address(f"{self.rpartition(':')[0]}:{self.port + count}") if self.port else self
-
-    @property
-    def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,7 +47,7 @@ class NodeSettings(Section, frozen=True):
 
     name: Name | None = None  # default: datacenter, roles and a random ending
     datacenter: Datacenter = "dc1"
-    roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher"])
+    roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher", "backend"])
     workers: Count = 1  # processes sharing listen.public, named NAME-w1, NAME-w2, …
     open_to_all: bool = False  # listen beyond loopback although anybody may publish
     drain: Duration = Duration(10.0)  # how long viewers are let go for after SIGTERM
@@ -166,6 +129,24 @@ class FrontendSettings(Section, frozen=True):
     replay_events: Count = 200
 
 
+class BackendSettings(Section, frozen=True):
+    """Likes and comments: stored, then published."""
+
+    database: Annotated[str, Meta(min_length=1)] = "liveserver.db"  # or postgresql://user:secret@host/name
+    directory: Annotated[str, Meta(min_length=1)] = "data"  # where an SQLite file is, from where one stands
+    dispatchers: list[str] = msgspec.field(default_factory=list)  # empty: the one in this process
+    dispatcher_timeout: Duration = Duration(3.0)
+    max_request: Size = Size(16 * 1024)  # one request's body
+    max_text: Count = 500  # characters of a comment
+    max_reactions: Count = 64  # different ones of a video
+    summary_comments: Count = 50
+    idempotency_window: Duration = Duration(3600.0)  # how long an Idempotency-Key is known
+    commit_wishes: Count = 1_000  # in one transaction
+    queue: Count = 10_000  # waiting for the next transactions; beyond it: 503
+    batch_events: Count = 500  # handed to a dispatcher at once
+    outbox_rows: Count = 10_000  # kept in memory while no dispatcher answers; the others in the database
+
+
 class CanarySettings(Section, frozen=True):
     """How a node proves to itself that it delivers."""
 
@@ -183,6 +164,7 @@ class Settings(Section, frozen=True):
     log: LogSettings = LogSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     frontend: FrontendSettings = FrontendSettings()
+    backend: BackendSettings = BackendSettings()
     canary: CanarySettings = CanarySettings()
 
 
@@ -223,7 +205,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def convert(tree: Any, kind: type[T]) -> T:
     """A tree of plain values as typed settings. Raises `ConfigError` with the setting's name."""
     try:
-        return msgspec.convert(tree, kind, dec_hook=_quantity)
+        return msgspec.convert(tree, kind, dec_hook=quantity)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
         where = where.strip("`.")
@@ -250,9 +232,14 @@ def check(settings: Settings) -> None:
         raise ConfigError("frontend.dispatchers", "is empty, and this node is no dispatcher; give their URLs")
     if "frontend" in node.roles and settings.bus.kind == "memory" and frontend.dispatchers:
         raise ConfigError("frontend.dispatchers", 'with other nodes, bus.kind must be "redis"')
-    for url in frontend.dispatchers:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ConfigError("frontend.dispatchers", f"{url!r} is not a URL like http://127.0.0.1:8111")
+    if "backend" in node.roles and "dispatcher" not in node.roles and not settings.backend.dispatchers:
+        raise ConfigError("backend.dispatchers", "is empty, and this node is no dispatcher; give their URLs")
+    for section, urls in (("frontend", frontend.dispatchers), ("backend", settings.backend.dispatchers)):
+        for url in urls:
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise ConfigError(
+                    f"{section}.dispatchers", f"{url!r} is not a URL like http://127.0.0.1:8111"
+                )
     for name in ("public", "ops"):
         address: Address = getattr(listen, name)
         if not node.open_to_all and not address.is_loopback:
@@ -261,6 +248,8 @@ def check(settings: Settings) -> None:
                 f"{address} is reachable from outside while anybody may publish and see the ops pages; "
                 "listen on 127.0.0.1, or set node.open_to_all = true if a firewall or proxy decides who may",
             )
+    if settings.backend.batch_events > settings.dispatcher.max_events:
+        raise ConfigError("backend.batch_events", "is over dispatcher.max_events")
     if frontend.retry_min > frontend.retry_max:
         raise ConfigError("frontend.retry_min", "is over frontend.retry_max")
     if frontend.default_wait > frontend.max_wait:
@@ -285,27 +274,3 @@ def _guess(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _quantity(kind: type, value: Any) -> Any:
-    """msgspec's hook for the types with units."""
-    if kind is Address:
-        host, colon, port = str(value).rpartition(":")
-        if not (isinstance(value, str) and colon and host and port.isdigit() and int(port) < 65536):
-            raise ValueError(f"{value!r} is not an address like 127.0.0.1:8000")
-        return Address(value)
-    if isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())):
-        number, unit = match.groups()
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        number, unit = str(value), ""
-    else:
-        number, unit = "", ""
-    if kind is Duration:
-        if number and unit in ("", "ms", "s", "m", "h", "d") and float(number) >= 0:
-            return Duration(float(number) * _UNITS[unit or "s"])
-        raise ValueError(f'{value!r} is not a duration like "20ms", "15s" or "5m"')
-    if kind is Size:
-        if number and unit in ("", "B", "KiB", "MiB", "GiB") and float(number) >= 0:
-            return Size(float(number) * _UNITS[unit or "B"])
-        raise ValueError(f'{value!r} is not a size like "64KiB" or "4MiB"')
-    raise NotImplementedError(kind)

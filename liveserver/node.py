@@ -1,6 +1,6 @@
 """One process: opens what its roles need, runs it in one nursery, and lets it go in order.
 
-    bus ─ dispatcher ─ frontend ─ edge (public port), and beside them the ops port
+    bus ─ dispatcher ─ backend ─ frontend ─ edge (public port), and beside them the ops port
 
 SIGTERM or SIGINT drains: readiness goes red, accepting stops, viewers are told `bye` over
 `node.drain`, leases are withdrawn, the process ends. A second signal ends it at once.
@@ -23,8 +23,13 @@ import msgspec
 import structlog
 import trio
 from hypercorn.config import Config as HypercornConfig
+from quart import Blueprint
 
 from liveserver import __version__
+from liveserver.backend.backend import open_backend
+from liveserver.backend.dispatchers import Dispatchers as BackendDispatchers
+from liveserver.backend.outbox import Dispatcher
+from liveserver.backend.routes import backend_routes
 from liveserver.bus.canary import Canary, CanaryPerch
 from liveserver.bus.interface import Bus
 from liveserver.bus.memory import MemoryBus
@@ -78,6 +83,7 @@ class Node:
         self.parts: dict[str, Any] = {}
         self.checks: dict[str, Check] = {"accepting": self._check_accepting}
         self.frontend: Frontend | None = None
+        self.blueprints: list[Blueprint] = []
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Node]:
@@ -86,6 +92,10 @@ class Node:
         async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
             # Called last: the roles may still want to publish while they leave.
             stack.callback(nursery.cancel_scope.cancel)
+            if settings.node.roles == ["backend"]:
+                await self._backend(None, stack)  # which can store while the bus is away
+                yield self
+                return
             bus: Bus
             if settings.bus.kind == "memory":
                 bus = MemoryBus(settings.node.datacenter, settings.log, settings.bus.inbox_batches)
@@ -103,6 +113,8 @@ class Node:
                 local = LocalDispatcher(parser, publisher, subscriptions)
                 nursery.start_soon(publisher.run)
                 self.parts["publish"] = publisher.statistics
+            if "backend" in settings.node.roles:
+                await self._backend(local, stack)
             if "frontend" in settings.node.roles:
                 self.frontend = await stack.enter_async_context(self._frontend(bus, local))
             elif local is not None:
@@ -128,6 +140,17 @@ class Node:
             self.parts["frontend"] = frontend.statistics
             self.checks["delivery"] = frontend.canary.check
             yield frontend
+
+    async def _backend(self, local: Dispatcher | None, stack: AsyncExitStack) -> None:
+        settings = self.settings.backend
+        if settings.dispatchers or local is None:
+            local = await stack.enter_async_context(
+                BackendDispatchers.open(settings.dispatchers, settings.dispatcher_timeout)
+            )
+        backend = await stack.enter_async_context(open_backend(settings, local))
+        self.blueprints.append(backend_routes(backend, settings))
+        self.parts["backend"] = backend.statistics
+        self.checks["database"] = backend.check
 
     async def _check_accepting(self) -> None:
         if self.is_draining:
@@ -196,7 +219,9 @@ async def serve(
     with _listen(settings) as public:
         async with (
             node.opened(),
-            open_handoff(public_app(), max_body=limits.max_body, timeout=limits.body_timeout) as handoff,
+            open_handoff(
+                public_app(*node.blueprints), max_body=limits.max_body, timeout=limits.body_timeout
+            ) as handoff,
             trio.open_nursery() as nursery,
         ):
             edge = EdgeServer(limits, node.router, handoff.serve)

@@ -113,8 +113,11 @@ def _check(file: _File) -> None:
             raise ConfigError("datacenters", f"port {port} is used {uses} times; give each its own")
     for datacenter in file.datacenters:
         roles = {node.role for node in datacenter.nodes}
-        if "frontend" in roles and "dispatcher" not in roles:
-            raise ConfigError(f"datacenters.{datacenter.name}", "has a frontend but no dispatcher; add one")
+        for role in ("frontend", "backend"):
+            if role in roles and "dispatcher" not in roles:
+                raise ConfigError(
+                    f"datacenters.{datacenter.name}", f"has a {role} but no dispatcher; add one"
+                )
 
 
 def _check_workers(plans: list[DatacenterPlan]) -> None:
@@ -151,10 +154,12 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
             "listen.ops": ops,
             "bus.kind": "redis",
             "bus.url": f"redis://{HOST}:{datacenter.redis}/0",
-            **({"frontend.dispatchers": dispatchers} if node.role == "frontend" else {}),
+            **({f"{node.role}.dispatchers": dispatchers} if node.role != "dispatcher" else {}),
         }
         base = path.parent / file.config[node.role] if node.role in file.config else None
-        overrides = [*shared, *(f"{name}={_value(value)}" for name, value in identity.items())]
+        # Each likes backend has a file of its own, unless the file says where all of them store.
+        own = [f"backend.database={_value(f'{node.name}.db')}"] if node.role == "backend" else []
+        overrides = [*own, *shared, *(f"{name}={_value(value)}" for name, value in identity.items())]
         settings = config.load(
             base, overrides
         )  # now, so that what is wrong is said once and not by every child

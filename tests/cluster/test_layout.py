@@ -25,6 +25,7 @@ def test_the_shipped_cluster_has_the_ports_that_are_promised() -> None:
         "dc1-fe2": ("frontend", "127.0.0.1:8102", "127.0.0.1:9102"),
         "dc1-di1": ("dispatcher", "127.0.0.1:8111", "127.0.0.1:9111"),
         "dc1-di2": ("dispatcher", "127.0.0.1:8112", "127.0.0.1:9112"),
+        "dc1-be1": ("backend", "127.0.0.1:8121", "127.0.0.1:9121"),
     }
 
 

@@ -27,6 +27,7 @@ from tests.conftest import Until
 from tests.watching import Viewer
 
 REDIS = ("bus.kind=redis", "node.workers=2", "node.name=a")
+ROLES = 'node.roles=["frontend","dispatcher"]'
 
 
 def settings(*more: str) -> Settings:
@@ -72,7 +73,8 @@ class Running:
 async def running(redis_url: str, *more: str) -> AsyncIterator[Running]:
     """Two workers of both roles; killed with the block if they have not ended."""
     port, ops = free_port(), two_free_ports()
-    overrides = [*REDIS, f"bus.url={redis_url}", f"listen.public=127.0.0.1:{port}", "node.drain=200ms"]
+    overrides = [*REDIS, ROLES, f"bus.url={redis_url}", f"listen.public=127.0.0.1:{port}"]
+    overrides += ["node.drain=200ms"]
     overrides += [f"listen.ops=127.0.0.1:{ops}", *more]
     command = [sys.executable, "-m", "liveserver", "run"]
     process = await trio.lowlevel.open_process(
@@ -164,7 +166,7 @@ def test_a_worker_is_a_node_with_a_name_and_an_ops_port_of_its_own() -> None:
     assert {worker.ops for worker in workers.plan(settings("listen.ops=[::1]:0"), public)} == {"[::1]:0"}
     unnamed = workers.plan(load_settings(None, REDIS[:2], {}), public)
     assert [re.sub("[0-9a-f]{6}", "…", worker.name) for worker in unnamed] == [
-        f"dc1-frontend-dispatcher-…-w{number}" for number in (1, 2)
+        f"dc1-frontend-dispatcher-backend-…-w{number}" for number in (1, 2)
     ]
     assert unnamed[0].name[:-3] == unnamed[1].name[:-3]
 

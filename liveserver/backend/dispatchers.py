@@ -1,0 +1,65 @@
+"""The dispatchers of this datacenter, over HTTP: any of them will do, so the next one when one fails."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import trio
+
+from liveserver.errors import BadRequest, DispatcherError
+
+
+class _Document(msgspec.Struct):
+    detail: str = ""
+
+
+class Dispatchers:
+    """Publishes at whichever dispatcher answers. Stays with one while it does."""
+
+    def __init__(self, client: httpx.AsyncClient, urls: Sequence[str], timeout: float) -> None:
+        self._client = client
+        self._urls = [url.rstrip("/") for url in urls]
+        self._timeout = timeout
+        random.shuffle(self._urls)  # so that the backends spread over the dispatchers
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, urls: Sequence[str], timeout: float) -> AsyncIterator[Dispatchers]:
+        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher's answer."""
+        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+            yield cls(client, urls, timeout)
+
+    async def publish(self, body: bytes, *, retractions: bool) -> None:
+        """As `outbox.Dispatcher` says. A refusal is believed from the first that gives one."""
+        path = "/v1/retractions" if retractions else "/v1/events"
+        reason = ""
+        for _ in range(len(self._urls)):
+            url = self._urls[0] + path
+            try:
+                with trio.fail_after(self._timeout):
+                    answer = await self._client.post(
+                        url, content=body, headers={"content-type": "application/json"}
+                    )
+            except trio.TooSlowError:
+                reason = f"{url} did not answer within {self._timeout:g} s"
+            except httpx.HTTPError as error:
+                reason = f"{url}: {error or type(error).__name__}"
+            else:
+                if answer.status_code == 202:
+                    return
+                if answer.status_code in (400, 413):
+                    raise BadRequest(_detail(answer))
+                reason = f"{url} answered {answer.status_code}"
+            self._urls.append(self._urls.pop(0))
+        raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return msgspec.json.decode(answer.content, type=_Document).detail
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"status {answer.status_code}"

@@ -1,0 +1,72 @@
+"""Numbers with their units, as settings are written: durations, sizes, addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+_UNITS = {
+    "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
+    "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
+}  # fmt: skip
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+
+
+class Duration(float):
+    """Seconds."""
+
+
+class Size(int):
+    """Bytes."""
+
+
+class Address(str):
+    """`host:port`; port 0 means any free one. IPv6 hosts stand in brackets."""
+
+    __slots__ = ()
+
+    @property
+    def host(self) -> str:
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.rpartition(":")[2])
+
+    def after(self, count: int) -> Address:
+        """The address `count` ports further on; of port 0, itself."""
+        return Address(f"{self.rpartition(':')[0]}:{self.port + count}") if self.port else self
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def quantity(kind: type, value: Any) -> Any:
+    """msgspec's hook for the types with units."""
+    if kind is Address:
+        host, colon, port = str(value).rpartition(":")
+        if not (isinstance(value, str) and colon and host and port.isdigit() and int(port) < 65536):
+            raise ValueError(f"{value!r} is not an address like 127.0.0.1:8000")
+        return Address(value)
+    if isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())):
+        number, unit = match.groups()
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number, unit = str(value), ""
+    else:
+        number, unit = "", ""
+    if kind is Duration:
+        if number and unit in ("", "ms", "s", "m", "h", "d") and float(number) >= 0:
+            return Duration(float(number) * _UNITS[unit or "s"])
+        raise ValueError(f'{value!r} is not a duration like "20ms", "15s" or "5m"')
+    if kind is Size:
+        if number and unit in ("", "B", "KiB", "MiB", "GiB") and float(number) >= 0:
+            return Size(float(number) * _UNITS[unit or "B"])
+        raise ValueError(f'{value!r} is not a size like "64KiB" or "4MiB"')
+    raise NotImplementedError(kind)

@@ -1,0 +1,197 @@
+"""Whatever dispatchers do, every row arrives, in order, and once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from liveserver.backend.outbox import Outbox
+from liveserver.backend.wishes import OutboxRow
+from liveserver.errors import BadRequest, DispatcherError, Unavailable
+from tests.backend.support import FakeDispatcher, settings
+
+
+def row(number: int, sender: str = "b", retraction: bool = False) -> OutboxRow:
+    body = msgspec.json.encode({"id": f"{sender}{number}", "video": "v", "type": "like"})
+    return OutboxRow(sender, number, retraction, body)
+
+
+def rows(first: int, last: int, sender: str = "b") -> list[OutboxRow]:
+    return [row(number, sender) for number in range(first, last + 1)]
+
+
+def names(*several: Sequence[OutboxRow]) -> list[str]:
+    return [f"{each.sender}{each.number}" for some in several for each in some]
+
+
+class Database:
+    """The outbox table. While `gate` is there, a look at it takes until that is set."""
+
+    def __init__(self) -> None:
+        self.rows: list[OutboxRow] = []
+        self.failures = 0
+        self.looks = 0
+        self.gate: trio.Event | None = None
+
+    async def read(self, after: tuple[str, int], limit: int) -> list[OutboxRow]:
+        self.looks += 1
+        await trio.lowlevel.checkpoint()
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("not now")
+        found = [each for each in self.rows if each.position > after][:limit]
+        if self.gate is not None:
+            await self.gate.wait()
+        return found
+
+    def forget(self, gone: Sequence[OutboxRow]) -> None:
+        self.rows = [each for each in self.rows if each not in gone]
+
+
+class Stage:
+    """An outbox between a table and a dispatcher."""
+
+    def __init__(self, dispatcher: FakeDispatcher, **values: Any) -> None:
+        self.dispatcher = dispatcher
+        self.database = Database()
+        self.outbox = Outbox(
+            settings(**values), dispatcher, self.database.read, lambda gone: self.database.forget(gone)
+        )
+
+    def commit(self, some: Sequence[OutboxRow]) -> None:
+        self.database.rows += some
+        self.outbox.put(some)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.outbox.run)
+            yield
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_is_committed_goes_out_at_once_and_leaves(autojump_clock: trio.testing.MockClock) -> None:
+    on = Stage(FakeDispatcher())
+    async with on.running():
+        await trio.testing.wait_all_tasks_blocked()
+        began = trio.current_time()
+        on.commit(rows(1, 3))
+        await on.dispatcher.wait_taken(3)
+        assert trio.current_time() == began
+        on.commit(rows(4, 4))
+        await on.dispatcher.wait_taken(4)
+        await trio.testing.wait_all_tasks_blocked()
+        assert on.dispatcher.ids == ["b1", "b2", "b3", "b4"]
+        assert (on.database.rows, on.database.looks) == ([], 1)
+
+
+async def test_what_an_earlier_life_left_goes_first(autojump_clock: trio.testing.MockClock) -> None:
+    on = Stage(FakeDispatcher(), outbox_rows=4, batch_events=3)
+    left = rows(3, 12, "a")
+    on.database.rows += left
+    on.database.gate = trio.Event()
+    async with on.running():
+        await trio.testing.wait_all_tasks_blocked()
+        on.commit(rows(1, 2))
+        on.database.gate.set()
+        await on.dispatcher.wait_taken(12)
+        on.commit(rows(3, 3))
+        await on.dispatcher.wait_taken(13)
+    assert on.dispatcher.ids == names(left, rows(1, 3))
+
+
+@pytest.mark.parametrize("loses_answers", [False, True])
+async def test_a_dispatcher_that_fails_is_asked_again(
+    loses_answers: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    failures = [DispatcherError("gone"), Unavailable("later"), DispatcherError("gone")] * 3
+    on = Stage(FakeDispatcher(failures, loses_answers=loses_answers))
+    on.database.failures = 3
+    async with on.running():
+        on.commit(rows(1, 5))
+        await on.dispatcher.wait_taken(5)
+        on.commit(rows(6, 9))
+        await on.dispatcher.wait_taken(9)
+        with trio.fail_after(60):
+            while on.database.rows:  # noqa: ASYNC110
+                await trio.sleep(0.1)
+    assert on.dispatcher.ids == names(rows(1, 9))
+    assert on.outbox.statistics().failures == 9
+
+
+async def test_retractions_go_apart_and_in_their_place(autojump_clock: trio.testing.MockClock) -> None:
+    on = Stage(FakeDispatcher())
+    async with on.running():
+        some = [row(1), row(2), row(3, retraction=True), row(4)]
+        on.commit(some)
+        await on.dispatcher.wait_taken(4)
+    assert on.dispatcher.ids == names(some)
+    assert on.dispatcher.retractions == [False, True, False]
+
+
+async def test_one_that_is_never_taken_does_not_stop_the_others(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class Picky(FakeDispatcher):
+        async def publish(self, body: bytes, *, retractions: bool) -> None:
+            if b'"b4"' in body:
+                raise BadRequest("not this one")
+            await super().publish(body, retractions=retractions)
+
+    on = Stage(Picky())
+    async with on.running():
+        on.commit(rows(1, 8))
+        await on.dispatcher.wait_taken(7)
+        await trio.testing.wait_all_tasks_blocked()
+    assert on.dispatcher.ids == names(rows(1, 3), rows(5, 8))
+    assert (on.outbox.statistics().refused, on.database.rows) == (1, [])
+
+
+async def test_memory_is_bounded_while_nobody_answers(autojump_clock: trio.testing.MockClock) -> None:
+    on = Stage(FakeDispatcher([DispatcherError("gone")] * 20), outbox_rows=10, batch_events=4)
+    async with on.running():
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(1, 101):
+            on.commit([row(number)])
+            assert on.outbox.statistics().waiting <= 10
+            if number % 10 == 0:
+                await trio.sleep(0.2)
+        await on.dispatcher.wait_taken(100)
+        await trio.testing.wait_all_tasks_blocked()
+        on.commit([row(101)])
+        await on.dispatcher.wait_taken(101)
+        assert not on.outbox.statistics().behind
+    assert on.dispatcher.ids == names(rows(1, 101))
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_however_it_is_interleaved(seed: int, autojump_clock: trio.testing.MockClock) -> None:
+    dice = random.Random(seed)
+    failures = [DispatcherError("gone")] * dice.randrange(30)
+    on = Stage(
+        FakeDispatcher(failures, loses_answers=dice.random() < 0.5),
+        outbox_rows=5,
+        batch_events=dice.randrange(1, 5),
+    )
+    left = rows(1, dice.randrange(20), "a")
+    on.database.rows += left
+    on.database.failures = dice.randrange(4)
+    number = 0
+    async with on.running():
+        while number < 80:
+            some = rows(number + 1, number + dice.randrange(1, 9))
+            number = some[-1].number
+            on.commit(some)
+            for _ in range(dice.randrange(6)):
+                await trio.lowlevel.checkpoint()
+            if dice.random() < 0.2:
+                await trio.sleep(dice.random())
+        await on.dispatcher.wait_taken(len(left) + number)
+    assert on.dispatcher.ids == names(left, rows(1, number))
