@@ -7,8 +7,11 @@ import trio
 from tests.chaos.play import Play
 from tests.chaos.scenarios.registry import scenario
 
+# Sockets that are soon full. A viewer that keeps up gets 8 KiB in 20 ms, which is enough for these loads.
+NARROW = "frontend.send_buffer=8KiB", "frontend.max_write=8KiB", "frontend.flush_interval=20ms"
 
-@scenario("frontend.send_buffer=8KiB", "frontend.max_write=8KiB", "frontend.slow_timeout=1500ms")
+
+@scenario(*NARROW, "frontend.slow_timeout=1500ms")
 async def viewers_stall(play: Play) -> None:
     """Some viewers stop reading for a while, long enough for some to be let go; others read on."""
     play.pad(1500)
@@ -19,7 +22,7 @@ async def viewers_stall(play: Play) -> None:
     await trio.sleep(play.rng.uniform(5, 7))
 
 
-@scenario("log.events=150", "frontend.send_buffer=8KiB", "frontend.max_write=8KiB", whole=False)
+@scenario("log.events=150", *NARROW, whole=False)
 async def log_too_short(play: Play) -> None:
     """Viewers stay away for longer than the log reaches: the gaps they are told are real."""
     play.pad(500)
