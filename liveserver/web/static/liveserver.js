@@ -161,6 +161,7 @@ export class LiveVideo extends EventTarget {
     }
     clearTimeout(timer);
     attempt.abort(lost);
+    if (signal.aborted) return lost; // by now another may have begun
     if (lost.message === "again") return Object.assign(lost, { wait: 0 });
     if (auto) {
       // Refused connections say nothing about streams: the next one may be tried as soon as polls work.

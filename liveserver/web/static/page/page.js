@@ -196,7 +196,7 @@ function showLine() {
 function showFigures() {
   const { transport, node, shared, url } = live.state;
   $("transport").textContent = (transport === "sse" ? "Event stream" : "Long-poll") + (shared ? ", another tab's" : "");
-  $("node").textContent = node ?? new URL(url).host;
+  $("node").textContent = $("node").title = node ?? new URL(url).host;
   const middle = delays.toSorted((a, b) => a - b)[delays.length >> 1];
   $("latency").textContent = middle === undefined ? "…" : `${number.format(middle)} ms`;
   $("received").textContent = number.format(received);

@@ -33,6 +33,8 @@ export class Scene {
   #strips = [];
   #energy = 0;
   #last = -Infinity;
+  #asked = 0;
+  #between = FRAME; // milliseconds: a machine that is late already is asked for less
   #seen = true;
 
   /** @param {HTMLCanvasElement} canvas */
@@ -65,7 +67,9 @@ export class Scene {
 
   #frame(now) {
     requestAnimationFrame((next) => this.#frame(next));
-    if (this.#calm.matches || !this.#seen || now - this.#last < FRAME - 4) return;
+    this.#between += (Math.min(250, Math.max(FRAME, 2 * (now - this.#asked))) - this.#between) * 0.1;
+    this.#asked = now;
+    if (this.#calm.matches || !this.#seen || now - this.#last < this.#between - 4) return;
     this.#energy *= Math.exp(-Math.min(200, now - this.#last) / 2500);
     this.#last = now;
     this.#draw(now / 1000);

@@ -1,0 +1,250 @@
+"""The page and the browser client, in a real browser, before real frontends over a real Redis."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import trio
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from liveserver.bus.redis_server import RedisServer
+from tests.processes import NodeProcess
+from tests.web.browsers import SECONDS, running_browser, wait_until
+from tests.web.relay import Relay, Stand
+
+expect.set_options(timeout=SECONDS * 1000)
+
+# A viewer of its own in a page: what it was told, in order.
+WATCH = """async ({ urls, video, options }) => {
+    const { LiveVideo } = await import("/liveserver.js");
+    window.live = new LiveVideo(urls, video, options);
+    window.seen = [];
+    window.told = [];
+    live.addEventListener("*", ({ detail }) => seen.push(detail.id));
+    for (const word of ["ready", "gap"]) live.addEventListener(word, ({ detail }) => told.push([word, detail.gap]));
+    await new Promise((ready) => live.addEventListener("ready", ready, { once: true }));
+}"""  # noqa: E501
+
+
+class Stage:
+    """A dispatcher, two frontends with a relay before each, and what stands in for the backend."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.dispatcher = NodeProcess("dc1-di1", "dispatcher", redis_url)
+        where = f'frontend.dispatchers=["{self.dispatcher.url}"]'
+        self.frontends = [NodeProcess(f"dc1-fe{n}", "frontend", redis_url, where) for n in (1, 2)]
+        self.stand = Stand(self.dispatcher.url)
+        self.one, self.two = (Relay(node.url, self.stand) for node in self.frontends)
+
+    def likes(self, video: str, first: int, last: int) -> None:
+        """Likes with ids of their own, in batches."""
+        for start in range(first, last, 10):
+            numbers = range(start, min(start + 10, last))
+            self.stand.publish(video, [{"type": "like", "id": f"{video}-{n}"} for n in numbers])
+
+
+def ids(video: str, count: int) -> list[str]:
+    return [f"{video}-{n}" for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def stage(redis_process: RedisServer) -> Iterator[Stage]:
+    built = Stage(redis_process.url)
+    nodes = [built.dispatcher, *built.frontends]
+    with ExitStack() as stack:
+        for node in nodes:
+            stack.callback(node.stop)
+            node.start()
+        for node in nodes:
+            trio.run(node.wait_ready)
+        stack.enter_context(built.one)
+        stack.enter_context(built.two)
+        yield built
+
+
+@pytest.fixture(scope="module")
+def browser(stage: Stage) -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context(reduced_motion="reduce") as context:
+        yield context
+
+
+def opened(context: BrowserContext, relay: Relay, video: str, **parameters: str) -> Page:
+    """The page, watching."""
+    page = context.new_page()
+    query = "".join(f"&{name}={value}" for name, value in parameters.items())
+    page.goto(f"{relay.url}/?video={video}{query}")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    return page
+
+
+def watching(context: BrowserContext, video: str, *relays: Relay, **options: Any) -> Page:
+    """An empty page at the first relay, with a viewer in it that is ready."""
+    page = context.new_page()
+    page.goto(f"{relays[0].url}/page/icon.svg")
+    page.evaluate(WATCH, {"urls": [relay.url for relay in relays], "video": video, "options": options})
+    return page
+
+
+def expect_seen(page: Page, video: str, count: int) -> None:
+    wait_until(lambda: page.evaluate("seen.length") >= count)
+    assert page.evaluate("seen") == ids(video, count)
+    assert not any(gap for _, gap in page.evaluate("told"))
+
+
+def expect_likes(page: Page, count: int) -> None:
+    expect(page.locator("#count")).to_have_attribute("data-exact", str(count))
+
+
+def test_the_page_loads_without_a_complaint(stage: Stage, context: BrowserContext) -> None:
+    """Under its own policy: what that stops is an error on the console."""
+    complaints: list[str] = []
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    answer = page.goto(f"{stage.one.url}/?video=quiet&frontends={stage.one.url},{stage.two.url}")
+    assert answer is not None
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    page.keyboard.press("l")
+    expect_likes(page, 1)
+    page.locator("#line summary").click()
+    expect(page.locator("#node")).to_have_text("dc1-fe1")
+    assert complaints == []
+
+
+def test_two_people_at_two_frontends_see_each_other(stage: Stage, browser: Browser) -> None:
+    calm: Any = {"reduced_motion": "reduce"}
+    with browser.new_context(**calm) as hers, browser.new_context(**calm) as his:
+        one = opened(hers, stage.one, "pair")
+        two = opened(his, stage.two, "pair")
+        one.get_by_role("button", name="Like").click()
+        expect_likes(two, 1)
+        two.keyboard.press("l")
+        two.keyboard.press("3")
+        expect_likes(one, 3)
+        expect_likes(two, 3)
+        two.keyboard.press("c")
+        two.keyboard.type("Hello over there")
+        two.keyboard.press("Enter")
+        expect(one.locator(".said")).to_have_text("Hello over there")
+        name = two.locator("#me").input_value()
+        expect(one.locator(".who")).to_contain_text(name)
+
+
+def test_markup_in_a_comment_stays_text(stage: Stage, context: BrowserContext) -> None:
+    page = opened(context, stage.one, "markup")
+    text = "<img src=x onerror=alert(1)><b>bold</b> &amp; <script>alert(2)</script>"
+    page.get_by_role("textbox", name="Your comment").fill(text)
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".said")).to_have_text(text)
+    assert page.locator("#comments :is(img, b, script)").count() == 0
+
+
+def test_where_nobody_takes_likes_it_is_said_kindly(stage: Stage, context: BrowserContext) -> None:
+    with Relay(stage.frontends[0].url) as relay:
+        page = opened(context, relay, "alone")
+        page.get_by_role("button", name="Like").click()
+        expect(page.get_by_role("status")).to_contain_text("isn't possible at this address")
+        stage.likes("alone", 0, 5)
+        expect_likes(page, 5)
+
+
+def test_when_a_frontend_is_killed_it_goes_on_at_the_other(stage: Stage, context: BrowserContext) -> None:
+    """Under load, without a loss, without a double, in order; the page's own counter as well."""
+    killed = stage.frontends[0]
+    page = opened(context, stage.one, "killed", frontends=f"{stage.one.url},{stage.two.url}")
+    viewer = watching(context, "killed", stage.one, stage.two, share=False)
+    stage.likes("killed", 0, 100)
+    wait_until(lambda: bool(viewer.evaluate("seen.length") >= 50))
+    killed.signal(signal.SIGKILL)
+    killed.stop()
+    try:
+        stage.likes("killed", 100, 300)
+        expect_seen(viewer, "killed", 300)
+        expect_likes(page, 300)
+        assert viewer.evaluate("live.state.node") == "dc1-fe2"
+    finally:
+        killed.start()
+        trio.run(killed.wait_ready)
+
+
+def test_where_streams_are_held_back_polls_get_through(stage: Stage, context: BrowserContext) -> None:
+    """And once streams come through, it is back at a stream; nothing lost or doubled at either switch."""
+    with Relay(stage.frontends[0].url, stage.stand) as relay:
+        relay.buffering = True
+        page = context.new_page()
+        page.clock.install()
+        page.goto(f"{relay.url}/page/icon.svg")
+        page.evaluate(WATCH, {"urls": relay.url, "video": "held", "options": {"share": False}})
+        assert page.evaluate("live.state.transport") == "poll"
+        stage.likes("held", 0, 50)
+        expect_seen(page, "held", 50)
+        relay.buffering = False
+        page.clock.fast_forward(65_000)
+        stage.likes("held", 50, 100)
+        wait_until(lambda: bool(page.evaluate("live.state.transport + live.state.name") == "sselive"))
+        stage.likes("held", 100, 150)
+        expect_seen(page, "held", 150)
+
+
+def test_a_mute_stream_is_given_up(stage: Stage, context: BrowserContext) -> None:
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"{stage.one.url}/page/icon.svg")
+    page.evaluate(WATCH, {"urls": stage.one.url, "video": "mute", "options": {"share": False}})
+    stage.likes("mute", 0, 10)
+    expect_seen(page, "mute", 10)
+    page.clock.fast_forward(40_000)
+    page.clock.fast_forward(5_000)
+    wait_until(lambda: stage.one.count("/mute/events") == 2)
+    stage.likes("mute", 10, 20)
+    expect_seen(page, "mute", 20)
+
+
+def test_five_tabs_share_one_connection(stage: Stage, context: BrowserContext) -> None:
+    """Also after the one that had it is closed, without a loss."""
+    with Relay(stage.frontends[1].url, stage.stand) as relay:
+        pages = [opened(context, relay, "tabs") for _ in range(5)]
+        viewers = [watching(context, "shared", relay) for _ in range(5)]
+        assert relay.streams == 2
+        assert relay.count("/tabs/events") == relay.count("/shared/events") == 1
+        stage.likes("shared", 0, 50)
+        pages[3].get_by_role("button", name="Like").click()
+        for page, viewer in zip(pages, viewers, strict=True):
+            expect_likes(page, 1)
+            expect_seen(viewer, "shared", 50)
+        pages.pop(0).close()
+        viewers.pop(0).close()
+        stage.likes("tabs", 0, 20)
+        stage.likes("shared", 50, 120)
+        for page, viewer in zip(pages, viewers, strict=True):
+            expect_likes(page, 21)
+            expect_seen(viewer, "shared", 120)
+        assert relay.count("/tabs/events") == relay.count("/shared/events") == 2
+
+
+def test_a_transport_can_be_insisted_on(stage: Stage, context: BrowserContext) -> None:
+    page = opened(context, stage.two, "insist")
+    page.locator("#line summary").click()
+    page.get_by_role("radio", name="Long-poll").check()
+    expect(page.locator("#transport")).to_have_text("Long-poll")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Wow").click()
+    expect_likes(page, 1)
+    assert stage.two.count("/insist/poll") > 0
+    page.locator("#line summary").click()
+    page.get_by_role("radio", name="Stream").check()
+    expect(page.locator("#transport")).to_have_text("Event stream")
+    stage.likes("insist", 0, 20)
+    expect_likes(page, 21)
