@@ -1,0 +1,147 @@
+"""A likes backend killed at random moments, under load: what it answered is there, and is shown once.
+
+A dispatcher with a frontend outlives it, so what was shown is what they have in their log.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+
+from tests.processes import NodeProcess, running
+
+KILLS = int(os.environ.get("LIVESERVER_TEST_KILLS", "5"))
+CLIENTS = 12
+NO_REDIS = "redis://127.0.0.1:1/0"
+
+
+class Crowd:
+    """People who like and comment until they are told to stop.
+
+    Those with keys repeat until they are answered; the others don't.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = f"{url}/v1/videos/v/"
+        self.answered: list[str] = []
+        self.keys: dict[str, str] = {}
+        self.lost = 0
+        self.enough = False
+        self._more = trio.Event()
+
+    async def person(self, number: int) -> None:
+        has_key = number % 3 > 0
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            count = 0
+            while not self.enough:
+                count += 1
+                key = f"{number}-{count}" if has_key else ""
+                path, body = ("comments", {"text": key or "hi"}) if count % 10 == 0 else ("likes", {})
+                made = await self._post(client, path, body, key)
+                while made is None and has_key:
+                    await trio.sleep(random.uniform(0, 0.05))
+                    made = await self._post(client, path, body, key)
+                if made is None:
+                    self.lost += 1
+                    await trio.sleep(0.02)
+                    continue
+                self.answered.append(made)
+                self._more.set()
+                self._more = trio.Event()
+                if has_key:
+                    self.keys[key] = made
+
+    async def _post(self, client: httpx.AsyncClient, path: str, body: Any, key: str) -> str | None:
+        """The event's id; None when there is no answer."""
+        try:
+            headers = {"idempotency-key": key} if key else {}
+            answer = await client.post(self.url + path, json=body, headers=headers)
+        except httpx.HTTPError:
+            return None
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def wait_answered(self, count: int) -> None:
+        while len(self.answered) < count:
+            await self._more.wait()
+
+
+async def shown(url: str) -> list[dict[str, Any]]:
+    """The whole log of the video."""
+    events: list[dict[str, Any]] = []
+    cursor = "earliest"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            answer = await client.get(f"{url}/v1/videos/v/poll?cursor={cursor}&wait=0")
+            page = answer.json()
+            assert not page["gap"]
+            if not page["events"]:
+                return events
+            events += page["events"]
+            cursor = page["cursor"]
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(path, timeout=10)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(tmp_path: Path) -> None:
+    dispatcher = NodeProcess(
+        "dispatcher",
+        "dispatcher",
+        NO_REDIS,
+        "bus.kind=memory",
+        'node.roles=["dispatcher","frontend"]',
+        "log.events=100000",
+    )
+    backend = NodeProcess(
+        "backend",
+        "backend",
+        NO_REDIS,
+        f"backend.directory={tmp_path}",
+        f'backend.dispatchers=["{dispatcher.url}"]',
+    )
+    crowd = Crowd(backend.url)
+    path = tmp_path / "liveserver.db"
+    with trio.fail_after(60 + 10 * KILLS):
+        async with running(dispatcher, backend):
+            async with trio.open_nursery() as nursery:
+                for number in range(CLIENTS):
+                    nursery.start_soon(crowd.person, number)
+                for _ in range(KILLS):
+                    await crowd.wait_answered(len(crowd.answered) + 1)
+                    await trio.sleep(random.uniform(0, 0.4))
+                    await backend.kill()
+                    backend.start()
+                await crowd.wait_answered(len(crowd.answered) + 100)
+                crowd.enough = True
+            while rows(path, "select count(*) from outbox") != [(0,)]:  # noqa: ASYNC110  # a file has no event
+                await trio.sleep(0.05)
+            events = await shown(dispatcher.url)
+            async with httpx.AsyncClient(trust_env=False) as client:
+                summary = (await client.get(crowd.url + "summary")).json()
+    times = Counter(event["id"] for event in events)
+    assert set(times.values()) == {1}
+    answered = set(crowd.answered)
+    assert answered <= set(times)
+    # Whoever repeats until there is an answer has been stored exactly once.
+    assert len(set(crowd.keys.values())) == len(crowd.keys)
+    # What is more than was answered comes from those who got no answer and did not ask again.
+    assert len(times) - len(answered) <= crowd.lost
+    stored = rows(path, "select id from likes union all select id from comments")
+    assert Counter(name for (name,) in stored) == times
+    likes = sum(event["type"] == "like" for event in events)
+    assert summary["likes"] == likes == rows(path, "select sum(total) from totals")[0][0]
+    said = f"{len(answered)} answered, {crowd.lost} lost, of which {len(times) - len(answered)} were stored"
+    print(f"{KILLS} kills: {said}")

@@ -1,0 +1,185 @@
+"""Liking as API.md has it, at a whole node over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from liveserver import config, node
+from liveserver.errors import ConfigError
+from tests.conftest import Until
+
+LIKES, COMMENTS, SUMMARY = "/v1/videos/v/likes", "/v1/videos/v/comments", "/v1/videos/v/summary"
+ANYWHERE = ("listen.public=127.0.0.1:0", "listen.ops=127.0.0.1:0")
+
+
+class Stage:
+    """A running node, and a client."""
+
+    def __init__(self, running: node.Running, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.url = f"http://{running.addresses.public}"
+        self.ops = f"http://{running.addresses.ops}"
+
+    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post(self.url + path, json=body, headers=names)
+
+    async def get(self, path: str) -> Any:
+        answer = await self.client.get(self.url + path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def events(self) -> list[dict[str, Any]]:
+        return list((await self.get("/v1/videos/v/poll?cursor=earliest"))["events"])
+
+
+@asynccontextmanager
+async def serving(*settings: str) -> AsyncIterator[Stage]:
+    effective = config.load(None, [*ANYWHERE, "backend.database=:memory:", *settings], {})
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as client:
+        yield Stage(await nursery.start(node.serve, effective), client)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_like_is_stored_and_seen(until: Until) -> None:
+    async with serving() as on:
+        answer = await on.post(LIKES, {"user": "u1", "reaction": "heart"})
+        assert (answer.status_code, answer.headers["content-type"]) == (201, "application/json")
+        assert answer.headers["cache-control"] == "no-store"
+        first = answer.json()
+        assert first["total"] == 1
+        assert (await on.post(LIKES, {"reaction": "wow"})).json()["total"] == 2
+        assert (await on.post(LIKES, {})).json()["total"] == 3
+
+        async def all_seen() -> bool:
+            return len(await on.events()) == 3
+
+        await until(all_seen)
+        events = await on.events()
+        assert events[0].pop("at")
+        assert events[0] == {
+            "id": first["id"],
+            "video": "v",
+            "type": "like",
+            "user": "u1",
+            "data": {"reaction": "heart"},
+        }
+        assert "user" not in events[1]
+        assert await on.get(SUMMARY) == {"likes": 3, "reactions": {"heart": 2, "wow": 1}, "comments": []}
+        assert await on.get("/v1/videos/other/summary") == {"likes": 0, "reactions": {}, "comments": []}
+        status = (await on.client.get(on.ops + "/v1/status")).json()
+        assert status["backend"]["write"]["stored"] == 3
+        ready = (await on.client.get(on.ops + "/readyz")).json()
+        assert ready["checks"]["database"] == {"ok": True}
+
+
+async def test_a_comment_comes_and_goes(until: Until) -> None:
+    async with serving() as on:
+        text = "<script>alert('hi')</script> 💜" + "x" * 470
+        assert len(text) == 500
+        answer = await on.post(COMMENTS, {"user": "u1", "text": text})
+        assert answer.status_code == 201
+        made = answer.json()["id"]
+        assert [each["text"] for each in (await on.get(SUMMARY))["comments"]] == [text]
+        for _ in range(2):
+            gone = await on.client.delete(f"{on.url}{COMMENTS}/{made}")
+            assert (gone.status_code, gone.content) == (204, b"")
+        assert (await on.get(SUMMARY))["comments"] == []
+        assert (await on.client.delete(f"{on.url}{COMMENTS}/other")).status_code == 404
+
+        async def both_seen() -> bool:
+            return len(await on.events()) == 2
+
+        await until(both_seen)
+        comment, retraction = await on.events()
+        assert (comment["type"], comment["id"], comment["data"]) == ("comment", made, {"text": text})
+        assert (retraction["type"], retraction["data"]) == ("retract", {"id": made})
+
+
+async def test_the_same_key_answers_the_same(until: Until) -> None:
+    async with serving() as on:
+        answers = [await on.post(LIKES, {}, idempotency_key="k 1") for _ in range(3)]
+        assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
+        comment = await on.post(COMMENTS, {"text": "hi"}, idempotency_key="k 1")
+        assert comment.status_code == 201
+        assert comment.json()["id"] != answers[0].json()["id"]
+        assert (await on.post("/v1/videos/w/likes", {}, idempotency_key="k 1")).json()["total"] == 1
+        assert (await on.get(SUMMARY))["likes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status"),
+    [
+        (LIKES, [], {}, 400),
+        (LIKES, {"reaction": "♥"}, {}, 400),
+        (LIKES, {"reaction": "heart\n"}, {}, 400),
+        (LIKES, {"reaction": ""}, {}, 400),
+        (LIKES, {"user": "u" * 129}, {}, 400),
+        (LIKES, {"user": "\0"}, {}, 400),
+        (LIKES, {"likes": 1_000_000}, {}, 400),
+        (LIKES, {}, {"content-type": "text/plain"}, 415),
+        (LIKES, {}, {"idempotency-key": "k" * 256}, 400),
+        (LIKES, {}, {"idempotency-key": ""}, 400),
+        ("/v1/videos/-v/likes", {}, {}, 400),
+        ("/v1/videos/v%0a/likes", {}, {}, 400),
+        (COMMENTS, {}, {}, 400),
+        (COMMENTS, {"text": " \n"}, {}, 400),
+        (COMMENTS, {"text": "x" * 501}, {}, 400),
+        (COMMENTS, {"text": "a\0b"}, {}, 400),
+        (COMMENTS, {"text": "x" * 20_000}, {}, 413),
+    ],
+)
+async def test_what_is_wrong_is_said(path: str, body: Any, headers: dict[str, str], status: int) -> None:
+    async with serving() as on:
+        answer = await on.client.post(on.url + path, json=body, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert answer.json()["detail"]
+        assert await on.get(SUMMARY) == {"likes": 0, "reactions": {}, "comments": []}
+
+
+async def test_other_methods_are_named() -> None:
+    async with serving() as on:
+        answer = await on.client.put(on.url + LIKES)
+        assert (answer.status_code, "POST" in answer.headers["allow"]) == (405, True)
+
+
+async def test_a_backend_alone_needs_no_redis_and_no_dispatcher_to_store(tmp_path: Path) -> None:
+    alone = (
+        'node.roles=["backend"]',
+        "bus.kind=redis",
+        "bus.url=redis://127.0.0.1:1/0",
+        'backend.dispatchers=["http://127.0.0.1:1"]',
+        "backend.database=likes.db",
+        f"backend.directory={tmp_path / 'new'}",
+    )
+    async with serving(*alone) as on:
+        assert (await on.post(LIKES, {})).json()["total"] == 1
+        assert (await on.client.get(on.ops + "/readyz")).status_code == 200
+    async with serving(*alone) as on:
+        assert (await on.post(LIKES, {})).json()["total"] == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("backend.database=nosuch://host/name", "backend.database: cannot be opened"),
+        ("backend.directory=/proc/none", "backend.directory: cannot be made"),
+        ('backend.database="/"', "backend.database: cannot be opened"),
+    ],
+)
+async def test_a_database_that_cannot_be_opened_is_said(setting: str, complaint: str) -> None:
+    overrides = [*ANYWHERE, *([] if "directory" in setting else ["backend.directory=/tmp"]), setting]
+    with pytest.raises(ExceptionGroup) as caught:
+        await node.serve(config.load(None, overrides, {}))
+    error: Exception = caught.value
+    while isinstance(error, ExceptionGroup):
+        [error] = error.exceptions
+    assert isinstance(error, ConfigError)
+    assert complaint in str(error)
