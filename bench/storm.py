@@ -15,10 +15,10 @@ its own:
 - **after**: everybody at the survivor.
 
 The survivor, the dispatcher and Redis have one core, and nothing else of ours is on it; `foreign` is what
-other programs, Redis included, took of it during the storm. The doomed frontend
-and all clients have the other: in **before** that one is busy with the 10,000, so it is **alone** that shows
-what the path takes. The stayers' reader runs at a higher priority where that is allowed, so that it measures
-the server and not its waiting for the other clients.
+other programs, Redis included, took of it during the storm. The doomed frontend and all clients have the
+other core: in **before** that one is busy with the 10,000, so it is **alone** that shows what the path takes.
+The stayers' reader runs at a higher priority where that is allowed, so that it measures the server and not
+its waiting for the other clients.
 
 Every round ends with a check: each viewer, of both kinds, has every event once, in order; those that came
 back were told `resumed` with the very id they asked with. If not, the run says so and exits with 1.
@@ -48,6 +48,16 @@ SETTLED = 20.0  # seconds for the last events to arrive everywhere
 SLICE = 0.5  # seconds
 PRIORITY = -10
 PHASES = ("alone", "before", "during", "after")
+MEASURES = {
+    "back_50_s": "50 % back after, s",
+    "back_90_s": "90 %",
+    "back_100_s": "100 %",
+    "connects_per_s": "connects/s (the middle 80 %)",
+    "turned_away": "turned away, and came again",
+    "cpu_s": "survivor's CPU until then, s",
+    "cpu_share": "share of its core",
+    "foreign": "other programs' share of it",
+}
 AGES = ("p50_ms", "p99_ms", "max_ms")
 
 
@@ -221,25 +231,8 @@ def report(result: dict[str, Any]) -> None:
     how = "all at once" if result["stampede"] else "each after its retry of 1-4 s"
     show(
         f"{result['viewers']:,} viewers come back, {how}; medians",
-        [
-            "50 % back, s",
-            "90 %",
-            "100 %",
-            "connects/s",
-            "turned away",
-            "survivor's CPU, s",
-            "of its core",
-            "others",
-        ],
-        [
-            [
-                *(f"{middle[f'back_{share}_s']:.2f}" for share in (50, 90, 100)),
-                round(middle["connects_per_s"]),
-                round(middle["turned_away"]),
-                f"{middle['cpu_s']:.2f}",
-                *(f"{middle[name]:.0%}" for name in ("cpu_share", "foreign")),
-            ]
-        ],
+        ["", ""],
+        [[title, f"{middle[name]:,.2f}"] for name, title in MEASURES.items()],
     )
     show(
         f"ages of the events at the {result['stayers']:,} that stayed, ms",
