@@ -41,9 +41,9 @@ class Log:
         self._changed.set()
         self._changed = trio.Event()
 
-    async def wait_for(self, pattern: str, times: int = 1) -> re.Match[str]:
+    async def wait_for(self, pattern: str, times: int = 1, *, seconds: float = 20) -> re.Match[str]:
         """The last of `times` lines in which the pattern occurs."""
-        with trio.fail_after(20):
+        with trio.fail_after(seconds):
             while True:
                 found = [match for line in self.lines if (match := re.search(pattern, line))]
                 if len(found) >= times:

@@ -68,7 +68,7 @@ async def test_everybody_gets_everything_once_while_every_node_is_restarted(tmp_
                         publishing.start_soon(publish_on, dispatchers, "a", accepted)
                         publishing.start_soon(publish_on, dispatchers[::-1], "b", accepted)
                         await trio.run_process([*command, "--restart-rolling"], stderr=subprocess.DEVNULL)
-                        await log.wait_for("rolling restart done: 4 nodes")
+                        await log.wait_for("rolling restart done: 4 nodes", seconds=60)
                         publishing.cancel_scope.cancel()
                     # What was under way then may have arrived or not; these have.
                     last = [f"last-{number}" for number in range(AFTERWARDS)]
