@@ -7,6 +7,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:nodes    Sorted    node → when its lease ends, in ms by Redis' clock
     ls:{V}:viewers  Hash      node → its viewer count
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
+    ls:run          Hash      which life of the Redis server this is (life.lua)
     ls:active       Sorted    videos by time of last append, in ms by Redis' clock
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
 
@@ -14,28 +15,33 @@ Rules:
 
 1. All keys expire, and all times are Redis' own: the nodes' clocks don't matter.
 2. What this process was last told about a log (`_known`) goes with each call. A Redis that knows less
-   lost data, and the log begins a new epoch.
+   lost data, and the log begins a new epoch. After a restart nothing is appended for `SETTLE`, and each
+   process, as soon as it listens again, tells what it knows: who was told most need not be the first.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import msgspec
 import trio
 
 from liveserver.bus.interface import Head, Inbox, Parcel, Receipt, Slice
+from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory import new_epoch
 from liveserver.bus.redis_link import Command, Link, Script
 from liveserver.bus.redis_listener import Listener, ListenerStatistics, listening
 from liveserver.config import BusSettings, LogSettings
 from liveserver.cursor import Cursor, Mark
+from liveserver.errors import BusError
 from liveserver.event import Batch
 
 TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
+SETTLE = 3.0  # seconds after a restart in which nothing is appended; a listener is back sooner
 KNOWN = 50_000  # videos whose heads are remembered, the latest used
+TOLD = 10_000  # of these, about how many Redis is told after a restart: what it lost is recent
 TOGETHER = 1_000  # videos subscribed in one pipeline
 
 
@@ -63,14 +69,21 @@ class RedisBus:
             "IDLE": _ms(log.idle),
             "IDS": _ms(log.ids),
             "TOKENS": _ms(TOKEN_WINDOW),
+            "SETTLE": _ms(SETTLE),
         }
         self._append_script = Script("append", settings)
         self._subscribe_script = Script("subscribe", settings)
         self._head_script = Script("head", settings)
         self._active_script = Script("active", settings)
-        self._link = Link(
-            bus, (self._append_script, self._subscribe_script, self._head_script, self._active_script)
+        self._life_script = Script("life", settings)
+        scripts = (
+            self._append_script,
+            self._subscribe_script,
+            self._head_script,
+            self._active_script,
+            self._life_script,
         )
+        self._link = Link(bus, scripts)
         # Two: one group commit at a time, and one that is left behind in its timeout.
         self._appending = trio.CapacityLimiter(2)
         self._asking = trio.CapacityLimiter(4)
@@ -94,11 +107,12 @@ class RedisBus:
 
         def work() -> list[Receipt]:
             epoch = new_epoch()
-            commands = [self._append_command(parcel, epoch) for parcel in parcels]
+            commands: list[Command] = [("EVALSHA", self._life_script.sha, 1, "ls:run")]
+            commands += [self._append_command(parcel, epoch) for parcel in parcels]
             videos = dict.fromkeys(parcel.video for parcel in parcels)
             commands.append(("EVALSHA", self._active_script.sha, 1, "ls:active", *videos))
             answers = self._link.run(commands, transaction=True)
-            return [_receipt(answer) for answer in answers[:-1]]
+            return [_receipt(answer) for answer in answers[1:-1]]
 
         receipts = await self._link.call(self._appending, work)
         for parcel, receipt in zip(parcels, receipts, strict=True):
@@ -133,14 +147,14 @@ class RedisBus:
             await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
-        log, meta = _keys(video, "log", "meta")
+        (log,) = _keys(video, "log")
 
         def work() -> Slice:
             # The script makes the log if there is none; raw XRANGEs beside it are cheaper for Redis
             # than carrying the entries through Lua.
             answers = self._link.run(
                 [
-                    ("EVALSHA", self._head_script.sha, 2, log, meta, *self._opening(video, new_epoch())),
+                    self._head_command(video, new_epoch()),
                     ("XRANGE", log, "-", "+", "COUNT", 1),
                     ("XRANGE", log, after + 1, after + limit),
                 ],
@@ -167,13 +181,31 @@ class RedisBus:
         listeners = [listener.statistics() for listener in self._listeners]
         return RedisStatistics(listeners, int(self._appending.borrowed_tokens))
 
+    def _hear(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self._learn(batch.video, batch.epoch, batch.last)
+
+    async def _tell_known(self) -> None:
+        """Tell Redis what this process was told: whatever it has lost begins a new epoch."""
+        names = list(self._known)[-TOLD:]
+        for start in range(0, len(names), TOGETHER):
+            some = names[start : start + TOGETHER]
+
+            def work(some: list[str] = some) -> list[Head]:
+                epoch = new_epoch()
+                commands = [self._head_command(video, epoch) for video in some]
+                return [_head(answer) for answer in self._link.run(commands, transaction=False)]
+
+            for video, head in zip(some, await self._link.call(self._asking, work), strict=True):
+                self._learn(video, head.epoch, head.offset)
+
     @asynccontextmanager
     async def _listen(self, channel: str) -> AsyncIterator[Inbox]:
         listener = Listener(self._link, channel, self._inbox_batches)
         self._listeners.append(listener)
         try:
             async with listening(listener) as mailbox:
-                yield mailbox
+                yield _Heard(mailbox, self)
         finally:
             self._listeners.remove(listener)
 
@@ -191,6 +223,15 @@ class RedisBus:
         opening = self._opening(video, epoch)
         return ("EVALSHA", self._subscribe_script.sha, len(keys), *keys, *opening, node, viewers, _ms(lease))
 
+    def _head_command(self, video: str, epoch: str) -> Command:
+        return (
+            "EVALSHA",
+            self._head_script.sha,
+            2,
+            *_keys(video, "log", "meta"),
+            *self._opening(video, epoch),
+        )
+
     def _opening(self, video: str, epoch: str) -> tuple[str, str, int]:
         """What each script needs to open a log."""
         return (epoch, *self._known.get(video, ("-", 0)))
@@ -202,6 +243,26 @@ class RedisBus:
         self._known.move_to_end(video)
         if len(self._known) > KNOWN:
             self._known.popitem(last=False)
+
+
+class _Heard:
+    """An inbox from which the bus learns how far each log has come. When listening has begun anew, Redis is
+    told first: it may have restarted with less than it had."""
+
+    def __init__(self, mailbox: Mailbox, bus: RedisBus) -> None:
+        self._mailbox = mailbox
+        self._bus = bus
+
+    def __aiter__(self) -> _Heard:
+        return self
+
+    async def __anext__(self) -> list[Batch]:
+        batches = await anext(self._mailbox)
+        self._bus._hear(batches)
+        if not batches:
+            with suppress(BusError):  # gone again: the next beginning does it
+                await self._bus._tell_known()
+        return batches
 
 
 def _ms(seconds: float) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 import redis
@@ -12,7 +14,14 @@ from liveserver.bus.redis import RedisBus
 from liveserver.bus.redis_server import RedisServer, free_port
 from liveserver.config import BusSettings, LogSettings
 from liveserver.errors import BusError, ConfigError
-from tests.bus.redis_support import append, eventually_says_missed, lines, next_batches, open_bus
+from tests.bus.redis_support import (
+    append,
+    append_at_last,
+    eventually_says_missed,
+    lines,
+    next_batches,
+    open_bus,
+)
 from tests.conftest import Until
 
 
@@ -112,7 +121,10 @@ async def test_what_is_no_batch_is_counted_and_dropped(redis_server: str, client
         assert bus.statistics().listeners[0].malformed == 5
 
 
-async def test_a_restart_that_keeps_the_data_loses_nothing(own_redis: RedisServer, until: Until) -> None:
+async def test_a_restart_that_keeps_the_data_loses_nothing(
+    own_redis: RedisServer, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("liveserver.bus.redis.SETTLE", 0.5)
     async with open_bus(own_redis.url, answer_in=1) as bus, bus.inbox("n") as inbox:
         await bus.subscribe("n", {"v": 1}, 30)
         before = await append(bus, "t1", "a")
@@ -123,7 +135,7 @@ async def test_a_restart_that_keeps_the_data_loses_nothing(own_redis: RedisServe
         own_redis.start()
         await own_redis.wait_ready()
         await eventually_says_missed(inbox)
-        after = await append(bus, "t2", "b")
+        after = await append_at_last(bus, "t2", "b")
         assert (after.first, after.epoch) == (2, before.epoch)
         await bus.subscribe("n", {"v": 1}, 30)
         await append(bus, "t3", "c")
@@ -143,6 +155,43 @@ async def test_a_restart_without_data_is_a_new_epoch(own_redis: RedisServer) -> 
         await own_redis.wait_ready()
         after = await append(bus, "t2", "c")
         assert (after.first, after.epoch != before.epoch) == (1, True)
+
+
+async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
+    own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One dispatcher knows less than the old copy has: it must not count on where the copy ends."""
+    monkeypatch.setattr("liveserver.bus.redis.SETTLE", 1.5)
+    async with (
+        open_bus(own_redis.url, answer_in=1) as knows_little,
+        open_bus(own_redis.url, answer_in=1) as frontend,
+        frontend.inbox("n1") as inbox,
+    ):
+        await frontend.subscribe("n1", {"v": 1}, 60)
+        old = await append(knows_little, "t1", "a", "b")
+        shutil.copytree(own_redis.directory, tmp_path / "copy")
+        async with open_bus(own_redis.url) as another:
+            await append(another, "t2", "c", "d", "e")
+        while not any(batch.last == 5 for batch in await next_batches(inbox)):
+            pass
+        own_redis.process.kill()
+        own_redis.process.wait()
+        shutil.rmtree(own_redis.directory)
+        shutil.copytree(tmp_path / "copy", own_redis.directory)
+        own_redis.start()
+        await own_redis.wait_ready()
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                while True:
+                    await anext(inbox)
+
+            nursery.start_soon(listen)
+            new = await append_at_last(knows_little, "t3", "f")
+            nursery.cancel_scope.cancel()
+        assert new.epoch != old.epoch
+        assert new.first == 1
+        assert await lines(frontend) == ["f"]
 
 
 async def test_a_stalled_redis_is_an_error_in_time(own_redis: RedisServer) -> None:
@@ -217,7 +266,8 @@ async def test_no_message_has_the_password(redis_server: str, redis_process: Red
 
 async def test_what_was_sent_is_not_in_the_message(redis_server: str, client: redis.Redis) -> None:
     client.set("ls:{v}:log", "not a stream")
-    client.hset("ls:{v}:meta", mapping={"epoch": "abcde", "offset": 1, "number": 1})
+    run = client.info("server")["run_id"]
+    client.hset("ls:{v}:meta", mapping={"epoch": "abcde", "offset": 1, "number": 1, "run": run})
     async with open_bus(redis_server) as bus:
         with pytest.raises(BusError, match="WRONGTYPE") as caught:
             await append(bus, "t", "private")
