@@ -5,50 +5,18 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from liveserver.bus.redis_server import RedisServer
 from tests.processes import NodeProcess
-from tests.web.browsers import SECONDS, running_browser, wait_until
-from tests.web.relay import Relay, Stand
-
-expect.set_options(timeout=SECONDS * 1000)
-
-# A viewer of its own in a page: what it was told, in order.
-WATCH = """async ({ urls, video, options }) => {
-    const { LiveVideo } = await import("/liveserver.js");
-    window.live = new LiveVideo(urls, video, options);
-    window.seen = [];
-    window.told = [];
-    live.addEventListener("*", ({ detail }) => seen.push(detail.id));
-    for (const word of ["ready", "gap"]) live.addEventListener(word, ({ detail }) => told.push([word, detail.gap]));
-    await new Promise((ready) => live.addEventListener("ready", ready, { once: true }));
-}"""  # noqa: E501
-
-
-class Stage:
-    """A dispatcher, two frontends with a relay before each, and what stands in for the backend."""
-
-    def __init__(self, redis_url: str) -> None:
-        self.dispatcher = NodeProcess("dc1-di1", "dispatcher", redis_url)
-        where = f'frontend.dispatchers=["{self.dispatcher.url}"]'
-        self.frontends = [NodeProcess(f"dc1-fe{n}", "frontend", redis_url, where) for n in (1, 2)]
-        self.stand = Stand(self.dispatcher.url)
-        self.one, self.two = (Relay(node.url, self.stand) for node in self.frontends)
-
-    def likes(self, video: str, first: int, last: int) -> None:
-        """Likes with ids of their own, in batches."""
-        for start in range(first, last, 10):
-            numbers = range(start, min(start + 10, last))
-            self.stand.publish(video, [{"type": "like", "id": f"{video}-{n}"} for n in numbers])
-
-
-def ids(video: str, count: int) -> list[str]:
-    return [f"{video}-{n}" for n in range(count)]
+from tests.web.browsers import running_browser, wait_until
+from tests.web.relay import Relay
+from tests.web.stage import WATCH, Stage, expect_likes, expect_seen, opened, watching
 
 
 @pytest.fixture(scope="module")
@@ -76,33 +44,6 @@ def browser(stage: Stage) -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     with browser.new_context(reduced_motion="reduce") as context:
         yield context
-
-
-def opened(context: BrowserContext, relay: Relay, video: str, **parameters: str) -> Page:
-    """The page, watching."""
-    page = context.new_page()
-    query = "".join(f"&{name}={value}" for name, value in parameters.items())
-    page.goto(f"{relay.url}/?video={video}{query}")
-    expect(page.locator("#live")).to_have_attribute("data-state", "live")
-    return page
-
-
-def watching(context: BrowserContext, video: str, *relays: Relay, **options: Any) -> Page:
-    """An empty page at the first relay, with a viewer in it that is ready."""
-    page = context.new_page()
-    page.goto(f"{relays[0].url}/page/icon.svg")
-    page.evaluate(WATCH, {"urls": [relay.url for relay in relays], "video": video, "options": options})
-    return page
-
-
-def expect_seen(page: Page, video: str, count: int) -> None:
-    wait_until(lambda: page.evaluate("seen.length") >= count)
-    assert page.evaluate("seen") == ids(video, count)
-    assert not any(gap for _, gap in page.evaluate("told"))
-
-
-def expect_likes(page: Page, count: int) -> None:
-    expect(page.locator("#count")).to_have_attribute("data-exact", str(count))
 
 
 def test_the_page_loads_without_a_complaint(stage: Stage, context: BrowserContext) -> None:
@@ -231,6 +172,67 @@ def test_five_tabs_share_one_connection(stage: Stage, context: BrowserContext) -
             expect_likes(page, 21)
             expect_seen(viewer, "shared", 120)
         assert relay.count("/tabs/events") == relay.count("/shared/events") == 2
+
+
+def test_who_wakes_up_does_not_trust_a_line_that_is_mute(stage: Stage, context: BrowserContext) -> None:
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"{stage.two.url}/page/icon.svg")
+    page.evaluate(WATCH, {"urls": stage.two.url, "video": "woken", "options": {"share": False}})
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    page.clock.fast_forward(31_000)
+    assert stage.two.count("/woken/events") == 1
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    wait_until(lambda: stage.two.count("/woken/events") == 2)
+    stage.likes("woken", 0, 10)
+    expect_seen(page, "woken", 10)
+
+
+def test_a_tab_that_has_the_lock_and_says_nothing_loses_it(stage: Stage, context: BrowserContext) -> None:
+    hung = context.new_page()
+    hung.goto(f"{stage.two.url}/page/icon.svg")
+    hung.evaluate(
+        "name => new Promise((held) => navigator.locks.request(name, () => new Promise(held)))",
+        f"liveserver hung {stage.two.url}",
+    )
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"{stage.two.url}/page/icon.svg")
+    page.evaluate(f"wish => void ({WATCH})(wish)", {"urls": stage.two.url, "video": "hung", "options": {}})
+    wait_until(lambda: bool(page.evaluate("!!window.live")))
+    assert stage.two.count("/hung/events") == 0
+    page.clock.fast_forward(60_000)
+    wait_until(lambda: stage.two.count("/hung/events") == 1)
+    wait_until(lambda: bool(page.evaluate("live.state.name === 'live'")))
+    stage.likes("hung", 0, 10)
+    expect_seen(page, "hung", 10)
+
+
+def test_with_the_real_backend_the_counter_is_exact(browser: Browser, tmp_path: Path) -> None:
+    """In one process, as `make run` starts it; also for whoever comes later."""
+    everything = 'node.roles=["frontend","dispatcher","backend"]'
+    node = NodeProcess(
+        "dc1-all", "frontend", "", everything, "bus.kind=memory", f"backend.directory={tmp_path}"
+    )
+    try:
+        node.start()
+        trio.run(node.wait_ready)
+        with browser.new_context(reduced_motion="reduce") as context:
+            page = context.new_page()
+            page.goto(f"{node.url}/?video=real")
+            expect(page.locator("#live")).to_have_attribute("data-state", "live")
+            for _ in range(10):
+                page.keyboard.press("l")
+            page.keyboard.press("c")
+            page.keyboard.type("First!")
+            page.keyboard.press("Enter")
+            expect_likes(page, 10)
+            expect(page.locator(".said")).to_have_text("First!")
+            page.reload()
+            expect_likes(page, 10)
+            expect(page.locator(".said")).to_have_text("First!")
+    finally:
+        node.stop()
 
 
 def test_a_transport_can_be_insisted_on(stage: Stage, context: BrowserContext) -> None:
