@@ -157,8 +157,10 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
             **({f"{node.role}.dispatchers": dispatchers} if node.role != "dispatcher" else {}),
         }
         base = path.parent / file.config[node.role] if node.role in file.config else None
-        # Each likes backend has a file of its own, unless the file says where all of them store.
-        own = [f"backend.database={_value(f'{node.name}.db')}"] if node.role == "backend" else []
+        # Each likes backend stores in a file of its own, unless it is said where all of them do.
+        said = (file.settings, config.read_toml(base) if base else {})
+        has_own = node.role == "backend" and not any("database" in each.get("backend", {}) for each in said)
+        own = [f"backend.database={_value(f'{node.name}.db')}"] if has_own else []
         overrides = [*own, *shared, *(f"{name}={_value(value)}" for name, value in identity.items())]
         settings = config.load(
             base, overrides

@@ -1,24 +1,29 @@
 """A likes backend killed at random moments, under load: what it answered is there, and is shown once.
 
 A dispatcher with a frontend outlives it, so what was shown is what they have in their log.
+LIVESERVER_TEST_POSTGRES is the URL of a database of PostgreSQL's, to be emptied, for the same there;
+LIVESERVER_TEST_KILLS is how often.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import trio
+from sqlalchemy import text
 
+from liveserver.backend.schema import metadata, open_engine
 from tests.processes import NodeProcess, running
 
 KILLS = int(os.environ.get("LIVESERVER_TEST_KILLS", "5"))
 CLIENTS = 12
+POSTGRES = os.environ.get("LIVESERVER_TEST_POSTGRES", "")
 NO_REDIS = "redis://127.0.0.1:1/0"
 
 
@@ -88,15 +93,27 @@ async def shown(url: str) -> list[dict[str, Any]]:
             cursor = page["cursor"]
 
 
-def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(path, timeout=10)
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    engine = open_engine(url, writes=False)
     try:
-        return connection.execute(query).fetchall()
+        with engine.begin() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
     finally:
-        connection.close()
+        engine.dispose()
 
 
-async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(tmp_path: Path) -> None:
+def emptied(url: str) -> str:
+    engine = open_engine(url, writes=True)
+    metadata.drop_all(engine)
+    engine.dispose()
+    return url
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(kind: str, tmp_path: Path) -> None:
+    if kind == "postgresql" and not POSTGRES:
+        pytest.skip("LIVESERVER_TEST_POSTGRES names no database")
+    url = emptied(POSTGRES) if kind == "postgresql" else f"sqlite:///{tmp_path / 'liveserver.db'}"
     dispatcher = NodeProcess(
         "dispatcher",
         "dispatcher",
@@ -109,11 +126,10 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(tmp_path: 
         "backend",
         "backend",
         NO_REDIS,
-        f"backend.directory={tmp_path}",
+        f"backend.database={url}",
         f'backend.dispatchers=["{dispatcher.url}"]',
     )
     crowd = Crowd(backend.url)
-    path = tmp_path / "liveserver.db"
     with trio.fail_after(60 + 10 * KILLS):
         async with running(dispatcher, backend):
             async with trio.open_nursery() as nursery:
@@ -126,7 +142,7 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(tmp_path: 
                     backend.start()
                 await crowd.wait_answered(len(crowd.answered) + 100)
                 crowd.enough = True
-            while rows(path, "select count(*) from outbox") != [(0,)]:  # noqa: ASYNC110  # a file has no event
+            while rows(url, "select count(*) from outbox") != [(0,)]:  # noqa: ASYNC110  # a file has no event
                 await trio.sleep(0.05)
             events = await shown(dispatcher.url)
             async with httpx.AsyncClient(trust_env=False) as client:
@@ -139,9 +155,9 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(tmp_path: 
     assert len(set(crowd.keys.values())) == len(crowd.keys)
     # What is more than was answered comes from those who got no answer and did not ask again.
     assert len(times) - len(answered) <= crowd.lost
-    stored = rows(path, "select id from likes union all select id from comments")
+    stored = rows(url, "select id from likes union all select id from comments")
     assert Counter(name for (name,) in stored) == times
     likes = sum(event["type"] == "like" for event in events)
-    assert summary["likes"] == likes == rows(path, "select sum(total) from totals")[0][0]
+    assert summary["likes"] == likes == rows(url, "select sum(total) from totals")[0][0]
     said = f"{len(answered)} answered, {crowd.lost} lost, of which {len(times) - len(answered)} were stored"
     print(f"{KILLS} kills: {said}")

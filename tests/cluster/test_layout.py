@@ -44,6 +44,25 @@ def test_a_node_is_started_by_a_command_that_says_it_all(tmp_path: Path) -> None
     assert not any("frontend" in word for word in dispatcher.command)
 
 
+def test_a_likes_backend_has_a_file_of_its_own_unless_all_store_in_one_place(tmp_path: Path) -> None:
+    text = CLUSTER.format(1, 2, 3, 4, 5).rstrip().removesuffix("]")
+    text += '    { name = "dc1-be1", role = "backend", public = 6, ops = 7 },\n]\n'
+    *_, backend = layout.load(write(tmp_path, text)).nodes
+    assert 'backend.dispatchers=["http://127.0.0.1:4"]' in backend.command
+    assert backend.command[-1].startswith("backend.dispatchers")
+    assert 'backend.database="dc1-be1.db"' in backend.command
+
+    shared = '[settings.backend]\ndatabase = "postgresql://all"\n\n[settings.node]'
+    *_, backend = layout.load(write(tmp_path, text.replace("[settings.node]", shared))).nodes
+    assert 'backend.database="postgresql://all"' in backend.command
+    assert 'backend.database="dc1-be1.db"' not in backend.command
+
+    (tmp_path / "backend.toml").write_text('[backend]\ndatabase = "postgresql://all"\n')
+    based = text.replace("[settings.node]", '[config]\nbackend = "backend.toml"\n\n[settings.node]')
+    *_, backend = layout.load(write(tmp_path, based)).nodes
+    assert not any("backend.database" in word for word in backend.command)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
