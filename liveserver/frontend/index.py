@@ -115,6 +115,10 @@ class OriginIndex:
             life.forget(base)
         self.lives = [life for life in self.lives if life.runs]
 
+    def has(self, epoch: str) -> bool:
+        """Whether the log holds events of this life of the origin."""
+        return any(life.epoch == epoch for life in self.lives)
+
     def is_before(self, epoch: str, other: str) -> bool:
         """Whether the log holds one life of this origin before another."""
         epochs = [life.epoch for life in self.lives]
@@ -138,7 +142,14 @@ class OriginIndex:
             return Found(None, covered, gap=tip.epoch != mark.epoch or _ends_short(life, mark, tip))
         if mark.epoch == tip.epoch:  # a life of which nothing is held yet: what is held is of older ones
             return Found(None, self.lives[-1].end if self.lives else None, gap=mark.number < tip.number)
-        return Found(first, None, gap=True)
+        if not self.lives or (floor is not None and mark.epoch == floor.epoch):
+            return Found(first, None, gap=True)
+        # Of a life that went by unheard nobody can say what was before it: only the present one is new
+        # for certain.
+        last = self.lives[-1]
+        if last.epoch != tip.epoch:
+            return Found(None, last.end, gap=True)
+        return Found(last.runs[0].position, last.runs[0].position, gap=True)
 
 
 def _ends_short(life: Life, mark: Mark, tip: Mark) -> bool:

@@ -174,11 +174,11 @@ class ChannelLog:
         return Place(position, gap, is_exact and covered <= position)
 
     def has_life(self, origin: str, epoch: str) -> bool:
-        """Whether this life of the origin is the present one, or held here."""
-        present, index = self.cursor.get(origin), self._origins.get(origin)
-        if present is not None and present.epoch == epoch:
-            return True
-        return index is not None and any(life.epoch == epoch for life in index.lives)
+        """Whether this life of the origin is the present one, held here, or the one before what is held."""
+        ends, index = (self.floor.get(origin), self.cursor.get(origin)), self._origins.get(origin)
+        return any(end is not None and end.epoch == epoch for end in ends) or (
+            index is not None and index.has(epoch)
+        )
 
     def was_seen(self, item: Item, cursor: Cursor) -> bool:
         """Whether whoever has this cursor has seen the item; of a gap, whether it has none."""
@@ -186,8 +186,10 @@ class ChannelLog:
         if mark is None or mark.epoch == item.epoch:
             return mark is not None and item.number <= mark.number
         present = self.cursor.get(item.origin)
-        if present is not None and present.epoch == mark.epoch:
-            return True  # the item is of an older life
+        if present is not None and (
+            mark.epoch == present.epoch or not self.has_life(item.origin, mark.epoch)
+        ):
+            return item.epoch != present.epoch  # see OriginIndex.find
         return self._origins[item.origin].is_before(item.epoch, mark.epoch)
 
 

@@ -118,6 +118,23 @@ def test_a_cursor_of_a_life_without_events_yet_is_not_given_the_old_one_again() 
     assert resumed(log, Cursor.parse("dc1-bbb-0")) == ([("dc2", "ccc", 1), *dc1], False)
 
 
+def test_a_cursor_of_a_life_that_went_by_unheard_is_given_the_present_one_only() -> None:
+    """It may have been before the one that is held, or after it, and then that one was seen."""
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 5), 0, NOW)
+    log.append_gap(Cursor.parse("dc1-ccc-0"), NOW)
+    assert resumed(log, Cursor.parse("dc1-bbb-7")) == ([], True)
+    log.append(batch(1, 2, epoch="ccc"), 0, NOW)
+    dc1 = [("dc1", "ccc", 1), ("dc1", "ccc", 2)]
+    assert resumed(log, Cursor.parse("dc1-bbb-7")) == (dc1, True)
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 1, "dc2", epoch="ddd"), 0, NOW)
+    log.append(batch(1, 5), 0, NOW)
+    log.append_gap(Cursor.parse("dc1-ccc-0~dc2-ddd-1"), NOW)
+    log.append(batch(1, 2, epoch="ccc"), 0, NOW)
+    assert resumed(log, Cursor.parse("dc1-bbb-7")) == ([("dc2", "ddd", 1), *dc1], True)
+
+
 def test_cursors_are_rendered_with_all_origins() -> None:
     log = log_at("dc1-aaa-5~dc3-ccc-7")
     log.append(batch(13, 1, "dc2", 1, "bbb"), 0, NOW)
