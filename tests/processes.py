@@ -14,7 +14,7 @@ import trio
 
 from liveserver.bus.redis_server import free_port
 
-READY_SECONDS = 20.0
+READY_SECONDS = 40.0  # far beyond what it takes, also on a machine with much else to do
 
 
 class NodeProcess:
