@@ -91,8 +91,8 @@ class _Chart:
             page.append(item.key)
             if item.at is not None:
                 self._mention(item.at.epoch)
-                # Behind a gap that may be anywhere in the page, only the last one is certain.
-                self._note(page if whole else page[-1:], item.at, diary.name)
+                if whole:  # otherwise a gap may be anywhere in the page, also at its end
+                    self._note(page, item.at, diary.name)
                 page, whole = [], True
 
     def _note(self, keys: Sequence[str], end: Place, who: str) -> None:
@@ -229,7 +229,9 @@ class _Walk:
             return
         if key not in chart.published:
             self._complain(f"was told {key}, which nobody published")
-        place = event.at or self._place_of(key, at)
+        place = event.at
+        if place is None or (self._floating and place not in chart.places[key].values()):
+            place = self._place_of(key, at)
         if place.epoch in self._heard[key]:
             self._complain(f"was told {key} twice, the second time after {at}")
         elif place != (at.epoch, at.number + 1):
@@ -246,6 +248,9 @@ class _Walk:
         self._heard[key].add(place.epoch)
         self._at = place
         if event.at is not None:
+            if self._floating and place != event.at:  # the page ends with the gap
+                self._jump(place, event.at)
+                self._at = event.at
             self._floating = False
 
     def _place_of(self, key: str, at: Place) -> Place:
@@ -255,6 +260,8 @@ class _Walk:
         if not places or places.get(at.epoch) == following:
             return following
         ahead = [place for place in places.values() if place.epoch not in {*self._left, at.epoch}]
+        if self._floating and ahead:
+            return ahead[0]
         return places.get(at.epoch) or (ahead or list(places.values()))[0]
 
     def _keys(self, after: Place, to: Place) -> str:

@@ -44,6 +44,7 @@ QUICK = (
 # Below the range from which the kernel takes ports for outgoing connections (32768 and up): a node
 # that is restarted must find its own still free.
 PORTS = range(20_000, 32_000)
+_taken: set[int] = set()  # by this process, so that those that start at the same time do not meet
 
 
 class Node(NodeProcess):
@@ -191,7 +192,9 @@ def steady_port() -> int:
     while True:
         port = random.choice(PORTS)
         with suppress(OSError), socket.create_server((HOST, port)):
-            return port
+            if port not in _taken:
+                _taken.add(port)
+                return port
 
 
 def _kill(server: RedisServer) -> None:

@@ -248,6 +248,13 @@ def test_a_gap_may_be_anywhere_in_a_page() -> None:
     ) == []  # fmt: skip
 
 
+def test_a_gap_may_be_at_the_end_of_a_page() -> None:
+    assert told_of_gaps(
+        event("a1"), Gap(None), event("a2", placed=False), Heard(VIDEO, "a3", Place("b", 0)), event("b1"),
+        event("b2"),
+    ) == []  # fmt: skip
+
+
 def test_a_new_life_is_told_from_its_beginning() -> None:
     (complaint,) = told_of_gaps(event("a1"), Gap(Place("b", 1)), event("b2"))
     assert "from 2 on only" in complaint
