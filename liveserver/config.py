@@ -63,8 +63,9 @@ class ListenSettings(Section, frozen=True):
 
 
 class EdgeSettings(Section, frozen=True):
-    """The limits of the HTTP/1.1 server."""
+    """The HTTP/1.1 server: its limits, and which pages may use it."""
 
+    allow_origins: list[str] = msgspec.field(default_factory=list)  # "*" for all; none: its own pages only
     max_connections: Count = 19_000
     accept_rate: Count = 5_000  # new connections a second; the kernel holds the others meanwhile
     max_head: Size = Size(16 * 1024)  # request line and headers

@@ -24,6 +24,7 @@ import structlog
 import trio
 from hypercorn.config import Config as HypercornConfig
 from quart import Blueprint
+from quart_trio import QuartTrio
 
 from liveserver import __version__
 from liveserver.backend.backend import open_backend
@@ -40,6 +41,7 @@ from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.edge.cors import PREFLIGHT, Origins
 from liveserver.edge.handoff import open_handoff
 from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer, listen
@@ -152,6 +154,11 @@ class Node:
         self.parts["backend"] = backend.statistics
         self.checks["database"] = backend.check
 
+    def public_app(self) -> QuartTrio:
+        """The ordinary web of the roles; they are opened by then."""
+        origins = Origins(self.settings.edge.allow_origins)
+        return public_app(*self.blueprints, headers_for=origins.headers, preflight=PREFLIGHT)
+
     async def _check_accepting(self) -> None:
         if self.is_draining:
             raise NotReady("this node is draining")
@@ -219,9 +226,7 @@ async def serve(
     with _listen(settings) as public:
         async with (
             node.opened(),
-            open_handoff(
-                public_app(*node.blueprints), max_body=limits.max_body, timeout=limits.body_timeout
-            ) as handoff,
+            open_handoff(node.public_app(), max_body=limits.max_body, timeout=limits.body_timeout) as handoff,
             trio.open_nursery() as nursery,
         ):
             edge = EdgeServer(limits, node.router, handoff.serve)

@@ -24,8 +24,9 @@ import trio
 from liveserver.config import EdgeSettings
 from liveserver.edge.answer import Deferred, Stream
 from liveserver.edge.chunked import ChunkedBody
+from liveserver.edge.cors import Origins
 from liveserver.edge.request import HEAD_END, Request
-from liveserver.edge.response import CONTINUE, problem_response
+from liveserver.edge.response import CONTINUE, problem_response, with_headers
 from liveserver.edge.router import Router
 from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
 
@@ -38,6 +39,7 @@ class Host(Protocol):
 
     settings: EdgeSettings
     router: Router
+    origins: Origins
     connections: set[Connection]
 
     is_ending: bool
@@ -99,6 +101,8 @@ class Connection:
                 request = await self._read_head(deferred)
                 if request is None:
                     return None
+                if (origin := request.headers.get(b"origin")) is not None:
+                    request.cors = self._server.origins.headers(origin)
                 handler = self._server.router.match(request)
                 if handler is None:
                     self._check_length(request)
@@ -124,8 +128,8 @@ class Connection:
             if isinstance(answer, bytes):
                 deferred = None
                 if not request.keep_alive and request.version == "1.1":
-                    answer = answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
-                await self.write(answer)
+                    answer = with_headers(answer, b"connection: close\r\n")
+                await self.write(with_headers(answer, request.cors))
             elif isinstance(answer, Stream):
                 return answer
             else:
@@ -142,8 +146,10 @@ class Connection:
         is_unread = self._is_mid_request
         goes_on = request is not None and not is_unread and request.keep_alive and not self._server.is_full
         response = problem_response(problem, close=not goes_on)
-        if request is not None and request.method == "HEAD":
-            response = response[: response.index(HEAD_END) + len(HEAD_END)]
+        if request is not None:
+            response = with_headers(response, request.cors)
+            if request.method == "HEAD":
+                response = response[: response.index(HEAD_END) + len(HEAD_END)]
         self._is_mid_request = False
         await self.write(response)
         if is_unread:

@@ -26,13 +26,15 @@ class Request:
     """A request's head and, once read, its body.
 
     `headers` has lower-case names; a name that came twice has its values joined by `", "`.
-    `path` is decoded, `query` is not; `head` is the head as it came. `video` is what the route's
+    `path` is decoded, `query` is not; `head` is the head as it came. `cors` are header lines that
+    belong into the answer. `video` is what the route's
     `{video}` stood for.
     """
 
     __slots__ = (
         "_parser",
         "body",
+        "cors",
         "head",
         "headers",
         "keep_alive",
@@ -50,6 +52,7 @@ class Request:
         self.path = ""
         self.query = ""
         self.body = b""
+        self.cors = b""
         self.video = ""
         self.version = ""
         self.keep_alive = False

@@ -40,6 +40,11 @@ def head(status: int, *headers: bytes) -> bytes:
     )
 
 
+def with_headers(response: bytes, lines: bytes) -> bytes:
+    """The response with these header lines, each with its line end, behind its status line."""
+    return response.replace(b"\r\n", b"\r\n" + lines, 1) if lines else response
+
+
 def json_response(status: int, body: bytes, *headers: bytes) -> bytes:
     """A whole response with a JSON body, never to be cached."""
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from liveserver.edge.answer import Handler
+from liveserver.edge.cors import preflight
 from liveserver.edge.request import Request
 from liveserver.errors import MethodNotAllowed
 
@@ -41,6 +42,8 @@ class Router:
             methods = self._literal.get(path)
         if methods is None:
             return None
+        if request.method == "OPTIONS" and b"access-control-request-method" in request.headers:
+            return preflight
         handler = methods.get(request.method)
         if handler is None:
             raise MethodNotAllowed(request.method, ", ".join(sorted(methods)))

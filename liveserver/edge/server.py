@@ -24,6 +24,7 @@ import trio
 
 from liveserver.config import Address, EdgeSettings
 from liveserver.edge.connection import Connection
+from liveserver.edge.cors import Origins
 from liveserver.edge.router import Router
 from liveserver.errors import Unavailable
 
@@ -64,6 +65,7 @@ class EdgeServer:
     ) -> None:
         self.settings = settings
         self.router = router
+        self.origins = Origins(settings.allow_origins)
         self.connections: set[Connection] = set()
         self.is_ending = False
         self._fallback = fallback

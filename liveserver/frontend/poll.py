@@ -12,23 +12,35 @@ import trio
 
 from liveserver.cursor import Cursor
 from liveserver.edge.answer import Deferred, Peer
-from liveserver.edge.response import json_response
+from liveserver.edge.response import json_response, with_headers
 from liveserver.frontend.log import GAP, ChannelLog
 from liveserver.frontend.segment import Segment, SegmentHome
 from liveserver.transport.longpoll import poll_body
 
 
 class PollWaiter(Deferred):
-    """A long-poll whose answer is still to come, at the latest at `deadline` (Trio's time)."""
+    """A long-poll whose answer is still to come, at the latest at `deadline` (Trio's time).
 
-    __slots__ = ("_written", "deadline", "is_done", "limit", "peer", "position", "seen", "segment")
+    `headers` are lines that this client's answer has besides.
+    """
 
-    def __init__(self, peer: Peer, position: int, seen: Cursor | None, limit: int, deadline: float) -> None:
+    __slots__ = ("_written", "deadline", "headers", "is_done", "limit", "peer", "position", "seen", "segment")
+
+    def __init__(
+        self,
+        peer: Peer,
+        position: int,
+        seen: Cursor | None,
+        limit: int,
+        deadline: float,
+        headers: bytes = b"",
+    ) -> None:
         self.peer = peer
         self.position = position
         self.seen = seen
         self.limit = limit
         self.deadline = deadline
+        self.headers = headers
         self.is_done = False
         self.segment: PollSegment | None = None
         self._written: trio.Event | None = None
@@ -155,6 +167,6 @@ class PollSegment(Segment):
                 self.waiters.append(waiter)
                 continue
             waiter.segment = None
-            self.home.answer(waiter, answer)
+            self.home.answer(waiter, with_headers(answer, waiter.headers))
         self._position = log.tip
         return len(waiting) - len(self.waiters)

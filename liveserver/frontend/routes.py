@@ -10,7 +10,7 @@ from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor, CursorError
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
-from liveserver.edge.response import head
+from liveserver.edge.response import head, with_headers
 from liveserver.edge.router import Router
 from liveserver.errors import BadRequest, BusError, Unavailable
 from liveserver.frontend.channel import Channel
@@ -52,7 +52,7 @@ class WatchRoutes:
             try:
                 async with self._frontend.table.visit(video) as channel:
                     place = await self._place(channel, cursor, replay)
-                    return self._welcome(peer, channel, form, cursor, place)
+                    return self._welcome(request, peer, channel, form, cursor, place)
             except (Unavailable, BusError):
                 reason = Reason.UNAVAILABLE
         request.keep_alive = False
@@ -62,7 +62,7 @@ class WatchRoutes:
         return head(200, *form.headers) + form.envelope(bye) + form.end
 
     def _welcome(
-        self, peer: Peer, channel: Channel, form: Form, cursor: Cursor | str, place: Place
+        self, request: Request, peer: Peer, channel: Channel, form: Form, cursor: Cursor | str, place: Place
     ) -> Viewer:
         """Send the head and `ready`, and let the viewer take its seat."""
         resuming = isinstance(cursor, Cursor)
@@ -77,7 +77,9 @@ class WatchRoutes:
         opening = form.retry(random_retry(self._settings)) + form.frame(
             start.encode(), b"ready", encode(ready)
         )
-        channel.audience.welcome(viewer, head(200, *form.headers) + form.envelope(opening))
+        channel.audience.welcome(
+            viewer, with_headers(head(200, *form.headers), request.cors) + form.envelope(opening)
+        )
         return viewer
 
     async def poll(self, request: Request, peer: Peer) -> Answer:
@@ -100,7 +102,7 @@ class WatchRoutes:
                 if answer is not None:
                     return answer
                 deadline = trio.current_time() + wait
-                waiter = PollWaiter(peer, channel.log.tip, seen, limit, deadline)
+                waiter = PollWaiter(peer, channel.log.tip, seen, limit, deadline, request.cors)
                 channel.audience.wait(waiter)
                 return waiter
         except BusError:

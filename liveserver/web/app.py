@@ -5,14 +5,20 @@ from __future__ import annotations
 from quart import Blueprint
 from quart_trio import QuartTrio
 
-from liveserver.web import problems
+from liveserver.web import origins, problems
 from liveserver.web.page import page_blueprint
 
 
-def public_app(*roles: Blueprint) -> QuartTrio:
-    """The page and what the `roles` add; every other path is a 404, as a problem document."""
+def public_app(
+    *roles: Blueprint, headers_for: origins.Headers = lambda origin: b"", preflight: tuple[bytes, ...] = ()
+) -> QuartTrio:
+    """The page and what the `roles` add; every other path is a 404, as a problem document.
+
+    `headers_for` and `preflight` say what is answered to pages of other origins.
+    """
     app = QuartTrio("liveserver.web")
     problems.install(app)
+    origins.install(app, headers_for, preflight)
     app.register_blueprint(page_blueprint())
     for blueprint in roles:
         app.register_blueprint(blueprint)

@@ -58,7 +58,7 @@ class Client:
             pairs = [line.split(": ", 1) for line in lines]
             headers = {pair[0]: pair[1] for pair in pairs}
             assert len(headers) == len(pairs)
-            length = 0 if bodiless or status_line[9] == "1" else int(headers["content-length"])
+            length = 0 if bodiless or status_line[9] == "1" else int(headers.get("content-length", "0"))
             while len(self._buffer) < length:
                 await self._more()
             body, self._buffer = self._buffer[:length], self._buffer[length:]
@@ -132,7 +132,7 @@ async def serving(
     fallback: Fallback | None = None,
     listener: socket.socket | None = None,
     send_buffer: int = 0,
-    **settings: float,
+    **settings: float | list[str],
 ) -> AsyncIterator[Served]:
     """An edge on a port of its own; `settings` are `EdgeSettings`'."""
     router = Router()

@@ -159,7 +159,7 @@ async def test_an_answer_is_read_by_who_goes_on_sending() -> None:
 @pytest.mark.parametrize(
     ("wire", "status"),
     [
-        (b"GET / HTTP/1.1\r\n" + HOST, 404),
+        (b"GET /nothing HTTP/1.1\r\n" + HOST, 404),
         (b"POST /nothing HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n", 404),
         (b"DELETE /page HTTP/1.1\r\n" + HOST, 405),
         (b"GET /broken HTTP/1.1\r\n" + HOST, 500),

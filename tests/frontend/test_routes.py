@@ -290,3 +290,20 @@ async def test_a_viewer_that_goes_is_forgotten(autojump_clock: MockClock) -> Non
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert on.frontend.statistics().viewers == 0
         assert not on.edge.connections
+
+
+async def test_pages_of_other_origins_may_watch_if_they_are_allowed(autojump_clock: MockClock) -> None:
+    async with stage(settings(edge={"allow_origins": ["*"]})) as on:
+        receipt = await on.publish(1)
+        allowed = "access-control-allow-origin: *"
+        stream = on.connect()
+        await stream.get("/v1/videos/v/events", "Origin: https://a.example")
+        assert allowed in (await stream.head()).split("\r\n")
+        for wait in ("0", "30"):
+            poller = on.connect()
+            path = f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1&wait={wait}"
+            await poller.get(path, "Origin: https://a.example")
+            if wait == "30":
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                await on.publish(1)
+            assert allowed in (await poller.head()).split("\r\n")

@@ -1,0 +1,50 @@
+"""What pages of other origins may read, and that they may ask first."""
+
+from __future__ import annotations
+
+from liveserver.edge.cors import Origins
+from tests.edge.support import HOST, echo, serving
+
+GET = b"GET /echo HTTP/1.1\r\n" + HOST + b"Origin: https://a.example\r\n\r\n"
+ASK = (
+    b"OPTIONS /echo HTTP/1.1\r\n" + HOST + b"Origin: https://a.example\r\n"
+    b"Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: last-event-id\r\n\r\n"
+)
+ECHO = {("GET", "/echo"): echo}
+
+
+def test_none_some_and_all() -> None:
+    assert Origins([]).headers(b"https://a.example") == b""
+    some = Origins(["https://a.example"])
+    assert some.headers(b"https://a.example") == (
+        b"access-control-allow-origin: https://a.example\r\nvary: origin\r\n"
+    )
+    assert some.headers(b"https://b.example") == b""
+    assert Origins(["*"]).headers(b"https://b.example") == b"access-control-allow-origin: *\r\n"
+
+
+async def test_an_allowed_origin_may_read_answers_and_refusals() -> None:
+    async with serving(ECHO, allow_origins=["https://a.example"]) as served:
+        assert (await served.ask(GET)).headers["access-control-allow-origin"] == "https://a.example"
+        refused = await served.ask(GET.replace(b"GET", b"PUT"))
+        assert refused.status == 405
+        assert refused.headers["access-control-allow-origin"] == "https://a.example"
+
+
+async def test_another_origin_may_not() -> None:
+    async with serving(ECHO, allow_origins=["https://b.example"]) as served:
+        assert "access-control-allow-origin" not in (await served.ask(GET)).headers
+
+
+async def test_a_preflight_is_answered_and_names_what_clients_send() -> None:
+    async with serving(ECHO, allow_origins=["*"]) as served:
+        answer = await served.ask(ASK)
+        assert answer.status == 204
+        assert answer.headers["access-control-allow-origin"] == "*"
+        allowed = answer.headers["access-control-allow-headers"]
+        assert {"last-event-id", "authorization", "content-type"} <= set(allowed.split(", "))
+
+
+async def test_options_that_are_no_preflight_are_not_a_method_here() -> None:
+    async with serving(ECHO, allow_origins=["*"]) as served:
+        assert (await served.ask(b"OPTIONS /echo HTTP/1.1\r\n" + HOST + b"\r\n")).status == 405
