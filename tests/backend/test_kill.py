@@ -40,6 +40,9 @@ class Crowd:
         self.lost = 0
         self.enough = False
         self._more = trio.Event()
+        # Nobody knocks while there is no listener: a connection to a free port may meet itself, and keep it.
+        self.is_up = trio.Event()
+        self.is_up.set()
 
     async def person(self, number: int) -> None:
         has_key = number % 3 > 0
@@ -65,6 +68,7 @@ class Crowd:
 
     async def _post(self, client: httpx.AsyncClient, path: str, body: Any, key: str) -> str | None:
         """The event's id; None when there is no answer."""
+        await self.is_up.wait()
         try:
             headers = {"idempotency-key": key} if key else {}
             answer = await client.post(self.url + path, json=body, headers=headers)
@@ -109,6 +113,8 @@ def emptied(url: str) -> str:
     return url
 
 
+# httpx leaves the body of a request whose connection broke to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(kind: str, tmp_path: Path) -> None:
     if kind == "postgresql" and not POSTGRES:
@@ -138,8 +144,11 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(kind: str,
                 for _ in range(KILLS):
                     await crowd.wait_answered(len(crowd.answered) + 1)
                     await trio.sleep(random.uniform(0, 0.4))
+                    crowd.is_up = trio.Event()
                     await backend.kill()
                     backend.start()
+                    await backend.wait_ready()
+                    crowd.is_up.set()
                 await crowd.wait_answered(len(crowd.answered) + 100)
                 crowd.enough = True
             while rows(url, "select count(*) from outbox") != [(0,)]:  # noqa: ASYNC110  # a file has no event
