@@ -69,11 +69,19 @@ class Canary:
         self._renew_connections = renew_connections
         self._token = b""
         self._heard = trio.Event()
+        self._listening = trio.Event()
         self._is_alive = False
         self._reason = "no canary has come back yet"
         self._sent = self._lost = 0
-        self._missed = 0  # in a row: they were sent, and did not come back
         self._round_trip = 0.0
+
+    def begin_listening(self) -> None:
+        """The node's inbox is listened to from now on: a canary that is sent can come back."""
+        self._listening.set()
+
+    def end_listening(self) -> None:
+        """Not any more."""
+        self._listening = trio.Event()
 
     def hear(self, batch: Batch) -> None:
         """A batch has come at the node's inbox."""
@@ -86,9 +94,15 @@ class Canary:
             raise NotDelivering(self._reason)
 
     async def run(self) -> None:
-        """Send one after the other, for ever."""
+        """Send one after the other, for ever; none before it could be heard."""
         lease_ends = 0.0
         while True:
+            with trio.move_on_after(self._settings.timeout) as scope:
+                await self._listening.wait()
+            if scope.cancelled_caught:
+                self._fell("the node's inbox is not listened to")
+                lease_ends = 0.0
+                continue
             started = trio.current_time()
             with trio.move_on_after(self._settings.timeout) as scope:
                 try:
@@ -104,23 +118,18 @@ class Canary:
                     await self._heard.wait()
                 except LiveserverError as error:
                     self._fell(str(error))
-                    await trio.sleep(AGAIN)
                     lease_ends = 0.0
+                    await trio.sleep(AGAIN)
                     continue
             if scope.cancelled_caught:
                 self._fell(f"the last canary did not come back within {self._settings.timeout:g} s")
-                # Every other time: to listen anew takes a while, in which the next one may be lost too.
-                # Were that a reason to begin again, it could go on like this for ever.
-                if self._missed % 2 == 0:
-                    self._renew_connections()
-                self._missed += 1
+                self._renew_connections()
                 lease_ends = 0.0
                 await trio.sleep(AGAIN)
                 continue
             if not self._is_alive:
                 log.info("delivering", round_trip_ms=round(1000 * (trio.current_time() - started), 1))
             self._is_alive = True
-            self._missed = 0
             self._round_trip = trio.current_time() - started
             await trio.sleep(self._settings.interval)
 
@@ -154,9 +163,12 @@ class CanaryPerch:
             with trio.CancelScope() as self._scope:
                 try:
                     async with self._bus.inbox(self._node) as inbox:
+                        canary.begin_listening()
                         async for batches in inbox:
                             for batch in batches:
                                 canary.hear(batch)
                 except BusError as error:
                     log.warning("the canary's inbox cannot be reached", reason=str(error))
                     await trio.sleep(BACK_OFF)
+                finally:
+                    canary.end_listening()

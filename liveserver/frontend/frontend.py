@@ -95,7 +95,7 @@ async def open_frontend(node: str, settings: Settings, bus: Bus, leases: Leases)
         channels: dict[str, Channel] = {}
         fanout = FanOut(settings.frontend, settings.edge.keep_alive, nursery)
         canary = Canary(node, leases, settings.canary, lambda: intake.renew())
-        intake = Intake(bus, node, settings.node.datacenter, channels, nursery, canary.hear)
+        intake = Intake(bus, node, settings.node.datacenter, channels, nursery, canary)
         table = SubscriptionTable(node, leases, channels, fanout, intake, settings.frontend, settings.log)
         nursery.start_soon(intake.run, table.renew_now)
         nursery.start_soon(fanout.run)

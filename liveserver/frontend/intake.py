@@ -14,6 +14,7 @@ import msgspec
 import structlog
 import trio
 
+from liveserver.bus.canary import Canary
 from liveserver.bus.interface import Bus, Head, Slice
 from liveserver.cursor import Cursor
 from liveserver.errors import BusError
@@ -47,14 +48,14 @@ class Intake:
         datacenter: str,
         channels: dict[str, Channel],
         nursery: trio.Nursery,
-        on_unwanted: Callable[[Batch], None] = lambda batch: None,
+        canary: Canary,
     ) -> None:
         self._bus = bus
         self._node = node
         self._datacenter = datacenter
         self._channels = channels
         self._nursery = nursery
-        self._on_unwanted = on_unwanted
+        self._canary = canary
         self._scope = trio.CancelScope()
         self.is_listening = False
         self._batches = self._events = self._unwanted = self._holes = self._interruptions = 0
@@ -68,6 +69,7 @@ class Intake:
                 try:
                     async with self._bus.inbox(self._node) as inbox:
                         self.is_listening = True
+                        self._canary.begin_listening()
                         wait = BACK_OFF[0]
                         on_listening()
                         async for batches in inbox:
@@ -80,6 +82,7 @@ class Intake:
                     log.warning("the inbox cannot be reached", reason=str(error))
                 finally:
                     self.is_listening = False
+                    self._canary.end_listening()
             self._interruptions += 1
             await trio.sleep(random.uniform(0, wait))
             wait = min(2 * wait, BACK_OFF[1])
@@ -94,7 +97,7 @@ class Intake:
         channel = self._channels.get(batch.video)
         if channel is None:
             self._unwanted += 1
-            self._on_unwanted(batch)
+            self._canary.hear(batch)
         elif not channel.take(batch):
             self._mend_soon(channel)
 
