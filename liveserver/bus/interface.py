@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
@@ -110,15 +110,6 @@ class Bus(Protocol):
 
     async def ping(self) -> None:
         """Return when the bus has answered."""
-        ...
-
-
-@runtime_checkable
-class ImmediateBus(Bus, Protocol):
-    """A bus that appends by itself, with nobody to wait for."""
-
-    def append_nowait(self, parcels: Sequence[Parcel]) -> list[Receipt]:
-        """As `append`, done when it returns."""
         ...
 
 

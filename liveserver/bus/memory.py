@@ -88,12 +88,6 @@ class MemoryBus:
         self._dropped = 0  # by inboxes that are closed
 
     async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
-        return self._append_all(parcels)
-
-    def append_nowait(self, parcels: Sequence[Parcel]) -> list[Receipt]:
-        return self._append_all(parcels)
-
-    def _append_all(self, parcels: Sequence[Parcel]) -> list[Receipt]:
         now = self._clock()
         self._expire(now)
         return [self._append(parcel, now) for parcel in parcels]

@@ -9,7 +9,6 @@ Rules:
    and may repeat with the same ids. What had to queue up behind it is tried once: nobody waits for
    one time-out after the other.
 4. What waits is bounded: beyond `queue_events`, 503 at once.
-5. On a bus that needs nobody else there is nothing to wait for, and nothing is gathered.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.bus.interface import Bus, ImmediateBus, Parcel, Receipt
+from liveserver.bus.interface import Bus, Parcel, Receipt
 from liveserver.config import DispatcherSettings
 from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import Lot
@@ -64,13 +63,6 @@ class _Pending:
         self.task: trio.lowlevel.Task | None = None
         self.result: Accepted | Unavailable | None = None
 
-    def accepted(self) -> Accepted:
-        """The result. Raises it if it is a problem."""
-        assert self.result is not None
-        if isinstance(self.result, Unavailable):
-            raise self.result
-        return self.result
-
     def resolve(self, result: Accepted | Unavailable) -> None:
         self.result = result
         if self.task is not None:
@@ -83,7 +75,6 @@ class Publisher:
 
     def __init__(self, bus: Bus, datacenter: str, settings: DispatcherSettings) -> None:
         self._bus = bus
-        self._immediate = bus if isinstance(bus, ImmediateBus) else None
         self._datacenter = datacenter
         self._settings = settings
         self._queue: deque[_Pending] = deque()
@@ -101,10 +92,6 @@ class Publisher:
             raise Unavailable(
                 "too much is waiting to be published; try again, with the same ids", retry_after=1
             )
-        if self._immediate is not None:
-            self._commits += 1
-            self._answer([pending], self._immediate.append_nowait(_parcels([pending])))
-            return pending.accepted()
         self._waiting += pending.size
         self._queue.append(pending)
         self._something.set()
@@ -115,7 +102,10 @@ class Publisher:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(gone)
-        return pending.accepted()
+        assert pending.result is not None
+        if isinstance(pending.result, Unavailable):
+            raise pending.result
+        return pending.result
 
     async def run(self) -> None:
         """Commit what comes, for ever."""
@@ -136,7 +126,13 @@ class Publisher:
         return batch
 
     async def _commit(self, batch: list[_Pending]) -> None:
-        parcels = _parcels(batch)
+        merged: dict[str, Lot] = {}
+        for pending in batch:
+            for lot in pending.lots:
+                whole = merged.setdefault(lot.video, Lot(lot.video, [], []))
+                whole.lines += lot.lines
+                whole.ids += lot.ids
+        parcels = [Parcel(lot.video, secrets.token_hex(8), lot.lines, lot.ids) for lot in merged.values()]
         try:
             receipts = await self._append(parcels, batch[0].deadline)
         except BusError as error:
@@ -150,7 +146,9 @@ class Publisher:
                 )
             return
         self._commits += 1
-        self._answer(batch, receipts)
+        self._answer(
+            batch, {receipt_of.video: receipt for receipt_of, receipt in zip(parcels, receipts, strict=True)}
+        )
 
     async def _append(self, parcels: list[Parcel], deadline: float) -> list[Receipt]:
         """Raises `BusError` when the bus has not answered until then."""
@@ -165,9 +163,8 @@ class Publisher:
             await trio.sleep(pause)
             wait = min(2 * wait, BACK_OFF[1])
 
-    def _answer(self, batch: list[_Pending], parcel_receipts: list[Receipt]) -> None:
+    def _answer(self, batch: list[_Pending], receipts: dict[str, Receipt]) -> None:
         """Tell each publisher which of the merged events were its own."""
-        receipts = dict(zip(_videos(batch), parcel_receipts, strict=True))
         offered = dict.fromkeys(receipts, 0)  # events of each video looked at so far
         new = dict.fromkeys(receipts, 0)  # of those, how many were accepted
         for pending in batch:
@@ -202,19 +199,3 @@ class Publisher:
             failures=self._failures,
             waiting=self._waiting,
         )
-
-
-def _videos(batch: list[_Pending]) -> list[str]:
-    """The videos of a commit, in the order of their parcels."""
-    return list(dict.fromkeys(lot.video for pending in batch for lot in pending.lots))
-
-
-def _parcels(batch: list[_Pending]) -> list[Parcel]:
-    """What was published together, merged into one parcel per video."""
-    merged: dict[str, Lot] = {}
-    for pending in batch:
-        for lot in pending.lots:
-            whole = merged.setdefault(lot.video, Lot(lot.video, [], []))
-            whole.lines += lot.lines
-            whole.ids += lot.ids
-    return [Parcel(lot.video, secrets.token_hex(8), lot.lines, lot.ids) for lot in merged.values()]

@@ -18,8 +18,6 @@ class Bus(MemoryBus):
     `is_late`: it fails after it has appended, as when an answer is lost on its way back.
     """
 
-    append_nowait = None  # type: ignore[assignment]  # it has to be waited for
-
     def __init__(self) -> None:
         super().__init__("dc1", LogSettings(), 100)
         self.appended: list[list[Parcel]] = []

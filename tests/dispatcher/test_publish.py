@@ -12,8 +12,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveserver.bus.memory import MemoryBus
-from liveserver.config import DispatcherSettings, Duration, LogSettings
+from liveserver.config import DispatcherSettings, Duration
 from liveserver.dispatcher.parse import Lot
 from liveserver.dispatcher.publish import Accepted, Publisher
 from liveserver.errors import Unavailable
@@ -275,12 +274,3 @@ async def test_order_is_kept_from_commit_to_commit() -> None:
         await stage.settle()
         assert await stage.bus.lines("v") == [str(number) for number in range(50)]
         assert [stage.accepted(str(number))[2]["v"] for number in range(50)] == list(range(1, 51))
-
-
-async def test_a_bus_within_the_process_is_not_waited_for() -> None:
-    """Nothing runs but the publisher's own task, and the event is in the log when it is answered."""
-    bus = MemoryBus("dc1", LogSettings(), 100)
-    publisher = Publisher(bus, "dc1", DispatcherSettings())
-    done = await publisher.publish([Lot("v", [b"like {}", b"like {}"], ["a", "a"])])
-    assert (done.accepted, done.duplicates) == (1, 1)
-    assert (await bus.read("v", 0, 10)).head.cursor == done.cursors["v"]
