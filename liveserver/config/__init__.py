@@ -1,0 +1,29 @@
+"""The configuration: frozen settings with units, validated once, before anything is started.
+
+Three sources, later ones winning: a TOML file, environment variables
+(`LIVESERVER_FRONTEND__LEASE=10s`) and `--set frontend.lease=10s`. Durations are written with their
+unit (`"20ms"`, `"15s"`, `"5m"`; a bare number means seconds), sizes likewise (`"64KiB"`; a bare
+number means bytes).
+"""
+
+from liveserver.config.loading import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
+from liveserver.config.loading import convert as convert
+from liveserver.config.loading import load as load
+from liveserver.config.loading import read_toml as read_toml
+from liveserver.config.sections import BackendSettings as BackendSettings
+from liveserver.config.sections import BusSettings as BusSettings
+from liveserver.config.sections import CanarySettings as CanarySettings
+from liveserver.config.sections import Datacenter as Datacenter
+from liveserver.config.sections import DispatcherSettings as DispatcherSettings
+from liveserver.config.sections import EdgeSettings as EdgeSettings
+from liveserver.config.sections import FrontendSettings as FrontendSettings
+from liveserver.config.sections import ListenSettings as ListenSettings
+from liveserver.config.sections import LogSettings as LogSettings
+from liveserver.config.sections import Name as Name
+from liveserver.config.sections import NodeSettings as NodeSettings
+from liveserver.config.sections import Role as Role
+from liveserver.config.sections import Section as Section
+from liveserver.config.sections import Settings as Settings
+from liveserver.quantities import Address as Address
+from liveserver.quantities import Duration as Duration
+from liveserver.quantities import Size as Size

@@ -1,0 +1,50 @@
+"""What no single value shows: settings that do not go together."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from liveserver.config.sections import Settings
+from liveserver.errors import ConfigError
+from liveserver.quantities import Address
+
+
+def check(settings: Settings) -> None:
+    """What no single value shows. Raises `ConfigError`."""
+    node, listen, frontend = settings.node, settings.listen, settings.frontend
+    if not node.roles:
+        raise ConfigError("node.roles", 'is empty; name at least one of "frontend", "dispatcher", "backend"')
+    if node.workers > 1 and settings.bus.kind == "memory":
+        raise ConfigError(
+            "node.workers", 'more than one needs bus.kind = "redis": the other is one process\'s own'
+        )
+    if listen.ops.port + node.workers - 1 > 65535:
+        raise ConfigError("node.workers", f"is more than there are ports from listen.ops, {listen.ops}, on")
+    if "frontend" in node.roles and "dispatcher" not in node.roles and not frontend.dispatchers:
+        raise ConfigError("frontend.dispatchers", "is empty, and this node is no dispatcher; give their URLs")
+    if "frontend" in node.roles and settings.bus.kind == "memory" and frontend.dispatchers:
+        raise ConfigError("frontend.dispatchers", 'with other nodes, bus.kind must be "redis"')
+    if "backend" in node.roles and "dispatcher" not in node.roles and not settings.backend.dispatchers:
+        raise ConfigError("backend.dispatchers", "is empty, and this node is no dispatcher; give their URLs")
+    for section, urls in (("frontend", frontend.dispatchers), ("backend", settings.backend.dispatchers)):
+        for url in urls:
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise ConfigError(
+                    f"{section}.dispatchers", f"{url!r} is not a URL like http://127.0.0.1:8111"
+                )
+    for name in ("public", "ops"):
+        address: Address = getattr(listen, name)
+        if not node.open_to_all and not address.is_loopback:
+            raise ConfigError(
+                f"listen.{name}",
+                f"{address} is reachable from outside while anybody may publish and see the ops pages; "
+                "listen on 127.0.0.1, or set node.open_to_all = true if a firewall or proxy decides who may",
+            )
+    if settings.backend.batch_events > settings.dispatcher.max_events:
+        raise ConfigError("backend.batch_events", "is over dispatcher.max_events")
+    if frontend.retry_min > frontend.retry_max:
+        raise ConfigError("frontend.retry_min", "is over frontend.retry_max")
+    if frontend.default_wait > frontend.max_wait:
+        raise ConfigError("frontend.default_wait", "is over frontend.max_wait")
+    if frontend.lease > settings.dispatcher.max_lease:
+        raise ConfigError("frontend.lease", "is over dispatcher.max_lease")

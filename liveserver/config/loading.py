@@ -1,0 +1,91 @@
+"""Reading a configuration: file, environment and overrides into checked settings."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from liveserver.config.checks import check
+from liveserver.config.sections import Settings
+from liveserver.errors import ConfigError
+from liveserver.quantities import quantity
+
+ENVIRONMENT_PREFIX = "LIVESERVER_"
+
+T = TypeVar("T")
+
+_UNKNOWN = re.compile("Object contains unknown field `(.+)`")
+
+
+def load(
+    path: Path | None = None,
+    overrides: Iterable[str] = (),
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """The settings from a file, the environment and `name=value` overrides, checked.
+
+    Raises `ConfigError`, which says what is wrong, where, and what to write instead.
+    """
+    tree = read_toml(path) if path else {}
+    for variable, value in sorted(environment.items()):
+        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+            _put(tree, name, value, f"environment variable {variable}")
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override}", "write it as section.name=value, log.age=5m for example")
+        _put(tree, name.strip(), value.strip(), f"--set {name}")
+    settings = convert(tree, Settings)
+    check(settings)
+    return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a tree. Raises `ConfigError` when it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not TOML: {error}") from error
+
+
+def convert(tree: Any, kind: type[T]) -> T:
+    """A tree of plain values as typed settings. Raises `ConfigError` with the setting's name."""
+    try:
+        return msgspec.convert(tree, kind, dec_hook=quantity)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `$")
+        where = where.strip("`.")
+        if unknown := _UNKNOWN.fullmatch(message):
+            siblings = getattr(getattr(Settings(), where, None) if where else kind, "__struct_fields__", ())
+            likely = difflib.get_close_matches(unknown[1], siblings, n=1)
+            hint = f"there is no such name{f'; is it {likely[0]}?' if likely else ''}"
+            raise ConfigError(f"{where}.{unknown[1]}".strip("."), hint) from error
+        raise ConfigError(where or "configuration", message) from error
+
+
+def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
+    *sections, key = name.split(".")
+    if len(sections) != 1 or not key:
+        raise ConfigError(where, "write it as section.name=value, log.age=5m for example")
+    section = tree.setdefault(sections[0], {})
+    if not isinstance(section, dict):
+        raise ConfigError(sections[0], "is a section, not a value")
+    section[key] = _guess(value)
+
+
+def _guess(text: str) -> Any:
+    """A value as TOML would read it; what TOML does not understand is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,149 @@
+"""The sections of a configuration: every setting with its type, its unit and its default.
+
+Every limit of the server stands here with its number.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from liveserver.quantities import Address, Duration, Size
+
+Role = Literal["frontend", "dispatcher", "backend"]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of all sections: immutable, and strict about names."""
+
+
+class NodeSettings(Section, frozen=True):
+    """Who this process is."""
+
+    name: Name | None = None  # default: datacenter, roles and a random ending
+    datacenter: Datacenter = "dc1"
+    roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher", "backend"])
+    workers: Count = 1  # processes sharing listen.public, named NAME-w1, NAME-w2, …
+    open_to_all: bool = False  # listen beyond loopback although anybody may publish
+    drain: Duration = Duration(10.0)  # how long viewers are let go for after SIGTERM
+    switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
+
+
+class ListenSettings(Section, frozen=True):
+    """Where this process listens."""
+
+    public: Address = Address("127.0.0.1:8000")
+    ops: Address = Address("127.0.0.1:9000")  # worker 1 has it; each further one the next port
+    backlog: Count = 4096  # the kernel caps it at net.core.somaxconn
+
+
+class EdgeSettings(Section, frozen=True):
+    """The HTTP/1.1 server: its limits, and which pages may use it."""
+
+    allow_origins: list[str] = msgspec.field(default_factory=list)  # "*" for all; none: its own pages only
+    max_connections: Count = 19_000
+    accept_rate: Count = 5_000  # new connections a second; the kernel holds the others meanwhile
+    max_head: Size = Size(16 * 1024)  # request line and headers
+    max_body: Size = Size(4 * 1024**2)
+    max_bodies: Size = Size(256 * 1024**2)  # all that are being received, together
+    head_timeout: Duration = Duration(10.0)  # from the first byte to the end of the headers
+    body_timeout: Duration = Duration(20.0)
+    keep_alive: Duration = Duration(75.0)  # between requests
+    write_timeout: Duration = Duration(20.0)  # a response that makes no progress
+
+
+class BusSettings(Section, frozen=True):
+    """What stands between the nodes."""
+
+    kind: Literal["memory", "redis"] = "memory"
+    url: str = "redis://127.0.0.1:6401/0"
+    timeout: Duration = Duration(2.0)  # to connect, and for each answer
+    inbox_batches: Count = 10_000  # waiting to be taken in; beyond it they are mended from the log
+
+
+class LogSettings(Section, frozen=True):
+    """How much of each video is remembered, in the bus and on the frontends watching it."""
+
+    events: Count = 10_000
+    age: Duration = Duration(600.0)
+    idle: Duration = Duration(86_400.0)  # a quiet video's keys expire after this
+    ids: Duration = Duration(300.0)  # how long an event's id is known
+
+
+class DispatcherSettings(Section, frozen=True):
+    """Publishing."""
+
+    max_events: Count = 1_000  # in one request
+    max_data: Size = Size(16 * 1024)  # one event's data
+    max_depth: Count = 64  # arrays and objects inside each other
+    commit_events: Count = 4_000  # in one group commit
+    queue_events: Count = 50_000  # accepted for the next commits; beyond it: 503
+    commit_timeout: Duration = Duration(10.0)  # retries of a commit included
+    max_lease: Duration = Duration(300.0)
+
+
+class FrontendSettings(Section, frozen=True):
+    """Watching."""
+
+    dispatchers: list[str] = msgspec.field(default_factory=list)  # empty: the one in this process
+    dispatcher_timeout: Duration = Duration(3.0)
+    lease: Duration = Duration(30.0)  # renewed three times within it
+    linger: Duration = Duration(10.0)  # a video stays subscribed after its last viewer
+    subscribe_timeout: Duration = Duration(10.0)  # a viewer's wait for a new video's dispatcher
+    segment: Count = 500  # viewers written to between two checkpoints
+    flush_interval: Duration = Duration(0.02)
+    heartbeat: Duration = Duration(15.0)
+    slow_timeout: Duration = Duration(30.0)  # a viewer that takes nothing for this long is let go
+    slow_policy: Literal["skip", "close"] = "skip"  # one out of the log's reach: told `gap`, or let go
+    max_write: Size = Size(64 * 1024)  # one write to a viewer
+    send_buffer: Size = Size(64 * 1024)  # a viewer's socket in the kernel
+    retry_min: Duration = Duration(1.0)
+    retry_max: Duration = Duration(4.0)
+    max_wait: Duration = Duration(60.0)  # long-poll
+    default_wait: Duration = Duration(25.0)
+    poll_events: Count = 500
+    replay_events: Count = 200
+
+
+class BackendSettings(Section, frozen=True):
+    """Likes and comments: stored, then published."""
+
+    database: Annotated[str, Meta(min_length=1)] = "liveserver.db"  # or postgresql://user:secret@host/name
+    directory: Annotated[str, Meta(min_length=1)] = "data"  # where an SQLite file is, from where one stands
+    dispatchers: list[str] = msgspec.field(default_factory=list)  # empty: the one in this process
+    dispatcher_timeout: Duration = Duration(3.0)
+    max_request: Size = Size(16 * 1024)  # one request's body
+    max_text: Count = 500  # characters of a comment
+    max_reactions: Count = 64  # different ones of a video
+    summary_comments: Count = 50
+    idempotency_window: Duration = Duration(3600.0)  # how long an Idempotency-Key is known
+    commit_wishes: Count = 1_000  # in one transaction
+    queue: Count = 10_000  # waiting for the next transactions; beyond it: 503
+    batch_events: Count = 500  # handed to a dispatcher at once
+    outbox_rows: Count = 10_000  # kept in memory while no dispatcher answers; the others in the database
+
+
+class CanarySettings(Section, frozen=True):
+    """How a node proves to itself that it delivers."""
+
+    interval: Duration = Duration(5.0)
+    timeout: Duration = Duration(3.0)  # for the whole way; beyond it the node is not ready
+
+
+class Settings(Section, frozen=True):
+    """Everything a process is told. Build it with `load`; it is checked then, and immutable."""
+
+    node: NodeSettings = NodeSettings()
+    listen: ListenSettings = ListenSettings()
+    edge: EdgeSettings = EdgeSettings()
+    bus: BusSettings = BusSettings()
+    log: LogSettings = LogSettings()
+    dispatcher: DispatcherSettings = DispatcherSettings()
+    frontend: FrontendSettings = FrontendSettings()
+    backend: BackendSettings = BackendSettings()
+    canary: CanarySettings = CanarySettings()
