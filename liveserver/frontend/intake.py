@@ -137,7 +137,9 @@ class Intake:
                 return
             first, epoch = channel.first, channel.epoch
             stretch = await self._read_to(channel.video, 0, first - 1)
-            if channel.log.base != 0 or stretch.head.epoch != epoch or channel.epoch != epoch:
+            if stretch.head.epoch != epoch == channel.epoch:
+                await self._look(channel)  # or who comes would be brought into a life that is over
+            if channel.log.base != 0 or channel.epoch != epoch:
                 channel.is_complete = True  # trimmed, or begun anew: older events are no use any more
                 return
             channel.fill(_until(stretch.batches, first - 1))

@@ -209,7 +209,10 @@ class _Walk:
         if to.epoch != at.epoch:
             self._enter(at, to)
             if self._chart.history.whole and to.number:
-                self._complain(f"was told the life {to.epoch} from {to.number + 1} on only")
+                self._complain(
+                    f"was told the life {to.epoch} of {', '.join(self._chart.epochs)} "
+                    f"from {to.number + 1} on only, having been at {at}"
+                )
         elif to.number < at.number:
             self._complain(f"was sent back from {at} to {to}")
         elif self._chart.history.whole:

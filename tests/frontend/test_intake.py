@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -46,6 +46,7 @@ class LossyBus(MemoryBus):
         self.fail_reads = 0
         self.reads = 0
         self.answer_after = 0.0  # seconds that an answer of `read` is under way
+        self.before_read: Callable[[], None] = lambda: None
 
     def passes(self, batch: Batch) -> bool:
         if batch.video != "v":
@@ -60,6 +61,7 @@ class LossyBus(MemoryBus):
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
         self.reads += 1
+        self.before_read()
         if self.fail_reads:
             self.fail_reads -= 1
             raise BusError("the link is down")
@@ -191,6 +193,26 @@ async def test_who_comes_from_a_life_not_heard_of_yet_is_not_told_the_old_one(
         await polls.get(f"/v1/videos/v/poll?cursor=dc1-{old.epoch}-1")
         answer = await polls.json()
         assert (answer["gap"], [event["n"] for event in answer["events"]]) == (True, [2, 3, 4, 5])
+
+
+async def test_a_life_that_ends_while_its_beginning_is_read_is_not_told_any_more(
+    autojump_clock: MockClock,
+) -> None:
+    configured, bus = lossy(frontend={"lease": "300s"})
+    async with stage(configured, bus) as on:
+        await on.publish(11)
+
+        def lose_before_the_beginning_is_read() -> None:
+            if bus.reads == 2:
+                del bus._videos["v"]
+
+        bus.before_read = lose_before_the_beginning_is_read
+        client, ready = await on.ready("v", "?cursor=dc1-forgotten-10")
+        new = await on.publish(2)
+        assert (ready["gap"], ready["cursor"]) == (True, f"dc1-{new.epoch}-0")
+        await on.bus.subscribe("n1", {"v": 1}, 300)
+        await on.publish(1)
+        assert await client.events(3) == [12, 13, 14]
 
 
 async def test_viewers_of_a_forgotten_life_share_a_look_at_the_log(autojump_clock: MockClock) -> None:
