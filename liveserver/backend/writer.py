@@ -20,9 +20,10 @@ import trio
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from liveserver.backend.store import Committed, Store
-from liveserver.backend.wishes import OutboxRow, Outcome, Stored, Wish
+from liveserver.backend.wishes import OutboxRow, Stored, Wish
 from liveserver.config import BackendSettings
 from liveserver.errors import Unavailable
+from liveserver.pending import Pending
 
 ACCEPTED_SECONDS = 0.1  # how long accepted rows wait for wishes to be removed together with
 RETRY_SECONDS = 0.5
@@ -40,21 +41,14 @@ class WriteStatistics(msgspec.Struct, frozen=True):
     waiting: int
 
 
-class _Pending:
-    """A wish under way. Whoever has it sleeps until `outcome` is there."""
+class _Writing(Pending[Stored]):
+    """A wish under way. Whoever has it sleeps until it is answered."""
 
-    __slots__ = ("outcome", "task", "wish")
+    __slots__ = ("wish",)
 
     def __init__(self, wish: Wish) -> None:
+        super().__init__()
         self.wish = wish
-        self.task: trio.lowlevel.Task | None = None
-        self.outcome: Outcome | None = None
-
-    def resolve(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-        if self.task is not None:
-            trio.lowlevel.reschedule(self.task)
-            self.task = None
 
 
 class Writer:
@@ -66,7 +60,7 @@ class Writer:
         self._store = store
         self._settings = settings
         self._publish = publish
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[_Writing] = deque()
         self._accepted: list[OutboxRow] = []
         self._in_transaction = 0
         self._something = trio.Event()
@@ -79,20 +73,10 @@ class Writer:
         """
         if len(self._queue) + self._in_transaction >= self._settings.queue:
             raise Unavailable("too much is waiting to be stored; try again, with the same Idempotency-Key")
-        pending = _Pending(wish)
+        pending = _Writing(wish)
         self._queue.append(pending)
         self._something.set()
-        pending.task = trio.lowlevel.current_task()
-
-        def gone(_: object) -> trio.lowlevel.Abort:
-            pending.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(gone)
-        assert pending.outcome is not None
-        if isinstance(pending.outcome, Stored):
-            return pending.outcome
-        raise pending.outcome
+        return await pending.wait()
 
     def forget(self, rows: Sequence[OutboxRow]) -> None:
         """These were accepted by a dispatcher: remove them from the outbox, when it is convenient."""

@@ -26,6 +26,7 @@ from liveserver.config import DispatcherSettings
 from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import Lot
 from liveserver.errors import BusError, Unavailable
+from liveserver.pending import Pending
 
 BACK_OFF = 0.02, 0.5  # seconds, first and longest
 
@@ -51,23 +52,16 @@ class PublishStatistics(msgspec.Struct, frozen=True):
     waiting: int
 
 
-class _Pending:
-    """A request under way. Its publisher sleeps until `result` is there."""
+class _Request(Pending[Accepted]):
+    """A request under way. Its publisher sleeps until it is answered."""
 
-    __slots__ = ("deadline", "lots", "result", "size", "task")
+    __slots__ = ("deadline", "lots", "size")
 
     def __init__(self, lots: list[Lot], deadline: float) -> None:
+        super().__init__()
         self.lots = lots
         self.deadline = deadline
         self.size = sum(len(lot.lines) for lot in lots)
-        self.task: trio.lowlevel.Task | None = None
-        self.result: Accepted | Unavailable | None = None
-
-    def resolve(self, result: Accepted | Unavailable) -> None:
-        self.result = result
-        if self.task is not None:
-            trio.lowlevel.reschedule(self.task)
-            self.task = None
 
 
 class Publisher:
@@ -77,7 +71,7 @@ class Publisher:
         self._bus = bus
         self._datacenter = datacenter
         self._settings = settings
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[_Request] = deque()
         self._waiting = 0
         self._something = trio.Event()
         self._accepted = self._duplicates = self._commits = self._failures = 0
@@ -87,7 +81,7 @@ class Publisher:
 
         A publisher that goes away while it waits has been accepted all the same.
         """
-        pending = _Pending(lots, trio.current_time() + self._settings.commit_timeout)
+        pending = _Request(lots, trio.current_time() + self._settings.commit_timeout)
         if self._waiting + pending.size > self._settings.queue_events:
             raise Unavailable(
                 "too much is waiting to be published; try again, with the same ids", retry_after=1
@@ -95,17 +89,7 @@ class Publisher:
         self._waiting += pending.size
         self._queue.append(pending)
         self._something.set()
-        pending.task = trio.lowlevel.current_task()
-
-        def gone(_: object) -> trio.lowlevel.Abort:
-            pending.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(gone)
-        assert pending.result is not None
-        if isinstance(pending.result, Unavailable):
-            raise pending.result
-        return pending.result
+        return await pending.wait()
 
     async def run(self) -> None:
         """Commit what comes, for ever."""
@@ -117,15 +101,15 @@ class Publisher:
                 await self._commit(batch)
                 self._waiting -= sum(pending.size for pending in batch)
 
-    def _next_batch(self) -> list[_Pending]:
-        batch: list[_Pending] = []
+    def _next_batch(self) -> list[_Request]:
+        batch: list[_Request] = []
         size = 0
         while self._queue and (not batch or size + self._queue[0].size <= self._settings.commit_events):
             batch.append(self._queue.popleft())
             size += batch[-1].size
         return batch
 
-    async def _commit(self, batch: list[_Pending]) -> None:
+    async def _commit(self, batch: list[_Request]) -> None:
         merged: dict[str, Lot] = {}
         for pending in batch:
             for lot in pending.lots:
@@ -163,7 +147,7 @@ class Publisher:
             await trio.sleep(pause)
             wait = min(2 * wait, BACK_OFF[1])
 
-    def _answer(self, batch: list[_Pending], receipts: dict[str, Receipt]) -> None:
+    def _answer(self, batch: list[_Request], receipts: dict[str, Receipt]) -> None:
         """Tell each publisher which of the merged events were its own."""
         offered = dict.fromkeys(receipts, 0)  # events of each video looked at so far
         new = dict.fromkeys(receipts, 0)  # of those, how many were accepted
