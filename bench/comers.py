@@ -22,7 +22,8 @@ import time
 from multiprocessing.connection import Connection
 
 from bench.harness import HOST, percentile, serve_request
-from bench.viewers import HANDSHAKES, TOKEN, split_id
+from bench.viewers import HANDSHAKES, TOKEN
+from bench.wire import split_chunks, split_id
 
 KEPT = 50
 READ = 256 * 1024
@@ -238,7 +239,7 @@ def _holes(comer: Comer) -> list[str]:
     faults = []
     last: int | None = None
     for pieces in comer.kept:
-        for frame in _body(b"".join(pieces)).split(b"\n\n")[:-1]:
+        for frame in split_chunks(b"".join(pieces))[0].split(b"\n\n")[:-1]:
             found = _IDS.search(frame)
             if found and TOKEN in frame:
                 number = split_id(found[1])[1]
@@ -248,16 +249,6 @@ def _holes(comer: Comer) -> list[str]:
             elif found and last is None:
                 last = split_id(found[1])[1]
     return faults[:3]
-
-
-def _body(stream: bytes) -> bytes:
-    """The body of a chunked stream, up to where it was cut off."""
-    parts, position = [], 0
-    while (line_end := stream.find(b"\r\n", position)) >= 0:
-        size, start = int(stream[position:line_end], 16), line_end + 2
-        parts.append(stream[start : start + size])
-        position = start + size + 2
-    return b"".join(parts)
 
 
 def run(control: Connection) -> None:

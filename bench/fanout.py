@@ -1,17 +1,17 @@
 """How many likes reach how many viewers, how late, and how close that is to what the kernel allows.
 
-    python -m bench.fanout --viewers 10000 --rate 100 --saturate 600 --seconds 10 --rounds 3
-    python -m bench.fanout --viewers 10000 --idle-like
+    python -m bench.fanout --viewers 10000 --rates 1,10,100,300,600 --rounds 3
+    python -m bench.fanout --transport poll --rates 1,10,100
+    python -m bench.fanout --idle-like
 
-One video, all roles in one server process on one core; viewers and publisher on the other. Each round has
-three parts:
+One video, all roles in one server process on one core; viewers and publisher on the other. A round has a
+part for each of `--rates` (likes/s): ages (from the event's `at` to the read that returned it),
+deliveries/s, writes/s, the server's CPU. With event streams, the last part of a round is **raw**: the raw
+loop (bench/rawloop.py) over as many sockets, with the very bytes that a viewer was sent at the last rate, as
+many per write as the server's average there.
 
-- **paced**: `--rate` likes/s. Ages (from the event's `at` to the read that returned it), deliveries/s.
-- **saturated**: `--saturate` likes/s, so many that the server's core has nothing left. Writes/s.
-- **raw**: the raw loop (bench/rawloop.py) over as many sockets, with the very bytes that a viewer was sent
-  in the saturated part, as many per write as the server's average there. Writes/s.
-
-`ratio` = median of saturated writes/s ÷ median of raw writes/s. What makes it honest:
+`ratio` = median of the last rate's writes/s ÷ median of raw writes/s; so the last rate has to be one that
+leaves the server's core nothing. What makes it honest:
 
 1. Both run on the same core, with the same listener options, the same number of sockets visited in the
    order of their coming, the same bytes, alternating within one run.
@@ -24,7 +24,7 @@ three parts:
    scattered there, and visiting scattered sockets is up to a third slower, for either.
 4. `writes_from` says whether the server counted its writes (/metrics), or the client its reads (fewer).
 5. Where the core's time went is told for each part (`cpu`, `ksoftirqd`, `foreign`, `idle`). `ratio_per_cpu`
-   leaves out what other programs took. A saturated part whose core idled is no saturated part, and said so.
+   leaves out what other programs took. A last part whose core idled was not saturated, and that is said.
 6. The raw loop publishes nothing. What the server's 600 likes/s cost it is in the ratio.
 
 After every part, with publishing stopped, each viewer must have exactly the events published, none lost,
@@ -37,13 +37,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from bench.harness import console, cores, emit, machine, medians, progress, show
+from bench.harness import console, cores, emit, machine, medians, numbers, progress, show
 from bench.rawloop import RawPair
-from bench.stage import MOST_VIEWERS, WRITES, Stage, staged
+from bench.stage import MOST_VIEWERS, TRANSPORTS, Stage, staged
 
 Step = Callable[..., None]
 
@@ -70,9 +71,9 @@ MEASURES = {
 
 
 def main(
-    count: Annotated[int, typer.Option("--viewers", help="SSE viewers of one video.")] = 10_000,
-    rate: Annotated[float, typer.Option(help="Likes/s of the paced part.")] = 100.0,
-    saturate: Annotated[float, typer.Option(help="Likes/s of the saturated part.")] = 600.0,
+    count: Annotated[int, typer.Option("--viewers", help="Viewers of one video.")] = 10_000,
+    rates: Annotated[str, typer.Option(help="Likes/s, a part for each; the last one saturates.")] = "100,600",
+    transport: Annotated[str, typer.Option(help=f"One of {', '.join(TRANSPORTS)}.")] = "sse",
     seconds: Annotated[float, typer.Option(help="Counted in each part.")] = 10.0,
     warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 3.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
@@ -87,32 +88,44 @@ def main(
 ) -> None:
     """Deliveries, writes and their latency with many viewers of one video; beside it a raw loop of sends.
 
-    Example: python -m bench.fanout --viewers 10000 --rate 100 --seconds 10 --rounds 3
+    Example: python -m bench.fanout --viewers 10000 --rates 1,10,100,300,600 --seconds 10 --rounds 5
     """
     if count > MOST_VIEWERS:
         raise typer.BadParameter(
             f"one process holds at most {MOST_VIEWERS:,} viewers within 20,000 descriptors"
         )
+    if transport not in TRANSPORTS or (idle_like and transport != "sse"):
+        raise typer.BadParameter(f"--transport is one of {', '.join(TRANSPORTS)}; --idle-like: sse")
     facts = machine()
     core, load_core = cores()
-    result: dict[str, Any] = {"bench": "fanout", "viewers": count, "bus": "redis" if redis else "memory"}
+    plan = Plan(count, source, numbers(rates), warmup, seconds, rounds, raw and transport == "sse")
+    result: dict[str, Any] = {"bench": "fanout", "transport": transport, "viewers": count}
+    result["bus"] = "redis" if redis else "memory"
     with (
-        staged(redis, core, load_core, server or None) as stage,
-        progress(rounds * (1 if idle_like else 3)) as step,
+        staged(redis, core, load_core, server or None, transport) as stage,
+        progress(rounds * (1 if idle_like else len(plan.rates) + plan.raw)) as step,
     ):
         step(f"connecting {count:,} viewers", 0)
         result |= stage.gather(count, source, 50 if verify else 1)
-        if idle_like:
-            result |= idle_rounds(stage, rounds, step)
-        else:
-            result |= loaded_rounds(
-                stage, count, source, (rate, saturate), (warmup, seconds), rounds, raw, step
-            )
+        result |= idle_rounds(stage, rounds, step) if idle_like else loaded_rounds(stage, plan, step)
         result |= {"faults": stage.faults, "machine": facts}
     report(result)
     emit(result)
     if result["faults"]:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured; times in seconds."""
+
+    count: int
+    source: str
+    rates: tuple[float, ...]
+    warmup: float
+    seconds: float
+    rounds: int
+    raw: bool
 
 
 def idle_rounds(stage: Stage, rounds: int, step: Step) -> dict[str, Any]:
@@ -123,48 +136,43 @@ def idle_rounds(stage: Stage, rounds: int, step: Step) -> dict[str, Any]:
     return {"idle_like": medians(found), "rounds": {"idle_like": found}}
 
 
-def loaded_rounds(
-    stage: Stage,
-    count: int,
-    source: str,
-    rates: tuple[float, float],
-    times: tuple[float, float],
-    rounds: int,
-    raw: bool,
-    step: Step,
-) -> dict[str, Any]:
-    """The alternating parts; `rates` paced and saturated, `times` warm-up and counted."""
-    found: dict[str, list[dict[str, float]]] = {"paced": [], "saturated": [], "raw": []}
+def loaded_rounds(stage: Stage, plan: Plan, step: Step) -> dict[str, Any]:
+    """The alternating parts."""
+    found: dict[str, list[dict[str, float]]] = {part_name(rate): [] for rate in plan.rates}
+    last = part_name(plan.rates[-1])
     with ExitStack() as stack:
         pair = None
-        if raw:
+        if plan.raw:
             step("connecting the raw loop's viewers", 0)
-            pair = RawPair(*cores(), count, source)
+            pair = RawPair(*cores(), plan.count, plan.source)
             stack.callback(pair.close)
-        for number in range(1, rounds + 1):
-            step(f"round {number}: {rates[0]:g} likes/s")
-            found["paced"].append(stage.like(rates[0], *times, count))
-            step(f"round {number}: {rates[1]:g} likes/s")
-            found["saturated"].append(saturated := stage.like(rates[1], *times, count))
+            found["raw"] = []
+        for number in range(1, plan.rounds + 1):
+            for rate in plan.rates:
+                step(f"round {number}: {part_name(rate)}")
+                found[part_name(rate)].append(stage.like(rate, plan.warmup, plan.seconds, plan.count))
             if pair:
                 step(f"round {number}: raw loop")
-                chunk = stage.audience.ask("excerpt", round(saturated["bytes_per_write"]))
-                found["raw"].append(pair.measure(chunk, *times))
-    found = {part: measured for part, measured in found.items() if measured}
+                chunk = stage.audience.ask("excerpt", round(found[last][-1]["bytes_per_write"]))
+                found["raw"].append(pair.measure(chunk, plan.warmup, plan.seconds))
     middle = {part: medians(measured) for part, measured in found.items()}
-    result: dict[str, Any] = {**middle, "rounds": found}
-    result["writes_from"] = "the server's count" if WRITES in stage.server.metrics() else "the client's reads"
+    result: dict[str, Any] = {"medians": middle, "rounds": found}
+    result["writes_from"] = "the server's count" if stage.counts_writes else "the client's reads"
     if pair:
-        result["ratio"] = round(middle["saturated"]["writes_per_s"] / middle["raw"]["writes_per_s"], 3)
+        result["ratio"] = round(middle[last]["writes_per_s"] / middle["raw"]["writes_per_s"], 3)
         per_cpu = {
             part: statistics.median(
                 one["writes_per_s"] / (one["cpu"] + one["ksoftirqd"]) for one in found[part]
             )
-            for part in ("saturated", "raw")
+            for part in (last, "raw")
         }
-        result["is_saturated"] = middle["saturated"]["idle"] < 0.05
-        result["ratio_per_cpu"] = round(per_cpu["saturated"] / per_cpu["raw"], 3)
+        result["is_saturated"] = middle[last]["idle"] < 0.05
+        result["ratio_per_cpu"] = round(per_cpu[last] / per_cpu["raw"], 3)
     return result
+
+
+def part_name(rate: float) -> str:
+    return f"{rate:g} likes/s"
 
 
 def number(value: float | None) -> str:
@@ -181,13 +189,14 @@ def report(result: dict[str, Any]) -> None:
             ["until the first has it", "until all have it", "between them", "publisher's answer"],
             [[float(middle[name]) for name in ("first_ms", "all_ms", "spread_ms", "answer_ms")]],
         )
-    parts = [part for part in ("paced", "saturated", "raw") if part in result]
-    if parts:
+    else:
+        parts = result["medians"]
+        how = f"by {result['transport']}, {result['bus']} bus, medians; writes: {result['writes_from']}"
         show(
-            f"{result['viewers']:,} viewers, {result['bus']} bus, medians; writes: {result['writes_from']}",
+            f"{result['viewers']:,} viewers {how}",
             ["", *parts],
             [
-                [title, *(number(result[part].get(name)) for part in parts)]
+                [title, *(number(part.get(name)) for part in parts.values())]
                 for name, title in MEASURES.items()
             ],
         )
@@ -198,7 +207,7 @@ def report(result: dict[str, Any]) -> None:
         )
         if not result["is_saturated"]:
             console.print(
-                "[yellow]the server's core was not saturated: the ratio means nothing; raise --saturate"
+                "[yellow]the server's core was not saturated: the ratio means nothing; add to --rates"
             )
     for fault in result["faults"]:
         console.print(f"[red]{fault}")

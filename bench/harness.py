@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
@@ -29,6 +30,7 @@ from rich.table import Table
 SEND_BUFFER = 64 * 1024  # frontend.send_buffer's default; the raw loop's listener gets the same
 HOST = "127.0.0.1"
 VIDEO = "bench"
+RESULTS = Path(__file__).parent / "results"
 
 console = Console(stderr=True)  # standard output carries the result line alone
 
@@ -144,6 +146,17 @@ def _module_and_arguments() -> list[str]:
     return [f"bench.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """Of an option with several, separated by commas. Raises `typer.BadParameter`."""
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or any(each <= 0 for each in found):
+        raise typer.BadParameter(f"{text!r} is no list of numbers above 0 such as 1,10,100")
+    return found
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that `share` of them do not exceed (nearest rank); NaN of none."""
     return sorted(values)[int((len(values) - 1) * share)] if values else float("nan")
@@ -200,5 +213,9 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
 
 
 def emit(result: dict[str, Any]) -> None:
-    """The whole result as one line of JSON, on standard output."""
-    print(json.dumps(result, separators=(",", ":")), flush=True)
+    """The whole result as one line of JSON: on standard output, and in bench/results/NAME.jsonl."""
+    line = json.dumps(result, separators=(",", ":"))
+    print(line, flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{result['bench']}.jsonl").open("a") as file:
+        file.write(line + "\n")

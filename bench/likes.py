@@ -3,28 +3,62 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import socket
 import time
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
 from multiprocessing.connection import Connection
 
 from bench.harness import HOST, VIDEO, percentile, serve_requests
+from bench.wire import is_whole, post
 
 LIKE = {"type": "like", "user": "u4217", "data": {"reaction": "heart"}}
+STAMP = b"0" * 16  # where a request's bytes have this, it says when it was sent: microseconds since the epoch
+_ACCEPTED = re.compile(rb'"accepted":([0-9]+)')
+EVENTS = f"/v1/videos/{VIDEO}/events"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is posted, in turn to each of `paths`; `events` of them in one body, `STAMP` replaced."""
+
+    paths: tuple[str, ...] = (EVENTS,)
+    body: bytes = json.dumps(LIKE, separators=(",", ":")).encode()
+    events: int = 1
+    host: str = HOST
+
+    def requests(self) -> Iterator[bytes]:
+        """One after the other, without end."""
+        whole = [post(path, self.body, self.host) for path in self.paths]
+        if STAMP not in self.body:
+            return cycle(whole)
+        return (request.replace(STAMP, b"%016d" % (time.time_ns() // 1000)) for request in cycle(whole))
+
+
+def batch_of(size: int) -> Wish:
+    """A publish of `size` likes in one request."""
+    likes = LIKE if size == 1 else [LIKE] * size
+    return Wish(body=json.dumps(likes, separators=(",", ":")).encode(), events=size)
 
 
 class Likes:
     """What the parent asks for, by name. Rates are per second, answer times milliseconds."""
 
-    def evenly(self, port: int, rate: float, seconds: float, connections: int = 32) -> dict[str, float]:
+    def evenly(
+        self, port: int, rate: float, seconds: float, connections: int = 32, wish: Wish | None = None
+    ) -> dict[str, float]:
         """Single likes, evenly spaced over keep-alive connections, one under way on each.
 
         An open loop: a like is due when it is due, however long the others' answers take. When no connection
         is free it waits for one, and `late` says how long at worst. Returns when all are answered.
         """
-        request = publish_request(1)
-        line = Line(port, connections)
+        wish = wish or Wish()
+        requests = wish.requests()
+        line = Line(port, connections, wish)
         total = int(rate * seconds)
         started = time.perf_counter()
         sent, late = 0, 0.0
@@ -33,7 +67,7 @@ class Likes:
             now = time.perf_counter()
             while sent < total and due <= now and line.idle:
                 late = max(late, now - due)
-                line.send(request)
+                line.send(next(requests))
                 sent += 1
                 due = started + sent / rate
             line.receive(10.0 if sent == total or not line.idle else max(0.0, due - time.perf_counter()))
@@ -41,14 +75,17 @@ class Likes:
         line.close()
         return line.result() | {"rate": sent / max(elapsed, seconds), "late_ms": late * 1000}
 
-    def closed(self, port: int, seconds: float, connections: int, batch: int) -> dict[str, float]:
-        """Every connection sends its next request of `batch` events when it has the answer to its last."""
-        request = publish_request(batch)
-        line = Line(port, connections)
+    def closed(
+        self, port: int, seconds: float, connections: int, wish: Wish | None = None
+    ) -> dict[str, float]:
+        """Every connection sends its next request when it has the answer to its last."""
+        wish = wish or Wish()
+        requests = wish.requests()
+        line = Line(port, connections, wish)
         started, cpu = time.perf_counter(), time.process_time()
         while (now := time.perf_counter()) < started + seconds:
             while line.idle:
-                line.send(request)
+                line.send(next(requests))
             line.receive(10.0)
         at_the_end = line.answered
         while len(line.idle) < connections:
@@ -56,13 +93,18 @@ class Likes:
         line.close()
         rate = at_the_end / (now - started)
         used = (time.process_time() - cpu) / (time.perf_counter() - started)
-        return line.result() | {"requests_per_s": rate, "events_per_s": rate * batch, "client_cpu": used}
+        return line.result() | {
+            "requests_per_s": rate,
+            "events_per_s": rate * wish.events,
+            "client_cpu": used,
+        }
 
 
 class Line:
     """Keep-alive connections of which each carries one request at a time, and what their answers said."""
 
-    def __init__(self, port: int, connections: int) -> None:
+    def __init__(self, port: int, connections: int, wish: Wish) -> None:
+        self._events = wish.events
         self._epoll = select.epoll()
         self.idle: deque[socket.socket] = deque()
         self._under_way: dict[int, tuple[socket.socket, float]] = {}
@@ -71,7 +113,7 @@ class Line:
         self.refused: list[str] = []
         self.times: list[float] = []
         for _ in range(connections):
-            one = socket.create_connection((HOST, port))
+            one = socket.create_connection((wish.host, port))
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             one.setblocking(False)
             self._epoll.register(one.fileno(), select.EPOLLIN)
@@ -92,7 +134,7 @@ class Line:
             one, began = self._under_way[descriptor]
             answer = self._partial.pop(descriptor, b"") + one.recv(65536)
             if not answer:
-                raise ConnectionError("the dispatcher closed a connection before its answer")
+                raise ConnectionError("a connection was closed before its answer")
             if not is_whole(answer):
                 self._partial[descriptor] = answer
                 continue
@@ -100,8 +142,9 @@ class Line:
             del self._under_way[descriptor]
             self.idle.append(one)
             self.answered += 1
-            if answer.startswith(b"HTTP/1.1 202"):
-                self.accepted += int(json.loads(answer.partition(b"\r\n\r\n")[2])["accepted"])
+            if answer.startswith(b"HTTP/1.1 20"):
+                said = _ACCEPTED.search(answer)
+                self.accepted += int(said[1]) if said else self._events
             else:
                 self.refused.append(answer[:200].decode(errors="replace"))
 
@@ -111,7 +154,7 @@ class Line:
         self._epoll.close()
 
     def result(self) -> dict[str, float]:
-        """Raises `RuntimeError` when an answer was not 202: a bench of refusals measures nothing."""
+        """Raises `RuntimeError` when an answer was no 2xx: a bench of refusals measures nothing."""
         if self.refused:
             raise RuntimeError(
                 f"{len(self.refused)} publishes were refused, the first with: {self.refused[0]}"
@@ -121,24 +164,6 @@ class Line:
             "answer_p50_ms": percentile(self.times, 0.5),
             "answer_p99_ms": percentile(self.times, 0.99),
         }
-
-
-def publish_request(batch: int) -> bytes:
-    """The bytes of one publish of `batch` likes: an object when it is one, else an array."""
-    body = json.dumps(LIKE if batch == 1 else [LIKE] * batch, separators=(",", ":")).encode()
-    head = f"POST /v1/videos/{VIDEO}/events HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-def is_whole(answer: bytes) -> bool:
-    """Whether the head has come, and as much body as it promises."""
-    head, end, body = answer.partition(b"\r\n\r\n")
-    if not end:
-        return False
-    for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            return len(body) >= int(line.partition(b":")[2])
-    return True
 
 
 def run(control: Connection) -> None:

@@ -22,6 +22,7 @@ import typer
 
 from bench import likes
 from bench.harness import Worker, cores, emit, machine, medians, progress, show
+from bench.likes import batch_of
 from bench.server import Server, run_server
 from bench.stage import redis_settings
 
@@ -56,7 +57,7 @@ def main(
             for bus, server in servers.items():
                 for size in (1, batch):
                     step(f"round {number}: {bus} bus, {size} a request")
-                    publisher.ask("closed", server.port, warmup, connections, size)
+                    publisher.ask("closed", server.port, warmup, connections, batch_of(size))
                     measured = measure(server, publisher, seconds, connections, size)
                     found.setdefault(f"{bus}, {size} a request", []).append(measured)
     result = {kind: medians(measured) for kind, measured in found.items()}
@@ -81,7 +82,7 @@ def measure(
     server: Server, publisher: Worker, seconds: float, connections: int, size: int
 ) -> dict[str, float]:
     cpu = server.cpu_seconds()
-    measured: dict[str, float] = publisher.ask("closed", server.port, seconds, connections, size)
+    measured: dict[str, float] = publisher.ask("closed", server.port, seconds, connections, batch_of(size))
     return measured | {"cpu": (server.cpu_seconds() - cpu) / seconds}
 
 

@@ -123,7 +123,7 @@ class RawPair:
         self._raw.tell("port")
         port = self._raw.answer()
         self._raw.tell("accept", count)
-        self._audience.ask("connect", HOST, port, f"/v1/videos/{VIDEO}/events", count, source, 0)
+        self._audience.ask("connect", HOST, port, [f"/v1/videos/{VIDEO}/events"], count, source, 0)
         self._raw.answer()
 
     def measure(self, chunk: bytes, warmup: float, seconds: float) -> dict[str, float]:

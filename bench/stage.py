@@ -9,12 +9,14 @@ from multiprocessing.connection import Connection
 
 import trio
 
-from bench import likes, viewers
+from bench import likes, polls, viewers
 from bench.harness import HOST, SEND_BUFFER, VIDEO, Worker
 from bench.server import CoreUse, Server, run_server
 from liveserver.bus.redis_server import run_redis_server
 
 PATH = f"/v1/videos/{VIDEO}/events"
+POLL = f"/v1/videos/{VIDEO}/poll"
+TRANSPORTS = {"sse": (viewers.run, PATH), "poll": (polls.run, POLL)}  # the client's program, and what it asks
 WRITES = "liveserver_frontend_fanout_writes_total"
 FELL_BEHIND = "liveserver_frontend_fanout_fell_behind_total"
 MOST_VIEWERS = 19_000
@@ -23,17 +25,23 @@ MOST_VIEWERS = 19_000
 class Stage:
     """The server, its viewers and its publisher, while they live."""
 
-    def __init__(self, server: Server, core: int, load_core: int) -> None:
-        self.server, self._core = server, core
-        self.audience = Worker(viewers.run, load_core)
+    def __init__(self, server: Server, core: int, load_core: int, transport: str = "sse") -> None:
+        self.server, self._core, self.transport = server, core, transport
+        program, self._path = TRANSPORTS[transport]
+        self.audience = Worker(program, load_core)
         self.publisher = Worker(likes.run, load_core)
         self.faults: list[str] = []
+
+    @property
+    def counts_writes(self) -> bool:
+        """Whether the server counts all its writes; long-polls that find something are answered uncounted."""
+        return self.transport != "poll" and WRITES in self.server.metrics()
 
     def gather(self, count: int, source: str, keep: int) -> dict[str, float]:
         """Connect the viewers; what connecting took and what an idle viewer weighs."""
         time.sleep(0.5)
         before, cpu = self.server.resident_bytes(), self.server.cpu_seconds()
-        connected = self.audience.ask("connect", HOST, self.server.port, PATH, count, source, keep)
+        connected = self.audience.ask("connect", HOST, self.server.port, [self._path], count, source, keep)
         cpu = self.server.cpu_seconds() - cpu
         time.sleep(2.0)
         return {
@@ -60,7 +68,9 @@ class Stage:
         published = self.publisher.answer()
         self._settle(int(published["accepted"]), count, f"{rate:g}/s")
         reads = seen["reads_per_s"]
-        writes = (after[WRITES] - before[WRITES]) / elapsed if WRITES in after else reads
+        writes = reads
+        if self.counts_writes:
+            writes = (after[WRITES] - before[WRITES]) / elapsed
         result: dict[str, float] = seen | use
         return result | {
             "rate": published["rate"],
@@ -100,15 +110,15 @@ class Stage:
         time.sleep(0.3)
         sent = time.time()
         answer = self.publisher.ask("evenly", self.server.port, 1.0, 1.0, 1)
-        first, last, reached = self.audience.answer()
-        if not reached:
+        moments = self.audience.answer()
+        if not moments:
             raise RuntimeError("the like has reached nobody")
         return {
-            "first_ms": (first - sent) * 1000,
-            "all_ms": (last - sent) * 1000,
-            "spread_ms": (last - first) * 1000,
+            "first_ms": (moments[0] - sent) * 1000,
+            "all_ms": (moments[-1] - sent) * 1000,
+            "spread_ms": (moments[-1] - moments[0]) * 1000,
             "answer_ms": answer["answer_p50_ms"],
-            "reached": reached,
+            "reached": len(moments),
         }
 
     def close(self) -> None:
@@ -117,13 +127,16 @@ class Stage:
 
 
 @contextmanager
-def staged(redis: bool, core: int, load_core: int, command: str | None) -> Iterator[Stage]:
+def staged(
+    redis: bool, core: int, load_core: int, command: str | None, transport: str = "sse"
+) -> Iterator[Stage]:
     """A ready server on `core`, everything else on `load_core`; all of it ends with the block."""
     with ExitStack() as stack:
         settings = [f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}"]
         if redis:
             settings += stack.enter_context(redis_settings(load_core))
-        stage = Stage(stack.enter_context(run_server(core, *settings, command=command)), core, load_core)
+        server = stack.enter_context(run_server(core, *settings, command=command))
+        stage = Stage(server, core, load_core, transport)
         stack.callback(stage.close)
         yield stage
 

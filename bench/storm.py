@@ -167,7 +167,7 @@ def play(
 ) -> tuple[dict[str, float], list[str]]:
     """One round: its figures, and what was wrong."""
     step("the stayers alone")
-    stage.stayers.ask("connect", HOST, stage.survivor.port, PATH, stayers, "", 10)
+    stage.stayers.ask("connect", HOST, stage.survivor.port, [PATH], stayers, "", 10)
     stage.stayers.ask("restart")
     stage.publisher.tell("publish", stage.dispatcher.port, rate)
     time.sleep(1.0)

@@ -18,10 +18,12 @@ import select
 import socket
 import time
 from array import array
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.harness import percentile, serve_request
+from bench.wire import dechunk, get, split_id
 
 TOKEN = b'"at":'
 SAMPLE_EVERY = 97
@@ -30,7 +32,6 @@ PORTS_PER_SOURCE = 25_000  # of the about 28,000 that Linux gives one source add
 BUFFER = 256 * 1024
 _BIND_ADDRESS_NO_PORT = 24  # linux/in.h: take the port at connect, so that it need not be free for every peer
 _NUMBER = re.compile(rb"[0-9]+")
-_ID = re.compile(rb"(.*-)([0-9]+)")  # with one origin, a cursor ends with its number
 
 
 class Viewers:
@@ -47,24 +48,32 @@ class Viewers:
         self._kept: dict[int, list[bytes]] = {}  # everything read, of a few
         self._numbers: dict[int, bytes] = {}  # of those: the last id seen
         self._buffer = bytearray(BUFFER)
+        self._token, self._per_ms, self._ready = TOKEN, 1, b"event: ready\n"
         self._ages = array("d")
         self.reads = self.bytes = self.events = self.closed = 0
 
+    def understand(self, token: bytes, per_ms: int, ready: bytes) -> None:
+        """Count other events than usual: each has `token` once, and a time after it, `per_ms` a millisecond.
+
+        `ready` is in a response that has begun.
+        """
+        self._token, self._per_ms, self._ready = token, per_ms, ready
+
     def connect(
-        self, host: str, port: int, path: str, count: int, source: str, keep: int
+        self, host: str, port: int, paths: Sequence[str], count: int, source: str, keep: int
     ) -> dict[str, float]:
-        """Open `count` viewers; returns when all have their response and its `ready`.
+        """Open `count` viewers, in turn on each of `paths`; returns when all have their response's `ready`.
 
         `source` is the first address to connect from, or empty; beyond 25,000 viewers the next ones follow.
         """
-        request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\n\r\n".encode()
+        requests = [get(path, f"{host}:{port}", "Accept: text/event-stream") for path in paths]
         started = time.perf_counter()
         heads: dict[int, bytes] = {}
         waiting = opened = 0
         while opened < count or waiting:
             while opened < count and waiting < HANDSHAKES:
                 viewer = self._open(host, port, source, opened)
-                viewer.send(request)
+                viewer.send(requests[opened % len(requests)])
                 viewer.setblocking(False)
                 heads[viewer.fileno()] = b""
                 self._epoll.register(viewer.fileno(), select.EPOLLIN)
@@ -74,7 +83,7 @@ class Viewers:
                 if descriptor not in heads:
                     continue
                 seen = heads[descriptor] = heads[descriptor] + self._read_head(descriptor)
-                if b"event: ready\n" in seen and seen.endswith(b"\n\r\n"):
+                if self._ready in seen and seen.endswith(b"\n"):
                     if len(self._kept) < keep:
                         self._kept[descriptor] = []
                         self._numbers[descriptor] = re.findall(rb"\nid: (\S+)\n", seen)[-1]
@@ -124,7 +133,7 @@ class Viewers:
             self._cut,
             self._kept,
         )
-        buffer, ages, now = self._buffer, self._ages, time.time
+        buffer, ages, now, token, per_ms = self._buffer, self._ages, time.time, self._token, self._per_ms
         count_in = buffer.count
         reads = read_bytes = events = until_sample = 0
         asked = False
@@ -140,7 +149,7 @@ class Viewers:
                 if not size:
                     self._drop(descriptor)
                     continue
-                found = count_in(TOKEN, 0, size)
+                found = count_in(token, 0, size)
                 if buffer[size - 1] != 10 or descriptor in cut or descriptor in kept:
                     found += self._look_closer(descriptor, size)
                 counts[descriptor] += found
@@ -151,11 +160,11 @@ class Viewers:
                 if until_sample <= 0 and found:
                     until_sample += SAMPLE_EVERY
                     # Any event of this read, so that coalesced ones are not all represented by their oldest.
-                    at = buffer.find(TOKEN, events * 7919 % size, size)
-                    at = at if at >= 0 else buffer.find(TOKEN, 0, size)
-                    number = _NUMBER.match(buffer, at + len(TOKEN), size) if at >= 0 else None
+                    at = buffer.find(token, events * 7919 % size, size)
+                    at = at if at >= 0 else buffer.find(token, 0, size)
+                    number = _NUMBER.match(buffer, at + len(token), size) if at >= 0 else None
                     if number:
-                        ages.append(now() * 1000 - int(number[0]))
+                        ages.append(now() * 1000 - int(number[0]) / per_ms)
         self.reads += reads
         self.bytes += read_bytes
         self.events += events
@@ -165,11 +174,11 @@ class Viewers:
         if descriptor in self._kept:
             self._kept[descriptor].append(bytes(memoryview(self._buffer)[:size]))
         before = self._cut.pop(descriptor, b"")
-        edge = len(TOKEN) - 1
+        edge = len(self._token) - 1
         if self._buffer[size - 1] != 10:
             self._cut[descriptor] = (before + bytes(self._buffer[max(0, size - edge) : size]))[-edge:]
         head = bytes(self._buffer[: min(edge, size)])
-        return (before + head).count(TOKEN) if before else 0
+        return (before + head).count(self._token) if before else 0
 
     def _drop(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)
@@ -249,39 +258,19 @@ class Viewers:
         """The first `size` bytes that a viewer who keeps its stream has read since `restart`."""
         return next((b"".join(pieces)[:size] for pieces in self._kept.values()), b"")
 
-    def lone(self, patience: float) -> tuple[float, float, int]:
-        """Wait until every viewer has an event: when the first had it and the last (Unix time), how many."""
+    def lone(self, patience: float) -> array[float]:
+        """Wait until every viewer has an event: when each had it (Unix time), in that order."""
         left = set(self._sockets)
-        first = last = 0.0
+        moments = array("d")
         until = time.time() + patience
-        while left and (last or time.time()) < until:
+        while left and time.time() < until:
             for descriptor, _ in self._epoll.poll(0.5, 1024):
                 if descriptor in left and self._receive[descriptor](self._buffer):
-                    last = time.time()
-                    first = first or last
-                    if TOKEN in memoryview(self._buffer)[:4096].tobytes():
+                    now = time.time()
+                    if self._token in memoryview(self._buffer)[:4096].tobytes():
                         left.remove(descriptor)
-        return first, last, len(self._sockets) - len(left)
-
-
-def split_id(cursor: bytes) -> tuple[bytes, int]:
-    """An id without its last number, and that number; (b"", -1) of none."""
-    match = _ID.fullmatch(cursor)
-    return (match[1], int(match[2])) if match else (b"", -1)
-
-
-def dechunk(stream: bytes) -> bytes:
-    """The body of whole chunks (RFC 9112, 7.1). Raises `ValueError`."""
-    parts, position = [], 0
-    while position < len(stream):
-        line_end = stream.index(b"\r\n", position)
-        size = int(stream[position:line_end], 16)
-        start = line_end + 2
-        if stream[start + size : start + size + 2] != b"\r\n":
-            raise ValueError(f"the chunk at byte {position} does not end where it says")
-        parts.append(stream[start : start + size])
-        position = start + size + 2
-    return b"".join(parts)
+                        moments.append(now)
+        return moments
 
 
 def run(control: Connection) -> None:

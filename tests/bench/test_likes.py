@@ -1,12 +1,15 @@
-"""The bench's publisher reads answers however they come."""
+"""The bench's publisher sends what it says, and reads answers however they come."""
 
 from __future__ import annotations
 
 import json
+import socket
+import time
 
 import pytest
 
-from bench.likes import LIKE, is_whole, publish_request
+from bench.likes import LIKE, STAMP, Line, Wish, batch_of
+from bench.wire import is_whole
 
 ANSWER = b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n{"accepted":1}'
 
@@ -19,6 +22,54 @@ def test_an_answer_is_whole_only_with_its_last_byte(cut: int) -> None:
 
 @pytest.mark.parametrize("batch", [1, 100])
 def test_a_request_promises_the_body_it_has(batch: int) -> None:
-    head, _, body = publish_request(batch).partition(b"\r\n\r\n")
+    head, _, body = next(batch_of(batch).requests()).partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert json.loads(body) == (LIKE if batch == 1 else [LIKE] * batch)
+
+
+def test_videos_are_liked_in_turn() -> None:
+    requests = Wish(paths=("/a", "/b")).requests()
+    assert [next(requests).split(b" ")[1] for _ in range(4)] == [b"/a", b"/b", b"/a", b"/b"]
+
+
+def test_a_like_says_when_it_was_sent() -> None:
+    before = time.time_ns() // 1000
+    request = next(Wish(body=b'{"user":"t%b"}' % STAMP).requests())
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert before <= int(json.loads(body)["user"][1:]) <= time.time_ns() // 1000
+    assert f"Content-Length: {len(body)}".encode() in head
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted"),
+    [
+        (ANSWER, 1),
+        (b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n{"accepted":7}', 7),
+        (b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n", 5),  # nothing is said: all of them
+    ],
+)
+def test_what_was_accepted_is_counted(answer: bytes, accepted: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wish = Wish(events=5)
+        line = Line(listener.getsockname()[1], 1, wish)
+        server, _ = listener.accept()
+        line.send(next(wish.requests()))
+        for cut in (slice(0, 30), slice(30, None)):
+            server.sendall(answer[cut])
+            line.receive(5.0)
+        server.close()
+        line.close()
+        assert line.result()["accepted"] == accepted
+
+
+def test_refusals_are_no_measurement() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        line = Line(listener.getsockname()[1], 1, Wish())
+        server, _ = listener.accept()
+        line.send(b"x")
+        server.sendall(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+        line.receive(5.0)
+        server.close()
+        line.close()
+    with pytest.raises(RuntimeError, match="1 publishes were refused"):
+        line.result()

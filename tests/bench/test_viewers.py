@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.viewers import Viewers, dechunk, split_id
+from bench.viewers import Viewers
+from bench.wire import dechunk, split_id
 
 READY = b"id: dc1-k3f9a-7\nevent: ready\ndata: {}\n\n"
 

@@ -1,0 +1,55 @@
+"""The little of HTTP and of cursors that the benches' clients have to understand."""
+
+from __future__ import annotations
+
+import re
+
+_ID = re.compile(rb"(.*-)([0-9]+)")  # with one origin, a cursor ends with its number
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.I)
+
+
+def split_id(cursor: bytes) -> tuple[bytes, int]:
+    """An id without its last number, and that number; (b"", -1) of none."""
+    match = _ID.fullmatch(cursor)
+    return (match[1], int(match[2])) if match else (b"", -1)
+
+
+def dechunk(stream: bytes) -> bytes:
+    """The body of whole chunks (RFC 9112, 7.1). Raises `ValueError`."""
+    body, rest = split_chunks(stream)
+    if rest:
+        raise ValueError(f"the chunk at byte {len(stream) - len(rest)} does not end where it says")
+    return body
+
+
+def split_chunks(stream: bytes) -> tuple[bytes, bytes]:
+    """The body of a chunked stream as far as it has come, and where its last chunk begins if it is cut."""
+    parts, position = [], 0
+    while (line_end := stream.find(b"\r\n", position)) >= 0:
+        start = line_end + 2
+        end = start + int(stream[position:line_end], 16)
+        parts.append(stream[start:end])
+        if stream[end : end + 2] != b"\r\n":
+            break
+        position = end + 2
+    return b"".join(parts), stream[position:]
+
+
+def is_whole(answer: bytes) -> bool:
+    """Whether the head has come, and as much body as it promises."""
+    end = answer.find(b"\r\n\r\n")
+    if end < 0:
+        return False
+    length = _LENGTH.search(answer, 0, end)
+    return length is None or len(answer) >= end + 4 + int(length[1])
+
+
+def get(path: str, host: str, *lines: str) -> bytes:
+    """A GET request with further header lines."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", *lines, "", ""]).encode()
+
+
+def post(path: str, body: bytes, host: str, *lines: str) -> bytes:
+    """A POST of JSON with further header lines."""
+    head = [f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", *lines]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
