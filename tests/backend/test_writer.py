@@ -29,13 +29,26 @@ class SlowStore:
         self.failures: list[Exception] = []
         self.may_go = threading.Event()
         self.may_go.set()
+        self._ended = trio.Event()
 
     def commit(self, wishes: Sequence[Wish], accepted: Sequence[OutboxRow]) -> Committed:
         assert self.may_go.wait(10)
         self.sizes.append((len(wishes), len(accepted)))
-        if self.failures:
-            raise self.failures.pop(0)
-        return self.store.commit(wishes, accepted)
+        try:
+            if self.failures:
+                raise self.failures.pop(0)
+            return self.store.commit(wishes, accepted)
+        finally:
+            trio.from_thread.run_sync(self._end)
+
+    def _end(self) -> None:
+        self._ended.set()
+        self._ended = trio.Event()
+
+    async def wait_transaction(self) -> None:
+        """Until the next one has ended, well or not."""
+        with trio.fail_after(10):
+            await self._ended.wait()
 
 
 class Stage:
@@ -140,7 +153,6 @@ async def test_accepted_rows_leave_with_the_next_wish_or_by_themselves(tmp_path:
         on.store.failures = [OperationalError("", {}, Exception("not now"))]
         on.writer.forget([second])
         third = on.rows[2]
-        with trio.fail_after(10):
-            while on.store.store.waiting(("", 0), 10) != [third]:  # noqa: ASYNC110  # a file has no event
-                await trio.sleep(0.01)
+        while on.store.store.waiting(("", 0), 10) != [third]:
+            await on.store.wait_transaction()
         assert on.store.sizes[-2:] == [(0, 1), (0, 1)]
