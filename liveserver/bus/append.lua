@@ -9,7 +9,7 @@
 -- Returns `epoch first number duplicates cursor`, duplicates as indexes from 0 with commas, or `-`.
 -- The same is kept under the token: a parcel that comes again is answered, not appended.
 
-local log, meta, nodes, viewers, token = unpack(KEYS)
+local token = KEYS[5]
 local answered = call('GET', token)
 if answered then return answered end
 
@@ -36,45 +36,7 @@ end
 
 if offset > before then
   call('HSET', meta, 'offset', offset, 'number', number, 'at', now)
-  call('PEXPIRE', log, IDLE)
-  -- Once in half a minute will do for meta, as it lives longer than the log by more than that.
-  if math.floor(now / 30000) ~= math.floor(at / 30000) then call('PEXPIRE', meta, IDLE + META_LIVES_ON) end
-
-  -- By length: whole nodes of the stream only, which leaves up to a hundred events more.
-  if offset > EVENTS then call('XTRIM', log, 'MAXLEN', '~', EVENTS) end
-
-  -- By age: an entry's id is its offset, not its time, so eight times within the age a mark `time
-  -- offset` is kept: everything up to that offset is at least that old. What the newest mark beyond
-  -- the age covers goes.
-  if at > 0 then
-    local newest, gone, kept = 0, 0, {}
-    for time, upto in string.gmatch(marks, '(%d+) (%d+)') do
-      newest = tonumber(time)
-      if newest <= now - AGE then gone = upto else kept[#kept + 1] = time .. ' ' .. upto end
-    end
-    if at <= now - AGE then
-      gone, kept = before, {}
-    elseif at - newest >= AGE / 8 then
-      kept[#kept + 1] = string.format('%d %d', at, before)
-    end
-    kept = table.concat(kept, ',')
-    if kept ~= marks then call('HSET', meta, 'marks', kept) end
-    if gone ~= 0 then call('XTRIM', log, 'MINID', (gone + 1) .. '-0') end
-  end
-
-  -- Forwarded: to the feed, and to each node with a living lease. A row goes when its lease has
-  -- ended, or when nobody listened: that node is dead, or will renew its row once it listens again.
-  local head = video .. ' ' .. epoch .. ' ' .. first .. ' ' .. by .. first_number .. '\n'
-  local batch = head .. table.concat(accepted, '\n')
-  call('PUBLISH', 'ls:feed', batch)
-  local rows = call('ZRANGE', nodes, 0, -1, 'WITHSCORES')
-  for i = 1, #rows, 2 do
-    local node = rows[i]
-    if tonumber(rows[i + 1]) <= now or call('PUBLISH', 'ls:inbox:' .. node, batch) == 0 then
-      call('ZREM', nodes, node)
-      call('HDEL', viewers, node)
-    end
-  end
+  call('PUBLISH', 'ls:feed', appended(video, epoch, first, by .. first_number, accepted, at, marks, now))
 end
 
 local twice = duplicates[1] and table.concat(duplicates, ',') or '-'

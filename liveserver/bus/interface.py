@@ -14,6 +14,9 @@ Rules every implementation keeps (tests/bus/test_contract.py holds them to it):
    counts from 1 again. An epoch is never used twice.
 6. *Everything expires.* The log by length and age, ids after their window, leases unless renewed,
    and all of a video's keys when it has been quiet for `log.idle`.
+7. *Another datacenter's events* stand in the log beside our own, each origin's in its order, without
+   holes except where its own log had lost them. `relay` takes what is next in number and drops what
+   it has; it may be called by several at once. They are forwarded to inboxes, never to the feed.
 """
 
 from __future__ import annotations
@@ -77,8 +80,59 @@ class Slice(msgspec.Struct, frozen=True):
     batches: list[Batch]
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How far a log has come with one other origin: the last event it took from there.
+
+    `log` is the epoch of the log itself; `epoch` and `number` are the origin's (no epoch: nothing
+    yet); `offset` is where that event stands in the origin's own log, to read on from there.
+    """
+
+    log: str
+    epoch: str = ""
+    number: int = 0
+    offset: int = 0
+
+
+class RelayParcel(msgspec.Struct, frozen=True):
+    """Events `number`, `number + 1`, … of another origin's life `epoch`, for one video.
+
+    `offset` is where the last of them stands in the origin's own log. No lines: only to learn where
+    the log stands. `instead`: these were read from the origin's log, after the log here was known to
+    stand there. They are what comes next although it does not look like it: the origin has lost
+    what was between, or begun a new life. Whatever has changed meanwhile, they are refused.
+    """
+
+    video: str
+    origin: str
+    epoch: str
+    number: int
+    offset: int
+    lines: list[bytes]
+    instead: Standing | None = None
+
+    @property
+    def last(self) -> int:
+        """The origin's number of the last event."""
+        return self.number + len(self.lines) - 1
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """Videos that events were published to, the longest ago first.
+
+    `upto` is when the last of them moved (if there is none, what was asked for); `now` is the
+    bus' own clock. Both in milliseconds.
+    """
+
+    videos: list[str]
+    upto: int
+    now: int
+
+
 class Bus(Protocol):
-    """Six verbs. All raise `BusError` when the bus cannot be reached or does not answer in time."""
+    """What nodes do with each other; what a datacenter's peers do is in `PeerBus`.
+
+    All verbs raise `BusError` when the bus cannot be reached or does not answer in time.
+    """
 
     async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
         """Number, log and forward; one receipt per parcel. All parcels are appended or none is."""
@@ -104,12 +158,44 @@ class Bus(Protocol):
         """Listen to what is forwarded to `node`; listening has begun when the block is entered."""
         ...
 
-    def feed(self) -> AbstractAsyncContextManager[Inbox]:
-        """Listen to everything that originates in this datacenter, for its peers."""
+    async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
+        """Take what other datacenters' logs have: where the log stands with each parcel's origin then.
+
+        Taken is what is next in the origin's numbers: repeats are dropped, overlaps trimmed. Of an
+        origin that nothing was taken from yet, that begins with number 1. Anything else needs
+        `RelayParcel.instead`. All of a parcel is taken, as far as it is new, or nothing of it.
+        """
+        ...
+
+    async def enlist(self, group: str, node: str, lease: float) -> list[str]:
+        """Be one of those who share the work of `group` for `lease` seconds; who they all are, in order."""
+        ...
+
+    async def resign(self, group: str, node: str) -> None:
+        """Be it no more."""
         ...
 
     async def ping(self) -> None:
         """Return when the bus has answered."""
+        ...
+
+
+class PeerBus(Protocol):
+    """What a datacenter's bus is to those of other datacenters. All raise `BusError`, as `Bus` does."""
+
+    def feed(self) -> AbstractAsyncContextManager[Inbox]:
+        """Listen to everything that originates in this datacenter, for its peers."""
+        ...
+
+    async def moved(self, since: int, limit: int) -> Moved:
+        """The first `limit` videos to which events that originate here were published since then.
+
+        `since` is in milliseconds by this bus' clock, see `Moved.now`; 0: all that are remembered.
+        """
+        ...
+
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
+        """As `Bus.read`, of several videos at once, up to `limit` events of each."""
         ...
 
 

@@ -5,6 +5,7 @@
 --   epoch, offset   of the last event
 --   number          of the last one that originated here; such events' epoch is the log's own
 --   others          the cursor's part of the other origins: origin-epoch-number, joined by ~
+--   from:ORIGIN     where the last event taken from that origin stands in its own log, an offset
 --   at              when the last append was (ms)
 --   marks           for trimming by age, see append.lua
 --   run             the life of the server in which the log was last found whole, see life.lua

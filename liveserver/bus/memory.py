@@ -11,7 +11,6 @@ Rules, beside the interface's:
 
 from __future__ import annotations
 
-import random
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,20 +19,14 @@ from itertools import chain
 import msgspec
 import trio
 
-from liveserver.bus.interface import Head, Inbox, Parcel, Receipt, Slice
+from liveserver.bus.interface import Head, Inbox, Moved, Parcel, Receipt, RelayParcel, Slice, Standing
 from liveserver.bus.mailbox import Mailbox
+from liveserver.bus.memory_log import VideoLog
 from liveserver.config import LogSettings
-from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
 
 TOKENS = 10_000  # parcels that are recognised when they are appended again: the newest
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _NO_DUPLICATES: frozenset[int] = frozenset()
-
-
-def new_epoch() -> str:
-    """A name for a log's new life. Of 60 million, so that no video meets one of its own twice."""
-    return "".join(random.choices(_ALPHABET, k=5))
 
 
 class MemoryStatistics(msgspec.Struct, frozen=True):
@@ -43,27 +36,6 @@ class MemoryStatistics(msgspec.Struct, frozen=True):
     ids: int
     tokens: int
     dropped: int
-
-
-class _Video:
-    """One video: its log, what is known by id, and who watches."""
-
-    __slots__ = ("batches", "cursor", "epoch", "ids", "keep_until", "name", "nodes", "offset", "tokens")
-
-    def __init__(self, name: str, origin: str) -> None:
-        self.name = name
-        self.epoch = new_epoch()
-        self.offset = 0
-        self.cursor = Cursor(((origin, Mark(self.epoch, 0)),))
-        self.keep_until = 0.0
-        self.batches: deque[tuple[float, Batch]] = deque()  # each with the time of its append
-        self.ids: set[str] = set()
-        self.tokens: dict[str, Receipt] = {}
-        self.nodes: dict[str, tuple[float, int]] = {}  # node → end of its lease, viewers
-
-    @property
-    def head(self) -> Head:
-        return Head(self.epoch, self.offset, self.cursor)
 
 
 class MemoryBus:
@@ -80,11 +52,13 @@ class MemoryBus:
         self._settings = log
         self._inbox_batches = inbox_batches
         self._clock = clock
-        self._videos: OrderedDict[str, _Video] = OrderedDict()  # the longest quiet first
+        self._videos: OrderedDict[str, VideoLog] = OrderedDict()  # the longest quiet first
         self._ids: deque[tuple[float, set[str], str]] = deque()  # with the end of their window
         self._tokens: deque[tuple[dict[str, Receipt], str]] = deque()
         self._inboxes: dict[str, list[Mailbox]] = {}
         self._feeds: list[Mailbox] = []
+        self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, the longest ago first
+        self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
         self._dropped = 0  # by inboxes that are closed
 
     async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
@@ -111,28 +85,44 @@ class MemoryBus:
                 video.nodes.pop(node, None)
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
+        return (await self.read_several({video: after}, limit))[video]
+
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        log = self._open(video, now, quiet=True)
-        self._trim(log, now)
-        oldest = log.offset + 1
-        if log.batches:
-            oldest = max(log.batches[0][1].first, log.offset - self._settings.events + 1)
-        first, last = max(after + 1, oldest), min(after + limit, log.offset)
-        stretch: list[Batch] = []
-        for _, batch in log.batches:
-            if batch.last < first or batch.first > last:
-                continue
-            skip = max(0, first - batch.first)
-            lines = batch.lines[skip : last - batch.first + 1]
-            number = batch.number + skip
-            if stretch and _goes_on(stretch[-1], batch, number):
-                stretch[-1].lines.extend(lines)
-            else:
-                stretch.append(
-                    msgspec.structs.replace(batch, first=batch.first + skip, number=number, lines=list(lines))
-                )
-        return Slice(log.head, oldest, stretch)
+        return {
+            name: self._open(name, now, quiet=True).read(last, limit, now) for name, last in after.items()
+        }
+
+    async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        self._expire(now)
+        standings = []
+        for parcel in parcels:
+            video = self._open(parcel.video, now, quiet=not parcel.lines)
+            if (batch := video.take(parcel, now)) is not None:
+                self._forward(video, batch, now)
+            standings.append(video.standing(parcel.origin))
+        return standings
+
+    async def moved(self, since: int, limit: int) -> Moved:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        self._expire(now)
+        moved = [(name, _ms(at)) for name, at in self._active.items() if _ms(at) >= since][:limit]
+        return Moved([name for name, _ in moved], moved[-1][1] if moved else since, _ms(now))
+
+    async def enlist(self, group: str, node: str, lease: float) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        living = {name: end for name, end in self._groups.get(group, {}).items() if end > now}
+        self._groups[group] = living | {node: now + lease}
+        return sorted(self._groups[group])
+
+    async def resign(self, group: str, node: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._groups.get(group, {}).pop(node, None)
 
     @asynccontextmanager
     async def inbox(self, node: str) -> AsyncIterator[Inbox]:
@@ -164,22 +154,21 @@ class MemoryBus:
         lines, duplicates = parcel.lines, _NO_DUPLICATES
         if any(parcel.ids):
             lines, duplicates = self._without_duplicates(video, parcel, now)
-        mark = video.cursor.get(self._datacenter)
-        first, number = video.offset + 1, (mark.number if mark else 0) + 1
+        first, number = video.offset + 1, video.next_number
         if lines:
-            batch = Batch(parcel.video, video.epoch, first, self._datacenter, video.epoch, number, lines)
-            video.batches.append((now, batch))
-            video.offset += len(lines)
-            video.cursor = video.cursor.advanced(self._datacenter, video.epoch, number + len(lines) - 1)
-            self._trim(video, now)
+            batch = video.append(lines, now)
+            for mailbox in self._feeds:
+                mailbox.put((batch,))
             self._forward(video, batch, now)
+            self._active[parcel.video] = now
+            self._active.move_to_end(parcel.video)
         receipt = Receipt(video.epoch, first, number, duplicates, video.cursor)
         video.tokens[parcel.token] = receipt
         self._tokens.append((video.tokens, parcel.token))
         return receipt
 
     def _without_duplicates(
-        self, video: _Video, parcel: Parcel, now: float
+        self, video: VideoLog, parcel: Parcel, now: float
     ) -> tuple[list[bytes], frozenset[int]]:
         lines, duplicates = [], []
         for index, name in enumerate(parcel.ids):
@@ -192,9 +181,7 @@ class MemoryBus:
             lines.append(parcel.lines[index])
         return lines, frozenset(duplicates)
 
-    def _forward(self, video: _Video, batch: Batch, now: float) -> None:
-        for mailbox in self._feeds:
-            mailbox.put((batch,))
+    def _forward(self, video: VideoLog, batch: Batch, now: float) -> None:
         dead = []
         for node, (lease_end, _) in video.nodes.items():
             listeners = self._inboxes.get(node)
@@ -206,25 +193,19 @@ class MemoryBus:
         for node in dead:
             del video.nodes[node]
 
-    def _open(self, name: str, now: float, *, quiet: bool = False) -> _Video:
+    def _open(self, name: str, now: float, *, quiet: bool = False) -> VideoLog:
         """The video, made anew if it is not there or has been quiet for too long.
 
         This counts as a sign of life, unless `quiet`.
         """
         video = self._videos.get(name)
         if video is None or video.keep_until <= now:
-            video = self._videos[name] = _Video(name, self._datacenter)
+            video = self._videos[name] = VideoLog(name, self._datacenter, self._settings)
         elif quiet:
             return video
         self._videos.move_to_end(name)
         video.keep_until = max(video.keep_until, now + self._settings.idle)
         return video
-
-    def _trim(self, video: _Video, now: float) -> None:
-        """By whole batches: what length cuts inside of one, `read` leaves out."""
-        batches, last_gone = video.batches, video.offset - self._settings.events
-        while batches and (batches[0][1].last <= last_gone or batches[0][0] <= now - self._settings.age):
-            batches.popleft()
 
     def _expire(self, now: float) -> None:
         while len(self._tokens) > TOKENS:
@@ -238,6 +219,8 @@ class MemoryBus:
             if video.keep_until > now:
                 break
             del self._videos[name]
+        while self._active and next(iter(self._active.values())) <= now - self._settings.idle:
+            self._active.popitem(last=False)
 
     @asynccontextmanager
     async def _listening(self, listeners: list[Mailbox]) -> AsyncIterator[Mailbox]:
@@ -251,10 +234,5 @@ class MemoryBus:
             self._dropped += mailbox.statistics().dropped
 
 
-def _goes_on(before: Batch, batch: Batch, number: int) -> bool:
-    """Whether `batch`, from the origin's `number` on, continues the batch before it."""
-    return (
-        before.origin == batch.origin
-        and before.origin_epoch == batch.origin_epoch
-        and before.number + len(before.lines) == number
-    )
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -8,7 +8,8 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:viewers  Hash      node → its viewer count
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
     ls:run          Hash      which life of the Redis server this is (life.lua)
-    ls:active       Sorted    videos by time of last append, in ms by Redis' clock
+    ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
+    ls:dispatchers:GROUP      Sorted: node → when its lease ends; who shares the relaying from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
 
 Rules:
@@ -28,18 +29,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 import msgspec
 import trio
 
-from liveserver.bus.interface import Head, Inbox, Parcel, Receipt, Slice
+from liveserver.bus import redis_wire
+from liveserver.bus.interface import Head, Inbox, Moved, Parcel, Receipt, RelayParcel, Slice, Standing
 from liveserver.bus.mailbox import Mailbox
-from liveserver.bus.memory import new_epoch
-from liveserver.bus.redis_link import Command, Link, Script
+from liveserver.bus.memory_log import new_epoch
+from liveserver.bus.redis_commands import Commands, Opening
+from liveserver.bus.redis_link import Command, Link
 from liveserver.bus.redis_listener import Listener, ListenerStatistics, listening
+from liveserver.bus.redis_wire import keys
 from liveserver.config import BusSettings, LogSettings
-from liveserver.cursor import Cursor, Mark
 from liveserver.errors import BusError
 from liveserver.event import Batch
 
-TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
-SETTLE = 3.0  # seconds after a restart in which nothing is appended; a listener is back sooner
 KNOWN = 50_000  # videos whose heads are remembered, the latest used
 TOLD = 10_000  # of these, about how many Redis is told after a restart: what it lost is recent
 TOGETHER = 1_000  # videos subscribed in one pipeline
@@ -62,30 +63,11 @@ class RedisBus:
     def __init__(self, datacenter: str, bus: BusSettings, log: LogSettings) -> None:
         self._datacenter = datacenter
         self._inbox_batches = bus.inbox_batches
-        settings: dict[str, str | int] = {
-            "ORIGIN": datacenter,
-            "EVENTS": log.events,
-            "AGE": _ms(log.age),
-            "IDLE": _ms(log.idle),
-            "IDS": _ms(log.ids),
-            "TOKENS": _ms(TOKEN_WINDOW),
-            "SETTLE": _ms(SETTLE),
-        }
-        self._append_script = Script("append", settings)
-        self._subscribe_script = Script("subscribe", settings)
-        self._head_script = Script("head", settings)
-        self._active_script = Script("active", settings)
-        self._life_script = Script("life", settings)
-        scripts = (
-            self._append_script,
-            self._subscribe_script,
-            self._head_script,
-            self._active_script,
-            self._life_script,
-        )
-        self._link = Link(bus, scripts)
+        self._commands = Commands(datacenter, log)
+        self._link = Link(bus, self._commands.scripts)
         # Two: one group commit at a time, and one that is left behind in its timeout.
         self._appending = trio.CapacityLimiter(2)
+        self._relaying = trio.CapacityLimiter(4)
         self._asking = trio.CapacityLimiter(4)
         self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._listeners: list[Listener] = []
@@ -106,13 +88,11 @@ class RedisBus:
             return []
 
         def work() -> list[Receipt]:
-            epoch = new_epoch()
-            commands: list[Command] = [("EVALSHA", self._life_script.sha, 1, "ls:run")]
-            commands += [self._append_command(parcel, epoch) for parcel in parcels]
-            videos = dict.fromkeys(parcel.video for parcel in parcels)
-            commands.append(("EVALSHA", self._active_script.sha, 1, "ls:active", *videos))
-            answers = self._link.run(commands, transaction=True)
-            return [_receipt(answer) for answer in answers[1:-1]]
+            make, videos = self._commands, dict.fromkeys(parcel.video for parcel in parcels)
+            opening = {video: self._opening(video) for video in videos}
+            appends = [make.append(parcel, opening[parcel.video]) for parcel in parcels]
+            answers = self._link.run([make.life(), *appends, make.active(videos)], transaction=True)
+            return [redis_wire.receipt(answer) for answer in answers[1:-1]]
 
         receipts = await self._link.call(self._appending, work)
         for parcel, receipt in zip(parcels, receipts, strict=True):
@@ -127,11 +107,11 @@ class RedisBus:
             some = names[start : start + TOGETHER]
 
             def work(some: list[str] = some) -> list[Head]:
-                epoch = new_epoch()
                 commands = [
-                    self._subscribe_command(node, video, videos[video], lease, epoch) for video in some
+                    self._commands.subscribe(node, video, videos[video], lease, self._opening(video))
+                    for video in some
                 ]
-                return [_head(answer) for answer in self._link.run(commands, transaction=False)]
+                return [redis_wire.head(answer) for answer in self._link.run(commands, transaction=False)]
 
             for video, head in zip(some, await self._link.call(self._asking, work), strict=True):
                 self._learn(video, head.epoch, head.offset)
@@ -141,32 +121,68 @@ class RedisBus:
     async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
         commands: list[Command] = []
         for video in videos:
-            nodes, viewers = _keys(video, "nodes", "viewers")
+            nodes, viewers = keys(video, "nodes", "viewers")
             commands += [("ZREM", nodes, node), ("HDEL", viewers, node)]
         if commands:
             await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
-        (log,) = _keys(video, "log")
+        return (await self.read_several({video: after}, limit))[video]
 
-        def work() -> Slice:
-            # The script makes the log if there is none; raw XRANGEs beside it are cheaper for Redis
-            # than carrying the entries through Lua.
-            answers = self._link.run(
-                [
-                    self._head_command(video, new_epoch()),
-                    ("XRANGE", log, "-", "+", "COUNT", 1),
-                    ("XRANGE", log, after + 1, after + limit),
-                ],
-                transaction=True,
-            )
-            head, eldest, entries = _head(answers[0]), answers[1], answers[2]
-            oldest = _offset(eldest[0][0]) if eldest else head.offset + 1
-            return Slice(head, oldest, _batches(video, head.epoch, entries))
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
+        if not after:
+            await trio.lowlevel.checkpoint()
+            return {}
 
-        stretch = await self._link.call(self._asking, work)
-        self._learn(video, stretch.head.epoch, stretch.head.offset)
-        return stretch
+        def work() -> dict[str, Slice]:
+            commands: list[Command] = []
+            for video, last in after.items():
+                commands += self._commands.read(video, last, limit, self._opening(video))
+            answers = iter(self._link.run(commands, transaction=True))
+            return {
+                video: redis_wire.stretch(video, *part)
+                for video, part in zip(after, zip(answers, answers, answers, strict=True), strict=True)
+            }
+
+        stretches = await self._link.call(self._asking, work)
+        for video, stretch in stretches.items():
+            self._learn(video, stretch.head.epoch, stretch.head.offset)
+        return stretches
+
+    async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
+        if not parcels:
+            await trio.lowlevel.checkpoint()
+            return []
+
+        def work() -> list[tuple[Standing, int]]:
+            make = self._commands
+            opening = {parcel.video: self._opening(parcel.video) for parcel in parcels}
+            relays = [make.relay(parcel, opening[parcel.video]) for parcel in parcels]
+            answers = self._link.run([make.life(), *relays], transaction=True)
+            return [redis_wire.standing(answer) for answer in answers[1:]]
+
+        standings = []
+        answers = await self._link.call(self._relaying, work)
+        for parcel, (standing, offset) in zip(parcels, answers, strict=True):
+            self._learn(parcel.video, standing.log, offset)
+            standings.append(standing)
+        return standings
+
+    async def moved(self, since: int, limit: int) -> Moved:
+        def work() -> Moved:
+            time, found = self._link.run(self._commands.moved(since, limit), transaction=False)
+            return redis_wire.moved(since, time, found)
+
+        return await self._link.call(self._asking, work)
+
+    async def enlist(self, group: str, node: str, lease: float) -> list[str]:
+        command = self._commands.enlist(group, node, lease)
+        (living,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        return sorted(name.decode() for name in living)
+
+    async def resign(self, group: str, node: str) -> None:
+        command = self._commands.resign(group, node)
+        await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
 
     def inbox(self, node: str) -> AbstractAsyncContextManager[Inbox]:
         return self._listen(f"ls:inbox:{node}")
@@ -192,9 +208,8 @@ class RedisBus:
             some = names[start : start + TOGETHER]
 
             def work(some: list[str] = some) -> list[Head]:
-                epoch = new_epoch()
-                commands = [self._head_command(video, epoch) for video in some]
-                return [_head(answer) for answer in self._link.run(commands, transaction=False)]
+                commands = [self._commands.head(video, self._opening(video)) for video in some]
+                return [redis_wire.head(answer) for answer in self._link.run(commands, transaction=False)]
 
             for video, head in zip(some, await self._link.call(self._asking, work), strict=True):
                 self._learn(video, head.epoch, head.offset)
@@ -209,32 +224,8 @@ class RedisBus:
         finally:
             self._listeners.remove(listener)
 
-    def _append_command(self, parcel: Parcel, epoch: str) -> Command:
-        video, lines = parcel.video, parcel.lines
-        keys = _keys(video, "log", "meta", "nodes", "viewers", f"ids:t:{parcel.token}")
-        ids = [name or "" for name in parcel.ids] if any(parcel.ids) else []
-        return (
-            "EVALSHA", self._append_script.sha, len(keys), *keys,
-            video, *self._opening(video, epoch), len(lines), len(ids), *lines, *ids,
-        )  # fmt: skip
-
-    def _subscribe_command(self, node: str, video: str, viewers: int, lease: float, epoch: str) -> Command:
-        keys = _keys(video, "log", "meta", "nodes", "viewers")
-        opening = self._opening(video, epoch)
-        return ("EVALSHA", self._subscribe_script.sha, len(keys), *keys, *opening, node, viewers, _ms(lease))
-
-    def _head_command(self, video: str, epoch: str) -> Command:
-        return (
-            "EVALSHA",
-            self._head_script.sha,
-            2,
-            *_keys(video, "log", "meta"),
-            *self._opening(video, epoch),
-        )
-
-    def _opening(self, video: str, epoch: str) -> tuple[str, str, int]:
-        """What each script needs to open a log."""
-        return (epoch, *self._known.get(video, ("-", 0)))
+    def _opening(self, video: str) -> Opening:
+        return (new_epoch(), *self._known.get(video, ("-", 0)))
 
     def _learn(self, video: str, epoch: str, offset: int) -> None:
         known = self._known.get(video)
@@ -263,50 +254,3 @@ class _Heard:
             with suppress(BusError):  # gone again: the next beginning does it
                 await self._bus._tell_known()
         return batches
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
-
-
-def _keys(video: str, *names: str) -> list[str]:
-    return [f"ls:{{{video}}}:{name}" for name in names]
-
-
-def _offset(entry: bytes) -> int:
-    return int(entry.partition(b"-")[0])
-
-
-def _receipt(answer: bytes) -> Receipt:
-    """What append.lua returns: `epoch first number duplicates cursor`."""
-    epoch, first, number, duplicates, cursor = answer.decode().split(" ")
-    twice = frozenset(map(int, duplicates.split(","))) if duplicates != "-" else frozenset[int]()
-    return Receipt(epoch, int(first), int(number), twice, _cursor(cursor))
-
-
-def _cursor(text: str) -> Cursor:
-    """A cursor our own scripts wrote: three times as fast as parsing a stranger's."""
-    marks = (mark.split("-") for mark in text.split("~"))
-    return Cursor((origin, Mark(epoch, int(number))) for origin, epoch, number in marks)
-
-
-def _head(answer: bytes) -> Head:
-    """What subscribe.lua and head.lua return: `epoch offset cursor`."""
-    epoch, offset, cursor = answer.decode().split(" ")
-    return Head(epoch, int(offset), _cursor(cursor))
-
-
-def _batches(video: str, epoch: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Batch]:
-    """The log's entries, in runs of consecutive offsets and numbers of one origin."""
-    runs: list[Batch] = []
-    run = None
-    for entry, fields in entries:
-        offset = _offset(entry)
-        origin, origin_epoch, number = fields[b"o"].decode().split(" ")
-        if run is None or (offset, origin, origin_epoch, int(number)) != (
-            run.first + len(run.lines), run.origin, run.origin_epoch, run.number + len(run.lines),
-        ):  # fmt: skip
-            run = Batch(video, epoch, offset, origin, origin_epoch, int(number), [])
-            runs.append(run)
-        run.lines.append(fields[b"l"])
-    return runs

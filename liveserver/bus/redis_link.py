@@ -36,15 +36,17 @@ Command = Sequence[str | bytes | int]
 
 
 class Script:
-    """A Lua script from this package: the settings, what all of them share (log.lua), and its own.
+    """A Lua script from this package: the settings, what it shares with others, and its own.
 
     Settings are constants of the source rather than arguments: sent once, not with every parcel.
     """
 
-    def __init__(self, name: str, settings: Mapping[str, str | int]) -> None:
+    def __init__(self, name: str, settings: Mapping[str, str | int], *shared: str) -> None:
         here = resources.files("liveserver.bus")
         head = "".join(f"local {key} = {_lua(value)}\n" for key, value in settings.items())
-        self.source = head + "".join((here / f"{part}.lua").read_text("utf-8") for part in ("log", name))
+        self.source = head + "".join(
+            (here / f"{part}.lua").read_text("utf-8") for part in (*(shared or ("log",)), name)
+        )
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()  # Redis' name for it
 
 

@@ -32,7 +32,7 @@ from liveserver.event import Batch, MalformedBatch
 
 TICK = 0.1  # seconds between two looks at whether to end
 TOGETHER = 1_000  # messages handed over at once, at most
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see redis.SETTLE
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see redis_commands.SETTLE
 LEAVE = 0.4  # seconds for the thread to end; one that hangs in Redis ends by its own timeout
 
 

@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 import redis
 
-from liveserver.bus.interface import Bus
 from liveserver.bus.memory import MemoryBus
 from liveserver.bus.redis import RedisBus
 from liveserver.config import BusSettings, Duration, LogSettings, convert
-from tests.bus.support import OpenBus
+from tests.bus.support import OpenBus, WholeBus
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -21,7 +20,7 @@ def open_bus(request: pytest.FixtureRequest) -> OpenBus:
     url = request.getfixturevalue("redis_server") if request.param == "redis" else ""
 
     @asynccontextmanager
-    async def opened(*, inbox_batches: int = 10_000, **log: float) -> AsyncIterator[Bus]:
+    async def opened(*, inbox_batches: int = 10_000, **log: float) -> AsyncIterator[WholeBus]:
         settings = convert(log, LogSettings)
         if request.param == "memory":
             yield MemoryBus("dc1", settings, inbox_batches)
@@ -34,7 +33,7 @@ def open_bus(request: pytest.FixtureRequest) -> OpenBus:
 
 
 @pytest.fixture
-async def bus(open_bus: OpenBus) -> AsyncIterator[Bus]:
+async def bus(open_bus: OpenBus) -> AsyncIterator[WholeBus]:
     async with open_bus() as bus:
         yield bus
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 import trio
 
-from liveserver.bus.interface import Bus, Inbox, Parcel, Receipt
+from liveserver.bus.interface import Bus, Inbox, Parcel, PeerBus, Receipt
 from liveserver.event import Batch
 
-OpenBus = Callable[..., AbstractAsyncContextManager[Bus]]
+
+class WholeBus(Bus, PeerBus, Protocol):
+    """What each bus is."""
+
+
+OpenBus = Callable[..., AbstractAsyncContextManager[WholeBus]]
 _names = itertools.count(1)
 
 

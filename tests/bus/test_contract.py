@@ -8,14 +8,14 @@ import pytest
 import trio
 import trio.testing
 
-from liveserver.bus.interface import Bus, Receipt
-from tests.bus.support import OpenBus, append, heard, lines, parcel, take
+from liveserver.bus.interface import Receipt
+from tests.bus.support import OpenBus, WholeBus, append, heard, lines, parcel, take
 from tests.conftest import Until
 
 # Numbers and receipts
 
 
-async def test_a_log_counts_from_one_and_the_receipt_says_where(bus: Bus) -> None:
+async def test_a_log_counts_from_one_and_the_receipt_says_where(bus: WholeBus) -> None:
     head = (await bus.subscribe("n", {"v": 1}, 30))["v"]
     assert (head.offset, str(head.cursor)) == (0, f"dc1-{head.epoch}-0")
     first = await append(bus, "v", "a", "b")
@@ -26,7 +26,7 @@ async def test_a_log_counts_from_one_and_the_receipt_says_where(bus: Bus) -> Non
     assert (await bus.subscribe("n", {"v": 1}, 30))["v"].cursor == second.cursor
 
 
-async def test_videos_count_each_for_itself(bus: Bus) -> None:
+async def test_videos_count_each_for_itself(bus: WholeBus) -> None:
     receipts = await bus.append([parcel("v", "a"), parcel("w", "b", "c"), parcel("v", "d")])
     assert [receipt.first for receipt in receipts] == [1, 1, 2]
     assert receipts[0].epoch == receipts[2].epoch
@@ -34,13 +34,13 @@ async def test_videos_count_each_for_itself(bus: Bus) -> None:
     assert await lines(bus, "w") == ["b", "c"]
 
 
-async def test_nothing_to_append_is_nothing(bus: Bus) -> None:
+async def test_nothing_to_append_is_nothing(bus: WholeBus) -> None:
     assert await bus.append([]) == []
     receipt = await append(bus, "v")
     assert (receipt.first, receipt.number, receipt.cursor.get("dc1")) == (1, 1, (receipt.epoch, 0))
 
 
-async def test_appends_to_a_video_never_interleave(bus: Bus) -> None:
+async def test_appends_to_a_video_never_interleave(bus: WholeBus) -> None:
     receipts: dict[int, Receipt] = {}
 
     async def publish(number: int) -> None:
@@ -54,7 +54,7 @@ async def test_appends_to_a_video_never_interleave(bus: Bus) -> None:
         assert await lines(bus, "v", receipt.first - 1, 10) == [f"{number}-{i}" for i in range(10)]
 
 
-async def test_lines_are_carried_unchanged(bus: Bus) -> None:
+async def test_lines_are_carried_unchanged(bus: WholeBus) -> None:
     texts = ['{"text":"ünï☃"}', "", "x" * 50_000, "\r\t\x00 \\n", "%s {v} $1"]
     name = "A." + "v-_" * 42
     async with bus.inbox("n.1-a_B") as inbox:
@@ -67,7 +67,7 @@ async def test_lines_are_carried_unchanged(bus: Bus) -> None:
 # Ids and tokens
 
 
-async def test_an_id_seen_is_a_duplicate(bus: Bus) -> None:
+async def test_an_id_seen_is_a_duplicate(bus: WholeBus) -> None:
     await append(bus, "v", "a", "b", ids=["1", None])
     receipt = await append(bus, "v", "a", "c", "b", "c", ids=["1", "2", None, "2"])
     assert (receipt.first, receipt.duplicates) == (3, frozenset({0, 3}))
@@ -75,7 +75,7 @@ async def test_an_id_seen_is_a_duplicate(bus: Bus) -> None:
     assert (await append(bus, "w", "a", ids=["1"])).duplicates == frozenset()
 
 
-async def test_all_duplicates_are_told_the_next_number(bus: Bus) -> None:
+async def test_all_duplicates_are_told_the_next_number(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox, bus.feed() as feed:
         await bus.subscribe("n", {"v": 1}, 30)
         before = await append(bus, "v", "a", ids=["1"])
@@ -96,7 +96,7 @@ async def test_an_id_is_forgotten_after_its_window(open_bus: OpenBus, until: Unt
         await until(forgotten)
 
 
-async def test_a_parcel_appended_again_is_answered_as_before(bus: Bus) -> None:
+async def test_a_parcel_appended_again_is_answered_as_before(bus: WholeBus) -> None:
     first = parcel("v", "a", "b", ids=["1", None])
     async with bus.inbox("n") as inbox:
         await bus.subscribe("n", {"v": 1}, 30)
@@ -108,7 +108,7 @@ async def test_a_parcel_appended_again_is_answered_as_before(bus: Bus) -> None:
     assert await lines(bus, "v") == ["a", "b", "c", "d"]
 
 
-async def test_a_token_is_its_videos_own(bus: Bus) -> None:
+async def test_a_token_is_its_videos_own(bus: WholeBus) -> None:
     await bus.append([parcel("v", "a", token="t"), parcel("w", "b", token="t")])
     assert (await lines(bus, "v"), await lines(bus, "w")) == (["a"], ["b"])
 
@@ -116,7 +116,7 @@ async def test_a_token_is_its_videos_own(bus: Bus) -> None:
 # Reading
 
 
-async def test_read_gives_the_stretch_asked_for(bus: Bus) -> None:
+async def test_read_gives_the_stretch_asked_for(bus: WholeBus) -> None:
     receipt = await append(bus, "v", *"abcde")
     await append(bus, "v", *"fghij")
     stretch = await bus.read("v", 2, 6)
@@ -136,20 +136,20 @@ async def test_read_gives_the_stretch_asked_for(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize(("after", "limit"), [(0, 0), (3, 5), (100, 5)])
-async def test_read_of_nothing(bus: Bus, after: int, limit: int) -> None:
+async def test_read_of_nothing(bus: WholeBus, after: int, limit: int) -> None:
     await append(bus, "v", *"abc")
     stretch = await bus.read("v", after, limit)
     assert (stretch.oldest, stretch.head.offset, stretch.batches) == (1, 3, [])
 
 
-async def test_what_was_read_does_not_change_the_log(bus: Bus) -> None:
+async def test_what_was_read_does_not_change_the_log(bus: WholeBus) -> None:
     await append(bus, "v", "a")
     await append(bus, "v", "b")
     for _ in range(3):
         assert await lines(bus, "v") == ["a", "b"]
 
 
-async def test_reading_an_unknown_video_begins_its_log(bus: Bus) -> None:
+async def test_reading_an_unknown_video_begins_its_log(bus: WholeBus) -> None:
     stretch = await bus.read("v", 0, 10)
     assert (stretch.oldest, stretch.head.offset, stretch.batches) == (1, 0, [])
     assert (await append(bus, "v", "a")).epoch == stretch.head.epoch

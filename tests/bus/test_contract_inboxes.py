@@ -9,12 +9,12 @@ import pytest
 import trio
 import trio.testing
 
-from liveserver.bus.interface import Bus, Inbox, Parcel, Receipt
+from liveserver.bus.interface import Inbox, Parcel, Receipt
 from liveserver.event import Batch
-from tests.bus.support import OpenBus, append, heard, lines, parcel, take
+from tests.bus.support import OpenBus, WholeBus, append, heard, lines, parcel, take
 
 
-async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: Bus) -> None:
+async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: WholeBus) -> None:
     async with bus.inbox("n1") as one, bus.inbox("n2") as two, bus.feed() as feed, bus.feed() as other_feed:
         await bus.subscribe("n1", {"v": 1, "w": 2}, 30)
         await bus.subscribe("n2", {"w": 1}, 30)
@@ -26,7 +26,7 @@ async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: Bus) -> No
         assert heard(await take(feed, 3)) == heard(await take(other_feed, 3)) == ["a", "b", "c"]
 
 
-async def test_what_arrives_is_what_the_log_has_in_its_order(bus: Bus) -> None:
+async def test_what_arrives_is_what_the_log_has_in_its_order(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox:
         heads = await bus.subscribe("n", {"v": 1, "w": 1}, 30)
 
@@ -47,7 +47,7 @@ async def test_what_arrives_is_what_the_log_has_in_its_order(bus: Bus) -> None:
         assert heard(own) == await lines(bus, video)
 
 
-async def test_subscribing_first_misses_nothing_after_the_head(bus: Bus) -> None:
+async def test_subscribing_first_misses_nothing_after_the_head(bus: WholeBus) -> None:
     await append(bus, "v", "a")
 
     async def publish() -> None:
@@ -64,7 +64,7 @@ async def test_subscribing_first_misses_nothing_after_the_head(bus: Bus) -> None
         assert [batch.first for batch in batches] == list(range(head.offset + 1, 32))
 
 
-async def test_unsubscribed_is_not_forwarded_to(bus: Bus) -> None:
+async def test_unsubscribed_is_not_forwarded_to(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox:
         await bus.subscribe("n", {"v": 1, "w": 1}, 30)
         await bus.unsubscribe("n", ["v", "never"])
@@ -74,7 +74,7 @@ async def test_unsubscribed_is_not_forwarded_to(bus: Bus) -> None:
         assert heard(await take(inbox, 1)) == ["b"]
 
 
-async def test_a_lease_ends_by_itself(bus: Bus) -> None:
+async def test_a_lease_ends_by_itself(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox, bus.inbox("m") as other:
         await bus.subscribe("n", {"v": 1}, 0.1)
         await bus.subscribe("m", {"v": 1}, 30)
@@ -94,7 +94,7 @@ async def test_a_lease_ends_by_itself(bus: Bus) -> None:
         assert heard(await take(inbox, 1)) == ["back"]
 
 
-async def test_a_row_whose_node_does_not_listen_is_pruned(bus: Bus) -> None:
+async def test_a_row_whose_node_does_not_listen_is_pruned(bus: WholeBus) -> None:
     await bus.subscribe("n", {"v": 1}, 30)
     await append(bus, "v", "a")
     async with bus.inbox("n") as inbox:
@@ -104,7 +104,7 @@ async def test_a_row_whose_node_does_not_listen_is_pruned(bus: Bus) -> None:
         assert heard(await take(inbox, 1)) == ["c"]
 
 
-async def test_subscribing_many_at_once(bus: Bus) -> None:
+async def test_subscribing_many_at_once(bus: WholeBus) -> None:
     videos = {f"v{i}": i for i in range(2500)}
     heads = await bus.subscribe("n", videos, 30)
     assert list(heads) == list(videos)
@@ -131,7 +131,7 @@ async def test_an_inbox_that_is_full_drops_and_says_so(open_bus: OpenBus) -> Non
         assert await lines(bus, "v") == [str(i) for i in range(11)]
 
 
-async def test_iterating_ends_with_the_block(bus: Bus) -> None:
+async def test_iterating_ends_with_the_block(bus: WholeBus) -> None:
     ended = trio.Event()
 
     async def listen(inbox: Inbox) -> None:
@@ -149,18 +149,18 @@ async def test_iterating_ends_with_the_block(bus: Bus) -> None:
         await anext(inbox)
 
 
-async def test_an_error_in_the_block_passes_through(bus: Bus) -> None:
+async def test_an_error_in_the_block_passes_through(bus: WholeBus) -> None:
     with pytest.raises(KeyError, match="mine"):
         async with bus.inbox("n"):
             raise KeyError("mine")
 
 
-async def test_ping(bus: Bus) -> None:
+async def test_ping(bus: WholeBus) -> None:
     await bus.ping()
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_any_order_of_calls_keeps_the_log_whole(bus: Bus, seed: int) -> None:
+async def test_any_order_of_calls_keeps_the_log_whole(bus: WholeBus, seed: int) -> None:
     """Against a model: a list of lines per video, and the set of ids."""
     chance = random.Random(seed)
     model: dict[str, list[str]] = {}

@@ -124,7 +124,7 @@ async def test_what_is_no_batch_is_counted_and_dropped(redis_server: str, client
 async def test_a_restart_that_keeps_the_data_loses_nothing(
     own_redis: RedisServer, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liveserver.bus.redis.SETTLE", 0.5)
+    monkeypatch.setattr("liveserver.bus.redis_commands.SETTLE", 0.5)
     async with open_bus(own_redis.url, answer_in=1) as bus, bus.inbox("n") as inbox:
         await bus.subscribe("n", {"v": 1}, 30)
         before = await append(bus, "t1", "a")
@@ -161,7 +161,7 @@ async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
     own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One dispatcher knows less than the old copy has: it must not count on where the copy ends."""
-    monkeypatch.setattr("liveserver.bus.redis.SETTLE", 1.5)
+    monkeypatch.setattr("liveserver.bus.redis_commands.SETTLE", 1.5)
     async with (
         open_bus(own_redis.url, answer_in=1) as knows_little,
         open_bus(own_redis.url, answer_in=1) as frontend,

@@ -1,0 +1,52 @@
+-- What follows each append, of our own events as of others': the log is bounded, and those who watch
+-- are told. It stands after log.lua in the scripts that append; `log`, `meta`, `nodes`, `viewers` are
+-- the video's keys.
+--
+-- `first` is the offset of the first of `lines`, `origin` says whose they are: `origin epoch number`;
+-- `at` and `marks` are as open_log found them. Returns the batch that was forwarded.
+
+local log, meta, nodes, viewers = unpack(KEYS)
+
+local function appended(video, epoch, first, origin, lines, at, marks, now)
+  local before = first - 1
+  local offset = before + #lines
+  call('PEXPIRE', log, IDLE)
+  -- Once in half a minute will do for meta, as it lives longer than the log by more than that.
+  if math.floor(now / 30000) ~= math.floor(at / 30000) then call('PEXPIRE', meta, IDLE + META_LIVES_ON) end
+
+  -- By length: whole nodes of the stream only, which leaves up to a hundred events more.
+  if offset > EVENTS then call('XTRIM', log, 'MAXLEN', '~', EVENTS) end
+
+  -- By age: an entry's id is its offset, not its time, so eight times within the age a mark `time
+  -- offset` is kept: everything up to that offset is at least that old. What the newest mark beyond
+  -- the age covers goes.
+  if at > 0 then
+    local newest, gone, kept = 0, 0, {}
+    for time, upto in string.gmatch(marks, '(%d+) (%d+)') do
+      newest = tonumber(time)
+      if newest <= now - AGE then gone = upto else kept[#kept + 1] = time .. ' ' .. upto end
+    end
+    if at <= now - AGE then
+      gone, kept = before, {}
+    elseif at - newest >= AGE / 8 then
+      kept[#kept + 1] = string.format('%d %d', at, before)
+    end
+    kept = table.concat(kept, ',')
+    if kept ~= marks then call('HSET', meta, 'marks', kept) end
+    if gone ~= 0 then call('XTRIM', log, 'MINID', (gone + 1) .. '-0') end
+  end
+
+  -- To each node with a living lease. A row goes when its lease has ended, or when nobody listened:
+  -- that node is dead, or will renew its row once it listens again.
+  local batch = video .. ' ' .. epoch .. ' ' .. first .. ' ' .. origin .. '\n' .. table.concat(lines, '\n')
+  local rows = call('ZRANGE', nodes, 0, -1, 'WITHSCORES')
+  for i = 1, #rows, 2 do
+    local node = rows[i]
+    if tonumber(rows[i + 1]) <= now or call('PUBLISH', 'ls:inbox:' .. node, batch) == 0 then
+      call('ZREM', nodes, node)
+      call('HDEL', viewers, node)
+    end
+  end
+  return batch
+end
+
