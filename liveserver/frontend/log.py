@@ -21,6 +21,7 @@ import msgspec
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
 from liveserver.frontend.index import OriginIndex
+from liveserver.frontend.retraction import RETRACT_TYPE, beginning_of_target, emptied
 from liveserver.transport.form import Form, Gap, encode
 
 GAP = b"gap"
@@ -100,6 +101,8 @@ class ChannelLog:
         for number, line in enumerate(lines, first):
             event, _, data = line.partition(b" ")
             self.items.append(Item(event, data, b"%b%d%b" % (before, number, after), origin, epoch, number))
+            if event == RETRACT_TYPE:
+                self._take_back(data)
         index = self._origins.get(origin)
         if index is None:
             index = self._origins[origin] = OriginIndex()
@@ -126,12 +129,26 @@ class ChannelLog:
         self._gaps[:0] = [position + self.base for position in older._gaps]
         self.items[:0] = older.items
         self.floor = older.floor
+        for item in [item for item in self.items[len(older.items) :] if item.event == RETRACT_TYPE]:
+            self._take_back(item.data)
         for origin, index in older._origins.items():
             index.shift(self.base)
             if origin in self._origins:
                 self._origins[origin].prepend(index)
             else:
                 self._origins[origin] = index
+
+    def _take_back(self, retraction: bytes) -> None:
+        """Empty the event that this one retracts, if it is held."""
+        beginning = beginning_of_target(retraction)
+        if beginning is None:
+            return
+        for at, item in enumerate(self.items):
+            if item.event != RETRACT_TYPE and item.data.startswith(beginning):
+                self.items[at] = msgspec.structs.replace(item, event=RETRACT_TYPE, data=emptied(item.data))
+                for frames in self._frames.values():
+                    frames.render_again(self.base + at)
+                return
 
     def trim(self, now: float, needed: int) -> None:
         """Forget what is over the bounds, but nothing from `needed` on before twice the bound is reached.
@@ -270,6 +287,12 @@ class FrameLog:
         end = self._base + len(self._frames)
         if end < tip:
             self._frames += self._rendered(end, tip)
+
+    def render_again(self, position: int) -> None:
+        """The item there is another now."""
+        if 0 <= (at := position - self._base) < len(self._frames):
+            self._frames[at : at + 1] = self._rendered(position, position + 1)
+            self._joined.clear()
 
     def _rendered(self, start: int, end: int) -> list[bytes]:
         frame = self._form.frame

@@ -281,3 +281,50 @@ def test_the_cursor_before_is_the_inverse_of_appending(runs: list[tuple[str, int
         batches.append(batch(1, count, origin, mark.number + 1, mark.epoch))
         log.append(batches[-1], 0, NOW)
     assert cursor_before(log.cursor, batches) == before
+
+
+def line(kind: str, name: str, data: str = "") -> bytes:
+    return b'%b {"id":"%b","video":"v","type":"%b","user":"u","at":7%b}' % (
+        kind.encode(), name.encode(), kind.encode(), f',"data":{data}'.encode() if data else b"",
+    )  # fmt: skip
+
+
+SAID = [line("like", "a"), line("comment", "b", '{"text":"oops"}'), line("like", "c")]
+TAKEN_BACK = line("retract", "d", '{"id":"b"}')
+INSTEAD = b'{"id":"b","video":"v","type":"retract","at":7,"data":{"id":"b"}}'
+
+
+def lines(log: ChannelLog) -> list[tuple[bytes, bytes]]:
+    return [(item.event, item.data) for item in log.items]
+
+
+def test_what_was_taken_back_keeps_its_place_and_loses_its_content() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID), 0, NOW)
+    frames = log.frames(SSE)
+    assert b"oops" in frames.write(0, 10_000)[0]
+    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
+    assert lines(log)[1] == (b"retract", INSTEAD)
+    assert [item.number for item in log.items] == [1, 2, 3, 4]
+    sent, end = frames.write(0, 10_000)
+    assert b"oops" not in sent
+    assert b"id: dc1-aaa-2\nevent: retract\ndata: " + INSTEAD in sent
+    assert end == log.tip
+    assert resumed(log, Cursor.parse("dc1-aaa-1"))[0] == [("dc1", "aaa", n) for n in (2, 3, 4)]
+
+
+def test_what_was_taken_back_before_it_is_read_from_the_log_is_empty_too() -> None:
+    log = log_at("dc1-aaa-3")
+    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
+    log.prepend([Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID)])
+    assert lines(log)[1] == (b"retract", INSTEAD)
+    both = log_at("dc1-aaa-0")
+    both.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, TAKEN_BACK]), 0, NOW)
+    assert lines(both) == lines(log)
+
+
+def test_taking_back_what_is_not_held_or_not_named_changes_nothing() -> None:
+    log = log_at("dc1-aaa-0")
+    strange = [line("retract", "d", data) for data in ('{"id":"x"}', '{"id":7}', "[]", '"b"')]
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, *strange, line("retract", "e")]), 0, NOW)
+    assert lines(log)[:3] == [(kind, data) for kind, _, data in (each.partition(b" ") for each in SAID)]
