@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 import structlog
@@ -25,6 +25,7 @@ import trio
 from liveserver.backend.wishes import OutboxRow
 from liveserver.config import BackendSettings
 from liveserver.errors import BadRequest, DispatcherError, TooLarge, Unavailable
+from liveserver.measure import gauge, total
 
 BACK_OFF = 0.05, 2.0  # seconds, first and longest; full jitter
 
@@ -46,12 +47,14 @@ class Dispatcher(Protocol):
 class OutboxStatistics(msgspec.Struct, frozen=True):
     """Counts since the start, and what is `waiting` in memory; `behind`: more waits in the database."""
 
-    published: int
-    batches: int
-    failures: int
-    refused: int
-    waiting: int
-    behind: bool
+    published: Annotated[int, total("Stored events that a dispatcher has taken.")]
+    batches: Annotated[int, total("Requests to dispatchers that they answered.")]
+    failures: Annotated[int, total("Requests to dispatchers without an answer; repeated until there is one.")]
+    refused: Annotated[int, total("Events that a dispatcher calls malformed: stored, and shown to nobody.")]
+    waiting: Annotated[
+        int, gauge("Stored events that no dispatcher has taken yet. Growing: look at dispatchers.")
+    ]
+    behind: Annotated[bool, gauge("Whether more of them wait in the database than in memory.")]
 
 
 class Outbox:

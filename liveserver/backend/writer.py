@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -23,6 +24,7 @@ from liveserver.backend.store import Committed, Store
 from liveserver.backend.wishes import OutboxRow, Stored, Wish
 from liveserver.config import BackendSettings
 from liveserver.errors import Unavailable
+from liveserver.measure import gauge, total
 from liveserver.pending import Pending
 
 ACCEPTED_SECONDS = 0.1  # how long accepted rows wait for wishes to be removed together with
@@ -34,11 +36,15 @@ log = structlog.get_logger(__name__)
 class WriteStatistics(msgspec.Struct, frozen=True):
     """Counts since the start, and what is `waiting` now."""
 
-    stored: int
-    repeats: int
-    commits: int
-    failures: int
-    waiting: int
+    stored: Annotated[int, total("Likes, comments and retractions stored.")]
+    repeats: Annotated[
+        int, total("Requests whose Idempotency-Key was known: answered as before, stored once.")
+    ]
+    commits: Annotated[int, total("Transactions.")]
+    failures: Annotated[
+        int, total("Transactions that failed; those who waited were told 503. See the database.")
+    ]
+    waiting: Annotated[int, gauge("Requests waiting for a transaction.")]
 
 
 class _Writing(Pending[Stored]):

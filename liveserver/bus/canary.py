@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 import structlog
@@ -20,6 +20,7 @@ from liveserver.bus.interface import Bus, Head
 from liveserver.config import CanarySettings
 from liveserver.errors import BusError, LiveserverError
 from liveserver.event import Batch
+from liveserver.measure import gauge, total
 
 PREFIX = "canary."
 LEASES = 6  # canaries within one lease
@@ -42,10 +43,21 @@ class Dispatcher(Protocol):
 class CanaryStatistics(msgspec.Struct, frozen=True):
     """`sent` and `lost` since the start; `round_trip` of the last one that came back, in seconds."""
 
-    is_alive: bool
-    sent: int
-    lost: int
-    round_trip: float
+    is_alive: Annotated[
+        bool,
+        gauge(
+            "Whether the last canary came back: this node delivers. 0 turns /readyz red; its log says why."
+        ),
+    ]
+    sent: Annotated[int, total("Canaries sent.")]
+    lost: Annotated[int, total("Canaries that did not come back in time.")]
+    round_trip: Annotated[
+        float,
+        gauge(
+            "The last canary's way through a dispatcher and the bus to this node's inbox.",
+            name="round_trip_seconds",
+        ),
+    ]
 
 
 class NotDelivering(LiveserverError):

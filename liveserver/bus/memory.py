@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
+from typing import Annotated
 
 import msgspec
 import trio
@@ -24,18 +25,19 @@ from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory_log import VideoLog
 from liveserver.config import LogSettings
 from liveserver.event import Batch
+from liveserver.measure import gauge, total
 
 TOKENS = 10_000  # parcels that are recognised when they are appended again: the newest
 _NO_DUPLICATES: frozenset[int] = frozenset()
 
 
 class MemoryStatistics(msgspec.Struct, frozen=True):
-    """What the bus holds now; `dropped` counts batches for which an inbox had no room, since the start."""
+    """What the bus holds now, and what it dropped since the start."""
 
-    videos: int
-    ids: int
-    tokens: int
-    dropped: int
+    videos: Annotated[int, gauge("Videos the bus remembers.")]
+    ids: Annotated[int, gauge("Publishers' ids it remembers (log.ids).")]
+    tokens: Annotated[int, gauge("Parcels it remembers.")]
+    dropped: Annotated[int, total("Batches for which an inbox had no room; read from the log instead.")]
 
 
 class MemoryBus:

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Annotated
 
 import msgspec
 import trio
@@ -40,6 +41,7 @@ from liveserver.bus.redis_wire import keys
 from liveserver.config import BusSettings, LogSettings
 from liveserver.errors import BusError
 from liveserver.event import Batch
+from liveserver.measure import Distribution, gauge, histogram, total
 
 KNOWN = 50_000  # videos whose heads are remembered, the latest used
 TOLD = 10_000  # of these, about how many Redis is told after a restart: what it lost is recent
@@ -47,10 +49,22 @@ TOGETHER = 1_000  # videos subscribed in one pipeline
 
 
 class RedisStatistics(msgspec.Struct, frozen=True):
-    """`listeners` are those whose blocks are open; `appending` counts threads at work for `append`."""
+    """`listeners` are those whose blocks are open."""
 
-    listeners: list[ListenerStatistics]
-    appending: int
+    listeners: Annotated[list[ListenerStatistics], gauge("", name="listener", label="channel")]
+    appending: Annotated[
+        int,
+        gauge("Threads at work on a commit. More than one: the one before is left behind in its timeout."),
+    ]
+    round_trips: Annotated[
+        Distribution,
+        histogram(
+            "A pipeline's way to Redis and back, its thread's waiting included. No other time here is "
+            "shorter.",
+            name="round_trip_seconds",
+        ),
+    ]
+    failures: Annotated[int, total("Pipelines that Redis did not answer, or refused.")]
 
 
 class RedisBus:
@@ -195,7 +209,12 @@ class RedisBus:
 
     def statistics(self) -> RedisStatistics:
         listeners = [listener.statistics() for listener in self._listeners]
-        return RedisStatistics(listeners, int(self._appending.borrowed_tokens))
+        return RedisStatistics(
+            listeners,
+            int(self._appending.borrowed_tokens),
+            self._link.round_trips.read(),
+            self._link.failures,
+        )
 
     def _hear(self, batches: list[Batch]) -> None:
         for batch in batches:

@@ -28,6 +28,7 @@ from redis.retry import Retry
 
 from liveserver.config import BusSettings
 from liveserver.errors import BusError, ConfigError
+from liveserver.measure import DELAYS, Histogram
 
 HEALTH_CHECK = 10  # seconds: a connection quiet for longer is tried with a PING before it is used
 
@@ -62,16 +63,23 @@ class Link:
         secrets = {url.password or "", self._pool.connection_kwargs.get("password") or ""}
         self._secrets = secrets - {""}
         self._redis = redis.Redis(connection_pool=self._pool)
+        self.round_trips = Histogram(DELAYS)
+        self.failures = 0
 
     async def call(self, limiter: trio.CapacityLimiter, work: Callable[[], T]) -> T:
         """Do the work in a thread. Raises `BusError` when Redis fails or the time is over."""
         # A little more than for each answer, so that the more precise error comes first.
+        begun = trio.current_time()
         with trio.move_on_after(self.timeout * 1.25):
             try:
-                return await trio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
+                answer = await trio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
             except (RedisError, OSError) as error:
+                self.failures += 1
                 # Not chained: the original may quote what was sent, the password for example.
                 raise self.failed(error) from None
+            self.round_trips.observe(trio.current_time() - begun)
+            return answer
+        self.failures += 1
         raise BusError(
             f"Redis at {self._address} did not answer within {self.timeout:g} s; "
             "see whether it is overloaded or stopped, and try again"

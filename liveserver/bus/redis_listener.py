@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import trio
@@ -29,6 +29,7 @@ from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.redis_link import Link
 from liveserver.errors import BusError
 from liveserver.event import Batch, MalformedBatch
+from liveserver.measure import gauge, total
 
 TICK = 0.1  # seconds between two looks at whether to end
 TOGETHER = 1_000  # messages handed over at once, at most
@@ -37,14 +38,18 @@ LEAVE = 0.4  # seconds for the thread to end; one that hangs in Redis ends by it
 
 
 class ListenerStatistics(msgspec.Struct, frozen=True):
-    """Since the start: `restarts` of listening, `malformed` messages, batches `received` and `dropped`."""
+    """One pub/sub connection: now, and since the start."""
 
     channel: str
-    listening: bool
-    restarts: int
-    malformed: int
-    received: int
-    dropped: int
+    listening: Annotated[bool, gauge("Whether this pub/sub channel is being listened to.")]
+    restarts: Annotated[int, total("Times listening began anew.")]
+    malformed: Annotated[
+        int, total("Messages that were no batch, and were dropped. Who else publishes there?")
+    ]
+    received: Annotated[int, total("Batches received.")]
+    dropped: Annotated[
+        int, total("Batches for which there was no room (bus.inbox_batches); read from the log instead.")
+    ]
     error: str  # the last one; empty when there was none
 
 

@@ -21,6 +21,7 @@ from liveserver.config.sections import ListenSettings as ListenSettings
 from liveserver.config.sections import LogSettings as LogSettings
 from liveserver.config.sections import Name as Name
 from liveserver.config.sections import NodeSettings as NodeSettings
+from liveserver.config.sections import OpsSettings as OpsSettings
 from liveserver.config.sections import Role as Role
 from liveserver.config.sections import Section as Section
 from liveserver.config.sections import Settings as Settings

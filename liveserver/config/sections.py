@@ -108,6 +108,7 @@ class FrontendSettings(Section, frozen=True):
     default_wait: Duration = Duration(25.0)
     poll_events: Count = 500
     replay_events: Count = 200
+    trace_visits: Count = 10_000  # of a video, remembered for those who ask what became of an event
 
 
 class BackendSettings(Section, frozen=True):
@@ -135,6 +136,12 @@ class CanarySettings(Section, frozen=True):
     timeout: Duration = Duration(3.0)  # for the whole way; beyond it the node is not ready
 
 
+class OpsSettings(Section, frozen=True):
+    """The window to look in: metrics, status, dashboard."""
+
+    top_videos: Count = 20  # those with most viewers are told apart, all others counted together
+
+
 class Settings(Section, frozen=True):
     """Everything a process is told. Build it with `load`; it is checked then, and immutable."""
 
@@ -147,3 +154,4 @@ class Settings(Section, frozen=True):
     frontend: FrontendSettings = FrontendSettings()
     backend: BackendSettings = BackendSettings()
     canary: CanarySettings = CanarySettings()
+    ops: OpsSettings = OpsSettings()

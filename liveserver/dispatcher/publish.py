@@ -16,6 +16,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import deque
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -26,6 +27,7 @@ from liveserver.config import DispatcherSettings
 from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import Lot
 from liveserver.errors import BusError, Unavailable
+from liveserver.measure import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
 from liveserver.pending import Pending
 
 BACK_OFF = 0.02, 0.5  # seconds, first and longest
@@ -43,13 +45,27 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class PublishStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and what is `waiting` now, in events."""
+    """Counts since the start, and what is `waiting` now."""
 
-    accepted: int
-    duplicates: int
-    commits: int
-    failures: int
-    waiting: int
+    accepted: Annotated[int, total("Events accepted: numbered, and in the log.")]
+    duplicates: Annotated[int, total("Events whose id was known: counted, and not sent again.")]
+    commits: Annotated[int, total("Group commits: round trips to the bus, with what had gathered meanwhile.")]
+    failures: Annotated[
+        int, total("Commits that the bus did not answer; their publishers were told 503. Look at Redis.")
+    ]
+    shed: Annotated[
+        int,
+        total("Requests told 503 since dispatcher.queue_events were waiting: publishers outrun the bus."),
+    ]
+    waiting: Annotated[int, gauge("Events waiting for a commit, those in the present one included.")]
+    commit_events: Annotated[
+        Distribution,
+        histogram("Events in a commit. Near dispatcher.commit_events: the bus is the bottleneck."),
+    ]
+    commit_time: Annotated[
+        Distribution,
+        histogram("A commit's time, repeats included. What a publisher waits for.", name="commit_seconds"),
+    ]
 
 
 class _Request(Pending[Accepted]):
@@ -74,7 +90,9 @@ class Publisher:
         self._queue: deque[_Request] = deque()
         self._waiting = 0
         self._something = trio.Event()
-        self._accepted = self._duplicates = self._commits = self._failures = 0
+        self._accepted = self._duplicates = self._commits = self._failures = self._shed = 0
+        self._commit_events = Histogram(SIZES)
+        self._commit_time = Histogram(DELAYS)
 
     async def publish(self, lots: list[Lot]) -> Accepted:
         """Return once all of it is in the log. Raises `Unavailable`; nothing is known then.
@@ -83,6 +101,7 @@ class Publisher:
         """
         pending = _Request(lots, trio.current_time() + self._settings.commit_timeout)
         if self._waiting + pending.size > self._settings.queue_events:
+            self._shed += 1
             raise Unavailable(
                 "too much is waiting to be published; try again, with the same ids", retry_after=1
             )
@@ -117,6 +136,7 @@ class Publisher:
                 whole.lines += lot.lines
                 whole.ids += lot.ids
         parcels = [Parcel(lot.video, secrets.token_hex(8), lot.lines, lot.ids) for lot in merged.values()]
+        begun = trio.current_time()
         try:
             receipts = await self._append(parcels, batch[0].deadline)
         except BusError as error:
@@ -130,6 +150,8 @@ class Publisher:
                 )
             return
         self._commits += 1
+        self._commit_time.observe(trio.current_time() - begun)
+        self._commit_events.observe(sum(pending.size for pending in batch))
         self._answer(
             batch, {receipt_of.video: receipt for receipt_of, receipt in zip(parcels, receipts, strict=True)}
         )
@@ -181,5 +203,8 @@ class Publisher:
             duplicates=self._duplicates,
             commits=self._commits,
             failures=self._failures,
+            shed=self._shed,
             waiting=self._waiting,
+            commit_events=self._commit_events.read(),
+            commit_time=self._commit_time.read(),
         )

@@ -43,6 +43,7 @@ class Host(Protocol):
     connections: set[Connection]
 
     is_ending: bool
+    requests: int
 
     @property
     def is_full(self) -> bool: ...
@@ -53,6 +54,10 @@ class Host(Protocol):
 
     async def hand_over(self, connection: Connection, received: bytes) -> None:
         """Give the connection to the ordinary web server, with what was read of it."""
+        ...
+
+    def count_refusal(self, status: int) -> None:
+        """A request was answered with a problem of this status."""
         ...
 
     def count_failure(self) -> None:
@@ -111,6 +116,7 @@ class Connection:
                 if self._is_mid_request:
                     await self._read_body(request)
                 self.deadline = math.inf  # the time that a handler takes is its own affair
+                self._server.requests += 1
                 try:
                     answer = await handler(request, self)
                 except Problem:
@@ -144,6 +150,7 @@ class Connection:
         # Where the next request begins is not known unless this one was read whole. And whoever is
         # turned away because the node is full must not sit on the reserve.
         is_unread = self._is_mid_request
+        self._server.count_refusal(problem.status)
         goes_on = request is not None and not is_unread and request.keep_alive and not self._server.is_full
         response = problem_response(problem, close=not goes_on)
         if request is not None:

@@ -17,6 +17,7 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -27,6 +28,7 @@ from liveserver.edge.connection import Connection
 from liveserver.edge.cors import Origins
 from liveserver.edge.router import Router
 from liveserver.errors import Unavailable
+from liveserver.measure import gauge, total
 
 ACCEPT_BURST = 64
 ACCEPT_CREDIT = 0.1  # seconds' worth of connections that may come at once after a quiet time
@@ -40,14 +42,38 @@ log = structlog.get_logger(__name__)
 
 
 class EdgeStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and `connections` now."""
+    """Counts since the start, and what is there now."""
 
-    connections: int
-    accepted: int
-    paused: int
-    handed_over: int
-    expired: int
-    failures: int
+    connections: Annotated[
+        int, gauge("Clients' connections: viewers, publishers and those between requests.")
+    ]
+    capacity: Annotated[
+        int,
+        gauge("How many connections are let in: edge.max_connections, or less where descriptors are fewer."),
+    ]
+    accepted: Annotated[int, total("Connections accepted.")]
+    paused: Annotated[
+        int,
+        total(
+            "Times accepting paused since there was no room at all. Add nodes, or raise edge.max_connections."
+        ),
+    ]
+    requests: Annotated[int, total("Requests answered by the hot routes.")]
+    refused: Annotated[
+        dict[str, int],
+        total(
+            "Requests refused, by status. Many 503: this node or what stands behind it is full or away; "
+            "many 4xx: a client is wrong.",
+            label="status",
+        ),
+    ]
+    handed_over: Annotated[int, total("Connections handed to the ordinary web server.")]
+    expired: Annotated[
+        int, total("Connections closed since their request, or their next one, did not come in time.")
+    ]
+    failures: Annotated[
+        int, total("Requests and connections that a defect of ours has ended. The log has each of them.")
+    ]
 
 
 class EdgeServer:
@@ -68,6 +94,8 @@ class EdgeServer:
         self.origins = Origins(settings.allow_origins)
         self.connections: set[Connection] = set()
         self.is_ending = False
+        self.requests = 0
+        self._refused: dict[str, int] = {}  # by status: there are not many
         self._fallback = fallback
         self._accepting = trio.CancelScope()
         self._body_bytes = 0  # of requests that are still being received
@@ -161,6 +189,11 @@ class EdgeServer:
         self._handed_over += 1
         await self._fallback(connection.release(), received)
 
+    def count_refusal(self, status: int) -> None:
+        """A request was answered with a problem."""
+        name = str(status)
+        self._refused[name] = self._refused.get(name, 0) + 1
+
     def count_failure(self) -> None:
         """A defect of ours ended a connection: it is told to the log, not to the others."""
         self._failures += 1
@@ -169,8 +202,11 @@ class EdgeServer:
     def statistics(self) -> EdgeStatistics:
         return EdgeStatistics(
             connections=len(self.connections),
+            capacity=self.settings.max_connections,
             accepted=self._accepted,
             paused=self._paused,
+            requests=self.requests,
+            refused=self._refused.copy(),
             handed_over=self._handed_over,
             expired=self._expired,
             failures=self._failures,

@@ -6,6 +6,7 @@ here, and handed to the fan-out whenever a visit to one of them would have somet
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar, cast
 
@@ -16,6 +17,7 @@ from liveserver.frontend.log import ChannelLog
 from liveserver.frontend.poll import PollSegment, PollWaiter
 from liveserver.frontend.segment import Segment, StreamSegment
 from liveserver.frontend.viewer import State, Viewer
+from liveserver.frontend.visits import Delays, Visits
 from liveserver.transport.form import Form
 
 SegmentT = TypeVar("SegmentT", bound=Segment)
@@ -26,7 +28,9 @@ class Visitor(Protocol):
 
     segment_size: int
     max_write: int
+    trace_visits: int
     counts: FanOutStatistics
+    delays: Delays
 
     def moved(self, segments: Iterable[Segment]) -> None:
         """The log of these has grown."""
@@ -54,6 +58,7 @@ class Audience:
     def __init__(self, log: ChannelLog, visitor: Visitor) -> None:
         self.log = log
         self.counts = visitor.counts
+        self.visits = Visits(log, visitor.delays, visitor.trace_visits)
         self.count = 0
         self.empty_since = trio.current_time()
         self.lagging: set[Viewer] = set()
@@ -86,8 +91,24 @@ class Audience:
         ]
         return [*seated, *self.lagging]
 
+    def by_transport(self) -> Counter[str]:
+        """How many viewers each wire form has; `poll` are those who wait in one."""
+        found: Counter[str] = Counter()
+        for form, segments in self._streams.items():
+            found[form.word] += sum(segment.size for segment in segments)
+        for viewer in self.lagging:
+            found[viewer.form.word] += 1
+        found["poll"] = sum(segment.size for segment in self._polls)
+        return found
+
     def poll_segments(self) -> list[PollSegment]:
         return self._polls
+
+    @property
+    def lag(self) -> int:
+        """How many events those furthest behind have not been written yet."""
+        behind = min((viewer.position for viewer in self.lagging), default=self.log.tip)
+        return max(0, self.log.tip - min(self.needed(), behind))
 
     def needed(self) -> int:
         """The oldest position that somebody who keeps up still needs."""

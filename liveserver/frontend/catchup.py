@@ -56,25 +56,35 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings) -> None:
 
 def _let_go(viewer: Viewer, settings: FrontendSettings) -> None:
     viewer.home.counts.slow += 1
+    viewer.home.visits.remark("let go", viewer.position, viewer.home.log.tip)
     viewer.say_bye(Reason.SLOW, random_retry(settings))
 
 
 def _next(viewer: Viewer, limit: int) -> bytes:
     """What to send next, and move the viewer behind it; empty when there is nothing."""
-    log = viewer.home.log
+    log, start, visits = viewer.home.log, viewer.position, viewer.home.visits
+    if start < log.base:
+        viewer.home.counts.gaps += 1
+        visits.remark("skipped", start, log.base)
     if viewer.seen is None:
-        chunk, viewer.position = log.frames(viewer.form).write(viewer.position, limit)
+        chunk, viewer.position = log.frames(viewer.form).write(start, limit)
+        viewer.home.counts.deliveries += viewer.position - max(start, log.base)
         return chunk
     frames: list[bytes] = []
     size = 0
-    if viewer.position < log.base:
+    withheld = 0
+    if start < log.base:
         viewer.position = log.base
         viewer.seen = log.floor.merged(viewer.seen)
         frames.append(gap_frame(viewer.form, log.video, viewer.seen))
     for item in log.between(viewer.position, log.tip):
         viewer.position += 1
         if log.was_seen(item, viewer.seen):
+            withheld += 1
             continue
+        if withheld:
+            _withhold(viewer, viewer.position - 1, withheld)
+            withheld = 0
         if item.event == GAP:
             viewer.seen = Cursor.parse(item.cursor.decode()).merged(viewer.seen)
             frames.append(gap_frame(viewer.form, log.video, viewer.seen))
@@ -82,9 +92,18 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
             frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
         size += len(frames[-1])
+        viewer.home.counts.deliveries += 1
         if size > limit:
             break
+    if withheld:
+        _withhold(viewer, viewer.position, withheld)
     return viewer.form.envelope(b"".join(frames)) if frames else b""
+
+
+def _withhold(viewer: Viewer, end: int, count: int) -> None:
+    """So many before `end` were not sent: the viewer had seen them."""
+    viewer.home.counts.withheld += count
+    viewer.home.visits.remark("withheld", end - count, end)
 
 
 def _is_settled(viewer: Viewer) -> bool:

@@ -71,6 +71,7 @@ class Channel:
             self.epoch = stretch.head.epoch
             self.offset = stretch.oldest - 1
             self.log.append_gap(cursor_before(stretch.head.cursor, batches), trio.current_time())
+            self.audience.counts.holes += 1
         for batch in batches:
             self._append(batch)
         self._publish()

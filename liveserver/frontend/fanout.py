@@ -31,6 +31,7 @@ from liveserver.frontend.counts import FanOutStatistics
 from liveserver.frontend.poll import PollSegment, PollWaiter
 from liveserver.frontend.segment import Segment, Turn
 from liveserver.frontend.viewer import Home, Viewer
+from liveserver.frontend.visits import Delays
 
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
 
@@ -41,8 +42,10 @@ class FanOut:
     def __init__(self, settings: FrontendSettings, keep_alive: float, nursery: trio.Nursery) -> None:
         self.segment_size: int = settings.segment
         self.max_write: int = settings.max_write
+        self.trace_visits: int = settings.trace_visits
         self.settings = settings
         self.counts = FanOutStatistics()
+        self.delays = Delays()
         self._keep_alive = keep_alive
         self._nursery = nursery
         self._turns: deque[deque[Segment]] = deque()  # each channel's ready segments
@@ -186,4 +189,9 @@ class FanOut:
             self._polls.discard(segment)
 
     def statistics(self) -> FanOutStatistics:
-        return msgspec.structs.replace(self.counts)
+        return msgspec.structs.replace(
+            self.counts,
+            byes=self.counts.byes.copy(),
+            delay=self.delays.fan_out.read(),
+            publish_to_write=self.delays.publish_to_write.read(),
+        )

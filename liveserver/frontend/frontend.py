@@ -5,37 +5,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import msgspec
 import structlog
 import trio
 
-from liveserver.bus.canary import Canary, CanaryStatistics
+from liveserver.bus.canary import Canary
 from liveserver.bus.interface import Bus
 from liveserver.config import Settings
 from liveserver.errors import BusError, DispatcherError
 from liveserver.frontend.channel import Channel
-from liveserver.frontend.counts import FanOutStatistics
 from liveserver.frontend.drain import drain
 from liveserver.frontend.fanout import FanOut
-from liveserver.frontend.intake import Intake, IntakeStatistics
+from liveserver.frontend.intake import Intake
+from liveserver.frontend.overview import (
+    FrontendStatistics,
+    Overview,
+    VideoStatus,
+    overview,
+    transports,
+    video_status,
+    video_viewers,
+)
 from liveserver.frontend.table import Leases, SubscriptionTable
 from liveserver.transport.form import Reason
 
 WITHDRAW_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
-
-
-class FrontendStatistics(msgspec.Struct, frozen=True):
-    """Now: `videos`, `viewers`, `lagging`; the rest as the parts count it."""
-
-    videos: int
-    viewers: int
-    lagging: int
-    is_listening: bool
-    canary: CanaryStatistics
-    fanout: FanOutStatistics
-    intake: IntakeStatistics
 
 
 class Frontend:
@@ -75,16 +70,29 @@ class Frontend:
             except (DispatcherError, BusError) as error:
                 log.warning("leases are left to run out", reason=str(error))
 
+    def overview(self) -> Overview:
+        """The videos with most viewers, `ops.top_videos` of them."""
+        return overview(self.table.channels.values(), self._settings.ops.top_videos)
+
+    def video_status(self, video: str) -> VideoStatus | None:
+        """One video; None when nobody watches it here."""
+        channel = self.table.channels.get(video)
+        return video_status(channel) if channel is not None else None
+
     def statistics(self) -> FrontendStatistics:
-        channels = self.table.channels.values()
+        channels = list(self.table.channels.values())
         return FrontendStatistics(
             videos=len(channels),
             viewers=sum(channel.audience.count for channel in channels),
+            transports=transports(channels),
+            video_viewers=video_viewers(channels, self._settings.ops.top_videos),
             lagging=sum(len(channel.audience.lagging) for channel in channels),
+            lag=max((channel.audience.lag for channel in channels), default=0),
             is_listening=self.intake.is_listening,
             canary=self.canary.statistics(),
             fanout=self.fanout.statistics(),
             intake=self.intake.statistics(),
+            table=self.table.statistics(),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -21,6 +22,7 @@ from liveserver.errors import BusError
 from liveserver.event import Batch
 from liveserver.frontend.channel import Channel
 from liveserver.frontend.log import Place
+from liveserver.measure import total
 
 PAGE = 1_000  # events in one read
 BACK_OFF = 0.05, 2.0  # seconds, first and longest
@@ -29,13 +31,22 @@ log = structlog.get_logger(__name__)
 
 
 class IntakeStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start; `unwanted` batches were of videos that nobody watches here any more."""
+    """Counts since the start."""
 
-    batches: int
-    events: int
-    unwanted: int
-    holes: int
-    interruptions: int
+    batches: Annotated[int, total("Batches that came at this node's inbox.")]
+    events: Annotated[int, total("Events in them.")]
+    unwanted: Annotated[int, total("Batches of videos that nobody watches here any more, and canaries.")]
+    holes: Annotated[
+        int,
+        total(
+            "Times something was missing and was read from the log. A few at a restart; else pub/sub loses "
+            "much."
+        ),
+    ]
+    interruptions: Annotated[
+        int,
+        total("Times listening to the inbox began anew, or it overflowed. Look at Redis and the link to it."),
+    ]
 
 
 class Intake:

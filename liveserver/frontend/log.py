@@ -65,6 +65,7 @@ class ChannelLog:
         self.capacity = capacity
         self.age = age
         self._arrivals: deque[tuple[float, int]] = deque()  # (time, the tip then)
+        self._heard_from = 0  # the position from which on they are known
         self._gaps: list[int] = []  # positions
         self._origins: dict[str, OriginIndex] = {}
         self._frames: dict[Form, FrameLog] = {}
@@ -88,6 +89,16 @@ class ChannelLog:
         if position > self.base:
             return self.items[position - self.base - 1].cursor
         return str(self.floor).encode()
+
+    def arrived_at(self, position: int) -> float | None:
+        """When the item at `position` came, in Trio's time; None when it was read from the log, or is not
+        here. Quick for the latest ones."""
+        arrived = None
+        for when, tip in reversed(self._arrivals):
+            if tip <= position:
+                break
+            arrived = when
+        return arrived if self.base <= position and self._heard_from <= position < self.tip else None
 
     def append(self, batch: Batch, skip: int, now: float) -> None:
         """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap."""
@@ -157,13 +168,16 @@ class ChannelLog:
         """
         over = len(self.items) - self.capacity
         while self._arrivals and self._arrivals[0][0] < now - self.age:
-            over = max(over, self._arrivals.popleft()[1] - self.base)
+            self._heard_from = self._arrivals.popleft()[1]
+            over = max(over, self._heard_from - self.base)
         cut = max(min(over, needed - self.base), len(self.items) - 2 * self.capacity)
         if cut <= len(self.items) // 8:
             return
         self.floor = Cursor.parse(self.items[cut - 1].cursor.decode())
         del self.items[:cut]
         self.base += cut
+        while self._arrivals and self._arrivals[0][1] <= self.base:
+            self._heard_from = self._arrivals.popleft()[1]
         self._gaps = [position for position in self._gaps if position >= self.base]
         for index in self._origins.values():
             index.forget(self.base)

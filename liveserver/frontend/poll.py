@@ -167,6 +167,10 @@ class PollSegment(Segment):
                 self.waiters.append(waiter)
                 continue
             waiter.segment = None
+            self.home.counts.deliveries += min(waiter.limit, log.tip - waiter.position)
             self.home.answer(waiter, with_headers(answer, waiter.headers))
+        answered = len(waiting) - len(self.waiters)
+        if answered and self._position < log.tip:
+            self.home.visits.measure(self._position, log.tip, answered)
         self._position = log.tip
-        return len(waiting) - len(self.waiters)
+        return answered

@@ -55,6 +55,7 @@ class WatchRoutes:
                     return self._welcome(request, peer, channel, form, cursor, place)
             except (Unavailable, BusError):
                 reason = Reason.UNAVAILABLE
+        self._frontend.fanout.counts.say_bye(reason)
         request.keep_alive = False
         bye = form.retry(random_retry(self._settings)) + form.frame(
             b"", b"bye", encode(Bye(reason.word, reason.reconnect))
@@ -66,6 +67,7 @@ class WatchRoutes:
     ) -> Viewer:
         """Send the head and `ready`, and let the viewer take its seat."""
         resuming = isinstance(cursor, Cursor)
+        self._frontend.fanout.counts.gaps += place.gap
         seen = cursor if isinstance(cursor, Cursor) and not place.is_exact else None
         start = channel.log.cursor_at(place.position).decode()
         if isinstance(cursor, Cursor):
@@ -100,6 +102,7 @@ class WatchRoutes:
                 at_once = not isinstance(cursor, Cursor) or wait == 0
                 answer = poll_answer(channel.log, place.position, seen, limit, gap=place.gap, empty=at_once)
                 if answer is not None:
+                    self._frontend.fanout.counts.gaps += place.gap
                     return answer
                 deadline = trio.current_time() + wait
                 waiter = PollWaiter(peer, channel.log.tip, seen, limit, deadline, request.cors)

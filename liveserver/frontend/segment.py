@@ -127,8 +127,9 @@ class StreamSegment(Segment):
         if self.viewers:
             chunk, end = self._frames.write(self._end, self._limit)
             if chunk:
-                writes = self._send(chunk, end)
+                writes = self._send(chunk, end, self._end)
                 self.home.counts.deliveries += (end - self._end) * writes
+                self.home.visits.measure(self._end, end, writes)
             self._end = end
         else:
             self._end = self.home.log.tip
@@ -137,9 +138,9 @@ class StreamSegment(Segment):
         return writes
 
     def beat(self) -> int:
-        return self._send(self._beat, self._end)
+        return self._send(self._beat, self._end, self._end)
 
-    def _send(self, chunk: bytes, end: int) -> int:
+    def _send(self, chunk: bytes, end: int, start: int) -> int:
         size = len(chunk)
         failed: list[tuple[Viewer, int]] = []
         for viewer in self.viewers:
@@ -155,6 +156,7 @@ class StreamSegment(Segment):
         for viewer, sent in failed:
             self.viewers.remove(viewer)
             viewer.position = end
+            self.home.visits.remark("late", start, end)
             self.home.fell_behind(viewer, chunk, sent)
         return writes
 
@@ -174,9 +176,11 @@ class StreamSegment(Segment):
                     sent = -1
                 writes += 1
                 if sent != len(chunk):
+                    self.home.visits.remark("late", start, viewer.position)
                     self.home.fell_behind(viewer, chunk, sent)
                     break
                 self.home.counts.deliveries += viewer.position - start
+                self.home.visits.note(start, viewer.position, 1)
             else:
                 self.seat(viewer)
         return writes

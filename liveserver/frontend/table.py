@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Protocol
+from typing import Annotated, Protocol
 
+import msgspec
 import structlog
 import trio
 
@@ -27,6 +28,7 @@ from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.channel import Channel
 from liveserver.frontend.fanout import FanOut
 from liveserver.frontend.intake import Intake
+from liveserver.measure import gauge, total
 
 ASK_AT_ONCE = 1_000  # videos in one request
 LINGER_TICK = 1.0  # seconds between two looks for channels without viewers
@@ -43,6 +45,17 @@ class Leases(Dispatcher, Protocol):
         ...
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None: ...
+
+
+class TableStatistics(msgspec.Struct, frozen=True):
+    """What is to be asked for now, and what was since the start."""
+
+    wanted: Annotated[int, gauge("Videos that somebody wants to watch and no dispatcher has granted yet.")]
+    unwanted: Annotated[int, gauge("Videos that are to be unsubscribed from.")]
+    renewed: Annotated[int, total("Leases that a dispatcher granted or renewed.")]
+    failures: Annotated[
+        int, total("Rounds of requests that no dispatcher answered. New videos cannot be watched meanwhile.")
+    ]
 
 
 class SubscriptionTable:
@@ -68,6 +81,7 @@ class SubscriptionTable:
         self._wanted: dict[str, None] = {}  # new videos, to subscribe to
         self._unwanted: dict[str, None] = {}  # to unsubscribe from
         self._renew_at = float("inf")
+        self._renewed = self._failures = 0
         self._something = trio.Event()
 
     @asynccontextmanager
@@ -110,6 +124,7 @@ class SubscriptionTable:
                 try:
                     await self._ask()
                 except (DispatcherError, BusError) as error:
+                    self._failures += 1
                     log.warning("leases cannot be renewed", reason=str(error))
                     await trio.sleep(RETRY)
                     self._something.set()
@@ -135,6 +150,7 @@ class SubscriptionTable:
         for page in _pages(videos, ASK_AT_ONCE):
             counts = {video: self.channels[video].audience.count for video in page if video in self.channels}
             heads = await self._leases.renew(self._node, counts, self._settings.lease)
+            self._renewed += len(heads)
             for video, head in heads.items():
                 channel = self.channels.get(video)
                 if channel is None:
@@ -160,6 +176,14 @@ class SubscriptionTable:
                     self._wanted.pop(video, None)
                     self._unwanted[video] = None
                     self._something.set()
+
+    def statistics(self) -> TableStatistics:
+        return TableStatistics(
+            wanted=len(self._wanted),
+            unwanted=len(self._unwanted),
+            renewed=self._renewed,
+            failures=self._failures,
+        )
 
     async def withdraw_all(self) -> None:
         """Leave: nothing needs to be forwarded here any more. Raises `DispatcherError`, `BusError`."""

@@ -23,6 +23,7 @@ from liveserver.cursor import Cursor
 from liveserver.edge.answer import Peer, Stream
 from liveserver.frontend.counts import FanOutStatistics
 from liveserver.frontend.log import ChannelLog
+from liveserver.frontend.visits import Visits
 from liveserver.transport.form import Bye, Form, Reason, encode
 
 LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer is told at the end
@@ -50,6 +51,7 @@ class Home(Protocol):
 
     log: ChannelLog
     counts: FanOutStatistics
+    visits: Visits
 
     def leave(self, viewer: Viewer) -> None:
         """It has gone, or is let go."""
@@ -156,6 +158,7 @@ class Viewer(Stream):
         )
         sock = self.peer.sock
         self.home.leave(self)
+        self.home.counts.say_bye(reason)
         self.peer.deadline = trio.current_time() + CLOSING_SECONDS
         try:
             if self.unsent:

@@ -66,7 +66,7 @@ class Node:
                 await self._backend(None, stack)  # which can store while the bus is away
                 yield self
                 return
-            bus: Bus
+            bus: MemoryBus | RedisBus
             if settings.bus.kind == "memory":
                 bus = MemoryBus(settings.node.datacenter, settings.log, settings.bus.inbox_batches)
             else:
@@ -74,6 +74,7 @@ class Node:
                     RedisBus.open(settings.node.datacenter, settings.bus, settings.log)
                 )
             self.checks["bus"] = bus.ping
+            self.parts["bus"] = bus.statistics
             local: LocalDispatcher | None = None
             if "dispatcher" in settings.node.roles:
                 publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
@@ -83,6 +84,7 @@ class Node:
                 local = LocalDispatcher(parser, publisher, subscriptions)
                 nursery.start_soon(publisher.run)
                 self.parts["publish"] = publisher.statistics
+                self.parts["leases"] = subscriptions.statistics
             if "backend" in settings.node.roles:
                 await self._backend(local, stack)
             if "frontend" in settings.node.roles:

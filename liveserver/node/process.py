@@ -92,7 +92,7 @@ async def serve(
             node.parts["edge"] = edge.statistics
             if node.frontend is not None:
                 node.frontend.is_full = lambda: edge.is_full
-            ops = ops_app(node.identity, node.parts, lambda: node.checks)
+            ops = ops_app(node.identity, node.parts, lambda: node.checks, node.frontend)
             ops_address = await nursery.start(serve_ops, ops, settings)
             nursery.start_soon(edge.serve, public)
             addresses = Addresses(node.name, written(public.getsockname()), ops_address)

@@ -1,51 +1,137 @@
-"""Prometheus metrics, read from the parts' `statistics()` when somebody asks."""
+"""Prometheus metrics, read from the parts' `statistics()` when somebody asks.
+
+What a number means, and what to do about it, stands in its annotation (`liveserver/measure.py`), and from
+there comes its HELP. Nothing is counted for Prometheus alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-# Statistics that go down again, as what is true or not does anyway; all others only grow.
-GAUGES = frozenset(
-    {"videos", "viewers", "lagging", "connections", "waiting", "ids", "tokens", "appending", "round_trip"}
-)
+from liveserver.measure import Distribution
 
 Parts = Mapping[str, Callable[[], msgspec.Struct]]
+
+_FAMILIES: dict[str, Callable[..., Any]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "unknown": UnknownMetricFamily,
+}
+
+
+class Meaning(NamedTuple):
+    """What a field says of itself; of one that says nothing, its name is all that is known."""
+
+    name: str
+    kind: str = "unknown"
+    text: str = ""
+    label: str | None = None
 
 
 class StatisticsCollector(Collector):
     """Turns each number of each part's statistics into `liveserver_PART_NAME`."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, identity: Mapping[str, Any]) -> None:
         self._parts = parts
+        self._identity = identity
 
     def collect(self) -> Iterator[Metric]:
+        about = {name: _word(value) for name, value in self._identity.items()}
+        yield InfoMetricFamily("liveserver_node", "Which node this is, and its version.", about)
         for part, statistics in self._parts.items():
             yield from _metrics(f"liveserver_{part}", statistics())
 
 
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _metrics(prefix: str, statistics: msgspec.Struct) -> Iterator[Metric]:
-    help_text = (type(statistics).__doc__ or "").strip().partition("\n")[0]
-    for name in statistics.__struct_fields__:
-        value = getattr(statistics, name)
-        if isinstance(value, msgspec.Struct):
-            yield from _metrics(f"{prefix}_{name}", value)
+    for field, meaning in _meanings(type(statistics)).items():
+        value = getattr(statistics, field)
+        name = f"{prefix}_{meaning.name}"
+        if isinstance(value, Distribution):
+            family = HistogramMetricFamily(name, meaning.text)
+            family.add_metric([], _buckets(value), value.sum)
+            yield family
+        elif isinstance(value, msgspec.Struct):
+            yield from _metrics(name, value)
+        elif isinstance(value, dict):
+            yield _labelled(name, meaning, value.items())
+        elif isinstance(value, list):
+            yield from _of_each(name, meaning, value)
         elif isinstance(value, int | float):
-            is_gauge = isinstance(value, bool) or name in GAUGES
-            family = GaugeMetricFamily if is_gauge else CounterMetricFamily
-            yield family(f"{prefix}_{name}", help_text, value=float(value))
+            yield _FAMILIES[meaning.kind](name, meaning.text, value=float(value))
 
 
-def registry(parts: Parts) -> CollectorRegistry:
+def _of_each(prefix: str, meaning: Meaning, structs: list[msgspec.Struct]) -> Iterator[Metric]:
+    """The numbers of several structs of one kind, told apart by the field that the label names."""
+    if not structs or meaning.label is None:
+        return
+    names = [getattr(each, meaning.label) for each in structs]
+    for field, inner in _meanings(type(structs[0])).items():
+        values = [getattr(each, field) for each in structs]
+        if all(isinstance(value, int | float) for value in values):
+            yield _labelled(
+                f"{prefix}_{inner.name}", inner._replace(label=meaning.label), zip(names, values, strict=True)
+            )
+
+
+def _labelled(name: str, meaning: Meaning, values: Iterable[tuple[str, float]]) -> Metric:
+    family: Metric = _FAMILIES[meaning.kind](name, meaning.text, labels=[meaning.label or "name"])
+    for label, value in values:
+        family.add_metric([label], float(value))  # type: ignore[attr-defined]  # each family has its own
+    return family
+
+
+def _buckets(distribution: Distribution) -> list[tuple[str, float]]:
+    """Cumulative, as Prometheus wants them."""
+    buckets, count = [], 0
+    bounds = [*(str(float(bound)) for bound in distribution.bounds), "+Inf"]
+    for bound, here in zip(bounds, distribution.counts, strict=True):
+        count += here
+        buckets.append((bound, float(count)))
+    return buckets
+
+
+@cache
+def _meanings(kind: type[msgspec.Struct]) -> dict[str, Meaning]:
+    """What each field of a kind of statistics means."""
+    found = {}
+    for field, hint in get_type_hints(kind, include_extras=True).items():
+        meta = next(
+            (each for each in getattr(hint, "__metadata__", ()) if isinstance(each, msgspec.Meta)), None
+        )
+        if meta is None or meta.extra is None:
+            found[field] = Meaning(field)
+        else:
+            extra = meta.extra
+            found[field] = Meaning(
+                extra["name"] or field, extra["kind"], meta.description or "", extra["label"]
+            )
+    return found
+
+
+def registry(parts: Parts, identity: Mapping[str, Any]) -> CollectorRegistry:
     """The parts' metrics, and the process's own (memory, CPU, descriptors)."""
     made = CollectorRegistry(auto_describe=False)
-    made.register(StatisticsCollector(parts))
+    made.register(StatisticsCollector(parts, identity))
     ProcessCollector(registry=made)
     PlatformCollector(registry=made)
     return made

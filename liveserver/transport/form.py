@@ -59,6 +59,7 @@ def encode(data: Ready | Gap | Bye) -> bytes:
 class Form(ABC):
     """One wire form of a stream, for clients of HTTP/1.1 (`chunked`) or HTTP/1.0."""
 
+    word: str  # what the form is called where viewers are counted
     content_type: bytes
     heartbeat: bytes  # a frame that means nothing but that the line is alive
 

@@ -8,6 +8,7 @@ from liveserver.transport.form import Form
 class JsonLines(Form):
     """`application/x-ndjson`; an empty line is the heartbeat."""
 
+    word = "ndjson"
     content_type = b"application/x-ndjson"
     heartbeat = b"\n"
 

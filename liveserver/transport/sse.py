@@ -12,6 +12,7 @@ from liveserver.transport.form import Form
 class EventStream(Form):
     """`text/event-stream`."""
 
+    word = "sse"
     content_type = b"text/event-stream"
     heartbeat = b":\n"
 

@@ -1,0 +1,70 @@
+"""How the parts say what they count: numbers whose meaning stands beside them, and histograms.
+
+A part's `statistics()` returns a frozen struct. What a field of it means to an operator stands in its
+annotation, and `/metrics` is made from that: `writes: Annotated[int, total("…")]`. A part counts in plain
+ints and pays nothing for being asked.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Meta
+
+DELAYS = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5,
+    1.0, 2.0, 5.0, 10.0, 30.0,
+)  # fmt: skip
+"""Upper bounds of a delay's buckets, in seconds."""
+
+SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+"""Upper bounds of a count's buckets."""
+
+
+def total(text: str, *, name: str | None = None, label: str | None = None) -> Meta:
+    """A count since the start. `name` stands in the metric for the field's, with its unit; `label` is what
+    the keys of a dictionary, or this field of each of a list of structs, tell apart."""
+    return _meta("counter", text, name, label)
+
+
+def gauge(text: str, *, name: str | None = None, label: str | None = None) -> Meta:
+    """A number as it is now; the arguments are those of `total`."""
+    return _meta("gauge", text, name, label)
+
+
+def histogram(text: str, *, name: str | None = None) -> Meta:
+    """A `Distribution`."""
+    return _meta("histogram", text, name, None)
+
+
+def _meta(kind: str, text: str, name: str | None, label: str | None) -> Meta:
+    return Meta(description=text, extra={"kind": kind, "name": name, "label": label})
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """How often a value was at most each of `bounds`, and above the one before it; the last of `counts` is
+    of all that were above the last bound."""
+
+    bounds: Sequence[float]
+    counts: list[int]
+    sum: float
+
+
+class Histogram:
+    """Counts values into buckets. Observing costs a bisection."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def read(self) -> Distribution:
+        return Distribution(self._bounds, self._counts.copy(), self._sum)
