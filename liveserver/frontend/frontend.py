@@ -26,6 +26,7 @@ from liveserver.frontend.overview import (
     video_viewers,
 )
 from liveserver.frontend.table import Leases, SubscriptionTable
+from liveserver.frontend.trace import Trace, trace
 from liveserver.transport.form import Reason
 
 WITHDRAW_SECONDS = 2.0
@@ -78,6 +79,11 @@ class Frontend:
         """One video; None when nobody watches it here."""
         channel = self.table.channels.get(video)
         return video_status(channel) if channel is not None else None
+
+    def trace(self, video: str, event: str) -> Trace | None:
+        """What happened to an event at this node; None when it is not in this node's log."""
+        channel = self.table.channels.get(video)
+        return trace(channel, event, self.node) if channel is not None else None
 
     def statistics(self) -> FrontendStatistics:
         channels = list(self.table.channels.values())

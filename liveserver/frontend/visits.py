@@ -60,13 +60,14 @@ class Delays:
 class Visits:
     """Of one channel. Remembers the last `limit` visits, at least, and up to twice as many."""
 
-    __slots__ = ("_delays", "_limit", "_log", "_numbers", "remarks")
+    __slots__ = ("_delays", "_forgot", "_limit", "_log", "_numbers", "remarks")
 
     def __init__(self, log: ChannelLog, delays: Delays, limit: int) -> None:
         self.remarks: deque[Remark] = deque(maxlen=REMARKS)
         self._log = log
         self._delays = delays
         self._limit = 8 * limit
+        self._forgot = False
         self._numbers = array("d")  # four for each visit
 
     def note(self, start: int, end: int, viewers: int) -> float:
@@ -75,6 +76,7 @@ class Visits:
         self._numbers.extend((now, start, end, viewers))
         if len(self._numbers) > self._limit:
             del self._numbers[: self._limit // 2]
+            self._forgot = True
         return now
 
     def measure(self, start: int, end: int, viewers: int) -> None:
@@ -103,7 +105,6 @@ class Visits:
             if numbers[at + 1] <= position < numbers[at + 2]:
                 yield Visit(numbers[at], int(numbers[at + 1]), int(numbers[at + 2]), int(numbers[at + 3]))
 
-    @property
-    def since(self) -> float:
-        """The time of the oldest visit remembered; now when there is none."""
-        return self._numbers[0] if self._numbers else trio.current_time()
+    def reaches_back_to(self, when: float) -> bool:
+        """Whether no visit since then is forgotten."""
+        return not self._forgot or self._numbers[0] <= when

@@ -19,6 +19,13 @@ from liveserver.ops.metrics import Parts, registry
 from liveserver.ops.usage import usage
 from liveserver.web import problems
 
+_NOT_HERE = (
+    "this event is not in this node's log: nobody watches the video here, or it is older than log.events "
+    "and log.age allow, or it was never accepted; ask the other frontends, and look at what its publisher "
+    "was answered"
+)
+_NO_FRONTEND = "this node writes to no viewers; ask at the ops port of a frontend"
+
 
 def ops_app(
     identity: Mapping[str, Any],
@@ -57,6 +64,14 @@ def ops_app(
         }
         return _json(result)
 
+    @app.get("/v1/videos/<video>/events/<path:event>/trace")
+    async def trace(video: str, event: str) -> Response:
+        _argument("")
+        found = frontend.trace(_video(video), event) if frontend is not None else None
+        if found is None:
+            raise NotFound(_NOT_HERE if frontend is not None else _NO_FRONTEND)
+        return _json(found)
+
     return app
 
 
@@ -64,20 +79,27 @@ def _videos(frontend: Frontend, video: str | None) -> dict[str, Any]:
     """What is said of the videos: of the one asked for, else of the most watched ones."""
     if video is None:
         return msgspec.structs.asdict(frontend.overview())
-    if not VIDEO.fullmatch(video):
-        raise BadRequest(
-            "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
-        )
-    found = frontend.video_status(video)
+    found = frontend.video_status(_video(video))
     if found is None:
         raise NotFound("nobody watches this video at this node; ask the others, or watch it here")
     return {"videos": [found]}
 
 
+def _video(name: str) -> str:
+    """Raises `BadRequest`."""
+    if not VIDEO.fullmatch(name):
+        raise BadRequest(
+            "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+        )
+    return name
+
+
 def _argument(name: str) -> str | None:
-    """The only query parameter there may be. Raises `BadRequest`."""
+    """The only query parameter there may be, if any. Raises `BadRequest`."""
     if set(request.args) - {name} or len(request.args.getlist(name)) > 1:
-        raise BadRequest(f"the only query parameter here is {name}, given once")
+        raise BadRequest(
+            f"the only query parameter here is {name}, given once" if name else "there are no parameters here"
+        )
     return request.args.get(name)
 
 

@@ -33,7 +33,7 @@ async def test_a_visit_is_remembered_with_its_time_and_its_viewers(autojump_cloc
         assert list(visits.of(1)) == [Visit(when, 0, 2, 3)]
         assert list(visits.of(2)) == [Visit(when + 1, 2, 3, 3)]
         assert list(visits.of(3)) == []
-        assert visits.since == when
+        assert visits.reaches_back_to(0)
 
 
 async def test_only_so_many_visits_are_remembered(autojump_clock: MockClock) -> None:
@@ -47,6 +47,8 @@ async def test_only_so_many_visits_are_remembered(autojump_clock: MockClock) -> 
         remembered = [position for position in range(100) if list(visits.of(position))]
         assert remembered == list(range(100 - len(remembered), 100))
         assert 5 <= len(remembered) <= 10
+        assert visits.reaches_back_to(trio.current_time() - 0.2)
+        assert not visits.reaches_back_to(trio.current_time() - 5)
 
 
 async def test_a_delay_is_from_the_arrival_to_the_end_of_the_visit(autojump_clock: MockClock) -> None:

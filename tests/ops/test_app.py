@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
+from trio.testing import MockClock
 
+from liveserver.bus.interface import Parcel
 from liveserver.edge.server import EdgeStatistics
 from liveserver.errors import BusError
 from liveserver.ops.app import ops_app
 from liveserver.ops.health import Check
+from tests.frontend.stage import stage
 
 EDGE = EdgeStatistics(
     connections=3,
@@ -108,3 +111,32 @@ async def test_other_paths_and_methods_are_problems() -> None:
     assert response.status_code == 405
     assert response.headers["content-type"] == "application/problem+json"
     assert "GET" in response.headers["allow"]
+
+
+async def test_a_trace_needs_a_frontend_and_a_video() -> None:
+    response = await get("/v1/videos/v/events/e1/trace")
+    assert response.status_code == 404
+    assert "ask at the ops port of a frontend" in (await response.get_json())["detail"]
+
+
+async def test_status_and_trace_of_a_frontend(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client, _ = await on.ready()
+        parcel = Parcel("v", "t", [b'like {"id":"a/b?","video":"v","type":"like","n":1}'], ["a/b?"])
+        await on.bus.append([parcel])
+        await client.events(1)
+        ops = ops_app(IDENTITY, {}, dict, on.frontend).test_client()
+        status = await (await ops.get("/v1/status")).get_json()
+        assert [(video["video"], video["viewers"], video["offset"]) for video in status["videos"]] == [
+            ("v", 1, 1)
+        ]
+        assert (status["more_videos"], status["more_viewers"]) == (0, 0)
+        status = await (await ops.get("/v1/status?video=v")).get_json()
+        assert [video["video"] for video in status["videos"]] == ["v"]
+        assert (await ops.get("/v1/status?video=w")).status_code == 404
+        assert (await ops.get("/v1/status?video=..")).status_code == 400
+        story = await (await ops.get("/v1/videos/v/events/a%2Fb%3F/trace")).get_json()
+        assert (story["id"], story["written"]["viewers"]) == ("a/b?", 1)
+        for path, expected in (("v/events/nothing", 404), ("w/events/a", 404), ("-/events/a", 400)):
+            assert (await ops.get(f"/v1/videos/{path}/trace")).status_code == expected
+        assert (await ops.get("/v1/videos/v/events/a/trace?x=1")).status_code == 400
