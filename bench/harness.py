@@ -30,6 +30,7 @@ from rich.table import Table
 SEND_BUFFER = 64 * 1024  # frontend.send_buffer's default; the raw loop's listener gets the same
 HOST = "127.0.0.1"
 VIDEO = "bench"
+Core = int | None  # one core, or whichever the scheduler chooses
 RESULTS = Path(__file__).parent / "results"
 
 console = Console(stderr=True)  # standard output carries the result line alone
@@ -42,7 +43,7 @@ class Worker:
     answer for each. An exception in the worker is sent as the answer, and raised here.
     """
 
-    def __init__(self, kind: Callable[[Connection], None], core: int) -> None:
+    def __init__(self, kind: Callable[[Connection], None], core: Core) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(kind, theirs, core), daemon=True)
@@ -92,18 +93,32 @@ def serve_request(control: Connection, worker: object) -> bool:
     return True
 
 
-def _work(kind: Callable[[Connection], None], control: Connection, core: int) -> None:
-    os.sched_setaffinity(0, {core})
+def _work(kind: Callable[[Connection], None], control: Connection, core: Core) -> None:
+    pin(core)
     kind(control)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now, each another."""
-    held = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports: list[int] = [listener.getsockname()[1] for listener in held]
-    for listener in held:
-        listener.close()
-    return ports
+def pin(core: Core) -> None:
+    """Keep this process on `core`."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+
+
+def free_ports(count: int, adjacent_from: int | None = None) -> list[int]:
+    """Ports nobody listens on now, each another; those from index `adjacent_from` on follow each other."""
+    for _ in range(50):
+        held = [socket.create_server((HOST, 0))]
+        try:
+            while len(held) < count:
+                is_next = adjacent_from is not None and len(held) > adjacent_from
+                held.append(socket.create_server((HOST, held[-1].getsockname()[1] + 1 if is_next else 0)))
+            return [listener.getsockname()[1] for listener in held]
+        except (OSError, OverflowError):
+            continue
+        finally:
+            for listener in held:
+                listener.close()
+    raise RuntimeError(f"found no {count} free ports")
 
 
 def cores() -> tuple[int, int]:

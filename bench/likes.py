@@ -19,6 +19,7 @@ from bench.wire import is_whole, post
 LIKE = {"type": "like", "user": "u4217", "data": {"reaction": "heart"}}
 STAMP = b"0" * 16  # where a request's bytes have this, it says when it was sent: microseconds since the epoch
 _ACCEPTED = re.compile(rb'"accepted":([0-9]+)')
+CLOSED = -1
 EVENTS = f"/v1/videos/{VIDEO}/events"
 
 
@@ -101,55 +102,78 @@ class Likes:
 
 
 class Line:
-    """Keep-alive connections of which each carries one request at a time, and what their answers said."""
+    """Keep-alive connections of which each carries one request at a time, and what their answers said.
+
+    One that the server closes after an answer is opened anew, within the time of the next request. `idle`
+    has the descriptors of those that may carry one, and CLOSED for each that has to be opened.
+    """
 
     def __init__(self, port: int, connections: int, wish: Wish) -> None:
-        self._events = wish.events
+        self._where, self._events = (wish.host, port), wish.events
         self._epoll = select.epoll()
-        self.idle: deque[socket.socket] = deque()
-        self._under_way: dict[int, tuple[socket.socket, float]] = {}
+        self._open: dict[int, socket.socket] = {}
+        self._began: dict[int, float] = {}  # by descriptor: when the request under way was sent
         self._partial: dict[int, bytes] = {}
-        self.answered = self.accepted = 0
+        self.idle: deque[int] = deque()
+        self.answered = self.accepted = self.reopened = 0
         self.refused: list[str] = []
         self.times: list[float] = []
         for _ in range(connections):
-            one = socket.create_connection((wish.host, port))
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            one.setblocking(False)
-            self._epoll.register(one.fileno(), select.EPOLLIN)
-            self.idle.append(one)
+            self.idle.append(self._connect())
+
+    def _connect(self) -> int:
+        one = socket.create_connection(self._where)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one.setblocking(False)
+        self._epoll.register(one.fileno(), select.EPOLLIN)
+        self._open[one.fileno()] = one
+        return one.fileno()
+
+    def _disconnect(self, descriptor: int) -> None:
+        self._epoll.unregister(descriptor)
+        self._open.pop(descriptor).close()
+        self.idle[self.idle.index(descriptor)] = CLOSED
 
     def send(self, request: bytes) -> None:
-        one = self.idle.popleft()
-        self._under_way[one.fileno()] = one, time.perf_counter()
-        one.send(request)
+        descriptor = self.idle.popleft()
+        began = time.perf_counter()
+        if descriptor == CLOSED:
+            descriptor = self._connect()
+            self.reopened += 1
+        self._began[descriptor] = began
+        self._open[descriptor].send(request)
 
     def receive(self, wait: float) -> None:
         """Take the answers that have come, waiting `wait` seconds for the first. `TimeoutError` after 10."""
         select.select([self._epoll.fileno()], [], [], wait)  # epoll's own time-out is in whole milliseconds
         ready = self._epoll.poll(0, 1024)
         if not ready and wait >= 10.0:
-            raise TimeoutError(f"{len(self._under_way)} publishes have waited 10 s for an answer")
+            raise TimeoutError(f"{len(self._began)} publishes have waited 10 s for an answer")
         for descriptor, _ in ready:
-            one, began = self._under_way[descriptor]
-            answer = self._partial.pop(descriptor, b"") + one.recv(65536)
-            if not answer:
+            data = self._open[descriptor].recv(65536)
+            if not data and descriptor in self._began:
                 raise ConnectionError("a connection was closed before its answer")
-            if not is_whole(answer):
+            answer = self._partial.pop(descriptor, b"") + data
+            if data and not is_whole(answer):
                 self._partial[descriptor] = answer
                 continue
-            self.times.append((time.perf_counter() - began) * 1000)
-            del self._under_way[descriptor]
-            self.idle.append(one)
-            self.answered += 1
-            if answer.startswith(b"HTTP/1.1 20"):
-                said = _ACCEPTED.search(answer)
-                self.accepted += int(said[1]) if said else self._events
-            else:
-                self.refused.append(answer[:200].decode(errors="replace"))
+            if data:
+                self._count(answer, time.perf_counter() - self._began.pop(descriptor))
+                self.idle.append(descriptor)
+            if not data or b"connection: close" in answer.lower():
+                self._disconnect(descriptor)
+
+    def _count(self, answer: bytes, seconds: float) -> None:
+        self.times.append(seconds * 1000)
+        self.answered += 1
+        if answer.startswith(b"HTTP/1.1 20"):
+            said = _ACCEPTED.search(answer)
+            self.accepted += int(said[1]) if said else self._events
+        else:
+            self.refused.append(answer[:200].decode(errors="replace"))
 
     def close(self) -> None:
-        for one in self.idle:
+        for one in self._open.values():
             one.close()
         self._epoll.close()
 
@@ -161,6 +185,7 @@ class Line:
             )
         return {
             "accepted": self.accepted,
+            "reopened": self.reopened,
             "answer_p50_ms": percentile(self.times, 0.5),
             "answer_p99_ms": percentile(self.times, 0.99),
         }

@@ -23,8 +23,8 @@ import typer
 from bench import likes
 from bench.harness import Worker, cores, emit, machine, medians, progress, show
 from bench.likes import batch_of
+from bench.nodes import run_redis
 from bench.server import Server, run_server
-from bench.stage import redis_settings
 
 
 def main(
@@ -48,7 +48,7 @@ def main(
         servers = {"memory": stack.enter_context(run_server(core))}
         if redis:
             servers["redis"] = stack.enter_context(
-                run_server(core, *stack.enter_context(redis_settings(load_core)))
+                run_server(core, *stack.enter_context(run_redis(load_core)).settings)
             )
         publisher = Worker(likes.run, load_core)
         stack.callback(publisher.close)

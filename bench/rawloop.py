@@ -42,7 +42,7 @@ from bench.harness import (
     serve_requests,
     show,
 )
-from bench.server import CoreUse
+from bench.proc import CoreUse
 
 _READY = b"id: raw-0\nevent: ready\ndata: {}\n\n"
 _HEAD = (

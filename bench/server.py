@@ -1,4 +1,4 @@
-"""The measured server: started on one core, watched from outside, ended by itself."""
+"""The measured servers: each started on its core, watched from outside, ended by itself."""
 
 from __future__ import annotations
 
@@ -10,31 +10,26 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.harness import HOST, free_ports
+from bench.harness import HOST, Core, free_ports, pin
+from bench.proc import Family
 
-_TICK = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+START = 20.0  # seconds to become ready
 
 
-class Server:
-    """A running liveserver process, seen from outside: addresses, CPU time, memory, metrics."""
+class Server(Family):
+    """A running server, of one process or several: its addresses, and what it costs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, ops: int) -> None:
-        self.process, self.port, self.ops = process, port, ops
+    def __init__(self, process: subprocess.Popen[bytes], port: int, ops: int = 0) -> None:
+        super().__init__(process.pid)
+        self.process, self.host, self.port, self.ops = process, HOST, port, ops
 
-    def cpu_seconds(self) -> float:
-        """User and system time so far, of the process and all its threads."""
-        return sum(cpu_times(Path(f"/proc/{self.process.pid}")))
-
-    def user_seconds(self) -> float:
-        return cpu_times(Path(f"/proc/{self.process.pid}"))[0]
-
-    def resident_bytes(self) -> int:
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * _PAGE
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
 
     def metrics(self) -> dict[str, float]:
         """The samples of /metrics, those of one name added up; empty if it cannot be read."""
@@ -53,31 +48,49 @@ class Server:
 
 
 @contextmanager
-def run_server(core: int, *settings: str, command: str | None = None) -> Iterator[Server]:
-    """A server process of all roles on `core`, ready; ended with SIGTERM, then by force, when the block ends.
+def run_server(core: Core, *settings: str, command: str | None = None, workers: int = 1) -> Iterator[Server]:
+    """A liveserver on `core`, of all roles unless `settings` (`section.name=value`) say otherwise.
 
-    `settings` are `section.name=value`. Its log goes to a file that is shown when it does not become ready.
     `command` replaces `python -m liveserver run`, for another server with the same options.
     """
-    port, ops = free_ports(2)
-    overrides = [f"listen.public={HOST}:{port}", f"listen.ops={HOST}:{ops}", "node.drain=1s", *settings]
+    port, *ops = free_ports(1 + workers, 1)
+    overrides = [f"listen.public={HOST}:{port}", f"listen.ops={HOST}:{ops[0]}", "node.drain=1s"]
+    overrides += [f"node.workers={workers}", *settings]
     start = shlex.split(command) if command else [sys.executable, "-m", "liveserver", "run"]
+    start += [word for text in overrides for word in ("--set", text)]
+    with run_program(start, core, port, [f"http://{HOST}:{each}/readyz" for each in ops]) as process:
+        yield Server(process, port, ops[0])
+
+
+@contextmanager
+def run_program(
+    command: Sequence[str],
+    core: Core,
+    port: int,
+    ready_urls: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program on `core`, once all of `ready_urls` answer; it ends with the block, by force if need be.
+
+    Its log goes to a file that is shown when it does not become ready.
+    """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [*start, *(word for text in overrides for word in ("--set", text))],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # no threads here
+            env={**os.environ, **(environment or {})},
+            preexec_fn=lambda: pin(core),  # no threads here
         )
-        server = Server(process, port, ops)
         try:
-            if not _becomes_ready(server):
+            if not all(_becomes_ready(process, url) for url in ready_urls):
                 log.seek(0)
                 raise RuntimeError(
-                    f"the server did not become ready:\n{log.read().decode(errors='replace')[-4000:]}"
+                    f"{Path(command[0]).name} on port {port} did not become ready:\n"
+                    f"{log.read().decode(errors='replace')[-4000:]}"
                 )
-            yield server
+            yield process
         finally:
             process.terminate()
             try:
@@ -87,62 +100,11 @@ def run_server(core: int, *settings: str, command: str | None = None) -> Iterato
                 process.wait()
 
 
-class CoreUse:
-    """What one core did since this was made, as shares of the time.
-
-    On loopback the sender's core also does the receiver's half of the kernel's work: mostly within the send,
-    and so in `cpu`, the measured process' own; when there is much, in the kernel's thread `ksoftirqd`.
-    `foreign` is what other programs took.
-    """
-
-    def __init__(self, core: int) -> None:
-        self._core = core
-        self._thread = next(
-            (
-                comm.parent
-                for comm in Path("/proc").glob("[0-9]*/comm")
-                if _text(comm) == f"ksoftirqd/{core}\n"
-            ),
-            None,
-        )
-        self._before = self._read()
-
-    def since(self, own_seconds: float) -> dict[str, float]:
-        busy, idle, thread = (now - before for before, now in zip(self._before, self._read(), strict=True))
-        shares = {
-            "cpu": own_seconds,
-            "ksoftirqd": thread,
-            "foreign": max(0.0, busy - own_seconds - thread),
-            "idle": idle,
-        }
-        return {name: seconds / (busy + idle) for name, seconds in shares.items()}
-
-    def _read(self) -> tuple[float, float, float]:
-        lines = Path("/proc/stat").read_text().splitlines()
-        fields = next(line.split() for line in lines if line.startswith(f"cpu{self._core} "))
-        user, nice, system, idle, iowait, irq, softirq, steal = (int(field) / _TICK for field in fields[1:9])
-        thread = sum(cpu_times(self._thread)) if self._thread else 0.0
-        return user + nice + system + irq + softirq + steal, idle + iowait, thread
-
-
-def cpu_times(process: Path) -> tuple[float, float]:
-    """User and system seconds so far of `/proc/PID`, all its threads together."""
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) / _TICK, int(fields[12]) / _TICK
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:  # it has ended meanwhile
-        return ""
-
-
-def _becomes_ready(server: Server, patience: float = 20.0) -> bool:
-    until = time.monotonic() + patience
-    while time.monotonic() < until and server.process.poll() is None:
+def _becomes_ready(process: subprocess.Popen[bytes], url: str) -> bool:
+    until = time.monotonic() + START
+    while time.monotonic() < until and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{server.ops}/readyz", timeout=2):
+            with urllib.request.urlopen(url, timeout=2):
                 return True
         except (OSError, urllib.error.URLError):
             time.sleep(0.1)

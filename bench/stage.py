@@ -3,45 +3,63 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-
-import trio
+from typing import Any
 
 from bench import likes, polls, viewers
 from bench.harness import HOST, SEND_BUFFER, VIDEO, Worker
-from bench.server import CoreUse, Server, run_server
-from liveserver.bus.redis_server import run_redis_server
+from bench.likes import Wish
+from bench.nodes import run_redis
+from bench.proc import CoreUse
+from bench.server import Server, run_server
 
 PATH = f"/v1/videos/{VIDEO}/events"
 POLL = f"/v1/videos/{VIDEO}/poll"
-TRANSPORTS = {"sse": (viewers.run, PATH), "poll": (polls.run, POLL)}  # the client's program, and what it asks
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How one watches and likes: the viewers' program, what it asks for, and what it is told beforehand."""
+
+    program: Callable[[Connection], None]
+    path: str
+    told: tuple[tuple[Any, ...], ...] = ()  # a method of the program's, and its arguments
+    wish: Wish = field(default_factory=Wish)
+
+
+TRANSPORTS = {"sse": Manner(viewers.run, PATH), "poll": Manner(polls.run, POLL)}
 WRITES = "liveserver_frontend_fanout_writes_total"
 FELL_BEHIND = "liveserver_frontend_fanout_fell_behind_total"
 MOST_VIEWERS = 19_000
+NAN = float("nan")
 
 
 class Stage:
     """The server, its viewers and its publisher, while they live."""
 
-    def __init__(self, server: Server, core: int, load_core: int, transport: str = "sse") -> None:
-        self.server, self._core, self.transport = server, core, transport
-        program, self._path = TRANSPORTS[transport]
-        self.audience = Worker(program, load_core)
+    def __init__(self, server: Server, core: int, load_core: int, manner: Manner = TRANSPORTS["sse"]) -> None:
+        self.server, self._core, self._manner = server, core, manner
+        self.audience = Worker(manner.program, load_core)
+        for method, *arguments in manner.told:
+            self.audience.ask(method, *arguments)
         self.publisher = Worker(likes.run, load_core)
         self.faults: list[str] = []
 
     @property
     def counts_writes(self) -> bool:
         """Whether the server counts all its writes; long-polls that find something are answered uncounted."""
-        return self.transport != "poll" and WRITES in self.server.metrics()
+        return self._manner.program is not polls.run and WRITES in self.server.metrics()
 
     def gather(self, count: int, source: str, keep: int) -> dict[str, float]:
         """Connect the viewers; what connecting took and what an idle viewer weighs."""
         time.sleep(0.5)
         before, cpu = self.server.resident_bytes(), self.server.cpu_seconds()
-        connected = self.audience.ask("connect", HOST, self.server.port, [self._path], count, source, keep)
+        connected = self.audience.ask(
+            "connect", HOST, self.server.port, [self._manner.path], count, source, keep
+        )
         cpu = self.server.cpu_seconds() - cpu
         time.sleep(2.0)
         return {
@@ -54,7 +72,7 @@ class Stage:
     def like(self, rate: float, warmup: float, seconds: float, count: int) -> dict[str, float]:
         """Publish at `rate` for `warmup` + `seconds` and count the latter; then check that all have all."""
         self.audience.ask("restart")
-        self.publisher.tell("evenly", self.server.port, rate, warmup + seconds + 0.5)
+        self.publisher.tell("evenly", self.server.port, rate, warmup + seconds + 0.5, 32, self._manner.wish)
         time.sleep(warmup)
         before, began = self.server.metrics(), time.perf_counter()
         core, cpu, user = CoreUse(self._core), self.server.cpu_seconds(), self.server.user_seconds()
@@ -79,11 +97,14 @@ class Stage:
             "publish_p99_ms": published["answer_p99_ms"],
             "publish_late_ms": published["late_ms"],
             "writes_per_s": writes,
+            "cpu_s_per_million": use["cpu"] / seen["deliveries_per_s"] * 1e6
+            if seen["deliveries_per_s"]
+            else NAN,
             "fell_behind": after.get(FELL_BEHIND, 0.0) - before.get(FELL_BEHIND, 0.0),
-            "user_us_per_write": user / writes * 1e6 if writes else float("nan"),
-            "events_per_write": seen["deliveries_per_s"] / writes if writes else float("nan"),
-            "bytes_per_write": seen["bytes_per_s"] / writes if writes else float("nan"),
-            "reads_per_write": reads / writes if writes else float("nan"),
+            "user_us_per_write": user / writes * 1e6 if writes else NAN,
+            "events_per_write": seen["deliveries_per_s"] / writes if writes else NAN,
+            "bytes_per_write": seen["bytes_per_s"] / writes if writes else NAN,
+            "reads_per_write": reads / writes if writes else NAN,
         }
 
     def _settle(self, published: int, count: int, part: str) -> None:
@@ -134,27 +155,8 @@ def staged(
     with ExitStack() as stack:
         settings = [f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}"]
         if redis:
-            settings += stack.enter_context(redis_settings(load_core))
+            settings += stack.enter_context(run_redis(load_core)).settings
         server = stack.enter_context(run_server(core, *settings, command=command))
-        stage = Stage(server, core, load_core, transport)
+        stage = Stage(server, core, load_core, TRANSPORTS[transport])
         stack.callback(stage.close)
         yield stage
-
-
-@contextmanager
-def redis_settings(core: int) -> Iterator[list[str]]:
-    """A real Redis on `core`, and the settings by which a server uses it."""
-    worker = Worker(_hold_redis, core)
-    try:
-        yield ["bus.kind=redis", f"bus.url={worker.answer()}"]
-    finally:
-        worker.close()
-
-
-def _hold_redis(control: Connection) -> None:
-    async def hold() -> None:
-        async with run_redis_server() as server:
-            control.send(server.url)
-            await trio.to_thread.run_sync(control.poll, None)  # until the parent closes its end
-
-    trio.run(hold)

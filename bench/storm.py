@@ -29,7 +29,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Annotated, Any
 
@@ -38,8 +38,9 @@ import typer
 from bench import comers, viewers
 from bench.harness import HOST, SEND_BUFFER, Worker, console, cores, emit, machine, medians, progress, show
 from bench.likes import Likes
-from bench.server import CoreUse, Server, run_server
-from bench.stage import MOST_VIEWERS, PATH, redis_settings
+from bench.nodes import Datacenter, run_datacenter
+from bench.proc import CoreUse
+from bench.stage import MOST_VIEWERS, PATH
 
 Step = Callable[..., None]
 
@@ -64,9 +65,10 @@ AGES = ("p50_ms", "p99_ms", "max_ms")
 class Stage:
     """One round's cluster and its clients, while they live."""
 
-    def __init__(self, survivor: Server, doomed: Server, dispatcher: Server, cores: tuple[int, int]) -> None:
+    def __init__(self, nodes: Datacenter, cores: tuple[int, int]) -> None:
         self.core, load_core = cores
-        self.survivor, self.doomed, self.dispatcher = survivor, doomed, dispatcher
+        self.survivor, self.doomed = nodes.frontends
+        self.dispatcher = nodes.dispatcher
         self.stayers = Worker(run_stayers, load_core)
         self.comers = Worker(comers.run, load_core)
         self.publisher = Worker(publish_until_asked, load_core)
@@ -86,15 +88,11 @@ class Stage:
 @contextmanager
 def staged(core: int, load_core: int) -> Iterator[Stage]:
     """A ready cluster with its clients; all of it ends with the block."""
-    with ExitStack() as stack:
-        common = [f"edge.max_connections={MOST_VIEWERS}", *stack.enter_context(redis_settings(core))]
-        dispatcher = stack.enter_context(run_server(core, 'node.roles=["dispatcher"]', *common))
-        common += ['node.roles=["frontend"]', f"frontend.send_buffer={SEND_BUFFER}"]
-        common += [f'frontend.dispatchers=["http://{HOST}:{dispatcher.port}"]']
-        survivor = stack.enter_context(run_server(core, "node.name=survivor", *common))
-        doomed = stack.enter_context(run_server(load_core, "node.name=doomed", *common))
-        stage = Stage(survivor, doomed, dispatcher, (core, load_core))
-        stack.callback(stage.close)
+    settings = (f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}")
+    with (
+        run_datacenter(core, core, [core, load_core], settings=settings) as nodes,
+        closing(Stage(nodes, (core, load_core))) as stage,
+    ):
         yield stage
 
 

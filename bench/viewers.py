@@ -216,6 +216,10 @@ class Viewers:
             "max_ms": ages[-1] if ages else float("nan"),
         }
 
+    def ages(self) -> array[float]:
+        """The ages taken since `begin`."""
+        return self._ages
+
     def tally(self, expected: int) -> dict[str, int]:
         """How many viewers have exactly `expected` events since `restart`; too few; too many; are gone."""
         counts = [self._counts[descriptor] for descriptor in self._sockets]

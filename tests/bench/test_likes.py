@@ -73,3 +73,21 @@ def test_refusals_are_no_measurement() -> None:
         line.close()
     with pytest.raises(RuntimeError, match="1 publishes were refused"):
         line.result()
+
+
+def test_a_connection_that_is_closed_after_its_answer_is_opened_anew() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        line = Line(listener.getsockname()[1], 2, Wish())
+        answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\nConnection: close\r\n\r\n"
+        for expected in range(1, 4):
+            line.send(b"x")
+            server, _ = listener.accept()
+            server.sendall(answer)
+            server.shutdown(socket.SHUT_WR)
+            server.recv(10)
+            server.close()
+            while line.answered < expected:
+                line.receive(5.0)
+        line.close()
+    result = line.result()
+    assert (result["accepted"], result["reopened"]) == (3, 1)

@@ -1,0 +1,146 @@
+"""How many viewers at once: how fast they come, what each weighs, and a like to all of them.
+
+    python -m bench.connections --viewers 100000 --workers 6
+    python -m bench.connections --viewers 1000000 --workers 60    # where there are 20 GB
+
+One liveserver of `node.workers` processes that share a port (SO_REUSEPORT), each a node of its own, all on
+one core; Redis and the viewers, in as many client processes as it takes, on the other. Each client process
+connects from an address of its own (127.0.0.2, 127.0.0.3 …), since one has only some 28,000 ports towards a
+server.
+
+- **connects/s** until the last viewer has its `ready`, of one core, for all workers have one.
+  `edge.accept_rate` (5,000/s a worker), which protects those already in, is lifted.
+- **Memory in the process**: the growth of the resident memory of all workers, by viewer.
+- **Memory in the kernel**: the growth of its slabs (/proc/slabinfo) by viewer. Both ends of each connection
+  are on this machine, so a server alone has about half; sockets that idle hold no buffers.
+- **A like to all**: single ones, on the idle server; from its sending until the first, the median and the
+  last viewer have read it. Every viewer must; if not, the run says so and exits with 1.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import ExitStack, closing
+from typing import Annotated, Any
+
+import typer
+
+from bench import likes
+from bench.crowd import PER_PROCESS, Crowd, groups
+from bench.harness import Worker, console, cores, emit, machine, medians, percentile, progress, show
+from bench.nodes import run_redis
+from bench.proc import kernel_bytes
+from bench.server import Server, run_server
+from bench.stage import MOST_VIEWERS, PATH
+
+SETTLE = 3.0  # seconds after connecting, and between likes
+PATIENCE = 60.0  # seconds for a like to reach all
+SPREAD = 0.95  # the kernel shares out connections by chance: how full the average worker may be
+TOP = 6
+
+
+def main(
+    count: Annotated[int, typer.Option("--viewers", help="Viewers in all.")] = 100_000,
+    workers: Annotated[int, typer.Option(help="Server processes; 0: as many as are needed.")] = 0,
+    rounds: Annotated[int, typer.Option(help="Likes; figures are their medians.")] = 5,
+) -> None:
+    """Very many idle viewers: connects/s, memory, and a like to all.
+
+    Example: python -m bench.connections --viewers 100000
+    """
+    needed = math.ceil(count / (MOST_VIEWERS * SPREAD))
+    if workers and workers < needed:
+        raise typer.BadParameter(f"{count:,} viewers need {needed} workers or more (--workers)")
+    workers = workers or needed
+    facts = machine()
+    core, load_core = cores()
+    with ExitStack() as stack:
+        step = stack.enter_context(progress(2 + rounds))
+        step(f"starting {workers} workers")
+        redis = stack.enter_context(run_redis(load_core))
+        settings = ("edge.accept_rate=1000000", f"edge.max_connections={MOST_VIEWERS}", *redis.settings)
+        server = stack.enter_context(run_server(core, *settings, workers=workers))
+        plan = groups([(server.host, server.port)], PATH, count, PER_PROCESS)
+        crowd = stack.enter_context(closing(Crowd(plan, load_core)))
+        publisher = stack.enter_context(closing(Worker(likes.run, load_core)))
+        step(f"connecting {count:,} viewers from {len(plan)} processes")
+        result = {"bench": "connections", "viewers": count, "workers": workers} | gather(server, crowd)
+        found = []
+        for number in range(1, rounds + 1):
+            step(f"like {number} of {rounds}")
+            found.append(like_all(server, crowd, publisher))
+    reached = min(one["reached"] for one in found)
+    result |= {
+        "medians": medians(found),
+        "rounds": found,
+        "faults": [] if reached == count else [f"a like reached only {reached:,.0f} of {count:,} viewers"],
+        "machine": facts,
+    }
+    report(result)
+    emit(result)
+    if result["faults"]:
+        raise typer.Exit(1)
+
+
+def gather(server: Server, crowd: Crowd) -> dict[str, Any]:
+    """Connect all: how fast, and what they weigh; bytes by viewer."""
+    time.sleep(1.0)
+    resident, slabs, cpu = server.resident_bytes(), kernel_bytes(), server.cpu_seconds()
+    seconds = crowd.connect()
+    cpu = server.cpu_seconds() - cpu
+    time.sleep(SETTLE)
+    now = kernel_bytes()
+    grown = {name: (size - slabs.get(name, 0)) / crowd.count for name, size in now.items()}
+    greatest = sorted(grown, key=lambda name: -grown[name])[:TOP]
+    return {
+        "connect_s": round(seconds, 2),
+        "connects_per_s": round(crowd.count / seconds),
+        "connect_cpu_us": round(cpu / crowd.count * 1e6, 1),
+        "bytes_per_viewer": round((server.resident_bytes() - resident) / crowd.count),
+        "kernel_bytes_per_viewer": round(sum(grown.values())),
+        "kernel_caches": {name: round(grown[name]) for name in greatest},
+    }
+
+
+def like_all(server: Server, crowd: Crowd, publisher: Worker) -> dict[str, float]:
+    """One like: milliseconds from its sending, and how many it reached."""
+    time.sleep(SETTLE)
+    cpu = server.cpu_seconds()
+    crowd.ask("restart")
+    crowd.expect_one(PATIENCE)
+    time.sleep(0.5)
+    sent = time.time()
+    publisher.ask("evenly", server.port, 1.0, 1.0, 1)
+    moments = crowd.moments()
+    after = [(moment - sent) * 1000 for moment in moments]
+    return {
+        "reached": len(after),
+        "first_ms": percentile(after, 0.0),
+        "median_ms": percentile(after, 0.5),
+        "last_ms": percentile(after, 1.0),
+        "cpu_ms": (server.cpu_seconds() - cpu) * 1000,
+    }
+
+
+def report(result: dict[str, Any]) -> None:
+    """The tables for people."""
+    middle = result["medians"]
+    rows = [
+        ["connects/s (one core)", f"{result['connects_per_s']:,}"],
+        ["server's CPU a connect, µs", f"{result['connect_cpu_us']:,}"],
+        ["bytes a viewer, in the process", f"{result['bytes_per_viewer']:,}"],
+        ["bytes a viewer, in the kernel, both ends", f"{result['kernel_bytes_per_viewer']:,}"],
+        *([f"  of it {name}", f"{size:,}"] for name, size in result["kernel_caches"].items()),
+        ["a like has reached", f"{middle['reached']:,.0f}"],
+        ["the first after, ms", f"{middle['first_ms']:,.1f}"],
+        ["half of them", f"{middle['median_ms']:,.1f}"],
+        ["all of them", f"{middle['last_ms']:,.1f}"],
+    ]
+    show(f"{result['viewers']:,} viewers of {result['workers']} processes", ["", ""], rows)
+    for fault in result["faults"]:
+        console.print(f"[red]{fault}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
