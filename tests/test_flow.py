@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+import httpx
 import pytest
 import trio
 
@@ -145,6 +146,30 @@ async def test_a_node_that_nobody_listens_to_is_pruned(cluster: Cluster, redis_s
             await publish([cluster.dispatchers[0].url], "v", [{"type": "like"}])
             assert client.zrange("ls:{v}:nodes", 0, -1) == ["dc1-fe2"]
             await publish([cluster.dispatchers[0].url], "v", [{"type": "like"}])
+
+
+async def test_viewers_are_told_how_many_watch_at_all_frontends(redis_server: str) -> None:
+    """Those of a frontend that is killed are counted no more when its lease is over."""
+    dispatchers, frontends = small_cluster(redis_server, "frontend.lease=2s")
+    async with running(*dispatchers, *frontends):
+        killed, left = frontends
+        here, there = (Viewer([node.url], "v", "sse") for node in (left, killed))
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(here.run, 1)
+                async with trio.open_nursery() as elsewhere:
+                    for viewer in (there, Viewer([killed.url], "v", "sse")):
+                        elsewhere.start_soon(viewer.run, 1)
+                    await here.wait_total(3)
+                    await there.wait_total(3)
+                    async with httpx.AsyncClient(trust_env=False) as client:
+                        answer = (await client.get(f"{left.url}/v1/videos/v/viewers")).json()
+                        assert answer == {"video": "v", "here": 1, "datacenter": 3, "total": 3}
+                    await killed.kill()
+                    elsewhere.cancel_scope.cancel()
+                here.totals.clear()
+                await here.wait_total(1)
+                nursery.cancel_scope.cancel()
 
 
 async def test_a_drained_frontend_sends_its_viewers_on(cluster: Cluster) -> None:

@@ -8,7 +8,7 @@ import httpx
 import trio
 
 from liveserver.client import publish, watch
-from liveserver.client.items import Event, Gap, Ready
+from liveserver.client.items import Event, Gap, Ready, Viewers
 
 Transport = Literal["sse", "poll"]
 
@@ -19,6 +19,7 @@ class Viewer:
     def __init__(self, urls: list[str], video: str, transport: Transport, cursor: str | None = None) -> None:
         self.ids: list[str] = []
         self.cursors: list[str | None] = []
+        self.totals: list[int] = []  # of viewers
         self.gaps = 0
         self.readies: list[Ready] = []
         self.is_ready = trio.Event()
@@ -32,6 +33,11 @@ class Viewer:
         while len(self.ids) < count:
             await self._moved.wait()
 
+    async def wait_total(self, total: int) -> None:
+        """Until so many viewers were told of."""
+        while total not in self.totals:
+            await self._moved.wait()
+
     async def run(self, enough: int) -> None:
         async with watch(self._urls, self._video, **self._arguments) as items:
             async for item in items:
@@ -40,13 +46,19 @@ class Viewer:
                     self.is_ready.set()
                 elif isinstance(item, Gap):
                     self.gaps += 1
+                elif isinstance(item, Viewers):
+                    self.totals.append(item.total)
+                    self._move()
                 elif isinstance(item, Event):
                     self.ids.append(item.id)
                     self.cursors.append(item.cursor)
-                    self._moved.set()
-                    self._moved = trio.Event()
+                    self._move()
                     if len(self.ids) == enough:
                         return
+
+    def _move(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
 
 
 async def publish_many(urls: list[str], video: str, prefix: str, batches: int, size: int) -> None:

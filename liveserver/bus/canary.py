@@ -16,7 +16,7 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.bus.interface import Bus, Head
+from liveserver.bus.interface import Bus, Lease
 from liveserver.config import CanarySettings
 from liveserver.errors import BusError, LiveserverError
 from liveserver.event import Batch
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 class Dispatcher(Protocol):
     """What a canary needs of a dispatcher. Both raise `DispatcherError`, `BusError` or `Unavailable`."""
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]: ...
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]: ...
 
     async def send_canary(self, video: str, token: str) -> None:
         """Publish one event whose id is `token`."""

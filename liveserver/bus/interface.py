@@ -17,11 +17,15 @@ Rules every implementation keeps (tests/bus/test_contract.py holds them to it):
 7. *Another datacenter's events* stand in the log beside our own, each origin's in its order, without
    holes except where its own log had lost them. `relay` takes what is next in number and drops what
    it has; it may be called by several at once. They are forwarded to inboxes, never to the feed.
+8. *Counts are announced, not kept.* When `subscribe` or `note` finds another number of viewers than was
+   announced last, all of the video's nodes hear the new `Tally`; at most one in `ANNOUNCE` seconds and
+   video, so a hundred nodes that report at once cost one summing up. Who was too early is told, and
+   reports again. Only nodes with a living lease count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -29,6 +33,9 @@ import msgspec
 
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
+from liveserver.tally import Tally
+
+ANNOUNCE = 1.0  # seconds between two announcements of a video's viewers, at least
 
 
 class Parcel(msgspec.Struct, frozen=True):
@@ -65,6 +72,18 @@ class Head(msgspec.Struct, frozen=True):
     epoch: str
     offset: int
     cursor: Cursor
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """What a node is told when it subscribes: where the log ends, and how many watch.
+
+    `is_announced`: the tally is the newest, and has been announced. Otherwise it is the last one that
+    was, and whoever reports again after `ANNOUNCE` seconds has the newest announced.
+    """
+
+    head: Head
+    tally: Tally
+    is_announced: bool = True
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -128,6 +147,10 @@ class Moved(msgspec.Struct, frozen=True):
     now: int
 
 
+def ignore(tally: Tally) -> None:
+    """Hear no tallies."""
+
+
 class Bus(Protocol):
     """What nodes do with each other; what a datacenter's peers do is in `PeerBus`.
 
@@ -138,11 +161,12 @@ class Bus(Protocol):
         """Number, log and forward; one receipt per parcel. All parcels are appended or none is."""
         ...
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         """Put (video, node) into the subscription table for `lease` seconds, with its viewer count.
 
         Returns each video's head as of after the row was there: who listened to its inbox before
-        calling this misses nothing after the head. Renewing is the same call.
+        calling this misses nothing after the head. Renewing, and reporting another count, is the same
+        call.
         """
         ...
 
@@ -154,8 +178,22 @@ class Bus(Protocol):
         """The retained events with offsets `after + 1` to `after + limit`, of the present epoch."""
         ...
 
-    def inbox(self, node: str) -> AbstractAsyncContextManager[Inbox]:
-        """Listen to what is forwarded to `node`; listening has begun when the block is entered."""
+    async def count(self, video: str) -> Tally:
+        """How many watch now."""
+        ...
+
+    async def note(self, tallies: Sequence[Tally]) -> list[bool]:
+        """Count in, for their `hold`, the viewers of other datacenters, as heard on their feeds.
+
+        Returns beside each whether all nodes have been told, as in `Lease.is_announced`.
+        """
+        ...
+
+    def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+        """Listen to what is forwarded to `node`; listening has begun when the block is entered.
+
+        `hear` is called in Trio's thread with the newest tally of each of its videos; it must not raise.
+        """
         ...
 
     async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
@@ -183,8 +221,9 @@ class Bus(Protocol):
 class PeerBus(Protocol):
     """What a datacenter's bus is to those of other datacenters. All raise `BusError`, as `Bus` does."""
 
-    def feed(self) -> AbstractAsyncContextManager[Inbox]:
-        """Listen to everything that originates in this datacenter, for its peers."""
+    def feed(self, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+        """Listen to everything that originates in this datacenter, for its peers; and to its tallies,
+        which are repeated before their `hold` is over."""
         ...
 
     async def moved(self, since: int, limit: int) -> Moved:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import msgspec
 
-from liveserver.bus.interface import Head
+from liveserver.bus.interface import Head, Lease
 from liveserver.cursor import Cursor
+from liveserver.tally import Tally
 
 Node = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 
@@ -28,28 +29,41 @@ class WithdrawRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     videos: list[str]
 
 
-class WireHead(msgspec.Struct, frozen=True):
-    """A head, with the cursor in its text form."""
+class WireLease(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A head, with the cursor in its text form, and how many watch."""
 
     epoch: str
     offset: int
     cursor: str
+    datacenter: int = 0
+    total: int = 0
+    is_announced: bool = True
 
 
-class LeaseAnswer(msgspec.Struct, frozen=True):
-    """The heads of the videos subscribed to."""
+class LeaseAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What there is to know of the videos subscribed to; `origin` is the datacenter's name."""
 
-    heads: dict[str, WireHead]
+    heads: dict[str, WireLease]
+    origin: str = ""
 
     @classmethod
-    def of(cls, heads: Mapping[str, Head]) -> LeaseAnswer:
-        return cls(
-            {video: WireHead(head.epoch, head.offset, str(head.cursor)) for video, head in heads.items()}
-        )
+    def of(cls, leases: Mapping[str, Lease]) -> LeaseAnswer:
+        heads, origin = {}, ""
+        for video, lease in leases.items():
+            head, tally = lease.head, lease.tally
+            origin = tally.origin
+            heads[video] = WireLease(
+                head.epoch, head.offset, str(head.cursor), tally.datacenter, tally.total, lease.is_announced
+            )
+        return cls(heads, origin)
 
-    def read(self) -> dict[str, Head]:
-        """The heads again. Raises `CursorError`."""
+    def read(self) -> dict[str, Lease]:
+        """The leases again. Raises `CursorError`."""
         return {
-            video: Head(head.epoch, head.offset, Cursor.parse(head.cursor))
-            for video, head in self.heads.items()
+            video: Lease(
+                Head(wire.epoch, wire.offset, Cursor.parse(wire.cursor)),
+                Tally(video, self.origin, wire.datacenter, wire.total),
+                wire.is_announced,
+            )
+            for video, wire in self.heads.items()
         }

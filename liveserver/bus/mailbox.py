@@ -7,17 +7,20 @@ Rules:
    the batches that were already waiting, and at the latest with the second taking.
 3. Batches are taken in the order they were put.
 4. Once closed, iterating ends; what was waiting is in the log.
+5. Tallies don't wait for a listener: the newest of each video is handed to `hear`, in Trio's thread.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import trio
 
+from liveserver.bus.interface import ignore
 from liveserver.event import Batch
+from liveserver.tally import Tally
 
 
 class MailboxStatistics(msgspec.Struct, frozen=True):
@@ -31,11 +34,18 @@ class MailboxStatistics(msgspec.Struct, frozen=True):
 class Mailbox:
     """An `Inbox` (see interface.py) that holds at most `capacity` batches.
 
-    With `trio_token`, `put` and `missed` may be called in other threads, and only there.
+    With `trio_token`, `put`, `pin` and `missed` may be called in other threads, and only there.
     """
 
-    def __init__(self, capacity: int, trio_token: trio.lowlevel.TrioToken | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        trio_token: trio.lowlevel.TrioToken | None = None,
+        hear: Callable[[Tally], None] = ignore,
+    ) -> None:
         self._capacity = capacity
+        self._hear = hear
+        self._tallies: dict[str, Tally] = {}
         self._trio_token = trio_token
         self._lock = threading.Lock()
         self._waiting: list[Batch] = []
@@ -56,6 +66,14 @@ class Mailbox:
                 self._missed = True
                 batches = batches[:room]
             self._waiting.extend(batches)
+        self._wake()
+
+    def pin(self, tallies: Iterable[Tally]) -> None:
+        """Have these heard; beyond `capacity` videos the others are not, until they are announced again."""
+        with self._lock:
+            for tally in tallies:
+                if len(self._tallies) < self._capacity or tally.video in self._tallies:
+                    self._tallies[tally.video] = tally
         self._wake()
 
     def missed(self) -> None:
@@ -106,4 +124,9 @@ class Mailbox:
             self._closed = True
 
     def _set(self) -> None:
+        with self._lock:
+            tallies, self._tallies = self._tallies, {}
+        if not self._closed:
+            for tally in tallies.values():
+                self._hear(tally)
         self._filled.set()

@@ -20,12 +20,23 @@ from typing import Annotated
 import msgspec
 import trio
 
-from liveserver.bus.interface import Head, Inbox, Moved, Parcel, Receipt, RelayParcel, Slice, Standing
+from liveserver.bus.interface import (
+    Inbox,
+    Lease,
+    Moved,
+    Parcel,
+    Receipt,
+    RelayParcel,
+    Slice,
+    Standing,
+    ignore,
+)
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory_log import VideoLog
 from liveserver.config import LogSettings
 from liveserver.event import Batch
 from liveserver.measure import gauge, total
+from liveserver.tally import Tally
 
 TOKENS = 10_000  # parcels that are recognised when they are appended again: the newest
 _NO_DUPLICATES: frozenset[int] = frozenset()
@@ -68,17 +79,18 @@ class MemoryBus:
         self._expire(now)
         return [self._append(parcel, now) for parcel in parcels]
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
-        heads = {}
+        leases = {}
         for name, viewers in videos.items():
             video = self._open(name, now)
             video.nodes[node] = (now + lease, viewers)
             video.keep_until = max(video.keep_until, now + lease)
-            heads[name] = video.head
-        return heads
+            is_announced = self._announce(video, now, lease)
+            leases[name] = Lease(video.head, video.counting.said, is_announced)
+        return leases
 
     async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
         await trio.lowlevel.checkpoint()
@@ -126,19 +138,35 @@ class MemoryBus:
         await trio.lowlevel.checkpoint()
         self._groups.get(group, {}).pop(node, None)
 
+    async def count(self, video: str) -> Tally:
+        await trio.lowlevel.checkpoint()
+        known = self._videos.get(video)
+        return known.counting.count(known.nodes, self._clock()) if known else Tally(video, self._datacenter)
+
+    async def note(self, tallies: Sequence[Tally]) -> list[bool]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        self._expire(now)
+        announced = []
+        for tally in tallies:
+            video = self._open(tally.video, now)
+            video.counting.note(tally, now)
+            announced.append(self._announce(video, now, tally.hold))
+        return announced
+
     @asynccontextmanager
-    async def inbox(self, node: str) -> AsyncIterator[Inbox]:
+    async def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
         listeners = self._inboxes.setdefault(node, [])
         try:
-            async with self._listening(listeners) as mailbox:
+            async with self._listening(listeners, hear) as mailbox:
                 yield mailbox
         finally:
             if not listeners:
                 self._inboxes.pop(node, None)
 
     @asynccontextmanager
-    async def feed(self) -> AsyncIterator[Inbox]:
-        async with self._listening(self._feeds) as mailbox:
+    async def feed(self, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
+        async with self._listening(self._feeds, hear) as mailbox:
             yield mailbox
 
     async def ping(self) -> None:
@@ -195,6 +223,19 @@ class MemoryBus:
         for node in dead:
             del video.nodes[node]
 
+    def _announce(self, video: VideoLog, now: float, hold: float) -> bool:
+        """Tell who watches, if that is news; False when it is too early to say."""
+        if video.counting.is_early(now):
+            return False
+        tally, is_new, for_feed = video.counting.announce(video.nodes, now, hold)
+        heard = [self._feeds] if for_feed else []
+        if is_new:
+            alive = (node for node, (lease_end, _) in video.nodes.items() if lease_end > now)
+            heard += [self._inboxes.get(node, []) for node in alive]
+        for mailbox in chain(*heard):
+            mailbox.pin((tally,))
+        return True
+
     def _open(self, name: str, now: float, *, quiet: bool = False) -> VideoLog:
         """The video, made anew if it is not there or has been quiet for too long.
 
@@ -225,8 +266,10 @@ class MemoryBus:
             self._active.popitem(last=False)
 
     @asynccontextmanager
-    async def _listening(self, listeners: list[Mailbox]) -> AsyncIterator[Mailbox]:
-        mailbox = Mailbox(self._inbox_batches)
+    async def _listening(
+        self, listeners: list[Mailbox], hear: Callable[[Tally], None]
+    ) -> AsyncIterator[Mailbox]:
+        mailbox = Mailbox(self._inbox_batches, hear=hear)
         listeners.append(mailbox)
         try:
             yield mailbox

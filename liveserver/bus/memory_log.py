@@ -7,6 +7,7 @@ from collections import deque
 
 import msgspec
 
+from liveserver.bus.counting import Counting
 from liveserver.bus.interface import Head, Receipt, RelayParcel, Slice, Standing
 from liveserver.config import LogSettings
 from liveserver.cursor import Cursor, Mark
@@ -28,6 +29,7 @@ class VideoLog:
         "_offsets",
         "_origin",
         "_settings",
+        "counting",
         "cursor",
         "epoch",
         "ids",
@@ -47,6 +49,7 @@ class VideoLog:
         self.ids: set[str] = set()
         self.tokens: dict[str, Receipt] = {}
         self.nodes: dict[str, tuple[float, int]] = {}  # node → end of its lease, viewers
+        self.counting = Counting(name, origin)
         self._origin = origin
         self._settings = settings
         self._batches: deque[tuple[float, Batch]] = deque()  # each with the time of its append

@@ -7,6 +7,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:nodes    Sorted    node → when its lease ends, in ms by Redis' clock
     ls:{V}:viewers  Hash      node → its viewer count
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
+    ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
     ls:run          Hash      which life of the Redis server this is (life.lua)
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
     ls:dispatchers:GROUP      Sorted: node → when its lease ends; who shares the relaying from that datacenter
@@ -23,7 +24,7 @@ Rules:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Annotated
 
@@ -31,7 +32,18 @@ import msgspec
 import trio
 
 from liveserver.bus import redis_wire
-from liveserver.bus.interface import Head, Inbox, Moved, Parcel, Receipt, RelayParcel, Slice, Standing
+from liveserver.bus.interface import (
+    Head,
+    Inbox,
+    Lease,
+    Moved,
+    Parcel,
+    Receipt,
+    RelayParcel,
+    Slice,
+    Standing,
+    ignore,
+)
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory_log import new_epoch
 from liveserver.bus.redis_commands import Commands, Opening
@@ -42,6 +54,7 @@ from liveserver.config import BusSettings, LogSettings
 from liveserver.errors import BusError
 from liveserver.event import Batch
 from liveserver.measure import Distribution, gauge, histogram, total
+from liveserver.tally import Tally
 
 KNOWN = 50_000  # videos whose heads are remembered, the latest used
 TOLD = 10_000  # of these, about how many Redis is told after a restart: what it lost is recent
@@ -114,23 +127,24 @@ class RedisBus:
             self._learn(parcel.video, receipt.epoch, receipt.first + accepted - 1)
         return receipts
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
-        heads: dict[str, Head] = {}
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+        leases: dict[str, Lease] = {}
         names = list(videos)
         for start in range(0, len(names), TOGETHER):
             some = names[start : start + TOGETHER]
 
-            def work(some: list[str] = some) -> list[Head]:
+            def work(some: list[str] = some) -> list[Lease]:
                 commands = [
                     self._commands.subscribe(node, video, videos[video], lease, self._opening(video))
                     for video in some
                 ]
-                return [redis_wire.head(answer) for answer in self._link.run(commands, transaction=False)]
+                answers = self._link.run(commands, transaction=False)
+                return list(map(redis_wire.lease, some, answers))
 
-            for video, head in zip(some, await self._link.call(self._asking, work), strict=True):
-                self._learn(video, head.epoch, head.offset)
-                heads[video] = head
-        return heads
+            for video, one in zip(some, await self._link.call(self._asking, work), strict=True):
+                self._learn(video, one.head.epoch, one.head.offset)
+                leases[video] = one
+        return leases
 
     async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
         commands: list[Command] = []
@@ -198,11 +212,24 @@ class RedisBus:
         command = self._commands.resign(group, node)
         await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
 
-    def inbox(self, node: str) -> AbstractAsyncContextManager[Inbox]:
-        return self._listen(f"ls:inbox:{node}")
+    async def count(self, video: str) -> Tally:
+        command = self._commands.count(video)
+        (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        return redis_wire.tally(video, answer)
 
-    def feed(self) -> AbstractAsyncContextManager[Inbox]:
-        return self._listen("ls:feed")
+    async def note(self, tallies: Sequence[Tally]) -> list[bool]:
+        if not tallies:
+            await trio.lowlevel.checkpoint()
+            return []
+        commands = [self._commands.note(tally) for tally in tallies]
+        answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+        return [redis_wire.is_announced(answer) for answer in answers]
+
+    def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+        return self._listen(f"ls:inbox:{node}", hear)
+
+    def feed(self, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+        return self._listen("ls:feed", hear)
 
     async def ping(self) -> None:
         await self._link.call(self._asking, lambda: self._link.run([("PING",)], transaction=False))
@@ -234,8 +261,8 @@ class RedisBus:
                 self._learn(video, head.epoch, head.offset)
 
     @asynccontextmanager
-    async def _listen(self, channel: str) -> AsyncIterator[Inbox]:
-        listener = Listener(self._link, channel, self._inbox_batches)
+    async def _listen(self, channel: str, hear: Callable[[Tally], None]) -> AsyncIterator[Inbox]:
+        listener = Listener(self._link, channel, self._inbox_batches, hear)
         self._listeners.append(listener)
         try:
             async with listening(listener) as mailbox:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from liveserver.bus.interface import Parcel, RelayParcel
+from liveserver.bus.interface import ANNOUNCE, Parcel, RelayParcel
 from liveserver.bus.redis_link import Command, Script
 from liveserver.bus.redis_wire import keys, ms, written
 from liveserver.config import LogSettings
+from liveserver.tally import Tally
 
 TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
 SETTLE = 3.0  # seconds after a restart in which nothing is appended; a listener is back sooner
@@ -30,16 +31,20 @@ class Commands:
             "IDS": ms(log.ids),
             "TOKENS": ms(TOKEN_WINDOW),
             "SETTLE": ms(SETTLE),
+            "ANNOUNCE": ms(ANNOUNCE),
         }
         self._append = Script("append", settings, "log", "appended")
         self._relay = Script("relay", settings, "log", "appended")
-        self._subscribe = Script("subscribe", settings)
+        self._subscribe = Script("subscribe", settings, "log", "tally")
+        self._count = Script("count", settings, "log", "tally")
+        self._note = Script("note", settings, "log", "tally")
         self._head = Script("head", settings)
         self._active = Script("active", settings)
         self._life = Script("life", settings)
         self._enlist = Script("enlist", settings)
         self.scripts = (
             self._append, self._relay, self._subscribe, self._head, self._active, self._life, self._enlist,
+            self._count, self._note,
         )  # fmt: skip
 
     def life(self) -> Command:
@@ -60,8 +65,15 @@ class Commands:
         return _call(self._relay, names, parcel.video, *opening, *where, *parcel.lines)
 
     def subscribe(self, node: str, video: str, viewers: int, lease: float, opening: Opening) -> Command:
-        names = keys(video, "log", "meta", "nodes", "viewers")
-        return _call(self._subscribe, names, *opening, node, viewers, ms(lease))
+        names = keys(video, "log", "meta", "nodes", "viewers", "tally")
+        return _call(self._subscribe, names, *opening, node, viewers, ms(lease), video)
+
+    def count(self, video: str) -> Command:
+        return _call(self._count, keys(video, "nodes", "viewers", "tally"))
+
+    def note(self, tally: Tally) -> Command:
+        names = keys(tally.video, "nodes", "viewers", "tally")
+        return _call(self._note, names, tally.video, tally.origin, tally.datacenter, ms(tally.hold))
 
     def head(self, video: str, opening: Opening) -> Command:
         return _call(self._head, keys(video, "log", "meta"), *opening)

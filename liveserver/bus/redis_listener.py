@@ -8,7 +8,7 @@ Rules:
    first time nothing was.
 3. A link that stalls is as broken as one that breaks: a quiet connection is asked with a PING, and
    given up when nothing comes within the timeout.
-4. What cannot be read as a batch is counted and dropped.
+4. What cannot be read as a batch or a tally is counted and dropped.
 5. Messages that came together are handed over together: Trio is woken once.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ from liveserver.bus.redis_link import Link
 from liveserver.errors import BusError
 from liveserver.event import Batch, MalformedBatch
 from liveserver.measure import gauge, total
+from liveserver.tally import MARK, MalformedTally, Tally
 
 TICK = 0.1  # seconds between two looks at whether to end
 TOGETHER = 1_000  # messages handed over at once, at most
@@ -56,8 +57,8 @@ class ListenerStatistics(msgspec.Struct, frozen=True):
 class Listener:
     """Listens to `channel` until `stop`. Use `listening`, which starts and ends it."""
 
-    def __init__(self, link: Link, channel: str, capacity: int) -> None:
-        self.mailbox = Mailbox(capacity, trio.lowlevel.current_trio_token())
+    def __init__(self, link: Link, channel: str, capacity: int, hear: Callable[[Tally], None]) -> None:
+        self.mailbox = Mailbox(capacity, trio.lowlevel.current_trio_token(), hear)
         self.begun = trio.Event()  # listening for the first time
         self.ended = trio.Event()
         self._link = link
@@ -126,12 +127,16 @@ class Listener:
     def _take(self, connection: Any) -> None:
         """Everything that has come by now, in one go."""
         batches: list[Batch] = []
+        tallies: list[Tally] = []
         for _ in range(TOGETHER):
             message = connection.read_response()
             if isinstance(message, list) and message[0] == b"message":
                 try:
-                    batches.append(Batch.decode(message[2]))
-                except MalformedBatch:
+                    if message[2].startswith(MARK):
+                        tallies.append(Tally.decode(message[2]))
+                    else:
+                        batches.append(Batch.decode(message[2]))
+                except (MalformedBatch, MalformedTally):
                     self._malformed += 1
             elif isinstance(message, list) and message[0] == b"subscribe":
                 self._began()
@@ -139,6 +144,8 @@ class Listener:
                 break
         if batches:
             self.mailbox.put(batches)
+        if tallies:
+            self.mailbox.pin(tallies)
 
     def _began(self) -> None:
         if self._starts:

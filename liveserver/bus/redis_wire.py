@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from liveserver.bus.interface import Head, Moved, Receipt, Slice, Standing
+from liveserver.bus.interface import Head, Lease, Moved, Receipt, Slice, Standing
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
+from liveserver.tally import Tally
 
 
 def ms(seconds: float) -> int:
@@ -54,9 +55,26 @@ def moved(since: int, time: tuple[int, int], found: list[bytes]) -> Moved:
 
 
 def head(answer: bytes) -> Head:
-    """What subscribe.lua and head.lua return: `epoch offset cursor`."""
+    """What head.lua returns, and subscribe.lua first: `epoch offset cursor`."""
     epoch, offset, cursor = answer.decode().split(" ")
     return Head(epoch, int(offset), _cursor(cursor))
+
+
+def lease(video: str, answer: bytes) -> Lease:
+    """What subscribe.lua returns: a head, and `origin datacenter total announced`."""
+    where, *counted = answer.rsplit(b" ", 4)
+    return Lease(head(where), tally(video, b" ".join(counted)), is_announced(answer))
+
+
+def tally(video: str, answer: bytes) -> Tally:
+    """What count.lua returns, and subscribe.lua and note.lua last: `origin datacenter total` and more."""
+    origin, datacenter, total = answer.decode().split(" ")[:3]
+    return Tally(video, origin, int(datacenter), int(total))
+
+
+def is_announced(answer: bytes) -> bool:
+    """What note.lua and subscribe.lua say in the end."""
+    return answer.endswith(b" 1")
 
 
 Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes]]]

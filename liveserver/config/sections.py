@@ -93,6 +93,7 @@ class FrontendSettings(Section, frozen=True):
     dispatchers: list[str] = msgspec.field(default_factory=list)  # empty: the one in this process
     dispatcher_timeout: Duration = Duration(3.0)
     lease: Duration = Duration(30.0)  # renewed three times within it
+    counts_interval: Duration = Duration(1.0)  # between two looks at who watches, and two words about it
     linger: Duration = Duration(10.0)  # a video stays subscribed after its last viewer
     subscribe_timeout: Duration = Duration(10.0)  # a viewer's wait for a new video's dispatcher
     segment: Count = 500  # viewers written to between two checkpoints

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from liveserver.bus.interface import Head
+from liveserver.bus.interface import Lease
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
@@ -18,7 +18,7 @@ class LocalDispatcher:
         self._publisher = publisher
         self._subscriptions = subscriptions
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         """Raises `BusError`."""
         return await self._subscriptions.renew(node, videos, lease)
 

@@ -82,10 +82,10 @@ class DispatcherRoutes:
         if min(wish.videos.values(), default=0) < 0:
             raise BadRequest("a video has 0 viewers or more")
         try:
-            heads = await self._subscriptions.renew(wish.node, wish.videos, wish.lease)
+            leases = await self._subscriptions.renew(wish.node, wish.videos, wish.lease)
         except BusError:
             raise Unavailable("the subscription table cannot be reached just now", retry_after=1) from None
-        return json_response(200, msgspec.json.encode(LeaseAnswer.of(heads)))
+        return json_response(200, msgspec.json.encode(LeaseAnswer.of(leases)))
 
     async def withdraw(self, request: Request, peer: Peer) -> Answer:
         """A frontend unsubscribes."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from liveserver.bus.interface import Bus, Head
+from liveserver.bus.interface import Bus, Lease
 from liveserver.errors import BusError
 from liveserver.measure import total
 
@@ -31,14 +31,14 @@ class Subscriptions:
         self._max_lease = max_lease
         self._renewed = self._withdrawn = self._failures = 0
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
-        """Subscribe, or stay subscribed; each video's head. Raises `BusError`."""
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+        """Subscribe, or stay subscribed; what there is to know of each video. Raises `BusError`."""
         if not videos:
             return {}
         with self._counting_failures():
-            heads = await self._bus.subscribe(node, videos, min(lease, self._max_lease))
+            leases = await self._bus.subscribe(node, videos, min(lease, self._max_lease))
         self._renewed += len(videos)
-        return heads
+        return leases
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
         """Unsubscribe. Raises `BusError`."""

@@ -6,7 +6,7 @@ here, and handed to the fan-out whenever a visit to one of them would have somet
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar, cast
 
@@ -19,6 +19,9 @@ from liveserver.frontend.segment import Segment, StreamSegment
 from liveserver.frontend.viewer import State, Viewer
 from liveserver.frontend.visits import Delays, Visits
 from liveserver.transport.form import Form
+
+LOOKS = 5  # within which a poll is expected back: its client is still watching
+VIEWERS = b"viewers"
 
 SegmentT = TypeVar("SegmentT", bound=Segment)
 
@@ -66,6 +69,41 @@ class Audience:
         self._streams: dict[Form, list[StreamSegment]] = {}
         self._polls: list[PollSegment] = []
         self._moved: trio.Event | None = None
+        self._waiting = 0  # polls, of `count`
+        self._most_waiting: deque[int] = deque([0], maxlen=LOOKS)  # since each of the last looks
+        self._viewers = b""  # the newest that was told of them
+        self._told: dict[tuple[Form, int], bytes] = {}  # the same as frames, for each position
+
+    @property
+    def watching(self) -> int:
+        """`count`, with those who are between two polls: as many as have waited lately."""
+        return self.count - self._waiting + max(self._most_waiting)
+
+    def look(self) -> int:
+        """`watching`; and begin a new stretch of time for those who poll."""
+        self._most_waiting.append(self._waiting)
+        return self.watching
+
+    def tell(self, viewers: bytes) -> None:
+        """Tell all who are level on streams how many are watching, as JSON, with their next visit."""
+        self._viewers = viewers
+        self._told.clear()
+        for segments in self._streams.values():
+            for segment in segments:
+                segment.is_owed = True
+        self._visitor.moved(self.segments())
+
+    def told(self, form: Form, position: int, cursor: bytes = b"") -> bytes:
+        """The frame with how many are watching, at a position or a cursor; empty before it is known."""
+        if not self._viewers:
+            return b""
+        if cursor:
+            return form.frame(cursor, VIEWERS, self._viewers)
+        frame = self._told.get((form, position))
+        if frame is None:
+            cursor = self.log.cursor_at(position) if position >= self.log.base else b""
+            frame = self._told[form, position] = form.frame(cursor, VIEWERS, self._viewers)
+        return frame
 
     def moved(self) -> None:
         """The log has grown."""
@@ -146,6 +184,8 @@ class Audience:
     def wait(self, waiter: PollWaiter) -> None:
         """A long-poll begins to wait."""
         self.count += 1
+        self._waiting += 1
+        self._most_waiting[-1] = max(self._most_waiting[-1], self._waiting)
         segment = self._with_room(self._polls)
         if segment is None:
             segment = PollSegment(self)
@@ -155,8 +195,13 @@ class Audience:
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
         """Write a poll's answer; a client that doesn't take it at once is waited for elsewhere."""
-        self.left()
+        self.gave_up()
         self._visitor.answer(waiter, response)
+
+    def gave_up(self) -> None:
+        """A long-poll waits no more."""
+        self._waiting -= 1
+        self.left()
 
     def leave(self, viewer: Viewer) -> None:
         """A viewer has gone, or is let go. Idempotent."""

@@ -22,6 +22,7 @@ from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.frontend.audience import Audience, Visitor
 from liveserver.frontend.log import ChannelLog, cursor_before
+from liveserver.frontend.watching import Watching
 
 STASH = 1_000  # batches
 
@@ -33,6 +34,7 @@ class Channel:
         self.video = video
         self.log = ChannelLog(video, log.events, log.age)
         self.audience = Audience(self.log, visitor)
+        self.watching = Watching(video)
         self.epoch = ""
         self.offset = 0
         self.opened = trio.Event()

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import structlog
 
-from liveserver.bus.interface import Head
+from liveserver.bus.interface import Lease
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.cursor import CursorError
 from liveserver.errors import DispatcherError
@@ -33,12 +33,12 @@ class Dispatchers:
         async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
             yield cls(client, urls)
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         body = await self._ask("/v1/leases", LeaseRequest(node, float(lease), dict(videos)))
         try:
             return msgspec.json.decode(body, type=LeaseAnswer).read()
         except (msgspec.DecodeError, CursorError) as error:
-            raise DispatcherError(f"a dispatcher answered something else than heads: {error}") from error
+            raise DispatcherError(f"a dispatcher answered something else than leases: {error}") from error
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
         await self._ask("/v1/leases/withdraw", WithdrawRequest(node, list(videos)))

@@ -11,7 +11,7 @@ import trio
 from liveserver.bus.canary import Canary
 from liveserver.bus.interface import Bus
 from liveserver.config import Settings
-from liveserver.errors import BusError, DispatcherError
+from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.channel import Channel
 from liveserver.frontend.drain import drain
 from liveserver.frontend.fanout import FanOut
@@ -27,9 +27,10 @@ from liveserver.frontend.overview import (
 )
 from liveserver.frontend.table import Leases, SubscriptionTable
 from liveserver.frontend.trace import Trace, trace
-from liveserver.transport.form import Reason
+from liveserver.transport.form import Reason, Viewers
 
 WITHDRAW_SECONDS = 2.0
+RETRY_AFTER = 1  # seconds
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,7 @@ class Frontend:
         fanout: FanOut,
         intake: Intake,
         canary: Canary,
+        bus: Bus,
     ) -> None:
         self.node = node
         self.canary = canary
@@ -54,12 +56,24 @@ class Frontend:
         self.is_draining = False
         self.is_full: Callable[[], bool] = lambda: False
         self._settings = settings
+        self._bus = bus
 
     def refusal(self) -> Reason | None:
         """Why no viewer is taken just now, if so."""
         if self.is_draining:
             return Reason.DRAIN
         return Reason.OVERLOAD if self.is_full() else None
+
+    async def viewers(self, video: str) -> Viewers:
+        """How many are watching a video, also one that nobody watches here. Raises `Unavailable`."""
+        channel = self.table.channels.get(video)
+        if channel is not None and channel.opened.is_set():
+            return channel.watching.viewers(channel.audience.watching)
+        try:
+            tally = await self._bus.count(video)
+        except BusError:
+            raise Unavailable("the viewers cannot be counted just now; try again", RETRY_AFTER) from None
+        return Viewers(video, 0, tally.datacenter, tally.total)
 
     async def drain(self) -> None:
         """Let all viewers go, evenly over the drain time, and withdraw the leases."""
@@ -116,6 +130,6 @@ async def open_frontend(node: str, settings: Settings, bus: Bus, leases: Leases)
         nursery.start_soon(table.run)
         nursery.start_soon(canary.run)
         try:
-            yield Frontend(node, settings, table, fanout, intake, canary)
+            yield Frontend(node, settings, table, fanout, intake, canary, bus)
         finally:
             nursery.cancel_scope.cancel()

@@ -23,6 +23,7 @@ from liveserver.event import Batch
 from liveserver.frontend.channel import Channel
 from liveserver.frontend.log import Place
 from liveserver.measure import total
+from liveserver.tally import Tally
 
 PAGE = 1_000  # events in one read
 BACK_OFF = 0.05, 2.0  # seconds, first and longest
@@ -78,7 +79,7 @@ class Intake:
         while True:
             with trio.CancelScope() as self._scope:
                 try:
-                    async with self._bus.inbox(self._node) as inbox:
+                    async with self._bus.inbox(self._node, self._hear) as inbox:
                         self.is_listening = True
                         self._canary.begin_listening()
                         wait = BACK_OFF[0]
@@ -111,6 +112,10 @@ class Intake:
             self._canary.hear(batch)
         elif not channel.take(batch):
             self._mend_soon(channel)
+
+    def _hear(self, tally: Tally) -> None:
+        if channel := self._channels.get(tally.video):
+            channel.watching.tally = tally
 
     def open(self, channel: Channel, head: Head) -> None:
         """A new channel's head has come: follow from there."""

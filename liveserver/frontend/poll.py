@@ -101,7 +101,7 @@ class PollHome(SegmentHome, Protocol):
         """Write a poll's answer; it waits no more."""
         ...
 
-    def left(self) -> None:
+    def gave_up(self) -> None:
         """One is waiting no more, and went without an answer."""
         ...
 
@@ -138,7 +138,7 @@ class PollSegment(Segment):
     def remove(self, waiter: PollWaiter) -> None:
         self.waiters.remove(waiter)
         waiter.segment = None
-        self.home.left()
+        self.home.gave_up()
 
     def visit(self) -> int:
         return self._answer_where(lambda waiter: False)

@@ -1,4 +1,4 @@
-"""Watching: `GET /v1/videos/{video}/events` and `/poll`."""
+"""Watching: `GET /v1/videos/{video}/events`, `/poll` and `/viewers`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor, CursorError
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
-from liveserver.edge.response import head, with_headers
+from liveserver.edge.response import head, json_response, with_headers
 from liveserver.edge.router import Router
 from liveserver.errors import BadRequest, BusError, Unavailable
 from liveserver.frontend.channel import Channel
@@ -37,6 +37,7 @@ class WatchRoutes:
     def add_to(self, router: Router) -> None:
         router.add("GET", "/v1/videos/{video}/events", self.watch)
         router.add("GET", "/v1/videos/{video}/poll", self.poll)
+        router.add("GET", "/v1/videos/{video}/viewers", self.viewers)
 
     async def watch(self, request: Request, peer: Peer) -> Answer:
         """Become a viewer on a stream. Who cannot is told `bye`: an error status would stop a browser
@@ -79,6 +80,7 @@ class WatchRoutes:
         opening = form.retry(random_retry(self._settings)) + form.frame(
             start.encode(), b"ready", encode(ready)
         )
+        opening += channel.audience.told(form, place.position, start.encode())
         channel.audience.welcome(
             viewer, with_headers(head(200, *form.headers), request.cors) + form.envelope(opening)
         )
@@ -110,6 +112,12 @@ class WatchRoutes:
                 return waiter
         except BusError:
             raise Unavailable("the log cannot be read just now; try again", RETRY_AFTER) from None
+
+    async def viewers(self, request: Request, peer: Peer) -> Answer:
+        """How many are watching."""
+        video = request.checked_video()
+        request.arguments(())
+        return json_response(200, encode(await self._frontend.viewers(video)))
 
     async def _place(self, channel: Channel, cursor: Cursor | str, replay: float) -> Place:
         """Where in the channel's log a viewer begins."""

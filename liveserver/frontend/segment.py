@@ -9,6 +9,8 @@ Rules:
 3. A viewer whose socket is full leaves, with its own position and the unsent tail, and somebody
    else catches it up. One that joins stands before the segment until a visit has brought both to
    one position; so nobody gets an event twice, and nobody misses one.
+4. How many are watching goes out with the next visit, behind the events. A socket that takes none
+   of it does without.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ class SegmentHome(Home, Protocol):
 
     def discard(self, segment: Segment) -> None:
         """Nobody is left in this one."""
+        ...
+
+    def told(self, form: Form, position: int) -> bytes:
+        """The frame with how many are watching."""
         ...
 
 
@@ -79,7 +85,7 @@ class Segment(ABC):
 class StreamSegment(Segment):
     """Viewers of one streaming form."""
 
-    __slots__ = ("_beat", "_end", "_frames", "_limit", "joiners", "viewers")
+    __slots__ = ("_beat", "_end", "_form", "_frames", "_limit", "is_owed", "joiners", "viewers")
 
     def __init__(self, home: SegmentHome, form: Form, limit: int) -> None:
         super().__init__(home)
@@ -89,6 +95,8 @@ class StreamSegment(Segment):
         self._end = log.tip
         self._frames = log.frames(form)
         self._limit = limit
+        self._form = form
+        self.is_owed = False  # the newest count of viewers
         self._beat = form.envelope(form.heartbeat)
 
     @property
@@ -97,7 +105,9 @@ class StreamSegment(Segment):
 
     @property
     def is_behind(self) -> bool:
-        return bool(self.joiners) or (self._end < self.home.log.tip and bool(self.viewers))
+        if self.joiners:
+            return True
+        return bool(self.viewers) and (self.is_owed or self._end < self.home.log.tip)
 
     @property
     def position(self) -> int:
@@ -126,8 +136,12 @@ class StreamSegment(Segment):
         writes = 0
         if self.viewers:
             chunk, end = self._frames.write(self._end, self._limit)
+            events = chunk
+            if self.is_owed:
+                chunk += self._notice(end)
             if chunk:
-                writes = self._send(chunk, end, self._end)
+                writes = self._send(self.viewers, chunk, end, self._end, optional=not events)
+            if events:
                 self.home.counts.deliveries += (end - self._end) * writes
                 self.home.visits.measure(self._end, end, writes)
             self._end = end
@@ -135,15 +149,22 @@ class StreamSegment(Segment):
             self._end = self.home.log.tip
         if self.joiners:
             writes += self._admit()
+        self.is_owed = False
         return writes
 
     def beat(self) -> int:
-        return self._send(self._beat, self._end, self._end)
+        return self._send(self.viewers, self._beat, self._end, self._end)
 
-    def _send(self, chunk: bytes, end: int, start: int) -> int:
+    def _notice(self, position: int) -> bytes:
+        return self._form.envelope(self.home.told(self._form, position))
+
+    def _send(
+        self, viewers: list[Viewer], chunk: bytes, end: int, start: int, *, optional: bool = False
+    ) -> int:
+        """Send to viewers that sit here; who takes nothing of what is `optional` keeps its seat."""
         size = len(chunk)
         failed: list[tuple[Viewer, int]] = []
-        for viewer in self.viewers:
+        for viewer in viewers:
             try:
                 sent = viewer.send(chunk)
             except BlockingIOError:
@@ -152,8 +173,10 @@ class StreamSegment(Segment):
                 sent = -1
             if sent != size:
                 failed.append((viewer, sent))
-        writes = len(self.viewers)
+        writes = len(viewers)
         for viewer, sent in failed:
+            if sent == 0 and optional:
+                continue
             self.viewers.remove(viewer)
             viewer.position = end
             self.home.visits.remark("late", start, end)
@@ -183,4 +206,7 @@ class StreamSegment(Segment):
                 self.home.visits.note(start, viewer.position, 1)
             else:
                 self.seat(viewer)
+                if self.is_owed:
+                    end = self._end
+                    writes += self._send([viewer], self._notice(end), end, end, optional=True)
         return writes

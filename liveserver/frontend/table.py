@@ -6,7 +6,9 @@ Rules:
    unsubscribes it, after a linger, so that one who reconnects finds the channel as it was.
 2. One task does all the asking, one request after the other, each for as many videos as have come
    together: what is subscribed and unsubscribed in turn arrives in that order.
-3. Leases are renewed three times within their time, and at once after an interruption. Each answer
+3. A video whose number of viewers has changed has its lease renewed at once, with all others of which
+   the same is true: that is how they are counted (watching.py).
+4. Leases are renewed three times within their time, and at once after an interruption. Each answer
    carries the heads, and a head that is further than what was heard is caught up with.
 """
 
@@ -22,12 +24,13 @@ import structlog
 import trio
 
 from liveserver.bus.canary import Dispatcher
-from liveserver.bus.interface import Head
+from liveserver.bus.interface import Lease
 from liveserver.config import FrontendSettings, LogSettings
 from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.channel import Channel
 from liveserver.frontend.fanout import FanOut
 from liveserver.frontend.intake import Intake
+from liveserver.frontend.watching import count_viewers
 from liveserver.measure import gauge, total
 
 ASK_AT_ONCE = 1_000  # videos in one request
@@ -40,7 +43,7 @@ log = structlog.get_logger(__name__)
 class Leases(Dispatcher, Protocol):
     """What a frontend wants of a dispatcher. All raise `DispatcherError` or `BusError`."""
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         """Subscribe, or stay subscribed, to videos with so many viewers, for `lease` seconds."""
         ...
 
@@ -80,6 +83,7 @@ class SubscriptionTable:
         self._log_settings = log_settings
         self._wanted: dict[str, None] = {}  # new videos, to subscribe to
         self._unwanted: dict[str, None] = {}  # to unsubscribe from
+        self._changed: dict[str, None] = {}  # whose viewers have changed
         self._renew_at = float("inf")
         self._renewed = self._failures = 0
         self._something = trio.Event()
@@ -108,6 +112,11 @@ class SubscriptionTable:
         finally:
             channel.arriving -= 1
 
+    def report(self, video: str) -> None:
+        """So many watch this video now: tell a dispatcher."""
+        self._changed[video] = None
+        self._something.set()
+
     def renew_now(self) -> None:
         """Something may have been missed: renew all leases, and compare all heads, at once."""
         self._renew_at = 0.0
@@ -117,6 +126,7 @@ class SubscriptionTable:
         """Ask on behalf of all, for ever; on cancellation nothing is withdrawn (see `withdraw_all`)."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._linger)
+            nursery.start_soon(count_viewers, self.channels, self._settings.counts_interval, self.report)
             while True:
                 with trio.move_on_at(self._renew_at):
                     await self._something.wait()
@@ -138,6 +148,11 @@ class SubscriptionTable:
             self._renew_at = now + self._settings.lease / 3
         while self._wanted:
             await self._renew(list(islice(self._wanted, ASK_AT_ONCE)))
+        while self._changed:
+            page = list(islice(self._changed, ASK_AT_ONCE))
+            await self._renew([video for video in page if video in self.channels])
+            for video in page:
+                self._changed.pop(video, None)
         while self._unwanted:
             page = list(islice(self._unwanted, ASK_AT_ONCE))
             if videos := [video for video in page if video not in self.channels]:
@@ -148,17 +163,20 @@ class SubscriptionTable:
 
     async def _renew(self, videos: list[str]) -> None:
         for page in _pages(videos, ASK_AT_ONCE):
-            counts = {video: self.channels[video].audience.count for video in page if video in self.channels}
-            heads = await self._leases.renew(self._node, counts, self._settings.lease)
-            self._renewed += len(heads)
-            for video, head in heads.items():
+            counts = {
+                video: self.channels[video].audience.watching for video in page if video in self.channels
+            }
+            leases = await self._leases.renew(self._node, counts, self._settings.lease)
+            self._renewed += len(leases)
+            for video, lease in leases.items():
                 channel = self.channels.get(video)
                 if channel is None:
                     continue
+                channel.watching.report(counts[video], lease.tally, is_announced=lease.is_announced)
                 if channel.opened.is_set():
-                    self._intake.compare(channel, head)
+                    self._intake.compare(channel, lease.head)
                 else:
-                    self._intake.open(channel, head)
+                    self._intake.open(channel, lease.head)
             for video in page:
                 self._wanted.pop(video, None)
 

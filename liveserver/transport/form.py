@@ -44,6 +44,15 @@ class Gap(msgspec.Struct, frozen=True):
     cursor: str
 
 
+class Viewers(msgspec.Struct, frozen=True):
+    """How many are watching: at this node, in its datacenter, everywhere."""
+
+    video: str
+    here: int
+    datacenter: int
+    total: int
+
+
 class Bye(msgspec.Struct, frozen=True):
     """The stream ends here, on purpose."""
 
@@ -51,7 +60,7 @@ class Bye(msgspec.Struct, frozen=True):
     reconnect: bool
 
 
-def encode(data: Ready | Gap | Bye) -> bytes:
+def encode(data: Ready | Gap | Viewers | Bye) -> bytes:
     """A control frame's data, as JSON on one line."""
     return msgspec.json.encode(data)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,10 +10,11 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus.canary import Canary, CanaryPerch, NotDelivering
-from liveserver.bus.interface import Head, Inbox, Parcel
+from liveserver.bus.interface import Inbox, Lease, Parcel, ignore
 from liveserver.bus.memory import MemoryBus
 from liveserver.config import CanarySettings, Duration, LogSettings
 from liveserver.errors import BusError
+from liveserver.tally import Tally
 
 SETTINGS = CanarySettings(interval=Duration(5), timeout=Duration(3))
 
@@ -24,10 +25,10 @@ class SlowBus(MemoryBus):
     listens_after = 0.0
 
     @asynccontextmanager
-    async def inbox(self, node: str) -> AsyncIterator[Inbox]:
+    async def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
         if self.listens_after:
             await trio.sleep(self.listens_after)
-        async with super().inbox(node) as inbox:
+        async with super().inbox(node, hear) as inbox:
             yield inbox
 
 
@@ -39,7 +40,7 @@ class Dispatcher:
         self.refuses = self.loses = False
         self.leases = 0
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         if self.refuses:
             raise BusError("nobody there")
         self.leases += 1

@@ -16,14 +16,14 @@ from tests.conftest import Until
 
 
 async def test_a_log_counts_from_one_and_the_receipt_says_where(bus: WholeBus) -> None:
-    head = (await bus.subscribe("n", {"v": 1}, 30))["v"]
+    head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
     assert (head.offset, str(head.cursor)) == (0, f"dc1-{head.epoch}-0")
     first = await append(bus, "v", "a", "b")
     assert first == Receipt(head.epoch, 1, 1, frozenset(), first.cursor)
     assert str(first.cursor) == f"dc1-{head.epoch}-2"
     second = await append(bus, "v", "c")
     assert (second.epoch, second.first, second.number) == (head.epoch, 3, 3)
-    assert (await bus.subscribe("n", {"v": 1}, 30))["v"].cursor == second.cursor
+    assert (await bus.subscribe("n", {"v": 1}, 30))["v"].head.cursor == second.cursor
 
 
 async def test_videos_count_each_for_itself(bus: WholeBus) -> None:

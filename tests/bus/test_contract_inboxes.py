@@ -28,7 +28,7 @@ async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: WholeBus) 
 
 async def test_what_arrives_is_what_the_log_has_in_its_order(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox:
-        heads = await bus.subscribe("n", {"v": 1, "w": 1}, 30)
+        leases = await bus.subscribe("n", {"v": 1, "w": 1}, 30)
 
         async def publish(video: str, count: int) -> None:
             for i in range(count):
@@ -43,7 +43,7 @@ async def test_what_arrives_is_what_the_log_has_in_its_order(bus: WholeBus) -> N
         own = [batch for batch in batches if batch.video == video]
         assert own[0].first == 1
         assert all(batch.first == before.last + 1 for before, batch in itertools.pairwise(own))
-        assert all(batch.epoch == heads[video].epoch for batch in own)
+        assert all(batch.epoch == leases[video].head.epoch for batch in own)
         assert heard(own) == await lines(bus, video)
 
 
@@ -58,7 +58,7 @@ async def test_subscribing_first_misses_nothing_after_the_head(bus: WholeBus) ->
         nursery.start_soon(publish)
         for _ in range(5):
             await trio.lowlevel.checkpoint()
-        head = (await bus.subscribe("n", {"v": 1}, 30))["v"]
+        head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
         missing = 31 - head.offset
         batches = [batch for batch in await take(inbox, missing) if batch.last > head.offset]
         assert [batch.first for batch in batches] == list(range(head.offset + 1, 32))
@@ -106,8 +106,8 @@ async def test_a_row_whose_node_does_not_listen_is_pruned(bus: WholeBus) -> None
 
 async def test_subscribing_many_at_once(bus: WholeBus) -> None:
     videos = {f"v{i}": i for i in range(2500)}
-    heads = await bus.subscribe("n", videos, 30)
-    assert list(heads) == list(videos)
+    leases = await bus.subscribe("n", videos, 30)
+    assert list(leases) == list(videos)
     assert await bus.subscribe("n", {}, 30) == {}
 
 

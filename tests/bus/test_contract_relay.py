@@ -56,7 +56,7 @@ async def test_what_is_next_is_taken_and_numbered_here(bus: WholeBus) -> None:
 
 async def test_it_goes_to_the_nodes_that_watch_and_not_to_the_feed(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox, bus.feed() as feed:
-        head = (await bus.subscribe("n", {"v": 1}, 30))["v"]
+        head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
         await bus.relay([relayed([1, 2])])
         await append(bus, "v", "own")
         (batch, own) = await take(inbox, 3)

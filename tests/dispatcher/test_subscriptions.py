@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from liveserver.bus.interface import Head
+from liveserver.bus.interface import Lease
 from liveserver.bus.memory import MemoryBus
 from liveserver.config import LogSettings
 from liveserver.dispatcher.subscriptions import Subscriptions
@@ -17,7 +17,7 @@ class Asked(MemoryBus):
         super().__init__("dc1", LogSettings(), 10)
         self.asked: list[tuple[object, ...]] = []
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         self.asked.append((node, dict(videos), lease))
         return await super().subscribe(node, videos, lease)
 

@@ -30,7 +30,11 @@ VIRTUAL_LIMIT = 600.0  # seconds, which pass quickly under the tests' clock: not
 
 
 def settings(**sections: dict[str, Any]) -> Settings:
-    """Settings with some replaced: `settings(frontend={"segment": 2})`."""
+    """Settings with some replaced: `settings(frontend={"segment": 2})`.
+
+    Viewers are told how many they are only where a test asks for it, by `counts_interval`.
+    """
+    sections["frontend"] = {"counts_interval": "10h"} | sections.get("frontend", {})
     return convert(sections, Settings)
 
 
@@ -162,7 +166,7 @@ class Stage:
 @asynccontextmanager
 async def stage(configured: Settings | None = None, bus: MemoryBus | None = None) -> AsyncIterator[Stage]:
     """A frontend for the duration of the block; on the given bus, if it is to share one."""
-    configured = configured or Settings()
+    configured = configured or settings()
     if bus is None:
         bus = MemoryBus(configured.node.datacenter, configured.log, configured.bus.inbox_batches)
     publisher = Publisher(bus, configured.node.datacenter, configured.dispatcher)

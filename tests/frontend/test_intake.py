@@ -10,11 +10,12 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from liveserver.bus.interface import Inbox, Parcel, Slice
+from liveserver.bus.interface import Inbox, Parcel, Slice, ignore
 from liveserver.bus.memory import MemoryBus
 from liveserver.config import Settings
 from liveserver.errors import BusError
 from liveserver.event import Batch
+from liveserver.tally import Tally
 from tests.frontend.stage import settings, stage
 
 
@@ -55,8 +56,8 @@ class LossyBus(MemoryBus):
         return self.lose < 0
 
     @asynccontextmanager
-    async def inbox(self, node: str) -> AsyncIterator[Inbox]:
-        async with MemoryBus.inbox(self, node) as inner:
+    async def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
+        async with MemoryBus.inbox(self, node, hear) as inner:
             yield LossyInbox(inner, self)
 
     async def read(self, video: str, after: int, limit: int) -> Slice:

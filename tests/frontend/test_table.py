@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus.canary import PREFIX
-from liveserver.bus.interface import Head, Parcel
+from liveserver.bus.interface import Lease, Parcel
 from liveserver.bus.memory import MemoryBus
 from liveserver.config import Settings
 from liveserver.errors import DispatcherError, Unavailable
@@ -26,7 +26,7 @@ class RecordedLeases:
         self.is_down = False
         self.asked: list[tuple[str, list[str]]] = []
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Head]:
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         if any(video.startswith(PREFIX) for video in videos):
             return await self._bus.subscribe(node, videos, lease)
         self.asked.append(("renew", sorted(videos)))

@@ -68,6 +68,9 @@ def test_two_people_at_two_frontends_see_each_other(stage: Stage, browser: Brows
     with browser.new_context(**calm) as hers, browser.new_context(**calm) as his:
         one = opened(hers, stage.one, "pair")
         two = opened(his, stage.two, "pair")
+        for page in (one, two):
+            expect(page.locator("#viewer-count")).to_have_text("2")
+            expect(page.locator("#viewers")).to_be_visible()
         one.get_by_role("button", name="Like").click()
         expect_likes(two, 1)
         two.keyboard.press("l")
@@ -155,7 +158,11 @@ def test_a_mute_stream_is_given_up(stage: Stage, context: BrowserContext) -> Non
 def test_five_tabs_share_one_connection(stage: Stage, context: BrowserContext) -> None:
     """Also after the one that had it is closed, without a loss."""
     with Relay(stage.frontends[1].url, stage.stand) as relay:
-        pages = [opened(context, relay, "tabs") for _ in range(5)]
+        pages = [opened(context, relay, "tabs")]
+        expect(pages[0].locator("#viewer-count")).to_have_text("1")
+        pages += [opened(context, relay, "tabs") for _ in range(4)]
+        for page in pages:  # the later ones are told by the first
+            expect(page.locator("#viewer-count")).to_have_text("1")
         viewers = [watching(context, "shared", relay) for _ in range(5)]
         assert relay.streams == 2
         assert relay.count("/tabs/events") == relay.count("/shared/events") == 1

@@ -53,6 +53,7 @@ export class LiveVideo extends EventTarget {
   #video;
   #options;
   /** @type {Item[]} */ #recent = [];
+  /** @type {Item[]} the newest count of viewers, for tabs that come later */ #viewers = [];
   // Of coming back:
   #streaming = true;
   #retry = RETRY;
@@ -219,6 +220,7 @@ export class LiveVideo extends EventTarget {
       this.cursor = item.cursor || this.cursor;
       const isEvent = typeof item.data?.id === "string" && typeof item.data.at === "number";
       if (isEvent && this.#recent.push(item) > 2 * REMEMBERED) this.#recent.splice(0, REMEMBERED);
+      if (item.type === "viewers") this.#viewers = [{ ...item, cursor: null }];
       this.dispatchEvent(new CustomEvent(item.type, { detail: item.data }));
       if (isEvent) this.dispatchEvent(new CustomEvent("*", { detail: item.data }));
       if (item.type === "refused" || (item.type === "bye" && !item.data.reconnect)) this.close();
@@ -233,7 +235,7 @@ export class LiveVideo extends EventTarget {
     const from = gap || cursor === this.cursor ? Infinity : cursor ? at + 1 : Math.max(0, this.#recent.length - replay);
     const { node } = this.state;
     const ready = { video: this.#video, node, cursor: this.cursor, resumed: !!cursor && !gap, gap };
-    const items = [...this.#recent.slice(from), { type: "ready", data: ready, cursor: this.cursor }];
+    const items = [...this.#recent.slice(from), { type: "ready", data: ready, cursor: this.cursor }, ...this.#viewers];
     return { before: cursor, items, state: this.state };
   }
 

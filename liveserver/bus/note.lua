@@ -1,0 +1,12 @@
+-- Count in the viewers of another datacenter.
+--
+-- KEYS  nodes viewers tally
+-- ARGV  1 video  2 the other datacenter  3 its viewers  4 for how long that holds (ms)
+--
+-- Returns `origin datacenter total announced`.
+
+local nodes, viewers, tally = unpack(KEYS)
+local hold = tonumber(ARGV[4])
+call('HSET', tally, 'in:' .. ARGV[2], ARGV[3] .. ' ' .. (now_ms() + hold))
+if call('PTTL', tally) < hold then call('PEXPIRE', tally, hold) end
+return announce(ARGV[1], nodes, viewers, tally, hold)
