@@ -4,7 +4,8 @@
     ├── ConfigError             the configuration is wrong: what, where, what to do instead
     ├── Problem                 the client is told, as RFC 9457 problem+json
     │   ├── BadRequest 400      Forbidden 403       NotFound 404        MethodNotAllowed 405
-    │   ├── RequestTimeout 408  TooLarge 413        WrongType 415       HeadersTooLarge 431
+    │   ├── RequestTimeout 408  TooLarge 413        WrongType 415       UpgradeRequired 426
+    │   ├── HeadersTooLarge 431
     │   └── Unavailable 503     (come back after `retry_after` seconds)
     ├── BusError                the bus did not answer in time, or is gone; try again
     └── DispatcherError         no dispatcher answered this frontend; try again
@@ -114,6 +115,17 @@ class WrongType(Problem):
 
     status = 415
     title = "Unsupported Media Type"
+
+
+class UpgradeRequired(Problem):
+    """The route speaks another protocol; `headers` name it."""
+
+    status = 426
+    title = "Upgrade Required"
+
+    def __init__(self, detail: str, *headers: tuple[str, str]) -> None:
+        super().__init__(detail)
+        self.headers = headers
 
 
 class HeadersTooLarge(Problem):

@@ -17,6 +17,7 @@ STATUSES = {
     "RequestTimeout": 408,
     "TooLarge": 413,
     "WrongType": 415,
+    "UpgradeRequired": 426,
     "HeadersTooLarge": 431,
     "Unavailable": 503,
 }

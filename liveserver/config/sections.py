@@ -110,6 +110,10 @@ class FrontendSettings(Section, frozen=True):
     poll_events: Count = 500
     replay_events: Count = 200
     trace_visits: Count = 10_000  # of a video, remembered for those who ask what became of an event
+    socket_videos: Count = 100  # watched on one WebSocket
+    socket_message: Size = Size(4 * 1024)  # one message of its client
+    socket_messages: Count = 100  # of them a second
+    pong_timeout: Duration = Duration(20.0)  # a WebSocket that does not answer a ping is closed
 
 
 class BackendSettings(Section, frozen=True):

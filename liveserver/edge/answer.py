@@ -17,6 +17,10 @@ class Peer(Protocol):
     deadline: float
     closed: bool
 
+    def take_received(self) -> bytes:
+        """What was received behind the request; the connection forgets it."""
+        ...
+
     async def write(self, data: bytes) -> None:
         """Send it all. Raises `OSError`, `trio.ClosedResourceError`."""
         ...
@@ -34,6 +38,10 @@ class Stream(ABC):
     @abstractmethod
     async def wait_gone(self) -> None:
         """Return when the client has gone or was let go; the connection is closed then."""
+
+    def expire(self) -> bool:
+        """The peer's deadline has passed; whether the stream goes on, with another deadline."""
+        return False
 
 
 class Deferred(ABC):

@@ -68,7 +68,7 @@ class Host(Protocol):
 class Connection:
     """A connection in its request-and-answer life. `deadline` is in Trio's time."""
 
-    __slots__ = ("_buffer", "_is_mid_request", "_server", "closed", "deadline", "sock")
+    __slots__ = ("_buffer", "_is_mid_request", "_server", "_stream", "closed", "deadline", "sock")
 
     def __init__(self, sock: socket.socket, server: Host) -> None:
         self.sock = sock
@@ -77,6 +77,7 @@ class Connection:
         self._server = server
         self._buffer = b""
         self._is_mid_request = False
+        self._stream: Stream | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -86,14 +87,15 @@ class Connection:
     async def run(self) -> None:
         """Serve until the end. Raises nothing but cancellation."""
         try:
-            stream = await self._serve()
-            if stream is not None:
-                await stream.wait_gone()
+            self._stream = await self._serve()
+            if self._stream is not None:
+                await self._stream.wait_gone()
         except (OSError, trio.ClosedResourceError):
             pass  # the client has gone, or its deadline has passed
         except Exception:
             self._server.count_failure()
         finally:
+            self._stream = None  # it knows this object: without a circle both go at once
             self._server.connections.discard(self)
             self.close()
 
@@ -283,13 +285,22 @@ class Connection:
             self.deadline = trio.current_time() + self._server.settings.write_timeout
             await trio.lowlevel.wait_writable(self.sock)
 
-    def expire(self) -> None:
-        """The deadline has passed: say so if a request was under way, and close."""
+    def take_received(self) -> bytes:
+        """What was received behind the request; it is forgotten here."""
+        received, self._buffer = self._buffer, b""
+        return received
+
+    def expire(self) -> bool:
+        """The deadline has passed: say so if a request was under way, and close, unless a stream has other
+        ideas. Whether it was closed."""
+        if self._stream is not None and self._stream.expire():
+            return False
         if self._is_mid_request:
             refusal = problem_response(RequestTimeout("the request did not arrive whole in time"), close=True)
             with suppress(OSError):
                 self.sock.send(refusal)
         self.close()
+        return True
 
     def close(self) -> None:
         """Close the socket; whoever waits for it gets `trio.ClosedResourceError`. Idempotent."""

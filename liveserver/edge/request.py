@@ -126,11 +126,7 @@ class Request:
 
     def checked_video(self) -> str:
         """The video in the path. Raises `BadRequest`."""
-        if not VIDEO.fullmatch(self.video):
-            raise BadRequest(
-                "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
-            )
-        return self.video
+        return checked_video(self.video)
 
     def require_type(self, *accepted: str) -> str:
         """The body's media type without its parameters. Raises `WrongType` unless it is accepted."""
@@ -176,6 +172,15 @@ class Request:
         if isinstance(cause, Problem):
             return cause
         return BadRequest(f"the request is malformed: {error}")
+
+
+def checked_video(video: str) -> str:
+    """The video's name. Raises `BadRequest` when it is none."""
+    if not VIDEO.fullmatch(video):
+        raise BadRequest(
+            "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+        )
+    return video
 
 
 def _origin_form(target: bytes) -> bytes:

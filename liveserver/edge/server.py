@@ -108,7 +108,7 @@ class EdgeServer:
     async def serve(self, listener: socket.socket) -> None:
         """Accept and serve until cancelled; closes the listener and every connection then."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._sweep)
+            nursery.start_soon(self.sweep)
             with listener, self._accepting:
                 await self._accept(listener, nursery)
 
@@ -165,13 +165,13 @@ class EdgeServer:
             nursery.start_soon(connection.run)
         return ACCEPT_BURST, True
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
+        """Look for deadlines that have passed, for ever."""
         while True:
             await trio.sleep(SWEEP)
             now = trio.current_time()
             for connection in [each for each in self.connections if each.deadline < now]:
-                self._expired += 1
-                connection.expire()
+                self._expired += connection.expire()
 
     @contextmanager
     def room_for_body(self, size: int) -> Iterator[None]:

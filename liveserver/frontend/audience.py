@@ -227,7 +227,7 @@ class Audience:
             self.leave(viewer)
             viewer.peer.close()
         else:
-            viewer.unsent = memoryview(chunk)[sent:]
+            viewer.keep(chunk, sent)
             self._fall_behind(viewer)
 
     def _fall_behind(self, viewer: Viewer) -> None:

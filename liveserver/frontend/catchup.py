@@ -45,10 +45,10 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings) -> None:
         except OSError:
             viewer.peer.close()
             return
-        viewer.unsent = viewer.unsent[sent:]
-        if not viewer.unsent:
+        viewer.keep(viewer.unsent, sent)
+        if not viewer.is_stuck:
             await trio.lowlevel.checkpoint()
-        elif not await _wait_writable(viewer, settings.slow_timeout):
+        elif not await viewer.wait_writable(settings.slow_timeout):
             if not viewer.is_gone:
                 _let_go(viewer, settings)
             return
@@ -70,16 +70,18 @@ def _next(viewer: Viewer, limit: int) -> bytes:
         chunk, viewer.position = log.frames(viewer.form).write(start, limit)
         viewer.home.counts.deliveries += viewer.position - max(start, log.base)
         return chunk
-    frames: list[bytes] = []
-    size = 0
-    withheld = 0
     if start < log.base:
         viewer.position = log.base
         viewer.seen = log.floor.merged(viewer.seen)
-        frames.append(gap_frame(viewer.form, log.video, viewer.seen))
+        return viewer.form.envelope(gap_frame(viewer.form, log.video, viewer.seen))
+    frames: list[bytes] = []
+    size = withheld = 0
     for item in log.between(viewer.position, log.tip):
+        was_seen = log.was_seen(item, viewer.seen)
+        if item.event == GAP and not was_seen and frames:
+            break  # which goes out alone
         viewer.position += 1
-        if log.was_seen(item, viewer.seen):
+        if was_seen:
             withheld += 1
             continue
         if withheld:
@@ -87,17 +89,16 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             withheld = 0
         if item.event == GAP:
             viewer.seen = Cursor.parse(item.cursor.decode()).merged(viewer.seen)
-            frames.append(gap_frame(viewer.form, log.video, viewer.seen))
-        else:
-            viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
-            frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
+            return viewer.form.envelope(gap_frame(viewer.form, log.video, viewer.seen))
+        viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
+        frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
         size += len(frames[-1])
         viewer.home.counts.deliveries += 1
         if size > limit:
             break
     if withheld:
         _withhold(viewer, viewer.position, withheld)
-    return viewer.form.envelope(b"".join(frames)) if frames else b""
+    return viewer.form.joined(log.video, str(viewer.seen).encode(), frames) if frames else b""
 
 
 def _withhold(viewer: Viewer, end: int, count: int) -> None:
@@ -120,16 +121,6 @@ async def _wait_moved(viewer: Viewer, timeout: float) -> bool:
     """Until the channel's log has grown; False when it did not within `timeout` seconds."""
     with trio.move_on_after(timeout) as scope:
         await viewer.home.wait_moved()
-    return not scope.cancelled_caught
-
-
-async def _wait_writable(viewer: Viewer, timeout: float) -> bool:
-    """Until the socket takes more; False when it did not within `timeout` seconds, or is gone."""
-    with trio.move_on_after(timeout) as scope:
-        try:
-            await trio.lowlevel.wait_writable(viewer.peer.sock)
-        except (OSError, trio.ClosedResourceError):
-            return False
     return not scope.cancelled_caught
 
 

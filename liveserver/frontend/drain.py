@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Protocol
 
 import trio
 
@@ -14,12 +15,26 @@ from liveserver.transport.form import Reason
 STEP = 0.05  # seconds
 
 
-async def drain(channels: Mapping[str, Channel], seconds: float, settings: FrontendSettings) -> None:
-    """Answer waiting polls at once; tell `bye` to all on streams, spread over `seconds`."""
+class Leaver(Protocol):
+    """Whoever can be told to go."""
+
+    @property
+    def is_gone(self) -> bool: ...
+
+    def say_bye(self, reason: Reason, retry: int) -> None: ...
+
+
+async def drain(
+    channels: Mapping[str, Channel], sockets: Collection[Leaver], seconds: float, settings: FrontendSettings
+) -> None:
+    """Answer waiting polls at once; tell `bye` to all on streams and on `sockets`, spread over `seconds`."""
     for channel in channels.values():
         for segment in channel.audience.poll_segments():
             segment.expire(float("inf"))
-    everybody = [viewer for channel in channels.values() for viewer in channel.audience.viewers()]
+    everybody: list[Leaver] = [
+        viewer for channel in channels.values() for viewer in channel.audience.viewers()
+    ]
+    everybody += sockets  # also those on which nothing is watched
     steps, count = max(1, round(seconds / STEP)), len(everybody)
     for step in range(steps):
         for viewer in everybody[count * step // steps : count * (step + 1) // steps]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 import trio
@@ -34,6 +35,12 @@ from liveserver.frontend.viewer import Home, Viewer
 from liveserver.frontend.visits import Delays
 
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
+
+
+class Pushed(Protocol):
+    """A connection that knows what is left to write to it."""
+
+    async def push(self) -> None: ...
 
 
 class FanOut:
@@ -98,6 +105,10 @@ class FanOut:
                 self.settings.slow_timeout,
                 self._keep_alive,
             )
+
+    def push(self, socket: Pushed) -> None:
+        """What was written to this one in part is to be brought out."""
+        self._nursery.start_soon(socket.push)
 
     # The loop
 

@@ -13,7 +13,7 @@ from liveserver.bus.interface import Bus
 from liveserver.config import Settings
 from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.channel import Channel
-from liveserver.frontend.drain import drain
+from liveserver.frontend.drain import Leaver, drain
 from liveserver.frontend.fanout import FanOut
 from liveserver.frontend.intake import Intake
 from liveserver.frontend.overview import (
@@ -53,6 +53,7 @@ class Frontend:
         self.table = table
         self.fanout = fanout
         self.intake = intake
+        self.sockets: set[Leaver] = set()  # all that are open
         self.is_draining = False
         self.is_full: Callable[[], bool] = lambda: False
         self._settings = settings
@@ -78,7 +79,7 @@ class Frontend:
     async def drain(self) -> None:
         """Let all viewers go, evenly over the drain time, and withdraw the leases."""
         self.is_draining = True
-        await drain(self.table.channels, self._settings.node.drain, self._settings.frontend)
+        await drain(self.table.channels, self.sockets, self._settings.node.drain, self._settings.frontend)
         with trio.move_on_after(WITHDRAW_SECONDS):
             try:
                 await self.table.withdraw_all()
@@ -108,6 +109,7 @@ class Frontend:
             video_viewers=video_viewers(channels, self._settings.ops.top_videos),
             lagging=sum(len(channel.audience.lagging) for channel in channels),
             lag=max((channel.audience.lag for channel in channels), default=0),
+            sockets=len(self.sockets),
             is_listening=self.intake.is_listening,
             canary=self.canary.statistics(),
             fanout=self.fanout.statistics(),

@@ -84,6 +84,10 @@ class ChannelLog:
     def between(self, start: int, end: int) -> Sequence[Item]:
         return self.items[start - self.base : end - self.base]
 
+    def before_gap(self, start: int, end: int) -> int:
+        """How far one gets from `start` towards `end` before there is a gap."""
+        return next((gap for gap in self._gaps if start <= gap < end), end)
+
     def cursor_at(self, position: int) -> bytes:
         """The cursor of whoever has seen everything before `position`."""
         if position > self.base:
@@ -253,8 +257,8 @@ class FrameLog:
     def write(self, start: int, limit: int) -> tuple[bytes, int]:
         """The bytes to send to whoever stands at `start`, and where it stands then.
 
-        At most `limit` bytes of frames, but at least one frame; empty at the tip. Who stands before
-        `base` is told that there is a gap, and goes on from there.
+        At most `limit` bytes of frames, but at least one frame; empty at the tip. A gap goes out alone.
+        Who stands before `base` is told that there is one, and goes on from there.
         """
         tip = self._log.tip
         if start < self._log.base:
@@ -272,19 +276,21 @@ class FrameLog:
     def _join(self, start: int, tip: int, limit: int) -> tuple[bytes, int]:
         if start >= tip:
             return b"", tip
-        self._render(start, tip)
+        tip = self._log.before_gap(start, tip)
+        self._render(start, max(tip, start + 1))
+        if tip == start:  # the gap itself
+            return self._form.envelope(self._frames[start - self._base]), start + 1
         frames = self._frames[start - self._base : tip - self._base]
-        payload = b"".join(frames)
-        if len(payload) > limit:
+        if sum(map(len, frames)) > limit:
             size = fitting = 0
             for frame in frames:
                 size += len(frame)
                 if size > limit and fitting:
                     break
                 fitting += 1
-            payload = b"".join(frames[:fitting])
+            del frames[fitting:]
             tip = start + fitting
-        return self._form.envelope(payload), tip
+        return self._form.joined(self._log.video, self._log.cursor_at(tip), frames), tip
 
     def _render(self, start: int, tip: int) -> None:
         """Have the frames from `start` to `tip`, and none that the log has forgotten."""

@@ -45,6 +45,7 @@ class FrontendStatistics(msgspec.Struct, frozen=True):
     lag: Annotated[
         int, gauge("Events that those furthest behind have not been written yet.", name="lag_events")
     ]
+    sockets: Annotated[int, gauge("Open WebSockets; on each there may be viewers of many videos, or none.")]
     is_listening: Annotated[
         bool, gauge("Whether this node listens to its inbox. 0: it delivers nothing now.")
     ]
@@ -83,7 +84,7 @@ class Overview(msgspec.Struct, frozen=True):
 
 def transports(channels: Iterable[Channel]) -> dict[str, int]:
     """Viewers by transport; those that every node offers are there also without one."""
-    found = Counter({"sse": 0, "ndjson": 0, "poll": 0})
+    found = Counter({"sse": 0, "ndjson": 0, "poll": 0, "ws": 0})
     for channel in channels:
         found.update(channel.audience.by_transport())
     return dict(found)

@@ -97,7 +97,7 @@ class StreamSegment(Segment):
         self._limit = limit
         self._form = form
         self.is_owed = False  # the newest count of viewers
-        self._beat = form.envelope(form.heartbeat)
+        self._beat = form.envelope(form.heartbeat) if form.heartbeat else b""
 
     @property
     def size(self) -> int:
@@ -153,7 +153,7 @@ class StreamSegment(Segment):
         return writes
 
     def beat(self) -> int:
-        return self._send(self.viewers, self._beat, self._end, self._end)
+        return self._send(self.viewers, self._beat, self._end, self._end) if self._beat else 0
 
     def _notice(self, position: int) -> bytes:
         return self._form.envelope(self.home.told(self._form, position))

@@ -1,4 +1,4 @@
-"""One viewer of one video, on a stream.
+"""One viewer of one video, on a connection of its own or on one that is shared with others.
 
 A viewer is a position in the channel's log and a socket to send to: no queue, no timer, no task
 beyond the one that waits for it to go. Where it stands with its audience is its `state`:
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import random
 import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
@@ -24,7 +26,7 @@ from liveserver.edge.answer import Peer, Stream
 from liveserver.frontend.counts import FanOutStatistics
 from liveserver.frontend.log import ChannelLog
 from liveserver.frontend.visits import Visits
-from liveserver.transport.form import Bye, Form, Reason, encode
+from liveserver.transport.form import Form, Reason
 
 LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer is told at the end
 CLOSING_SECONDS = 2.0
@@ -78,11 +80,12 @@ class Seat(Protocol):
     def remove(self, viewer: Viewer) -> None: ...
 
 
-class Viewer(Stream):
-    """A viewer on a stream. `serial` is the order of arrival, in which sockets are best visited.
+class Viewer(ABC):
+    """Who is written to. `serial` is the order of arrival, in which sockets are best visited.
 
-    `seen` is set while the log holds, or still expects, events that this viewer saw elsewhere: they
-    are withheld from it, which takes a task of its own until both are level.
+    `send` takes bytes as a non-blocking socket does. `seen` is set while the log holds, or still
+    expects, events that this viewer saw elsewhere: they are withheld from it, which takes a task of its
+    own until both are level. `unsent` is what is left of the chunk on which it fell behind.
     """
 
     __slots__ = (
@@ -108,7 +111,7 @@ class Viewer(Stream):
         serial: int,
     ) -> None:
         self.peer = peer
-        self.send = peer.sock.send
+        self.send: Callable[[bytes | memoryview], int] = peer.sock.send
         self.home = home
         self.form = form
         self.position = position
@@ -116,11 +119,44 @@ class Viewer(Stream):
         self.serial = serial
         self.state = State.JOINING
         self.segment: Seat | None = None
-        self.unsent: memoryview | None = None  # of the chunk on which it fell behind
+        self.unsent: memoryview | None = None
 
     @property
     def is_gone(self) -> bool:
         return self.state is State.GONE
+
+    @property
+    @abstractmethod
+    def is_stuck(self) -> bool:
+        """Whether what is under way has to be waited for before anything else can be sent."""
+
+    @abstractmethod
+    def keep(self, chunk: bytes | memoryview, sent: int) -> None:
+        """Only so much of the chunk was sent; remember the rest."""
+
+    @abstractmethod
+    async def wait_writable(self, timeout: float) -> bool:
+        """Until more can be sent; False when nothing could for `timeout` seconds, or the socket is gone."""
+
+    @abstractmethod
+    def say_bye(self, reason: Reason, retry: int) -> None:
+        """Tell why, and let the connection end; `retry` in milliseconds."""
+
+
+class StreamViewer(Viewer, Stream):
+    """A viewer on a connection of its own."""
+
+    __slots__ = ()
+
+    @property
+    def is_stuck(self) -> bool:
+        return bool(self.unsent)
+
+    def keep(self, chunk: bytes | memoryview, sent: int) -> None:
+        self.unsent = memoryview(chunk)[sent:]
+
+    async def wait_writable(self, timeout: float) -> bool:
+        return await socket_writable(self.peer.sock, timeout)
 
     async def wait_gone(self) -> None:
         sock = self.peer.sock
@@ -148,22 +184,34 @@ class Viewer(Stream):
         return log.cursor_at(self.position) if self.position >= log.base else b""
 
     def say_bye(self, reason: Reason, retry: int) -> None:
-        """Tell why, end the response, and let the connection end; `retry` in milliseconds.
-
-        Also a viewer that has stopped reading is told: its socket's buffer is enlarged for these
-        last bytes, so that they are there when it reads on.
-        """
-        payload = self.form.retry(retry) + self.form.frame(
-            self._cursor(), b"bye", encode(Bye(reason.word, reason.reconnect))
-        )
-        sock = self.peer.sock
+        words = self.form.farewell(self._cursor(), reason, retry)
         self.home.leave(self)
         self.home.counts.say_bye(reason)
-        self.peer.deadline = trio.current_time() + CLOSING_SECONDS
+        send_last(self.peer, self.unsent or b"", words)
+
+
+def send_last(peer: Peer, unsent: bytes | memoryview, words: bytes) -> None:
+    """End what is said on a connection with `words`, behind what is still `unsent`.
+
+    Also one that has stopped reading is told: its socket's buffer is enlarged for these last bytes, so
+    that they are there when it reads on.
+    """
+    sock = peer.sock
+    peer.deadline = trio.current_time() + CLOSING_SECONDS
+    try:
+        if unsent:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LAST_WORDS)
+        sock.send(b"".join([unsent, words]))
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        peer.close()
+
+
+async def socket_writable(sock: socket.socket, timeout: float) -> bool:
+    """Until the socket takes more; False when it did not within `timeout` seconds, or is gone."""
+    with trio.move_on_after(timeout) as scope:
         try:
-            if self.unsent:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LAST_WORDS)
-            sock.send(b"".join([self.unsent or b"", self.form.envelope(payload), self.form.end]))
-            sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.peer.close()
+            await trio.lowlevel.wait_writable(sock)
+        except (OSError, trio.ClosedResourceError):
+            return False
+    return not scope.cancelled_caught

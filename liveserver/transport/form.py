@@ -1,30 +1,35 @@
 """What a wire form has to say, whichever it is; and the one table of reasons to say goodbye.
 
 A form turns events into *frames*, once per event and node, whoever reads them. What goes out in one
-write is several frames joined and enveloped: in an HTTP/1.1 chunk, or as they are when the client
-speaks HTTP/1.0 and the end of the connection is the end of the response.
+write is several frames joined: in an HTTP/1.1 chunk, in a WebSocket message, or as they are when the
+client speaks HTTP/1.0 and the end of the connection is the end of the response.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from enum import Enum
 
 import msgspec
 
 
 class Reason(Enum):
-    """Why a viewer is let go: what `bye` says, and whether to come back."""
+    """Why a viewer is let go: what `bye` says, whether to come back, and the WebSocket's close code.
 
-    DRAIN = ("drain", True)  # this node is being restarted
-    SLOW = ("slow", True)  # nothing was taken for `frontend.slow_timeout`
-    OVERLOAD = ("overload", True)  # this node is full
-    UNAVAILABLE = ("unavailable", True)  # the video cannot be followed from here just now
-    EXPIRED = ("expired", True)  # the permission has run out; come back with a new one
+    Codes: RFC 6455 §7.4.1, and 4008 of those that are private.
+    """
 
-    def __init__(self, word: str, reconnect: bool) -> None:
+    DRAIN = ("drain", True, 1001)  # this node is being restarted
+    SLOW = ("slow", True, 4008)  # nothing was taken for `frontend.slow_timeout`
+    OVERLOAD = ("overload", True, 1013)  # this node is full
+    UNAVAILABLE = ("unavailable", True, 1013)  # the video cannot be followed from here just now
+    EXPIRED = ("expired", True, 1008)  # the permission has run out; come back with a new one
+
+    def __init__(self, word: str, reconnect: bool, code: int) -> None:
         self.word = word
         self.reconnect = reconnect
+        self.code = code
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -66,11 +71,36 @@ def encode(data: Ready | Gap | Viewers | Bye) -> bytes:
 
 
 class Form(ABC):
-    """One wire form of a stream, for clients of HTTP/1.1 (`chunked`) or HTTP/1.0."""
+    """One wire form of a stream."""
 
     word: str  # what the form is called where viewers are counted
+    heartbeat: bytes  # a frame that means nothing but that the line is alive; empty: there are other means
+
+    @abstractmethod
+    def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
+        """One event; `data` is JSON without a line break. An empty cursor is none."""
+
+    @abstractmethod
+    def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
+        """Events' frames as they go on the wire in one write; `cursor` is the one after the last."""
+
+    @abstractmethod
+    def envelope(self, frame: bytes) -> bytes:
+        """The frame of what is no event (`ready`, `gap`…), as it goes on the wire in one write."""
+
+    @abstractmethod
+    def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
+        """The first words. `retry`: milliseconds to wait before coming back, here and below."""
+
+    @abstractmethod
+    def farewell(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
+        """The last words, and the end."""
+
+
+class HttpForm(Form):
+    """A form that is a response's body, for clients of HTTP/1.1 (`chunked`) or HTTP/1.0."""
+
     content_type: bytes
-    heartbeat: bytes  # a frame that means nothing but that the line is alive
 
     def __init__(self, *, chunked: bool) -> None:
         self.chunked = chunked
@@ -83,15 +113,20 @@ class Form(ABC):
         )
 
     @abstractmethod
-    def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
-        """One event; `data` is JSON without a line break. An empty cursor is none."""
-
-    @abstractmethod
     def retry(self, milliseconds: int) -> bytes:
         """How long to wait before coming back; empty when the form has no word for it."""
 
-    def envelope(self, payload: bytes) -> bytes:
-        """Frames as they go on the wire in one write."""
+    def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
+        return self.envelope(b"".join(frames))
+
+    def envelope(self, frame: bytes) -> bytes:
         if self.chunked:
-            return b"%x\r\n%b\r\n" % (len(payload), payload)
-        return payload
+            return b"%x\r\n%b\r\n" % (len(frame), frame)
+        return frame
+
+    def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
+        return self.envelope(self.retry(retry) + self.frame(cursor, b"ready", encode(ready)))
+
+    def farewell(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
+        bye = self.frame(cursor, b"bye", encode(Bye(reason.word, reason.reconnect)))
+        return self.envelope(self.retry(retry) + bye) + self.end

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from liveserver.transport.form import Form
+from liveserver.transport.form import HttpForm
 
 
-class JsonLines(Form):
+class JsonLines(HttpForm):
     """`application/x-ndjson`; an empty line is the heartbeat."""
 
     word = "ndjson"

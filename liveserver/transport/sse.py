@@ -6,10 +6,10 @@ line with a single LF: with an empty line behind it, some clients emit a phantom
 
 from __future__ import annotations
 
-from liveserver.transport.form import Form
+from liveserver.transport.form import HttpForm
 
 
-class EventStream(Form):
+class EventStream(HttpForm):
     """`text/event-stream`."""
 
     word = "sse"

@@ -184,6 +184,7 @@ async def stage(configured: Settings | None = None, bus: MemoryBus | None = None
             sock.close()
 
         edge = EdgeServer(configured.edge, router, nowhere)
+        nursery.start_soon(edge.sweep)
         on = Stage(frontend, bus, edge, nursery)
         try:
             with trio.fail_after(VIRTUAL_LIMIT):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
+from tests.frontend.sockets import connect
 from tests.frontend.stage import settings, stage
 
 
@@ -19,13 +20,14 @@ async def test_viewers_are_counted_by_transport(autojump_clock: MockClock) -> No
         await poll.get("/v1/videos/v/poll")
         cursor = (await poll.json())["cursor"]
         await poll.get(f"/v1/videos/v/poll?cursor={cursor}")
+        await (await connect(on)).watch()
         await trio.sleep(0.1)
         statistics = on.frontend.statistics()
-        assert statistics.transports == {"sse": 2, "ndjson": 1, "poll": 1}
+        assert statistics.transports == {"sse": 2, "ndjson": 1, "poll": 1, "ws": 1}
         assert sum(statistics.transports.values()) == statistics.viewers
         status = on.frontend.video_status("v")
         assert status is not None
-        assert (status.viewers, status.lag, status.mending) == (4, 0, False)
+        assert (status.viewers, status.lag, status.mending) == (5, 0, False)
         assert status.transports == statistics.transports
 
 

@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveserver.edge.chunked import ChunkedBody
-from liveserver.transport.form import Form, Reason
+from liveserver.transport.form import HttpForm, Reason
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10
 from liveserver.transport.sse import SSE, SSE_HTTP10
 
 
 @pytest.mark.parametrize("form", [SSE, NDJSON])
-def test_in_http_1_1_a_write_is_a_chunk(form: Form) -> None:
+def test_in_http_1_1_a_write_is_a_chunk(form: HttpForm) -> None:
     assert form.envelope(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
     assert form.envelope(b":\n") == b"2\r\n:\n\r\n"
     assert form.end == b"0\r\n\r\n"
 
 
 @pytest.mark.parametrize("form", [SSE_HTTP10, NDJSON_HTTP10])
-def test_in_http_1_0_the_end_of_the_connection_is_the_end(form: Form) -> None:
+def test_in_http_1_0_the_end_of_the_connection_is_the_end(form: HttpForm) -> None:
     assert form.envelope(b"abc") == b"abc"
     assert form.end == b""
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveserver.transport.form import Form
+from liveserver.transport.form import HttpForm
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10
 from tests.transport.test_sse import cursors, data, types
 
@@ -16,7 +16,7 @@ both = pytest.mark.parametrize("form", [NDJSON, NDJSON_HTTP10])
 
 
 @both
-def test_a_frame_is_a_line(form: Form) -> None:
+def test_a_frame_is_a_line(form: HttpForm) -> None:
     assert form.frame(b"dc1-a-1", b"like", b'{"id":"01J"}') == (
         b'{"cursor":"dc1-a-1","event":"like","data":{"id":"01J"}}\n'
     )
@@ -24,7 +24,7 @@ def test_a_frame_is_a_line(form: Form) -> None:
 
 
 @both
-def test_the_heartbeat_is_an_empty_line_and_there_is_no_retry(form: Form) -> None:
+def test_the_heartbeat_is_an_empty_line_and_there_is_no_retry(form: HttpForm) -> None:
     assert form.heartbeat == b"\n"
     assert form.retry(1000) == b""
 

@@ -1,0 +1,61 @@
+"""From HTTP to WebSocket: the opening handshake (RFC 6455 §4.2), and which pages may make it.
+
+Browsers don't hold WebSockets to CORS, but they say which page asks: one of another origin that is not
+allowed to use this server is refused here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import urlsplit
+
+from wsproto.utilities import generate_accept_token
+
+from liveserver.edge.request import Request
+from liveserver.edge.response import head
+from liveserver.errors import BadRequest, Forbidden, UpgradeRequired
+
+KEY_BYTES = 16
+
+
+def accept_websocket(request: Request) -> bytes:
+    """The response head that accepts. Raises `UpgradeRequired`, `BadRequest`, `Forbidden`."""
+    headers = request.headers
+    offered = {word.strip().lower() for word in headers.get(b"connection", b"").split(b",")}
+    if (
+        headers.get(b"upgrade", b"").lower() != b"websocket"
+        or b"upgrade" not in offered
+        or request.version != "1.1"
+    ):
+        raise UpgradeRequired(
+            "this is a WebSocket: connect with a WebSocket client", ("upgrade", "websocket")
+        )
+    if headers.get(b"sec-websocket-version") != b"13":
+        raise UpgradeRequired("speak version 13 of WebSocket", ("sec-websocket-version", "13"))
+    key = headers.get(b"sec-websocket-key", b"")
+    try:
+        nonce = base64.b64decode(key, validate=True)
+    except binascii.Error:
+        nonce = b""
+    if len(nonce) != KEY_BYTES:
+        raise BadRequest("Sec-WebSocket-Key is 16 bytes in base64")
+    origin = headers.get(b"origin")
+    if origin is not None and not request.cors and not _is_same_host(origin, headers[b"host"]):
+        raise Forbidden("pages of this origin may not watch here; name it in edge.allow_origins")
+    return head(
+        101,
+        b"upgrade: websocket",
+        b"connection: upgrade",
+        b"sec-websocket-accept: " + generate_accept_token(key),
+    )
+
+
+def _is_same_host(origin: bytes, host: bytes) -> bool:
+    """Whether a page of `origin` came from the host that it now connects to, by whatever scheme: what
+    ends TLS may stand before us."""
+    try:
+        authority = urlsplit(origin.decode("ascii")).netloc
+    except ValueError:
+        return False
+    return bool(authority) and authority.lower().encode() == host.strip().lower()

@@ -1,0 +1,120 @@
+"""WebSocket (RFC 6455): what the server says, as frames that are the same for all, and what clients say.
+
+A server's frames are not masked, so one rendering does for everybody. The events of one write are one
+message, `{"events":{"video":…,"cursor":…,"events":[…]}}`, and an event's own frame is its bare JSON. A
+write has either events or one message of another kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from liveserver.errors import BadRequest, Problem
+from liveserver.transport.form import Form, Ready, Reason, encode
+
+PING = b"\x89\x00"
+_TEXT, _CLOSE, _PONG = 0x81, 0x88, 0x8A
+_MAX_REASON = 123  # bytes that fit into a close frame beside the code
+_MESSAGES = frozenset({b"ready", b"gap", b"bye", b"error", b"viewers", b"pong"})  # all others are events
+
+
+class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Watch a video, from a cursor, or with the last `replay` events before what comes."""
+
+    video: str
+    cursor: str = "now"
+    replay: int = 0
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Watch it no more."""
+
+    video: str
+
+
+class Ping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answered by `pong`: browsers show their scripts nothing of the protocol's own."""
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    subscribe: Subscribe | None = None
+    unsubscribe: Unsubscribe | None = None
+    ping: Ping | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Message)
+
+
+def parse_message(text: str | bytes) -> Subscribe | Unsubscribe | Ping:
+    """What a client says. Raises `BadRequest`."""
+    try:
+        message = _DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadRequest(f"the message is not understood: {error}") from None
+    said = [each for each in (message.subscribe, message.unsubscribe, message.ping) if each is not None]
+    if len(said) != 1:
+        raise BadRequest('a message is one of {"subscribe":{…}}, {"unsubscribe":{…}}, {"ping":{}}')
+    return said[0]
+
+
+class SocketForm(Form):
+    """Messages of a WebSocket. Pings are sent per connection, not per video: no heartbeat here."""
+
+    word = "ws"
+    heartbeat = b""
+
+    def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
+        return _frame(_TEXT, b'{"%b":%b}' % (event, data)) if event in _MESSAGES else data
+
+    def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
+        # A video's name and a cursor need no escaping: their alphabets have no quotes and no backslashes.
+        return _frame(
+            _TEXT,
+            b'{"events":{"video":"%b","cursor":"%b","events":[%b]}}'
+            % (video.encode(), cursor, b",".join(frames)),
+        )
+
+    def envelope(self, frame: bytes) -> bytes:
+        return frame
+
+    def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
+        return self.frame(cursor, b"ready", encode(ready))
+
+    def farewell(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
+        bye = {"reason": reason.word, "reconnect": reason.reconnect, "retry": retry}
+        return self.frame(b"", b"bye", msgspec.json.encode(bye)) + close(reason.code, reason.word)
+
+
+def error(problem: Problem, video: str | None) -> bytes:
+    """The message that says what was wrong, with the video it is about, if it is about one."""
+    document = msgspec.json.decode(problem.body())
+    return SOCKET.frame(
+        b"", b"error", msgspec.json.encode(document | ({"video": video} if video is not None else {}))
+    )
+
+
+def pong(payload: bytes) -> bytes:
+    """The answer to a ping with this payload, of at most 125 bytes."""
+    return _frame(_PONG, payload)
+
+
+def close(code: int, reason: str) -> bytes:
+    """The last frame. What is too long of the reason is left out."""
+    text = reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
+    return _frame(_CLOSE, code.to_bytes(2, "big") + text)
+
+
+def _frame(opcode: int, payload: bytes) -> bytes:
+    """One whole, unmasked frame (§5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"%c%c%b" % (opcode, size, payload)
+    if size < 1 << 16:
+        return b"%c\x7e%b%b" % (opcode, size.to_bytes(2, "big"), payload)
+    return b"%c\x7f%b%b" % (opcode, size.to_bytes(8, "big"), payload)
+
+
+SOCKET = SocketForm()
+PONG_MESSAGE = SOCKET.frame(b"", b"pong", b"{}")

@@ -1,0 +1,428 @@
+"""Watching over a WebSocket, as API.md says it: many videos, one connection, whole messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+
+from tests.frontend.sockets import SocketClient, connect
+from tests.frontend.stage import settings, stage
+
+SMALL = {"send_buffer": 4096, "receive_buffer": 4096}
+
+
+async def test_ready_then_events_with_their_cursors(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await connect(on)
+        ready = await client.watch()
+        receipt = await on.publish(3)
+        assert ready == {
+            "video": "v", "node": "n1", "cursor": f"dc1-{receipt.epoch}-0", "resumed": False, "gap": False,
+        }  # fmt: skip
+        assert await client.message() == (
+            "events",
+            {
+                "video": "v",
+                "cursor": f"dc1-{receipt.epoch}-3",
+                "events": [{"n": n, "p": ""} for n in (1, 2, 3)],
+            },
+        )
+
+
+async def test_many_videos_each_with_its_cursor(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await connect(on)
+        for video in ("a", "b", "c"):
+            await client.watch(video)
+        b, c = await on.publish(2, "b"), await on.publish(1, "c")
+        heard = sorted([(await client.message())[1] for _ in range(2)], key=lambda each: each["video"])
+        assert [(each["video"], each["cursor"], len(each["events"])) for each in heard] == [
+            ("b", f"dc1-{b.epoch}-2", 2),
+            ("c", f"dc1-{c.epoch}-1", 1),
+        ]
+        assert on.frontend.statistics().viewers == 3
+        await client.say(unsubscribe={"video": "b"})
+        await client.say(ping={})
+        assert await client.message() == ("pong", {})
+        assert on.frontend.statistics().viewers == 2
+        await on.publish(1, "b")
+        await on.publish(1, "a")
+        assert (await client.message())[1]["video"] == "a"
+
+
+@pytest.mark.parametrize("wish", [{"replay": 2}, {"cursor": "earliest"}, {"cursor": "dc1-EPOCH-3"}])
+async def test_resuming_gives_exactly_the_rest(autojump_clock: MockClock, wish: dict[str, Any]) -> None:
+    async with stage() as on:
+        receipt = await on.publish(5)
+        if "cursor" in wish:
+            wish["cursor"] = wish["cursor"].replace("EPOCH", receipt.epoch)
+        client = await connect(on)
+        ready = await client.watch("v", **wish)
+        is_resuming = wish.get("cursor", "").startswith("dc1")
+        assert (ready["resumed"], ready["gap"]) == (is_resuming, False)
+        first = 1 if wish.get("cursor") == "earliest" else 4
+        assert await client.events(6 - first) == list(range(first, 6))
+        await on.publish(1)
+        assert await client.events(1) == [6]
+
+
+async def test_a_gap_is_told_at_once_and_later(autojump_clock: MockClock) -> None:
+    async with stage(settings(log={"events": 3})) as on:
+        receipt = await on.publish(5)
+        client = await connect(on)
+        ready = await client.watch("v", cursor=f"dc1-{receipt.epoch}-1")
+        assert (ready["resumed"], ready["gap"], ready["cursor"]) == (False, True, f"dc1-{receipt.epoch}-2")
+        assert await client.events(3) == [3, 4, 5]
+        log = on.channel().log
+        log.append_gap(log.cursor.advanced("dc2", "zzzzz", 7), trio.current_time())
+        on.channel().audience.moved()
+        assert await client.message() == (
+            "gap",
+            {"video": "v", "cursor": f"dc1-{receipt.epoch}-5~dc2-zzzzz-7"},
+        )
+
+
+async def test_what_was_seen_elsewhere_is_withheld(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(2)
+        client = await connect(on)
+        await client.watch("v", cursor=f"dc1-{receipt.epoch}-1~dc2-zzzzz-7")
+        kind, events = await client.message()
+        assert (kind, events["cursor"]) == ("events", f"dc1-{receipt.epoch}-2~dc2-zzzzz-7")
+
+
+@pytest.mark.parametrize(
+    ("message", "says", "video"),
+    [
+        ("{", "not understood", None),
+        ("[]", "not understood", None),
+        ("{}", "a message is one of", None),
+        ('{"subscribe":{"video":"v"},"ping":{}}', "a message is one of", None),
+        ('{"watch":{"video":"v"}}', "unknown field `watch`", None),
+        ('{"subscribe":{"video":"v","from":1}}', "unknown field `from`", None),
+        ('{"subscribe":{"video":"v","replay":201}}', "replay is a number from 0 to 200", "v"),
+        ('{"subscribe":{"video":"v","cursor":"bad!"}}', "a cursor looks like", "v"),
+        ('{"subscribe":{"video":"-v"}}', "a video is named with", "-v"),
+        ('{"subscribe":{"video":"taken"}}', "is watched here already", "taken"),
+        ('{"subscribe":{"video":"third"}}', "at most 2 videos", "third"),
+        ('{"unsubscribe":{"video":"v"}}', "is not watched here", "v"),
+    ],
+)
+async def test_errors_are_told_and_the_connection_stays(
+    autojump_clock: MockClock, message: str, says: str, video: str | None
+) -> None:
+    async with stage(settings(frontend={"socket_videos": 2})) as on:
+        client = await connect(on)
+        await client.watch("taken")
+        if "third" in message:
+            await client.watch("second")
+        await client.send(TextMessage(data=message))
+        problem = await client.error()
+        assert (problem["status"], problem.get("video")) == (400, video)
+        assert says in problem["detail"]
+        await on.publish(1, "taken")
+        assert await client.events(1) == [1]
+
+
+async def test_a_video_that_cannot_be_followed_is_told(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage() as on:
+        client = await connect(on)
+        await client.watch("a")
+
+        async def nothing(*args: object) -> dict[str, Any]:
+            await trio.sleep_forever()
+            raise AssertionError
+
+        monkeypatch.setattr(on.frontend.table._leases, "renew", nothing)
+        await client.say(subscribe={"video": "b"})
+        problem = await client.error()
+        assert (problem["status"], problem["video"]) == (503, "b")
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x81\x02{}", 1002),  # unmasked
+        (b"\xc1\x80\0\0\0\0", 1002),  # a reserved bit
+        (b"\x83\x80\0\0\0\0", 1002),  # an unknown opcode
+        (b"\x80\x80\0\0\0\0", 1002),  # a continuation of nothing
+        (b"\x88\x81\0\0\0\0x", 1002),  # a close with half a code
+        (b"\x81\x81\0\0\0\0\xff", 1007),  # no UTF-8
+        (b"\x82\x81\0\0\0\0x", 1003),  # binary
+        (b"\x81\xfe\x10\x01\0\0\0\0" + b" " * 4097, 1009),  # too big
+        (b"\x88\x80\0\0\0\0", 1000),
+        (b"\x88\x82\0\0\0\0\x03\xe9", 1001),
+    ],
+)
+async def test_closing(autojump_clock: MockClock, frame: bytes, code: int) -> None:
+    async with stage() as on:
+        client = await connect(on)
+        await client.watch()
+        await client.raw(frame)
+        assert (await client.closed())[0] == code
+        assert on.frontend.statistics().viewers == 0
+        client.client.sock.close()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (on.frontend.statistics().sockets, len(on.edge.connections)) == (0, 0)
+
+
+async def test_an_endless_message_is_too_big(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"socket_message": "100"})) as on:
+        client = await connect(on)
+        for _ in range(11):
+            await client.send(TextMessage(data="0123456789", message_finished=False))
+        assert (await client.closed())[0] == 1009
+
+
+async def test_too_many_messages_a_second(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"socket_messages": 10})) as on:
+        client = await connect(on)
+        for _ in range(30):
+            await client.say(ping={})
+            assert (await client.message())[0] == "pong"
+            await trio.sleep(0.1)
+        for _ in range(12):
+            await client.send(Ping())
+        for _ in range(10):
+            assert isinstance(await client.next(), Pong)
+        assert (await client.closed())[0] == 1008
+
+
+async def test_messages_in_pieces_and_pings_between_them(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await connect(on)
+        await client.send(TextMessage(data='{"subscribe":', message_finished=False))
+        await client.send(Ping(payload=b"here?"))
+        assert await client.next() == Pong(payload=b"here?")
+        await client.send(TextMessage(data='{"video":"v"}}'))
+        assert (await client.message())[0] == "ready"
+
+
+async def test_a_client_is_asked_whether_it_lives(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"heartbeat": "15s", "pong_timeout": "20s"})) as on:
+        client = await connect(on)
+        await client.watch()
+        for _ in range(3):
+            began = trio.current_time()
+            assert isinstance(await client.event(), Ping)
+            assert 15 <= trio.current_time() - began <= 17
+            await client.send(Pong())
+        for _ in range(5):  # while it is told something, it is not asked
+            await trio.sleep(10)
+            await on.publish(1)
+        assert await client.events(5) == [1, 2, 3, 4, 5]
+        assert isinstance(await client.event(), Ping)
+        await trio.sleep(25)
+        assert not on.edge.connections
+        assert on.frontend.statistics().viewers == 0
+
+
+async def test_a_full_node_and_a_draining_one_say_bye(autojump_clock: MockClock) -> None:
+    async with stage(settings(node={"drain": "0s"})) as on:
+        on.frontend.is_full = lambda: True
+        client = await connect(on)
+        kind, bye = await client.message()
+        assert (kind, bye["reason"], bye["reconnect"]) == ("bye", "overload", True)
+        assert 1000 <= bye["retry"] <= 4000
+        assert await client.closed() == (1013, "overload")
+        on.frontend.is_full = lambda: False
+        await on.frontend.drain()
+        client = await connect(on)
+        assert (await client.message())[1]["reason"] == "drain"
+        assert await client.closed() == (1001, "drain")
+
+
+async def test_draining_tells_each_connection_once(autojump_clock: MockClock) -> None:
+    async with stage(settings(node={"drain": "10s"})) as on:
+        many, one, none = [await connect(on) for _ in range(3)]
+        for video in ("a", "b"):
+            await many.watch(video)
+        await one.watch("a")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on.frontend.drain)
+            for client in (many, one, none):
+                kind, bye = await client.message()
+                assert (kind, bye["reason"]) == ("bye", "drain")
+                assert (await client.closed())[0] == 1001
+        assert on.frontend.statistics().viewers == 0
+
+
+async def test_a_subscription_while_draining_is_refused(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await connect(on)
+        on.frontend.is_draining = True
+        await client.say(subscribe={"video": "v"})
+        assert (await client.error())["status"] == 503
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed", "status"),
+    [
+        (b"http://test", [], 101),
+        (b"https://TEST", [], 101),
+        (b"https://other", [], 403),
+        (b"null", [], 403),
+        (b"http://test.other", [], 403),
+        (b"https://other", ["https://other"], 101),
+        (b"https://another", ["https://other"], 403),
+        (b"https://another", ["*"], 101),
+    ],
+)
+async def test_pages_of_other_origins_need_permission(
+    autojump_clock: MockClock, origin: bytes, allowed: list[str], status: int
+) -> None:
+    async with stage(settings(edge={"allow_origins": allowed})) as on:
+        client = SocketClient(on.connect())
+        await client.upgrade((b"Origin", origin))
+        if status == 101:
+            await client.event()
+            await client.watch()
+        else:
+            assert await client.rejected() == status
+
+
+async def test_a_slow_client_lags_with_all_its_videos_and_misses_nothing(autojump_clock: MockClock) -> None:
+    """Partial writes, several videos and replies on one socket: every message arrives whole."""
+    async with stage() as on:
+        slow, quick = await connect(on, **SMALL), await connect(on)
+        videos = [f"v{number}" for number in range(5)]
+        for video in videos:
+            await slow.watch(video)
+            await quick.watch(video)
+        published: dict[str, list[int]] = {video: [] for video in videos}
+        count = 0
+        for step in range(40):
+            for video in videos[: 1 + step % 5]:
+                await on.publish(3, video, padding=400)
+                published[video] += range(count + 1, count + 4)
+                count += 3
+            if step % 10 == 5:
+                await slow.say(ping={})
+            await trio.sleep(0.03)
+        assert on.frontend.statistics().lagging >= 1
+        for client, pongs in ((slow, 4), (quick, 0)):
+            seen: dict[str, list[int]] = {video: [] for video in videos}
+            while sum(map(len, seen.values())) < count or pongs:
+                kind, said = await client.message()
+                if kind == "pong":
+                    pongs -= 1
+                    continue
+                seen[said["video"]] += [event["n"] for event in said["events"]]
+            assert seen == published
+        await trio.sleep(0.1)
+        assert on.frontend.statistics().lagging == 0
+        await on.publish(1, "v3")
+        for client in (slow, quick):
+            kind, said = await client.message()
+            assert (kind, said["video"]) == ("events", "v3")
+
+
+async def test_a_client_that_takes_nothing_is_told_bye(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"slow_timeout": "10s"})) as on:
+        stalled = await connect(on, **SMALL)
+        for video in ("a", "b"):
+            await stalled.watch(video)
+        for _ in range(20):
+            await on.publish(10, "a", padding=500)
+            await on.publish(10, "b", padding=500)
+            await trio.sleep(0.05)
+        await trio.sleep(15)
+        statistics = on.frontend.statistics()
+        assert (statistics.viewers, statistics.lagging, statistics.fanout.slow) == (0, 0, 1)
+        while (message := await stalled.message())[0] == "events":
+            pass
+        assert (message[0], message[1]["reason"]) == ("bye", "slow")
+        assert await stalled.closed() == (4008, "slow")
+
+
+async def test_a_client_that_asks_and_never_reads_is_not_heard_for_ever(autojump_clock: MockClock) -> None:
+    configured = settings(frontend={"slow_timeout": "10s", "socket_messages": 1_000_000})
+    async with stage(configured) as on:
+        client = await connect(on, **SMALL)
+        with trio.move_on_after(5):
+            while True:
+                await client.say(unsubscribe={"video": "v" * 100})
+        await trio.sleep(15)
+        assert on.frontend.statistics().fanout.slow == 1
+        assert not on.edge.connections
+
+
+async def test_a_slow_client_out_of_reach_is_told_of_the_gap_in_each_video(autojump_clock: MockClock) -> None:
+    async with stage(settings(log={"events": 50}, frontend={"slow_timeout": "1h"})) as on:
+        slow = await connect(on, **SMALL)
+        for video in ("a", "b"):
+            await slow.watch(video)
+        for _ in range(80):
+            for video in ("a", "b"):
+                await on.publish(5, video, padding=500)
+            await trio.sleep(0.05)
+        last = {"a": 0, "b": 0}
+        gaps = {"a": 0, "b": 0}
+        while min(last.values()) < 400:
+            kind, said = await slow.message()
+            place = int(said["cursor"].rpartition("-")[2])
+            if kind == "gap":
+                gaps[said["video"]] += 1
+                assert place > last[said["video"]]
+            else:
+                assert kind == "events"
+                assert place == last[said["video"]] + len(said["events"])
+            last[said["video"]] = place
+        assert gaps == {"a": 1, "b": 1}
+
+
+async def test_unsubscribing_a_video_while_its_message_is_under_way(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await connect(on, **SMALL)
+        await client.watch("a")
+        await client.watch("b")
+        for _ in range(10):
+            await on.publish(10, "a", padding=500)
+            await trio.sleep(0.05)
+        assert on.frontend.statistics().lagging == 1
+        await client.say(unsubscribe={"video": "a"})
+        await client.say(ping={})
+        await on.publish(1, "b")
+        kinds: list[str] = []
+        while not {"pong", "b"} <= set(kinds):
+            kind, said = await client.message()
+            kinds.append(said["video"] if kind == "events" else kind)
+        assert kinds.index("pong") >= 1
+        assert on.frontend.statistics().viewers == 1
+
+
+async def test_a_client_that_goes_while_it_lags_is_forgotten(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await connect(on, **SMALL)
+        for video in ("a", "b"):
+            await client.watch(video)
+        for _ in range(20):
+            for video in ("a", "b"):
+                await on.publish(10, video, padding=500)
+            await trio.sleep(0.05)
+        assert on.frontend.statistics().lagging == 2
+        client.client.sock.close()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        statistics = on.frontend.statistics()
+        assert (statistics.viewers, statistics.lagging, statistics.sockets) == (0, 0, 0)
+
+
+async def test_a_client_that_closes_is_answered(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await connect(on)
+        await client.send(CloseConnection(code=4000, reason="enough"))
+        assert (await client.closed())[0] == 4000
+
+
+async def test_binary_is_refused(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await connect(on)
+        await client.send(BytesMessage(data=b"{}"))
+        assert await client.closed() == (1003, "messages are text")
