@@ -47,21 +47,33 @@ class Problem(LiveserverError):
     """An answer other than success, as `application/problem+json` (RFC 9457).
 
     `detail` says what to do about it. It is shown to the client: no secrets, no paths, no traces.
+    `request_id` is what the request is called in the log.
     """
 
     status = 500
     title = "Internal Server Error"
     headers: tuple[tuple[str, str], ...] = ()
+    request_id = ""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
 
+    def all_headers(self) -> tuple[tuple[str, str], ...]:
+        """What the answer has besides its content's own headers."""
+        return (*self.headers, ("x-request-id", self.request_id)) if self.request_id else self.headers
+
     def body(self) -> bytes:
         """The problem document, as UTF-8 JSON."""
-        return msgspec.json.encode(
-            {"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail}
-        )
+        document: dict[str, str | int] = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.request_id:
+            document["request_id"] = self.request_id
+        return msgspec.json.encode(document)
 
 
 class BadRequest(Problem):

@@ -1,11 +1,13 @@
-"""Ids for events whose publisher made none up."""
+"""Ids: of events whose publisher made none up, and of requests that fail."""
 
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,63}")
 
 
 class IdMaker:
@@ -22,3 +24,14 @@ class IdMaker:
             digits = (_BASE32[milliseconds >> shift & 31] for shift in range(45, -1, -5))
             self._time = (milliseconds, "".join(digits))
         return f"{self._time[1]}{self._process}{next(self._count):010d}"
+
+
+def request_id(given: bytes | None, *, trusted: bool) -> str:
+    """The id under which a failing request stands in its answer and in the log.
+
+    A proxy in front may have `given` it one (`x-request-id`). It is taken only if it is `trusted`, and
+    nothing can be smuggled into a log with it; else a new one is made.
+    """
+    if trusted and given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
+    return secrets.token_hex(8)

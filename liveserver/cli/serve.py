@@ -34,6 +34,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", help="Processes sharing the address. Needs Redis.")
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", metavar="FORMAT", help="console, or json: an object a line.")
+    ] = None,
     settings: Set = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
     as_worker: Annotated[bool, typer.Option("--as-worker", hidden=True)] = False,
@@ -45,6 +48,8 @@ def run(
     it has let its viewers go.
     """
     overrides = [*_role_overrides(role), *_worker_overrides(workers), *(settings or ())]
+    if log_format is not None:
+        overrides.append(f"node.log_format={log_format}")
     effective = _load(config_file, overrides)
 
     import trio

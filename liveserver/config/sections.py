@@ -30,6 +30,7 @@ class NodeSettings(Section, frozen=True):
     roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher", "backend"])
     workers: Count = 1  # processes sharing listen.public, named NAME-w1, NAME-w2, …
     open_to_all: bool = False  # listen beyond loopback although anybody may publish
+    log_format: Literal["console", "json"] = "console"
     drain: Duration = Duration(10.0)  # how long viewers are let go for after SIGTERM
     switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
 
@@ -46,6 +47,7 @@ class EdgeSettings(Section, frozen=True):
     """The HTTP/1.1 server: its limits, and which pages may use it."""
 
     allow_origins: list[str] = msgspec.field(default_factory=list)  # "*" for all; none: its own pages only
+    trust_request_ids: bool = False  # a proxy in front sets x-request-id, and lets nobody else do it
     max_connections: Count = 19_000
     accept_rate: Count = 5_000  # new connections a second; the kernel holds the others meanwhile
     max_head: Size = Size(16 * 1024)  # request line and headers

@@ -29,6 +29,7 @@ from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import CONTINUE, problem_response, with_headers
 from liveserver.edge.router import Router
 from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
+from liveserver.ids import request_id
 
 RECEIVE_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0  # for a client that is still sending what was refused
@@ -60,7 +61,7 @@ class Host(Protocol):
         """A request was answered with a problem of this status."""
         ...
 
-    def count_failure(self) -> None:
+    def count_failure(self, request_id: str = "", what: str = "") -> None:
         """A defect of ours has ended a request; it is the exception being handled."""
         ...
 
@@ -113,7 +114,8 @@ class Connection:
                 handler = self._server.router.match(request)
                 if handler is None:
                     self._check_length(request)
-                    await self._server.hand_over(self, request.head_to_hand_over() + self._buffer)
+                    head = request.head_to_hand_over(self._name(request))
+                    await self._server.hand_over(self, head + self._buffer)
                     return None
                 if self._is_mid_request:
                     await self._read_body(request)
@@ -124,9 +126,11 @@ class Connection:
                 except Problem:
                     raise
                 except Exception:
-                    self._server.count_failure()
+                    problem = Problem("this is a defect of the server; its log has the details")
+                    problem.request_id = self._name(request)
+                    self._server.count_failure(problem.request_id, f"{request.method} {request.path[:200]}")
                     request.keep_alive = False
-                    raise Problem("this is a defect of the server; its log has the details") from None
+                    raise problem from None
             except Problem as problem:
                 if not await self._refuse(problem, request):
                     return None
@@ -147,8 +151,14 @@ class Connection:
                     await self._see_off(deferred)
                 return None
 
+    def _name(self, request: Request | None) -> str:
+        """What the request is called in the log."""
+        given = request.headers.get(b"x-request-id") if request is not None else None
+        return request_id(given, trusted=self._server.settings.trust_request_ids)
+
     async def _refuse(self, problem: Problem, request: Request | None) -> bool:
         """Answer with a problem; whether the connection goes on."""
+        problem.request_id = problem.request_id or self._name(request)
         # Where the next request begins is not known unless this one was read whole. And whoever is
         # turned away because the node is full must not sit on the reserve.
         is_unread = self._is_mid_request

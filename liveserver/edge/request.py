@@ -95,16 +95,23 @@ class Request:
     def awaits_continue(self) -> bool:
         return self.version != "1.0" and self.headers.get(b"expect", b"").lower() == b"100-continue"
 
-    def head_to_hand_over(self) -> bytes:
-        """The head as it came, but with a target in origin form, and without an offer of HTTP/2 by
-        upgrade, which is not taken up here."""
+    def head_to_hand_over(self, request_id: str = "") -> bytes:
+        """The head as it came, but with a target in origin form, without an offer of HTTP/2 by upgrade,
+        which is not taken up here, and with this `x-request-id`."""
         head = self.head
         if _AUTHORITY.match(target := head.split(b" ", 2)[1]):
             head = head.replace(target, _origin_form(target), 1)
-        if b"h2c" not in self.headers.get(b"upgrade", b"").lower():
-            return head
-        lines = head.split(b"\r\n")
-        return b"\r\n".join([line for line in lines if not line.lower().startswith(b"upgrade:")])
+        unwanted = []
+        if b"h2c" in self.headers.get(b"upgrade", b"").lower():
+            unwanted.append(b"upgrade:")
+        if b"x-request-id" in self.headers:
+            unwanted.append(b"x-request-id:")
+        if unwanted:
+            lines = head.split(b"\r\n")
+            head = b"\r\n".join([line for line in lines if not line.lower().startswith(tuple(unwanted))])
+        if request_id:
+            head = head.replace(b"\r\n", b"\r\nx-request-id: %b\r\n" % request_id.encode(), 1)
+        return head
 
     def arguments(self, known: Collection[str]) -> dict[str, str]:
         """The query's parameters. Raises `BadRequest` on one that is unknown or given twice."""

@@ -62,7 +62,7 @@ def json_response(status: int, body: bytes, *headers: bytes) -> bytes:
 def problem_response(problem: Problem, *, close: bool = False) -> bytes:
     """A whole problem+json response (RFC 9457)."""
     body = problem.body()
-    headers = [f"{name}: {value}".encode() for name, value in problem.headers]
+    headers = [f"{name}: {value}".encode() for name, value in problem.all_headers()]
     if close:
         headers.append(b"connection: close")
     return (

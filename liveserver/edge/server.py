@@ -194,10 +194,13 @@ class EdgeServer:
         name = str(status)
         self._refused[name] = self._refused.get(name, 0) + 1
 
-    def count_failure(self) -> None:
-        """A defect of ours ended a connection: it is told to the log, not to the others."""
+    def count_failure(self, request_id: str = "", what: str = "") -> None:
+        """A defect of ours ended a request or a connection: it is told to the log, not to the others."""
         self._failures += 1
-        log.exception("a connection failed")
+        if request_id:
+            log.exception("a request failed", request=request_id, what=what)
+        else:
+            log.exception("a connection failed")
 
     def statistics(self) -> EdgeStatistics:
         return EdgeStatistics(

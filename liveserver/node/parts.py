@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import msgspec
 import trio
 from quart import Blueprint
 from quart_trio import QuartTrio
@@ -41,13 +42,19 @@ class NotReady(LiveserverError):
     """Why a readiness check fails."""
 
 
+def named(settings: Settings) -> Settings:
+    """The settings with a name for the node, made up where there is none."""
+    node = settings.node
+    name = node.name or f"{node.datacenter}-{'-'.join(node.roles)}-{secrets.token_hex(3)}"
+    return msgspec.structs.replace(settings, node=msgspec.structs.replace(node, name=name))
+
+
 class Node:
     """The parts of one process, as its roles need them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        node = settings.node
-        self.name = node.name or f"{node.datacenter}-{'-'.join(node.roles)}-{secrets.token_hex(3)}"
+        self.name = named(settings).node.name or ""
         self.router = Router()
         self.is_draining = False
         self.parts: dict[str, Any] = {}

@@ -16,8 +16,9 @@ import trio
 from liveserver.config import Settings
 from liveserver.edge.handoff import open_handoff
 from liveserver.edge.server import EdgeServer
+from liveserver.node import logs
 from liveserver.node.listening import listen_public, serve_ops, written
-from liveserver.node.parts import Node
+from liveserver.node.parts import Node, named
 from liveserver.node.tuning import tuned
 from liveserver.ops.app import ops_app
 
@@ -52,6 +53,8 @@ class Running:
 
 async def run(settings: Settings) -> None:
     """Run one node until it is told to end by SIGTERM or SIGINT. Raises as `serve` does."""
+    settings = named(settings)
+    logs.configure(settings.node.log_format, settings.node.name or "")
     settings = tuned(settings)
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -92,7 +95,13 @@ async def serve(
             node.parts["edge"] = edge.statistics
             if node.frontend is not None:
                 node.frontend.is_full = lambda: edge.is_full
-            ops = ops_app(node.identity, node.parts, lambda: node.checks, node.frontend)
+            ops = ops_app(
+                node.identity,
+                node.parts,
+                lambda: node.checks,
+                node.frontend,
+                trust_request_ids=limits.trust_request_ids,
+            )
             ops_address = await nursery.start(serve_ops, ops, settings)
             nursery.start_soon(edge.serve, public)
             addresses = Addresses(node.name, written(public.getsockname()), ops_address)

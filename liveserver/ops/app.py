@@ -32,10 +32,12 @@ def ops_app(
     parts: Parts,
     checks: Callable[[], Mapping[str, Check]],
     frontend: Frontend | None = None,
+    *,
+    trust_request_ids: bool = False,
 ) -> QuartTrio:
     """`identity` is what `/v1/status` says of the node besides the parts' statistics."""
     app = QuartTrio("liveserver.ops")
-    problems.install(app)
+    problems.install(app, trust_request_ids=trust_request_ids)
     metrics = registry(parts, identity)
     started = trio.current_time()
 

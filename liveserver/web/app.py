@@ -17,7 +17,7 @@ def public_app(
     `headers_for` and `preflight` say what is answered to pages of other origins.
     """
     app = QuartTrio("liveserver.web")
-    problems.install(app)
+    problems.install(app, trust_request_ids=True)  # the edge has made, or checked, them
     origins.install(app, headers_for, preflight)
     app.register_blueprint(page_blueprint())
     for blueprint in roles:

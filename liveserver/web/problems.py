@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import structlog
-from quart import Response
+from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from liveserver import errors
+from liveserver.ids import request_id
 
 log = structlog.get_logger(__name__)
 
 
-def install(app: QuartTrio) -> None:
-    """Answer every error of `app` as an RFC 9457 problem document."""
+def install(app: QuartTrio, *, trust_request_ids: bool) -> None:
+    """Answer every error of `app` as an RFC 9457 problem document.
+
+    `trust_request_ids`: a request's `x-request-id` was made by ourselves, or by a trusted proxy.
+    """
+
+    def name() -> str:
+        given = request.headers.get("x-request-id", "").encode("latin-1", "replace")
+        return request_id(given, trusted=trust_request_ids)
 
     @app.errorhandler(errors.Problem)
     async def on_problem(problem: errors.Problem) -> Response:
-        return _answer(problem)
+        return _answer(problem, name())
 
     @app.errorhandler(HTTPException)
     async def on_http_error(error: HTTPException) -> Response:
         if isinstance(error, MethodNotAllowed):
             return _answer(
-                errors.MethodNotAllowed("this method", ", ".join(sorted(error.valid_methods or ())))
+                errors.MethodNotAllowed("this method", ", ".join(sorted(error.valid_methods or ()))), name()
             )
         problem = errors.Problem(error.description or "")
         problem.status, problem.title = error.code or 500, error.name
@@ -32,17 +40,25 @@ def install(app: QuartTrio) -> None:
         )
         if problem.status == 404:
             problem = errors.NotFound("there is nothing here; the interface begins with /v1/")
-        return _answer(problem)
+        return _answer(problem, name())
 
     @app.errorhandler(Exception)
     async def on_defect(error: Exception) -> Response:
-        log.error("a request failed", exc_info=error)
-        return _answer(errors.Problem("this is a defect of the server; its log has the details"))
+        called = name()
+        log.error(
+            "a request failed", request=called, what=f"{request.method} {request.path[:200]}", exc_info=error
+        )
+        return _answer(errors.Problem("this is a defect of the server; its log has the details"), called)
 
 
-def _answer(problem: errors.Problem) -> Response:
+def _answer(problem: errors.Problem, request_id: str) -> Response:
+    problem.request_id = request_id
     return Response(
         problem.body(),
         problem.status,
-        {"content-type": "application/problem+json", "cache-control": "no-store", **dict(problem.headers)},
+        {
+            "content-type": "application/problem+json",
+            "cache-control": "no-store",
+            **dict(problem.all_headers()),
+        },
     )

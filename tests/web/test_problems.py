@@ -27,7 +27,7 @@ def logged() -> Iterator[list[EventDict]]:
 async def raised(error: BaseException) -> tuple[Any, dict[str, Any]]:
     """The response when a handler raises this, and its document."""
     app = QuartTrio("test")
-    problems.install(app)
+    problems.install(app, trust_request_ids=True)
 
     @app.get("/")
     async def handler() -> NoReturn:
@@ -37,7 +37,7 @@ async def raised(error: BaseException) -> tuple[Any, dict[str, Any]]:
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
     document = msgspec.json.decode(await response.get_data())
-    assert set(document) == {"type", "title", "status", "detail"}
+    assert set(document) == {"type", "title", "status", "detail", "request_id"}
     assert document["status"] == response.status_code
     return response, document
 
@@ -67,7 +67,7 @@ async def test_what_belongs_in_headers_stays_there(error: HTTPException, header:
 
 async def test_a_path_that_is_not_there_and_a_method_that_is_not_possible() -> None:
     app = QuartTrio("test")
-    problems.install(app)
+    problems.install(app, trust_request_ids=True)
 
     @app.post("/here")
     async def here() -> str:
@@ -92,7 +92,7 @@ async def test_a_defect_is_told_without_a_trace_and_logged(error: Exception, log
 
 async def test_answers_that_are_raised_stay_what_they_are() -> None:
     app = QuartTrio("test")
-    problems.install(app)
+    problems.install(app, trust_request_ids=True)
 
     @app.get("/folder/")
     async def folder() -> str:
