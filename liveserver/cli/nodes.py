@@ -1,0 +1,154 @@
+"""What nodes say of themselves at `/v1/status`, and what follows from two answers of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import trio
+
+from liveserver.cli.rows import Row
+from liveserver.measure import Distribution
+
+TIMEOUT = 2.0  # seconds
+
+
+class Process(msgspec.Struct):
+    """Bytes, and seconds since the start."""
+
+    memory: int = 0
+    cpu: float = 0.0
+
+
+class FanOut(msgspec.Struct):
+    """Of a frontend; counts since the start."""
+
+    deliveries: int = 0
+    writes: int = 0
+    gaps: int = 0
+    delay: Distribution | None = None
+
+
+class Frontend(msgspec.Struct):
+    """Of a frontend, now."""
+
+    videos: int = 0
+    viewers: int = 0
+    lagging: int = 0
+    lag: int = 0
+    fanout: FanOut = msgspec.field(default_factory=FanOut)
+
+
+class Publish(msgspec.Struct):
+    """Of a dispatcher, since the start."""
+
+    accepted: int = 0
+
+
+class Status(msgspec.Struct):
+    """What `top` reads of a status; whatever else there is does not matter to it."""
+
+    node: str
+    roles: list[str]
+    uptime: float = 0.0
+    process: Process = msgspec.field(default_factory=Process)
+    frontend: Frontend | None = None
+    publish: Publish | None = None
+
+
+async def ask_all(client: httpx.AsyncClient, urls: Sequence[str]) -> list[Status | str]:
+    """Each node's status, or what is wrong with it, in the order of the URLs."""
+    found: dict[str, Status | str] = {}
+
+    async def ask(url: str) -> None:
+        found[url] = await _ask(client, url)
+
+    async with trio.open_nursery() as nursery:
+        for url in urls:
+            nursery.start_soon(ask, url)
+    return [found[url] for url in urls]
+
+
+async def _ask(client: httpx.AsyncClient, url: str) -> Status | str:
+    try:
+        answer = await client.get(f"{url.rstrip('/')}/v1/status")
+    except httpx.TimeoutException:
+        return f"no answer within {TIMEOUT:g} s"
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return "nobody answers"
+    if answer.status_code in (401, 403):
+        return "wants a key"
+    try:
+        return msgspec.json.decode(answer.content, type=Status)
+    except msgspec.DecodeError:
+        return "no ops port"
+
+
+def row(url: str, before: Status | str | None, now: Status | str, seconds: float) -> Row:
+    """What two answers, so many seconds apart, say of a node."""
+    if isinstance(now, str):
+        last = before.node if isinstance(before, Status) else ""
+        return Row(url, last, trouble=now)
+    # A node that was started anew meanwhile counts from nothing.
+    known = before if isinstance(before, Status) and before.uptime <= now.uptime and seconds > 0 else None
+    frontend, publish = now.frontend, now.publish
+    line = Row(
+        url,
+        now.node,
+        "+".join(role[:2] for role in now.roles),
+        memory=now.process.memory,
+        cpu=(now.process.cpu - known.process.cpu) / seconds if known else None,
+        uptime=now.uptime,
+    )
+    if publish is not None:
+        earlier = known.publish if known else None
+        line = msgspec.structs.replace(
+            line, publishes=(publish.accepted - earlier.accepted) / seconds if earlier else None
+        )
+    if frontend is not None:
+        line = _with_frontend(line, frontend, known.frontend if known else None, seconds)
+    return line
+
+
+def _with_frontend(line: Row, now: Frontend, before: Frontend | None, seconds: float) -> Row:
+    fanout = now.fanout
+    line = msgspec.structs.replace(
+        line, videos=now.videos, viewers=now.viewers, lagging=now.lagging, lag=now.lag, gaps=fanout.gaps
+    )
+    if before is None:
+        return line
+    deliveries = fanout.deliveries - before.fanout.deliveries
+    writes = fanout.writes - before.fanout.writes
+    return msgspec.structs.replace(
+        line,
+        deliveries=deliveries / seconds,
+        coalescing=deliveries / writes if writes and deliveries else None,
+        delay=quantile(before.fanout.delay, fanout.delay, 0.99),
+    )
+
+
+def quantile(before: Distribution | None, now: Distribution | None, share: float) -> float | None:
+    """Of what was counted between two readings: the bound under which that share lies, interpolated."""
+    if before is None or now is None:
+        return None
+    counts = [later - earlier for later, earlier in zip(now.counts, before.counts, strict=True)]
+    wanted, count, lower = share * sum(counts), 0, 0.0
+    if not wanted:
+        return None
+    for bound, here in zip(now.bounds, counts, strict=False):
+        if here and count + here >= wanted:
+            return lower + (bound - lower) * (wanted - count) / here
+        count += here
+        lower = bound
+    return lower
+
+
+def is_url(text: str) -> bool:
+    """Whether this is an http(s) URL with a host."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -1,0 +1,182 @@
+"""`liveserver top`: what all nodes do, as a table that lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from liveserver.cli.rows import Row
+
+if TYPE_CHECKING:
+    import httpx
+    from rich.table import Table
+
+CLUSTER = Path("config/cluster.toml")
+ALONE = "http://127.0.0.1:9000"  # what `liveserver run` has by default
+WIDE = 150  # columns of a terminal that all of the table needs
+FIRST = 0.5  # seconds between the two looks that a first table needs
+
+
+def top(
+    urls: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[URL]…", help="Ops addresses; without one, those that run on this machine."),
+    ] = None,
+    cluster: Annotated[
+        Path,
+        typer.Option("--config", metavar="FILE", help="Whose nodes are shown when no URL is given."),
+    ] = CLUSTER,
+    interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between two looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one table, and end.")] = False,
+) -> None:
+    """Show all nodes: videos, viewers, rates, delays, lag, memory.
+
+    Ctrl-C ends it. The same is at each ops address, as a page.
+    """
+    from liveserver.cli.nodes import is_url
+
+    for url in urls or ():
+        if not is_url(url):
+            raise typer.BadParameter(f"{url!r} is not a URL like http://127.0.0.1:9101")
+
+    import trio
+
+    trio.run(_top, urls or of_this_machine(cluster), interval, once)
+
+
+def of_this_machine(cluster: Path) -> list[str]:
+    """The ops addresses of a cluster's file and of the node that runs alone."""
+    if not cluster.exists() and cluster == CLUSTER:
+        return [ALONE]
+    from liveserver.cluster import layout
+
+    nodes = layout.load(cluster).nodes
+    return [f"http://{address}" for node in nodes for address in node.all_ops or (node.ops,)] + [ALONE]
+
+
+async def _top(urls: Sequence[str], interval: float, once: bool) -> None:
+    import httpx
+    from rich.console import Console
+    from rich.live import Live
+
+    from liveserver.cli.ending import until_told
+    from liveserver.cli.nodes import TIMEOUT
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=2 * WIDE)  # whoever reads it has all the room
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        if once:
+            await _look(client, urls, FIRST, lambda rows: console.print(table(rows, console.width)), times=1)
+            return
+        with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+            await until_told(
+                lambda: _look(
+                    client, urls, interval, lambda rows: live.update(table(rows, console.width), refresh=True)
+                )
+            )
+
+
+async def _look(
+    client: httpx.AsyncClient,
+    urls: Sequence[str],
+    interval: float,
+    show: Callable[[list[Row]], None],
+    times: int = 0,
+) -> None:
+    """Ask all again and again, and show what has come of it; `times` 0 is for ever."""
+    import trio
+
+    from liveserver.cli import nodes
+
+    before = await nodes.ask_all(client, urls)
+    asked, shown = trio.current_time(), 0
+    pause = min(FIRST, interval)
+    while not times or shown < times:
+        await trio.sleep(pause)
+        now = await nodes.ask_all(client, urls)
+        seconds = trio.current_time() - asked
+        asked += seconds
+        rows = [
+            nodes.row(url, earlier, later, seconds)
+            for url, earlier, later in zip(urls, before, now, strict=True)
+        ]
+        # Of those that were not named, only who is there.
+        show([each for each in rows if each.url != ALONE or not each.trouble or len(urls) == 1])
+        before, pause, shown = now, interval, shown + 1
+
+
+class Column(NamedTuple):
+    """What of a row is shown, and how. Columns that are not `needed` may be left out."""
+
+    title: str
+    text: Callable[[Row], str]
+    is_needed: bool = True
+
+
+COLUMNS = (
+    Column("roles", lambda row: row.roles, is_needed=False),
+    Column("videos", lambda row: whole(row.videos)),
+    Column("viewers", lambda row: whole(row.viewers)),
+    Column("deliveries/s", lambda row: whole(row.deliveries)),
+    Column("a write", lambda row: "" if row.coalescing is None else f"{row.coalescing:.1f}", is_needed=False),
+    Column("publishes/s", lambda row: whole(row.publishes)),
+    Column(
+        "delay p99", lambda row: "" if row.delay is None else f"{1000 * row.delay:.0f} ms", is_needed=False
+    ),
+    Column("lagging", lambda row: whole(row.lagging), is_needed=False),
+    Column("lag", lambda row: whole(row.lag)),
+    Column("gaps", lambda row: whole(row.gaps), is_needed=False),
+    Column("memory", lambda row: "" if row.memory is None else f"{row.memory / 1024**2:,.0f} MiB"),
+    Column("cpu", lambda row: "" if row.cpu is None else f"{100 * row.cpu:.0f} %"),
+    Column("up", lambda row: "" if row.uptime is None else since(row.uptime), is_needed=False),
+)
+
+
+def table(rows: Sequence[Row], width: int) -> Table:
+    """All nodes, and their sum, on so many columns of a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = [column for column in COLUMNS if column.is_needed or width >= WIDE]
+    made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    made.add_column("node", overflow="ellipsis", no_wrap=True)
+    for column in columns:
+        made.add_column(column.title, justify="left" if column.title == "roles" else "right", no_wrap=True)
+    for each in rows:
+        if each.trouble:
+            name = f"{each.node or each.url.removeprefix('http://')}: {each.trouble}"
+            made.add_row(Text(name, "red"))
+        else:
+            made.add_row(each.node, *(column.text(each) for column in columns))
+    well = [each for each in rows if not each.trouble]
+    if len(well) > 1:
+        made.add_section()
+        sums = Row(
+            "",
+            viewers=sum(each.viewers or 0 for each in well),
+            deliveries=sum(each.deliveries or 0 for each in well),
+            publishes=sum(each.publishes or 0 for each in well),
+            lagging=sum(each.lagging or 0 for each in well),
+            gaps=sum(each.gaps or 0 for each in well),
+            memory=sum(each.memory or 0 for each in well),
+        )
+        made.add_row("all", *(column.text(sums) for column in columns), style="bold")
+    return made
+
+
+def whole(number: float | None) -> str:
+    """With thousands apart; empty when there is none."""
+    return "" if number is None else f"{number:,.0f}"
+
+
+def since(seconds: float) -> str:
+    """How long, in its largest unit."""
+    for name, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
