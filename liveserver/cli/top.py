@@ -144,7 +144,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
 
     columns = [column for column in COLUMNS if column.is_needed or width >= WIDE]
     made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    made.add_column("node", overflow="ellipsis", no_wrap=True)
+    made.add_column("node", overflow="fold")
     for column in columns:
         made.add_column(column.title, justify="left" if column.title == "roles" else "right", no_wrap=True)
     for each in rows:
