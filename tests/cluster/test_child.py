@@ -16,6 +16,9 @@ from liveserver.cluster.lifeline import Lifeline
 from liveserver.errors import LiveserverError
 from tests.cluster.fixtures import Log
 
+# What a shell puts into the background has no input; so it is given the one that lasts.
+WAITS = "exec 3<&0; cat <&3 & wait"
+
 
 @asynccontextmanager
 async def running(script: str, log: Log, stop_after: float = 5.0) -> AsyncIterator[Child]:
@@ -32,7 +35,7 @@ async def running(script: str, log: Log, stop_after: float = 5.0) -> AsyncIterat
 
 async def test_what_a_child_writes_is_passed_through_to_the_last_line() -> None:
     log = Log()
-    async with running("trap 'echo bye; printf end; exit' TERM; echo one; echo two >&2; cat & wait", log):
+    async with running("trap 'echo bye; printf end; exit' TERM; echo one; echo two >&2; " + WAITS, log):
         await log.wait_for("two")
     assert log.lines == ["one", "two", "bye", "end"]
 
@@ -47,7 +50,7 @@ async def test_a_child_that_dies_is_started_again() -> None:
 
 async def test_a_child_is_restarted_at_once_when_asked() -> None:
     log = Log()
-    async with running("trap 'echo bye; exit' TERM; echo up; cat & wait", log) as child:
+    async with running("trap 'echo bye; exit' TERM; echo up; " + WAITS, log) as child:
         for number in (1, 2, 3):
             await log.wait_for("up", times=number)
             before = child.pid
