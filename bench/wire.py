@@ -6,6 +6,7 @@ import re
 
 _ID = re.compile(rb"(.*-)([0-9]+)")  # with one origin, a cursor ends with its number
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.I)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.I)
 
 
 def split_id(cursor: bytes) -> tuple[bytes, int]:
@@ -41,7 +42,9 @@ def is_whole(answer: bytes) -> bool:
     if end < 0:
         return False
     length = _LENGTH.search(answer, 0, end)
-    return length is None or len(answer) >= end + 4 + int(length[1])
+    if length is None:
+        return not _CHUNKED.search(answer, 0, end) or answer.endswith(b"0\r\n\r\n")
+    return len(answer) >= end + 4 + int(length[1])
 
 
 def get(path: str, host: str, *lines: str) -> bytes:

@@ -14,10 +14,13 @@ from bench.wire import is_whole
 ANSWER = b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n{"accepted":1}'
 
 
-@pytest.mark.parametrize("cut", range(len(ANSWER)))
-def test_an_answer_is_whole_only_with_its_last_byte(cut: int) -> None:
-    assert not is_whole(ANSWER[:cut])
-    assert is_whole(ANSWER)
+CHUNKED = b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer", [ANSWER, CHUNKED])
+def test_an_answer_is_whole_only_with_its_last_byte(answer: bytes) -> None:
+    assert not any(is_whole(answer[:cut]) for cut in range(len(answer)))
+    assert is_whole(answer)
 
 
 @pytest.mark.parametrize("batch", [1, 100])

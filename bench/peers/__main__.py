@@ -1,0 +1,166 @@
+"""The same work, done by others: same machine, same run, same client, one core each.
+
+    python -m bench.peers --viewers 10000 --peers liveserver,nchan,node --rounds 5
+    python -m bench.peers --viewers 500 --rounds 5
+
+One hot video. Each in turn is started on the server's core, does all parts, and ends; then comes the next,
+and so round by round. The client and the publisher, the ones of all other benches, have the other core. A
+like says in its `user` when it was sent, and all ages are from there. How each is set up stands beside
+this file.
+
+- **Connecting**: connects/s, CPU, and the growth of resident memory by idle viewer. liveserver's
+  `edge.accept_rate` is lifted; nobody else has such a limit.
+- **10 likes/s** (`--paced`): ages, CPU.
+- **Saturated**: more likes than it can deliver, each published as soon as the server takes it. All write
+  each event by itself, but liveserver, which writes to each viewer what has come since: it gets 600 likes/s.
+- **liveserver, one event a write** does as the others do (`flush_interval` 0, `max_write` of one event), to
+  compare writes.
+- **Long-poll**, saturated, where there is one: a cycle is an answer and the next request.
+
+What is lost is found out (each viewer must have each event once) and said. What isn't installed is said,
+too.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from bench.harness import console, cores, emit, machine, medians, progress, show
+from bench.peers.kinds import PEERS, Peer
+from bench.stage import MOST_VIEWERS, Manner, Stage
+
+MEASURES = {
+    "connects_per_s": "connects/s",
+    "connect_cpu_us": "CPU a connect, µs",
+    "bytes_per_viewer": "bytes an idle viewer",
+    "paced_p50_ms": "10 likes/s: age p50, ms",
+    "paced_p90_ms": "p90",
+    "paced_p99_ms": "p99",
+    "paced_cpu": "core used",
+    "deliveries_per_s": "saturated: deliveries/s",
+    "single_writes_per_s": "writes/s of one event",
+    "cpu_s_per_million": "CPU s a million deliveries",
+    "saturated_p99_ms": "age p99, ms",
+    "client_cpu": "client's core used",
+    "poll_cycles_per_s": "long-poll: cycles/s",
+    "poll_deliveries_per_s": "deliveries/s",
+    "poll_client_cpu": "client's core used",
+}
+
+
+def main(
+    count: Annotated[int, typer.Option("--viewers", help="Viewers of one video.")] = 10_000,
+    peers: Annotated[str, typer.Option(help="Only those whose name has one of these words in it.")] = "",
+    paced: Annotated[float, typer.Option(help="Likes/s of the paced part.")] = 10.0,
+    seconds: Annotated[float, typer.Option(help="Counted in each part.")] = 5.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 2.0,
+    rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
+) -> None:
+    """liveserver beside nchan, Node, uvicorn and Hypercorn, doing the same.
+
+    Example: python -m bench.peers --viewers 10000 --peers liveserver,nchan,node --rounds 5
+    """
+    if count > MOST_VIEWERS:
+        raise typer.BadParameter(f"at most {MOST_VIEWERS:,} viewers fit into one process' descriptors")
+    wanted = chosen(peers)
+    versions = {peer.name: peer.version() for peer in wanted}
+    present = [peer for peer in wanted if versions[peer.name]]
+    facts = machine()
+    found: dict[str, list[dict[str, float]]] = {peer.name: [] for peer in present}
+    faults: list[str] = []
+    with progress(rounds * len(present)) as step:
+        for number in range(1, rounds + 1):
+            for peer in present:
+                step(f"round {number}: {peer.name}")
+                measured, wrong = play(peer, count, paced, warmup, seconds)
+                found[peer.name].append(measured)
+                faults += [f"round {number}, {peer.name}: {fault}" for fault in wrong]
+    result = {
+        "bench": "peers",
+        "viewers": count,
+        "versions": {name: version for name, version in versions.items() if version},
+        "missing": {peer.name: peer.install for peer in wanted if not versions[peer.name]},
+        "medians": {name: medians(measured) for name, measured in found.items()},
+        "rounds": found,
+        "faults": faults,
+        "machine": facts,
+    }
+    report(result)
+    emit(result)
+    if any("liveserver" in fault for fault in faults):
+        raise typer.Exit(1)
+
+
+def chosen(words: str) -> list[Peer]:
+    """The peers whose names have one of the words in them; all of no words. Raises `typer.BadParameter`."""
+    wanted = [word.strip().lower() for word in words.split(",") if word.strip()]
+    for word in wanted:
+        if not any(word in peer.name.lower() for peer in PEERS):
+            raise typer.BadParameter(f"{word!r} is in none of: {', '.join(peer.name for peer in PEERS)}")
+    return [peer for peer in PEERS if not wanted or any(word in peer.name.lower() for word in wanted)]
+
+
+def play(
+    peer: Peer, count: int, paced: float, warmup: float, seconds: float
+) -> tuple[dict[str, float], list[str]]:
+    """All parts of one peer: its figures, as far as it got, and what was wrong."""
+    measured: dict[str, float] = {}
+    faults: list[str] = []
+
+    def run(manner: Manner, demand: float, prefix: str) -> None:
+        core, load_core = cores()
+        with peer.start(core) as server, closing(Stage(server, core, load_core, manner)) as stage:
+            try:
+                gathered = stage.gather(count, "", 0)
+                if not prefix:
+                    measured.update(gathered)
+                    measured.update(_prefixed("paced_", stage.like(paced, warmup, seconds, count)))
+                full = stage.like(peer.rate(demand, count), warmup, seconds, count)
+                measured.update(_prefixed(prefix or "saturated_", full))
+            except (OSError, RuntimeError) as error:  # it gave up under the load: that is a result as well
+                faults.append(f"gave up: {error}")
+            faults.extend(stage.faults)
+
+    run(peer.stream, peer.demand, "")
+    measured |= {
+        name: measured[f"saturated_{name}"]
+        for name in ("deliveries_per_s", "cpu_s_per_million", "client_cpu")
+        if f"saturated_{name}" in measured
+    }
+    if peer.one_event_per_write and "deliveries_per_s" in measured:
+        measured["single_writes_per_s"] = measured["deliveries_per_s"]
+    if peer.poll:
+        run(peer.poll, peer.poll_demand, "poll_")
+        if "poll_reads_per_s" in measured:
+            measured["poll_cycles_per_s"] = measured["poll_reads_per_s"]
+    return measured, faults
+
+
+def _prefixed(prefix: str, measured: dict[str, float]) -> dict[str, float]:
+    return {prefix + name: value for name, value in measured.items()}
+
+
+def cell(value: float | None) -> str:
+    """A figure with three digits that mean something; nothing of nothing."""
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
+
+
+def report(result: dict[str, Any]) -> None:
+    """The table for people."""
+    parts = result["medians"]
+    show(
+        f"{result['viewers']:,} viewers, one core each, medians",
+        ["", *parts],
+        [[title, *(cell(part.get(name)) for part in parts.values())] for name, title in MEASURES.items()],
+    )
+    for name, install in result["missing"].items():
+        console.print(f"[yellow]{name} is not installed, and so not measured: {install}")
+    for fault in result["faults"]:
+        console.print(f"[red]{fault}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
