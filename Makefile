@@ -24,7 +24,7 @@ install: $(READY) ## Prepare .venv (the others do it too when it is needed)
 run: $(READY) ## Everything in one process, on http://127.0.0.1:8000
 	@exec $(BIN)/liveserver run --own-terminal --config config/all-in-one.toml $(ARGS)
 
-run-cluster: $(READY) ## Frontends, dispatchers and Redis as processes of their own, on this machine
+run-cluster: $(READY) ## Two datacenters on this machine: Redis, dispatchers, frontends, all processes of their own
 	@exec $(BIN)/liveserver cluster --own-terminal --config config/cluster.toml $(ARGS)
 
 test: $(READY) ## The tests

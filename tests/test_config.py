@@ -81,11 +81,43 @@ def test_lists_and_texts_are_written_as_in_the_file() -> None:
         ("listen.public=0.0.0.0:80", "listen.public: 0.0.0.0:80 is reachable from outside"),
         ("frontend.retry_min=9s", "frontend.retry_min: is over frontend.retry_max"),
         ("frontend.lease=1h", "frontend.lease: is over dispatcher.max_lease"),
+        ("relay.retry_min=9s", "relay.retry_min: is over relay.retry_max"),
+        ("peers.dc2=redis://host", "write it as section.name=value, peers.dc2.url=redis://… for example"),
+        ("peers.dc2.url=redis://host", 'peers: need bus.kind = "redis"'),
+        ("peers.dc1.url=redis://host", "peers.dc1: is this datacenter itself"),
+        ("peers.dc2.url=", "peers[...].url: Expected `str` of length >= 1"),
+        ("peers.DC2.url=redis://host", "matching regex"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_name(override: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(complaint)):
         load(None, [override], {})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (["peers.dc2.url=host:6379/0"], "peers.dc2.url: is not a URL like redis://"),
+        (["peers.dc2.url=redis://h", 'node.roles=["frontend"]', "frontend.dispatchers=[\"http://d\"]"],
+         "peers: are the dispatchers' business"),
+        ([f"peers.datacenter{n}.url=redis://h" for n in range(5)], "peers: are so many that a cursor"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_peers_is_said(overrides: list[str], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        load(None, ["bus.kind=redis", *overrides], {})
+
+
+def test_peers_come_from_all_three_sources(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, '[bus]\nkind = "redis"\n[peers.dc2]\nurl = "redis://a"\n[peers.dc3]\nurl = "redis://b"\n'
+    )
+    settings = load(
+        path, ["peers.dc4.url=redis://d"], {"LIVESERVER_PEERS__DC3__URL": "redis://user:secret@c:6379/0"}
+    )
+    assert {name: peer.url for name, peer in settings.peers.items()} == {
+        "dc2": "redis://a", "dc3": "redis://user:secret@c:6379/0", "dc4": "redis://d",
+    }  # fmt: skip
 
 
 def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class MemoryBus:
         inbox_batches: int,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
-        self._datacenter = datacenter
+        self.datacenter = datacenter
         self._settings = log
         self._inbox_batches = inbox_batches
         self._clock = clock
@@ -141,7 +141,7 @@ class MemoryBus:
     async def count(self, video: str) -> Tally:
         await trio.lowlevel.checkpoint()
         known = self._videos.get(video)
-        return known.counting.count(known.nodes, self._clock()) if known else Tally(video, self._datacenter)
+        return known.counting.count(known.nodes, self._clock()) if known else Tally(video, self.datacenter)
 
     async def note(self, tallies: Sequence[Tally]) -> list[bool]:
         await trio.lowlevel.checkpoint()
@@ -243,7 +243,7 @@ class MemoryBus:
         """
         video = self._videos.get(name)
         if video is None or video.keep_until <= now:
-            video = self._videos[name] = VideoLog(name, self._datacenter, self._settings)
+            video = self._videos[name] = VideoLog(name, self.datacenter, self._settings)
         elif quiet:
             return video
         self._videos.move_to_end(name)

@@ -87,11 +87,13 @@ class RedisBus:
     `BusError` at the latest after 1.25 times `bus.timeout`.
     """
 
-    def __init__(self, datacenter: str, bus: BusSettings, log: LogSettings) -> None:
+    def __init__(
+        self, datacenter: str, bus: BusSettings, log: LogSettings, *, named: str = "bus.url"
+    ) -> None:
         self._datacenter = datacenter
         self._inbox_batches = bus.inbox_batches
         self._commands = Commands(datacenter, log)
-        self._link = Link(bus, self._commands.scripts)
+        self._link = Link(bus, self._commands.scripts, named)
         # Two: one group commit at a time, and one that is left behind in its timeout.
         self._appending = trio.CapacityLimiter(2)
         self._relaying = trio.CapacityLimiter(4)
@@ -101,9 +103,14 @@ class RedisBus:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, datacenter: str, bus: BusSettings, log: LogSettings) -> AsyncIterator[RedisBus]:
-        """A bus whose connections end with the block. Raises `ConfigError` when the URL is none."""
-        opened = cls(datacenter, bus, log)
+    async def open(
+        cls, datacenter: str, bus: BusSettings, log: LogSettings, *, named: str = "bus.url"
+    ) -> AsyncIterator[RedisBus]:
+        """A bus whose connections end with the block.
+
+        Raises `ConfigError` when the URL, which the setting `named` gives, is none.
+        """
+        opened = cls(datacenter, bus, log, named=named)
         try:
             yield opened
         finally:

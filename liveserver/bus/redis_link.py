@@ -52,12 +52,16 @@ class Script:
 
 
 class Link:
-    """The connections to one Redis. Made without touching the network; `close` ends them."""
+    """The connections to one Redis. Made without touching the network; `close` ends them.
 
-    def __init__(self, settings: BusSettings, scripts: Sequence[Script]) -> None:
+    `named` is the setting that has its URL.
+    """
+
+    def __init__(self, settings: BusSettings, scripts: Sequence[Script], named: str = "bus.url") -> None:
         self.timeout = float(settings.timeout)
         self._scripts = scripts
-        self._pool = _pool(settings)
+        self._pool = _pool(settings, named)
+        self._named = named
         url = urlsplit(settings.url)
         self._address = f"{url.hostname}:{url.port or 6379}" if url.hostname else url.path
         secrets = {url.password or "", self._pool.connection_kwargs.get("password") or ""}
@@ -121,7 +125,8 @@ class Link:
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
         return BusError(
-            f"Redis at {self._address}: {reason}; see whether it runs and bus.url is right, and try again"
+            f"Redis at {self._address}: {reason}; "
+            f"see whether it runs and {self._named} is right, and try again"
         )
 
     def close(self) -> None:
@@ -141,7 +146,7 @@ def _lua(value: str | int) -> str:
     return str(value) if isinstance(value, int) else f"'{value}'"
 
 
-def _pool(settings: BusSettings) -> redis.ConnectionPool:
+def _pool(settings: BusSettings, named: str) -> redis.ConnectionPool:
     timeout = float(settings.timeout)
     options: dict[str, Any] = {
         "protocol": 2,  # pub/sub messages come in plain order, and a connection needs no HELLO
@@ -156,7 +161,7 @@ def _pool(settings: BusSettings) -> redis.ConnectionPool:
     except ValueError:
         # Not chained: the original quotes what may be a part of the password.
         raise ConfigError(
-            "bus.url",
+            named,
             "is not a URL like redis://127.0.0.1:6379/0, rediss://user:password@host:6379/0 or "
             "unix:///run/redis.sock; percent-encode the password's special characters",
         ) from None

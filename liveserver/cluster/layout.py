@@ -138,6 +138,9 @@ def _check_workers(plans: list[DatacenterPlan]) -> None:
 
 def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
     dispatchers = [f"http://{HOST}:{node.public}" for node in datacenter.nodes if node.role == "dispatcher"]
+    peers = {
+        f"peers.{other.name}.url": _redis_url(other) for other in file.datacenters if other is not datacenter
+    }
     shared = [
         f"{section}.{name}={_value(value)}"
         for section, values in file.settings.items()
@@ -153,8 +156,8 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
             "listen.public": public,
             "listen.ops": ops,
             "bus.kind": "redis",
-            "bus.url": f"redis://{HOST}:{datacenter.redis}/0",
-            **({f"{node.role}.dispatchers": dispatchers} if node.role != "dispatcher" else {}),
+            "bus.url": _redis_url(datacenter),
+            **(peers if node.role == "dispatcher" else {f"{node.role}.dispatchers": dispatchers}),
         }
         base = path.parent / file.config[node.role] if node.role in file.config else None
         # Each likes backend stores in a file of its own, unless it is said where all of them do.
@@ -180,6 +183,10 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
             )
         )
     return DatacenterPlan(datacenter.name, datacenter.redis, nodes)
+
+
+def _redis_url(datacenter: _Datacenter) -> str:
+    return f"redis://{HOST}:{datacenter.redis}/0"
 
 
 def _value(value: Any) -> str:

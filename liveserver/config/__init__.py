@@ -22,6 +22,8 @@ from liveserver.config.sections import LogSettings as LogSettings
 from liveserver.config.sections import Name as Name
 from liveserver.config.sections import NodeSettings as NodeSettings
 from liveserver.config.sections import OpsSettings as OpsSettings
+from liveserver.config.sections import PeerSettings as PeerSettings
+from liveserver.config.sections import RelaySettings as RelaySettings
 from liveserver.config.sections import Role as Role
 from liveserver.config.sections import Section as Section
 from liveserver.config.sections import Settings as Settings

@@ -5,8 +5,11 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from liveserver.config.sections import Settings
+from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
 from liveserver.quantities import Address
+
+MARK = len("-abcde-123456789~")  # what a cursor has of each datacenter besides its name
 
 
 def check(settings: Settings) -> None:
@@ -50,3 +53,27 @@ def check(settings: Settings) -> None:
         raise ConfigError("frontend.default_wait", "is over frontend.max_wait")
     if frontend.lease > settings.dispatcher.max_lease:
         raise ConfigError("frontend.lease", "is over dispatcher.max_lease")
+    _check_peers(settings)
+
+
+def _check_peers(settings: Settings) -> None:
+    own, peers = settings.node.datacenter, settings.peers
+    if settings.relay.retry_min > settings.relay.retry_max:
+        raise ConfigError("relay.retry_min", "is over relay.retry_max")
+    if not peers:
+        return
+    if own in peers:
+        raise ConfigError(f"peers.{own}", "is this datacenter itself; name only the others")
+    if settings.bus.kind != "redis":
+        raise ConfigError("peers", 'need bus.kind = "redis": there is nothing others could listen to')
+    if "dispatcher" not in settings.node.roles:
+        raise ConfigError("peers", "are the dispatchers' business; give them to those")
+    for name, peer in peers.items():
+        if "://" not in peer.url:
+            raise ConfigError(f"peers.{name}.url", "is not a URL like redis://10.1.0.2:6379/0")
+    if sum(len(name) + MARK for name in (own, *peers)) > MAX_BYTES:
+        raise ConfigError(
+            "peers",
+            f"are so many that a cursor over them, {MAX_BYTES} bytes at most, may not hold them; "
+            "give the datacenters shorter names",
+        )

@@ -75,12 +75,14 @@ def convert(tree: Any, kind: type[T]) -> T:
 
 def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
     *sections, key = name.split(".")
-    if len(sections) != 1 or not key:
-        raise ConfigError(where, "write it as section.name=value, log.age=5m for example")
-    section = tree.setdefault(sections[0], {})
-    if not isinstance(section, dict):
-        raise ConfigError(sections[0], "is a section, not a value")
-    section[key] = _guess(value)
+    if not (key and all(sections) and len(sections) == (2 if name.startswith("peers.") else 1)):
+        example = "peers.dc2.url=redis://…" if name.startswith("peers.") else "log.age=5m"
+        raise ConfigError(where, f"write it as section.name=value, {example} for example")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(section, "is a section, not a value")
+    tree[key] = _guess(value)
 
 
 def _guess(text: str) -> Any:

@@ -136,6 +136,26 @@ class BackendSettings(Section, frozen=True):
     outbox_rows: Count = 10_000  # kept in memory while no dispatcher answers; the others in the database
 
 
+class PeerSettings(Section, frozen=True):
+    """Another datacenter, from which events are relayed."""
+
+    url: Annotated[str, Meta(min_length=1)]  # of its Redis
+
+
+class RelaySettings(Section, frozen=True):
+    """The way from the other datacenters into ours."""
+
+    timeout: Duration = Duration(3.0)  # to connect to a peer, and for each answer of its
+    retry_min: Duration = Duration(0.1)  # after a failure at most this; doubled each time …
+    retry_max: Duration = Duration(5.0)  # … up to this; always a random part of it
+    lease: Duration = Duration(10.0)  # of a dispatcher's share of the work; renewed three times within it
+    sweep_interval: Duration = Duration(5.0)  # how often it is asked what moved, and compared
+    look_back: Duration = Duration(120.0)  # how far, when something may have been missed for longer
+    batch_events: Count = 5_000  # in one round trip
+    buffer: Size = Size(32 * 1024**2)  # heard and not carried yet; beyond it they are read from its log
+    inbox_batches: Count = 10_000  # waiting to be taken in; likewise
+
+
 class CanarySettings(Section, frozen=True):
     """How a node proves to itself that it delivers."""
 
@@ -162,3 +182,5 @@ class Settings(Section, frozen=True):
     backend: BackendSettings = BackendSettings()
     canary: CanarySettings = CanarySettings()
     ops: OpsSettings = OpsSettings()
+    peers: dict[Datacenter, PeerSettings] = msgspec.field(default_factory=dict)  # by their names
+    relay: RelaySettings = RelaySettings()

@@ -8,6 +8,7 @@ Rules:
 2. What comes while a hole is being mended waits in a short stash. Losing it costs nothing but
    another look at the log, since whatever was forwarded was logged before.
 3. Events that nobody can give any more are a gap in the log, which tells the viewers by itself.
+4. Of each origin nothing is taken twice, whatever place it has in the datacenter's log.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class Channel:
         if stretch.head.epoch != self.epoch or stretch.oldest > self.offset + 1:
             self.epoch = stretch.head.epoch
             self.offset = stretch.oldest - 1
-            self.log.append_gap(cursor_before(stretch.head.cursor, batches), trio.current_time())
+            self.is_complete = True  # what was before that is gone
+            # What was seen of other origins stays so, although it comes once more in the log's new life.
+            before = cursor_before(stretch.head.cursor, batches)
+            self.log.append_gap(before.merged(self.log.cursor), trio.current_time())
             self.audience.counts.holes += 1
         for batch in batches:
             self._append(batch)
@@ -116,7 +120,12 @@ class Channel:
         if batch.epoch != self.epoch or batch.first > self.offset + 1:
             return False
         if batch.last > self.offset:
-            self.log.append(batch, self.offset + 1 - batch.first, trio.current_time())
+            known = self.offset + 1 - batch.first
+            seen = self.log.cursor.get(batch.origin)
+            if seen is not None and seen.epoch == batch.origin_epoch:
+                known = max(known, seen.number + 1 - batch.number)
+            if known < len(batch.lines):
+                self.log.append(batch, known, trio.current_time())
             self.offset = batch.last
         return True
 

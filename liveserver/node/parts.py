@@ -25,6 +25,7 @@ from liveserver.config import Settings
 from liveserver.dispatcher.local import LocalDispatcher
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
+from liveserver.dispatcher.relay.relay import open_relay
 from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.edge.cors import PREFLIGHT, Origins
@@ -92,6 +93,10 @@ class Node:
                 nursery.start_soon(publisher.run)
                 self.parts["publish"] = publisher.statistics
                 self.parts["leases"] = subscriptions.statistics
+                if settings.peers:
+                    relay = await stack.enter_async_context(open_relay(bus, self.name, settings))
+                    nursery.start_soon(relay.run)
+                    self.parts["relay"] = relay.statistics
             if "backend" in settings.node.roles:
                 await self._backend(local, stack)
             if "frontend" in settings.node.roles:

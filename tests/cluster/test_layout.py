@@ -19,14 +19,29 @@ CONFIG = Path(__file__).parent.parent.parent / "config"
 
 def test_the_shipped_cluster_has_the_ports_that_are_promised() -> None:
     plan = layout.load(CONFIG / "cluster.toml")
-    assert [datacenter.redis for datacenter in plan.datacenters] == [6401]
+    assert [datacenter.redis for datacenter in plan.datacenters] == [6401, 6402]
     assert {node.name: (node.role, node.public, node.ops) for node in plan.nodes} == {
-        "dc1-fe1": ("frontend", "127.0.0.1:8101", "127.0.0.1:9101"),
-        "dc1-fe2": ("frontend", "127.0.0.1:8102", "127.0.0.1:9102"),
-        "dc1-di1": ("dispatcher", "127.0.0.1:8111", "127.0.0.1:9111"),
-        "dc1-di2": ("dispatcher", "127.0.0.1:8112", "127.0.0.1:9112"),
-        "dc1-be1": ("backend", "127.0.0.1:8121", "127.0.0.1:9121"),
-    }
+        f"dc{n}-{name}{i}": (role, f"127.0.0.1:8{n}{k}{i}", f"127.0.0.1:9{n}{k}{i}")
+        for n in (1, 2)
+        for name, role, k, count in (
+            ("fe", "frontend", 0, 2), ("di", "dispatcher", 1, 2), ("be", "backend", 2, 1),
+        )
+        for i in range(1, count + 1)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "datacenters"), [("cluster", 2), ("three-datacenters", 3)])
+def test_dispatchers_have_the_other_datacenters_as_peers(name: str, datacenters: int) -> None:
+    plan = layout.load(CONFIG / f"{name}.toml")
+    ports = {datacenter.name: datacenter.redis for datacenter in plan.datacenters}
+    assert len(ports) == datacenters
+    for node in plan.nodes:
+        wanted = {
+            f'peers.{other}.url="redis://127.0.0.1:{port}/0"'
+            for other, port in ports.items()
+            if other != node.datacenter and node.role == "dispatcher"
+        }
+        assert {word for word in node.command if word.startswith("peers.")} == wanted
 
 
 def test_a_node_is_started_by_a_command_that_says_it_all(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from liveserver.bus.interface import Inbox, Parcel, Slice, ignore
+from liveserver.bus.interface import Inbox, Parcel, RelayParcel, Slice, ignore
 from liveserver.bus.memory import MemoryBus
 from liveserver.config import Settings
 from liveserver.errors import BusError
@@ -154,6 +154,32 @@ async def test_a_new_epoch_is_told_as_a_gap_and_followed(autojump_clock: MockClo
         gap = await client.event()
         assert (gap.type, gap.id) == ("gap", f"dc1-{new.epoch}-0")
         assert await client.events(2) == [3, 4]
+
+
+async def test_what_comes_from_elsewhere_is_not_told_again_in_a_new_life_of_the_log(
+    autojump_clock: MockClock,
+) -> None:
+    configured, bus = lossy()
+
+    def relayed(*numbers: int) -> RelayParcel:
+        lines = [b'like {"n":%d}' % (100 + number) for number in numbers]
+        return RelayParcel("v", "dc2", "aaaaa", numbers[0], numbers[-1], lines)
+
+    async with stage(configured, bus) as on:
+        client, _ = await on.ready()
+        await on.publish(1)
+        await bus.relay([relayed(1, 2)])
+        assert await client.events(3) == [1, 101, 102]
+        del bus._videos["v"]  # the store came back empty
+        await on.bus.subscribe("n1", {"v": 1}, 30)
+        new = await on.publish(1)
+        await bus.relay([relayed(1, 2, 3)])  # from its beginning: nobody here knows of it any more
+        gap = await client.event()
+        assert (gap.type, gap.id) == ("gap", f"dc1-{new.epoch}-0~dc2-aaaaa-2")
+        assert await client.events(2) == [2, 103]
+        back, ready = await on.ready("v", f"?cursor=dc1-{new.epoch}-1~dc2-aaaaa-2")
+        assert (ready["resumed"], ready["gap"]) == (True, False)
+        assert await back.events(1) == [103]
 
 
 async def test_a_new_epoch_that_begins_while_a_hole_is_mended_is_followed(autojump_clock: MockClock) -> None:
