@@ -3,10 +3,10 @@
     LiveserverError
     ├── ConfigError             the configuration is wrong: what, where, what to do instead
     ├── Problem                 the client is told, as RFC 9457 problem+json
-    │   ├── BadRequest 400      Forbidden 403       NotFound 404        MethodNotAllowed 405
-    │   ├── RequestTimeout 408  TooLarge 413        WrongType 415       UpgradeRequired 426
-    │   ├── HeadersTooLarge 431
-    │   └── Unavailable 503     (come back after `retry_after` seconds)
+    │   ├── BadRequest 400      Unauthorized 401    Forbidden 403       NotFound 404
+    │   ├── MethodNotAllowed 405  RequestTimeout 408  TooLarge 413      WrongType 415
+    │   ├── UpgradeRequired 426 HeadersTooLarge 431
+    │   └── TooMany 429         Unavailable 503     (come back after `retry_after` seconds)
     ├── BusError                the bus did not answer in time, or is gone; try again
     └── DispatcherError         no dispatcher answered this frontend; try again
 
@@ -83,6 +83,18 @@ class BadRequest(Problem):
     title = "Bad Request"
 
 
+class Unauthorized(Problem):
+    """Nobody knows who asks, or what was shown is not valid (RFC 6750): come with something that is."""
+
+    status = 401
+    title = "Unauthorized"
+
+    def __init__(self, detail: str, *, is_invalid: bool = True) -> None:
+        super().__init__(detail)
+        error = ', error="invalid_token"' if is_invalid else ""
+        self.headers = (("www-authenticate", f'Bearer realm="liveserver"{error}'),)
+
+
 class Forbidden(Problem):
     """Understood and refused."""
 
@@ -138,6 +150,18 @@ class UpgradeRequired(Problem):
     def __init__(self, detail: str, *headers: tuple[str, str]) -> None:
         super().__init__(detail)
         self.headers = headers
+
+
+class TooMany(Problem):
+    """More often, or more at once, than is allowed; `Retry-After` says when there is room again."""
+
+    status = 429
+    title = "Too Many Requests"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        self.headers = (("retry-after", str(retry_after)),)
 
 
 class HeadersTooLarge(Problem):

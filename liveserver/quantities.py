@@ -1,7 +1,8 @@
-"""Numbers with their units, as settings are written: durations, sizes, addresses."""
+"""Values as settings are written: durations and sizes with their units, addresses, secrets."""
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import re
 from typing import Any
@@ -48,8 +49,33 @@ class Address(str):
             return False
 
 
+class Secret:
+    """A text that is shown to nobody: not in a log, an error, a status. `reveal` is for those who use it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
 def quantity(kind: type, value: Any) -> Any:
-    """msgspec's hook for the types with units."""
+    """msgspec's hook for these types."""
+    if kind is Secret:
+        if not isinstance(value, str) or not value:
+            raise ValueError("a secret is a text in quotes, and not empty")
+        return Secret(value)
     if kind is Address:
         host, colon, port = str(value).rpartition(":")
         if not (isinstance(value, str) and colon and host and port.isdigit() and int(port) < 65536):

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from liveserver import errors
-from liveserver.errors import ConfigError, LiveserverError, MethodNotAllowed, Problem, Unavailable
+from liveserver.errors import ConfigError, LiveserverError, MethodNotAllowed, Problem, TooMany, Unavailable
 
 STATUSES = {
     "Problem": 500,
     "BadRequest": 400,
+    "Unauthorized": 401,
     "Forbidden": 403,
     "NotFound": 404,
     "MethodNotAllowed": 405,
@@ -19,6 +20,7 @@ STATUSES = {
     "WrongType": 415,
     "UpgradeRequired": 426,
     "HeadersTooLarge": 431,
+    "TooMany": 429,
     "Unavailable": 503,
 }
 PROBLEMS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Problem)]
@@ -49,6 +51,7 @@ def test_what_belongs_in_headers() -> None:
     assert MethodNotAllowed("PUT", "GET, POST").detail == "PUT is not possible here; use GET, POST"
     assert Unavailable("later").headers == (("retry-after", "1"),)
     assert Unavailable("later", retry_after=30).headers == (("retry-after", "30"),)
+    assert TooMany("later", 7).headers == (("retry-after", "7"),)
     assert Problem("x").headers == ()
 
 

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import trio
 
+from liveserver.auth.nodes import UNSIGNED, Signature
 from liveserver.errors import BadRequest, DispatcherError
 
 
@@ -20,18 +21,23 @@ class _Document(msgspec.Struct):
 class Dispatchers:
     """Publishes at whichever dispatcher answers. Stays with one while it does."""
 
-    def __init__(self, client: httpx.AsyncClient, urls: Sequence[str], timeout: float) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, urls: Sequence[str], timeout: float, signature: Signature
+    ) -> None:
         self._client = client
+        self._signature = signature
         self._urls = [url.rstrip("/") for url in urls]
         self._timeout = timeout
         random.shuffle(self._urls)  # so that the backends spread over the dispatchers
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, urls: Sequence[str], timeout: float) -> AsyncIterator[Dispatchers]:
+    async def open(
+        cls, urls: Sequence[str], timeout: float, signature: Signature = UNSIGNED
+    ) -> AsyncIterator[Dispatchers]:
         """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher's answer."""
         async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
-            yield cls(client, urls, timeout)
+            yield cls(client, urls, timeout, signature)
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:
         """As `outbox.Dispatcher` says. A refusal is believed from the first that gives one."""
@@ -42,7 +48,9 @@ class Dispatchers:
             try:
                 with trio.fail_after(self._timeout):
                     answer = await self._client.post(
-                        url, content=body, headers={"content-type": "application/json"}
+                        url,
+                        content=body,
+                        headers={"content-type": "application/json", **self._signature.headers()},
                     )
             except trio.TooSlowError:
                 reason = f"{url} did not answer within {self._timeout:g} s"
@@ -54,6 +62,8 @@ class Dispatchers:
                 if answer.status_code in (400, 413):
                     raise BadRequest(_detail(answer))
                 reason = f"{url} answered {answer.status_code}"
+                if answer.status_code in (401, 403):
+                    reason += "; auth.nodes_secret has to be the same here and there, and the clocks too"
             self._urls.append(self._urls.pop(0))
         raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")
 

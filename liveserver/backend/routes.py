@@ -8,11 +8,15 @@ import msgspec
 from msgspec import Meta
 from quart import Blueprint, Response, request
 
+from liveserver.auth.gate import Gate
+from liveserver.auth.grant import COMMENT, LIKE, MODERATE, WATCH
+from liveserver.auth.rates import Rates
 from liveserver.backend.backend import Backend
 from liveserver.backend.wishes import Comment, Like, Retraction
 from liveserver.config import BackendSettings
 from liveserver.errors import BadRequest, TooLarge, WrongType
 from liveserver.event import VIDEO
+from liveserver.web.asking import asked_by
 
 MAX_KEY = 255  # characters of an Idempotency-Key
 
@@ -36,14 +40,25 @@ class CommentBody(msgspec.Struct, forbid_unknown_fields=True):
     user: User | None = None
 
 
-def backend_routes(backend: Backend, settings: BackendSettings) -> Blueprint:
+def backend_routes(backend: Backend, settings: BackendSettings, gate: Gate) -> Blueprint:
     """Likes, comments and the summary, to be mounted into the public application."""
     routes = Blueprint("backend", __name__)
+
+    async def ask(scope: str, video: str, rates: Rates, user: str | None) -> str | None:
+        """Whose deed it is. Raises `Unauthorized`, `Forbidden`, `TooMany`, `Unavailable`."""
+        headers = asked_by(request.headers)
+        grant = await gate.liker(headers)
+        grant.require(scope, video)
+        user = grant.speaks_for(user)
+        if rates.is_any:
+            rates.spend(gate.address(request.remote_addr or "", headers), user, video)
+        return user
 
     @routes.post("/v1/videos/<video>/likes")
     async def like(video: str) -> Response:
         body = await _read(LikeBody, settings)
-        wish = Like(_video(video), _plain(body.user, "user"), body.reaction, _key())
+        user = await ask(LIKE, _video(video), gate.likes, _plain(body.user, "user"))
+        wish = Like(video, user, body.reaction, _key())
         return _json(201, await backend.write(wish))
 
     @routes.post("/v1/videos/<video>/comments")
@@ -54,16 +69,22 @@ def backend_routes(backend: Backend, settings: BackendSettings) -> Blueprint:
         if len(body.text) > settings.max_text:
             raise BadRequest(f"a comment has at most {settings.max_text} characters")
         text = _plain(body.text, "comment") or ""
-        wish = Comment(_video(video), _plain(body.user, "user"), text, _key())
+        user = await ask(COMMENT, _video(video), gate.comments, _plain(body.user, "user"))
+        wish = Comment(video, user, text, _key())
         return _json(201, await backend.write(wish))
 
     @routes.delete("/v1/videos/<video>/comments/<comment>")
     async def retract(video: str, comment: str) -> Response:
-        await backend.write(Retraction(_video(video), _plain(comment, "comment's id") or ""))
+        grant = await gate.liker(asked_by(request.headers))
+        grant.require(MODERATE, _video(video))
+        await backend.write(Retraction(video, _plain(comment, "comment's id") or ""))
         return Response(status=204, headers={"cache-control": "no-store"})
 
     @routes.get("/v1/videos/<video>/summary")
     async def summary(video: str) -> Response:
+        grant = await gate.liker(asked_by(request.headers))
+        if not grant.name:  # a site with a key may know what came of it
+            grant.require(WATCH, _video(video))
         return _json(200, await backend.summary(_video(video)))
 
     return routes

@@ -11,6 +11,7 @@ import typer
 
 from liveserver import config
 from liveserver.cli import terminal
+from liveserver.config.writing import toml
 from liveserver.errors import ConfigError
 
 ConfigFile = Annotated[
@@ -135,10 +136,22 @@ def render(settings: config.Settings) -> str:
     for section in settings.__struct_fields__:
         lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
         values, standard = getattr(settings, section), getattr(defaults, section)
+        if isinstance(values, dict):  # a table whose names are the operator's
+            lines += [f"{name} = {toml(value)}" for name, value in values.items()]
+            continue
         for name in values.__struct_fields__:
             value, default = getattr(values, name), getattr(standard, name)
-            text = f"{name} = {_toml(value)}" if value is not None else f"# {name} is made up at the start"
-            lines.append(text if value == default else f"{text:40}  # default: {_toml(default)}")
+            if value is None:
+                lines.append(f"# {name} {'is made up at the start' if name == 'name' else 'is not set'}")
+                continue
+            text = f"{name} = {toml(value)}"
+            if isinstance(value, config.Secret):
+                lines.append(f"# {name} is set, and not shown")
+            elif value == default:
+                lines.append(text)
+            else:
+                was = "none" if default is None else toml(default)
+                lines.append(f"{text:40}  # default: {was}")
     return "\n".join(lines)
 
 
@@ -158,7 +171,7 @@ def _source(where: str, path: Path | None, overrides: list[str]) -> str | None:
     setting = where.partition("[")[0]
     for override in overrides:
         if override.partition("=")[0].strip() == setting:
-            return f"--set {override}"
+            return f"--set {setting}=…" if config.is_secret(setting) else f"--set {override}"
     variable = config.ENVIRONMENT_PREFIX + setting.upper().replace(".", "__")
     if variable in os.environ:
         return f"environment variable {variable}"
@@ -178,20 +191,3 @@ def _role_overrides(roles: list[str] | None) -> list[str]:
 
 def _worker_overrides(workers: int | None) -> list[str]:
     return [] if workers is None else [f"node.workers={workers}"]
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, config.Duration):
-        if value and value < 1:
-            return f'"{value * 1000:g}ms"'
-        for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60)):
-            if value and value % seconds == 0:
-                return f'"{value / seconds:g}{unit}"'
-        return f'"{value:g}s"'
-    if isinstance(value, config.Size):
-        for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
-            if value and value % size == 0:
-                return f'"{value // size}{unit}"'
-        return str(int(value))
-    # What else there is, text, numbers, yes and no, and lists of them, TOML writes as JSON does.
-    return json.dumps(value, ensure_ascii=False)

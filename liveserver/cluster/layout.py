@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ from msgspec import Meta
 from liveserver import config
 from liveserver.cluster.workers import ops_addresses
 from liveserver.config import Address, Datacenter, Duration, Name, Role, Section
+from liveserver.config.writing import toml
 from liveserver.errors import ConfigError
 
 HOST = "127.0.0.1"
@@ -142,7 +142,7 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
         f"peers.{other.name}.url": _redis_url(other) for other in file.datacenters if other is not datacenter
     }
     shared = [
-        f"{section}.{name}={_value(value)}"
+        f"{section}.{name}={toml(value)}"
         for section, values in file.settings.items()
         for name, value in values.items()
     ]
@@ -163,8 +163,8 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
         # Each likes backend stores in a file of its own, unless it is said where all of them do.
         said = (file.settings, config.read_toml(base) if base else {})
         has_own = node.role == "backend" and not any("database" in each.get("backend", {}) for each in said)
-        own = [f"backend.database={_value(f'{node.name}.db')}"] if has_own else []
-        overrides = [*own, *shared, *(f"{name}={_value(value)}" for name, value in identity.items())]
+        own = [f"backend.database={toml(f'{node.name}.db')}"] if has_own else []
+        overrides = [*own, *shared, *(f"{name}={toml(value)}" for name, value in identity.items())]
         settings = config.load(
             base, overrides
         )  # now, so that what is wrong is said once and not by every child
@@ -187,8 +187,3 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
 
 def _redis_url(datacenter: _Datacenter) -> str:
     return f"redis://{HOST}:{datacenter.redis}/0"
-
-
-def _value(value: Any) -> str:
-    """As TOML writes it: text, numbers, yes and no, and lists of them are the same in JSON."""
-    return json.dumps(value, ensure_ascii=False)

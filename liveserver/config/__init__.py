@@ -8,8 +8,10 @@ number means bytes).
 
 from liveserver.config.loading import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
 from liveserver.config.loading import convert as convert
+from liveserver.config.loading import is_secret as is_secret
 from liveserver.config.loading import load as load
 from liveserver.config.loading import read_toml as read_toml
+from liveserver.config.sections import AuthSettings as AuthSettings
 from liveserver.config.sections import BackendSettings as BackendSettings
 from liveserver.config.sections import BusSettings as BusSettings
 from liveserver.config.sections import CanarySettings as CanarySettings
@@ -17,16 +19,20 @@ from liveserver.config.sections import Datacenter as Datacenter
 from liveserver.config.sections import DispatcherSettings as DispatcherSettings
 from liveserver.config.sections import EdgeSettings as EdgeSettings
 from liveserver.config.sections import FrontendSettings as FrontendSettings
+from liveserver.config.sections import LimitSettings as LimitSettings
 from liveserver.config.sections import ListenSettings as ListenSettings
 from liveserver.config.sections import LogSettings as LogSettings
 from liveserver.config.sections import Name as Name
 from liveserver.config.sections import NodeSettings as NodeSettings
 from liveserver.config.sections import OpsSettings as OpsSettings
 from liveserver.config.sections import PeerSettings as PeerSettings
+from liveserver.config.sections import PublisherSettings as PublisherSettings
 from liveserver.config.sections import RelaySettings as RelaySettings
 from liveserver.config.sections import Role as Role
 from liveserver.config.sections import Section as Section
 from liveserver.config.sections import Settings as Settings
+from liveserver.config.sections import Videos as Videos
 from liveserver.quantities import Address as Address
 from liveserver.quantities import Duration as Duration
+from liveserver.quantities import Secret as Secret
 from liveserver.quantities import Size as Size

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from liveserver.config.auth_checks import check_auth
 from liveserver.config.sections import Settings
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
-from liveserver.quantities import Address
 
 MARK = len("-abcde-123456789~")  # what a cursor has of each datacenter besides its name
 
@@ -35,14 +35,7 @@ def check(settings: Settings) -> None:
                 raise ConfigError(
                     f"{section}.dispatchers", f"{url!r} is not a URL like http://127.0.0.1:8111"
                 )
-    for name in ("public", "ops"):
-        address: Address = getattr(listen, name)
-        if not node.open_to_all and not address.is_loopback:
-            raise ConfigError(
-                f"listen.{name}",
-                f"{address} is reachable from outside while anybody may publish and see the ops pages; "
-                "listen on 127.0.0.1, or set node.open_to_all = true if a firewall or proxy decides who may",
-            )
+    check_auth(settings)
     if settings.backend.batch_events > settings.dispatcher.max_events:
         raise ConfigError("backend.batch_events", "is over dispatcher.max_events")
     if frontend.counts_interval < 1:

@@ -8,16 +8,19 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
 from liveserver.config.checks import check
 from liveserver.config.sections import Settings
 from liveserver.errors import ConfigError
-from liveserver.quantities import quantity
+from liveserver.quantities import Secret, quantity
 
 ENVIRONMENT_PREFIX = "LIVESERVER_"
+
+# Tables whose names are the operator's: how one of their settings is written.
+NAMED = {"peers.": "peers.dc2.url=redis://…", "auth.publishers.": "auth.publishers.site.key_file=site.key"}
 
 T = TypeVar("T")
 
@@ -75,14 +78,24 @@ def convert(tree: Any, kind: type[T]) -> T:
 
 def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
     *sections, key = name.split(".")
-    if not (key and all(sections) and len(sections) == (2 if name.startswith("peers.") else 1)):
-        example = "peers.dc2.url=redis://…" if name.startswith("peers.") else "log.age=5m"
+    example = next((text for start, text in NAMED.items() if name.startswith(start)), "log.age=5m")
+    if not (key and all(sections) and name.count(".") == example.partition("=")[0].count(".")):
         raise ConfigError(where, f"write it as section.name=value, {example} for example")
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
             raise ConfigError(section, "is a section, not a value")
-    tree[key] = _guess(value)
+    guess = _guess(value)
+    tree[key] = guess if isinstance(guess, str) or not is_secret(name) else value
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting, by its full name, is one that nobody is to be shown."""
+    section, _, key = name.partition(".")
+    if name.startswith("auth.publishers."):
+        return name.endswith(".key") or name.count(".") < 3
+    kind = type(getattr(Settings(), section, None))
+    return Secret in getattr(get_type_hints(kind).get(key), "__args__", ())
 
 
 def _guess(text: str) -> Any:

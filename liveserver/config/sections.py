@@ -10,12 +10,18 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from liveserver.quantities import Address, Duration, Size
+from liveserver.quantities import Address, Duration, Secret, Size
 
 Role = Literal["frontend", "dispatcher", "backend"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
 Count = Annotated[int, Meta(ge=1)]
+Videos = Annotated[
+    str, Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?)\Z")
+]  # "v1", "concert-*", "*"
+Rate = Annotated[float, Meta(ge=0)]  # a second; 0: as many as come
+Limit = Annotated[int, Meta(ge=0)]  # at once; 0: as many as come
+Scope = Literal["publish", "like", "comment", "moderate"]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +54,8 @@ class EdgeSettings(Section, frozen=True):
 
     allow_origins: list[str] = msgspec.field(default_factory=list)  # "*" for all; none: its own pages only
     trust_request_ids: bool = False  # a proxy in front sets x-request-id, and lets nobody else do it
+    allow_credentials: bool = False  # those may send this server's cookies along
+    trusted_proxies: list[str] = msgspec.field(default_factory=list)  # whose X-Forwarded-For is believed
     max_connections: Count = 19_000
     accept_rate: Count = 5_000  # new connections a second; the kernel holds the others meanwhile
     max_head: Size = Size(16 * 1024)  # request line and headers
@@ -156,6 +164,64 @@ class RelaySettings(Section, frozen=True):
     inbox_batches: Count = 10_000  # waiting to be taken in; likewise
 
 
+class PublisherSettings(Section, frozen=True):
+    """One who may publish, by a key that is shown as `Authorization: Bearer KEY`."""
+
+    key: Secret | None = None
+    key_file: str | None = None  # one key a line; all of them are accepted
+    videos: list[Videos] = msgspec.field(default_factory=lambda: ["*"])
+    scopes: list[Scope] = msgspec.field(default_factory=lambda: ["publish"])
+
+
+class AuthSettings(Section, frozen=True):
+    """Who may. Files are read at the start; of secrets, each line is accepted and the first one signs."""
+
+    viewers: Literal["open", "token"] = "open"  # token: who watches, likes and comments shows a JWT
+    secret: Secret | None = None  # HS256
+    secret_file: str | None = None
+    public_key_file: str | None = None  # PEM; RS256 for an RSA key, ES256 for one on P-256
+    jwks: str | None = None  # a file, or an https:// URL
+    jwks_refresh: Duration = Duration(600.0)
+    jwks_pause: Duration = Duration(30.0)  # between two fetches because of unknown keys
+    jwks_timeout: Duration = Duration(5.0)
+    audience: str | None = None
+    issuer: str | None = None
+    leeway: Duration = Duration(10.0)  # clocks differ
+    require_expiry: bool = True
+    max_token: Size = Size(8 * 1024)
+    cookie: str = "liveserver_token"  # its name; empty: none is looked at
+    query_lifetime: Duration = Duration(900.0)  # what a ?token= may have left: addresses end up in logs
+    remembered_tokens: Count = 50_000  # checked once and not again until they expire
+    publishers: dict[Name, PublisherSettings] = msgspec.field(default_factory=dict)
+    nodes_secret: Secret | None = None  # signs what nodes ask of dispatchers
+    nodes_secret_file: str | None = None
+    node_token: Duration = Duration(60.0)  # how long such a signature is good
+    ops_key: Secret | None = None  # for the ops pages but /healthz and /readyz
+    ops_key_file: str | None = None
+
+
+class LimitSettings(Section, frozen=True):
+    """How often and how many, per second and at once. 0: any."""
+
+    burst: Duration = Duration(10.0)  # what was not used for so long may come at once
+    remembered: Count = 100_000  # addresses, users and videos whose rates are known
+    connects_per_address: Rate = 0.0
+    connects_per_user: Rate = 0.0
+    connects_per_video: Rate = 0.0
+    viewers_per_address: Limit = 0
+    viewers_per_user: Limit = 0
+    viewers_per_video: Limit = 0  # on this node
+    events_per_address: Rate = 0.0  # published
+    events_per_publisher: Rate = 0.0
+    events_per_video: Rate = 0.0
+    likes_per_address: Rate = 0.0
+    likes_per_user: Rate = 0.0
+    likes_per_video: Rate = 0.0
+    comments_per_address: Rate = 0.0
+    comments_per_user: Rate = 0.0
+    comments_per_video: Rate = 0.0
+
+
 class CanarySettings(Section, frozen=True):
     """How a node proves to itself that it delivers."""
 
@@ -184,3 +250,5 @@ class Settings(Section, frozen=True):
     ops: OpsSettings = OpsSettings()
     peers: dict[Datacenter, PeerSettings] = msgspec.field(default_factory=dict)  # by their names
     relay: RelaySettings = RelaySettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()

@@ -6,8 +6,11 @@ from typing import TypeVar
 
 import msgspec
 
+from liveserver.auth.addresses import peer_address
+from liveserver.auth.gate import Gate
+from liveserver.auth.grant import MODERATE, NODE, PUBLISH, Grant
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
-from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.parse import Lot, Parser
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.edge.answer import Answer, Peer
@@ -25,7 +28,10 @@ T = TypeVar("T")
 class DispatcherRoutes:
     """What a dispatcher answers itself; the frontends are its clients too."""
 
-    def __init__(self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions, gate: Gate
+    ) -> None:
+        self._gate = gate
         self._parser = parser
         self._publisher = publisher
         self._subscriptions = subscriptions
@@ -42,7 +48,11 @@ class DispatcherRoutes:
         video = request.checked_video()
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
-        done = await self._publisher.publish(self._parser.lots(request.body, kind, video))
+        grant = self._gate.publisher(request.headers)
+        grant.require(PUBLISH, video)
+        lots = self._parser.lots(request.body, kind, video)
+        self._spend(grant, request, peer, lots)
+        done = await self._publisher.publish(lots)
         return json_response(
             202,
             b'{"accepted":%d,"duplicates":%d,"cursor":"%b"}'
@@ -51,21 +61,24 @@ class DispatcherRoutes:
 
     async def publish_several(self, request: Request, peer: Peer) -> Answer:
         """Events that each name their video."""
-        return await self._several(request, retractions=False)
+        return await self._several(request, peer, PUBLISH)
 
     async def retract(self, request: Request, peer: Peer) -> Answer:
         """The same for events of type `retract`, which only likes backends publish.
 
         A route of its own, so that a proxy in front can keep it from everybody else.
         """
-        return await self._several(request, retractions=True)
+        return await self._several(request, peer, MODERATE)
 
-    async def _several(self, request: Request, *, retractions: bool) -> Answer:
+    async def _several(self, request: Request, peer: Peer, scope: str) -> Answer:
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
-        done = await self._publisher.publish(
-            self._parser.lots(request.body, kind, None, retractions=retractions)
-        )
+        grant = self._gate.publisher(request.headers)
+        lots = self._parser.lots(request.body, kind, None, retractions=scope == MODERATE)
+        for lot in lots:
+            grant.require(scope, lot.video)
+        self._spend(grant, request, peer, lots)
+        done = await self._publisher.publish(lots)
         answer = {
             "accepted": done.accepted,
             "duplicates": done.duplicates,
@@ -73,8 +86,18 @@ class DispatcherRoutes:
         }
         return json_response(202, msgspec.json.encode(answer))
 
+    def _spend(self, grant: Grant, request: Request, peer: Peer, lots: list[Lot]) -> None:
+        """Raises `TooMany`. Nodes hand on what was counted when it came."""
+        gate = self._gate
+        if grant is NODE or not gate.events.is_any:
+            return
+        address = gate.address(peer_address(peer.sock), request.headers)
+        for lot in lots:
+            gate.events.spend(address, grant.name or None, lot.video, count=len(lot.lines))
+
     async def renew(self, request: Request, peer: Peer) -> Answer:
         """A frontend subscribes, or stays subscribed."""
+        self._gate.node(request.headers)
         wish = _read(request, LeaseRequest)
         _check(wish.node, wish.videos)
         if not wish.lease > 0:
@@ -89,6 +112,7 @@ class DispatcherRoutes:
 
     async def withdraw(self, request: Request, peer: Peer) -> Answer:
         """A frontend unsubscribes."""
+        self._gate.node(request.headers)
         wish = _read(request, WithdrawRequest)
         _check(wish.node, wish.videos)
         try:

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar, cast
 import trio
 
 from liveserver.frontend.counts import FanOutStatistics
+from liveserver.frontend.expiry import Guest
 from liveserver.frontend.log import ChannelLog
 from liveserver.frontend.poll import PollSegment, PollWaiter
 from liveserver.frontend.segment import Segment, StreamSegment
@@ -41,6 +42,14 @@ class Visitor(Protocol):
 
     def wake(self, segment: Segment) -> None:
         """Somebody has come to this segment."""
+        ...
+
+    def expect(self, guest: Guest) -> None:
+        """This one may stay as long as its permission lasts."""
+        ...
+
+    def forget(self, guest: Guest) -> None:
+        """It has gone by itself."""
         ...
 
     def catch_up(self, viewer: Viewer) -> None:
@@ -155,6 +164,7 @@ class Audience:
     def welcome(self, viewer: Viewer, opening: bytes) -> None:
         """A new viewer on a stream; `opening` is the first it is sent."""
         self.count += 1
+        self._visitor.expect(viewer)
         try:
             sent = viewer.send(opening)
         except BlockingIOError:
@@ -212,6 +222,9 @@ class Audience:
         elif viewer.segment is not None:
             viewer.segment.remove(viewer)
         viewer.state = State.GONE
+        self._visitor.forget(viewer)
+        if viewer.on_leave is not None:
+            viewer.on_leave()
         self.left()
 
     def left(self) -> None:

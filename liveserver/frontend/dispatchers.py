@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import structlog
 
+from liveserver.auth.nodes import UNSIGNED, Signature
 from liveserver.bus.interface import Lease
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.cursor import CursorError
@@ -21,17 +22,20 @@ log = structlog.get_logger(__name__)
 class Dispatchers:
     """Leases from whichever dispatcher answers. Stays with one while it does."""
 
-    def __init__(self, client: httpx.AsyncClient, urls: Sequence[str]) -> None:
+    def __init__(self, client: httpx.AsyncClient, urls: Sequence[str], signature: Signature) -> None:
         self._client = client
+        self._signature = signature
         self._urls = [url.rstrip("/") for url in urls]
         random.shuffle(self._urls)  # so that the frontends spread over the dispatchers
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, urls: Sequence[str], timeout: float) -> AsyncIterator[Dispatchers]:
+    async def open(
+        cls, urls: Sequence[str], timeout: float, signature: Signature = UNSIGNED
+    ) -> AsyncIterator[Dispatchers]:
         """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher."""
         async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
-            yield cls(client, urls)
+            yield cls(client, urls, signature)
 
     async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         body = await self._ask("/v1/leases", LeaseRequest(node, float(lease), dict(videos)))
@@ -53,11 +57,15 @@ class Dispatchers:
             url = self._urls[0]
             try:
                 answer = await self._client.post(
-                    url + path, content=content, headers={"content-type": "application/json"}
+                    url + path,
+                    content=content,
+                    headers={"content-type": "application/json", **self._signature.headers()},
                 )
                 if answer.is_success:
                     return answer.content
                 reason = f"{url} answered {answer.status_code}"
+                if answer.status_code in (401, 403):
+                    reason += "; auth.nodes_secret has to be the same here and there, and the clocks too"
             except httpx.HTTPError as error:
                 reason = f"{url}: {error or type(error).__name__}"
             log.warning("a dispatcher does not answer", reason=reason)

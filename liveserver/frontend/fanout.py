@@ -29,10 +29,12 @@ import trio
 from liveserver.config import FrontendSettings
 from liveserver.frontend.catchup import catch_up, finish_answer
 from liveserver.frontend.counts import FanOutStatistics
+from liveserver.frontend.expiry import Expiries, Guest
 from liveserver.frontend.poll import PollSegment, PollWaiter
 from liveserver.frontend.segment import Segment, Turn
-from liveserver.frontend.viewer import Home, Viewer
+from liveserver.frontend.viewer import Home, Viewer, random_retry
 from liveserver.frontend.visits import Delays
+from liveserver.transport.form import Reason
 
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
 
@@ -61,6 +63,7 @@ class FanOut:
         self._quiet: OrderedDict[Segment, None] = OrderedDict()
         self._polls: set[PollSegment] = set()
         self._poll_tick = 0.0
+        self._expiries = Expiries()
         self._something = trio.Event()
 
     # What the audiences tell
@@ -81,6 +84,15 @@ class FanOut:
         if segment.turn is Turn.QUIET and segment.is_behind:
             del self._quiet[segment]
             self._make_ready(segment)
+
+    def expect(self, guest: Guest) -> None:
+        before = self._expiries.next_at
+        self._expiries.add(guest)
+        if guest.until < before:
+            self._something.set()
+
+    def forget(self, guest: Guest) -> None:
+        self._expiries.discard(guest)
 
     def catch_up(self, viewer: Viewer) -> None:
         self.counts.fell_behind += 1
@@ -156,6 +168,9 @@ class FanOut:
             self.counts.heartbeats += segment.beat()
             segment.visited = now
             self._make_quiet(segment)
+        if self._expiries.next_at <= now:
+            for guest in self._expiries.take_due(now, self.segment_size):
+                guest.say_bye(Reason.EXPIRED, random_retry(self.settings))
         if self._polls and now >= self._poll_tick:
             self._poll_tick = now + POLL_TICK
             for poll in self._polls:
@@ -176,6 +191,7 @@ class FanOut:
             due = self._silent_at(next(iter(self._quiet)))
         if self._polls:
             due = min(due, self._poll_tick)
+        due = min(due, self._expiries.next_at)
         with trio.move_on_at(due):
             await self._something.wait()
         self._something = trio.Event()

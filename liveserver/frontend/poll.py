@@ -21,10 +21,21 @@ from liveserver.transport.longpoll import poll_body
 class PollWaiter(Deferred):
     """A long-poll whose answer is still to come, at the latest at `deadline` (Trio's time).
 
-    `headers` are lines that this client's answer has besides.
+    `headers` are lines that this client's answer has besides; `on_leave` gives back what it takes.
     """
 
-    __slots__ = ("_written", "deadline", "headers", "is_done", "limit", "peer", "position", "seen", "segment")
+    __slots__ = (
+        "_written",
+        "deadline",
+        "headers",
+        "is_done",
+        "limit",
+        "on_leave",
+        "peer",
+        "position",
+        "seen",
+        "segment",
+    )
 
     def __init__(
         self,
@@ -34,7 +45,9 @@ class PollWaiter(Deferred):
         limit: int,
         deadline: float,
         headers: bytes = b"",
+        on_leave: Callable[[], None] | None = None,
     ) -> None:
+        self.on_leave = on_leave
         self.peer = peer
         self.position = position
         self.seen = seen
@@ -61,6 +74,12 @@ class PollWaiter(Deferred):
         self.peer.deadline = deadline
         if self._written is not None:
             self._written.set()
+
+    def leave(self) -> None:
+        """It waits no more; what its waiting took is given back."""
+        self.segment = None
+        if self.on_leave is not None:
+            self.on_leave()
 
     def abandon(self) -> None:
         if self.segment is not None:
@@ -137,7 +156,7 @@ class PollSegment(Segment):
 
     def remove(self, waiter: PollWaiter) -> None:
         self.waiters.remove(waiter)
-        waiter.segment = None
+        waiter.leave()
         self.home.gave_up()
 
     def visit(self) -> int:
@@ -166,7 +185,7 @@ class PollSegment(Segment):
                 waiter.position = log.tip
                 self.waiters.append(waiter)
                 continue
-            waiter.segment = None
+            waiter.leave()
             self.home.counts.deliveries += min(waiter.limit, log.tip - waiter.position)
             self.home.answer(waiter, with_headers(answer, waiter.headers))
         answered = len(waiting) - len(self.waiters)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import trio
 
 from liveserver.config import FrontendSettings
@@ -11,8 +13,9 @@ from liveserver.edge.request import Request
 from liveserver.edge.response import head, json_response, with_headers
 from liveserver.edge.router import Router
 from liveserver.edge.upgrade import accept_websocket
-from liveserver.errors import BadRequest, BusError, Unavailable
+from liveserver.errors import BadRequest, BusError, TooMany, Unavailable
 from liveserver.frontend.arrival import NOW, Arrivals, parse_cursor
+from liveserver.frontend.door import Door
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.poll import PollWaiter, poll_answer
 from liveserver.frontend.viewer import StreamViewer, random_retry
@@ -21,14 +24,16 @@ from liveserver.transport.form import HttpForm, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10
 from liveserver.transport.sse import SSE, SSE_HTTP10
 
+TOKEN = "token"  # noqa: S105  # the query parameter
 RETRY_AFTER = 2  # seconds
 
 
 class WatchRoutes:
     """The frontend's hot routes."""
 
-    def __init__(self, frontend: Frontend, settings: FrontendSettings) -> None:
+    def __init__(self, frontend: Frontend, settings: FrontendSettings, door: Door) -> None:
         self._frontend = frontend
+        self._door = door
         self._settings = settings
         self._arrivals = Arrivals(frontend, settings)
 
@@ -40,33 +45,44 @@ class WatchRoutes:
 
     async def watch(self, request: Request, peer: Peer) -> Answer:
         """Become a viewer on a stream. Who cannot is told `bye`: an error status would stop a browser
-        from ever coming back."""
+        from ever coming back. Who may not is refused all the same, and that is final."""
         form = _form(request)
         video = request.checked_video()
-        arguments = request.arguments(("cursor", "replay"))
+        arguments = request.arguments(("cursor", "replay", TOKEN))
         wish = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get("cursor", NOW)
         cursor = parse_cursor(wish)
         replay = self._replay(arguments)
-        reason = self._frontend.refusal()
-        if reason is None:
-            try:
-                async with self._frontend.table.visit(video) as channel:
-                    arrival = await self._arrivals.arrive(channel, cursor, replay)
-                    home, serial = channel.audience, self._arrivals.serial()
-                    viewer = StreamViewer(peer, home, form, arrival.position, arrival.seen, serial)
-                    opening = self._arrivals.opening(home, form, arrival)
-                    home.welcome(viewer, with_headers(head(200, *form.headers), request.cors) + opening)
-                    return viewer
-            except (Unavailable, BusError):
-                reason = Reason.UNAVAILABLE
+        retry = random_retry(self._settings)
+        try:
+            visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
+            reason = self._frontend.refusal()
+            if reason is None:
+                with ExitStack() as stack:
+                    leave = stack.callback(visitor.enter(video))
+                    async with self._frontend.table.visit(video) as channel:
+                        arrival = await self._arrivals.arrive(channel, cursor, replay)
+                        home, serial = channel.audience, self._arrivals.serial()
+                        viewer = StreamViewer(peer, home, form, arrival.position, arrival.seen, serial)
+                        viewer.until, viewer.on_leave = visitor.until, leave
+                        stack.pop_all()  # from here on it is the viewer's
+                        opening = self._arrivals.opening(home, form, arrival)
+                        home.welcome(viewer, with_headers(head(200, *form.headers), request.cors) + opening)
+                        return viewer
+        except TooMany as too_many:
+            reason = Reason.OVERLOAD
+            retry += 1000 * too_many.retry_after
+        except (Unavailable, BusError):
+            reason = Reason.UNAVAILABLE
         self._frontend.fanout.counts.say_bye(reason)
         request.keep_alive = False
-        return head(200, *form.headers) + form.farewell(b"", reason, random_retry(self._settings))
+        return head(200, *form.headers) + form.farewell(b"", reason, retry)
 
     async def socket(self, request: Request, peer: Peer) -> Answer:
         """Become a connection on which many videos can be watched. Who cannot is told `bye` on it."""
+        arguments = request.arguments((TOKEN,))
         accepted = accept_websocket(request)
-        websocket = WebSocket(peer, self._arrivals, accepted)
+        visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
+        websocket = WebSocket(peer, self._arrivals, accepted, visitor)
         if (reason := self._frontend.refusal()) is not None:
             websocket.say_bye(reason, random_retry(self._settings))
         return websocket
@@ -75,33 +91,38 @@ class WatchRoutes:
         """Answer with what is after the cursor, or wait for it."""
         settings = self._settings
         video = request.checked_video()
-        arguments = request.arguments(("cursor", "wait", "limit", "replay"))
+        arguments = request.arguments(("cursor", "wait", "limit", "replay", TOKEN))
         cursor = parse_cursor(arguments.get("cursor", NOW))
         wait = self._number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait)
         limit = int(self._number(arguments, "limit", 1, settings.poll_events, default=settings.poll_events))
         replay = self._replay(arguments)
+        visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
         if (reason := self._frontend.refusal()) is not None:
             raise Unavailable(f"this node is not taking viewers ({reason.word}); try another", RETRY_AFTER)
         try:
-            async with self._frontend.table.visit(video) as channel:
-                place = await self._arrivals.place(channel, cursor, replay)
-                seen = cursor if isinstance(cursor, Cursor) and not place.is_exact else None
-                at_once = not isinstance(cursor, Cursor) or wait == 0
-                answer = poll_answer(channel.log, place.position, seen, limit, gap=place.gap, empty=at_once)
-                if answer is not None:
-                    self._frontend.fanout.counts.gaps += place.gap
-                    return answer
-                deadline = trio.current_time() + wait
-                waiter = PollWaiter(peer, channel.log.tip, seen, limit, deadline, request.cors)
-                channel.audience.wait(waiter)
-                return waiter
+            with ExitStack() as stack:
+                leave = stack.callback(visitor.enter(video))
+                async with self._frontend.table.visit(video) as channel:
+                    place = await self._arrivals.place(channel, cursor, replay)
+                    seen = cursor if isinstance(cursor, Cursor) and not place.is_exact else None
+                    empty = not isinstance(cursor, Cursor) or wait == 0
+                    answer = poll_answer(channel.log, place.position, seen, limit, gap=place.gap, empty=empty)
+                    if answer is not None:
+                        self._frontend.fanout.counts.gaps += place.gap
+                        return answer
+                    deadline = min(trio.current_time() + wait, visitor.until)
+                    waiter = PollWaiter(peer, channel.log.tip, seen, limit, deadline, request.cors, leave)
+                    stack.pop_all()  # from here on it is the waiting poll's
+                    channel.audience.wait(waiter)
+                    return waiter
         except BusError:
             raise Unavailable("the log cannot be read just now; try again", RETRY_AFTER) from None
 
     async def viewers(self, request: Request, peer: Peer) -> Answer:
         """How many are watching."""
         video = request.checked_video()
-        request.arguments(())
+        arguments = request.arguments((TOKEN,))
+        (await self._door.ask(request, peer, arguments.get(TOKEN))).require(video)
         return json_response(200, encode(await self._frontend.viewers(video)))
 
     def _replay(self, arguments: dict[str, str]) -> int:

@@ -11,6 +11,7 @@ beyond the one that waits for it to go. Where it stands with its audience is its
 
 from __future__ import annotations
 
+import math
 import random
 import socket
 from abc import ABC, abstractmethod
@@ -85,12 +86,14 @@ class Viewer(ABC):
 
     `send` takes bytes as a non-blocking socket does. `seen` is set while the log holds, or still
     expects, events that this viewer saw elsewhere: they are withheld from it, which takes a task of its
-    own until both are level. `unsent` is what is left of the chunk on which it fell behind.
+    own until both are level. `unsent` is what is left of the chunk on which it fell behind. `until` is when
+    its permission ends, in Trio's time; `on_leave` gives back what its being here takes.
     """
 
     __slots__ = (
         "form",
         "home",
+        "on_leave",
         "peer",
         "position",
         "seen",
@@ -99,6 +102,7 @@ class Viewer(ABC):
         "serial",
         "state",
         "unsent",
+        "until",
     )
 
     def __init__(
@@ -110,6 +114,8 @@ class Viewer(ABC):
         seen: Cursor | None,
         serial: int,
     ) -> None:
+        self.until = math.inf
+        self.on_leave: Callable[[], None] | None = None
         self.peer = peer
         self.send: Callable[[bytes | memoryview], int] = peer.sock.send
         self.home = home

@@ -17,7 +17,7 @@ Rules:
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import trio
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -30,6 +30,7 @@ from liveserver.edge.answer import Peer, Stream
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Problem, Unavailable
 from liveserver.frontend.arrival import Arrivals, parse_cursor
+from liveserver.frontend.door import Visitor
 from liveserver.frontend.viewer import Home, Viewer, random_retry, send_last, socket_writable
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Reason
@@ -77,13 +78,17 @@ class WebSocket(Stream):
         "_rest",
         "_serial",
         "_tips",
+        "_visitor",
         "is_gone",
         "peer",
+        "until",
         "viewers",
     )
 
-    def __init__(self, peer: Peer, arrivals: Arrivals, accepted: bytes) -> None:
+    def __init__(self, peer: Peer, arrivals: Arrivals, accepted: bytes, visitor: Visitor) -> None:
         self.peer = peer
+        self.until = visitor.until
+        self._visitor = visitor
         self.viewers: dict[str, SocketViewer] = {}
         self.is_gone = False
         self._arrivals = arrivals
@@ -96,6 +101,7 @@ class WebSocket(Stream):
         self._is_pinged = False
         self._tips = 0
         arrivals.frontend.sockets.add(self)
+        arrivals.frontend.fanout.expect(self)
         self._note_life()
         self._say(accepted)
 
@@ -176,6 +182,7 @@ class WebSocket(Stream):
         """Watch nothing any more. Idempotent."""
         self.is_gone = True
         self._arrivals.frontend.sockets.discard(self)
+        self._arrivals.frontend.fanout.forget(self)
         for viewer in self.viewers.values():
             viewer.home.leave(viewer)
         self.viewers.clear()
@@ -286,16 +293,20 @@ class WebSocket(Stream):
         if frontend.is_draining:
             raise Unavailable("this node is being restarted; go to another")
         try:
-            async with frontend.table.visit(wish.video) as channel:
-                arrival = await self._arrivals.arrive(channel, cursor, wish.replay)
-                if self.is_gone or self.peer.closed:
-                    return
-                home = channel.audience
-                viewer = SocketViewer(self, home, arrival.position, arrival.seen, self._serial)
-                if self.is_stuck:
-                    viewer.send = _refuse
-                self.viewers[wish.video] = viewer
-                home.welcome(viewer, self._arrivals.opening(home, wire.SOCKET, arrival))
+            with ExitStack() as stack:
+                leave = stack.callback(self._visitor.enter(wish.video))
+                async with frontend.table.visit(wish.video) as channel:
+                    arrival = await self._arrivals.arrive(channel, cursor, wish.replay)
+                    if self.is_gone or self.peer.closed:
+                        return
+                    home = channel.audience
+                    viewer = SocketViewer(self, home, arrival.position, arrival.seen, self._serial)
+                    viewer.on_leave = leave
+                    stack.pop_all()  # from here on it is the viewer's
+                    if self.is_stuck:
+                        viewer.send = _refuse
+                    self.viewers[wish.video] = viewer
+                    home.welcome(viewer, self._arrivals.opening(home, wire.SOCKET, arrival))
         except BusError:
             raise Unavailable("the log cannot be read just now; try again") from None
 

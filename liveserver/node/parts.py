@@ -13,6 +13,7 @@ from quart import Blueprint
 from quart_trio import QuartTrio
 
 from liveserver import __version__
+from liveserver.auth.gate import Gate
 from liveserver.backend.backend import open_backend
 from liveserver.backend.dispatchers import Dispatchers as BackendDispatchers
 from liveserver.backend.outbox import Dispatcher
@@ -32,6 +33,7 @@ from liveserver.edge.cors import PREFLIGHT, Origins
 from liveserver.edge.router import Router
 from liveserver.errors import LiveserverError
 from liveserver.frontend.dispatchers import Dispatchers
+from liveserver.frontend.door import Door
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 from liveserver.frontend.table import Leases
@@ -61,6 +63,7 @@ class Node:
         self.parts: dict[str, Any] = {}
         self.checks: dict[str, Check] = {"accepting": self._check_accepting}
         self.frontend: Frontend | None = None
+        self.gate = Gate(settings, self.name)
         self.blueprints: list[Blueprint] = []
 
     @asynccontextmanager
@@ -70,8 +73,11 @@ class Node:
         async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
             # Called last: the roles may still want to publish while they leave.
             stack.callback(nursery.cancel_scope.cancel)
+            gate = self.gate
+            nursery.start_soon(gate.run)
+            self.parts["auth"] = gate.statistics
             if settings.node.roles == ["backend"]:
-                await self._backend(None, stack)  # which can store while the bus is away
+                await self._backend(None, gate, stack)  # which can store while the bus is away
                 yield self
                 return
             bus: MemoryBus | RedisBus
@@ -88,7 +94,7 @@ class Node:
                 publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
                 subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
                 parser = Parser(settings.dispatcher)
-                DispatcherRoutes(parser, publisher, subscriptions).add_to(self.router)
+                DispatcherRoutes(parser, publisher, subscriptions, gate).add_to(self.router)
                 local = LocalDispatcher(parser, publisher, subscriptions)
                 nursery.start_soon(publisher.run)
                 self.parts["publish"] = publisher.statistics
@@ -98,9 +104,9 @@ class Node:
                     nursery.start_soon(relay.run)
                     self.parts["relay"] = relay.statistics
             if "backend" in settings.node.roles:
-                await self._backend(local, stack)
+                await self._backend(local, gate, stack)
             if "frontend" in settings.node.roles:
-                self.frontend = await stack.enter_async_context(self._frontend(bus, local))
+                self.frontend = await stack.enter_async_context(self._frontend(bus, local, gate))
             elif local is not None:
                 perch = CanaryPerch(bus, self.name)
                 canary = Canary(self.name, local, settings.canary, perch.renew)
@@ -111,28 +117,30 @@ class Node:
             yield self
 
     @asynccontextmanager
-    async def _frontend(self, bus: Bus, local: Leases | None) -> AsyncIterator[Frontend]:
+    async def _frontend(self, bus: Bus, local: Leases | None, gate: Gate) -> AsyncIterator[Frontend]:
         settings = self.settings
         async with AsyncExitStack() as stack:
             leases = local
             if settings.frontend.dispatchers or leases is None:
                 leases = await stack.enter_async_context(
-                    Dispatchers.open(settings.frontend.dispatchers, settings.frontend.dispatcher_timeout)
+                    Dispatchers.open(
+                        settings.frontend.dispatchers, settings.frontend.dispatcher_timeout, gate.signature
+                    )
                 )
             frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
-            WatchRoutes(frontend, settings.frontend).add_to(self.router)
+            WatchRoutes(frontend, settings.frontend, Door(gate)).add_to(self.router)
             self.parts["frontend"] = frontend.statistics
             self.checks["delivery"] = frontend.canary.check
             yield frontend
 
-    async def _backend(self, local: Dispatcher | None, stack: AsyncExitStack) -> None:
+    async def _backend(self, local: Dispatcher | None, gate: Gate, stack: AsyncExitStack) -> None:
         settings = self.settings.backend
         if settings.dispatchers or local is None:
             local = await stack.enter_async_context(
-                BackendDispatchers.open(settings.dispatchers, settings.dispatcher_timeout)
+                BackendDispatchers.open(settings.dispatchers, settings.dispatcher_timeout, gate.signature)
             )
         backend = await stack.enter_async_context(open_backend(settings, local))
-        self.blueprints.append(backend_routes(backend, settings))
+        self.blueprints.append(backend_routes(backend, settings, gate))
         self.parts["backend"] = backend.statistics
         self.checks["database"] = backend.check
 

@@ -100,6 +100,7 @@ async def serve(
                 node.parts,
                 lambda: node.checks,
                 node.frontend,
+                guard=node.gate.operator,
                 trust_request_ids=limits.trust_request_ids,
             )
             ops_address = await nursery.start(serve_ops, ops, settings)

@@ -18,12 +18,14 @@ from liveserver.ops.health import Check, readiness
 from liveserver.ops.metrics import Parts, registry
 from liveserver.ops.usage import usage
 from liveserver.web import problems
+from liveserver.web.asking import asked_by
 
 _NOT_HERE = (
     "this event is not in this node's log: nobody watches the video here, or it is older than log.events "
     "and log.age allow, or it was never accepted; ask the other frontends, and look at what its publisher "
     "was answered"
 )
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _NO_FRONTEND = "this node writes to no viewers; ask at the ops port of a frontend"
 
 
@@ -34,12 +36,22 @@ def ops_app(
     frontend: Frontend | None = None,
     *,
     trust_request_ids: bool = False,
+    guard: Callable[[Mapping[bytes, bytes]], None] = lambda headers: None,
 ) -> QuartTrio:
-    """`identity` is what `/v1/status` says of the node besides the parts' statistics."""
+    """`identity` is what `/v1/status` says of the node besides the parts' statistics.
+
+    `guard` raises `Unauthorized` for a request's headers that may not see anything but whether the node
+    is healthy and ready, which those ask that have no key.
+    """
     app = QuartTrio("liveserver.ops")
     problems.install(app, trust_request_ids=trust_request_ids)
     metrics = registry(parts, identity)
     started = trio.current_time()
+
+    @app.before_request
+    async def ask_who() -> None:
+        if request.path not in OPEN_PATHS:
+            guard(asked_by(request.headers))
 
     @app.get("/healthz")
     async def healthz() -> Response:

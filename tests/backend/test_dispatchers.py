@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from liveserver.auth.nodes import UNSIGNED
 from liveserver.backend.dispatchers import Dispatchers
 from liveserver.errors import BadRequest, DispatcherError
 
@@ -17,7 +18,7 @@ Handler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 def dispatchers(handler: Handler, *hosts: str) -> Dispatchers:
     client = httpx.AsyncClient(transport=httpx.MockTransport(handler))
-    return Dispatchers(client, [f"http://{host}/" for host in hosts], 3.0)
+    return Dispatchers(client, [f"http://{host}/" for host in hosts], 3.0, UNSIGNED)
 
 
 async def test_it_stays_with_one_that_answers() -> None:

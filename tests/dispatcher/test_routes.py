@@ -11,9 +11,10 @@ import pytest
 import trio
 import trio.testing
 
+from liveserver.auth.gate import Gate
 from liveserver.bus.interface import Lease
 from liveserver.bus.leases import LeaseAnswer
-from liveserver.config import DispatcherSettings, Duration
+from liveserver.config import DispatcherSettings, Duration, Settings
 from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
@@ -54,7 +55,9 @@ async def dispatching(**how: Any) -> AsyncIterator[Stage]:
     settings = DispatcherSettings(**how)
     bus = Bus()
     publisher = Publisher(bus, "dc1", settings)
-    routes = DispatcherRoutes(Parser(settings), publisher, Subscriptions(bus, settings.max_lease))
+    routes = DispatcherRoutes(
+        Parser(settings), publisher, Subscriptions(bus, settings.max_lease), Gate(Settings())
+    )
     async with serving(routes.add_to) as served, trio.open_nursery() as nursery:
         nursery.start_soon(publisher.run)
         yield Stage(served, bus)

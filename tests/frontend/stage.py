@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
 import trio
 
+from liveserver.auth.gate import Gate
 from liveserver.bus.interface import Parcel, Receipt
 from liveserver.bus.memory import MemoryBus
 from liveserver.client.sse import SSEEvent, SSEParser
@@ -23,6 +25,7 @@ from liveserver.edge.connection import Connection
 from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer
 from liveserver.frontend.channel import Channel
+from liveserver.frontend.door import Door
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 
@@ -164,7 +167,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(configured: Settings | None = None, bus: MemoryBus | None = None) -> AsyncIterator[Stage]:
+async def stage(
+    configured: Settings | None = None,
+    bus: MemoryBus | None = None,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Stage]:
     """A frontend for the duration of the block; on the given bus, if it is to share one."""
     configured = configured or settings()
     if bus is None:
@@ -178,7 +185,7 @@ async def stage(configured: Settings | None = None, bus: MemoryBus | None = None
     ):
         nursery.start_soon(publisher.run)
         router = Router()
-        WatchRoutes(frontend, configured.frontend).add_to(router)
+        WatchRoutes(frontend, configured.frontend, Door(Gate(configured, clock=clock))).add_to(router)
 
         async def nowhere(sock: socket.socket, received: bytes) -> None:
             sock.close()

@@ -1,0 +1,58 @@
+"""What somebody may do, with which videos, until when."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from liveserver.errors import Forbidden
+
+WATCH, LIKE, COMMENT, MODERATE, PUBLISH = "watch", "like", "comment", "moderate", "publish"
+VIEWING = frozenset({WATCH, LIKE, COMMENT})  # what a viewer's token without a scope allows
+EVERYTHING = VIEWING | {MODERATE, PUBLISH}
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """`videos` are exact names or beginnings (`concert-*`); `expires` is in seconds since the epoch.
+
+    `user` is whose token it was, and `is_viewer` that it was one; `name` is whose publisher's key.
+    """
+
+    videos: tuple[str, ...] = ("*",)
+    scopes: frozenset[str] = EVERYTHING
+    user: str | None = None
+    is_viewer: bool = False
+    name: str = ""
+    expires: float = math.inf
+
+    def may(self, scope: str, video: str) -> bool:
+        return scope in self.scopes and matches(self.videos, video)
+
+    def speaks_for(self, user: str | None) -> str | None:
+        """Whose deed it is that says to be `user`'s. A viewer's token is its own
+        user's. Raises `Forbidden`."""
+        if not self.is_viewer:
+            return user
+        if user is not None and user != self.user:
+            raise Forbidden("the token is another user's; leave the user out, or send that one's token")
+        return self.user
+
+    def require(self, scope: str, video: str) -> None:
+        """Raises `Forbidden`, which says what is missing."""
+        if scope not in self.scopes:
+            raise Forbidden(f"this needs the scope {scope!r}, which what was shown does not have")
+        if not matches(self.videos, video):
+            raise Forbidden("what was shown is for other videos; ask for one that names this video")
+
+
+OPEN = Grant()  # where nobody is asked
+ANYBODY = Grant(scopes=VIEWING)
+NODE = Grant()  # another node of the cluster
+
+
+def matches(patterns: tuple[str, ...], video: str) -> bool:
+    """Whether one of the patterns is, or covers, the video's name."""
+    return any(
+        video.startswith(pattern[:-1]) if pattern.endswith("*") else pattern == video for pattern in patterns
+    )

@@ -1,0 +1,94 @@
+"""Keys that somebody else changes: a JSON Web Key Set, from a file or a URL.
+
+Rules:
+
+1. It is fetched at the start, every `jwks_refresh`, and when a token names a key that is not in it; for
+   that reason at most once in `jwks_pause`, so that invented names cost nobody anything.
+2. A fetch that fails changes nothing: the keys that were there stay.
+3. One fetch at a time; whoever needs it waits for the one under way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import structlog
+import trio
+
+from liveserver.auth.keys import Key, KeySetError, read_jwks
+from liveserver.config import AuthSettings
+
+MAX_BYTES = 1024 * 1024
+RETRY = 5.0  # seconds after a fetch that failed, while there are no keys at all
+
+log = structlog.get_logger(__name__)
+
+
+class Jwks:
+    """The keys of `source`. `fetched` and `failed` count; `serial` changes with the keys."""
+
+    def __init__(
+        self, source: str, settings: AuthSettings, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self.keys: list[Key] = []
+        self.fetched = self.failed = self.serial = 0
+        self.is_failing = False
+        self._source = source
+        self._settings = settings
+        self._transport = transport
+        self._one = trio.Lock()
+        self._asked_at = -float("inf")
+
+    async def run(self) -> None:
+        """Fetch now and again, for ever."""
+        while True:
+            await self._refresh(-float("inf"))
+            await trio.sleep(self._settings.jwks_refresh if self.keys else RETRY)
+
+    async def look_again(self) -> None:
+        """A key is not among these: fetch them anew, unless that was done a moment ago."""
+        await self._refresh(self._settings.jwks_pause)
+
+    async def _refresh(self, pause: float) -> None:
+        asked = self._asked_at
+        async with self._one:
+            if self._asked_at != asked or trio.current_time() - self._asked_at < pause:
+                return  # while we waited somebody else asked
+            self._asked_at = trio.current_time()
+            try:
+                with trio.fail_after(self._settings.jwks_timeout):
+                    keys = read_jwks(await self._fetch())
+            except (httpx.HTTPError, OSError, KeySetError, trio.TooSlowError, httpx.InvalidURL) as error:
+                self.failed += 1
+                self.is_failing = True
+                log.warning("the key set cannot be had", keys=len(self.keys), reason=_reason(error))
+                return
+            self.fetched += 1
+            self.is_failing = False
+            if keys != self.keys:
+                self.keys = keys
+                self.serial += 1
+                log.info("keys", count=len(keys))
+
+    async def _fetch(self) -> bytes:
+        if "://" not in self._source:
+            return await trio.Path(Path(self._source)).read_bytes()
+        async with (
+            httpx.AsyncClient(transport=self._transport, trust_env=False) as client,
+            client.stream("GET", self._source, headers={"accept": "application/json"}) as answer,
+        ):
+            if not answer.is_success:
+                raise KeySetError(f"answered {answer.status_code}")
+            content = b""
+            async for piece in answer.aiter_bytes():
+                content += piece
+                if len(content) > MAX_BYTES:
+                    raise KeySetError(f"has more than {MAX_BYTES} bytes")
+            return content
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

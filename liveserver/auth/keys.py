@@ -1,0 +1,133 @@
+"""Secrets and public keys, from settings and files. What is wrong with them is said without them.
+
+Each key verifies with one algorithm, its own. What a token says of its algorithm only chooses among the
+keys: so there is no `none`, and no public key is ever taken for a shared secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from liveserver.config import Secret
+from liveserver.errors import ConfigError, LiveserverError
+
+SHORTEST_SECRET = 32  # bytes: as long as the hash (RFC 7518 §3.2)
+SHORTEST_KEY = 20  # characters of a publisher's key
+SHORTEST_RSA = 2048  # bits (RFC 7518 §3.3)
+MAX_JWKS_KEYS = 100
+
+HS256, RS256, ES256 = "HS256", "RS256", "ES256"
+
+
+class KeySetError(LiveserverError):
+    """A set of keys that cannot be read."""
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key, and the one algorithm that it is for. `id` is the `kid` it is asked for by."""
+
+    algorithm: str
+    material: bytes | RSAPublicKey | EllipticCurvePublicKey
+    id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Key({self.algorithm}, {self.id})"
+
+
+def read_secrets(setting: str, text: Secret | None, file: str | None, shortest: int) -> list[str]:
+    """The secrets of a setting and its file, a line each; the first one is to sign with.
+
+    Raises `ConfigError`.
+    """
+    lines = [text.reveal()] if text else []
+    if file is not None:
+        lines += _read(f"{setting}_file", file).splitlines()
+    found = [line.strip() for line in lines if line.strip()]
+    if file is not None and not found:
+        raise ConfigError(f"{setting}_file", f"{file} is empty; put the secret there, or several, one a line")
+    for secret in found:
+        if len(secret.encode()) < shortest or any(letter.isspace() for letter in secret):
+            raise ConfigError(
+                f"{setting}_file" if file else setting,
+                f"is too short or has spaces: at least {shortest} characters without any; "
+                "`liveserver token --key` makes one",
+            )
+    return found
+
+
+def read_public_key(setting: str, file: str) -> Key:
+    """A public key in PEM. Raises `ConfigError`."""
+    try:
+        key = load_pem_public_key(_read(setting, file).encode())
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            setting, f"{file} is no public key in PEM, which begins with BEGIN PUBLIC KEY"
+        ) from error
+    found = _fitting(key, None)
+    if found is None:
+        raise ConfigError(setting, f"{file} is neither an RSA key of 2048 bits or more nor one on P-256")
+    return found
+
+
+def read_jwks(content: bytes) -> list[Key]:
+    """The keys of a JSON Web Key Set (RFC 7517) that viewers' tokens may be signed with.
+
+    Others are left out, shared secrets above all. Raises `KeySetError`.
+    """
+    try:
+        document = msgspec.json.decode(content, type=dict[str, Any])
+        entries = document["keys"]
+        if not isinstance(entries, list):
+            raise TypeError
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
+        raise KeySetError('is no JSON Web Key Set, which is {"keys":[…]}') from None
+    found = [key for entry in entries[:MAX_JWKS_KEYS] if (key := _from_jwk(entry)) is not None]
+    if not found:
+        raise KeySetError("has no key for RS256 or ES256")
+    return found
+
+
+def candidates(keys: Sequence[Key], algorithm: str, key_id: str | None) -> list[Key]:
+    """The keys that may have signed a token: of its algorithm and, if it names one, with that name."""
+    return [
+        key
+        for key in keys
+        if key.algorithm == algorithm and (key_id is None or key.id is None or key.id == key_id)
+    ]
+
+
+def _from_jwk(entry: Any) -> Key | None:
+    if not isinstance(entry, Mapping) or entry.get("kty") not in ("RSA", "EC") or entry.get("use") == "enc":
+        return None
+    try:
+        key = jwt.PyJWK(dict(entry)).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    name = entry.get("kid")
+    found = _fitting(key, name if isinstance(name, str) else None)
+    return found if found and entry.get("alg", found.algorithm) == found.algorithm else None
+
+
+def _fitting(key: object, name: str | None) -> Key | None:
+    if isinstance(key, RSAPublicKey) and key.key_size >= SHORTEST_RSA:
+        return Key(RS256, key, name)
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return Key(ES256, key, name)
+    return None
+
+
+def _read(setting: str, file: str) -> str:
+    try:
+        return Path(file).read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(setting, f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(setting, f"{file} is not text") from None

@@ -1,0 +1,102 @@
+"""What one node asks of another is signed: a short-lived token of its own, made from the cluster's secret.
+
+It says `aud: liveserver-nodes`, so that no viewer's token is ever taken for it, nor it for one. It is made
+anew before its time is over, and checked once by whoever is asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+
+from liveserver.auth import tokens
+from liveserver.auth.credentials import bearer
+from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_secrets
+from liveserver.config import AuthSettings
+from liveserver.config.auth_checks import NODES_AUDIENCE
+from liveserver.errors import Unauthorized
+
+FRESH = 0.5  # of its life, during which a token is used; the rest is for slow calls and slow clocks
+REMEMBERED = 1_000
+
+
+class Signature:
+    """What this node shows to others: `headers()` for each of its requests."""
+
+    def __init__(
+        self, node: str, secret: str | None, lifetime: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._node = node
+        self._secret = secret
+        self._lifetime = lifetime
+        self._clock = clock
+        self._headers: dict[str, str] = {}
+        self._renew_at = 0.0
+
+    def headers(self) -> Mapping[str, str]:
+        """`authorization`; nothing where there is no secret."""
+        now = self._clock()
+        # Also when the clock was set back: the others would say that it is not valid yet.
+        if self._secret is not None and not self._renew_at - self._lifetime <= now < self._renew_at:
+            until = int(now + self._lifetime)
+            claims = {
+                "iss": self._node,
+                "aud": NODES_AUDIENCE,
+                "nbf": int(now),
+                "exp": until,
+            }
+            self._headers = {"authorization": f"Bearer {tokens.make(claims, self._secret)}"}
+            self._renew_at = now + self._lifetime * FRESH
+        return self._headers
+
+
+UNSIGNED = Signature("", None, 0.0)
+
+
+class Nodes:
+    """Whom this node believes to be one of the cluster."""
+
+    def __init__(self, settings: AuthSettings, node: str, clock: Callable[[], float] = time.time) -> None:
+        """Raises `ConfigError`."""
+        secrets = read_secrets(
+            "auth.nodes_secret", settings.nodes_secret, settings.nodes_secret_file, SHORTEST_SECRET
+        )
+        self.secrets = frozenset(secrets)
+        self.signature = Signature(node, secrets[0] if secrets else None, settings.node_token, clock)
+        self._keys = [Key(HS256, secret.encode()) for secret in secrets]
+        self._rules = tokens.Rules(audience=NODES_AUDIENCE, leeway=settings.leeway)
+        self._max_token = settings.max_token
+        self._clock = clock
+        self._known: OrderedDict[bytes, float] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def is_one(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request with these headers is a node's."""
+        try:
+            self.check(headers)
+        except Unauthorized:
+            return False
+        return True
+
+    def check(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raises `Unauthorized` unless it is a node that asks."""
+        token = bearer(headers)
+        if token is None:
+            raise Unauthorized(
+                "only nodes of the cluster ask for this; give them auth.nodes_secret", is_invalid=False
+            )
+        if len(token) > self._max_token:
+            raise Unauthorized("this is no node's signature")
+        name = sha256(token.encode()).digest()
+        now = self._clock()
+        if (expires := self._known.get(name)) is None or expires <= now:
+            header = tokens.header_of(token)
+            claims = tokens.verify(token, self._keys if header.algorithm == HS256 else [])
+            tokens.check(claims, self._rules, now)
+            self._known[name] = (claims.exp or now) + self._rules.leeway
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)

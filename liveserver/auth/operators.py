@@ -1,0 +1,51 @@
+"""Who may see the ops pages: whoever has the key, as a Bearer or as the password a browser asks for."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+
+from liveserver.auth.credentials import basic, bearer
+from liveserver.auth.keys import SHORTEST_KEY, read_secrets
+from liveserver.config import AuthSettings
+from liveserver.errors import Unauthorized
+
+
+class OperatorsOnly(Unauthorized):
+    """An ops page without the key; a browser asks for it."""
+
+    def __init__(self) -> None:
+        super().__init__("this needs auth.ops_key; send Authorization: Bearer KEY, or it as the password")
+        self.headers = (("www-authenticate", 'Basic realm="liveserver ops", charset="UTF-8"'),)
+
+
+class Operators:
+    """The configured keys."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        """Raises `ConfigError`."""
+        keys = read_secrets("auth.ops_key", settings.ops_key, settings.ops_key_file, SHORTEST_KEY)
+        self._digests = [sha256(key.encode()).digest() for key in keys]
+
+    def check(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raises `Unauthorized` unless the key is shown, where there is one."""
+        if not self._digests:
+            return
+        digest = sha256(_shown(headers)).digest()
+        # All of them, so that how long it takes tells nothing.
+        if not sum([hmac.compare_digest(digest, other) for other in self._digests]):
+            raise OperatorsOnly
+
+
+def _shown(headers: Mapping[bytes, bytes]) -> bytes:
+    if (encoded := basic(headers)) is not None:
+        try:
+            return base64.b64decode(encoded, validate=True).partition(b":")[2]
+        except ValueError:
+            return b""
+    try:
+        return (bearer(headers) or "").encode()
+    except Unauthorized:
+        return b""

@@ -1,0 +1,116 @@
+"""JSON Web Tokens (RFC 7519): made, and taken apart. The signatures are PyJWT's, the claims ours.
+
+The claims that count: `exp`, `nbf`, `aud`, `iss`, `sub` (the user), `videos` (exact names, or beginnings
+as `concert-*`), `scope` (words with spaces between, RFC 8693 §4.2). What else there is, is nobody's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import jwt
+import msgspec
+from msgspec import Meta
+
+from liveserver.auth.grant import VIEWING, Grant
+from liveserver.auth.keys import Key
+from liveserver.config import Videos
+from liveserver.errors import Unauthorized
+
+MAX_VIDEOS = 1_000
+
+_jws = jwt.PyJWS(options={"enforce_minimum_key_length": True})
+
+Instant = Annotated[float, Meta(ge=0, le=1e12)]  # seconds since the epoch
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a token claims."""
+
+    exp: Instant | None = None
+    nbf: Instant | None = None
+    aud: str | list[str] | None = None
+    iss: str | None = None
+    sub: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    videos: Annotated[list[Videos], Meta(max_length=MAX_VIDEOS)] = []
+    scope: str | None = None
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What chooses the key."""
+
+    algorithm: str
+    key_id: str | None
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What a token has to claim. `leeway` in seconds."""
+
+    audience: str | None = None
+    issuer: str | None = None
+    leeway: float = 0.0
+    require_expiry: bool = True
+
+
+def make(claims: Mapping[str, Any], secret: str) -> str:
+    """A token signed with HS256."""
+    return jwt.encode(dict(claims), secret, algorithm="HS256")
+
+
+def header_of(token: str) -> Header:
+    """What an unverified token says of its key. Raises `Unauthorized`."""
+    try:
+        fields = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise Unauthorized("this is no JSON Web Token; ask for a new one") from None
+    algorithm, key_id = fields.get("alg"), fields.get("kid")
+    if not isinstance(algorithm, str) or not isinstance(key_id, str | None):
+        raise Unauthorized("this is no signed JSON Web Token; ask for a new one")
+    return Header(algorithm, key_id)
+
+
+def verify(token: str, keys: Sequence[Key]) -> Claims:
+    """The claims of a token that one of the keys has signed. Raises `Unauthorized`."""
+    for key in keys:
+        try:
+            parts = _jws.decode_complete(token, key.material, algorithms=[key.algorithm])
+        except jwt.InvalidSignatureError:
+            continue
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            break
+        try:
+            return msgspec.json.decode(parts["payload"], type=Claims)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Unauthorized(f"the token's claims are malformed: {_plain(error)}") from None
+    raise Unauthorized("the token is signed with no key that counts here; ask for a new one")
+
+
+def check(claims: Claims, rules: Rules, now: float) -> None:
+    """Whether the claims hold at `now`, in seconds since the epoch. Raises `Unauthorized`."""
+    if claims.exp is None:
+        if rules.require_expiry:
+            raise Unauthorized("the token never expires, which is not accepted here; it needs an exp")
+    elif claims.exp + rules.leeway <= now:
+        raise Unauthorized("the token has expired; ask for a new one")
+    if claims.nbf is not None and claims.nbf - rules.leeway > now:
+        raise Unauthorized("the token is not valid yet; wait, or set the clock that made it")
+    audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
+    if rules.audience is None:
+        if audiences:
+            raise Unauthorized("the token is for another audience; the server's is none (auth.audience)")
+    elif rules.audience not in audiences:
+        raise Unauthorized("the token is for another audience (auth.audience)")
+    if rules.issuer is not None and claims.iss != rules.issuer:
+        raise Unauthorized("the token is of another issuer (auth.issuer)")
+
+
+def grant_of(claims: Claims, leeway: float) -> Grant:
+    """What a viewer with these claims may."""
+    scopes = VIEWING if claims.scope is None else frozenset(claims.scope.split())
+    expires = float("inf") if claims.exp is None else claims.exp + leeway
+    return Grant(tuple(claims.videos), scopes, claims.sub, is_viewer=True, expires=expires)
+
+
+def _plain(error: Exception) -> str:
+    return str(error) if isinstance(error, msgspec.ValidationError) else "no JSON object"

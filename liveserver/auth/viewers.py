@@ -1,0 +1,144 @@
+"""A viewer's token becomes a grant. It is checked once, and remembered until it expires: those who come
+back in thousands after a restart cost a hash and a look-up each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Annotated
+
+import msgspec
+
+from liveserver.auth import tokens
+from liveserver.auth.credentials import Shown, Source
+from liveserver.auth.grant import OPEN, Grant
+from liveserver.auth.jwks import Jwks
+from liveserver.auth.keys import Key, candidates
+from liveserver.config import AuthSettings
+from liveserver.errors import Forbidden, Unauthorized, Unavailable
+from liveserver.measure import gauge, total
+
+
+class ViewersStatistics(msgspec.Struct, frozen=True):
+    """What became of viewers' tokens."""
+
+    verified: Annotated[int, total("Viewers' tokens whose signature was checked.")]
+    recognised: Annotated[int, total("Viewers' tokens that were known from before.")]
+    refused: Annotated[
+        int,
+        total("Viewers' tokens that are not good here. Many: a site's secret, or its clock, is another."),
+    ]
+    remembered: Annotated[int, gauge("Viewers' tokens known now, at most auth.remembered_tokens.")]
+    key_sets_fetched: Annotated[int, total("Times the key set, auth.jwks, was fetched.")]
+    key_sets_failed: Annotated[
+        int,
+        total("Times it could not be; the keys from before stay good. Look at the log, and at its server."),
+    ]
+
+
+class Viewers:
+    """Who watches, likes and comments. `clock` gives the seconds since the epoch."""
+
+    def __init__(
+        self,
+        settings: AuthSettings,
+        keys: list[Key],
+        jwks: Jwks | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.is_open = settings.viewers == "open"
+        self._settings = settings
+        self._rules = tokens.Rules(
+            settings.audience, settings.issuer, settings.leeway, settings.require_expiry
+        )
+        self._keys = keys
+        self._jwks = jwks
+        self._serial = 0
+        self._clock = clock
+        self._known: OrderedDict[bytes, Grant] = OrderedDict()
+        self._verified = self._recognised = self._refused = 0
+
+    async def admit(self, shown: Shown | None) -> Grant:
+        """What the one who shows this may; everybody may all where tokens are not asked for.
+
+        Raises `Unauthorized`, `Forbidden`; `Unavailable` when the keys cannot be had just now.
+        """
+        if self.is_open:
+            return OPEN
+        try:
+            return await self._admit(shown)
+        except (Unauthorized, Forbidden):
+            self._refused += 1
+            raise
+
+    async def _admit(self, shown: Shown | None) -> Grant:
+        if shown is None:
+            raise Unauthorized(
+                "this needs a token; send Authorization: Bearer TOKEN, or a short-lived one as ?token=",
+                is_invalid=False,
+            )
+        if len(shown.text) > self._settings.max_token:
+            raise Unauthorized(f"a token has at most {self._settings.max_token} characters")
+        now = self._clock()
+        name = sha256(shown.text.encode()).digest()
+        grant = self._recall(name, now)
+        if grant is None:
+            claims = await self._verify(shown.text)
+            now = self._clock()
+            tokens.check(claims, self._rules, now)
+            grant = tokens.grant_of(claims, self._settings.leeway)
+            self._verified += 1
+            self._known[name] = grant
+            if len(self._known) > self._settings.remembered_tokens:
+                self._known.popitem(last=False)
+        if (
+            shown.source is Source.QUERY
+            and grant.expires - now - self._settings.leeway > self._settings.query_lifetime
+        ):
+            raise Forbidden(
+                f"a token in the address is good for at most {self._settings.query_lifetime:g} s more, "
+                "since addresses end up in logs; make one that expires sooner, or send Authorization"
+            )
+        return grant
+
+    def _recall(self, name: bytes, now: float) -> Grant | None:
+        if self._jwks is not None and self._jwks.serial != self._serial:
+            self._serial = self._jwks.serial
+            self._known.clear()  # one of the keys may have been withdrawn
+        grant = self._known.get(name)
+        if grant is None:
+            return None
+        if grant.expires <= now:
+            del self._known[name]
+            return None
+        self._known.move_to_end(name)
+        self._recognised += 1
+        return grant
+
+    async def _verify(self, token: str) -> tokens.Claims:
+        header = tokens.header_of(token)
+        found = self._candidates(header)
+        if self._jwks is not None and not found:
+            await self._jwks.look_again()
+            found = self._candidates(header)
+            if not found and (self._jwks.is_failing or not self._jwks.keys):
+                raise Unavailable("the keys of tokens cannot be had just now; try again", retry_after=5)
+        return tokens.verify(token, found)
+
+    def _candidates(self, header: tokens.Header) -> list[Key]:
+        keys = self._keys if self._jwks is None else self._keys + self._jwks.keys
+        return candidates(keys, header.algorithm, header.key_id)
+
+    def statistics(self) -> ViewersStatistics:
+        jwks = self._jwks
+        return ViewersStatistics(
+            verified=self._verified,
+            recognised=self._recognised,
+            refused=self._refused,
+            remembered=len(self._known),
+            key_sets_fetched=jwks.fetched if jwks else 0,
+            key_sets_failed=jwks.failed if jwks else 0,
+        )

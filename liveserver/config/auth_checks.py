@@ -1,0 +1,98 @@
+"""Who may: settings that do not go together, and nodes that would be open to all the world."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from liveserver.config.sections import AuthSettings, Settings
+from liveserver.errors import ConfigError
+
+NODES_AUDIENCE = "liveserver-nodes"
+_COOKIE = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]*")
+_ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
+
+
+def check_auth(settings: Settings) -> None:
+    """Raises `ConfigError`."""
+    auth, edge = settings.auth, settings.edge
+    _check_keys(auth)
+    for origin in edge.allow_origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                "edge.allow_origins", f"{origin!r} is no origin like https://example.org, without a path"
+            )
+    if edge.allow_credentials and (not edge.allow_origins or "*" in edge.allow_origins):
+        raise ConfigError("edge.allow_credentials", "needs edge.allow_origins by name, without a *")
+    for text in edge.trusted_proxies:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ConfigError(
+                "edge.trusted_proxies", f"{text!r} is no address or network like 10.0.0.0/8"
+            ) from None
+    if not settings.node.open_to_all:
+        _check_exposure(settings)
+    is_closed = auth.publishers or has_nodes_secret(auth)
+    if settings.node.roles == ["dispatcher"] and is_closed and not has_nodes_secret(auth):
+        raise ConfigError(
+            "auth.nodes_secret_file",
+            "is needed where auth.publishers are: frontends and backends ask this dispatcher too",
+        )
+
+
+def has_nodes_secret(auth: AuthSettings) -> bool:
+    """Whether what nodes ask of each other is signed."""
+    return auth.nodes_secret is not None or auth.nodes_secret_file is not None
+
+
+def _check_keys(auth: AuthSettings) -> None:
+    has_keys = any((auth.secret, auth.secret_file, auth.public_key_file, auth.jwks))
+    if auth.viewers == "token" and not has_keys:
+        raise ConfigError(
+            "auth.viewers", "tokens need a key: give auth.secret_file, auth.public_key_file or auth.jwks"
+        )
+    for name in ("secret", "nodes_secret", "ops_key"):
+        if getattr(auth, name) is not None and getattr(auth, f"{name}_file") is not None:
+            raise ConfigError(f"auth.{name}", f"is given beside auth.{name}_file; leave one of them out")
+    if auth.jwks is not None and "://" in auth.jwks:
+        url = urlsplit(auth.jwks)
+        is_here = url.hostname in ("localhost", "127.0.0.1", "::1")
+        if not url.hostname or (url.scheme != "https" and not (url.scheme == "http" and is_here)):
+            raise ConfigError("auth.jwks", "is a file, or a URL that begins with https://")
+    if not _COOKIE.fullmatch(auth.cookie):
+        raise ConfigError("auth.cookie", f"{auth.cookie!r} is no cookie's name")
+    if auth.audience == NODES_AUDIENCE:
+        raise ConfigError("auth.audience", f"{NODES_AUDIENCE} is what nodes say; choose another")
+    for name, publisher in auth.publishers.items():
+        where = f"auth.publishers.{name}"
+        if (publisher.key is None) == (publisher.key_file is None):
+            raise ConfigError(where, "needs a key_file, or a key: one of them")
+
+
+def _check_exposure(settings: Settings) -> None:
+    """Nothing that changes anything, or tells an operator's things, is open to the world by accident."""
+    auth, listen, roles = settings.auth, settings.listen, settings.node.roles
+    instead = (
+        "; or listen on 127.0.0.1, or set node.open_to_all = true if a firewall or proxy decides who may"
+    )
+    if not listen.public.is_loopback:
+        if "dispatcher" in roles and not (auth.publishers or has_nodes_secret(auth)):
+            raise ConfigError(
+                "listen.public",
+                f"{listen.public} is reachable from outside while anybody may publish; name those who may "
+                f"in auth.publishers, and the cluster's nodes by auth.nodes_secret_file{instead}",
+            )
+        if "backend" in roles and auth.viewers == "open":
+            raise ConfigError(
+                "listen.public",
+                f"{listen.public} is reachable from outside while anybody may like and comment; ask for "
+                f'tokens with auth.viewers = "token"{instead}',
+            )
+    if not listen.ops.is_loopback and auth.ops_key is None and auth.ops_key_file is None:
+        raise ConfigError(
+            "listen.ops",
+            f"{listen.ops} is reachable from outside while anybody may see the ops pages; give "
+            f"auth.ops_key_file{instead}",
+        )

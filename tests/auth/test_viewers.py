@@ -1,0 +1,192 @@
+"""Tokens that are good, and every way of not being so."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trio.testing import MockClock
+
+from liveserver.auth.credentials import Shown, Source
+from liveserver.auth.gate import Gate
+from liveserver.auth.grant import Grant
+from liveserver.auth.keys import HS256, Key
+from liveserver.auth.viewers import Viewers
+from liveserver.errors import Forbidden, Problem, Unauthorized
+from tests.auth.support import (
+    NOW,
+    OTHER,
+    SECRET,
+    Clock,
+    auth,
+    ec_key,
+    header,
+    pem,
+    rsa_key,
+    settings,
+    token,
+)
+
+
+def viewers(**values: Any) -> Viewers:
+    made = auth(viewers="token", secret=SECRET, **values)
+    return Viewers(made, [Key(HS256, SECRET.encode())], clock=Clock())
+
+
+def b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def signed(head: Any, claims: Any, key: bytes = SECRET.encode()) -> str:
+    """A token put together by hand, as those do who mean no good."""
+    first = f"{b64(json.dumps(head).encode())}.{b64(json.dumps(claims).encode())}"
+    return f"{first}.{b64(hmac.digest(key, first.encode(), sha256))}"
+
+
+async def test_a_good_token_says_who_it_is_and_what_is_allowed() -> None:
+    grant = await viewers().admit(header(token(videos=["v1", "concert-*"], sub="ada")))
+    assert (grant.user, grant.expires) == ("ada", NOW + 3610)
+    assert grant.may("watch", "v1")
+    assert grant.may("like", "concert-7")
+    assert not grant.may("watch", "v2")
+    assert not grant.may("moderate", "v1")
+
+
+async def test_a_scope_is_all_there_is() -> None:
+    grant = await viewers().admit(header(token(scope="watch moderate")))
+    assert grant.may("moderate", "v1")
+    assert not grant.may("like", "v1")
+
+
+CLAIMS = {"exp": NOW + 60, "videos": ["*"]}
+BAD = {
+    "expired": (token(exp=NOW - 11), "has expired"),
+    "never expires": (token(exp=None), "never expires"),
+    "not yet valid": (token(nbf=NOW + 11), "not valid yet"),
+    "another key's": (token(OTHER), "no key that counts here"),
+    "another audience's": (token(aud="others"), "another audience"),
+    "of another algorithm": (token(algorithm="HS512", secret=SECRET * 2), "no key that counts here"),
+    "none": (f"{signed({'alg': 'none'}, CLAIMS).rpartition('.')[0]}.", "no key that counts here"),
+    "None, signed": (signed({"alg": "None"}, CLAIMS), "no key that counts here"),
+    "no algorithm": (signed({"typ": "JWT"}, CLAIMS), "no signed JSON Web Token"),
+    "algorithms": (signed({"alg": ["HS256"]}, CLAIMS), "JSON Web Token"),
+    "critical": (signed({"alg": "HS256", "crit": ["x"], "x": 1}, CLAIMS), "no JSON Web Token"),
+    "detached": (signed({"alg": "HS256", "crit": ["b64"], "b64": False}, CLAIMS), "no JSON Web Token"),
+    "its own key": (signed({"alg": "HS256", "jwk": {"kty": "oct", "k": "eA"}}, CLAIMS, b"x"), "no key that"),
+    "tampered": (token()[:-4] + "AAAA", "no key that counts here"),
+    "garbage": ("garbage", "no JSON Web Token"),
+    "dots": ("..", "no JSON Web Token"),
+    "huge": ("a" * 8193, "at most 8192"),
+    "no object": (signed({"alg": "HS256"}, [1]), "claims are malformed"),
+    "exp is a text": (signed({"alg": "HS256"}, {"exp": "soon"}), "claims are malformed"),
+    "exp is beyond all time": (signed({"alg": "HS256"}, {"exp": 1e300}), "claims are malformed"),
+    "videos is a text": (signed({"alg": "HS256"}, {**CLAIMS, "videos": "*"}), "claims are malformed"),
+    "a star within": (signed({"alg": "HS256"}, {**CLAIMS, "videos": ["a*b"]}), "claims are malformed"),
+    "a number as user": (signed({"alg": "HS256"}, {**CLAIMS, "sub": 7}), "claims are malformed"),
+    "a long user": (token(sub="u" * 129), "claims are malformed"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_a_bad_one_is_refused_and_not_repeated(name: str) -> None:
+    text, complaint = BAD[name]
+    bouncer = viewers()
+    for _ in range(2):
+        with pytest.raises(Unauthorized, match=complaint) as caught:
+            await bouncer.admit(header(text))
+        assert text not in caught.value.detail or name in ("dots", "garbage")
+        assert 'error="invalid_token"' in dict(caught.value.headers)["www-authenticate"]
+    assert bouncer.statistics().refused == 2
+    assert bouncer.statistics().remembered == 0
+
+
+async def test_without_one_it_is_said_how_to_send_it() -> None:
+    with pytest.raises(Unauthorized, match="Authorization: Bearer TOKEN") as caught:
+        await viewers().admit(None)
+    assert caught.value.headers == (("www-authenticate", 'Bearer realm="liveserver"'),)
+
+
+async def test_a_public_key_is_never_a_shared_secret(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(pem(rsa_key()))
+    gate = Gate(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
+    good = token(rsa_key(), "RS256")
+    assert (await gate.viewer({b"authorization": b"Bearer " + good.encode()})).user == "u1"
+    for forged in (
+        signed({"alg": "HS256"}, CLAIMS, pem(rsa_key())),
+        signed({"alg": "RS256"}, CLAIMS, pem(rsa_key())),
+        token(ec_key(), "ES256"),
+        token(rsa_key("two"), "RS256"),
+    ):
+        with pytest.raises(Unauthorized, match="no key that counts here"):
+            await gate.viewer({b"authorization": b"Bearer " + forged.encode()})
+
+
+async def test_a_key_on_p_256_is_for_es256(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(pem(ec_key()))
+    gate = Gate(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
+    good = token(ec_key(), "ES256")
+    assert (await gate.viewer({b"authorization": b"bearer  " + good.encode()})).user == "u1"
+
+
+async def test_audience_and_issuer_are_asked_for_where_they_are_configured() -> None:
+    bouncer = viewers(audience="live", issuer="site")
+    assert await bouncer.admit(header(token(aud=["live", "other"], iss="site")))
+    for wrong in ({"iss": "site"}, {"aud": "live"}, {"aud": "live", "iss": "x"}, {"aud": "x", "iss": "site"}):
+        with pytest.raises(Unauthorized, match=r"audience|issuer"):
+            await bouncer.admit(header(token(**wrong)))
+
+
+async def test_one_that_never_expires_is_good_only_where_that_is_said() -> None:
+    assert (await viewers(require_expiry=False).admit(header(token(exp=None)))).expires == float("inf")
+
+
+async def test_clocks_may_differ_by_the_leeway() -> None:
+    bouncer = viewers()
+    assert await bouncer.admit(header(token(exp=NOW - 9)))
+    assert await bouncer.admit(header(token(nbf=NOW + 9)))
+
+
+async def test_in_an_address_it_has_to_be_short_lived() -> None:
+    bouncer = viewers()
+    assert await bouncer.admit(Shown(token(exp=NOW + 900), Source.QUERY))
+    for source, refused in ((Source.QUERY, True), (Source.COOKIE, False), (Source.HEADER, False)):
+        shown = Shown(token(exp=NOW + 901), source)
+        if refused:
+            with pytest.raises(Forbidden, match="expires sooner"):
+                await bouncer.admit(shown)
+        else:
+            assert await bouncer.admit(shown)
+
+
+async def test_it_is_verified_once_and_forgotten_when_it_expires(autojump_clock: MockClock) -> None:
+    bouncer = viewers(remembered_tokens=2)
+    first = header(token(exp=NOW + 60))
+    for _ in range(3):
+        await bouncer.admit(first)
+    assert (bouncer.statistics().verified, bouncer.statistics().recognised) == (1, 2)
+    autojump_clock.jump(69.9)
+    await bouncer.admit(first)
+    autojump_clock.jump(0.2)
+    with pytest.raises(Unauthorized, match="has expired"):
+        await bouncer.admit(first)
+    assert bouncer.statistics().remembered == 0
+    for user in "abc":
+        await bouncer.admit(header(token(sub=user)))
+    assert bouncer.statistics().remembered == 2
+
+
+async def test_where_nobody_is_asked_everything_is_open() -> None:
+    grant = await Viewers(auth(), []).admit(None)
+    assert grant == Grant()
+
+
+def test_problems_have_their_status() -> None:
+    assert issubclass(Unauthorized, Problem)
+    assert (Unauthorized.status, Forbidden.status) == (401, 403)
