@@ -88,7 +88,7 @@ class Node:
                     RedisBus.open(settings.node.datacenter, settings.bus, settings.log)
                 )
             self.checks["bus"] = bus.ping
-            self.parts["bus"] = bus.statistics
+            self.parts["redis" if settings.bus.kind == "redis" else "memory_bus"] = bus.statistics
             local: LocalDispatcher | None = None
             if "dispatcher" in settings.node.roles:
                 publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)

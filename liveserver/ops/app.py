@@ -14,6 +14,7 @@ from quart_trio import QuartTrio
 from liveserver.errors import BadRequest, NotFound
 from liveserver.event import VIDEO
 from liveserver.frontend.frontend import Frontend
+from liveserver.ops.dashboard import dashboard_blueprint
 from liveserver.ops.health import Check, readiness
 from liveserver.ops.metrics import Parts, registry
 from liveserver.ops.usage import usage
@@ -45,6 +46,7 @@ def ops_app(
     """
     app = QuartTrio("liveserver.ops")
     problems.install(app, trust_request_ids=trust_request_ids)
+    app.register_blueprint(dashboard_blueprint())
     metrics = registry(parts, identity)
     started = trio.current_time()
 

@@ -6,31 +6,17 @@ the address names other servers to watch at or to like at, exactly these are add
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from quart import Blueprint, Response, request
 
-from liveserver.errors import NotFound
+from liveserver.web.files import Files
 
 STATIC = Path(__file__).parent / "static"
-CONTENT_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-# Always asked for again, by its ETag: after a deployment page and scripts fit each other.
-HEADERS = {
-    "cache-control": "no-cache",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "cross-origin",
-}
+HEADERS = {"cross-origin-resource-policy": "cross-origin"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{connect}; "
     "media-src 'self'{media}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -38,15 +24,6 @@ POLICY = (
 )
 MAX_ORIGINS = 8
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file to be served, read once."""
-
-    content: bytes
-    content_type: str
-    etag: str
 
 
 def page_blueprint() -> Blueprint:
@@ -92,22 +69,9 @@ def origins(text: str) -> str:
 
 
 @cache
-def _files() -> dict[str, File]:
-    """All files by their names below `static/`: only what is listed here can be asked for."""
-    files = {}
-    for path in STATIC.rglob("*"):
-        if path.suffix in CONTENT_TYPES:
-            content = path.read_bytes()
-            etag = hashlib.sha256(content).hexdigest()[:20]
-            files[path.relative_to(STATIC).as_posix()] = File(content, CONTENT_TYPES[path.suffix], etag)
-    return files
+def _files() -> Files:
+    return Files(STATIC)
 
 
 def _answer(name: str, more: dict[str, str] | None = None) -> Response:
-    file = _files().get(name)
-    if file is None:
-        raise NotFound("there is nothing here; the page is at /")
-    headers = {**HEADERS, **(more or {}), "etag": f'"{file.etag}"'}
-    if request.if_none_match.contains_weak(file.etag):
-        return Response(b"", 304, headers)
-    return Response(file.content, 200, {"content-type": file.content_type, **headers})
+    return _files().answer(name, {**HEADERS, **(more or {})})

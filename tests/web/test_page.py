@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from liveserver.web.app import public_app
-from liveserver.web.page import CONTENT_TYPES, STATIC, origins
+from liveserver.web.files import CONTENT_TYPES
+from liveserver.web.page import STATIC, origins
 
 FILES = sorted(
     path.relative_to(STATIC).as_posix()

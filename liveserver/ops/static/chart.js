@@ -1,0 +1,153 @@
+// One chart: up to two lines over the last two minutes, drawn as SVG, with what is under the pointer told.
+
+export const SPAN = 120; // seconds
+const KEEP = SPAN + 10;
+const NAMES = ["first", "second"];
+const EMPTY = 40; // pixels at the left where the axis stands
+
+const svg = (name, attributes = {}) => {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+};
+const html = (name, className, text = "") => {
+  const made = document.createElement(name);
+  made.className = className;
+  made.textContent = text;
+  return made;
+};
+
+/** The least "round" number that is not under this one: 1, 2, 2.5 or 5 times a power of ten. */
+function round(number) {
+  const power = 10 ** Math.floor(Math.log10(number));
+  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= number * 0.999);
+}
+
+export class Chart {
+  /** `lines` are the names of one or two lines; `format` makes text of a value; `least` is the scale's least top;
+      `size` what its values are multiples of, where they are. */
+  constructor({ title, lines = [""], unit = "", format, least = 1, size = 1, wide = false }) {
+    this.element = html("figure", wide ? "chart wide" : "chart");
+    this.element.hidden = true;
+    this.#format = format;
+    this.#least = least;
+    this.#lines = lines;
+    this.#size = size;
+    this.#points = []; // [time, values…]
+    const caption = html("figcaption", "");
+    this.#title = html("h3", "", title);
+    caption.append(this.#title);
+    if (lines.length > 1) {
+      const legend = html("div", "legend");
+      lines.forEach((name, index) => legend.append(html("span", NAMES[index], name)));
+      caption.append(legend);
+    }
+    this.#value = html("p", "value");
+    this.#number = document.createTextNode("–");
+    this.#unit = html("small", "", unit);
+    this.#value.append(this.#number, this.#unit);
+    this.#plot = svg("svg", { class: "plot", role: "img", "aria-label": title });
+    this.#tip = html("div", "tip");
+    this.#tip.hidden = true;
+    this.element.append(caption, this.#value, this.#plot, this.#tip);
+    this.#plot.addEventListener("pointermove", (event) => this.#point(event.offsetX));
+    this.#plot.addEventListener("pointerleave", () => this.#point(null));
+    new ResizeObserver(() => this.draw()).observe(this.#plot);
+  }
+
+  #format;
+  #least;
+  #lines;
+  #number;
+  #plot;
+  #pointed = null;
+  #size;
+  #points;
+  #tip;
+  #title;
+  #unit;
+  #value;
+
+  /** What is known now, a value for each line; null is a break. A chart of which nothing was ever known hides. */
+  add(time, ...values) {
+    this.#points.push([time, ...values]);
+    while (this.#points[0][0] < time - KEEP) this.#points.shift();
+    const known = values.filter((value) => value !== null);
+    if (known.length) this.element.hidden = false;
+    this.#number.data = known.length ? values.map((value) => (value === null ? "–" : this.#format(value))).join(" / ") : "–";
+    this.draw();
+  }
+
+  draw() {
+    const { width, height } = this.#plot.getBoundingClientRect();
+    if (!width || !this.#points.length) return;
+    const end = this.#points.at(-1)[0];
+    const left = width > 220 ? EMPTY : 0;
+    const most = Math.max(this.#least, ...this.#points.flatMap(([, ...values]) => values.filter((value) => value !== null)));
+    const top = this.#size * round(most / this.#size);
+    const [upper, lower] = [8, height - (left ? 18 : 4)];
+    const x = (time) => left + (width - left - 4) * (1 - (end - time) / SPAN);
+    const y = (value) => lower - (lower - upper) * (value / top);
+    const drawn = [];
+    for (const share of left ? [0, 0.5, 1] : [0]) {
+      drawn.push(svg("line", { class: "grid", x1: left, x2: width, y1: y(top * share), y2: y(top * share) }));
+      if (left) drawn.push(this.#text(left - 7, y(top * share) + 4, share ? this.#format(top * share) : "0", "end"));
+    }
+    if (left) {
+      drawn.push(this.#text(left, height - 2, "2 min ago", "start"), this.#text(width - 4, height - 2, "now", "end"));
+    }
+    this.#lines.forEach((_, index) => drawn.push(...this.#line(index, x, y, lower)));
+    if (this.#pointed !== null) drawn.push(...this.#mark(x, y, upper, lower, width));
+    this.#plot.replaceChildren(...drawn);
+    this.#plot.setAttribute("aria-label", this.#spoken(most));
+  }
+
+  #text(x, y, words, anchor) {
+    const made = svg("text", { x, y, "text-anchor": anchor, class: "axis" });
+    made.textContent = words;
+    return made;
+  }
+
+  #line(index, x, y, lower) {
+    const runs = [[]];
+    for (const point of this.#points) {
+      if (point[index + 1] === null) runs.push([]);
+      else runs.at(-1).push([x(point[0]), y(point[index + 1])]);
+    }
+    return runs.filter((run) => run.length).flatMap((run) => {
+      const path = `M${run.map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join("L")}`;
+      const stroke = svg("path", { class: `stroke ${NAMES[index]}`, d: run.length > 1 ? path : `${path}h.1` });
+      if (index) return [stroke];
+      const [from, to] = [run[0][0].toFixed(1), run.at(-1)[0].toFixed(1)];
+      return [svg("path", { class: `fill ${NAMES[index]}`, d: `${path}L${to} ${lower}L${from} ${lower}Z` }), stroke];
+    });
+  }
+
+  #point(offset) {
+    this.#pointed = offset;
+    if (offset === null) this.#tip.hidden = true;
+    this.draw();
+  }
+
+  #mark(x, y, upper, lower, width) {
+    const nearest = this.#points.reduce((best, point) =>
+      Math.abs(x(point[0]) - this.#pointed) < Math.abs(x(best[0]) - this.#pointed) ? point : best);
+    const [time, ...values] = nearest;
+    const ago = Math.round(this.#points.at(-1)[0] - time);
+    const told = values.map((value) => (value === null ? "–" : this.#format(value))).join(" / ");
+    this.#tip.textContent = `${told}  ·  ${ago ? `${ago} s ago` : "now"}`;
+    this.#tip.style.left = `${Math.min(Math.max(x(time) + 18, 80), width - 40)}px`;
+    this.#tip.hidden = false;
+    const marks = [svg("line", { class: "rule", x1: x(time), x2: x(time), y1: upper, y2: lower })];
+    values.forEach((value, index) => {
+      if (value !== null) marks.push(svg("circle", { class: NAMES[index], cx: x(time), cy: y(value), r: 4 }));
+    });
+    return marks;
+  }
+
+  /** The chart for those who do not see it. */
+  #spoken(most) {
+    const names = this.#lines.length > 1 ? ` (${this.#lines.join(" / ")})` : "";
+    return `${this.#title.textContent}${names}: now ${this.#number.data} ${this.#unit.textContent}, at most ${this.#format(most)} in the last two minutes`;
+  }
+}

@@ -1,0 +1,186 @@
+// The dashboard: asks this node once a second how it is, and draws what follows from two answers.
+
+import { Chart } from "./chart.js";
+import { at, bytes, duration, percent, quantile, rate, seconds, short, whole } from "./numbers.js";
+
+const EVERY = 1000; // ms between two looks
+const CHECKS_EVERY = 3; // looks between two askings for readiness, which costs the node a ping
+
+const $ = (id) => document.getElementById(id);
+
+// What is drawn: each returns its chart's values, or nothing where this node has no such part.
+const CHARTS = [
+  [{ title: "Viewers", format: short, least: 5, wide: true }, ({ now }) => [at(now, "frontend.viewers")]],
+  [{ title: "Deliveries", unit: "a second", format: short, least: 10 }, (two) => [two.rate("frontend.fanout.deliveries")]],
+  [{ title: "Publishes", unit: "a second", format: short, least: 10 }, (two) => [two.rate("publish.accepted")]],
+  [
+    { title: "Fan-out delay", lines: ["p50", "p99"], format: seconds, least: 0.01, wide: true },
+    (two) => [two.quantile("frontend.fanout.delay", 0.5), two.quantile("frontend.fanout.delay", 0.99)],
+  ],
+  [
+    { title: "From publisher to write", lines: ["p50", "p99"], format: seconds, least: 0.01, wide: true },
+    (two) => [two.quantile("frontend.fanout.publish_to_write", 0.5), two.quantile("frontend.fanout.publish_to_write", 0.99)],
+  ],
+  [{ title: "Events in a write", format: short, least: 2 }, (two) => [two.ratio("frontend.fanout.deliveries", "frontend.fanout.writes")]],
+  [{ title: "Furthest behind", unit: "events", format: short, least: 10 }, ({ now }) => [at(now, "frontend.lag")]],
+  [
+    { title: "Slow viewers", lines: ["lagging", "gaps told/s"], format: short, least: 2, wide: true },
+    (two) => [at(two.now, "frontend.lagging"), two.rate("frontend.fanout.gaps")],
+  ],
+  [{ title: "Group commit p99", format: seconds, least: 0.005 }, (two) => [two.quantile("publish.commit_time", 0.99)]],
+  [{ title: "Redis round trip p99", format: seconds, least: 0.005 }, (two) => [two.quantile("redis.round_trips", 0.99)]],
+  [{ title: "Canary's round trip", format: seconds, least: 0.005 }, ({ now }) => [at(now, "frontend.canary.round_trip") ?? at(now, "canary.round_trip")]],
+  [{ title: "Stored", unit: "a second", format: short, least: 5 }, (two) => [two.rate("backend.write.stored")]],
+  [{ title: "Waiting for a dispatcher", unit: "events", format: short, least: 10 }, ({ now }) => [at(now, "backend.outbox.waiting")]],
+  [{ title: "Processor", unit: "of a core", format: percent, least: 1 }, (two) => [two.rate("process.cpu")]],
+  [{ title: "Memory", format: bytes, least: 64 * 1024 ** 2, size: 1024 ** 2 }, ({ now }) => [at(now, "process.memory")]],
+];
+
+// Counted since the start; only what this node has is shown.
+const FACTS = [
+  ["Deliveries", "frontend.fanout.deliveries"],
+  ["Events accepted", "publish.accepted"],
+  ["Duplicates", "publish.duplicates"],
+  ["Commits that failed", "publish.failures"],
+  ["Requests shed", "publish.shed"],
+  ["Holes mended", "frontend.intake.holes"],
+  ["Gaps told", "frontend.fanout.gaps"],
+  ["Viewers let go as slow", "frontend.fanout.slow"],
+  ["Withheld", "frontend.fanout.withheld"],
+  ["Canaries lost", "frontend.canary.lost"],
+  ["Stored", "backend.write.stored"],
+  ["Requests refused", ({ edge }) => edge && Object.values(edge.refused).reduce((sum, count) => sum + count, 0)],
+  ["Defects", "edge.failures"],
+];
+
+/** Two answers, and how much time was between them. */
+class Two {
+  constructor(before, now, elapsed) {
+    this.before = before;
+    this.now = now;
+    this.elapsed = elapsed;
+  }
+  rate(path) {
+    return rate(this.before, this.now, path, this.elapsed);
+  }
+  ratio(path, through) {
+    const [above, below] = [this.rate(path), this.rate(through)];
+    return above && below ? above / below : null;
+  }
+  quantile(path, share) {
+    return quantile(this.before, this.now, path, share);
+  }
+}
+
+const charts = CHARTS.map(([options, values]) => {
+  const chart = new Chart(options);
+  $("charts").append(chart.element);
+  return { chart, values };
+});
+let before = null;
+let asked = 0;
+let looks = 0;
+
+function element(name, text = "", className = "") {
+  const made = document.createElement(name);
+  made.textContent = text;
+  made.className = className;
+  return made;
+}
+
+function say(state, word) {
+  $("state").dataset.state = state;
+  if ($("state-word").textContent !== word) $("state-word").textContent = word;
+}
+
+async function look() {
+  const now = await (await fetch("/v1/status", { cache: "no-store" })).json();
+  const time = performance.now() / 1000;
+  const two = new Two(before?.uptime <= now.uptime ? before : null, now, time - asked);
+  for (const { chart, values } of charts) chart.add(time, ...values(two).map((value) => value ?? null));
+  name(now);
+  videos(two);
+  facts(now);
+  [before, asked] = [now, time];
+  if (looks++ % CHECKS_EVERY === 0) await checks();
+}
+
+function name(now) {
+  $("node").textContent = now.node;
+  document.title = `${now.node} · liveserver`;
+  $("about").textContent = `${now.roles.join(", ")} · ${now.datacenter} · ${now.bus} bus · version ${now.version} · up ${duration(now.uptime)}`;
+}
+
+function videos({ before: earlier, now, elapsed }) {
+  $("videos-card").hidden = !now.videos;
+  if (!now.videos) return;
+  const offsets = new Map((earlier?.videos ?? []).map((video) => [video.video + video.epoch, video.offset]));
+  const most = Math.max(1, ...now.videos.map((video) => video.viewers));
+  $("videos").replaceChildren(...now.videos.map((video) => {
+    const row = document.createElement("tr");
+    const first = element("td", video.video);
+    const share = element("span", "", "share");
+    share.style.width = `${(100 * video.viewers) / most}%`;
+    first.append(share);
+    first.title = video.video;
+    const from = offsets.get(video.video + video.epoch);
+    const by = Object.entries(video.transports).map(([how, count]) => `${how} ${short(count)}`).join(", ");
+    row.append(
+      first,
+      element("td", whole.format(video.viewers)),
+      element("td", by, "by"),
+      element("td", from === undefined ? "–" : short(Math.max(0, video.offset - from) / elapsed)),
+      element("td", whole.format(video.offset)),
+      element("td", video.mending ? "mending" : whole.format(video.lag)),
+    );
+    return row;
+  }));
+  $("more").textContent = !now.videos.length
+    ? "Nobody watches here just now."
+    : now.more_videos ? `and ${whole.format(now.more_videos)} more, with ${whole.format(now.more_viewers)} viewers` : "";
+}
+
+function facts(now) {
+  const shown = FACTS.map(([title, where]) => [title, typeof where === "string" ? at(now, where) : where(now)]);
+  $("facts").replaceChildren(...shown.filter(([, value]) => value !== undefined).map(([title, value]) => {
+    const line = document.createElement("div");
+    line.append(element("dt", title), element("dd", whole.format(value)));
+    return line;
+  }));
+}
+
+async function checks() {
+  const result = await (await fetch("/readyz", { cache: "no-store" })).json();
+  say(result.ready ? "ready" : "not-ready", result.ready ? "Ready" : "Not ready");
+  $("checks").replaceChildren(...Object.entries(result.checks).map(([title, check]) => {
+    const line = element("li", "", check.ok ? "ok" : "fails");
+    const sign = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    sign.setAttribute("viewBox", "0 0 24 24");
+    sign.setAttribute("role", "img");
+    sign.setAttribute("aria-label", check.ok ? "works" : "fails");
+    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    path.setAttribute("d", check.ok ? "M4 13l5 5L20 6" : "M5 5l14 14M19 5L5 19");
+    sign.append(path);
+    const words = element("span", title);
+    if (check.detail) words.append(element("small", check.detail));
+    line.append(sign, words);
+    return line;
+  }));
+}
+
+async function run() {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        await look();
+      } catch {
+        say("lost", "No answer");
+        looks = 0;
+        before = null;
+      }
+    }
+    await new Promise((done) => setTimeout(done, EVERY));
+  }
+}
+
+run();

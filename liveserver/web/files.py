@@ -1,0 +1,53 @@
+"""Files as they are, read once: only what lies in their directory can be asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quart import Response, request
+
+from liveserver.errors import NotFound
+
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+# Always asked for again, by its ETag: after a deployment page and scripts fit each other.
+HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One of them."""
+
+    content: bytes
+    content_type: str
+    etag: str
+
+
+class Files:
+    """All files below a directory, by their names there."""
+
+    def __init__(self, directory: Path) -> None:
+        self._files = {}
+        for path in directory.rglob("*"):
+            if path.suffix in CONTENT_TYPES:
+                content = path.read_bytes()
+                etag = hashlib.sha256(content).hexdigest()[:20]
+                name = path.relative_to(directory).as_posix()
+                self._files[name] = File(content, CONTENT_TYPES[path.suffix], etag)
+
+    def answer(self, name: str, headers: Mapping[str, str]) -> Response:
+        """A file, or that it has not changed. Raises `NotFound`."""
+        file = self._files.get(name)
+        if file is None:
+            raise NotFound("there is nothing here; the page is at /")
+        every = {**HEADERS, **headers, "etag": f'"{file.etag}"'}
+        if request.if_none_match.contains_weak(file.etag):
+            return Response(b"", 304, every)
+        return Response(file.content, 200, {"content-type": file.content_type, **every})
