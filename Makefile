@@ -9,9 +9,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH_READY := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test check bench chaos
+.PHONY: help install run run-cluster test check bench bench-full chaos
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -37,10 +38,13 @@ check: $(READY) ## Lint, formatting, types, and which part may import which
 	@$(BIN)/lint-imports --no-logo > .venv/imports.log || { cat .venv/imports.log; exit 1; }
 	@echo 'Checked: lint, formatting, types and imports are clean.'
 
-BENCH ?= fanout publish
+bench: $(READY) $(BENCH_READY) ## What it can do, measured in a few minutes; ARGS="--only headline" for less
+	@exec $(BIN)/python -m bench $(ARGS)
+	@exec $(BIN)/python -m bench.report
 
-bench: $(READY) ## The benchmarks, or one of them: make bench BENCH=fanout ARGS="--viewers 1000"
-	@for name in $(BENCH); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
+bench-full: $(READY) $(BENCH_READY) ## All figures of bench/RESULTS.md, in an hour and a half; ARGS=--list says how
+	@exec $(BIN)/python -m bench --full $(ARGS)
+	@exec $(BIN)/python -m bench.report
 
 chaos: $(READY) ## Break a cluster on purpose, and see that nothing is lost; ARGS="--seeds 20" for more
 	@exec $(BIN)/python -m tests.chaos.run $(ARGS)
@@ -59,4 +63,10 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster]' || { \
 		echo 'Trying without the Redis that the cluster extra brings; `make run-cluster` then needs a redis-server.'; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; }
+	@touch $@
+
+# What the benches compare with, and draw with. They go without, and say so.
+$(BENCH_READY): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' || \
+		echo 'The bench extra could not be installed; going on without the peers it brings, and without pictures.'
 	@touch $@

@@ -28,8 +28,9 @@ import typer
 
 from bench import likes
 from bench.crowd import PER_PROCESS, Crowd, groups
-from bench.harness import Worker, console, cores, emit, machine, medians, percentile, progress, show
+from bench.harness import Worker, cores, percentile, progress
 from bench.nodes import run_redis
+from bench.outcome import Sheet, finish, machine, medians
 from bench.proc import kernel_bytes
 from bench.server import Server, run_server
 from bench.stage import MOST_VIEWERS, PATH
@@ -77,10 +78,7 @@ def main(
         "faults": [] if reached == count else [f"a like reached only {reached:,.0f} of {count:,} viewers"],
         "machine": facts,
     }
-    report(result)
-    emit(result)
-    if result["faults"]:
-        raise typer.Exit(1)
+    finish(result, sheets(result))
 
 
 def gather(server: Server, crowd: Crowd) -> dict[str, Any]:
@@ -123,23 +121,21 @@ def like_all(server: Server, crowd: Crowd, publisher: Worker) -> dict[str, float
     }
 
 
-def report(result: dict[str, Any]) -> None:
-    """The tables for people."""
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """The table for people."""
     middle = result["medians"]
     rows = [
-        ["connects/s (one core)", f"{result['connects_per_s']:,}"],
-        ["server's CPU a connect, µs", f"{result['connect_cpu_us']:,}"],
-        ["bytes a viewer, in the process", f"{result['bytes_per_viewer']:,}"],
-        ["bytes a viewer, in the kernel, both ends", f"{result['kernel_bytes_per_viewer']:,}"],
-        *([f"  of it {name}", f"{size:,}"] for name, size in result["kernel_caches"].items()),
-        ["a like has reached", f"{middle['reached']:,.0f}"],
-        ["the first after, ms", f"{middle['first_ms']:,.1f}"],
-        ["half of them", f"{middle['median_ms']:,.1f}"],
-        ["all of them", f"{middle['last_ms']:,.1f}"],
+        ["connects/s (one core)", result["connects_per_s"]],
+        ["server's CPU a connect, µs", result["connect_cpu_us"]],
+        ["bytes a viewer, in the process", result["bytes_per_viewer"]],
+        ["bytes a viewer, in the kernel, both ends", result["kernel_bytes_per_viewer"]],
+        *([f"of it {name}", size] for name, size in result["kernel_caches"].items()),
+        ["a like has reached", middle["reached"]],
+        ["the first after, ms", middle["first_ms"]],
+        ["half of them", middle["median_ms"]],
+        ["all of them", middle["last_ms"]],
     ]
-    show(f"{result['viewers']:,} viewers of {result['workers']} processes", ["", ""], rows)
-    for fault in result["faults"]:
-        console.print(f"[red]{fault}")
+    return [Sheet(f"{result['viewers']:,} viewers of {result['workers']} processes", ["", ""], rows)]
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.harness import console, cores, emit, machine, medians, numbers, progress, show
+from bench.harness import cores, numbers, progress
+from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.rawloop import RawPair
 from bench.stage import MOST_VIEWERS, TRANSPORTS, Stage, staged
 
@@ -67,6 +68,18 @@ MEASURES = {
     "foreign": "other programs",
     "idle": "idle",
     "client_cpu": "the client's core, used by it",
+}
+
+GATHERED = {
+    "connects_per_s": "connects/s",
+    "connect_cpu_us": "CPU a connect, µs",
+    "bytes_per_viewer": "bytes a viewer",
+}
+LONE = {
+    "first_ms": "until the first has it",
+    "all_ms": "until all have it",
+    "spread_ms": "between them",
+    "answer_ms": "publisher's answer",
 }
 
 
@@ -109,10 +122,7 @@ def main(
         result |= stage.gather(count, source, 50 if verify else 1)
         result |= idle_rounds(stage, rounds, step) if idle_like else loaded_rounds(stage, plan, step)
         result |= {"faults": stage.faults, "machine": facts}
-    report(result)
-    emit(result)
-    if result["faults"]:
-        raise typer.Exit(1)
+    finish(result, sheets(result))
 
 
 @dataclass(frozen=True)
@@ -175,42 +185,23 @@ def part_name(rate: float) -> str:
     return f"{rate:g} likes/s"
 
 
-def number(value: float | None) -> str:
-    """Readable at a glance: thousands, or two decimals; nothing of nothing."""
-    return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:,.2f}"
-
-
-def report(result: dict[str, Any]) -> None:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """The tables for people."""
-    if "idle_like" in result:
-        middle = result["idle_like"]
-        show(
-            f"a lone like, {result['viewers']:,} viewers, medians, ms from its sending",
-            ["until the first has it", "until all have it", "between them", "publisher's answer"],
-            [[float(middle[name]) for name in ("first_ms", "all_ms", "spread_ms", "answer_ms")]],
-        )
-    else:
-        parts = result["medians"]
-        how = f"by {result['transport']}, {result['bus']} bus, medians; writes: {result['writes_from']}"
-        show(
-            f"{result['viewers']:,} viewers {how}",
-            ["", *parts],
-            [
-                [title, *(number(part.get(name)) for part in parts.values())]
-                for name, title in MEASURES.items()
-            ],
-        )
-    console.print(f"{result['connects_per_s']:,} connects/s, {result['bytes_per_viewer']:,} bytes a viewer")
+    who = f"{result['viewers']:,} viewers by {result['transport']}, {result['bus']} bus"
+    about = Sheet(f"{who}: connecting", ["", ""], [[what, result[name]] for name, what in GATHERED.items()])
+    middle = result.get("idle_like")
+    if middle:
+        return [by_measure(f"{who}: a lone like, ms from its sending", LONE, {"": middle}), about]
+    found = [by_measure(f"{who}; writes are {result['writes_from']}", MEASURES, result["medians"]), about]
     if "ratio" in result:
-        console.print(
-            f"ratio to the raw loop {result['ratio']:.2f}, per CPU second {result['ratio_per_cpu']:.2f}"
+        note = (
+            ""
+            if result["is_saturated"]
+            else " (the core was not saturated: it means nothing; add to --rates)"
         )
-        if not result["is_saturated"]:
-            console.print(
-                "[yellow]the server's core was not saturated: the ratio means nothing; add to --rates"
-            )
-    for fault in result["faults"]:
-        console.print(f"[red]{fault}")
+        rows = [["of writes/s", result["ratio"]], ["per CPU second", result["ratio_per_cpu"]]]
+        found.append(Sheet(f"{who}: the ratio to the raw loop{note}", ["", ""], rows))
+    return found
 
 
 if __name__ == "__main__":

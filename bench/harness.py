@@ -1,4 +1,4 @@
-"""What the benches share: processes that stay on one core, facts about the machine, results one can read.
+"""What the benches share: processes that stay on one core, ports, a bar that shows how far one is.
 
 Nothing here measures. A bench is a parent that only waits, a server on one core, and workers (viewers,
 publishers, the raw loop) on the other; so that what is measured never shares a core with who measures.
@@ -6,32 +6,22 @@ publishers, the raw loop) on the other; so that what is measured never shares a 
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import multiprocessing
 import os
-import platform
-import shlex
 import socket
-import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
-from rich.table import Table
 
 SEND_BUFFER = 64 * 1024  # frontend.send_buffer's default; the raw loop's listener gets the same
 HOST = "127.0.0.1"
 VIDEO = "bench"
 Core = int | None  # one core, or whichever the scheduler chooses
-RESULTS = Path(__file__).parent / "results"
 
 console = Console(stderr=True)  # standard output carries the result line alone
 
@@ -129,64 +119,6 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[-1]
 
 
-def machine() -> dict[str, Any]:
-    """Where this was measured, and under which load the machine already was."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    versions = {}
-    for name in ("trio", "httptools", "msgspec", "hypercorn", "redis", "hiredis"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "none"
-    return {
-        "cores": len(os.sched_getaffinity(0)),
-        "cpu": model,
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "load_before": [round(load, 2) for load in os.getloadavg()],
-        "command": shlex.join(["python", "-m", *_module_and_arguments()]),
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def _module_and_arguments() -> list[str]:
-    return [f"bench.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Of an option with several, separated by commas. Raises `typer.BadParameter`."""
-    try:
-        found = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        found = ()
-    if not found or any(each <= 0 for each in found):
-        raise typer.BadParameter(f"{text!r} is no list of numbers above 0 such as 1,10,100")
-    return found
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them do not exceed (nearest rank); NaN of none."""
-    return sorted(values)[int((len(values) - 1) * share)] if values else float("nan")
-
-
-def medians(rounds: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The median over the rounds of every number that all of them have."""
-    names = [name for name, value in rounds[0].items() if isinstance(value, int | float)]
-    return {
-        name: round(statistics.median(one[name] for one in rounds), 3)
-        for name in names
-        if all(name in one for one in rounds)
-    }
-
-
 @contextmanager
 def progress(steps: int) -> Iterator[Callable[..., None]]:
     """A bar with the present step's name: `step(name)` begins the next, `step(name, 0)` only speaks."""
@@ -208,29 +140,17 @@ def progress(steps: int) -> Iterator[Callable[..., None]]:
         yield step
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table for people, on standard error."""
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(
-            *(
-                f"{cell:,.1f}"
-                if isinstance(cell, float)
-                else f"{cell:,}"
-                if isinstance(cell, int)
-                else str(cell)
-                for cell in row
-            )
-        )
-    console.print(table)
+def numbers(text: str) -> tuple[float, ...]:
+    """Of an option with several, separated by commas. Raises `typer.BadParameter`."""
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or any(each <= 0 for each in found):
+        raise typer.BadParameter(f"{text!r} is no list of numbers above 0 such as 1,10,100")
+    return found
 
 
-def emit(result: dict[str, Any]) -> None:
-    """The whole result as one line of JSON: on standard output, and in bench/results/NAME.jsonl."""
-    line = json.dumps(result, separators=(",", ":"))
-    print(line, flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{result['bench']}.jsonl").open("a") as file:
-        file.write(line + "\n")
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of them do not exceed (nearest rank); NaN of none."""
+    return sorted(values)[int((len(values) - 1) * share)] if values else float("nan")

@@ -33,9 +33,10 @@ import typer
 
 from bench import likes
 from bench.crowd import Crowd, groups
-from bench.harness import VIDEO, Worker, console, cores, emit, machine, medians, progress, show
+from bench.harness import VIDEO, Worker, cores, progress
 from bench.likes import STAMP, Wish
 from bench.nodes import run_datacenter
+from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.stage import MOST_VIEWERS, PATH
 
 LIKES = f"/v1/videos/{VIDEO}/likes"
@@ -117,10 +118,7 @@ def main(
         "faults": faults,
         "machine": facts,
     }
-    report(result)
-    emit(result)
-    if faults:
-        raise typer.Exit(1)
+    finish(result, sheets(result))
 
 
 def play(
@@ -141,16 +139,10 @@ def play(
     return seen | used | liked | coalesced, crowd.settle(int(liked["accepted"]))
 
 
-def report(result: dict[str, Any]) -> None:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """The table for people."""
-    middle = result["medians"]
-    show(
-        f"{result['likes_per_s']:g} likes/s over HTTP to {result['viewers']:,} viewers, medians",
-        ["", ""],
-        [[title, f"{middle[name]:,.2f}"] for name, title in MEASURES.items() if name in middle],
-    )
-    for fault in result["faults"]:
-        console.print(f"[red]{fault}")
+    title = f"{result['likes_per_s']:g} likes/s over HTTP to {result['viewers']:,} viewers"
+    return [by_measure(title, MEASURES, {"median": result["medians"]})]
 
 
 @contextmanager

@@ -16,15 +16,25 @@ Rounds alternate between all kinds, so that a disturbance of the machine hits ea
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bench import likes
-from bench.harness import Worker, cores, emit, machine, medians, progress, show
+from bench.harness import Worker, cores, progress
 from bench.likes import batch_of
 from bench.nodes import run_redis
+from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.server import Server, run_server
+
+MEASURES = {
+    "requests_per_s": "requests/s",
+    "events_per_s": "events/s",
+    "answer_p50_ms": "answer p50, ms",
+    "answer_p99_ms": "p99",
+    "cpu": "server's core",
+    "client_cpu": "client's core",
+}
 
 
 def main(
@@ -60,22 +70,20 @@ def main(
                     publisher.ask("closed", server.port, warmup, connections, batch_of(size))
                     measured = measure(server, publisher, seconds, connections, size)
                     found.setdefault(f"{bus}, {size} a request", []).append(measured)
-    result = {kind: medians(measured) for kind, measured in found.items()}
-    show(
-        f"one dispatcher, {connections} connections, medians of {rounds}",
-        ["", "requests/s", "events/s", "p50 ms", "p99 ms", "server's core", "client's core"],
-        [
-            [
-                kind,
-                *(f"{one[name]:,.0f}" for name in ("requests_per_s", "events_per_s")),
-                *(f"{one[name]:.2f}" for name in ("answer_p50_ms", "answer_p99_ms", "cpu", "client_cpu")),
-            ]
-            for kind, one in result.items()
-        ],
-    )
-    emit(
-        {"bench": "publish", "connections": connections, "medians": result, "rounds": found, "machine": facts}
-    )
+    result = {
+        "bench": "publish",
+        "connections": connections,
+        "medians": {kind: medians(measured) for kind, measured in found.items()},
+        "rounds": found,
+        "machine": facts,
+    }
+    finish(result, sheets(result))
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """The table for people."""
+    title = f"one dispatcher, {result['connections']} connections"
+    return [by_measure(title, MEASURES, result["medians"])]
 
 
 def measure(

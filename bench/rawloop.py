@@ -24,24 +24,13 @@ import resource
 import socket
 import time
 from multiprocessing.connection import Connection
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bench import viewers
-from bench.harness import (
-    HOST,
-    SEND_BUFFER,
-    VIDEO,
-    Worker,
-    cores,
-    emit,
-    machine,
-    medians,
-    progress,
-    serve_requests,
-    show,
-)
+from bench.harness import HOST, SEND_BUFFER, VIDEO, Worker, cores, progress, serve_requests
+from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.proc import CoreUse
 
 _READY = b"id: raw-0\nevent: ready\ndata: {}\n\n"
@@ -53,6 +42,12 @@ _EVENT = (
     b"id: dc1-k3f9a-1533\nevent: like\n"
     b'data: {"id":"01JD0000000000000000000000","video":"bench","type":"like","at":1763862000123}\n\n'
 )
+
+MEASURES = {
+    "writes_per_s": "writes/s",
+    "user_us_per_write": "µs of Python a write",
+    "reads_per_write": "reads a write",
+}
 
 
 class RawLoop:
@@ -151,7 +146,10 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds; the sizes alternate.")] = 3,
     sizes: Annotated[str, typer.Option(help="Bytes of one write, several with commas.")] = "150,750,3000",
 ) -> None:
-    """Writes/s of a bare loop of non-blocking sends, by the size of a write."""
+    """Writes/s of a bare loop of non-blocking sends, by the size of a write.
+
+    Example: python -m bench.rawloop --viewers 10000 --sizes 150,750,3000
+    """
     facts = machine()
     chunks = {int(size): (_EVENT * (int(size) // len(_EVENT) + 1))[: int(size)] for size in sizes.split(",")}
     found: dict[int, list[dict[str, float]]] = {size: [] for size in chunks}
@@ -164,16 +162,14 @@ def main(
                 step(f"round {number + 1}: {size} bytes")
                 found[size].append(pair.measure(chunk, warmup, seconds))
         pair.close()
-    result = {str(size): medians(measured) for size, measured in found.items()}
-    show(
-        f"the raw loop, {count:,} sockets, medians of {rounds}",
-        ["bytes", "writes/s", "µs of Python a write", "reads a write"],
-        [
-            [size, one["writes_per_s"], f"{one['user_us_per_write']:.2f}", f"{one['reads_per_write']:.2f}"]
-            for size, one in result.items()
-        ],
-    )
-    emit({"bench": "rawloop", "viewers": count, "medians": result, "rounds": found, "machine": facts})
+    middle = {f"{size} bytes": medians(measured) for size, measured in found.items()}
+    result = {"bench": "rawloop", "viewers": count, "medians": middle, "rounds": found, "machine": facts}
+    finish(result, sheets(result))
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """The table for people."""
+    return [by_measure(f"the raw loop, {result['viewers']:,} sockets", MEASURES, result["medians"])]
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ The stalled viewers' receive buffers are small, so that they are full within a f
 from __future__ import annotations
 
 import socket
-import sys
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import Annotated, Any
 
 import typer
 
-from bench.harness import HOST, SEND_BUFFER, Worker, cores, emit, machine, progress, serve_requests, show
+from bench.harness import HOST, SEND_BUFFER, Worker, cores, progress, serve_requests
+from bench.outcome import Sheet, finish, machine, medians
 from bench.server import run_server
 from bench.stage import FELL_BEHIND, MOST_VIEWERS, PATH, Stage
 
@@ -88,49 +88,40 @@ def main(
             memory.append(server.resident_bytes() / 1e6)
         lagging = server.metrics().get("liveserver_frontend_lagging", 0.0)
         fell_behind = server.metrics()[FELL_BEHIND]
-    report(without, beside, memory)
-    emit(
-        {
-            "bench": "slow",
-            "live": live,
-            "stalled": stalled,
-            "rate": rate,
-            "gathered": gathered,
-            "without": without,
-            "beside": beside,
-            "p99_ratio": _median(beside, "p99_ms") / _median(without, "p99_ms"),
-            "lagging": lagging,
-            "fell_behind": fell_behind,
-            "memory_before_mb": before / 1e6,
-            "memory_mb": memory,
-            "bytes_per_stalled": (memory[0] * 1e6 - before) / stalled,
-            "faults": stage.faults,
-            "machine": facts,
-        }
+    result = {
+        "bench": "slow",
+        "live": live,
+        "stalled": stalled,
+        "rate": rate,
+        "gathered": gathered,
+        "medians": {"alone": medians(without), "beside": medians(beside)},
+        "rounds": {"alone": without, "beside": beside},
+        "lagging": lagging,
+        "fell_behind": fell_behind,
+        "memory_before_mb": before / 1e6,
+        "memory_mb": memory,
+        "bytes_per_stalled": (memory[0] * 1e6 - before) / stalled,
+        "faults": stage.faults,
+        "machine": facts,
+    }
+    finish(result, sheets(result))
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """The tables for people."""
+    names = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99"}
+    rows = [[part, *(middle[name] for name in names)] for part, middle in result["medians"].items()]
+    who = (
+        f"{result['live']:,} viewers that read, {result['rate']:g} likes/s, {result['stalled']:,} that don't"
     )
-    if stage.faults:
-        sys.exit(1)
-
-
-def report(without: list[dict[str, float]], beside: list[dict[str, float]], memory: list[float]) -> None:
-    names = ("p50_ms", "p90_ms", "p99_ms")
-    rows: list[list[Any]] = [
-        ["alone", *(f"{_median(without, name):.1f}" for name in names), ""],
-        ["beside the stalled", *(f"{_median(beside, name):.1f}" for name in names), ""],
-        [
-            "memory, MB",
-            "",
-            "",
-            "",
-            f"{memory[0]:.1f} at first, {max(memory):.1f} at most, {memory[-1]:.1f} at last",
-        ],
+    memory = result["memory_mb"]
+    story = [
+        ["before the stalled ones came", result["memory_before_mb"]],
+        ["with them, at first", memory[0]],
+        ["at most", max(memory)],
+        ["at last", memory[-1]],
     ]
-    show("what the live viewers notice, medians", ["", "p50 ms", "p90 ms", "p99 ms", ""], rows)
-
-
-def _median(rounds: list[dict[str, float]], name: str) -> float:
-    ordered = sorted(each[name] for each in rounds)
-    return ordered[len(ordered) // 2]
+    return [Sheet(f"{who}: ages, ms", ["", *names.values()], rows), Sheet("the server's MB", ["", ""], story)]
 
 
 if __name__ == "__main__":

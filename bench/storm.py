@@ -36,9 +36,10 @@ from typing import Annotated, Any
 import typer
 
 from bench import comers, viewers
-from bench.harness import HOST, SEND_BUFFER, Worker, console, cores, emit, machine, medians, progress, show
+from bench.harness import HOST, SEND_BUFFER, Worker, cores, progress
 from bench.likes import Likes
 from bench.nodes import Datacenter, run_datacenter
+from bench.outcome import Sheet, finish, machine, medians
 from bench.proc import CoreUse
 from bench.stage import MOST_VIEWERS, PATH
 
@@ -154,10 +155,7 @@ def main(
         "faults": faults,
         "machine": facts,
     }
-    report(result)
-    emit(result)
-    if faults:
-        raise typer.Exit(1)
+    finish(result, sheets(result))
 
 
 def play(
@@ -223,22 +221,16 @@ def _prefixed(step: Step, prefix: str) -> Step:
     return lambda name, advance=1: step(prefix + name, advance)
 
 
-def report(result: dict[str, Any]) -> None:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """The tables for people."""
     middle = result["medians"]
     how = "all at once" if result["stampede"] else "each after its retry of 1-4 s"
-    show(
-        f"{result['viewers']:,} viewers come back, {how}; medians",
-        ["", ""],
-        [[title, f"{middle[name]:,.2f}"] for name, title in MEASURES.items()],
-    )
-    show(
-        f"ages of the events at the {result['stayers']:,} that stayed, ms",
-        ["", "p50", "p99", "max"],
-        [[phase, *(float(middle[f"{phase}_{name}"]) for name in AGES)] for phase in PHASES],
-    )
-    for fault in result["faults"]:
-        console.print(f"[red]{fault}")
+    rows = [[title, middle[name]] for name, title in MEASURES.items()]
+    ages = [[phase, *(middle[f"{phase}_{name}"] for name in AGES)] for phase in PHASES]
+    return [
+        Sheet(f"{result['viewers']:,} viewers come back, {how}", ["", ""], rows),
+        Sheet(f"ages at the {result['stayers']:,} that stayed, ms", ["", "p50", "p99", "max"], ages),
+    ]
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ import typer
 
 from bench import likes
 from bench.crowd import PER_PROCESS, Crowd, Group
-from bench.harness import Worker, console, cores, emit, machine, medians, progress, show
+from bench.harness import Worker, cores, progress
 from bench.likes import Wish
 from bench.nodes import Datacenter, run_datacenter
+from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.stage import MOST_VIEWERS
 
 FRONTENDS = 2
@@ -159,23 +160,17 @@ def main(
         "faults": faults,
         "machine": facts,
     }
-    report(result)
-    emit(result)
-    if faults:
-        raise typer.Exit(1)
+    finish(result, sheets(result))
 
 
-def report(result: dict[str, Any]) -> None:
+def sheets(result: dict[str, Any]) -> list[Sheet]:
     """The table for people."""
-    middle = result["medians"]
-    show(
-        f"{result['likes_per_s']:g} likes/s, {result['viewers']} viewers each, medians",
-        ["", *(f"{result['videos'][name]:,} videos" for name in middle)],
-        [[title, *(f"{part[name]:,.2f}" for part in middle.values())] for name, title in MEASURES.items()],
+    title = (
+        f"{result['likes_per_s']:g} likes/s, {result['viewers']} viewers of each video; "
+        f"an event costs {result['ratio']:.2f} times as much with many"
     )
-    console.print(f"an event costs {result['ratio']:.2f} times as much")
-    for fault in result["faults"]:
-        console.print(f"[red]{fault}")
+    parts = {f"{result['videos'][name]:,} videos": part for name, part in result["medians"].items()}
+    return [by_measure(title, MEASURES, parts)]
 
 
 if __name__ == "__main__":

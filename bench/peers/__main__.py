@@ -28,7 +28,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.harness import console, cores, emit, machine, medians, progress, show
+from bench.harness import cores, progress
+from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.peers.kinds import PEERS, Peer
 from bench.stage import MOST_VIEWERS, Manner, Stage
 
@@ -85,13 +86,11 @@ def main(
         "missing": {peer.name: peer.install for peer in wanted if not versions[peer.name]},
         "medians": {name: medians(measured) for name, measured in found.items()},
         "rounds": found,
-        "faults": faults,
+        "faults": [fault for fault in faults if "liveserver" in fault],
+        "losses": [fault for fault in faults if "liveserver" not in fault],
         "machine": facts,
     }
-    report(result)
-    emit(result)
-    if any("liveserver" in fault for fault in faults):
-        raise typer.Exit(1)
+    finish(result, sheets(result))
 
 
 def chosen(words: str) -> list[Peer]:
@@ -143,23 +142,16 @@ def _prefixed(prefix: str, measured: dict[str, float]) -> dict[str, float]:
     return {prefix + name: value for name, value in measured.items()}
 
 
-def cell(value: float | None) -> str:
-    """A figure with three digits that mean something; nothing of nothing."""
-    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
-
-
-def report(result: dict[str, Any]) -> None:
-    """The table for people."""
-    parts = result["medians"]
-    show(
-        f"{result['viewers']:,} viewers, one core each, medians",
-        ["", *parts],
-        [[title, *(cell(part.get(name)) for part in parts.values())] for name, title in MEASURES.items()],
-    )
-    for name, install in result["missing"].items():
-        console.print(f"[yellow]{name} is not installed, and so not measured: {install}")
-    for fault in result["faults"]:
-        console.print(f"[red]{fault}")
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """The table for people: who isn't there is named, and so is what was lost."""
+    title = f"{result['viewers']:,} viewers of one video, one core each"
+    found = [by_measure(title, MEASURES, result["medians"])]
+    if result["missing"]:
+        rows = [[name, install] for name, install in result["missing"].items()]
+        found.append(Sheet("not installed, and so not measured", ["", "to install it"], rows))
+    if result["losses"]:
+        found.append(Sheet("what the others lost, or gave up", [""], [[loss] for loss in result["losses"]]))
+    return found
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import pytest
 import typer
 
 from bench.crowd import groups
-from bench.harness import free_ports, medians, numbers, percentile
+from bench.harness import free_ports, numbers, percentile
 from bench.headline import address
+from bench.outcome import medians
 
 TARGET = ("127.0.0.1", 8101)
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 import pytest
 import typer
 
-from bench.peers.__main__ import cell, chosen
+from bench.peers.__main__ import chosen
 from bench.peers.kinds import PEERS, Peer
 
 
@@ -35,7 +35,3 @@ def test_more_is_asked_than_can_be_given_but_not_more_than_is_kept() -> None:
     assert own.rate(own.demand, 10_000) == 600
     assert own.rate(own.demand, 100) == 600
     assert chosen("nchan")[0].rate(350_000, 10_000) == 35
-
-
-def test_figures_have_three_digits_that_mean_something() -> None:
-    assert [cell(value) for value in (None, 1234.5, 99.44, 0.01234)] == ["", "1,234", "99.4", "0.0123"]

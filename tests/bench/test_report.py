@@ -1,0 +1,104 @@
+"""Results become tables, in their place on the page, and only the newest do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from bench.__main__ import FULL, LOOK, plan
+from bench.outcome import Sheet, by_measure, cell
+from bench.report import filled, name_of, newest, read, section
+
+MACHINE = {
+    "cores": 2,
+    "cpu": "a CPU",
+    "kernel": "6",
+    "python": "3.11",
+    "versions": {"trio": "1"},
+    "load_before": [0.1, 0.2, 0.3],
+    "command": "python -m bench.publish",
+    "when": "2026-11-23T05:00:00Z",
+}
+
+
+def publish(requests: float) -> dict[str, Any]:
+    middle = {"memory, 1 a request": {"requests_per_s": requests}}
+    rounds = {"memory, 1 a request": [middle, middle, middle]}
+    return {"bench": "publish", "connections": 64, "medians": middle, "rounds": rounds, "machine": MACHINE}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        ("word", "word"),
+        (1234.5, "1,234"),
+        (99.44, "99.4"),
+        (0.01234, "0.0123"),
+        (7.0, "7"),
+        (float("nan"), "none"),
+    ],
+)
+def test_a_figure_has_three_digits_that_mean_something(value: float | str | None, text: str) -> None:
+    assert cell(value) == text
+
+
+def test_a_table_in_markdown() -> None:
+    sheet = Sheet("title", ["", "a"], [["b", 1.0]])
+    assert sheet.markdown() == "title:\n\n|  | a |\n| --- | ---: |\n| b | 1 |\n"
+
+
+def test_a_measure_that_nobody_has_has_no_row() -> None:
+    sheet = by_measure("title", {"x": "an x", "y": "a y"}, {"here": {"x": 1.0}, "there": {}})
+    assert sheet.rows == [["an x", 1.0, None]]
+
+
+def test_the_newest_result_is_told_where_it_belongs(tmp_path: Path) -> None:
+    lines = [json.dumps(publish(requests)) for requests in (100.0, 200.0)]
+    (tmp_path / "publish.jsonl").write_text("\n".join(lines) + "\n")
+    page = "by hand\n<!-- figures: publish -->\nold\n<!-- end -->\nby hand, too\n"
+    found = filled(page, newest(read(tmp_path)))
+    assert "| requests/s | 200 |" in found
+    assert "medians of 3 rounds" in found
+    assert "old" not in found
+    assert found.startswith("by hand\n<!-- figures: publish -->\n")
+    assert found.endswith("<!-- end -->\nby hand, too\n")
+    assert filled(found, newest(read(tmp_path))) == found
+
+
+def test_a_place_without_figures_says_so() -> None:
+    assert "Not measured yet." in filled("<!-- figures: videos -->\n<!-- end -->\n", {})
+
+
+def test_what_was_wrong_is_told() -> None:
+    assert "**Wrong:** lost one" in section(publish(1.0) | {"faults": ["lost one"]})
+
+
+@pytest.mark.parametrize(
+    ("result", "name"),
+    [
+        ({"bench": "headline"}, "headline"),
+        ({"bench": "fanout", "transport": "sse", "bus": "memory", "idle_like": {}}, "fanout sse memory lone"),
+        ({"bench": "peers", "viewers": 500}, "peers few"),
+        ({"bench": "storm", "stampede": True}, "storm stampede"),
+    ],
+)
+def test_variants_have_names_of_their_own(result: dict[str, Any], name: str) -> None:
+    assert name_of(result) == name
+
+
+def test_the_page_has_a_place_for_each_bench_of_the_suite() -> None:
+    page = (Path(__file__).parents[2] / "bench" / "RESULTS.md").read_text()
+    for step in FULL:
+        assert f"<!-- figures: {step.bench}" in page
+
+
+def test_all_benches_are_run_unless_some_are_named() -> None:
+    assert plan(LOOK, "") == list(LOOK)
+    assert {step.bench for step in plan(FULL, "storm, fanout")} == {"storm", "fanout"}
+    with pytest.raises(typer.BadParameter, match="apache: none of fanout"):
+        plan(FULL, "apache")
