@@ -36,7 +36,8 @@ def configure(log_format: LogFormat, node: str) -> None:
         rendering = [
             escape_controls,
             structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(colors=False),
+            # Plain: the other way shows the variables of each frame, and with them keys and tokens.
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
     structlog.configure(processors=[structlog.processors.add_log_level, *rendering])
 

@@ -39,6 +39,21 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ValueError: a\nb" in lines[1]["exception"]
 
 
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_traceback_does_not_show_variables(
+    log_format: logs.LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(log_format, "n1")
+    token = "a-secret-" + "of-someone"
+    try:
+        raise ValueError(len(token))
+    except ValueError:
+        structlog.get_logger("somewhere").exception("a request failed")
+    written = capsys.readouterr().out
+    assert "ValueError: 19" in written
+    assert token not in written
+
+
 @pytest.mark.parametrize("evil", ["a\n2026-01-01 00:00:00 [info] forged", "a\r\x1b[2J", "a\x85b\u2028c"])
 @pytest.mark.parametrize("log_format", ["console", "json"])
 def test_nothing_from_outside_makes_a_line(
