@@ -109,8 +109,7 @@ class Connection:
                 request = await self._read_head(deferred)
                 if request is None:
                     return None
-                if (origin := request.headers.get(b"origin")) is not None:
-                    request.cors = self._server.origins.headers(origin)
+                request.cors = self._server.origins.headers(request.headers.get(b"origin"))
                 handler = self._server.router.match(request)
                 if handler is None:
                     self._check_length(request)

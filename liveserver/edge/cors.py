@@ -19,20 +19,31 @@ PREFLIGHT = (
 )
 
 
-class Origins:
-    """The origins that are allowed: `*` for all, or `https://example.org` and the like."""
+ALLOW = b"access-control-allow-origin: "
+_EXPOSE = b"access-control-expose-headers: retry-after, www-authenticate, x-request-id\r\n"
+_CREDENTIALS = b"access-control-allow-credentials: true\r\n"
+_VARY = b"vary: origin\r\n"
 
-    def __init__(self, allowed: Sequence[str]) -> None:
+
+class Origins:
+    """The origins that are allowed: `*` for all, or `https://example.org` and the like.
+
+    With `credentials` the browser sends this server's cookies along.
+    """
+
+    def __init__(self, allowed: Sequence[str], *, credentials: bool = False) -> None:
         self._all = "*" in allowed
         self._allowed = {origin.encode() for origin in allowed}
+        self._lines = _EXPOSE + (_CREDENTIALS if credentials else b"") + _VARY
 
-    def headers(self, origin: bytes) -> bytes:
-        """The header lines that let a page of `origin` read the response; empty when it may not."""
+    def headers(self, origin: bytes | None) -> bytes:
+        """The header lines for an answer to a page of `origin` (None: to no page), with `ALLOW` if it may
+        read it. Where that depends on the origin, caches are told, whoever asks."""
         if self._all:
-            return b"access-control-allow-origin: *\r\n"
-        if origin in self._allowed:
-            return b"access-control-allow-origin: " + origin + b"\r\nvary: origin\r\n"
-        return b""
+            return ALLOW + b"*\r\n" + _EXPOSE if origin is not None else b""
+        if origin is not None and origin in self._allowed:
+            return ALLOW + origin + b"\r\n" + self._lines
+        return _VARY if self._allowed else b""
 
 
 async def preflight(request: Request, peer: Peer) -> Answer:

@@ -91,7 +91,7 @@ class EdgeServer:
     ) -> None:
         self.settings = settings
         self.router = router
-        self.origins = Origins(settings.allow_origins)
+        self.origins = Origins(settings.allow_origins, credentials=settings.allow_credentials)
         self.connections: set[Connection] = set()
         self.is_ending = False
         self.requests = 0

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from wsproto.utilities import generate_accept_token
 
+from liveserver.edge.cors import ALLOW
 from liveserver.edge.request import Request
 from liveserver.edge.response import head
 from liveserver.errors import BadRequest, Forbidden, UpgradeRequired
@@ -41,7 +42,7 @@ def accept_websocket(request: Request) -> bytes:
     if len(nonce) != KEY_BYTES:
         raise BadRequest("Sec-WebSocket-Key is 16 bytes in base64")
     origin = headers.get(b"origin")
-    if origin is not None and not request.cors and not _is_same_host(origin, headers[b"host"]):
+    if origin is not None and ALLOW not in request.cors and not _is_same_host(origin, headers[b"host"]):
         raise Forbidden("pages of this origin may not watch here; name it in edge.allow_origins")
     return head(
         101,

@@ -146,7 +146,8 @@ class Node:
 
     def public_app(self) -> QuartTrio:
         """The ordinary web of the roles; they are opened by then."""
-        origins = Origins(self.settings.edge.allow_origins)
+        edge = self.settings.edge
+        origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
         return public_app(*self.blueprints, headers_for=origins.headers, preflight=PREFLIGHT)
 
     async def _check_accepting(self) -> None:

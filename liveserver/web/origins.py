@@ -7,7 +7,7 @@ from collections.abc import Callable
 from quart import Response, request
 from quart_trio import QuartTrio
 
-Headers = Callable[[bytes], bytes]
+Headers = Callable[[bytes | None], bytes]
 
 
 def install(app: QuartTrio, headers_for: Headers, preflight: tuple[bytes, ...]) -> None:
@@ -16,10 +16,8 @@ def install(app: QuartTrio, headers_for: Headers, preflight: tuple[bytes, ...]) 
     @app.after_request
     async def add(response: Response) -> Response:
         origin = request.headers.get("origin")
-        if origin is None:
-            return response
-        lines = headers_for(origin.encode("latin-1")).split(b"\r\n")
-        if request.method == "OPTIONS":
+        lines = headers_for(None if origin is None else origin.encode("latin-1", "replace")).split(b"\r\n")
+        if origin is not None and request.method == "OPTIONS":
             lines += preflight
         for line in filter(None, lines):
             name, _, value = line.decode("latin-1").partition(": ")

@@ -16,11 +16,20 @@ ECHO = {("GET", "/echo"): echo}
 def test_none_some_and_all() -> None:
     assert Origins([]).headers(b"https://a.example") == b""
     some = Origins(["https://a.example"])
-    assert some.headers(b"https://a.example") == (
-        b"access-control-allow-origin: https://a.example\r\nvary: origin\r\n"
-    )
-    assert some.headers(b"https://b.example") == b""
-    assert Origins(["*"]).headers(b"https://b.example") == b"access-control-allow-origin: *\r\n"
+    lines = some.headers(b"https://a.example").split(b"\r\n")
+    assert lines[0] == b"access-control-allow-origin: https://a.example"
+    assert b"vary: origin" in lines
+    assert not any(b"credentials" in line for line in lines)
+    for other in (b"https://b.example", b"https://a.example.org", b"null", None):
+        assert some.headers(other) == b"vary: origin\r\n"
+    assert Origins(["*"]).headers(b"https://b.example").startswith(b"access-control-allow-origin: *\r\n")
+    assert Origins(["*"]).headers(None) == b""
+
+
+def test_cookies_only_where_that_is_said() -> None:
+    some = Origins(["https://a.example"], credentials=True)
+    assert b"access-control-allow-credentials: true\r\n" in some.headers(b"https://a.example")
+    assert b"credentials" not in some.headers(b"https://b.example")
 
 
 async def test_an_allowed_origin_may_read_answers_and_refusals() -> None:
