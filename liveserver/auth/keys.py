@@ -6,6 +6,7 @@ keys: so there is no `none`, and no public key is ever taken for a shared secret
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ SHORTEST_SECRET = 32  # bytes: as long as the hash (RFC 7518 §3.2)
 SHORTEST_KEY = 20  # characters of a publisher's key
 SHORTEST_RSA = 2048  # bits (RFC 7518 §3.3)
 MAX_JWKS_KEYS = 100
+
+_SHOWABLE = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 HS256, RS256, ES256 = "HS256", "RS256", "ES256"
 
@@ -60,6 +63,17 @@ def read_secrets(setting: str, text: Secret | None, file: str | None, shortest: 
                 f"is too short or has spaces: at least {shortest} characters without any; "
                 "`liveserver token --key` makes one",
             )
+    return found
+
+
+def read_keys(setting: str, text: Secret | None, file: str | None) -> list[str]:
+    """The same of keys that are shown as `Authorization: Bearer KEY`. Raises `ConfigError`."""
+    found = read_secrets(setting, text, file, SHORTEST_KEY)
+    if not all(_SHOWABLE.fullmatch(key) for key in found):
+        raise ConfigError(
+            f"{setting}_file" if file else setting,
+            "has characters other than A-Z a-z 0-9 - . _ ~ + /; `liveserver token --key` makes one",
+        )
     return found
 
 

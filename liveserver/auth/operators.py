@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from liveserver.auth.credentials import basic, bearer
-from liveserver.auth.keys import SHORTEST_KEY, read_secrets
+from liveserver.auth.keys import read_keys
 from liveserver.config import AuthSettings
 from liveserver.errors import Unauthorized
 
@@ -26,7 +26,7 @@ class Operators:
 
     def __init__(self, settings: AuthSettings) -> None:
         """Raises `ConfigError`."""
-        keys = read_secrets("auth.ops_key", settings.ops_key, settings.ops_key_file, SHORTEST_KEY)
+        keys = read_keys("auth.ops_key", settings.ops_key, settings.ops_key_file)
         self._digests = [sha256(key.encode()).digest() for key in keys]
 
     def check(self, headers: Mapping[bytes, bytes]) -> None:

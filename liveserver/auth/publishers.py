@@ -6,7 +6,7 @@ import hmac
 from hashlib import sha256
 
 from liveserver.auth.grant import Grant
-from liveserver.auth.keys import SHORTEST_KEY, read_secrets
+from liveserver.auth.keys import read_keys
 from liveserver.config import AuthSettings
 from liveserver.errors import ConfigError
 
@@ -19,7 +19,7 @@ class Publishers:
         self._grants: list[tuple[bytes, Grant]] = []
         for name, publisher in settings.publishers.items():
             setting = f"auth.publishers.{name}.key"
-            keys = read_secrets(setting, publisher.key, publisher.key_file, SHORTEST_KEY)
+            keys = read_keys(setting, publisher.key, publisher.key_file)
             if not keys:
                 raise ConfigError(setting, "is missing; give a key, or better a key_file")
             grant = Grant(tuple(publisher.videos), frozenset(publisher.scopes), name=name)

@@ -18,7 +18,7 @@ from liveserver.config import AuthSettings, Settings, convert
 SECRET = "the-viewers-secret-of-at-least-32-bytes"
 OTHER = "another-secret-of-at-least-32-bytes-too"
 NODES = "the-nodes-secret-of-at-least-32-bytes-"
-KEY = "a-publisher's-key-of-its-own"
+KEY = "a-key-of-a-publisher"
 NOW = 1_763_862_000.0
 
 
