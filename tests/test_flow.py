@@ -35,7 +35,7 @@ async def cluster(redis_server: str) -> AsyncIterator[Cluster]:
 async def test_everybody_gets_everything_once_and_in_the_same_order(cluster: Cluster) -> None:
     """10,000 events from two publishers at both dispatchers; nobody else's video is touched."""
     one, two = (node.url for node in cluster.frontends)
-    transports: tuple[Transport, ...] = ("sse", "poll")
+    transports: tuple[Transport, ...] = ("sse", "poll", "ws")
     viewers = [Viewer([url], "v1", how) for url in (one, two) for how in transports for _ in range(2)]
     stranger = Viewer([one], "v2", "sse")
     with trio.fail_after(60):
@@ -70,7 +70,7 @@ async def test_a_viewer_goes_on_anywhere_by_any_transport(cluster: Cluster) -> N
             await first.is_ready.wait()
             await publish_many([cluster.dispatchers[0].url], "v", "p", 3, 100)
         for url in (one, two):
-            for how in ("sse", "poll"):
+            for how in ("sse", "poll", "ws"):
                 rest = Viewer([url], "v", how, cursor=first.cursors[123])
                 await rest.run(300 - 124)
                 assert rest.ids == first.ids[124:]

@@ -10,7 +10,7 @@ import trio
 from liveserver.client import publish, watch
 from liveserver.client.items import Event, Gap, Ready, Viewers
 
-Transport = Literal["sse", "poll"]
+Transport = Literal["sse", "poll", "ws"]
 
 
 class Viewer:

@@ -31,6 +31,7 @@ class Transport(StrEnum):
     auto = "auto"
     sse = "sse"
     poll = "poll"
+    ws = "ws"
 
 
 def watch(
@@ -42,7 +43,10 @@ def watch(
     ] = None,
     transport: Annotated[
         Transport,
-        typer.Option("--transport", help="auto: an event stream, or long-polls where none gets through."),
+        typer.Option(
+            "--transport",
+            help="auto: an event stream, or long-polls where none gets through. ws: a WebSocket.",
+        ),
     ] = Transport.auto,
     cursor: Annotated[
         str | None,

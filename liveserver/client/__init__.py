@@ -8,6 +8,7 @@ await publish("http://127.0.0.1:8111", "demo", [{"type": "like", "user": "u1"}])
 
 watching.py    one exact sequence out of many connections
 sources.py     one connection: an event stream, or long-polls
+socket.py      one connection: a WebSocket
 sse.py         the bytes of an event stream, parsed without I/O
 publishing.py  events out, each once
 items.py       what watching yields

@@ -59,15 +59,28 @@ async def expect_success(response: httpx.Response) -> None:
     if response.is_success:
         return
     await response.aread()
+    after = response.headers.get("retry-after", "")
+    raise unsuccessful(
+        str(response.url),
+        response.status_code,
+        response.content,
+        response.reason_phrase,
+        float(after) if after.isdecimal() else None,
+    )
+
+
+def unsuccessful(
+    url: str, status: int, body: bytes, otherwise: str, retry_after: float | None = None
+) -> Refused | NotNow:
+    """The exception for an answer with this status, and a problem as its body, or `otherwise` to say."""
     try:
-        problem = msgspec.json.decode(response.content, type=_Problem)
+        problem = msgspec.json.decode(body, type=_Problem)
     except msgspec.DecodeError:
         problem = _Problem()
-    detail = problem.detail or problem.title or response.reason_phrase
-    if response.status_code >= 500 or response.status_code in _NOT_NOW:
-        after = response.headers.get("retry-after", "")
-        raise NotNow(f"{response.status_code}: {detail}", float(after) if after.isdecimal() else None)
-    raise Refused(str(response.url), response.status_code, detail)
+    detail = problem.detail or problem.title or otherwise
+    if status >= 500 or status in _NOT_NOW:
+        return NotNow(f"{status}: {detail}", retry_after)
+    return Refused(url, status, detail)
 
 
 def full_jitter(failures: int, first: float, most: float) -> float:

@@ -21,8 +21,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event of the video. `at` is when it was accepted, in milliseconds since the epoch.
 
     `data` is any JSON value; `msgspec.UNSET` when the event has none, for null is one.
-    `cursor` is where to resume to get everything after it. None: inside of what one long-poll brought;
-    the last of those has it.
+    `cursor` is where to resume to get everything after it. None: inside of what one long-poll or one
+    message brought; the last of those has it.
     """
 
     id: str
@@ -88,7 +88,7 @@ _bye = msgspec.json.Decoder(Bye)
 
 
 class Page(msgspec.Struct, frozen=True):
-    """The answer to a long-poll."""
+    """The answer to a long-poll, or a WebSocket's message with events."""
 
     cursor: str
     events: list[Event]
@@ -123,6 +123,11 @@ def from_page(body: bytes) -> Page:
         page = _page.decode(body)
     except msgspec.DecodeError as error:
         raise Malformed(f"an answer that is not liveserver's: {error}") from error
+    return placed(page)
+
+
+def placed(page: Page) -> Page:
+    """The page, its last event knowing where it stands: behind the page."""
     if page.events:
         page.events[-1] = with_cursor(page.events[-1], page.cursor)
     return page

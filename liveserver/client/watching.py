@@ -6,7 +6,7 @@
    worked ended, after a full-jitter back-off from that time on when one did not come about.
 3. A connection without a sign of life is given up (`sources.SILENCE`).
 4. There is no task and no queue: whoever iterates does the reading. One who is slow is slow to the
-   server, which knows what to do about it.
+   server, which knows what to do about it. (Only a WebSocket has a task, which reads one message ahead.)
 5. "auto" prefers the stream. One that ends before its first item, because something on the way holds
    it back for example, is followed by polls; while they work, a stream is tried again now and then.
 """
@@ -24,9 +24,10 @@ import trio
 
 from liveserver.client.errors import NotNow, full_jitter
 from liveserver.client.items import Bye, Event, Gap, Item, Lost, Ready
+from liveserver.client.socket import Socket
 from liveserver.client.sources import SILENCE, Polls, Source, Stream
 
-Transport = Literal["sse", "poll", "auto"]
+Transport = Literal["sse", "poll", "ws", "auto"]
 
 # Seconds.
 RETRY = 1.0  # until a server has said otherwise
@@ -49,6 +50,7 @@ async def watch(
     The first URL is the first to be tried; the others follow in an order that is this watcher's own, so
     that those whom one node has lost do not all go to the same other one.
 
+    `transport`: one of them, or "auto" (rule 5), which leaves WebSockets out.
     `cursor`: from where; None is now, `"earliest"` the oldest retained, else one that a server gave.
 
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
@@ -59,14 +61,30 @@ async def watch(
     if not urls:
         raise ValueError("at least one URL")
     own = client or httpx.AsyncClient()
-    watcher = Watcher(own, [url.rstrip("/") for url in urls], video, cursor, transport)
-    try:
-        yield watcher
-    finally:
-        with trio.move_on_after(1, shield=True):
-            await watcher.aclose()
-            if client is None:
-                await own.aclose()
+    async with _open_nursery() as nursery:
+        watcher = Watcher(own, nursery, [url.rstrip("/") for url in urls], video, cursor, transport)
+        try:
+            yield watcher
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await watcher.aclose()
+                if client is None:
+                    await own.aclose()
+
+
+@asynccontextmanager
+async def _open_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery for what ends with the block, out of which the block's own exception comes as it is, not in
+    a group: nobody who watches has to know of it."""
+    raised: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        try:
+            yield nursery
+        except BaseException as error:
+            raised = error
+        nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
 
 
 class Watcher:
@@ -75,16 +93,19 @@ class Watcher:
     def __init__(
         self,
         client: httpx.AsyncClient,
+        nursery: trio.Nursery,
         urls: Sequence[str],
         video: str,
         cursor: str | None,
         transport: Transport,
     ) -> None:
         self._client = client
+        self._nursery = nursery
         self._video = video
         # Of the whole watching:
         self._urls = [*urls[:1], *random.sample(urls[1:], len(urls) - 1)]
         self._auto = transport == "auto"
+        self._stream: Literal["sse", "ws"] = "ws" if transport == "ws" else "sse"
         self._streaming = transport != "poll"
         self._pending: deque[Item] = deque()
         self._handed_on = cursor  # the cursor of the last item given to whoever iterates
@@ -112,9 +133,9 @@ class Watcher:
         return self._urls[self._turn]
 
     @property
-    def transport(self) -> Literal["sse", "poll"]:
+    def transport(self) -> Literal["sse", "poll", "ws"]:
         """What is in use, or next to be tried."""
-        return "sse" if self._streaming else "poll"
+        return self._stream if self._streaming else "poll"
 
     def __aiter__(self) -> Watcher:
         return self
@@ -173,6 +194,8 @@ class Watcher:
         self._bye = None
         if not self._streaming:
             return Polls(self._client, self.url, self._video, self._received)
+        if self._stream == "ws":
+            return Socket(self._nursery, self.url, self._video, self._received)
         self._stream_again_at = trio.current_time() + STREAM_AGAIN
         ready_within = READY_WITHIN if self._auto else SILENCE
         return Stream(self._client, self.url, self._video, self._received, ready_within)

@@ -154,7 +154,7 @@ class Viewer:
         notes: Notes,
         urls: Sequence[str],
         video: str,
-        transport: Literal["sse", "poll"],
+        transport: Literal["sse", "poll", "ws"],
         rng: random.Random,
         *,
         hops: bool = False,
@@ -191,7 +191,7 @@ class Viewer:
                     async for item in items:
                         self._note(item)
                         cursor = items.cursor
-                        # Inside of what a long-poll brought there is no place to go on from.
+                        # Inside of what a long-poll or a message brought there is no place to go on from.
                         if trio.current_time() > go_at and isinstance(item, Event) and item.cursor:
                             break
                         if self.stalls and self._rng.random() < 0.004:

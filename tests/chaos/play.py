@@ -96,14 +96,14 @@ class Play:
 
     def add_video(self, video: str) -> None:
         self.videos.append(video)
-        for transport in ("sse", "poll"):
+        for transport in ("sse", "poll", "ws"):
             for hops in (False, True):
                 self.watch(video, transport, hops=hops)
 
     def watch(
         self,
         video: str,
-        transport: Literal["sse", "poll"],
+        transport: Literal["sse", "poll", "ws"],
         *,
         hops: bool = False,
         stalls: bool = False,

@@ -18,6 +18,7 @@ async def viewers_stall(play: Play) -> None:
     for video in play.videos:
         play.watch(video, "sse", stalls=True, direct=True)
         play.watch(video, "sse", stalls=True, direct=True)
+        play.watch(video, "ws", stalls=True, direct=True)
         play.watch(video, "poll", stalls=True)
     await trio.sleep(play.rng.uniform(5, 7))
 
@@ -28,6 +29,7 @@ async def log_too_short(play: Play) -> None:
     play.pad(500)
     for video in play.videos:
         play.watch(video, "sse", stalls=True, direct=True)
+        play.watch(video, "ws", stalls=True, direct=True)
         play.watch(video, "poll", stalls=True)
     for proxy in play.shuffled(play.stage.to_frontend):
         proxy.stall()

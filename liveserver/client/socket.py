@@ -1,0 +1,177 @@
+"""One WebSocket to one server, on which one video is watched: a `Source` like those of `sources.py`.
+
+trio-websocket reads in a task, and so does this, a message ahead of whoever receives. What shows that the
+line is alive is asked for in words, `{"ping":{}}`: answers to the protocol's own pings are not told to those
+who wait for messages.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    wrap_client_stream,
+)
+
+from liveserver.client.errors import Malformed, NotNow, unsuccessful
+from liveserver.client.items import Bye, Gap, Item, Page, Ready, Viewers, placed
+from liveserver.client.sources import CONNECT_TIMEOUT, SILENCE
+
+QUIET = 15.0  # seconds without a message, after which one is asked for
+CLOSE_SECONDS = 0.5
+MAX_MESSAGE = 16 * 1024**2  # bytes; servers join events up to their `frontend.max_write`
+E = TypeVar("E", bound=BaseException)
+PORTS = {"http": 80, "https": 443}
+
+
+class _Gap(msgspec.Struct):
+    cursor: str
+
+
+class _Bye(msgspec.Struct):
+    reason: str = ""
+    reconnect: bool = True
+    retry: int | None = None  # milliseconds
+
+
+class _Error(msgspec.Struct):
+    status: int
+    detail: str = ""
+
+
+class _Message(msgspec.Struct):
+    """What a server says; of a later version, perhaps something else."""
+
+    ready: Ready | None = None
+    events: Page | None = None
+    gap: _Gap | None = None
+    viewers: Viewers | None = None
+    bye: _Bye | None = None
+    error: _Error | None = None
+
+
+_message = msgspec.json.Decoder(_Message)
+
+
+class Socket:
+    """`GET /v1/ws`. `nursery` has the task that reads."""
+
+    def __init__(self, nursery: trio.Nursery, url: str, video: str, cursor: str | None) -> None:
+        self.retry: float | None = None
+        self._nursery = nursery
+        self._base = url
+        self._wish = {"video": video} | ({"cursor": cursor} if cursor else {})
+        self._messages: trio.MemoryReceiveChannel[str | bytes] | None = None
+        self._failure: Exception = NotNow("the connection is closed")
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+
+    async def receive(self) -> list[Item]:
+        if self._messages is None:
+            messages, self._messages = trio.open_memory_channel[str | bytes](0)
+            self._nursery.start_soon(self._run, messages)
+        try:
+            with trio.fail_after(SILENCE):
+                message = await self._messages.receive()
+        except trio.TooSlowError:
+            raise NotNow("nothing was heard for too long") from None
+        except trio.EndOfChannel:
+            raise self._failure from None
+        return self._items(message)
+
+    async def aclose(self) -> None:
+        if self._messages is not None:
+            self._scope.cancel()
+            await self._ended.wait()
+
+    async def _run(self, messages: trio.MemorySendChannel[str | bytes]) -> None:
+        """Connect, subscribe, and hand on what comes. Raises nothing."""
+        try:
+            with messages, self._scope:
+                await self._converse(messages)
+        except* ConnectionRejected as rejected:
+            error = _first(rejected)
+            self._failure = unsuccessful(self._base, error.status_code, error.body or b"", "no WebSocket")
+        except* ConnectionClosed as closed:
+            reason = _first(closed).reason
+            said = reason and (reason.reason or reason.name)
+            self._failure = NotNow(f"the server closed: {said or 'without a word'}")
+        except* (HandshakeError, OSError, trio.BrokenResourceError) as broken:
+            self._failure = NotNow(str(_first(broken)) or type(_first(broken)).__name__)
+        except* trio.TooSlowError:
+            self._failure = NotNow("the server did not answer")
+        finally:
+            self._ended.set()
+
+    async def _converse(self, messages: trio.MemorySendChannel[str | bytes]) -> None:
+        parts = urlsplit(self._base)
+        host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80)
+        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]
+        with trio.fail_after(CONNECT_TIMEOUT):
+            if parts.scheme == "https":
+                stream = await trio.open_ssl_over_tcp_stream(host, port, https_compatible=True)
+            else:
+                stream = await trio.open_tcp_stream(host, port)
+        try:
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(CONNECT_TIMEOUT):
+                    connection = await wrap_client_stream(
+                        nursery, stream, parts.netloc, f"{parts.path}/v1/ws", max_message_size=MAX_MESSAGE
+                    )
+                try:
+                    await _say(connection, "subscribe", self._wish)
+                    while True:
+                        await messages.send(await _next(connection))
+                finally:
+                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                        await connection.aclose()
+                    nursery.cancel_scope.cancel()
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    def _items(self, text: str | bytes) -> list[Item]:
+        """The items in one message. Raises `Malformed`, `Refused`, `NotNow`."""
+        try:
+            said = _message.decode(text)
+        except msgspec.DecodeError as error:
+            raise Malformed(f"a message that is not one of liveserver's: {error}") from error
+        items: list[Item] = []
+        if said.error is not None:
+            raise unsuccessful(self._base, said.error.status, b"", said.error.detail)
+        if said.ready is not None:
+            items += [said.ready, Gap(said.ready.cursor)] if said.ready.gap else [said.ready]
+        if said.events is not None:
+            items += placed(said.events).events
+        if said.gap is not None:
+            items.append(Gap(said.gap.cursor))
+        if said.viewers is not None:
+            items.append(said.viewers)
+        if said.bye is not None:
+            self.retry = None if said.bye.retry is None else said.bye.retry / 1000
+            items.append(Bye(said.bye.reason, said.bye.reconnect))
+        return items
+
+
+async def _say(connection: WebSocketConnection, word: str, what: dict[str, str]) -> None:
+    await connection.send_message(msgspec.json.encode({word: what}).decode())
+
+
+async def _next(connection: WebSocketConnection) -> str | bytes:
+    """The next message; one is asked for when none comes."""
+    with trio.move_on_after(QUIET):
+        return await connection.get_message()
+    await _say(connection, "ping", {})
+    return await connection.get_message()
+
+
+def _first(group: BaseExceptionGroup[E]) -> E:
+    """One exception of a group, however deep."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
