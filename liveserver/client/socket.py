@@ -7,6 +7,7 @@ who wait for messages.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -160,7 +161,9 @@ class Socket:
 
 
 async def _say(connection: WebSocketConnection, word: str, what: dict[str, str]) -> None:
-    await connection.send_message(msgspec.json.encode({word: what}).decode())
+    """Say something, unless the server has closed: what it said before can still be read."""
+    with suppress(ConnectionClosed):
+        await connection.send_message(msgspec.json.encode({word: what}).decode())
 
 
 async def _next(connection: WebSocketConnection) -> str | bytes:

@@ -166,6 +166,23 @@ async def test_a_server_that_does_not_upgrade_is_refused() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_full_server_s_goodbye_is_heard(autojump_clock: trio.testing.MockClock) -> None:
+    """It may have closed before it is asked for anything."""
+
+    async def handle(request: WebSocketRequest) -> None:
+        side = Side(await request.accept())
+        await side.say(bye={"reason": "overload", "reconnect": True, "retry": 2500})
+        await side.connection.aclose(1013, "overload")
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(serve_websocket, handle, "127.0.0.1", 0, None)
+        bye, lost = await take(f"http://127.0.0.1:{server.port}", 2)
+        nursery.cancel_scope.cancel()
+    assert bye == Bye("overload", reconnect=True)
+    assert isinstance(lost, Lost)
+    assert lost.wait >= 2.5
+
+
 async def test_nobody_there_is_a_loss(autojump_clock: trio.testing.MockClock) -> None:
     (lost,) = await take("http://127.0.0.1:1", 1)
     assert isinstance(lost, Lost)

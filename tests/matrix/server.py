@@ -1,0 +1,47 @@
+"""A whole node in this process, on ports of its own, and the means to publish to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import trio
+
+from liveserver.config import Settings, convert
+from liveserver.node.process import Running, serve
+
+LIMIT = 30.0  # seconds: nothing hangs
+
+
+class Server:
+    """A running node with all that watching takes."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.address = running.addresses.public
+        self._count = 0
+
+    async def publish(self, count: int, video: str = "v", padding: int = 0) -> str:
+        """Publish events whose data's `n` counts up from 1; the cursor after them."""
+        events = []
+        for _ in range(count):
+            self._count += 1
+            events.append({"type": "like", "data": {"n": self._count, "p": "x" * padding}})
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(f"http://{self.address}/v1/videos/{video}/events", json=events)
+        assert answer.status_code == 202, answer.text
+        cursor: str = answer.json()["cursor"]
+        return cursor
+
+
+@asynccontextmanager
+async def serving(**sections: dict[str, Any]) -> AsyncIterator[Server]:
+    """A node for the duration of the block; `sections` are settings."""
+    given = {"listen": {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"}} | sections
+    given["node"] = {"roles": ["frontend", "dispatcher"], "drain": "100ms"} | given.get("node", {})
+    with trio.fail_after(LIMIT):
+        async with trio.open_nursery() as nursery:
+            yield Server(await nursery.start(serve, convert(given, Settings)))
+            nursery.cancel_scope.cancel()

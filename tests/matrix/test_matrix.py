@@ -1,0 +1,95 @@
+"""The promises, each over every transport."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from tests.matrix.server import serving
+from tests.matrix.transports import TRANSPORTS, Transport
+
+every_transport = pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda each: each.name)
+
+
+@every_transport
+async def test_live(transport: Transport) -> None:
+    async with serving() as server, transport.watch(server) as viewer:
+        assert not (await viewer.ready())["resumed"]
+        await server.publish(2, "other")
+        await server.publish(3)
+        assert await viewer.events(3) == [3, 4, 5]
+        await server.publish(1)
+        assert await viewer.events(1) == [6]
+
+
+@every_transport
+@pytest.mark.parametrize("after", TRANSPORTS, ids=lambda each: f"after {each.name}")
+async def test_resume_exact(transport: Transport, after: Transport) -> None:
+    async with serving() as server:
+        async with after.watch(server) as viewer:
+            await viewer.ready()
+            await server.publish(2)
+            told = await viewer.next(), await viewer.next()
+        cursor = told[1].cursor
+        assert cursor is not None
+        await server.publish(3)
+        async with transport.watch(server, cursor=cursor) as viewer:
+            ready = await viewer.ready()
+            assert (ready["resumed"], ready["gap"]) == (True, False)
+            assert await viewer.events(3) == [3, 4, 5]
+            await server.publish(1)
+            assert await viewer.events(1) == [6]
+
+
+@every_transport
+async def test_gap_told(transport: Transport) -> None:
+    async with serving(log={"events": 8}) as server:
+        early = await server.publish(1)
+        for _ in range(10):
+            await server.publish(8)
+        async with transport.watch(server, cursor=early) as viewer:
+            ready = await viewer.ready()
+            assert (ready["resumed"], ready["gap"]) == (False, True)
+            told = await viewer.next()
+            assert told.kind == "event"
+            assert told.value > 2
+            assert await viewer.events(81 - told.value) == list(range(told.value + 1, 82))
+
+
+@every_transport
+async def test_slow_viewer(transport: Transport) -> None:
+    async with (
+        serving(frontend={"send_buffer": "8KiB", "slow_timeout": "20s"}) as server,
+        transport.watch(server, receive_buffer=4096) as slow,
+        transport.watch(server) as quick,
+    ):
+        await slow.ready()
+        await quick.ready()
+        for step in range(10):
+            await server.publish(40, padding=1000)
+            assert await quick.events(40) == list(range(40 * step + 1, 40 * step + 41))
+        assert await slow.events(400) == list(range(1, 401))
+        await server.publish(1)
+        assert await slow.events(1) == [401]
+
+
+@every_transport
+async def test_drain(transport: Transport) -> None:
+    async with serving() as server, transport.watch(server) as viewer:
+        await viewer.ready()
+        await server.publish(1)
+        assert await viewer.events(1) == [1]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.running.drain)
+            told = await viewer.next()
+        # A poll that waits is answered; one that is asked for while the node drains is refused.
+        assert (told.kind, told.value) in (("bye", "drain"), ("refused", 503))
+
+
+@every_transport
+async def test_full_node(transport: Transport) -> None:
+    async with serving(edge={"max_connections": 1}) as server, transport.watch(server) as viewer:
+        await viewer.ready()
+        async with transport.watch(server) as late:
+            told = await late.next()
+        assert (told.kind, told.value) in (("bye", "overload"), ("refused", 503))

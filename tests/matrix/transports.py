@@ -1,0 +1,293 @@
+"""How each transport is spoken, and what it says in words that all share."""
+
+from __future__ import annotations
+
+import socket
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple
+
+import h11
+import msgspec
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+
+from liveserver.client.sse import SSEParser
+from tests.matrix.server import Server
+
+
+class Told(NamedTuple):
+    """What a viewer is told: `kind` is ready, event, gap, bye or refused.
+
+    `value`: an event's number, what `ready` says, why it is goodbye, the status of a refusal. `cursor`:
+    where to resume after it, if it says so.
+    """
+
+    kind: str
+    value: Any = None
+    cursor: str | None = None
+
+
+class Watching(ABC):
+    """One viewer of one video."""
+
+    def __init__(self) -> None:
+        self._told: deque[Told] = deque()
+
+    async def next(self) -> Told:
+        while not self._told:
+            self._told += await self._more()
+        return self._told.popleft()
+
+    async def ready(self) -> Any:
+        told = await self.next()
+        assert told.kind == "ready", told
+        return told.value
+
+    async def events(self, count: int) -> list[int]:
+        """The numbers of the next so many, and nothing between them."""
+        told = [await self.next() for _ in range(count)]
+        assert all(each.kind == "event" for each in told), told
+        return [each.value for each in told]
+
+    @abstractmethod
+    async def _more(self) -> list[Told]: ...
+
+
+class Transport(ABC):
+    """One way to watch. Over something else than plain TCP: override `connect`."""
+
+    name: str
+
+    async def connect(self, server: Server, receive_buffer: int = 0) -> trio.abc.Stream:
+        host, _, port = server.address.rpartition(":")
+        sock = socket.socket()
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connecting = trio.socket.from_stdlib_socket(sock)
+        await connecting.connect((host, int(port)))
+        return trio.SocketStream(connecting)
+
+    @asynccontextmanager
+    async def watch(
+        self, server: Server, video: str = "v", cursor: str | None = None, *, receive_buffer: int = 0
+    ) -> AsyncIterator[Watching]:
+        """A viewer for the duration of the block. With a small `receive_buffer`, it is soon slow."""
+        stream = await self.connect(server, receive_buffer)
+        async with stream, self.begin(stream, server.address, video, cursor) as watching:
+            yield watching
+
+    @asynccontextmanager
+    @abstractmethod
+    async def begin(
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None
+    ) -> AsyncIterator[Watching]:
+        """Ask for the video on the stream."""
+        yield NotImplemented
+
+
+class Exchange:
+    """HTTP/1.1 on a stream, as h11 understands it."""
+
+    def __init__(self, stream: trio.abc.Stream, host: str) -> None:
+        self._stream = stream
+        self._host = host
+        self._protocol = h11.Connection(h11.CLIENT)
+
+    async def ask(self, target: str, *headers: tuple[str, str]) -> h11.Response:
+        if self._protocol.our_state is h11.DONE:
+            self._protocol.start_next_cycle()
+        request = h11.Request(method="GET", target=target, headers=[("host", self._host), *headers])
+        await self._stream.send_all(
+            (self._protocol.send(request) or b"") + (self._protocol.send(h11.EndOfMessage()) or b"")
+        )
+        response = await self._event()
+        assert isinstance(response, h11.Response)
+        return response
+
+    async def data(self) -> bytes:
+        """More of the body; empty at its end."""
+        event = await self._event()
+        if isinstance(event, h11.Data):
+            return bytes(event.data)
+        assert isinstance(event, h11.EndOfMessage)
+        return b""
+
+    async def body(self) -> bytes:
+        pieces = []
+        while piece := await self.data():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _event(self) -> Any:
+        while (event := self._protocol.next_event()) is h11.NEED_DATA:
+            self._protocol.receive_data(bytes(await self._stream.receive_some()))
+        return event
+
+
+def said(kind: str, data: Any, cursor: str | None) -> Told:
+    """One event of a stream."""
+    if kind == "ready":
+        return Told(kind, data, data["cursor"])
+    if kind == "bye":
+        return Told(kind, data["reason"], cursor)
+    return Told("gap", None, cursor) if kind == "gap" else Told("event", data["data"]["n"], cursor)
+
+
+class ServerSentEvents(Transport):
+    """`GET …/events` as an event stream."""
+
+    name = "sse"
+    accept = "text/event-stream"
+
+    @asynccontextmanager
+    async def begin(
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None
+    ) -> AsyncIterator[Watching]:
+        exchange = Exchange(stream, host)
+        query = f"?cursor={cursor}" if cursor else ""
+        response = await exchange.ask(f"/v1/videos/{video}/events{query}", ("accept", self.accept))
+        assert response.status_code == 200
+        assert dict(response.headers)[b"content-type"] == self.accept.encode()
+        yield self.reader(exchange)
+
+    def reader(self, exchange: Exchange) -> Watching:
+        return EventStream(exchange)
+
+
+class EventStream(Watching):
+    """What comes on an event stream."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._parser = SSEParser()
+
+    async def _more(self) -> list[Told]:
+        data = await self._exchange.data()
+        assert data, "the stream has ended"
+        events = self._parser.feed(data)
+        return [
+            said(event.type, msgspec.json.decode(event.data), event.id)
+            for event in events
+            if event.type != "viewers"
+        ]
+
+
+class JsonLines(ServerSentEvents):
+    """The same as lines of JSON."""
+
+    name = "ndjson"
+    accept = "application/x-ndjson"
+
+    def reader(self, exchange: Exchange) -> Watching:
+        return Lines(exchange)
+
+
+class Lines(Watching):
+    """What comes as lines."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._rest = b""
+
+    async def _more(self) -> list[Told]:
+        data = await self._exchange.data()
+        assert data, "the stream has ended"
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        objects = [msgspec.json.decode(line) for line in lines if line]
+        return [
+            said(each["event"], each["data"], each["cursor"])
+            for each in objects
+            if each["event"] != "viewers"
+        ]
+
+
+class LongPoll(Transport):
+    """`GET …/poll`, again and again."""
+
+    name = "poll"
+
+    @asynccontextmanager
+    async def begin(
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None
+    ) -> AsyncIterator[Watching]:
+        yield Polls(Exchange(stream, host), video, cursor)
+
+
+class Polls(Watching):
+    """What polls are answered. That there is nothing new yet is no news, and neither is a goodbye."""
+
+    def __init__(self, exchange: Exchange, video: str, cursor: str | None) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._path = f"/v1/videos/{video}/poll"
+        self._cursor = cursor
+        self._is_ready = False
+
+    async def _more(self) -> list[Told]:
+        query = [f"cursor={self._cursor}"] if self._cursor else []
+        query += [] if self._is_ready else ["wait=0"]
+        response = await self._exchange.ask(f"{self._path}?{'&'.join(query)}")
+        body = await self._exchange.body()
+        if response.status_code != 200:
+            return [Told("refused", response.status_code)]
+        page = msgspec.json.decode(body)
+        told: list[Told] = []
+        if not self._is_ready:
+            self._is_ready = True
+            is_resumed = self._cursor is not None and not page["gap"]
+            told.append(Told("ready", {"resumed": is_resumed, "gap": page["gap"], "cursor": page["cursor"]}))
+        elif page["gap"]:
+            told.append(Told("gap", None, None if page["events"] else page["cursor"]))
+        told += [Told("event", event["data"]["n"]) for event in page["events"]]
+        if page["events"]:
+            told[-1] = told[-1]._replace(cursor=page["cursor"])
+        elif self._cursor == page["cursor"] and not told:
+            told.append(Told("bye", "drain", page["cursor"]))  # answered before the wait was over
+        self._cursor = page["cursor"]
+        return told
+
+
+class WebSocket(Transport):
+    """`GET /v1/ws`, with trio-websocket."""
+
+    name = "ws"
+
+    @asynccontextmanager
+    async def begin(
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None
+    ) -> AsyncIterator[Watching]:
+        assert isinstance(stream, trio.SocketStream | trio.SSLStream)
+        async with trio.open_nursery() as nursery:
+            connection = await wrap_client_stream(nursery, stream, host, "/v1/ws")
+            wish = {"video": video} | ({"cursor": cursor} if cursor else {})
+            with suppress(ConnectionClosed):  # what was said before that can still be read
+                await connection.send_message(msgspec.json.encode({"subscribe": wish}).decode())
+            yield Messages(connection)
+            nursery.cancel_scope.cancel()
+
+
+class Messages(Watching):
+    """What comes as messages."""
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    async def _more(self) -> list[Told]:
+        message = msgspec.json.decode(await self._connection.get_message())
+        ((kind, value),) = message.items()
+        if kind == "events":
+            told = [Told("event", event["data"]["n"]) for event in value["events"]]
+            told[-1] = told[-1]._replace(cursor=value["cursor"])
+            return told
+        if kind == "error":
+            return [Told("refused", value["status"])]
+        return [] if kind == "viewers" else [said(kind, value, value.get("cursor"))]
+
+
+TRANSPORTS: list[Transport] = [ServerSentEvents(), JsonLines(), LongPoll(), WebSocket()]
