@@ -21,6 +21,13 @@ ORIGIN = re.compile(r"[a-z0-9]{1,16}")
 RETRACT = "retract"  # an earlier event, data.id, is to disappear
 RESERVED_TYPES = frozenset({"ready", "gap", "bye", "events", "viewers", RETRACT})
 
+_EPOCH, _NUMBER = rb"[a-z0-9]{1,12}", rb"[1-9][0-9]{0,14}"  # as in a cursor, or it could not be resumed from
+_BATCH_HEAD = re.compile(
+    rb"([A-Za-z0-9][A-Za-z0-9._-]{0,127}) (%b) (%b) ([a-z0-9]{1,16}) (%b) (%b)"
+    % (_EPOCH, _NUMBER, _EPOCH, _NUMBER)
+)
+_TYPE = re.compile(TYPE.pattern.encode())
+
 
 class Publication(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One event as its publisher sent it. `data` stays unparsed JSON; empty when absent."""
@@ -44,6 +51,9 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     user: str | msgspec.UnsetType = msgspec.UNSET
     at: int = 0
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode  # a Raw is skipped over, not built
 
 
 class MalformedBatch(ValueError):
@@ -79,21 +89,26 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def decode(cls, wire: bytes) -> Batch:
-        """The inverse of `encode`. Raises `MalformedBatch`."""
+        """The inverse of `encode`. Raises `MalformedBatch`. What its lines say is `check`'s affair."""
         head, *lines = wire.split(b"\n")
+        words = _BATCH_HEAD.fullmatch(head)
+        if words is None:
+            raise MalformedBatch(f"a batch begins with a video, epochs, an origin, numbers: {head[:100]!r}")
+        if not lines or any(b" " not in line for line in lines):
+            raise MalformedBatch("a batch has lines, each of a type, a space and JSON")
+        video, epoch, first, origin, origin_epoch, number = (word.decode() for word in words.groups())
+        return cls(video, epoch, int(first), origin, origin_epoch, int(number), lines)
+
+    def check(self) -> None:
+        """Raises `MalformedBatch` when a line would break what viewers are sent: each is a type, a space
+        and one JSON text in UTF-8."""
         try:
-            video, epoch, first, origin, origin_epoch, number = head.decode("ascii").split(" ")
-            batch = cls(video, epoch, int(first), origin, origin_epoch, int(number), lines)
-        except ValueError as error:
-            raise MalformedBatch(f"a batch begins with six words, not {head[:100]!r}") from error
-        if not (
-            lines
-            and batch.first > 0
-            and batch.number > 0
-            and VIDEO.fullmatch(video)
-            and ORIGIN.fullmatch(origin)
-        ):
-            raise MalformedBatch(f"a batch has a video, an origin, numbers from 1 and lines: {head[:100]!r}")
-        if any(b" " not in line for line in lines):
-            raise MalformedBatch("a line is a type, a space and JSON")
-        return batch
+            for line in self.lines:
+                kind, _, data = line.partition(b" ")
+                if _TYPE.fullmatch(kind) is None or b"\r" in data:
+                    raise MalformedBatch(f"a line is a type, a space and JSON: {line[:100]!r}")
+                if not data.isascii():
+                    data.decode("utf-8")
+                _check_json(data)
+        except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+            raise MalformedBatch(f"a line has JSON in UTF-8: {error}") from None

@@ -13,7 +13,12 @@ _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 names = st.text(_CHARACTERS, min_size=1, max_size=12)
 videos = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 numbers = st.integers(1, 10**14)
-lines = st.builds(lambda rest: b"like " + rest.replace(b"\n", b""), st.binary(max_size=60))
+json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+lines = st.builds(lambda data: b"like " + msgspec.json.encode(data), json)
 batches = st.builds(
     Batch, videos, names, numbers, names, names, numbers, st.lists(lines, min_size=1, max_size=8)
 )
@@ -41,6 +46,8 @@ def test_a_truncated_head_is_malformed(batch: Batch, length: int) -> None:
     head = batch.encode().split(b"\n")[0]
     with pytest.raises(MalformedBatch):
         Batch.decode(head[:length])
+    with pytest.raises(MalformedBatch):
+        Batch.decode(head[: min(length, len(head) - 15)] + b"\nlike {}")
 
 
 @pytest.mark.parametrize(
@@ -53,11 +60,32 @@ def test_a_truncated_head_is_malformed(batch: Batch, length: int) -> None:
         b"v  1 dc1 e 1 \nlike {}",
         b"-v e 1 dc1 e 1\nlike {}", b" e 1 dc1 e 1\nlike {}", b"\xff e 1 dc1 e 1\nlike {}",
         b"v e 1  e 1\nlike {}",
+        # What int() and split() would have taken, and a cursor could not have held:
+        b"v e +1 dc1 e 1\nlike {}", b"v e 1_0 dc1 e 1\nlike {}", b"v e 01 dc1 e 1\nlike {}",
+        b"v e 1000000000000000 dc1 e 1\nlike {}", b"v e 1 dc1 e 1000000000000000\nlike {}",
+        b"v e-1 1 dc1 e 1\nlike {}", b"v e 1 dc1 e~x 1\nlike {}", b"v e 1 dc1 eeeeeeeeeeeee 1\nlike {}",
     ],
 )  # fmt: skip
 def test_malformed(wire: bytes) -> None:
     with pytest.raises(MalformedBatch):
         Batch.decode(wire)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"like {", b"like {}{}", b"like ", b" {}", b"like {}\r", b'like "\xff"', b"Like {}", b"like  {} x",
+        b"l" * 33 + b" {}", b"like nul", b"like {'a':1}", b'like "\t"', b"like " + b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_line_that_would_break_a_stream_or_a_page(line: bytes) -> None:
+    with pytest.raises(MalformedBatch):
+        Batch("v", "e", 1, "dc1", "e", 1, [b"like {}", line]).check()
+
+
+@given(batches)
+def test_what_may_be_published_may_be_shown(batch: Batch) -> None:
+    batch.check()
 
 
 def test_the_wire() -> None:

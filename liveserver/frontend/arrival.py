@@ -59,7 +59,7 @@ class Arrivals:
             if not place.gap:
                 start = str(cursor)
             elif seen is not None:
-                start = str(Cursor.parse(start).merged(seen))
+                start = str(Cursor.read(start).merged(seen))
         is_resumed = isinstance(cursor, Cursor) and not place.gap
         ready = Ready(channel.video, self.frontend.node, start, is_resumed, place.gap)
         return Arrival(ready, place.position, seen)

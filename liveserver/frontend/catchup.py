@@ -88,7 +88,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             _withhold(viewer, viewer.position - 1, withheld)
             withheld = 0
         if item.event == GAP:
-            viewer.seen = Cursor.parse(item.cursor.decode()).merged(viewer.seen)
+            viewer.seen = Cursor.read(item.cursor.decode()).merged(viewer.seen)
             return viewer.form.envelope(gap_frame(viewer.form, log.video, viewer.seen))
         viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
         frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))

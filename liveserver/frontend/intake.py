@@ -19,7 +19,7 @@ from liveserver.bus.canary import Canary
 from liveserver.bus.interface import Bus, Head, Slice
 from liveserver.cursor import Cursor
 from liveserver.errors import BusError
-from liveserver.event import Batch
+from liveserver.event import Batch, MalformedBatch
 from liveserver.frontend.channel import Channel
 from liveserver.frontend.log import Place
 from liveserver.measure import total
@@ -37,6 +37,10 @@ class IntakeStatistics(msgspec.Struct, frozen=True):
     batches: Annotated[int, total("Batches that came at this node's inbox.")]
     events: Annotated[int, total("Events in them.")]
     unwanted: Annotated[int, total("Batches of videos that nobody watches here any more, and canaries.")]
+    malformed: Annotated[
+        int,
+        total("Batches that no viewer could read: dropped, the log is asked. Who else publishes in Redis?"),
+    ]
     holes: Annotated[
         int,
         total(
@@ -70,7 +74,9 @@ class Intake:
         self._canary = canary
         self._scope = trio.CancelScope()
         self.is_listening = False
-        self._batches = self._events = self._unwanted = self._holes = self._interruptions = 0
+        self._batches = self._events = self._unwanted = self._malformed = self._holes = (
+            self._interruptions
+        ) = 0
 
     async def run(self, on_listening: Callable[[], None]) -> None:
         """Listen for ever. `on_listening` is called whenever it has begun anew: whatever came before
@@ -110,7 +116,13 @@ class Intake:
         if channel is None:
             self._unwanted += 1
             self._canary.hear(batch)
-        elif not channel.take(batch):
+            return
+        try:
+            batch.check()
+        except MalformedBatch:
+            self._malformed += 1
+            return  # what comes next shows the hole
+        if not channel.take(batch):
             self._mend_soon(channel)
 
     def _hear(self, tally: Tally) -> None:
@@ -224,6 +236,7 @@ class Intake:
             batches=self._batches,
             events=self._events,
             unwanted=self._unwanted,
+            malformed=self._malformed,
             holes=self._holes,
             interruptions=self._interruptions,
         )

@@ -160,7 +160,9 @@ class ChannelLog:
             return
         for at, item in enumerate(self.items):
             if item.event != RETRACT_TYPE and item.data.startswith(beginning):
-                self.items[at] = msgspec.structs.replace(item, event=RETRACT_TYPE, data=emptied(item.data))
+                if (data := emptied(item.data)) is None:
+                    return
+                self.items[at] = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
                 for frames in self._frames.values():
                     frames.render_again(self.base + at)
                 return
@@ -177,7 +179,7 @@ class ChannelLog:
         cut = max(min(over, needed - self.base), len(self.items) - 2 * self.capacity)
         if cut <= len(self.items) // 8:
             return
-        self.floor = Cursor.parse(self.items[cut - 1].cursor.decode())
+        self.floor = Cursor.read(self.items[cut - 1].cursor.decode())
         del self.items[:cut]
         self.base += cut
         while self._arrivals and self._arrivals[0][1] <= self.base:

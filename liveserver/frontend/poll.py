@@ -106,7 +106,7 @@ def poll_answer(
             end = news[-1][0]
     cursor = log.cursor_at(end)
     if seen is not None:
-        cursor = str(Cursor.parse(cursor.decode()).merged(seen)).encode()
+        cursor = str(Cursor.read(cursor.decode()).merged(seen)).encode()
     if not items and not gap and not empty:
         return None
     gap = gap or any(item.event == GAP for item in items)

@@ -32,8 +32,11 @@ def beginning_of_target(retraction: bytes) -> bytes | None:
     return msgspec.json.encode({"id": target})[:-1] + b","
 
 
-def emptied(data: bytes) -> bytes:
-    """An event's JSON as a retraction of itself."""
-    event = msgspec.json.decode(data, type=Event)
+def emptied(data: bytes) -> bytes | None:
+    """An event's JSON as a retraction of itself; None when it is no event's."""
+    try:
+        event = msgspec.json.decode(data, type=Event)
+    except msgspec.DecodeError:
+        return None
     target = msgspec.Raw(msgspec.json.encode({"id": event.id}))
     return msgspec.json.encode(Event(event.id, event.video, RETRACT, at=event.at, data=target))
