@@ -6,11 +6,15 @@ hears the next.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-from liveserver.event import ORIGIN, VIDEO
-
 MARK = b"#"  # in an inbox or a feed: no batch begins so
+_NUMBER = rb"(0|[1-9][0-9]{0,14})"
+_WORDS = re.compile(
+    rb"#([A-Za-z0-9][A-Za-z0-9._-]{0,127}) ([a-z0-9]{1,16}) " + b" ".join([_NUMBER, _NUMBER, _NUMBER])
+)
 
 
 class MalformedTally(ValueError):
@@ -38,11 +42,9 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def decode(cls, wire: bytes) -> Tally:
         """The inverse of `encode`. Raises `MalformedTally`."""
-        try:
-            video, origin, *numbers = wire.removeprefix(MARK).decode("ascii").split(" ")
-            datacenter, total, hold = map(int, numbers)
-        except ValueError as error:
-            raise MalformedTally(f"a tally is five words, not {wire[:100]!r}") from error
-        if not (VIDEO.fullmatch(video) and ORIGIN.fullmatch(origin) and min(datacenter, total, hold) >= 0):
-            raise MalformedTally(f"a tally has a video, an origin and numbers from 0: {wire[:100]!r}")
-        return cls(video, origin, datacenter, total, hold / 1000)
+        words = _WORDS.fullmatch(wire)
+        if words is None:
+            raise MalformedTally(f"a tally is a video, an origin and three numbers, not {wire[:100]!r}")
+        video, origin, *numbers = words.groups()
+        datacenter, total, hold = map(int, numbers)
+        return cls(video.decode(), origin.decode(), datacenter, total, hold / 1000)

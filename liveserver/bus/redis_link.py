@@ -32,6 +32,9 @@ from liveserver.measure import DELAYS, Histogram
 
 HEALTH_CHECK = 10  # seconds: a connection quiet for longer is tried with a PING before it is used
 
+# What comes of taking an answer apart that is not of the kind it should be.
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError)
+
 T = TypeVar("T")
 Command = Sequence[str | bytes | int]
 

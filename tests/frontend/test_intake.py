@@ -34,16 +34,16 @@ class LossyInbox:
             batches = await anext(self._inner)
             if not batches:
                 return batches
-            if kept := [batch for batch in batches if self._bus.passes(batch)]:
+            if kept := [self._bus.garbled(batch) for batch in batches if self._bus.passes(batch)]:
                 return kept
 
 
 class LossyBus(MemoryBus):
-    """The memory bus with a bad link to its inboxes: `lose` many batches, and reads that fail."""
+    """The memory bus with a bad link to its inboxes: `lose` or `garble` many batches, and reads that fail."""
 
     def __init__(self, configured: Settings) -> None:
         super().__init__(configured.node.datacenter, configured.log, configured.bus.inbox_batches)
-        self.lose = 0
+        self.lose = self.garble = 0
         self.fail_reads = 0
         self.reads = 0
         self.answer_after = 0.0  # seconds that an answer of `read` is under way
@@ -54,6 +54,12 @@ class LossyBus(MemoryBus):
             return True
         self.lose -= 1
         return self.lose < 0
+
+    def garbled(self, batch: Batch) -> Batch:
+        if batch.video != "v" or self.garble <= 0:
+            return batch
+        self.garble -= 1
+        return msgspec.structs.replace(batch, lines=[b'like {"n":', *batch.lines[1:]])
 
     @asynccontextmanager
     async def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
@@ -88,6 +94,17 @@ async def test_a_hole_is_mended_from_the_log_in_order(autojump_clock: MockClock)
         await on.publish(2)
         assert await client.events(5) == [3, 4, 5, 6, 7]
         assert on.frontend.statistics().intake.holes == 1
+
+
+async def test_what_no_viewer_could_read_is_counted_and_read_from_the_log(autojump_clock: MockClock) -> None:
+    configured, bus = lossy()
+    async with stage(configured, bus) as on:
+        client, _ = await on.ready()
+        bus.garble = 1
+        await on.publish(2)
+        await on.publish(2)
+        assert await client.events(4) == [1, 2, 3, 4]
+        assert on.frontend.statistics().intake.malformed == 1
 
 
 async def test_a_lost_last_event_is_found_when_the_lease_is_renewed(autojump_clock: MockClock) -> None:
