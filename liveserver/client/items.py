@@ -113,7 +113,7 @@ def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
         if kind in RESERVED_TYPES:
             return []  # of a later version
         return [with_cursor(_event.decode(data), cursor)]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed(f"an event {kind!r} that is not one of liveserver's: {error}") from error
 
 
@@ -121,7 +121,7 @@ def from_page(body: bytes) -> Page:
     """The answer to a long-poll; its last event has the page's cursor. Raises `Malformed`."""
     try:
         page = _page.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"an answer that is not liveserver's: {error}") from error
     return placed(page)
 
