@@ -47,7 +47,7 @@ class Request:
 
     def __init__(self, head: bytes) -> None:
         """Parse a whole head, empty line included. Raises `BadRequest`."""
-        self.head = head
+        self.head = head.lstrip(b"\r\n")  # an empty line before the request is no part of it (RFC 9112 §2.2)
         self.headers: dict[bytes, bytes] = {}
         self.path = ""
         self.query = ""

@@ -148,6 +148,12 @@ def test_everything_else_is_handed_over_as_it_came() -> None:
     assert absolute == b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+def test_an_empty_line_before_a_request_is_not_handed_over() -> None:
+    asked = Request(b"\r\n" + GET + b"\r\n")
+    assert (asked.method, asked.path) == ("GET", "/")
+    assert asked.head_to_hand_over("1") == GET.replace(b"\r\n", b"\r\nx-request-id: 1\r\n", 1) + b"\r\n"
+
+
 def test_arguments() -> None:
     asked = request(b"/?cursor=a%7Eb&replay=")
     assert asked.arguments(("cursor", "replay", "wait")) == {"cursor": "a~b", "replay": ""}

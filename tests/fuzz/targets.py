@@ -73,13 +73,14 @@ def request(data: bytes) -> None:
             assert set(arguments) <= set(known)
     with suppress(Problem):
         asked.require_type("application/json")
-    theirs = as_h11_reads(asked.head_to_hand_over())
+    theirs = as_h11_reads(asked.head_to_hand_over("its-name"))
     if theirs is None:
         return  # it is refused there
     assert theirs.method.decode() == asked.method
     target = theirs.target
     assert target.partition(b"?")[2].decode() == asked.query
     wanted = {name: value.strip() for name, value in asked.headers.items() if name != b"upgrade"}
+    wanted[b"x-request-id"] = b"its-name"
     found: dict[bytes, bytes] = {}
     for name, value in theirs.headers:
         if name != b"upgrade":
