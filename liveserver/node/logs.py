@@ -1,7 +1,7 @@
 """How the log is written: for people, or a JSON object a line for programs.
 
 What comes from outside cannot forge a line: JSON escapes by itself, for people control characters are
-escaped here.
+escaped here, and the lines of a traceback begin with a bar.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def configure(log_format: LogFormat, node: str) -> None:
         ]
     else:
         rendering = [
+            structlog.processors.format_exc_info,
             escape_controls,
             structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
             # Plain: the other way shows the variables of each frame, and with them keys and tokens.
@@ -45,6 +46,9 @@ def configure(log_format: LogFormat, node: str) -> None:
 def escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Nothing in a line but the line itself ends it, or colours the terminal."""
     for key, value in event.items():
-        if isinstance(value, str):
+        if key == "exception":
+            lines = str(value).split("\n")
+            event[key] = "\n".join(f"  | {line.translate(_CONTROLS)}" for line in lines)
+        elif isinstance(value, str):
             event[key] = value.translate(_CONTROLS)
     return event

@@ -64,3 +64,22 @@ def test_nothing_from_outside_makes_a_line(
     written = capsys.readouterr().out
     assert len(written.splitlines()) == 1
     assert written.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("evil", ["a\n2026-01-01 00:00:00 [info] forged", "a\r\x1b[2J", "a\x85b\u2028c"])
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_traceback_shows_neither_variables_nor_lines_of_others(
+    evil: str, log_format: logs.LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(log_format, "n1")
+    password = "hunter" + "2"
+    try:
+        raise ValueError(evil + password[:0])
+    except ValueError:
+        structlog.get_logger("somewhere").exception("a request failed")
+    written = capsys.readouterr().out
+    assert "Traceback" in written
+    assert "hunter2" not in written
+    first, *others = written.splitlines()
+    assert all(line.startswith("  | ") and line.isprintable() for line in others)
+    assert first.isprintable()
