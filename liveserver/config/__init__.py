@@ -31,6 +31,7 @@ from liveserver.config.sections import RelaySettings as RelaySettings
 from liveserver.config.sections import Role as Role
 from liveserver.config.sections import Section as Section
 from liveserver.config.sections import Settings as Settings
+from liveserver.config.sections import TLSSettings as TLSSettings
 from liveserver.config.sections import Videos as Videos
 from liveserver.quantities import Address as Address
 from liveserver.quantities import Duration as Duration

@@ -77,17 +77,19 @@ def _check_exposure(settings: Settings) -> None:
     instead = (
         "; or listen on 127.0.0.1, or set node.open_to_all = true if a firewall or proxy decides who may"
     )
-    if not listen.public.is_loopback:
+    for name, address in (("public", listen.public), ("tls", listen.tls)):
+        if address is None or address.is_loopback:
+            continue
         if "dispatcher" in roles and not (auth.publishers or has_nodes_secret(auth)):
             raise ConfigError(
-                "listen.public",
-                f"{listen.public} is reachable from outside while anybody may publish; name those who may "
+                f"listen.{name}",
+                f"{address} is reachable from outside while anybody may publish; name those who may "
                 f"in auth.publishers, and the cluster's nodes by auth.nodes_secret_file{instead}",
             )
         if "backend" in roles and auth.viewers == "open":
             raise ConfigError(
-                "listen.public",
-                f"{listen.public} is reachable from outside while anybody may like and comment; ask for "
+                f"listen.{name}",
+                f"{address} is reachable from outside while anybody may like and comment; ask for "
                 f'tokens with auth.viewers = "token"{instead}',
             )
     if not listen.ops.is_loopback and auth.ops_key is None and auth.ops_key_file is None:

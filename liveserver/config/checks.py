@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from liveserver.config.auth_checks import check_auth
+from liveserver.config.certificates import client_context, server_context
 from liveserver.config.sections import Settings
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
@@ -36,6 +37,7 @@ def check(settings: Settings) -> None:
                     f"{section}.dispatchers", f"{url!r} is not a URL like http://127.0.0.1:8111"
                 )
     check_auth(settings)
+    _check_tls(settings)
     if settings.backend.batch_events > settings.dispatcher.max_events:
         raise ConfigError("backend.batch_events", "is over dispatcher.max_events")
     if frontend.counts_interval < 1:
@@ -70,3 +72,22 @@ def _check_peers(settings: Settings) -> None:
             f"are so many that a cursor over them, {MAX_BYTES} bytes at most, may not hold them; "
             "give the datacenters shorter names",
         )
+
+
+def _check_tls(settings: Settings) -> None:
+    tls, address = settings.tls, settings.listen.tls
+    if address is None:
+        if tls.certificate or tls.key:
+            raise ConfigError(
+                "listen.tls",
+                'is not set although there is a certificate; say where to listen, "0.0.0.0:8443" for example',
+            )
+    else:
+        for name in ("certificate", "key"):
+            if not getattr(tls, name):
+                raise ConfigError(f"tls.{name}", "is empty, and listen.tls needs it; name its PEM file")
+        if address.port and address.port in (settings.listen.public.port, settings.listen.ops.port):
+            raise ConfigError("listen.tls", f"{address} has the port of another address; choose another")
+        server_context(tls)
+    if tls.authorities:
+        client_context(tls.authorities)

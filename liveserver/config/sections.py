@@ -45,6 +45,7 @@ class ListenSettings(Section, frozen=True):
     """Where this process listens."""
 
     public: Address = Address("127.0.0.1:8000")
+    tls: Address | None = None  # the same over TLS; needs tls.certificate
     ops: Address = Address("127.0.0.1:9000")  # worker 1 has it; each further one the next port
     backlog: Count = 4096  # the kernel caps it at net.core.somaxconn
 
@@ -65,6 +66,18 @@ class EdgeSettings(Section, frozen=True):
     body_timeout: Duration = Duration(20.0)
     keep_alive: Duration = Duration(75.0)  # between requests
     write_timeout: Duration = Duration(20.0)  # a response that makes no progress
+
+
+class TLSSettings(Section, frozen=True):
+    """Certificates: the one this process shows, and those it believes."""
+
+    certificate: str = ""  # a file: the certificate and what leads to its authority, PEM
+    key: str = ""  # a file: its private key, PEM, without a passphrase
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+    ciphers: str = ""  # of TLS 1.2, as OpenSSL lists them; empty: its own choice
+    handshake_timeout: Duration = Duration(10.0)
+    reload: Duration = Duration(5.0)  # between two looks whether the files are others
+    authorities: str = ""  # a file: who vouches for the dispatchers' certificates; empty: the system's
 
 
 class BusSettings(Section, frozen=True):
@@ -241,6 +254,7 @@ class Settings(Section, frozen=True):
     node: NodeSettings = NodeSettings()
     listen: ListenSettings = ListenSettings()
     edge: EdgeSettings = EdgeSettings()
+    tls: TLSSettings = TLSSettings()
     bus: BusSettings = BusSettings()
     log: LogSettings = LogSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()

@@ -36,7 +36,7 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
     """
 
     def __init__(self, sock: socket.socket, received: bytes, timeout: float) -> None:
-        self.socket = trio.socket.from_stdlib_socket(sock)  # Hypercorn asks it for both addresses
+        self.socket = sock  # Hypercorn asks it for both addresses
         self._received = received
         self._timeout = timeout
         self._done = trio.Event()
@@ -46,24 +46,39 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
             await trio.lowlevel.checkpoint()
             data, self._received = self._received, b""
             return data
-        try:
-            return await self.socket.recv(max_bytes or RECEIVE_BYTES)
-        except OSError as error:
-            raise trio.BrokenResourceError from error
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self.socket)
+                return self.socket.recv(max_bytes or RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
         rest = memoryview(data)
         while rest:
+            try:
+                rest = rest[self.socket.send(rest) :]
+                continue
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise trio.BrokenResourceError from error
             with trio.move_on_after(self._timeout) as patience:
-                try:
-                    rest = rest[await self.socket.send(rest) :]
-                except OSError as error:
-                    raise trio.BrokenResourceError from error
+                await trio.lowlevel.wait_writable(self.socket)
             if patience.cancelled_caught:
                 raise trio.BrokenResourceError("the client takes nothing")
 
     async def wait_send_all_might_not_block(self) -> None:
-        await self.socket.wait_writable()
+        await trio.lowlevel.wait_writable(self.socket)
+
+    def close(self) -> None:
+        """Close the socket; whoever waits for it is woken. Idempotent."""
+        if self.socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self.socket)
+            self.socket.close()
 
     async def send_eof(self) -> None:
         """Nothing: `aclose` follows."""
@@ -94,14 +109,14 @@ class Handoff:
                 try:
                     await stream.wait_done()
                 except trio.Cancelled:
-                    stream.socket.close()  # wakes whoever is shielded
+                    stream.close()  # wakes whoever is shielded
                     raise
                 nursery.cancel_scope.cancel()
             await _linger(stream)
         except Exception:
             log.exception("a handed-over connection failed")
         finally:
-            stream.socket.close()
+            stream.close()
 
     async def _run(self, stream: HandedOverStream) -> None:
         try:
@@ -118,9 +133,9 @@ class Handoff:
 
 async def _linger(stream: HandedOverStream) -> None:
     """Let the client read the answer before the reset that unread bytes would cause."""
-    with trio.move_on_after(LINGER_SECONDS), suppress(OSError):
+    with trio.move_on_after(LINGER_SECONDS), suppress(OSError, trio.BrokenResourceError):
         stream.socket.shutdown(socket.SHUT_WR)
-        while await stream.socket.recv(RECEIVE_BYTES):
+        while await stream.receive_some():
             pass
 
 

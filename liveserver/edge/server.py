@@ -8,7 +8,9 @@ Rules:
    watch is told to go elsewhere (`bye`, or a 503) and let go. Beyond that, and when the process is
    out of descriptors, nobody is accepted until there is room; the kernel's backlog holds them.
 3. Deadlines are swept once a second over all connections: a comparison each, no timers.
-4. Options that every accepted socket needs are set on the listening one; Linux hands them down.
+4. At the TLS port a connection shakes hands first, in a task of its own, and counts already. From then on
+   there is no difference.
+5. Options that every accepted socket needs are set on the listening one; Linux hands them down.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from contextlib import ExitStack, contextmanager
+from typing import Annotated, NamedTuple, NoReturn
 
 import msgspec
 import structlog
@@ -27,6 +29,7 @@ from liveserver.config import Address, EdgeSettings
 from liveserver.edge.connection import Connection
 from liveserver.edge.cors import Origins
 from liveserver.edge.router import Router
+from liveserver.edge.tls import TLSDoor
 from liveserver.errors import Unavailable
 from liveserver.measure import gauge, total
 
@@ -76,6 +79,13 @@ class EdgeStatistics(msgspec.Struct, frozen=True):
     ]
 
 
+class Secured(NamedTuple):
+    """A listener that speaks TLS."""
+
+    listener: socket.socket
+    door: TLSDoor
+
+
 class EdgeServer:
     """The hot HTTP/1.1 server of one process.
 
@@ -98,6 +108,7 @@ class EdgeServer:
         self._refused: dict[str, int] = {}  # by status: there are not many
         self._fallback = fallback
         self._accepting = trio.CancelScope()
+        self._paid_until = 0.0  # each connection costs its share of a second
         self._body_bytes = 0  # of requests that are still being received
         self._accepted = self._paused = self._handed_over = self._expired = self._failures = 0
 
@@ -105,12 +116,19 @@ class EdgeServer:
     def is_full(self) -> bool:
         return len(self.connections) > self.settings.max_connections
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Accept and serve until cancelled; closes the listener and every connection then."""
+    async def serve(self, listener: socket.socket, secured: Secured | None = None) -> None:
+        """Accept and serve until cancelled; closes the listeners and every connection then."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.sweep)
-            with listener, self._accepting:
-                await self._accept(listener, nursery)
+            with ExitStack() as stack, self._accepting:
+                stack.enter_context(listener)
+                if secured is not None:
+                    stack.enter_context(secured.listener)
+                async with trio.open_nursery() as accepting:
+                    accepting.start_soon(self._accept, listener, nursery, None)
+                    if secured is not None:
+                        accepting.start_soon(secured.door.watch)
+                        accepting.start_soon(self._accept, secured.listener, nursery, secured.door)
 
     def stop_accepting(self) -> None:
         """Close the listener; the connections stay."""
@@ -131,19 +149,21 @@ class EdgeServer:
                         connection.close()
                 await trio.sleep(FINISH_TICK)
 
-    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        paid_until = 0.0  # each connection costs its share of a second
+    async def _accept(self, listener: socket.socket, nursery: trio.Nursery, door: TLSDoor | None) -> NoReturn:
         while True:
             await trio.lowlevel.wait_readable(listener)
-            accepted, has_room = self._accept_burst(listener, nursery)
+            accepted, has_room = self._accept_burst(listener, nursery, door)
             if not has_room:
                 self._paused += 1
                 await trio.sleep(PAUSE)
             now = trio.current_time()
-            paid_until = max(paid_until, now - ACCEPT_CREDIT) + accepted / self.settings.accept_rate
-            await trio.sleep(max(0.0, paid_until - now))
+            cost = accepted / self.settings.accept_rate
+            self._paid_until = max(self._paid_until, now - ACCEPT_CREDIT) + cost
+            await trio.sleep(max(0.0, self._paid_until - now))
 
-    def _accept_burst(self, listener: socket.socket, nursery: trio.Nursery) -> tuple[int, bool]:
+    def _accept_burst(
+        self, listener: socket.socket, nursery: trio.Nursery, door: TLSDoor | None
+    ) -> tuple[int, bool]:
         """How many were accepted, and whether there is room for more."""
         ceiling = self.settings.max_connections + RESERVE
         for count in range(ACCEPT_BURST):
@@ -162,8 +182,24 @@ class EdgeServer:
             connection = Connection(sock, self)
             self._accepted += 1
             self.connections.add(connection)
-            nursery.start_soon(connection.run)
+            if door is None:
+                nursery.start_soon(connection.run)
+            else:
+                nursery.start_soon(self._greet, connection, door, nursery)
         return ACCEPT_BURST, True
+
+    async def _greet(self, connection: Connection, door: TLSDoor, nursery: trio.Nursery) -> None:
+        """Shake hands; the connection goes on in a task without this one's frames."""
+        try:
+            await door.admit(connection)
+        except (OSError, trio.ClosedResourceError):
+            self.connections.discard(connection)
+            connection.close()
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            nursery.start_soon(connection.run)
 
     async def sweep(self) -> None:
         """Look for deadlines that have passed, for ever."""

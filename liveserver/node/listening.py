@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 import hypercorn.trio
 import trio
 from hypercorn.config import Config as HypercornConfig
 
-from liveserver.config import Settings
-from liveserver.edge.server import listen
+from liveserver.config import Address, Settings
+from liveserver.edge.server import Secured, listen
+from liveserver.edge.tls import TLSDoor
 from liveserver.errors import ConfigError
 
 
 def listen_public(settings: Settings) -> socket.socket:
     """The public port's socket, listening. Raises `ConfigError` when it cannot."""
-    address, frontend = settings.listen.public, settings.frontend
+    return _listen(settings, "public", settings.listen.public)
+
+
+def listen_tls(settings: Settings, stack: ExitStack) -> Secured | None:
+    """The TLS port, if there is one. Raises `ConfigError` when it cannot be, or its certificate."""
+    if settings.listen.tls is None:
+        return None
+    door = TLSDoor(settings.tls)
+    return Secured(stack.enter_context(_listen(settings, "tls", settings.listen.tls)), door)
+
+
+def _listen(settings: Settings, name: str, address: Address) -> socket.socket:
+    frontend = settings.frontend
     try:
         return listen(
             address,
@@ -27,7 +41,7 @@ def listen_public(settings: Settings) -> socket.socket:
         )
     except OSError as error:
         raise ConfigError(
-            "listen.public",
+            f"listen.{name}",
             f"cannot listen at {address} ({error.strerror}); end what listens there, or choose another",
         ) from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import signal
+from contextlib import ExitStack
 
 import msgspec
 import structlog
@@ -17,7 +18,7 @@ from liveserver.config import Settings
 from liveserver.edge.handoff import open_handoff
 from liveserver.edge.server import EdgeServer
 from liveserver.node import logs
-from liveserver.node.listening import listen_public, serve_ops, written
+from liveserver.node.listening import listen_public, listen_tls, serve_ops, written
 from liveserver.node.parts import Node, named
 from liveserver.node.tuning import tuned
 from liveserver.ops.app import ops_app
@@ -27,12 +28,13 @@ FINISH_SECONDS = 1.0  # for requests under way, once the viewers have been let g
 log = structlog.get_logger(__name__)
 
 
-class Addresses(msgspec.Struct, frozen=True):
+class Addresses(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a node listens: `host:port`."""
 
     name: str
     public: str
     ops: str
+    tls: str | None = None
 
 
 class Running:
@@ -61,7 +63,7 @@ async def run(settings: Settings) -> None:
             running: Running = await nursery.start(serve, settings)
             gc.collect()
             gc.freeze()
-            log.info("ready", **msgspec.structs.asdict(running.addresses), roles=settings.node.roles)
+            log.info("ready", **msgspec.to_builtins(running.addresses), roles=settings.node.roles)
             await anext(signals)
             log.info("draining", seconds=settings.node.drain)
             async with trio.open_nursery() as draining:
@@ -85,7 +87,9 @@ async def serve(
     """
     node = Node(settings)
     limits = settings.edge
-    with listen_public(settings) as public:
+    with ExitStack() as stack:
+        secured = listen_tls(settings, stack)
+        public = stack.enter_context(listen_public(settings))
         async with (
             node.opened(),
             open_handoff(node.public_app(), max_body=limits.max_body, timeout=limits.body_timeout) as handoff,
@@ -93,6 +97,9 @@ async def serve(
         ):
             edge = EdgeServer(limits, node.router, handoff.serve)
             node.parts["edge"] = edge.statistics
+            if secured is not None:
+                node.parts["tls"] = secured.door.statistics
+                node.checks["certificate"] = secured.door.check
             if node.frontend is not None:
                 node.frontend.is_full = lambda: edge.is_full
             ops = ops_app(
@@ -104,6 +111,11 @@ async def serve(
                 trust_request_ids=limits.trust_request_ids,
             )
             ops_address = await nursery.start(serve_ops, ops, settings)
-            nursery.start_soon(edge.serve, public)
-            addresses = Addresses(node.name, written(public.getsockname()), ops_address)
+            nursery.start_soon(edge.serve, public, secured)
+            addresses = Addresses(
+                node.name,
+                written(public.getsockname()),
+                ops_address,
+                written(secured.listener.getsockname()) if secured else None,
+            )
             task_status.started(Running(node, edge, addresses))

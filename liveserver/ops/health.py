@@ -11,11 +11,11 @@ from liveserver.errors import LiveserverError
 
 CHECK_SECONDS = 2.0
 
-Check = Callable[[], Awaitable[None]]
+Check = Callable[[], Awaitable[str | None]]
 
 
 class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`detail` says what is wrong."""
+    """`detail` says what is wrong, also where that does not keep the node from delivering."""
 
     ok: bool
     detail: str = ""
@@ -29,14 +29,16 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 async def readiness(checks: Mapping[str, Check]) -> Readiness:
-    """Run all checks at once. A check fails by raising a `LiveserverError`, or by taking too long."""
+    """Run all checks at once. A check fails by raising a `LiveserverError`, or by taking too long.
+
+    What it returns is told beside its success.
+    """
     results: dict[str, CheckResult] = {}
 
     async def run(name: str, check: Check) -> None:
         with trio.move_on_after(CHECK_SECONDS) as scope:
             try:
-                await check()
-                results[name] = CheckResult(ok=True)
+                results[name] = CheckResult(ok=True, detail=await check() or "")
             except LiveserverError as error:
                 results[name] = CheckResult(ok=False, detail=str(error))
         if scope.cancelled_caught:

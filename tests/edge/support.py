@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,8 @@ from liveserver.edge.answer import Answer, Deferred, Handler, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
-from liveserver.edge.server import EdgeServer, listen
+from liveserver.edge.server import EdgeServer, Secured, listen
+from liveserver.edge.tls import TLSDoor
 
 Fallback = Callable[[socket.socket, bytes], Awaitable[None]]
 HOST = b"Host: x\r\n"
@@ -39,9 +41,9 @@ class Answered(msgspec.Struct):
 class Client:
     """One connection. `sock` is non-blocking."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, stream: trio.abc.Stream | None = None) -> None:
         self.sock = sock
-        self.stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self.stream = stream or trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._buffer = b""
 
     async def send(self, data: bytes) -> None:
@@ -86,7 +88,18 @@ class Client:
     def reset(self) -> None:
         """Go away the hard way."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.stream.socket.close()
+        self.sock.close()
+
+    async def send_plainly(self, data: bytes) -> None:
+        """Before or without a handshake."""
+        await trio.socket.from_stdlib_socket(self.sock).send(data)
+
+    async def is_closed_plainly(self) -> bool:
+        """Whether the server closes without another word, a handshake's neither."""
+        try:
+            return await trio.socket.from_stdlib_socket(self.sock).recv(1) == b""
+        except OSError:
+            return True
 
     async def _more(self) -> None:
         data = await self.stream.receive_some()
@@ -97,9 +110,10 @@ class Client:
 class Served:
     """A running edge."""
 
-    def __init__(self, edge: EdgeServer, where: tuple[str, int]) -> None:
+    def __init__(self, edge: EdgeServer, where: tuple[str, int], where_tls: tuple[str, int]) -> None:
         self.edge = edge
         self.where = where
+        self.where_tls = where_tls
         self.handed_over: list[bytes] = []
         self._came = 0
 
@@ -112,6 +126,18 @@ class Served:
             await trio.socket.from_stdlib_socket(sock).connect(self.where)
             self._came += 1
             yield Client(sock)
+
+    @asynccontextmanager
+    async def connect_tls(self, trust: ssl.SSLContext, *, receive_buffer: int = 0) -> AsyncIterator[Client]:
+        """The same over TLS; the handshake is made with the first word."""
+        with socket.socket() as sock:
+            if receive_buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.setblocking(False)
+            plain = trio.socket.from_stdlib_socket(sock)
+            await plain.connect(self.where_tls)
+            self._came += 1
+            yield Client(sock, trio.SSLStream(trio.SocketStream(plain), trust, server_hostname="localhost"))
 
     async def ask(self, request: bytes) -> Answered:
         """On a connection of its own."""
@@ -132,6 +158,7 @@ async def serving(
     fallback: Fallback | None = None,
     listener: socket.socket | None = None,
     send_buffer: int = 0,
+    door: TLSDoor | None = None,
     **settings: float | list[str],
 ) -> AsyncIterator[Served]:
     """An edge on a port of its own; `settings` are `EdgeSettings`'."""
@@ -148,9 +175,13 @@ async def serving(
 
     edge = EdgeServer(convert(settings, EdgeSettings), router, fallback or not_here)
     listener = listener or listen(Address("127.0.0.1:0"), 1000, send_buffer=send_buffer)
-    served = Served(edge, listener.getsockname())
+    secured: Secured | None = None
+    if door is not None:
+        secured = Secured(listen(Address("127.0.0.1:0"), 1000, send_buffer=send_buffer), door)
+    where = listener.getsockname()
+    served = Served(edge, where, secured.listener.getsockname() if secured else where)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(edge.serve, listener)
+        nursery.start_soon(edge.serve, listener, secured)
         yield served
         nursery.cancel_scope.cancel()
 
