@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -33,10 +34,13 @@ class Dispatchers:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, urls: Sequence[str], timeout: float, signature: Signature = UNSIGNED
+        cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
     ) -> AsyncIterator[Dispatchers]:
-        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher's answer."""
-        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher's answer.
+
+        `trust` says whom to believe that they are it, of those with an https URL.
+        """
+        async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=trust) as client:
             yield cls(client, urls, timeout, signature)
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:

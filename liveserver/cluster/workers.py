@@ -1,4 +1,4 @@
-"""`node.workers` = N: one small supervisor, and N processes that share the public port.
+"""`node.workers` = N: one small supervisor, and N processes that share the public port, and the TLS port.
 
 1. Each worker is a node of its own: its name is the node's with `-w1` … `-wN` behind it, its ops port the
    configured one, and for each further worker the next one.
@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import cycle
 
@@ -37,11 +37,14 @@ class Worker(msgspec.Struct, frozen=True):
     name: str
     ops: Address
     public: Address
+    tls: Address | None = None
 
     @property
     def options(self) -> list[str]:
         """The end of its command line."""
         pairs = {"node.name": self.name, "listen.ops": self.ops, "listen.public": self.public}
+        if self.tls is not None:
+            pairs["listen.tls"] = self.tls
         return [word for name, value in pairs.items() for word in ("--set", f'{name}="{value}"')]
 
 
@@ -50,11 +53,13 @@ def ops_addresses(settings: Settings) -> tuple[Address, ...]:
     return tuple(settings.listen.ops.after(index) for index in range(settings.node.workers))
 
 
-def plan(settings: Settings, public: Address) -> list[Worker]:
-    """The workers of a node that listens at `public`."""
+def plan(settings: Settings, public: Address, tls: Address | None = None) -> list[Worker]:
+    """The workers of a node that listens at `public`, and at `tls`."""
     node = settings.node
     name = node.name or f"{node.datacenter}-{'-'.join(node.roles)}-{secrets.token_hex(3)}"
-    return [Worker(f"{name}-w{number}", ops, public) for number, ops in enumerate(ops_addresses(settings), 1)]
+    return [
+        Worker(f"{name}-w{number}", ops, public, tls) for number, ops in enumerate(ops_addresses(settings), 1)
+    ]
 
 
 async def run(settings: Settings, options: Sequence[str]) -> None:
@@ -64,17 +69,18 @@ async def run(settings: Settings, options: Sequence[str]) -> None:
 
     Error handling: raises `ConfigError` when an address is taken, or a worker says that it cannot run.
     """
-    for setting, address in (
-        ("listen.public", settings.listen.public),
-        *(("listen.ops", ops) for ops in ops_addresses(settings)),
-    ):
+    shared = {"listen.public": settings.listen.public}
+    if settings.listen.tls is not None:
+        shared["listen.tls"] = settings.listen.tls
+    for setting, address in (*shared.items(), *(("listen.ops", ops) for ops in ops_addresses(settings))):
         if ports.is_busy(address):
             raise ConfigError(
                 setting, f"{address} is in use already; end what listens there, or choose another"
             )
-    with held(settings.listen.public) as public:
+    with ExitStack() as stack:
+        ports_held = [stack.enter_context(held(setting, address)) for setting, address in shared.items()]
         try:
-            await Workers(plan(settings, public), options, settings.node.drain + PATIENCE).run()
+            await Workers(plan(settings, *ports_held), options, settings.node.drain + PATIENCE).run()
         except* LiveserverError as failed:
             raise ConfigError("node", str(_first(failed))) from None
 
@@ -132,7 +138,7 @@ class Workers:
 
 
 @contextmanager
-def held(address: Address) -> Iterator[Address]:
+def held(setting: str, address: Address) -> Iterator[Address]:
     """Hold a port for processes that share it, without listening there; what port 0 became."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as holder:
@@ -141,7 +147,7 @@ def held(address: Address) -> Iterator[Address]:
         try:
             holder.bind((address.host, address.port))
         except OSError as error:
-            raise ConfigError("listen.public", f"cannot listen at {address} ({error.strerror})") from error
+            raise ConfigError(setting, f"cannot listen at {address} ({error.strerror})") from error
         # It was for connections of an earlier server that linger in TIME_WAIT. Left on, it would let others
         # listen here as well.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -31,10 +32,13 @@ class Dispatchers:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, urls: Sequence[str], timeout: float, signature: Signature = UNSIGNED
+        cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
     ) -> AsyncIterator[Dispatchers]:
-        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher."""
-        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher.
+
+        `trust` says whom to believe that they are it, of those with an https URL.
+        """
+        async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=trust) as client:
             yield cls(client, urls, signature)
 
     async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:

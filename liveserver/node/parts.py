@@ -23,6 +23,7 @@ from liveserver.bus.interface import Bus
 from liveserver.bus.memory import MemoryBus
 from liveserver.bus.redis import RedisBus
 from liveserver.config import Settings
+from liveserver.config.certificates import client_context
 from liveserver.dispatcher.local import LocalDispatcher
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
@@ -124,7 +125,10 @@ class Node:
             if settings.frontend.dispatchers or leases is None:
                 leases = await stack.enter_async_context(
                     Dispatchers.open(
-                        settings.frontend.dispatchers, settings.frontend.dispatcher_timeout, gate.signature
+                        settings.frontend.dispatchers,
+                        settings.frontend.dispatcher_timeout,
+                        client_context(settings.tls.authorities),
+                        gate.signature,
                     )
                 )
             frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
@@ -137,7 +141,12 @@ class Node:
         settings = self.settings.backend
         if settings.dispatchers or local is None:
             local = await stack.enter_async_context(
-                BackendDispatchers.open(settings.dispatchers, settings.dispatcher_timeout, gate.signature)
+                BackendDispatchers.open(
+                    settings.dispatchers,
+                    settings.dispatcher_timeout,
+                    client_context(self.settings.tls.authorities),
+                    gate.signature,
+                )
             )
         backend = await stack.enter_async_context(open_backend(settings, local))
         self.blueprints.append(backend_routes(backend, settings, gate))

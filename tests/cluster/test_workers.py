@@ -177,10 +177,10 @@ def test_there_are_not_more_workers_than_ports() -> None:
 
 
 def test_a_port_of_any_number_is_the_same_for_all_workers() -> None:
-    with workers.held(Address("127.0.0.1:0")) as public:
+    with workers.held("listen.public", Address("127.0.0.1:0")) as public:
         assert public.port
         assert ports.is_busy(public)
-        with workers.held(public) as shared:
+        with workers.held("listen.tls", public) as shared:
             assert shared == public
 
 
