@@ -4,7 +4,7 @@ Rules:
 
 1. Where our log stands is asked before the peer's is read. What then looks like a jump is one: the peer
    has lost what was between, or its log has begun a new life (`RelayParcel.instead`). Our viewers see
-   the jump in the origin's numbers, and are told `gap`.
+   the jump in the origin's numbers, and are told `gap`: with the first event behind it.
 2. Who else relays the same video meanwhile makes this one's jump be refused; it looks again.
 3. A video is level once its peer's log has been read to its head.
 """

@@ -6,7 +6,8 @@ Rules:
 2. *Carry.* Group commit: while one round trip to our own Redis is under way, the next lot fills up.
 3. *Sweep.* At once when listening began (anew), when the dispatchers that share the work are others than
    before, when something had to be dropped, and every `sweep_interval`: ask the peer which videos moved
-   since, and compare. So whatever goes wrong elsewhere in here is found by its number.
+   since, and compare; now and then all that its log remembers. So whatever went wrong, here or at
+   another dispatcher, is found by its number.
 4. *Mend.* What a sweep found, or a jump in the numbers, is read from the peer's log.
 5. *Share.* Only who reaches the peer has a share of the work.
 6. Nothing here is awaited by whoever publishes or watches; a link that hangs costs the peer's own
@@ -36,7 +37,8 @@ from liveserver.event import Batch
 from liveserver.measure import gauge, total
 
 PAGE = 5_000  # videos asked for at once
-TOGETHER = 200  # videos compared, or mended, at once
+COMPARED = 1_000  # videos at once
+TOGETHER = 200  # videos mended at once
 MOST_BEHIND = 20_000  # videos; the others are found by the next sweep
 NEVER = 2**50  # milliseconds: nothing has moved since
 GRACE = 0.25  # seconds for what is on its way, before it counts as missing
@@ -74,14 +76,17 @@ class PeerStatistics(msgspec.Struct, frozen=True):
 
 
 class PeerRelay:
-    """Relays from the datacenter `peer`, whose bus is `theirs`, into `ours`."""
+    """Relays from the datacenter `peer` into `ours`; its bus, `theirs`, remembers for `age` seconds."""
 
-    def __init__(self, peer: str, theirs: PeerBus, ours: Bus, node: str, settings: RelaySettings) -> None:
+    def __init__(
+        self, peer: str, theirs: PeerBus, ours: Bus, node: str, settings: RelaySettings, age: float
+    ) -> None:
         self._peer = peer
         self._theirs = theirs
         self._ours = ours
         self._node = node
         self._settings = settings
+        self._age = age
         self._waiting = Waiting(settings.buffer)
         self._mender = Mender(peer, theirs, ours, settings.batch_events)
         self._something_waits = trio.Event()
@@ -92,6 +97,7 @@ class PeerRelay:
         self._sharing: list[str] = []
         self._since = 0  # by the peer's clock, in ms: what moved before was level
         self._is_sure = False  # that nothing was missed since; otherwise a sweep doesn't wait and see
+        self._deep_at = 0.0
         self._unreached_since: float | None = trio.current_time()
         self._behind_since: float | None = None
         self._relayed = self._dropped = self._mends = self._failures = 0
@@ -178,24 +184,31 @@ class PeerRelay:
         clock = await self._reach()
         await self._share()
         is_sure, self._is_sure = self._is_sure, True
-        since = self._since if is_sure else min(self._since, clock - _ms(self._settings.look_back))
         try:
-            while True:
-                moved = await self._theirs.moved(max(0, since), PAGE)
-                videos = [video for video in moved.videos if self._is_mine(video)]
-                for start in range(0, len(videos), TOGETHER):
-                    some = videos[start : start + TOGETHER]
-                    self._find_behind(await self._compared(some) if is_sure else some)
-                if len(moved.videos) < PAGE:
-                    break
-                since = max(moved.upto, since + 1)
-                await self._wait_level()
+            await self._look(self._since, compare=is_sure)
+            if not is_sure or trio.current_time() >= self._deep_at:
+                # Also what others had to relay, and what our own log has lost.
+                self._deep_at = trio.current_time() + self._settings.deep_interval
+                await self._look(clock - _ms(self._age), compare=True)
         except BusError:
             self._is_sure = False
             raise
         self._since = clock - _ms(self._settings.sweep_interval)
         if not is_sure:
             await trio.sleep(GRACE)  # however often something is dropped, it is not swept on end
+
+    async def _look(self, since: int, *, compare: bool) -> None:
+        """Find those behind among the videos that moved since then; all of them, or by comparing."""
+        while True:
+            moved = await self._theirs.moved(max(0, since), PAGE)
+            videos = [video for video in moved.videos if self._is_mine(video)]
+            if compare:
+                videos = await self._compared([video for video in videos if video not in self._behind])
+            self._find_behind(videos)
+            if len(moved.videos) < PAGE:
+                return
+            since = max(moved.upto, since + 1)
+            await self._wait_level()
 
     async def _reach(self) -> int:
         """The peer's clock."""
@@ -212,14 +225,15 @@ class PeerRelay:
 
     async def _compared(self, videos: Sequence[str]) -> list[str]:
         """Those that lack something which was there some moments ago."""
-        heads = await self._theirs.read_several(dict.fromkeys(videos, 0), 0)
-        await trio.sleep(GRACE)
-        standings = await self._mender.stand(videos)
-        return [
-            video
-            for video, standing in standings.items()
-            if lacks(standing, heads[video].head.cursor.get(self._peer))
-        ]
+        behind: list[str] = []
+        for start in range(0, len(videos), COMPARED):
+            some = dict.fromkeys(videos[start : start + COMPARED], 0)
+            heads = await self._theirs.read_several(some, 0)
+            await trio.sleep(GRACE)
+            for video, standing in (await self._mender.stand(some)).items():
+                if lacks(standing, heads[video].head.cursor.get(self._peer)):
+                    behind.append(video)
+        return behind
 
     # Share
 

@@ -26,7 +26,9 @@ class Relay:
     """Brings into `ours` what originates elsewhere. `run` must be running."""
 
     def __init__(self, theirs: Mapping[str, PeerBus], ours: Bus, node: str, settings: Settings) -> None:
-        self._peers = [PeerRelay(peer, bus, ours, node, settings.relay) for peer, bus in theirs.items()]
+        self._peers = [
+            PeerRelay(peer, bus, ours, node, settings.relay, settings.log.age) for peer, bus in theirs.items()
+        ]
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:

@@ -105,7 +105,7 @@ class Relaying:
     ) -> None:
         self._scope = trio.CancelScope()
         self.relay = PeerRelay(
-            named or link.bus.datacenter, link, ours, node, convert(settings, RelaySettings)
+            named or link.bus.datacenter, link, ours, node, convert(settings, RelaySettings), 600.0
         )
 
     async def run(self) -> None:
