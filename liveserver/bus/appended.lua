@@ -42,7 +42,8 @@ local function appended(video, epoch, first, origin, lines, at, marks, now)
   local rows = call('ZRANGE', nodes, 0, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do
     local node = rows[i]
-    if tonumber(rows[i + 1]) <= now or call('PUBLISH', 'ls:inbox:' .. node, batch) == 0 then
+    -- In a cluster only the listeners of this very server are counted, so it says nothing.
+    if tonumber(rows[i + 1]) <= now or call('PUBLISH', 'ls:inbox:' .. node, batch) + CLUSTER == 0 then
       call('ZREM', nodes, node)
       call('HDEL', viewers, node)
     end

@@ -158,7 +158,11 @@ class Bus(Protocol):
     """
 
     async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
-        """Number, log and forward; one receipt per parcel. All parcels are appended or none is."""
+        """Number, log and forward; one receipt per parcel.
+
+        All parcels are appended or none is; in a Redis Cluster, where videos are on several servers, all
+        of a server's. Either way the same parcels appended again are not doubled.
+        """
         ...
 
     async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:

@@ -25,10 +25,15 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Where the server's life is noted. In a cluster each video may be on another server, and has its own.
+local function run_key(meta)
+  return CLUSTER == 1 and string.sub(meta, 1, -5) .. 'run' or 'ls:run'
+end
+
 -- Whether this log may be appended to: it has been in this life of the server, or all who know more of
 -- it have had the time to come back and say so.
 local function has_settled(meta, run)
-  local id, since = unpack(call('HMGET', 'ls:run', 'id', 'since'))
+  local id, since = unpack(call('HMGET', run_key(meta), 'id', 'since'))
   if run == id then return true end
   if now_ms() - tonumber(since or 0) < SETTLE then return false end
   call('HSET', meta, 'run', id or '')
@@ -42,7 +47,7 @@ local function open_log(meta, log, offered, known_epoch, known)
     return epoch, offset, number, others or '', tonumber(found[5] or 0), found[6] or '', found[7]
   end
   -- The others' events are gone with the log: what their numbers were says nothing in a new epoch.
-  local run = call('HGET', 'ls:run', 'id') or ''
+  local run = call('HGET', run_key(meta), 'id') or ''
   call('DEL', meta, log)
   call('HSET', meta, 'epoch', offered, 'offset', 0, 'number', 0, 'run', run)
   call('PEXPIRE', meta, IDLE + META_LIVES_ON)

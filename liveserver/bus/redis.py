@@ -47,8 +47,9 @@ from liveserver.bus.interface import (
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory_log import new_epoch
 from liveserver.bus.redis_commands import Commands, Opening
-from liveserver.bus.redis_link import Command, Link
+from liveserver.bus.redis_link import Link
 from liveserver.bus.redis_listener import Listener, ListenerStatistics, listening
+from liveserver.bus.redis_place import Command, in_cluster
 from liveserver.bus.redis_wire import keys
 from liveserver.config import BusSettings, LogSettings
 from liveserver.errors import BusError
@@ -92,7 +93,10 @@ class RedisBus:
     ) -> None:
         self._datacenter = datacenter
         self._inbox_batches = bus.inbox_batches
-        self._commands = Commands(datacenter, log)
+        # In a cluster a transaction is one slot's. What it is for elsewhere, that nobody restarts between
+        # `life` and what trusts it, a pipeline to one server does as well; tokens make repeats harmless.
+        self._in_cluster = in_cluster(bus.url)
+        self._commands = Commands(datacenter, log, in_cluster=self._in_cluster)
         self._link = Link(bus, self._commands.scripts, named)
         # Two: one group commit at a time, and one that is left behind in its timeout.
         self._appending = trio.CapacityLimiter(2)
@@ -124,9 +128,11 @@ class RedisBus:
         def work() -> list[Receipt]:
             make, videos = self._commands, dict.fromkeys(parcel.video for parcel in parcels)
             opening = {video: self._opening(video) for video in videos}
+            life = make.life(videos)
             appends = [make.append(parcel, opening[parcel.video]) for parcel in parcels]
-            answers = self._link.run([make.life(), *appends, make.active(videos)], transaction=True)
-            return [redis_wire.receipt(answer) for answer in answers[1:-1]]
+            commands = [*life, *appends, make.active(videos)]
+            answers = self._link.run(commands, transaction=not self._in_cluster)
+            return [redis_wire.receipt(answer) for answer in answers[len(life) : -1]]
 
         receipts = await self._link.call(self._appending, work)
         for parcel, receipt in zip(parcels, receipts, strict=True):
@@ -193,8 +199,9 @@ class RedisBus:
             make = self._commands
             opening = {parcel.video: self._opening(parcel.video) for parcel in parcels}
             relays = [make.relay(parcel, opening[parcel.video]) for parcel in parcels]
-            answers = self._link.run([make.life(), *relays], transaction=True)
-            return [redis_wire.standing(answer) for answer in answers[1:]]
+            life = make.life(opening)
+            answers = self._link.run([*life, *relays], transaction=not self._in_cluster)
+            return [redis_wire.standing(answer) for answer in answers[len(life) :]]
 
         standings = []
         answers = await self._link.call(self._relaying, work)

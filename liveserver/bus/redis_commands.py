@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from liveserver.bus.interface import ANNOUNCE, Parcel, RelayParcel
-from liveserver.bus.redis_link import Command, Script
+from liveserver.bus.redis_link import Script
+from liveserver.bus.redis_place import Command
 from liveserver.bus.redis_wire import keys, ms, written
 from liveserver.config import LogSettings
 from liveserver.tally import Tally
@@ -22,7 +23,8 @@ Opening: TypeAlias = tuple[str, str, int]
 class Commands:
     """One datacenter's commands; `scripts` are what Redis has to know for them."""
 
-    def __init__(self, datacenter: str, log: LogSettings) -> None:
+    def __init__(self, datacenter: str, log: LogSettings, *, in_cluster: bool) -> None:
+        self._in_cluster = in_cluster
         settings: dict[str, str | int] = {
             "ORIGIN": datacenter,
             "EVENTS": log.events,
@@ -32,6 +34,7 @@ class Commands:
             "TOKENS": ms(TOKEN_WINDOW),
             "SETTLE": ms(SETTLE),
             "ANNOUNCE": ms(ANNOUNCE),
+            "CLUSTER": int(in_cluster),
         }
         self._append = Script("append", settings, "log", "appended")
         self._relay = Script("relay", settings, "log", "appended")
@@ -47,8 +50,10 @@ class Commands:
             self._count, self._note,
         )  # fmt: skip
 
-    def life(self) -> Command:
-        return _call(self._life, ["ls:run"])
+    def life(self, videos: Iterable[str]) -> list[Command]:
+        """One for the server; in a cluster, where each video may be on another one, for each."""
+        names = [keys(video, "run")[0] for video in videos] if self._in_cluster else ["ls:run"]
+        return [_call(self._life, [name]) for name in names]
 
     def append(self, parcel: Parcel, opening: Opening) -> Command:
         names = keys(parcel.video, "log", "meta", "nodes", "viewers", f"ids:t:{parcel.token}")

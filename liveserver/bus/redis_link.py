@@ -18,25 +18,19 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import redis
 import trio
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
-from redis.retry import Retry
 
+from liveserver.bus.redis_place import Command, place
 from liveserver.config import BusSettings
 from liveserver.errors import BusError, ConfigError
 from liveserver.measure import DELAYS, Histogram
-
-HEALTH_CHECK = 10  # seconds: a connection quiet for longer is tried with a PING before it is used
 
 # What comes of taking an answer apart that is not of the kind it should be.
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError)
 
 T = TypeVar("T")
-Command = Sequence[str | bytes | int]
 
 
 class Script:
@@ -55,7 +49,7 @@ class Script:
 
 
 class Link:
-    """The connections to one Redis. Made without touching the network; `close` ends them.
+    """The connections to one Redis, wherever it is. Made without touching the network; `close` ends them.
 
     `named` is the setting that has its URL.
     """
@@ -63,13 +57,17 @@ class Link:
     def __init__(self, settings: BusSettings, scripts: Sequence[Script], named: str = "bus.url") -> None:
         self.timeout = float(settings.timeout)
         self._scripts = scripts
-        self._pool = _pool(settings, named)
         self._named = named
-        url = urlsplit(settings.url)
-        self._address = f"{url.hostname}:{url.port or 6379}" if url.hostname else url.path
-        secrets = {url.password or "", self._pool.connection_kwargs.get("password") or ""}
-        self._secrets = secrets - {""}
-        self._redis = redis.Redis(connection_pool=self._pool)
+        try:
+            self._place = place(settings)
+        except ValueError:
+            # Not chained: the original quotes what may be a part of the password.
+            raise ConfigError(
+                named,
+                "is not a URL like redis://127.0.0.1:6379/0, rediss://user:password@host:6379/0, "
+                "redis+sentinel://host1,host2/name, redis+cluster://host1,host2 or unix:///run/redis.sock; "
+                "percent-encode the password's special characters",
+            ) from None
         self.round_trips = Histogram(DELAYS)
         self.failures = 0
 
@@ -88,7 +86,7 @@ class Link:
             return answer
         self.failures += 1
         raise BusError(
-            f"Redis at {self._address} did not answer within {self.timeout:g} s; "
+            f"Redis at {self._place.address} did not answer within {self.timeout:g} s; "
             "see whether it is overloaded or stopped, and try again"
         )
 
@@ -98,18 +96,17 @@ class Link:
         Raises `RedisError` when any of them failed. Scripts Redis does not know yet are loaded.
         """
         try:
-            answers = self._pipeline(commands, transaction)
+            answers = self._place.run(commands, transaction=transaction)
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 # Redis restarted, or never saw them. Those that ran will run again: scripts and
                 # commands here are all made to be repeatable.
-                for script in self._scripts:
-                    self._redis.script_load(script.source)
-                answers = self._pipeline(commands, transaction)
+                self._place.load([script.source for script in self._scripts])
+                answers = self._place.run(commands, transaction=transaction)
             for answer in answers:
                 if isinstance(answer, Exception):
                     raise answer
         except (RedisError, OSError):
-            self._pool.disconnect(inuse_connections=False)
+            self._place.drop()
             raise
         return answers
 
@@ -118,53 +115,27 @@ class Link:
 
         Any, as its methods are not annotated.
         """
-        # Not the pool's make_connection: that one counts, and never forgets.
-        return self._pool.connection_class(**self._pool.connection_kwargs)
+        return self._place.connection()
+
+    def renew(self) -> None:
+        """A connection broke: find out anew where the servers are."""
+        self._place.drop()
 
     def failed(self, error: BaseException) -> BusError:
         """What went wrong, for whoever reads the log: what to do, and no secrets."""
         # redis-py quotes the command, and with it the events, before these words.
         reason = str(error).rpartition("caused error: ")[2] or type(error).__name__
-        for secret in self._secrets:
+        for secret in self._place.secrets:
             reason = reason.replace(secret, "***")
         return BusError(
-            f"Redis at {self._address}: {reason}; "
+            f"Redis at {self._place.address}: {reason}; "
             f"see whether it runs and {self._named} is right, and try again"
         )
 
     def close(self) -> None:
         """Drop all connections of the pool; also those in use by threads left behind."""
-        self._pool.disconnect()
-
-    def _pipeline(self, commands: Sequence[Command], transaction: bool) -> list[Any]:
-        pipeline: Any
-        with self._redis.pipeline(transaction=transaction) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            answers: list[Any] = pipeline.execute(raise_on_error=False)
-            return answers
+        self._place.close()
 
 
 def _lua(value: str | int) -> str:
     return str(value) if isinstance(value, int) else f"'{value}'"
-
-
-def _pool(settings: BusSettings, named: str) -> redis.ConnectionPool:
-    timeout = float(settings.timeout)
-    options: dict[str, Any] = {
-        "protocol": 2,  # pub/sub messages come in plain order, and a connection needs no HELLO
-        "socket_timeout": timeout,
-        "health_check_interval": HEALTH_CHECK,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if not settings.url.startswith("unix:"):
-        options |= {"socket_connect_timeout": timeout, "socket_keepalive": True}
-    try:
-        return redis.ConnectionPool.from_url(settings.url, **options)
-    except ValueError:
-        # Not chained: the original quotes what may be a part of the password.
-        raise ConfigError(
-            named,
-            "is not a URL like redis://127.0.0.1:6379/0, rediss://user:password@host:6379/0 or "
-            "unix:///run/redis.sock; percent-encode the password's special characters",
-        ) from None

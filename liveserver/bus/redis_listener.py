@@ -9,7 +9,9 @@ Rules:
 3. A link that stalls is as broken as one that breaks: a quiet connection is asked with a PING, and
    given up when nothing comes within the timeout.
 4. What cannot be read as a batch or a tally is counted and dropped.
-5. Messages that came together are handed over together: Trio is woken once.
+5. A server of the cluster that begins another life says so on a channel of its own (life.lua): that
+   is as if listening had begun anew, for what it has lost may have been heard here.
+6. Messages that came together are handed over together: Trio is woken once.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from liveserver.event import Batch, MalformedBatch
 from liveserver.measure import gauge, total
 from liveserver.tally import MARK, MalformedTally, Tally
 
+LIVES = "ls:life"  # a channel
 TICK = 0.1  # seconds between two looks at whether to end
 TOGETHER = 1_000  # messages handed over at once, at most
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see redis_commands.SETTLE
@@ -98,21 +101,24 @@ class Listener:
         pause = FIRST_PAUSE
         while not self._stop.is_set():
             starts = self._starts
-            connection = self._link.connection()
+            connection = None
             try:
+                connection = self._link.connection()
                 self._listen(connection)
             except Exception as error:  # rule 1: also what nobody thought of
                 self._error = str(self._link.failed(error))
+                self._link.renew()
             finally:
                 self._listening = False
-                connection.disconnect()
+                if connection is not None:
+                    connection.disconnect()
             pause = FIRST_PAUSE if self._starts > starts else min(2 * pause, LONGEST_PAUSE)
             self._stop.wait(random.uniform(pause / 2, pause))
         self._tell(self.ended)
 
     def _listen(self, connection: Any) -> None:
         connection.connect()
-        connection.send_command("SUBSCRIBE", self._channel, check_health=False)
+        connection.send_command("SUBSCRIBE", self._channel, LIVES, check_health=False)
         heard, asked = time.monotonic(), True  # the confirmation is asked for
         while not self._stop.is_set():
             if connection.can_read(TICK):
@@ -130,7 +136,10 @@ class Listener:
         tallies: list[Tally] = []
         for _ in range(TOGETHER):
             message = connection.read_response()
-            if isinstance(message, list) and message[0] == b"message":
+            if isinstance(message, list) and message[1:2] == [LIVES.encode()]:
+                if message[0] == b"message":
+                    self.mailbox.missed()
+            elif isinstance(message, list) and message[0] == b"message":
                 try:
                     if message[2].startswith(MARK):
                         tallies.append(Tally.decode(message[2]))

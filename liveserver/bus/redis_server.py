@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,11 +28,21 @@ SETPRIV = shutil.which("setpriv")
 class RedisServer:
     """A server process: `start`, `wait_ready`, `stop`, in this order. `run_redis_server` does it for you."""
 
-    def __init__(self, port: int, directory: Path, *, appendonly: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        directory: Path,
+        *,
+        appendonly: bool = False,
+        options: Sequence[str] = (),
+        program: Path | None = None,
+    ) -> None:
         self.port = port
         self.directory = directory
         self.process: subprocess.Popen[bytes]
         self._appendonly = appendonly
+        self._options = options
+        self._program = program
 
     @property
     def url(self) -> str:
@@ -45,8 +55,10 @@ class RedisServer:
         lives as long as the server shall.
         """
         command: list[str | Path] = [
-            find_redis_server(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.directory,
-            "--save", "", "--appendonly", "yes" if self._appendonly else "no", "--daemonize", "no",
+            self._program or find_redis_server(),
+            "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.directory, "--save", "",
+            "--appendonly", "yes" if self._appendonly else "no", "--daemonize", "no",
+            *self._options,
         ]  # fmt: skip
         if SETPRIV:
             command = [SETPRIV, "--pdeathsig", "KILL", "--", *command]

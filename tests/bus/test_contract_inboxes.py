@@ -15,15 +15,18 @@ from tests.bus.support import OpenBus, WholeBus, append, heard, lines, parcel, t
 
 
 async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: WholeBus) -> None:
-    async with bus.inbox("n1") as one, bus.inbox("n2") as two, bus.feed() as feed, bus.feed() as other_feed:
+    async with bus.inbox("n1") as one, bus.inbox("n2") as two, bus.feed() as feed, bus.feed() as other:
+        feeds = feed, other
         await bus.subscribe("n1", {"v": 1, "w": 2}, 30)
         await bus.subscribe("n2", {"w": 1}, 30)
         await append(bus, "v", "a")
         await append(bus, "w", "b")
         await append(bus, "x", "c")
-        assert heard(await take(one, 2)) == ["a", "b"]
+        # Between videos there is no order.
+        assert sorted(heard(await take(one, 2))) == ["a", "b"]
         assert heard(await take(two, 1)) == ["b"]
-        assert heard(await take(feed, 3)) == heard(await take(other_feed, 3)) == ["a", "b", "c"]
+        for feed in feeds:
+            assert sorted(heard(await take(feed, 3))) == ["a", "b", "c"]
 
 
 async def test_what_arrives_is_what_the_log_has_in_its_order(bus: WholeBus) -> None:
