@@ -85,15 +85,19 @@ async def test_all_viewers_everywhere_get_everything_once(datacenters: dict[str,
         assert of(mover, publisher) + of(rest, publisher) == [f"{publisher}-{name}" for name in expected]
 
 
-async def test_the_relay_says_how_far_it_lags(datacenters: dict[str, Datacenter]) -> None:
+async def test_all_viewers_are_counted_and_the_relay_says_how_far_it_lags(
+    datacenters: dict[str, Datacenter],
+) -> None:
     import httpx
 
     one, two = datacenters["dc1"], datacenters["dc2"]
-    viewer = Viewer([two.frontend.url], "v", "sse")
+    viewers = [Viewer([each.frontend.url], "v", "sse") for each in (one, two, two)]
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(viewer.run, 1)
-            await viewer.is_ready.wait()
+            for viewer in viewers:
+                nursery.start_soon(viewer.run, 1)
+            for viewer in viewers:
+                await viewer.wait_total(3)
             await publish([one.dispatchers[0].url], "v", [{"type": "like"}])
         async with httpx.AsyncClient(trust_env=False) as http:
             status = (await http.get(f"{two.dispatchers[0].ops_url}/v1/status")).json()

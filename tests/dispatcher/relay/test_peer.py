@@ -6,6 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus import canary
+from liveserver.tally import Tally
 from tests.dispatcher.relay.support import Link, Relaying, datacenter, lines, publish
 
 
@@ -27,6 +28,30 @@ async def test_what_is_published_there_comes_here_at_once(
     assert (there.statistics.is_reached, there.statistics.sharing) == (True, 1)
     assert (there.statistics.lag_events, there.statistics.lag_seconds) == (0, 0.0)
     assert there.statistics.mends == 0
+
+
+async def test_viewers_there_are_counted_here_for_as_long_as_that_is_heard(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    dc1, dc2, dc3 = datacenter("dc1"), datacenter("dc2"), datacenter("dc3")
+    relays = [Relaying(Link(dc2), dc1), Relaying(Link(dc3), dc1), Relaying(Link(dc1), dc2)]
+    for each in relays:
+        nursery.start_soon(each.run)
+    await trio.sleep(1)
+    heard: list[Tally] = []
+    async with dc1.inbox("fe1", heard.append):
+        await dc1.subscribe("fe1", {"v": 1}, 1000)
+        await dc2.subscribe("fe2", {"v": 20, canary.PREFIX + "fe2": 5}, 30)
+        await dc3.subscribe("fe3", {"v": 300}, 300)
+        await trio.sleep(3)
+        assert [(tally.datacenter, tally.total) for tally in heard] in (
+            [(1, 1), (1, 321)],
+            [(1, 1), (1, 21), (1, 321)],
+        )
+        assert (await dc2.count("v")).total == 21
+        assert (await dc1.count(canary.PREFIX + "fe2")).total == 0
+        await trio.sleep(40)  # the only frontend of dc2 is dead
+        assert (await dc1.count("v")).total == 301
 
 
 async def test_what_was_there_before_is_read_from_the_log(
