@@ -8,7 +8,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:viewers  Hash      node → its viewer count
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
-    ls:run          Hash      which life of the Redis server this is (life.lua)
+    ls:run          Hash      which life of the Redis server this is (life.lua); in a cluster ls:{V}:run
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
     ls:dispatchers:GROUP      Sorted: node → when its lease ends; who shares the relaying from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
 
 import msgspec
@@ -46,7 +46,7 @@ from liveserver.bus.interface import (
 )
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory_log import new_epoch
-from liveserver.bus.redis_commands import Commands, Opening
+from liveserver.bus.redis_commands import SETTLE, Commands, Opening
 from liveserver.bus.redis_link import Link
 from liveserver.bus.redis_listener import Listener, ListenerStatistics, listening
 from liveserver.bus.redis_place import Command, in_cluster
@@ -59,6 +59,7 @@ from liveserver.tally import Tally
 
 KNOWN = 50_000  # videos whose heads are remembered, the latest used
 TOLD = 10_000  # of these, about how many Redis is told after a restart: what it lost is recent
+TELL_AGAIN = 0.1  # seconds
 TOGETHER = 1_000  # videos subscribed in one pipeline
 
 
@@ -261,6 +262,21 @@ class RedisBus:
         for batch in batches:
             self._learn(batch.video, batch.epoch, batch.last)
 
+    async def _tell_in_time(self) -> None:
+        """Tell it before anything is appended again.
+
+        If Redis is gone again, the next beginning does it. In a cluster there need be none, for another
+        server may be gone than the one that is listened to.
+        """
+        with trio.move_on_after(SETTLE):
+            while True:
+                try:
+                    return await self._tell_known()
+                except BusError:
+                    if not self._in_cluster:
+                        return None
+                await trio.sleep(TELL_AGAIN)
+
     async def _tell_known(self) -> None:
         """Tell Redis what this process was told: whatever it has lost begins a new epoch."""
         names = list(self._known)[-TOLD:]
@@ -311,6 +327,5 @@ class _Heard:
         batches = await anext(self._mailbox)
         self._bus._hear(batches)
         if not batches:
-            with suppress(BusError):  # gone again: the next beginning does it
-                await self._bus._tell_known()
+            await self._bus._tell_in_time()
         return batches

@@ -29,6 +29,7 @@ from liveserver.measure import DELAYS, Histogram
 
 # What comes of taking an answer apart that is not of the kind it should be.
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError)
+WAITS = "RESTARTED"  # how a script says that nothing is wrong with the connection, see log.lua
 
 T = TypeVar("T")
 
@@ -105,8 +106,9 @@ class Link:
             for answer in answers:
                 if isinstance(answer, Exception):
                     raise answer
-        except (RedisError, OSError):
-            self._place.drop()
+        except (RedisError, OSError) as error:
+            if not str(error).startswith(WAITS):
+                self._place.drop()
             raise
         return answers
 
