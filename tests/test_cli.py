@@ -24,7 +24,7 @@ from liveserver.client.items import to_json
 from liveserver.errors import ConfigError, LiveserverError
 from tests.client.fakes import Servers, answer, bye, like, problem, ready, stream
 
-COMMANDS = ("run", "cluster", "publish", "watch", "top", "check")
+COMMANDS = ("run", "cluster", "publish", "watch", "top", "token", "check")
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int | str | None, str, str]:

@@ -13,7 +13,7 @@ import jwt
 import msgspec
 from msgspec import Meta
 
-from liveserver.auth.grant import VIEWING, Grant
+from liveserver.auth.grant import MODERATE, VIEWING, Grant
 from liveserver.auth.keys import Key
 from liveserver.config import Videos
 from liveserver.errors import Unauthorized
@@ -51,6 +51,17 @@ class Rules(msgspec.Struct, frozen=True):
     issuer: str | None = None
     leeway: float = 0.0
     require_expiry: bool = True
+
+
+def check_claims(claims: Mapping[str, Any]) -> None:
+    """Whether a token may claim this, before it is made. Raises `ValueError`."""
+    try:
+        made = msgspec.convert(claims, Claims)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    unknown = set((made.scope or "").split()) - VIEWING - {MODERATE}
+    if unknown:
+        raise ValueError(f"there is no scope {min(unknown)!r}; write watch, like, comment or moderate")
 
 
 def make(claims: Mapping[str, Any], secret: str) -> str:

@@ -19,6 +19,7 @@ from liveserver import __version__
 from liveserver.cli import fault
 from liveserver.cli.publish import publish
 from liveserver.cli.serve import check, cluster, run
+from liveserver.cli.token import token
 from liveserver.cli.top import top
 from liveserver.cli.watch import watch
 
@@ -28,6 +29,7 @@ _COMMANDS: dict[Callable[..., None], str] = {
     publish: "liveserver publish http://127.0.0.1:8000 demo --type like --user me --rate 100 --count 1000",
     watch: "liveserver watch http://127.0.0.1:8000 demo",
     top: "liveserver top http://127.0.0.1:9101 http://127.0.0.1:9102",
+    token: "liveserver token --video 'concert-*' --user ada --for 1h --secret-file viewers.secret",
     check: "liveserver check --config config/all-in-one.toml",
 }
 

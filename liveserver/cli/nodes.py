@@ -79,7 +79,7 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Status | str:
     except (httpx.HTTPError, httpx.InvalidURL):
         return "nobody answers"
     if answer.status_code in (401, 403):
-        return "wants a key"
+        return "wants another --key" if "authorization" in client.headers else "wants a --key"
     try:
         return msgspec.json.decode(answer.content, type=Status)
     except msgspec.DecodeError:

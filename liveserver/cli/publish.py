@@ -36,6 +36,15 @@ def publish(
     count: Annotated[
         int | None, typer.Option("--count", metavar="N", help="How many events; default one.")
     ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            metavar="KEY",
+            envvar="LIVESERVER_KEY",
+            help="A publisher's key; rather in the environment, where other users don't see it.",
+        ),
+    ] = None,
 ) -> None:
     """Publish events to a video.
 
@@ -59,7 +68,7 @@ def publish(
 
     import trio
 
-    run = Run(url, video, event, rate, count if count or rate else 1)
+    run = Run(url, video, event, rate, count if count or rate else 1, key)
     try:
         trio.run(run.go)
     finally:
@@ -72,8 +81,15 @@ class Run:
     """`count` events (None: until told to stop), at `rate` a second (None: as fast as they are accepted)."""
 
     def __init__(
-        self, url: str, video: str, event: dict[str, Any], rate: float | None, count: int | None
+        self,
+        url: str,
+        video: str,
+        event: dict[str, Any],
+        rate: float | None,
+        count: int | None,
+        key: str | None = None,
     ) -> None:
+        self._key = key
         self._url = url
         self._video = video
         self._event = event
@@ -127,7 +143,12 @@ class Run:
                 size = min(due, PER_REQUEST)
                 asked = trio.current_time()
                 receipt = await send(
-                    self._url, self._video, [self._event] * size, client=client, on_failure=self._tell_failure
+                    self._url,
+                    self._video,
+                    [self._event] * size,
+                    key=self._key,
+                    client=client,
+                    on_failure=self._tell_failure,
                 )
                 self._failing = False
                 self.answer_times.append(trio.current_time() - asked)

@@ -30,6 +30,12 @@ def top(
         typer.Option("--config", metavar="FILE", help="Whose nodes are shown when no URL is given."),
     ] = CLUSTER,
     interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between two looks.")] = 1.0,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key", metavar="KEY", envvar="LIVESERVER_OPS_KEY", help="Where they ask for auth.ops_key."
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Print one table, and end.")] = False,
 ) -> None:
     """Show all nodes: videos, viewers, rates, delays, lag, memory.
@@ -44,7 +50,7 @@ def top(
 
     import trio
 
-    trio.run(_top, urls or of_this_machine(cluster), interval, once)
+    trio.run(_top, urls or of_this_machine(cluster), interval, once, key)
 
 
 def of_this_machine(cluster: Path) -> list[str]:
@@ -57,7 +63,7 @@ def of_this_machine(cluster: Path) -> list[str]:
     return [f"http://{address}" for node in nodes for address in node.all_ops or (node.ops,)] + [ALONE]
 
 
-async def _top(urls: Sequence[str], interval: float, once: bool) -> None:
+async def _top(urls: Sequence[str], interval: float, once: bool, key: str | None = None) -> None:
     import httpx
     from rich.console import Console
     from rich.live import Live
@@ -68,7 +74,8 @@ async def _top(urls: Sequence[str], interval: float, once: bool) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=2 * WIDE)  # whoever reads it has all the room
-    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+    headers = {"authorization": f"Bearer {key}"} if key is not None else {}
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, headers=headers) as client:
         if once:
             await _look(client, urls, FIRST, lambda rows: console.print(table(rows, console.width)), times=1)
             return

@@ -52,6 +52,15 @@ def watch(
         str | None,
         typer.Option("--cursor", metavar="C", help="From where: now (default), earliest, or a cursor."),
     ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TOKEN",
+            envvar="LIVESERVER_TOKEN",
+            help="A viewer's token; rather in the environment, where other users don't see it.",
+        ),
+    ] = None,
     json_lines: Annotated[
         bool, typer.Option("--json", help='Lines of JSON: {"cursor":…,"event":…,"data":{…}}.')
     ] = False,
@@ -74,7 +83,7 @@ def watch(
     console = Console(highlight=False, soft_wrap=True)
 
     async def go() -> None:
-        async with connect(urls, video, cursor=cursor, transport=transport.value) as watcher:
+        async with connect(urls, video, cursor=cursor, transport=transport.value, token=token) as watcher:
             if console.is_terminal and not json_lines:
                 await _show_live(watcher, video, console)
             else:

@@ -11,6 +11,7 @@ sources.py     one connection: an event stream, or long-polls
 socket.py      one connection: a WebSocket
 sse.py         the bytes of an event stream, parsed without I/O
 publishing.py  events out, each once
+tokens.py      what is shown where a server asks who watches
 items.py       what watching yields
 errors.py      what can go wrong, and how long to wait before trying again
 """
@@ -18,6 +19,7 @@ errors.py      what can go wrong, and how long to wait before trying again
 from liveserver.client.errors import ClientError, Malformed, Refused, Unreachable
 from liveserver.client.items import Bye, Event, Gap, Item, Lost, Ready, Viewers
 from liveserver.client.publishing import Receipt, publish
+from liveserver.client.tokens import Token
 from liveserver.client.watching import Transport, Watcher, watch
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Ready",
     "Receipt",
     "Refused",
+    "Token",
     "Transport",
     "Unreachable",
     "Viewers",

@@ -38,6 +38,7 @@ async def publish(
     video: str,
     events: Iterable[Mapping[str, Any]],
     *,
+    key: str | None = None,
     client: httpx.AsyncClient | None = None,
     give_up_after: float = GIVE_UP_AFTER,
     on_failure: Callable[[str, float], object] | None = None,
@@ -46,7 +47,8 @@ async def publish(
 
     An event is `{"type": …, "user": …, "data": …, "id": …}`, only `type` is required. More than 1,000
     go out as several requests, in order. For many calls hand in a `client`, and its connections are kept.
-    `on_failure` is told of every failed attempt: the reason, and the seconds until the next.
+    `on_failure` is told of every failed attempt: the reason, and the seconds until the next. `key` is the
+    publisher's, where the dispatchers ask for one.
 
     Error handling: raises `Refused` when the events are not what a dispatcher takes, `Unreachable`
     when none has answered for `give_up_after` seconds; of several requests, earlier ones may have been
@@ -61,7 +63,7 @@ async def publish(
         total = Receipt(0, 0, "", 0)
         for start in range(0, len(identified), PER_REQUEST):
             body = msgspec.json.encode(identified[start : start + PER_REQUEST])
-            receipt = await _post(own, urls, video, body, give_up_after, on_failure)
+            receipt = await _post(own, urls, video, body, key, give_up_after, on_failure)
             total = Receipt(
                 total.accepted + receipt.accepted,
                 total.duplicates + receipt.duplicates,
@@ -80,6 +82,7 @@ async def _post(
     urls: Sequence[str],
     video: str,
     body: bytes,
+    key: str | None,
     give_up_after: float,
     on_failure: Callable[[str, float], object] | None,
 ) -> Receipt:
@@ -89,7 +92,7 @@ async def _post(
         url = f"{urls[attempts % len(urls)].rstrip('/')}/v1/videos/{quote(video, safe='')}/events"
         attempts += 1
         try:
-            receipt = await _attempt(client, url, body)
+            receipt = await _attempt(client, url, body, key)
         except NotNow as error:
             wait = full_jitter(attempts, RETRY, RETRY_MOST) + (error.retry_after or 0)
             if trio.current_time() + wait >= give_up_at:
@@ -101,13 +104,16 @@ async def _post(
             return msgspec.structs.replace(receipt, attempts=attempts)
 
 
-async def _attempt(client: httpx.AsyncClient, url: str, body: bytes) -> Receipt:
+async def _attempt(client: httpx.AsyncClient, url: str, body: bytes, key: str | None) -> Receipt:
+    headers = {"content-type": "application/json"}
+    if key is not None:
+        headers["authorization"] = f"Bearer {key}"
     try:
         with trio.fail_after(ANSWER_TIMEOUT):
             response = await client.post(
                 url,
                 content=body,
-                headers={"content-type": "application/json"},
+                headers=headers,
                 timeout=None,  # above
             )
     except trio.TooSlowError:

@@ -7,6 +7,7 @@ who wait for messages.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from trio_websocket import (
 from liveserver.client.errors import Malformed, NotNow, unsuccessful
 from liveserver.client.items import Bye, Gap, Item, Page, Ready, Viewers, placed
 from liveserver.client.sources import CONNECT_TIMEOUT, SILENCE
+from liveserver.client.tokens import Tokens
 
 QUIET = 15.0  # seconds without a message, after which one is asked for
 CLOSE_SECONDS = 0.5
@@ -64,7 +66,10 @@ _message = msgspec.json.Decoder(_Message)
 class Socket:
     """`GET /v1/ws`. `nursery` has the task that reads."""
 
-    def __init__(self, nursery: trio.Nursery, url: str, video: str, cursor: str | None) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, url: str, video: str, cursor: str | None, tokens: Tokens
+    ) -> None:
+        self._tokens = tokens
         self.retry: float | None = None
         self._nursery = nursery
         self._base = url
@@ -76,8 +81,9 @@ class Socket:
 
     async def receive(self) -> list[Item]:
         if self._messages is None:
+            headers = await self._tokens.headers()
             messages, self._messages = trio.open_memory_channel[str | bytes](0)
-            self._nursery.start_soon(self._run, messages)
+            self._nursery.start_soon(self._run, messages, headers)
         try:
             with trio.fail_after(SILENCE):
                 message = await self._messages.receive()
@@ -92,11 +98,11 @@ class Socket:
             self._scope.cancel()
             await self._ended.wait()
 
-    async def _run(self, messages: trio.MemorySendChannel[str | bytes]) -> None:
+    async def _run(self, messages: trio.MemorySendChannel[str | bytes], headers: Mapping[str, str]) -> None:
         """Connect, subscribe, and hand on what comes. Raises nothing."""
         try:
             with messages, self._scope:
-                await self._converse(messages)
+                await self._converse(messages, headers)
         except* ConnectionRejected as rejected:
             error = _first(rejected)
             self._failure = unsuccessful(self._base, error.status_code, error.body or b"", "no WebSocket")
@@ -111,7 +117,9 @@ class Socket:
         finally:
             self._ended.set()
 
-    async def _converse(self, messages: trio.MemorySendChannel[str | bytes]) -> None:
+    async def _converse(
+        self, messages: trio.MemorySendChannel[str | bytes], headers: Mapping[str, str]
+    ) -> None:
         parts = urlsplit(self._base)
         host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80)
         stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]
@@ -124,7 +132,12 @@ class Socket:
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(CONNECT_TIMEOUT):
                     connection = await wrap_client_stream(
-                        nursery, stream, parts.netloc, f"{parts.path}/v1/ws", max_message_size=MAX_MESSAGE
+                        nursery,
+                        stream,
+                        parts.netloc,
+                        f"{parts.path}/v1/ws",
+                        extra_headers=[(name.encode(), value.encode()) for name, value in headers.items()],
+                        max_message_size=MAX_MESSAGE,
                     )
                 try:
                     await _say(connection, "subscribe", self._wish)

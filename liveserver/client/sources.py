@@ -19,6 +19,7 @@ import trio
 from liveserver.client.errors import NotNow, expect_success
 from liveserver.client.items import Gap, Item, Ready, from_page, from_stream
 from liveserver.client.sse import SSEError, SSEParser
+from liveserver.client.tokens import Tokens
 
 # Heartbeats come every 15 s; a connection that shows no sign of life for two and a half of them has none.
 SILENCE = 2.5 * 15
@@ -49,8 +50,10 @@ class Stream:
         url: str,
         video: str,
         cursor: str | None,
+        tokens: Tokens,
         ready_within: float = SILENCE,
     ) -> None:
+        self._tokens = tokens
         self.retry: float | None = None
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/events"
@@ -93,6 +96,7 @@ class Stream:
                 "accept": "text/event-stream",
                 "accept-encoding": "identity",  # compressing means holding back
                 "cache-control": "no-store",
+                **await self._tokens.headers(),
             },
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
         )
@@ -118,7 +122,10 @@ class Stream:
 class Polls:
     """`GET …/poll`, again and again. The first answer comes at once, and makes a `Ready`."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, video: str, cursor: str | None) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, video: str, cursor: str | None, tokens: Tokens
+    ) -> None:
+        self._tokens = tokens
         self.retry: float | None = None
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/poll"
@@ -128,10 +135,14 @@ class Polls:
     async def receive(self) -> list[Item]:
         params = {"cursor": self._cursor} if self._cursor else {}
         params["wait"] = str(POLL_WAIT if self._ready else 0)
+        headers = await self._tokens.headers()
         try:
             with trio.fail_after(SILENCE):
                 response = await self._client.get(
-                    self._url, params=params, timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT)
+                    self._url,
+                    params=params,
+                    headers=headers,
+                    timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
                 )
         except trio.TooSlowError:
             raise NotNow("the long-poll was not answered in time") from None

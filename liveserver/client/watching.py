@@ -22,10 +22,11 @@ from typing import Literal
 import httpx
 import trio
 
-from liveserver.client.errors import NotNow, full_jitter
+from liveserver.client.errors import NotNow, Refused, full_jitter
 from liveserver.client.items import Bye, Event, Gap, Item, Lost, Ready
 from liveserver.client.socket import Socket
 from liveserver.client.sources import SILENCE, Polls, Source, Stream
+from liveserver.client.tokens import Token, Tokens
 
 Transport = Literal["sse", "poll", "ws", "auto"]
 
@@ -35,6 +36,8 @@ RETRY_MOST = 30.0
 READY_WITHIN = 5.0  # a stream's first item, where a long-poll may do instead
 STREAM_AGAIN = 60.0  # from one attempt at a stream to the next, while polls work
 
+UNAUTHORIZED = 401
+
 
 @asynccontextmanager
 async def watch(
@@ -43,6 +46,7 @@ async def watch(
     *,
     cursor: str | None = None,
     transport: Transport = "auto",
+    token: Token | None = None,
     client: httpx.AsyncClient | None = None,
 ) -> AsyncIterator[Watcher]:
     """Watch `video` at one or more frontends, `http://host:port` each; iterate over what this gives.
@@ -53,6 +57,9 @@ async def watch(
     `transport`: one of them, or "auto" (rule 5), which leaves WebSockets out.
     `cursor`: from where; None is now, `"earliest"` the oldest retained, else one that a server gave.
 
+    `token`: what a server that asks who watches is shown, or a function, asynchronous or not, that gives
+    one, and is asked for another when it has expired.
+
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
     Error handling: iterating raises `Refused` (a malformed cursor or video, not allowed) and
     `Malformed`. Everything else is told as a `Lost`, and tried again for as long as one iterates.
@@ -62,7 +69,8 @@ async def watch(
         raise ValueError("at least one URL")
     own = client or httpx.AsyncClient()
     async with _open_nursery() as nursery:
-        watcher = Watcher(own, nursery, [url.rstrip("/") for url in urls], video, cursor, transport)
+        urls = [url.rstrip("/") for url in urls]
+        watcher = Watcher(own, nursery, urls, video, cursor, transport, Tokens(token))
         try:
             yield watcher
         finally:
@@ -98,7 +106,9 @@ class Watcher:
         video: str,
         cursor: str | None,
         transport: Transport,
+        tokens: Tokens,
     ) -> None:
+        self._tokens = tokens
         self._client = client
         self._nursery = nursery
         self._video = video
@@ -165,6 +175,12 @@ class Watcher:
         except NotNow as error:
             await self._lose(error)
             return
+        except Refused as error:
+            if error.status != UNAUTHORIZED or not self._tokens.renew():
+                await self.aclose()
+                raise
+            await self._lose(NotNow("the token has expired"))
+            return
         except BaseException:
             # Cancelled, say: what the connection had under way is gone with it, but not received.
             with trio.CancelScope(shield=True):
@@ -173,9 +189,12 @@ class Watcher:
         for item in items:
             if isinstance(item, Ready):
                 self._was_ready = True
+                self._tokens.worked()
                 self._failures = 0
             elif isinstance(item, Bye):
                 self._bye = item
+                if item.reason == "expired":
+                    self._tokens.renew()
                 self._ended = not item.reconnect
             self._received = _cursor_of(item) or self._received
         self._pending.extend(items)
@@ -193,12 +212,12 @@ class Watcher:
         self._was_ready = False
         self._bye = None
         if not self._streaming:
-            return Polls(self._client, self.url, self._video, self._received)
+            return Polls(self._client, self.url, self._video, self._received, self._tokens)
         if self._stream == "ws":
-            return Socket(self._nursery, self.url, self._video, self._received)
+            return Socket(self._nursery, self.url, self._video, self._received, self._tokens)
         self._stream_again_at = trio.current_time() + STREAM_AGAIN
         ready_within = READY_WITHIN if self._auto else SILENCE
-        return Stream(self._client, self.url, self._video, self._received, ready_within)
+        return Stream(self._client, self.url, self._video, self._received, self._tokens, ready_within)
 
     async def _lose(self, error: NotNow) -> None:
         """Close, and decide when, where and how to come back."""

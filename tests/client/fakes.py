@@ -39,6 +39,7 @@ class Asked(msgspec.Struct):
     path: str
     query: dict[str, str]
     body: Any
+    authorization: str | None = None
 
 
 class Servers:
@@ -59,6 +60,7 @@ class Servers:
                 path=request.url.path,
                 query=dict(request.url.params),
                 body=msgspec.json.decode(content) if content else None,
+                authorization=request.headers.get("authorization"),
             )
         )
         answer = self._answers.pop(0)
@@ -106,9 +108,9 @@ def like(number: int) -> bytes:
     return block("like", event(number), number)
 
 
-def bye(at: int, *, reconnect: bool, retry: int | None = None) -> bytes:
+def bye(at: int, *, reconnect: bool, retry: int | None = None, reason: str = "drain") -> bytes:
     before = b"retry: %d\n" % retry if retry is not None else b""
-    return before + block("bye", {"reason": "drain", "reconnect": reconnect}, at)
+    return before + block("bye", {"reason": reason, "reconnect": reconnect}, at)
 
 
 def page(at: int, *numbers: int, gap: bool = False) -> Answer:

@@ -20,10 +20,12 @@
  * @typedef {{type: string, data: any, cursor: ?string}} Item
  * @typedef {{name: "connecting"|"live"|"waiting"|"closed", transport: "sse"|"poll", url: string,
  *   node: ?string, shared: boolean, reason?: string, wait?: number}} State
- * @typedef {{transport?: "auto"|"sse"|"poll", cursor?: string, replay?: number, share?: boolean}} Options
+ * @typedef {{transport?: "auto"|"sse"|"poll", cursor?: string, replay?: number, share?: boolean,
+ *   token?: import("./liveserver/tokens.js").Token}} Options
  */
 
 import { Lost, polls, stream } from "./liveserver/sources.js";
+import { Tokens } from "./liveserver/tokens.js";
 import { Tabs } from "./liveserver/tabs.js";
 
 // Milliseconds.
@@ -52,6 +54,7 @@ export class LiveVideo extends EventTarget {
   #urls;
   #video;
   #options;
+  /** @type {Tokens} */ #tokens;
   /** @type {Item[]} */ #recent = [];
   /** @type {Item[]} the newest count of viewers, for tabs that come later */ #viewers = [];
   // Of coming back:
@@ -74,6 +77,7 @@ export class LiveVideo extends EventTarget {
     this.#urls = [first, ...others.map((url) => [Math.random(), url]).sort().map(([, url]) => url)];
     this.#video = video;
     this.#options = { transport: "auto", replay: 0, share: !options.cursor, ...options };
+    this.#tokens = new Tokens(options.token);
     this.cursor = options.cursor ?? null;
     this.#tell("connecting");
     for (const [target, type] of [[window, "online"], [window, "pageshow"], [document, "visibilitychange"]])
@@ -142,16 +146,18 @@ export class LiveVideo extends EventTarget {
     this.#tell("connecting", { node: null });
     try {
       const source = streaming ? stream : polls;
-      for await (const { items, retry } of source(url, this.#video, this.cursor, this.#options.replay, both)) {
+      for await (const { items, retry } of source(url, this.#video, this.cursor, this.#options.replay, both, this.#tokens)) {
         if (retry !== undefined) this.#retry = retry;
         this.#heardAt = Date.now();
         if (!ready && items.length) {
           ready = items[0].type === "ready";
           this.#failures = 0;
+          if (ready) this.#tokens.worked();
           if (ready) this.#tell("live", { node: items[0].data.node });
           if (!streaming && auto) this.#tryStream(url, attempt, both);
         }
         if (ready) limit(SILENCE);
+        if (items.some(({ type, data }) => type === "bye" && data.reason === "expired")) this.#tokens.renew();
         bye ||= items.some(({ type }) => type === "bye");
         this.#receive(items);
       }
@@ -162,6 +168,7 @@ export class LiveVideo extends EventTarget {
     }
     clearTimeout(timer);
     attempt.abort(lost);
+    if (lost.status === 401 && this.#tokens.renew()) lost.final = false;
     if (signal.aborted) return lost; // by now another may have begun
     if (lost.message === "again") return Object.assign(lost, { wait: 0 });
     if (auto) {
@@ -183,7 +190,7 @@ export class LiveVideo extends EventTarget {
       const enough = new AbortController();
       const timer = setTimeout(() => enough.abort(), READY_WITHIN);
       try {
-        const trial = stream(url, this.#video, this.cursor, 0, AbortSignal.any([signal, enough.signal]));
+        const trial = stream(url, this.#video, this.cursor, 0, AbortSignal.any([signal, enough.signal]), this.#tokens);
         for await (const { items } of trial)
           if (items[0]?.type === "ready") {
             this.#streaming = true;

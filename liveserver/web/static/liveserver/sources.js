@@ -19,8 +19,8 @@ export class Lost extends Error {
 }
 
 /** @param {?string} cursor @returns {AsyncGenerator<Received>} */
-export async function* stream(url, video, cursor, replay, signal) {
-  const response = await ask(url, video, "events", cursor ? { cursor } : replay ? { replay } : {}, signal);
+export async function* stream(url, video, cursor, replay, signal, tokens) {
+  const response = await ask(url, video, "events", cursor ? { cursor } : replay ? { replay } : {}, signal, tokens);
   if (!response.headers.get("content-type")?.startsWith("text/event-stream") || !response.body)
     throw new Lost("the answer is not an event stream", { blocked: true });
   const parser = new EventStreamParser();
@@ -34,10 +34,10 @@ export async function* stream(url, video, cursor, replay, signal) {
 }
 
 /** @param {?string} cursor @returns {AsyncGenerator<Received>} */
-export async function* polls(url, video, cursor, replay, signal) {
+export async function* polls(url, video, cursor, replay, signal, tokens) {
   for (let first = true; ; first = false) {
     const wish = cursor ? { cursor, wait: first ? 0 : POLL_WAIT } : replay ? { replay } : {};
-    const response = await ask(url, video, "poll", wish, signal);
+    const response = await ask(url, video, "poll", wish, signal, tokens);
     const page = await response.json();
     const items = page.events.map((data) => ({ type: data.type, data, cursor: null }));
     const gap = page.gap;
@@ -53,11 +53,11 @@ export async function* polls(url, video, cursor, replay, signal) {
   }
 }
 
-async function ask(url, video, what, wish, signal) {
+async function ask(url, video, what, wish, signal, tokens) {
   const address = new URL(`/v1/videos/${encodeURIComponent(video)}/${what}`, url);
   address.search = new URLSearchParams(wish);
   const accept = what === "events" ? "text/event-stream" : "application/json";
-  const response = await fetch(address, { headers: { accept }, cache: "no-store", signal });
+  const response = await fetch(address, { headers: { accept, ...(await tokens.headers()) }, cache: "no-store", signal });
   if (response.ok) return response;
   const { status } = response;
   const final = status >= 400 && status < 500 && ![408, 425, 429].includes(status);

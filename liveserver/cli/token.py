@@ -1,0 +1,73 @@
+"""`liveserver token`: a viewer's token, or a new key, on standard output."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from liveserver import config
+from liveserver.cli.serve import ConfigFile, Set
+from liveserver.errors import ConfigError
+from liveserver.quantities import quantity
+
+KEY_BYTES = 32
+
+
+def token(
+    video: Annotated[
+        list[str] | None,
+        typer.Option("--video", metavar="VIDEO", help='A video\'s name, or "concert-*". Repeatable.'),
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Whose token it is.")] = None,
+    lifetime: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it is good.")] = "1h",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option("--scope", metavar="SCOPE", help="watch, like, comment or moderate. Repeatable."),
+    ] = None,
+    secret_file: Annotated[
+        Path | None,
+        typer.Option("--secret-file", metavar="FILE", help="What to sign with: auth.secret_file."),
+    ] = None,
+    config_file: ConfigFile = None,
+    settings: Set = None,
+    key: Annotated[
+        bool, typer.Option("--key", help="A new key or secret instead, from the system's random numbers.")
+    ] = False,
+) -> None:
+    """Make a viewer's token, signed with auth.secret.
+
+    The secret is taken from a configuration, from LIVESERVER_AUTH__SECRET or from --secret-file.
+    """
+    if key:
+        typer.echo(secrets.token_urlsafe(KEY_BYTES))
+        return
+    if not video:
+        raise typer.BadParameter("is missing: name a video, or '*' for all", param_hint="--video")
+    try:
+        seconds = quantity(config.Duration, lifetime)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--for") from None
+
+    from liveserver.auth import tokens
+    from liveserver.auth.keys import SHORTEST_SECRET, read_secrets
+
+    auth = config.load(config_file, settings or ()).auth
+    if secret_file is not None:
+        found = read_secrets("auth.secret", None, str(secret_file), SHORTEST_SECRET)
+    else:
+        found = read_secrets("auth.secret", auth.secret, auth.secret_file, SHORTEST_SECRET)
+    if not found:
+        raise ConfigError("auth.secret", "there is none to sign with; give --config, or --secret-file")
+    now = int(time.time())
+    said = {"sub": user, "aud": auth.audience, "iss": auth.issuer, "scope": " ".join(scope or ()) or None}
+    claims: dict[str, Any] = {"iat": now, "exp": now + round(seconds), "videos": video}
+    claims |= {name: value for name, value in said.items() if value is not None}
+    try:
+        tokens.check_claims(claims)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    typer.echo(tokens.make(claims, found[0]))
