@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import trio
 import trio.testing
 
 from liveserver import __version__, config
+from liveserver.auth import tokens
+from liveserver.auth.keys import Key
 from liveserver.cli import fault, main
 from liveserver.cli.publish import Run
 from liveserver.cli.serve import render
@@ -263,3 +266,60 @@ def test_the_status_line_looks_at_the_last_seconds() -> None:
     assert recent.delay() == pytest.approx(0.02, abs=0.002)
     now += 6
     assert (recent.rate(), recent.delay(), recent.total) == (0, None, 3)
+
+
+def test_a_token_is_good_where_its_secret_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    secret = tmp_path / "viewers.secret"
+    secret.write_text("the-viewers-secret-of-at-least-32-bytes\n")
+    words = ["--video", "concert-*", "--user", "ada", "--for", "30m", "--scope", "watch"]
+    code, out, _ = call(capsys, "token", *words, "--secret-file", str(secret))
+    assert code == 0
+    claims = tokens.verify(out.strip(), [Key("HS256", b"the-viewers-secret-of-at-least-32-bytes")])
+    assert (claims.videos, claims.sub, claims.scope) == (["concert-*"], "ada", "watch")
+    assert claims.exp is not None
+    assert 1790 < claims.exp - time.time() <= 1800
+    named = ["--set", f"auth.secret_file={secret}", "--set", "auth.audience=live"]
+    code, out, _ = call(capsys, "token", "--video", "v", *named)
+    assert (
+        tokens.verify(out.strip(), [Key("HS256", b"the-viewers-secret-of-at-least-32-bytes")]).aud == "live"
+    )
+
+
+def test_a_key_is_long_and_another_each_time(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = {call(capsys, "token", "--key")[1].strip() for _ in range(3)}
+    assert len(keys) == 3
+    assert all(len(key) >= 40 for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "--video: is missing"),
+        (["--video", "v"], "auth.secret: there is none to sign with"),
+        (["--video", "v", "--for", "soon"], "--for: 'soon' is not a duration"),
+        (["--video", "a*b", "--secret-file", "s"], "Expected `str` matching regex"),
+        (["--video", "v", "--scope", "fly", "--secret-file", "s"], "there is no scope 'fly'"),
+        (["--video", "v", "--secret-file", "nowhere"], "nowhere cannot be read"),
+        (["--video", "v", "--set", "auth.secret=hush-hush"], "auth.secret: is too short"),
+    ],
+)
+def test_a_token_that_cannot_be_made(
+    arguments: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s").write_text("the-viewers-secret-of-at-least-32-bytes")
+    code, out, err = call(capsys, "token", *arguments)
+    assert (code, out) == (2, "")
+    assert complaint in err
+    assert "hush-hush" not in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_wrong_secret_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = call(capsys, "check", "--set", "auth.secret=")
+    assert code == 2
+    assert "auth.secret=…" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import httpx
 import trio
 
+from liveserver.auth import tokens
 from liveserver.config import Settings, convert
 from liveserver.node.process import Running, serve
 
+SECRET = "the-viewers-secret-of-at-least-32-bytes"
+TOKENS = {"viewers": "token", "secret": SECRET, "leeway": "0s"}
 LIMIT = 30.0  # seconds: nothing hangs
 
 
@@ -22,6 +26,10 @@ class Server:
         self.running = running
         self.address = running.addresses.public
         self._count = 0
+
+    def token(self, seconds: float = 600, *videos: str) -> str:
+        """A viewer's token that is good for so long; of a node with `auth=TOKENS`."""
+        return tokens.make({"videos": videos or ("*",), "exp": time.time() + seconds}, SECRET)
 
     async def publish(self, count: int, video: str = "v", padding: int = 0) -> str:
         """Publish events whose data's `n` counts up from 1; the cursor after them."""

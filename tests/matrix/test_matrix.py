@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.matrix.server import serving
+from tests.matrix.server import TOKENS, serving
 from tests.matrix.transports import TRANSPORTS, Transport
 
 every_transport = pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda each: each.name)
@@ -93,3 +93,30 @@ async def test_full_node(transport: Transport) -> None:
         async with transport.watch(server) as late:
             told = await late.next()
         assert (told.kind, told.value) in (("bye", "overload"), ("refused", 503))
+
+
+@every_transport
+async def test_expired_token(transport: Transport) -> None:
+    async with serving(auth=TOKENS) as server:
+        async with transport.watch(server, token=server.token(1)) as viewer:
+            cursor = (await viewer.ready())["cursor"]
+            await server.publish(1)
+            assert await viewer.events(1) == [1]
+            assert (await viewer.next()).kind == "bye"  # a poll that waits is answered
+        async with transport.watch(server, cursor=cursor, token=server.token(-1)) as viewer:
+            assert await viewer.next() == ("refused", 401, None)
+        async with transport.watch(server, cursor=cursor, token=server.token()) as viewer:
+            assert (await viewer.ready())["resumed"]
+            assert await viewer.events(1) == [1]
+
+
+@every_transport
+async def test_forbidden_video(transport: Transport) -> None:
+    async with serving(auth=TOKENS) as server:
+        token = server.token(600, "v", "concert-*")
+        async with transport.watch(server, "w", token=token) as viewer:
+            assert await viewer.next() == ("refused", 403, None)
+        async with transport.watch(server, "v") as viewer:
+            assert await viewer.next() == ("refused", 401, None)
+        async with transport.watch(server, "concert-7", token=token) as viewer:
+            assert not (await viewer.ready())["gap"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import h11
 import msgspec
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from liveserver.client.sse import SSEParser
 from tests.matrix.server import Server
@@ -56,6 +56,22 @@ class Watching(ABC):
     async def _more(self) -> list[Told]: ...
 
 
+class Refusal(Watching):
+    """What is told to those who may not."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self._status = status
+
+    async def _more(self) -> list[Told]:
+        return [Told("refused", self._status)]
+
+
+def shown(token: str | None) -> list[tuple[str, str]]:
+    """The header that shows a token."""
+    return [] if token is None else [("authorization", f"Bearer {token}")]
+
+
 class Transport(ABC):
     """One way to watch. Over something else than plain TCP: override `connect`."""
 
@@ -72,17 +88,23 @@ class Transport(ABC):
 
     @asynccontextmanager
     async def watch(
-        self, server: Server, video: str = "v", cursor: str | None = None, *, receive_buffer: int = 0
+        self,
+        server: Server,
+        video: str = "v",
+        cursor: str | None = None,
+        *,
+        receive_buffer: int = 0,
+        token: str | None = None,
     ) -> AsyncIterator[Watching]:
         """A viewer for the duration of the block. With a small `receive_buffer`, it is soon slow."""
         stream = await self.connect(server, receive_buffer)
-        async with stream, self.begin(stream, server.address, video, cursor) as watching:
+        async with stream, self.begin(stream, server.address, video, cursor, token) as watching:
             yield watching
 
     @asynccontextmanager
     @abstractmethod
     async def begin(
-        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
     ) -> AsyncIterator[Watching]:
         """Ask for the video on the stream."""
         yield NotImplemented
@@ -91,15 +113,15 @@ class Transport(ABC):
 class Exchange:
     """HTTP/1.1 on a stream, as h11 understands it."""
 
-    def __init__(self, stream: trio.abc.Stream, host: str) -> None:
+    def __init__(self, stream: trio.abc.Stream, host: str, token: str | None = None) -> None:
         self._stream = stream
-        self._host = host
+        self._always = [("host", host), *shown(token)]
         self._protocol = h11.Connection(h11.CLIENT)
 
     async def ask(self, target: str, *headers: tuple[str, str]) -> h11.Response:
         if self._protocol.our_state is h11.DONE:
             self._protocol.start_next_cycle()
-        request = h11.Request(method="GET", target=target, headers=[("host", self._host), *headers])
+        request = h11.Request(method="GET", target=target, headers=[*self._always, *headers])
         await self._stream.send_all(
             (self._protocol.send(request) or b"") + (self._protocol.send(h11.EndOfMessage()) or b"")
         )
@@ -144,12 +166,14 @@ class ServerSentEvents(Transport):
 
     @asynccontextmanager
     async def begin(
-        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
     ) -> AsyncIterator[Watching]:
-        exchange = Exchange(stream, host)
+        exchange = Exchange(stream, host, token)
         query = f"?cursor={cursor}" if cursor else ""
         response = await exchange.ask(f"/v1/videos/{video}/events{query}", ("accept", self.accept))
-        assert response.status_code == 200
+        if response.status_code != 200:
+            yield Refusal(response.status_code)
+            return
         assert dict(response.headers)[b"content-type"] == self.accept.encode()
         yield self.reader(exchange)
 
@@ -213,9 +237,9 @@ class LongPoll(Transport):
 
     @asynccontextmanager
     async def begin(
-        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
     ) -> AsyncIterator[Watching]:
-        yield Polls(Exchange(stream, host), video, cursor)
+        yield Polls(Exchange(stream, host, token), video, cursor)
 
 
 class Polls(Watching):
@@ -259,16 +283,25 @@ class WebSocket(Transport):
 
     @asynccontextmanager
     async def begin(
-        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
     ) -> AsyncIterator[Watching]:
         assert isinstance(stream, trio.SocketStream | trio.SSLStream)
-        async with trio.open_nursery() as nursery:
-            connection = await wrap_client_stream(nursery, stream, host, "/v1/ws")
-            wish = {"video": video} | ({"cursor": cursor} if cursor else {})
-            with suppress(ConnectionClosed):  # what was said before that can still be read
-                await connection.send_message(msgspec.json.encode({"subscribe": wish}).decode())
-            yield Messages(connection)
-            nursery.cancel_scope.cancel()
+        headers = [(name.encode(), value.encode()) for name, value in shown(token)]
+        refusals: list[int] = []
+        try:
+            async with trio.open_nursery() as nursery:
+                connection = await wrap_client_stream(nursery, stream, host, "/v1/ws", extra_headers=headers)
+                wish = {"video": video} | ({"cursor": cursor} if cursor else {})
+                with suppress(ConnectionClosed):  # what was said before that can still be read
+                    await connection.send_message(msgspec.json.encode({"subscribe": wish}).decode())
+                yield Messages(connection)
+                nursery.cancel_scope.cancel()
+        except* ConnectionRejected as rejected:
+            refusals += [
+                each.status_code for each in rejected.exceptions if isinstance(each, ConnectionRejected)
+            ]
+        if refusals:
+            yield Refusal(refusals[0])
 
 
 class Messages(Watching):
