@@ -12,7 +12,7 @@ READY := .venv/.ready
 BENCH_READY := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test check bench bench-full chaos fuzz
+.PHONY: help install run run-cluster test check check-api bench bench-full chaos fuzz
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -37,6 +37,11 @@ check: $(READY) ## Lint, formatting, types, and which part may import which
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .venv/imports.log || { cat .venv/imports.log; exit 1; }
 	@echo 'Checked: lint, formatting, types and imports are clean.'
+
+EXAMPLES ?= 300
+
+check-api: $(READY) ## Whether /openapi.json is true, with many requests (EXAMPLES=…)
+	@LIVESERVER_API_EXAMPLES=$(EXAMPLES) exec $(BIN)/python -m pytest tests/web/openapi $(ARGS)
 
 bench: $(READY) $(BENCH_READY) ## What it can do, measured in a few minutes; ARGS="--only headline" for less
 	@exec $(BIN)/python -m bench $(ARGS)

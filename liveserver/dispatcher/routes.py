@@ -21,6 +21,7 @@ from liveserver.errors import BadRequest, BusError, Unavailable
 from liveserver.event import VIDEO
 
 MAX_LEASES = 10_000  # videos in one request
+MAX_VIEWERS = 2**31  # of one video at one node; the sum over all nodes is counted exactly
 
 T = TypeVar("T")
 
@@ -102,8 +103,8 @@ class DispatcherRoutes:
         _check(wish.node, wish.videos)
         if not wish.lease > 0:
             raise BadRequest("a lease is a number of seconds above 0")
-        if min(wish.videos.values(), default=0) < 0:
-            raise BadRequest("a video has 0 viewers or more")
+        if not all(0 <= viewers <= MAX_VIEWERS for viewers in wish.videos.values()):
+            raise BadRequest(f"a video has 0 to {MAX_VIEWERS} viewers at one node")
         try:
             leases = await self._subscriptions.renew(wish.node, wish.videos, wish.lease)
         except BusError:

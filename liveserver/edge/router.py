@@ -32,6 +32,13 @@ class Router:
         assert method not in methods, f"{method} {path} has a handler"
         methods[method] = handler
 
+    def routes(self) -> set[tuple[str, str]]:
+        """Methods and paths, as they were added."""
+        prefix = _VIDEOS + "{video}/"
+        return {(method, path) for path, methods in self._literal.items() for method in methods} | {
+            (method, prefix + rest) for rest, methods in self._of_video.items() for method in methods
+        }
+
     def match(self, request: Request) -> Handler | None:
         """The handler, or None when the route is not hot. Raises `MethodNotAllowed`."""
         path = request.path

@@ -40,6 +40,7 @@ from liveserver.frontend.routes import WatchRoutes
 from liveserver.frontend.table import Leases
 from liveserver.ops.health import Check
 from liveserver.web.app import public_app
+from liveserver.web.openapi import public_document
 
 
 class NotReady(LiveserverError):
@@ -157,7 +158,12 @@ class Node:
         """The ordinary web of the roles; they are opened by then."""
         edge = self.settings.edge
         origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
-        return public_app(*self.blueprints, headers_for=origins.headers, preflight=PREFLIGHT)
+        return public_app(
+            *self.blueprints,
+            headers_for=origins.headers,
+            preflight=PREFLIGHT,
+            openapi=public_document(self.settings),
+        )
 
     async def _check_accepting(self) -> None:
         if self.is_draining:

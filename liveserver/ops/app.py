@@ -20,6 +20,8 @@ from liveserver.ops.metrics import Parts, registry
 from liveserver.ops.usage import usage
 from liveserver.web import problems
 from liveserver.web.asking import asked_by
+from liveserver.web.openapi import ops_document
+from liveserver.web.openapi.route import openapi_blueprint
 
 _NOT_HERE = (
     "this event is not in this node's log: nobody watches the video here, or it is older than log.events "
@@ -47,6 +49,7 @@ def ops_app(
     app = QuartTrio("liveserver.ops")
     problems.install(app, trust_request_ids=trust_request_ids)
     app.register_blueprint(dashboard_blueprint())
+    app.register_blueprint(openapi_blueprint(ops_document()))
     metrics = registry(parts, identity)
     started = trio.current_time()
 
@@ -78,6 +81,8 @@ def ops_app(
             **(_videos(frontend, video) if frontend is not None else {}),
             **{part: statistics() for part, statistics in parts.items()},
         }
+        if "relay" in parts:
+            result["peers"] = getattr(parts["relay"](), "peers", [])
         return _json(result)
 
     @app.get("/v1/videos/<video>/events/<path:event>/trace")

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from quart import Blueprint
 from quart_trio import QuartTrio
 
 from liveserver.web import origins, problems
+from liveserver.web.openapi.route import openapi_blueprint
 from liveserver.web.page import page_blueprint
 
 
 def public_app(
-    *roles: Blueprint, headers_for: origins.Headers = lambda origin: b"", preflight: tuple[bytes, ...] = ()
+    *roles: Blueprint,
+    headers_for: origins.Headers = lambda origin: b"",
+    preflight: tuple[bytes, ...] = (),
+    openapi: Mapping[str, Any] | None = None,
 ) -> QuartTrio:
     """The page and what the `roles` add; every other path is a 404, as a problem document.
 
-    `headers_for` and `preflight` say what is answered to pages of other origins.
+    `headers_for` and `preflight` say what is answered to pages of other origins; `openapi` is the document of
+    the interface.
     """
     app = QuartTrio("liveserver.web")
     problems.install(app, trust_request_ids=True)  # the edge has made, or checked, them
     origins.install(app, headers_for, preflight)
     app.register_blueprint(page_blueprint())
+    app.register_blueprint(openapi_blueprint(openapi or {}))
     for blueprint in roles:
         app.register_blueprint(blueprint)
     return app

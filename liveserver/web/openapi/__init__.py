@@ -1,0 +1,8 @@
+"""The interface as an OpenAPI 3.1 document: what this node offers, with the limits it is configured with.
+
+Written by hand, one module per role, and held against the router and against running servers by
+`tests/web/openapi/`.
+"""
+
+from liveserver.web.openapi.document import ops_document as ops_document
+from liveserver.web.openapi.document import public_document as public_document

@@ -1,0 +1,115 @@
+"""Liking: what the likes backend offers."""
+
+from __future__ import annotations
+
+from liveserver.config import BackendSettings
+from liveserver.web.openapi.words import (
+    COUNT,
+    JSON,
+    OPTIONAL_NAME,
+    TEXT,
+    Json,
+    answer,
+    header,
+    problems,
+    record,
+    ref,
+    schema,
+)
+
+_KEY = header(
+    "Idempotency-Key",
+    "The same key answers the same and stores once",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+)
+
+SCHEMAS: Json = {
+    "Like": record(
+        {
+            "user": OPTIONAL_NAME,
+            "reaction": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,31}$", "default": "heart"},
+        },
+        "user",
+        "reaction",
+        closed=True,
+    ),
+    "Liked": record({"id": TEXT, "total": {**COUNT, "description": "The video's likes with this one"}}),
+    "Commented": record({"id": TEXT}),
+    "Summary": record(
+        {
+            "likes": COUNT,
+            "reactions": {"type": "object", "additionalProperties": COUNT},
+            "comments": {"type": "array", "items": {"type": "object"}, "description": "Newest first"},
+        }
+    ),
+}
+
+
+def paths(settings: BackendSettings) -> Json:
+    """With the limits of these settings."""
+    comment = record(
+        {
+            "user": OPTIONAL_NAME,
+            "text": {"type": "string", "minLength": 1, "maxLength": settings.max_text},
+        },
+        "user",
+        closed=True,
+    )
+    refused = problems(400, 401, 403, 413, 415, 429, 431, 500, 503)
+    video = ref("parameters", "Video")
+    return {
+        "/v1/videos/{video}/likes": {
+            "post": {
+                "operationId": "like",
+                "tags": ["liking"],
+                "summary": "Like a video",
+                "parameters": [video, _KEY],
+                "requestBody": {"required": True, "content": {JSON: {"schema": schema("Like")}}},
+                "responses": {
+                    "201": answer("It is stored, and will be published", JSON, schema("Liked")),
+                    **refused,
+                },
+            }
+        },
+        "/v1/videos/{video}/comments": {
+            "post": {
+                "operationId": "comment",
+                "tags": ["liking"],
+                "summary": "Comment on a video",
+                "parameters": [video, _KEY],
+                "requestBody": {"required": True, "content": {JSON: {"schema": comment}}},
+                "responses": {
+                    "201": answer("It is stored, and will be published", JSON, schema("Commented")),
+                    **refused,
+                },
+            }
+        },
+        "/v1/videos/{video}/comments/{comment}": {
+            "delete": {
+                "operationId": "retractComment",
+                "tags": ["liking"],
+                "summary": "Take a comment back",
+                "description": "Twice is the same as once; so is one that never was.",
+                "parameters": [
+                    video,
+                    {"name": "comment", "in": "path", "required": True, "schema": TEXT},
+                ],
+                "responses": {
+                    "204": answer("It is gone from the summary, and viewers will be told"),
+                    **problems(400, 401, 403, 404, 429, 431, 500, 503),
+                },
+            }
+        },
+        "/v1/videos/{video}/summary": {
+            "get": {
+                "operationId": "summary",
+                "tags": ["liking"],
+                "summary": "A video's totals and newest comments",
+                "parameters": [video],
+                "responses": {
+                    "200": answer("As stored", JSON, schema("Summary")),
+                    **problems(400, 401, 403, 429, 431, 500, 503),
+                },
+            }
+        },
+    }

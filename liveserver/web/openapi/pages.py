@@ -1,0 +1,189 @@
+"""The page and the browser client, which every node has, and the ops port."""
+
+from __future__ import annotations
+
+from liveserver.web.openapi.words import (
+    COUNT,
+    JSON,
+    TEXT,
+    YES_OR_NO,
+    Json,
+    answer,
+    problems,
+    query,
+    record,
+    ref,
+    schema,
+)
+
+OPS_SCHEMAS: Json = {
+    "Readiness": record(
+        {
+            "ready": YES_OR_NO,
+            "checks": {
+                "type": "object",
+                "additionalProperties": record({"ok": YES_OR_NO, "detail": TEXT}, "detail"),
+            },
+        }
+    ),
+    "VideoStatus": record(
+        {
+            "video": schema("Video"),
+            "viewers": COUNT,
+            "transports": {"type": "object", "additionalProperties": COUNT},
+            "epoch": TEXT,
+            "offset": COUNT,
+            "cursor": {"type": "string"},
+            "events": COUNT,
+            "lagging": COUNT,
+            "lag": COUNT,
+            "mending": YES_OR_NO,
+        }
+    ),
+    "Status": record(
+        {
+            "node": TEXT,
+            "version": TEXT,
+            "datacenter": TEXT,
+            "roles": {"type": "array", "items": TEXT},
+            "bus": TEXT,
+            "uptime": {"type": "number"},
+            "process": {"type": "object"},
+            "videos": {"type": "array", "items": schema("VideoStatus")},
+            "more_videos": COUNT,
+            "more_viewers": COUNT,
+            "peers": {"type": "array", "items": {"type": "object"}},
+        },
+        "videos",
+        "more_videos",
+        "more_viewers",
+        "peers",
+        description="And what each part of the node counts, under the part's name",
+    ),
+    "Trace": record(
+        {
+            "video": schema("Video"),
+            "id": TEXT,
+            "type": TEXT,
+            "node": TEXT,
+            **{name: {"type": "object"} for name in ("accepted", "logged", "received", "written")},
+            "not_written": {"type": "array", "items": {"type": "object"}},
+            "now": {"type": "object"},
+        },
+        description="All times are in milliseconds since the epoch",
+    ),
+}
+
+_FILE = {"type": "string"}
+
+
+def _file(name: str, kind: str, summary: str, *parameters: Json) -> Json:
+    return {
+        "get": {
+            "operationId": name,
+            "tags": ["pages"],
+            "summary": summary,
+            "parameters": list(parameters),
+            "responses": {"200": answer("The file", kind, _FILE), **problems(400, 401, 404, 431, 500)},
+        }
+    }
+
+
+def _named(folder: str) -> Json:
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    return _file(f"{folder}File", "text/javascript", f"A part of /{folder}", name)
+
+
+OPENAPI: Json = {
+    "get": {
+        "operationId": "openapi",
+        "tags": ["pages"],
+        "summary": "This document",
+        "responses": {
+            "200": answer("OpenAPI 3.1", JSON, {"type": "object"}),
+            **problems(401, 431, 500),
+        },
+    }
+}
+
+PUBLIC_PATHS: Json = {
+    "/": _file("page", "text/html", "The page where one watches and likes"),
+    "/page/{name}": _named("page"),
+    "/liveserver.js": _file("client", "text/javascript", "The browser client"),
+    "/liveserver/{name}": _named("liveserver"),
+    "/openapi.json": OPENAPI,
+}
+
+_READY = answer("It can deliver now", JSON, schema("Readiness"))
+_NOT_READY = answer("It cannot; the checks say why", JSON, schema("Readiness"))
+
+OPS_PATHS: Json = {
+    "/": _file("dashboard", "text/html", "The dashboard"),
+    "/dashboard/{name}": _named("dashboard"),
+    "/openapi.json": OPENAPI,
+    "/healthz": {
+        "get": {
+            "operationId": "healthz",
+            "tags": ["ops"],
+            "summary": "Whether the process runs",
+            "responses": {
+                "200": answer("It does", JSON, record({"ok": YES_OR_NO})),
+                **problems(431, 500),
+            },
+        }
+    },
+    "/readyz": {
+        "get": {
+            "operationId": "readyz",
+            "tags": ["ops"],
+            "summary": "Whether the node can deliver now",
+            "responses": {"200": _READY, "503": _NOT_READY, **problems(431, 500)},
+        }
+    },
+    "/metrics": {
+        "get": {
+            "operationId": "metrics",
+            "tags": ["ops"],
+            "summary": "Prometheus metrics",
+            "responses": {
+                "200": answer("In Prometheus' text format", "text/plain", TEXT),
+                **problems(401, 431, 500),
+            },
+        }
+    },
+    "/v1/status": {
+        "get": {
+            "operationId": "status",
+            "tags": ["ops"],
+            "summary": "The node, its videos, what its parts count",
+            "parameters": [
+                query("video", "Only this one, instead of those with most viewers", schema("Video"))
+            ],
+            "responses": {
+                "200": answer("As it is now", JSON, schema("Status")),
+                **problems(400, 401, 404, 431, 500),
+            },
+        }
+    },
+    "/v1/videos/{video}/events/{event}/trace": {
+        "get": {
+            "operationId": "trace",
+            "tags": ["ops"],
+            "summary": "What happened to one event at this node",
+            "parameters": [
+                ref("parameters", "Video"),
+                {
+                    "name": "event",
+                    "in": "path",
+                    "required": True,
+                    "description": "Its id",
+                    "schema": {"type": "string", "minLength": 1},
+                },
+            ],
+            "responses": {
+                "200": answer("Its story", JSON, schema("Trace")),
+                **problems(400, 401, 404, 431, 500),
+            },
+        }
+    },
+}

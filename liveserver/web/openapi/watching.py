@@ -1,0 +1,142 @@
+"""Watching: what a frontend offers."""
+
+from __future__ import annotations
+
+from liveserver.config import FrontendSettings
+from liveserver.web.openapi.words import (
+    COUNT,
+    JSON,
+    NDJSON,
+    SSE,
+    TEXT,
+    YES_OR_NO,
+    Json,
+    answer,
+    header,
+    problems,
+    query,
+    record,
+    ref,
+    schema,
+    whole,
+)
+
+_CURSOR = {
+    "description": "`now` (default), `earliest` (the oldest retained), or a cursor",
+    "anyOf": [{"enum": ["now", "earliest"]}, schema("Cursor")],
+}
+_TOKEN = query("token", "A short-lived token, for clients that cannot send headers", ref("schemas", "Token"))
+
+SCHEMAS: Json = {
+    "Token": {"type": "string"},
+    "Page": record(
+        {
+            "cursor": schema("Cursor"),
+            "gap": {**YES_OR_NO, "description": "Events after the cursor asked for are gone"},
+            "events": {"type": "array", "items": schema("Event")},
+        }
+    ),
+    "Viewers": record(
+        {"video": schema("Video"), "here": COUNT, "datacenter": COUNT, "total": COUNT},
+        description="How many watch: at this node, in its datacenter, everywhere",
+    ),
+}
+
+
+def paths(settings: FrontendSettings) -> Json:
+    """With the limits of these settings."""
+    replay = query(
+        "replay",
+        "Without a cursor: begin with the last so many retained events",
+        whole(0, settings.replay_events),
+    )
+    stream = {
+        "description": "`ready`, then the events as they come, `gap` where something is gone, then `bye`",
+    }
+    return {
+        "/v1/videos/{video}/events": {
+            "get": {
+                "operationId": "watch",
+                "tags": ["watching"],
+                "summary": "Watch: a stream of Server-Sent Events, or of JSON lines",
+                "description": "It ends only when the client or the server ends it, with `bye` in that case. "
+                "A node that is full answers 200 as well, with `retry` and `bye`: an error status would stop "
+                "a browser's EventSource for good.",
+                "parameters": [
+                    ref("parameters", "Video"),
+                    query("cursor", "Where to begin", _CURSOR),
+                    header("Last-Event-ID", "Where to begin; wins over `cursor`", schema("Cursor")),
+                    replay,
+                    _TOKEN,
+                ],
+                "responses": {
+                    "200": {
+                        "description": "The stream",
+                        "content": {SSE: {"schema": stream}, NDJSON: {"schema": stream}},
+                    },
+                    **problems(400, 401, 403, 431, 500),
+                },
+            }
+        },
+        "/v1/videos/{video}/poll": {
+            "get": {
+                "operationId": "poll",
+                "tags": ["watching"],
+                "summary": "Long-poll: what comes after the cursor, at once or when something comes",
+                "parameters": [
+                    ref("parameters", "Video"),
+                    query("cursor", "Where to go on; without one, the present cursor at once", _CURSOR),
+                    query(
+                        "wait",
+                        "Seconds until an answer without events",
+                        {
+                            "type": "number",
+                            "minimum": 0,
+                            "maximum": float(settings.max_wait),
+                            "default": float(settings.default_wait),
+                        },
+                    ),
+                    query("limit", "Events at most", whole(1, settings.poll_events, settings.poll_events)),
+                    replay,
+                    _TOKEN,
+                ],
+                "responses": {
+                    "200": answer("The events, and the cursor after them", JSON, schema("Page")),
+                    **problems(400, 401, 403, 429, 431, 500, 503),
+                },
+            }
+        },
+        "/v1/videos/{video}/viewers": {
+            "get": {
+                "operationId": "viewers",
+                "tags": ["watching"],
+                "summary": "How many are watching",
+                "parameters": [ref("parameters", "Video"), _TOKEN],
+                "responses": {
+                    "200": answer("Here, in the datacenter, in all", JSON, schema("Viewers")),
+                    **problems(400, 401, 403, 429, 431, 500, 503),
+                },
+            }
+        },
+        "/v1/ws": {
+            "get": {
+                "operationId": "socket",
+                "tags": ["watching"],
+                "summary": "WebSocket: many videos on one connection",
+                "description": 'Send `{"subscribe":{"video":"v1","cursor":"…"}}` and '
+                '`{"unsubscribe":{"video":"v1"}}`; what comes is `ready`, `events`, `gap`, `error`, `bye`. '
+                "Closes with 1001 when draining, 1008 not allowed, 1009 too big, 1013 overloaded, 4008 too "
+                "slow.",
+                "parameters": [
+                    _TOKEN,
+                    header("Upgrade", "`websocket`", TEXT),
+                    header("Sec-WebSocket-Version", "`13`", TEXT),
+                    header("Sec-WebSocket-Key", "16 random bytes in base 64", TEXT),
+                ],
+                "responses": {
+                    "101": answer("From here on it is a WebSocket"),
+                    **problems(400, 401, 403, 426, 429, 431, 500, 503),
+                },
+            }
+        },
+    }

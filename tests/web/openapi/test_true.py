@@ -1,0 +1,103 @@
+"""The document is true: requests made from it, good and bad ones, against running servers.
+
+`make check-api` does the same for longer: LIVESERVER_API_EXAMPLES requests per operation and kind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+import trio
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from tests.processes import NodeProcess
+
+EXAMPLES = int(os.environ.get("LIVESERVER_API_EXAMPLES", "8"))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    unsupported_method,
+]
+STREAM = "GET /v1/videos/{video}/events"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """All roles in one, on the memory bus; nothing waits for long."""
+    made = NodeProcess(
+        "all",
+        'frontend","dispatcher","backend',
+        "redis://127.0.0.1:1",
+        "bus.kind=memory",
+        f"backend.directory={tmp_path_factory.mktemp('data')}",
+        "frontend.default_wait=10ms",
+        "frontend.max_wait=50ms",
+    )
+    try:
+        made.start()
+        trio.run(made.wait_ready)
+        yield made
+    finally:
+        made.stop()
+
+
+def operations(url: str) -> Iterator[APIOperation[Any, Any, Any, Any]]:
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    schema.config.update(base_url=url)
+    schema.config.max_stream_events = 1  # a stream is left after its `ready`
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
+        yield result.ok()
+
+
+def ask(case: Case[Any]) -> None:
+    """One request, and whether the answer is as the document says."""
+    if case.operation.label == STREAM and case.method == "GET":
+        answer = case.call(stream=True, timeout=5)
+    else:
+        answer = case.call(timeout=10)
+    case.validate_response(answer, checks=CHECKS)
+
+
+def ask_many(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) -> None:
+    @settings(
+        max_examples=EXAMPLES,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+        derandomize=EXAMPLES < 50,
+        database=None,
+        deadline=None,
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def many(case: Case[Any]) -> None:
+        ask(case)
+
+    try:
+        many()
+    except Unsatisfiable:  # what takes nothing can be given nothing wrong
+        assert mode is GenerationMode.NEGATIVE
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("port", ["public", "ops"])
+def test_what_is_asked_is_answered_as_documented(port: str, mode: GenerationMode, node: NodeProcess) -> None:
+    for operation in operations(node.url if port == "public" else node.ops_url):
+        ask_many(operation, mode)
