@@ -65,6 +65,13 @@ class Request:
             raise self._fault(error) from None
         finally:
             del self._parser  # it knows this object: without a circle both go at once
+        # Both are more than llhttp asks for, and as strict as whoever reads the head next.
+        if self.head[:1] != head[:1] and head[: -len(self.head)].replace(b"\r\n", b""):
+            raise BadRequest("before a request there is nothing but empty lines, each with CRLF")
+        if self.head.partition(b"\r\n")[0].count(b" ") != 2:
+            raise BadRequest(
+                "a request line is a method, a target and a version, with one space between them"
+            )
         if self.version != "1.1":
             if self.version != "1.0":
                 raise BadRequest("the request head is malformed; speak HTTP/1.1, or HTTP/1.0")
@@ -147,6 +154,8 @@ class Request:
     def on_url(self, url: bytes) -> None:
         if url[0] != 0x2F:  # a slash
             url = _origin_form(url)
+        if b"#" in url:
+            raise BadRequest("a request's target has no fragment; what follows # stays with the client")
         path, _, query = url.partition(b"?")
         self.query = query.decode("latin-1")
         text = path.decode("latin-1")
