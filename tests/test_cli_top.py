@@ -85,7 +85,7 @@ async def test_whatever_a_node_answers_is_told_in_a_word() -> None:
         found = await ask_all(
             client, [f"http://{host}" for host in ("slow", "gone", "locked", "web", "well/")]
         )
-    assert found[:4] == ["no answer within 2 s", "nobody answers", "wants a key", "no ops port"]
+    assert found[:4] == ["no answer within 2 s", "nobody answers", "wants a --key", "no ops port"]
     assert isinstance(found[4], Status)
 
 
