@@ -16,14 +16,13 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
 Rules:
 
 1. All keys expire, and all times are Redis' own: the nodes' clocks don't matter.
-2. What this process was last told about a log (`_known`) goes with each call. A Redis that knows less
+2. What this process was last told about a log (redis_known.py) goes with each call. A Redis that knows less
    lost data, and the log begins a new epoch. After a restart nothing is appended for `SETTLE`, and each
    process, as soon as it listens again, tells what it knows: who was told most need not be the first.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
@@ -44,21 +43,20 @@ from liveserver.bus.interface import (
     Standing,
     ignore,
 )
-from liveserver.bus.mailbox import Mailbox
-from liveserver.bus.memory_log import new_epoch
-from liveserver.bus.redis_commands import SETTLE, Commands, Opening
+from liveserver.bus.redis_commands import SETTLE, Commands
+from liveserver.bus.redis_known import Heard, Known
 from liveserver.bus.redis_link import Link
 from liveserver.bus.redis_listener import Listener, ListenerStatistics, listening
 from liveserver.bus.redis_place import Command, in_cluster
 from liveserver.bus.redis_wire import keys
 from liveserver.config import BusSettings, LogSettings
 from liveserver.errors import BusError
-from liveserver.event import Batch
 from liveserver.measure import Distribution, gauge, histogram, total
 from liveserver.tally import Tally
 
-KNOWN = 50_000  # videos whose heads are remembered, the latest used
-TOLD = 10_000  # of these, about how many Redis is told after a restart: what it lost is recent
+TOLD = (
+    10_000  # of the logs that are known, about how many Redis is told after a restart: what it lost is recent
+)
 TELL_AGAIN = 0.1  # seconds
 TOGETHER = 1_000  # videos subscribed in one pipeline
 
@@ -103,7 +101,7 @@ class RedisBus:
         self._appending = trio.CapacityLimiter(2)
         self._relaying = trio.CapacityLimiter(4)
         self._asking = trio.CapacityLimiter(4)
-        self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._known = Known()
         self._listeners: list[Listener] = []
 
     @classmethod
@@ -128,7 +126,7 @@ class RedisBus:
 
         def work() -> list[Receipt]:
             make, videos = self._commands, dict.fromkeys(parcel.video for parcel in parcels)
-            opening = {video: self._opening(video) for video in videos}
+            opening = {video: self._known.opening(video) for video in videos}
             life = make.life(videos)
             appends = [make.append(parcel, opening[parcel.video]) for parcel in parcels]
             commands = [*life, *appends, make.active(videos)]
@@ -138,7 +136,7 @@ class RedisBus:
         receipts = await self._link.call(self._appending, work)
         for parcel, receipt in zip(parcels, receipts, strict=True):
             accepted = len(parcel.lines) - len(receipt.duplicates)
-            self._learn(parcel.video, receipt.epoch, receipt.first + accepted - 1)
+            self._known.learn(parcel.video, receipt.epoch, receipt.first + accepted - 1)
         return receipts
 
     async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
@@ -149,14 +147,14 @@ class RedisBus:
 
             def work(some: list[str] = some) -> list[Lease]:
                 commands = [
-                    self._commands.subscribe(node, video, videos[video], lease, self._opening(video))
+                    self._commands.subscribe(node, video, videos[video], lease, self._known.opening(video))
                     for video in some
                 ]
                 answers = self._link.run(commands, transaction=False)
                 return list(map(redis_wire.lease, some, answers))
 
             for video, one in zip(some, await self._link.call(self._asking, work), strict=True):
-                self._learn(video, one.head.epoch, one.head.offset)
+                self._known.learn(video, one.head.epoch, one.head.offset)
                 leases[video] = one
         return leases
 
@@ -179,7 +177,7 @@ class RedisBus:
         def work() -> dict[str, Slice]:
             commands: list[Command] = []
             for video, last in after.items():
-                commands += self._commands.read(video, last, limit, self._opening(video))
+                commands += self._commands.read(video, last, limit, self._known.opening(video))
             answers = iter(self._link.run(commands, transaction=True))
             return {
                 video: redis_wire.stretch(video, *part)
@@ -188,7 +186,7 @@ class RedisBus:
 
         stretches = await self._link.call(self._asking, work)
         for video, stretch in stretches.items():
-            self._learn(video, stretch.head.epoch, stretch.head.offset)
+            self._known.learn(video, stretch.head.epoch, stretch.head.offset)
         return stretches
 
     async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
@@ -198,7 +196,7 @@ class RedisBus:
 
         def work() -> list[tuple[Standing, int]]:
             make = self._commands
-            opening = {parcel.video: self._opening(parcel.video) for parcel in parcels}
+            opening = {parcel.video: self._known.opening(parcel.video) for parcel in parcels}
             relays = [make.relay(parcel, opening[parcel.video]) for parcel in parcels]
             life = make.life(opening)
             answers = self._link.run([*life, *relays], transaction=not self._in_cluster)
@@ -207,7 +205,7 @@ class RedisBus:
         standings = []
         answers = await self._link.call(self._relaying, work)
         for parcel, (standing, offset) in zip(parcels, answers, strict=True):
-            self._learn(parcel.video, standing.log, offset)
+            self._known.learn(parcel.video, standing.log, offset)
             standings.append(standing)
         return standings
 
@@ -258,10 +256,6 @@ class RedisBus:
             self._link.failures,
         )
 
-    def _hear(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            self._learn(batch.video, batch.epoch, batch.last)
-
     async def _tell_in_time(self) -> None:
         """Tell it before anything is appended again.
 
@@ -279,16 +273,16 @@ class RedisBus:
 
     async def _tell_known(self) -> None:
         """Tell Redis what this process was told: whatever it has lost begins a new epoch."""
-        names = list(self._known)[-TOLD:]
+        names = self._known.latest(TOLD)
         for start in range(0, len(names), TOGETHER):
             some = names[start : start + TOGETHER]
 
             def work(some: list[str] = some) -> list[Head]:
-                commands = [self._commands.head(video, self._opening(video)) for video in some]
+                commands = [self._commands.head(video, self._known.opening(video)) for video in some]
                 return [redis_wire.head(answer) for answer in self._link.run(commands, transaction=False)]
 
             for video, head in zip(some, await self._link.call(self._asking, work), strict=True):
-                self._learn(video, head.epoch, head.offset)
+                self._known.learn(video, head.epoch, head.offset)
 
     @asynccontextmanager
     async def _listen(self, channel: str, hear: Callable[[Tally], None]) -> AsyncIterator[Inbox]:
@@ -296,36 +290,6 @@ class RedisBus:
         self._listeners.append(listener)
         try:
             async with listening(listener) as mailbox:
-                yield _Heard(mailbox, self)
+                yield Heard(mailbox, self._known, self._tell_in_time)
         finally:
             self._listeners.remove(listener)
-
-    def _opening(self, video: str) -> Opening:
-        return (new_epoch(), *self._known.get(video, ("-", 0)))
-
-    def _learn(self, video: str, epoch: str, offset: int) -> None:
-        known = self._known.get(video)
-        if known is None or known[0] != epoch or known[1] < offset:
-            self._known[video] = (epoch, offset)
-        self._known.move_to_end(video)
-        if len(self._known) > KNOWN:
-            self._known.popitem(last=False)
-
-
-class _Heard:
-    """An inbox from which the bus learns how far each log has come. When listening has begun anew, Redis is
-    told first: it may have restarted with less than it had."""
-
-    def __init__(self, mailbox: Mailbox, bus: RedisBus) -> None:
-        self._mailbox = mailbox
-        self._bus = bus
-
-    def __aiter__(self) -> _Heard:
-        return self
-
-    async def __anext__(self) -> list[Batch]:
-        batches = await anext(self._mailbox)
-        self._bus._hear(batches)
-        if not batches:
-            await self._bus._tell_in_time()
-        return batches
