@@ -32,8 +32,11 @@ def page_blueprint() -> Blueprint:
 
     @page.get("/")
     async def index() -> Response:
-        connect = origins(f"{request.args.get('frontends', '')},{request.args.get('likes', '')}")
-        policy = POLICY.format(connect=connect, media=origins(request.args.get("src", "")))
+        frontends = origins(request.args.get("frontends", ""))
+        sockets = frontends.replace(" http", " ws")  # for one's own, 'self' will do
+        likes = origins(request.args.get("likes", ""))
+        media = origins(request.args.get("src", ""))
+        policy = POLICY.format(connect=f"{frontends}{sockets}{likes}", media=media)
         return _answer("index.html", {"content-security-policy": policy})
 
     @page.get("/page/<name>")

@@ -8,7 +8,9 @@ that these tests are about the page alone.
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -88,6 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
         is_stream = "/events" in self.path
         with relay.lock:
             relay.asked.append(self.path)
+        if self.path == "/v1/ws":
+            self._tunnel()
+            return
         try:
             upstream = _connect(relay.upstream)
             upstream.request("GET", self.path, headers={"accept": self.headers.get("accept", "*/*")})
@@ -114,6 +119,22 @@ class _Handler(BaseHTTPRequestHandler):
                 relay.streams -= is_stream
             upstream.close()
 
+    def _tunnel(self) -> None:
+        """A WebSocket's bytes, both ways, for as long as both sides are there."""
+        self.close_connection = True
+        try:
+            parts = urlsplit(self.relay.upstream)
+            upstream = socket.create_connection((parts.hostname or "", parts.port or 80))
+        except OSError:
+            return
+        with upstream:
+            head = [self.requestline, *(f"{name}: {value}" for name, value in self.headers.items()), "", ""]
+            upstream.sendall("\r\n".join(head).encode("latin-1"))
+            back = threading.Thread(target=_pump, args=(upstream, self.connection), daemon=True)
+            back.start()
+            _pump(self.connection, upstream)
+            back.join()
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         video, what = self.path.removeprefix("/v1/videos/").split("/")
@@ -134,6 +155,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Bytes from one to the other until one of them ends."""
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+    except OSError:
+        pass
+    for sock in (source, target):
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def _connect(url: str) -> HTTPConnection:

@@ -257,3 +257,31 @@ def test_a_transport_can_be_insisted_on(stage: Stage, context: BrowserContext) -
     expect(page.locator("#transport")).to_have_text("Event stream")
     stage.likes("insist", 0, 20)
     expect_likes(page, 21)
+
+
+def test_a_websocket_can_be_insisted_on(stage: Stage, context: BrowserContext) -> None:
+    """From here, and from elsewhere: the page's policy allows it."""
+    for frontend, others in ((stage.two, {}), (stage.two, {"frontends": stage.two.url})):
+        video = f"insocket{len(others)}"
+        page = opened(context, frontend, video, **others)
+        page.locator("#line summary").click()
+        page.get_by_role("radio", name="WebSocket").check()
+        expect(page.locator("#transport")).to_have_text("WebSocket")
+        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        assert stage.two.count("/v1/ws") > len(others)
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Wow").click()
+        expect_likes(page, 1)
+        stage.likes(video, 0, 20)
+        expect_likes(page, 21)
+
+
+def test_a_script_goes_on_over_a_websocket(stage: Stage, context: BrowserContext) -> None:
+    """Without a loss or a double: from a stream to a WebSocket, and back."""
+    page = watching(context, "over", stage.one, share=False)
+    for step, transport in enumerate(("ws", "sse", "ws", "poll"), 1):
+        stage.likes("over", 30 * step - 30, 30 * step - 15)
+        page.evaluate("(transport) => live.setTransport(transport)", transport)
+        stage.likes("over", 30 * step - 15, 30 * step)
+        expect_seen(page, "over", 30 * step)
+        assert page.evaluate("live.state.transport") == transport

@@ -44,7 +44,8 @@ async def test_the_page_is_html_under_a_strict_policy() -> None:
 async def test_only_the_servers_named_are_let_in() -> None:
     response = await get("/?frontends=http://127.0.0.1:8101/,http://127.0.0.1:8102&likes=https://l.example")
     assert policy_of(response)["connect-src"] == (
-        "'self' http://127.0.0.1:8101 http://127.0.0.1:8102 https://l.example"
+        "'self' http://127.0.0.1:8101 http://127.0.0.1:8102 "
+        "ws://127.0.0.1:8101 ws://127.0.0.1:8102 https://l.example"
     )
     assert policy_of(await get("/?src=https://films.example/a.mp4"))["media-src"] == (
         "'self' https://films.example"

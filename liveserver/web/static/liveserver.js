@@ -7,7 +7,7 @@
  *
  * 1. Nothing is lost or doubled: every connection resumes from the cursor of the last item received.
  * 2. The stream is preferred. One that gives nothing in time is followed by long-polls, and while these
- *    work a stream is tried beside them now and then.
+ *    work a stream is tried beside them now and then. A WebSocket has to be asked for.
  * 3. Who is lost comes back at the next address: after the time the server asked for, or with a
  *    full-jitter back-off where no connection came about.
  * 4. Tabs share a connection: who holds the Web Lock has it, and tells the others. The lock ends with its
@@ -18,13 +18,13 @@
  *
  * @typedef {{id: string, video: string, type: string, user?: string, at: number, data?: any}} LiveEvent
  * @typedef {{type: string, data: any, cursor: ?string}} Item
- * @typedef {{name: "connecting"|"live"|"waiting"|"closed", transport: "sse"|"poll", url: string,
+ * @typedef {{name: "connecting"|"live"|"waiting"|"closed", transport: "sse"|"poll"|"ws", url: string,
  *   node: ?string, shared: boolean, reason?: string, wait?: number}} State
- * @typedef {{transport?: "auto"|"sse"|"poll", cursor?: string, replay?: number, share?: boolean,
+ * @typedef {{transport?: "auto"|"sse"|"poll"|"ws", cursor?: string, replay?: number, share?: boolean,
  *   token?: import("./liveserver/tokens.js").Token}} Options
  */
 
-import { Lost, polls, stream } from "./liveserver/sources.js";
+import { Lost, polls, socket, stream } from "./liveserver/sources.js";
 import { Tokens } from "./liveserver/tokens.js";
 import { Tabs } from "./liveserver/tabs.js";
 
@@ -86,7 +86,7 @@ export class LiveVideo extends EventTarget {
     queueMicrotask(() => this.#start()); // listeners come first
   }
 
-  /** @param {"auto"|"sse"|"poll"} transport from now on; whoever insists on one has a connection of its own */
+  /** @param {"auto"|"sse"|"poll"|"ws"} transport from now on; whoever insists on one has a connection of its own */
   setTransport(transport) {
     this.#running.abort();
     this.#options.transport = transport;
@@ -145,7 +145,7 @@ export class LiveVideo extends EventTarget {
     limit(streaming && auto ? READY_WITHIN : SILENCE);
     this.#tell("connecting", { node: null });
     try {
-      const source = streaming ? stream : polls;
+      const source = !streaming ? polls : transport === "ws" ? socket : stream;
       for await (const { items, retry } of source(url, this.#video, this.cursor, this.#options.replay, both, this.#tokens)) {
         if (retry !== undefined) this.#retry = retry;
         this.#heardAt = Date.now();
@@ -262,7 +262,7 @@ export class LiveVideo extends EventTarget {
   }
 
   #tell(name, more = {}) {
-    const transport = this.#streaming ? "sse" : "poll";
+    const transport = !this.#streaming ? "poll" : this.#options.transport === "ws" ? "ws" : "sse";
     const before = { node: null, ...this.state, reason: undefined, wait: undefined };
     this.state = { ...before, transport, url: this.#urls[0], shared: false, ...more, name };
     if (!this.state.shared) this.#tabs?.post({ state: this.state });

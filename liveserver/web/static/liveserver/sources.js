@@ -1,7 +1,8 @@
 /**
- * One connection to one frontend: an event stream, or a series of long-polls. Neither comes back by itself.
+ * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None comes back by
+ * itself.
  *
- * Both are asynchronous generators of what was received at once: the items, none when the server only
+ * All are asynchronous generators of what was received at once: the items, none when the server only
  * showed that it lives, and how long to wait before coming back where it said so. They throw `Lost`.
  *
  * @typedef {import("../liveserver.js").Item} Item
@@ -9,6 +10,7 @@
  */
 
 const POLL_WAIT = 25; // seconds
+const ASK_AFTER = 15_000; // ms of quiet; scripts are not shown a WebSocket's own pings
 
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
 export class Lost extends Error {
@@ -51,6 +53,56 @@ export async function* polls(url, video, cursor, replay, signal, tokens) {
     cursor = page.cursor;
     yield { items };
   }
+}
+
+/** @param {?string} cursor @returns {AsyncGenerator<Received>} */
+export async function* socket(url, video, cursor, replay, signal, tokens) {
+  const address = new URL("/v1/ws", url);
+  address.protocol = address.protocol.replace("http", "ws");
+  const { authorization } = await tokens.headers(); // which a WebSocket cannot send from here
+  if (authorization) address.searchParams.set("token", authorization.replace("Bearer ", ""));
+  const line = new WebSocket(address);
+  const messages = [];
+  let over = signal.aborted ? signal.reason : null;
+  let opened = false;
+  let quiet = false;
+  let wake = () => {};
+  const say = (message) => line.readyState === WebSocket.OPEN && line.send(JSON.stringify(message));
+  const end = (reason) => ((over ??= reason), wake());
+  line.onopen = () => (opened = true) && say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}) } });
+  line.onmessage = ({ data }) => ((quiet = false), messages.push(JSON.parse(data)), wake());
+  line.onclose = ({ code, reason }) => {
+    if (!opened) tokens.renew(); // a refusal's reason is not shown to scripts; it may be this
+    end(new Lost(reason || `the WebSocket was closed (${code})`));
+  };
+  signal.addEventListener("abort", () => end(signal.reason), { once: true });
+  const asking = setInterval(() => (quiet ? say({ ping: {} }) : (quiet = true)), ASK_AFTER);
+  try {
+    for (;;) {
+      while (messages.length) yield received(messages.shift());
+      if (over) throw over;
+      await new Promise((resolve) => (wake = resolve));
+    }
+  } finally {
+    clearInterval(asking);
+    line.close();
+  }
+}
+
+/** What one message of a WebSocket brings; nothing, when it is one of a later version. @returns {Received} */
+function received(message) {
+  const [[type, data]] = Object.entries(message);
+  if (type === "error") {
+    const { status, detail } = data;
+    throw new Lost(detail, { status, final: status < 500 && ![408, 425, 429].includes(status) });
+  }
+  if (type === "events") {
+    const items = data.events.map((event) => ({ type: event.type, data: event, cursor: null }));
+    items.at(-1).cursor = data.cursor; // a message is taken as a whole
+    return { items };
+  }
+  if (!["ready", "gap", "viewers", "bye"].includes(type)) return { items: [] };
+  return { items: [{ type, data, cursor: data.cursor ?? null }], retry: data.retry };
 }
 
 async function ask(url, video, what, wish, signal, tokens) {

@@ -189,13 +189,13 @@ function showLine() {
   const { name, transport } = live.state;
   $("live").dataset.state = name;
   $("live-word").textContent = { live: "Live", connecting: "Connecting", waiting: "Reconnecting", closed: "Ended" }[name];
-  $("line-word").textContent = transport === "sse" ? "Stream" : "Long-poll";
+  $("line-word").textContent = { sse: "Stream", poll: "Long-poll", ws: "WebSocket" }[transport];
   showFigures();
 }
 
 function showFigures() {
   const { transport, node, shared, url } = live.state;
-  $("transport").textContent = (transport === "sse" ? "Event stream" : "Long-poll") + (shared ? ", another tab's" : "");
+  $("transport").textContent = { sse: "Event stream", poll: "Long-poll", ws: "WebSocket" }[transport] + (shared ? ", another tab's" : "");
   $("node").textContent = $("node").title = node ?? new URL(url).host;
   const middle = delays.toSorted((a, b) => a - b)[delays.length >> 1];
   $("latency").textContent = middle === undefined ? "…" : `${number.format(middle)} ms`;
