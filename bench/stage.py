@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench import likes, polls, viewers
+from bench import likes, polls, sockets, viewers
 from bench.harness import HOST, SEND_BUFFER, VIDEO, Worker
 from bench.likes import Wish
 from bench.nodes import run_redis
@@ -30,7 +30,11 @@ class Manner:
     wish: Wish = field(default_factory=Wish)
 
 
-TRANSPORTS = {"sse": Manner(viewers.run, PATH), "poll": Manner(polls.run, POLL)}
+TRANSPORTS = {
+    "sse": Manner(viewers.run, PATH),
+    "ws": Manner(sockets.run, "/v1/ws"),
+    "poll": Manner(polls.run, POLL),
+}
 WRITES = "liveserver_frontend_fanout_writes_total"
 FELL_BEHIND = "liveserver_frontend_fanout_fell_behind_total"
 MOST_VIEWERS = 19_000

@@ -37,6 +37,12 @@ _NUMBER = re.compile(rb"[0-9]+")
 class Viewers:
     """What the parent asks for, by name. Times are seconds, except ages: milliseconds."""
 
+    # What a stream looks like: how it begins, what each write ends with, a goodbye, and where one stands.
+    answer = b"HTTP/1.1 200"
+    last = b"\n"
+    bye = b"event: bye"
+    place = re.compile(rb"\nid: (\S+)\n")
+
     def __init__(self, control: Connection) -> None:
         self._control = control
         self._epoll = select.epoll()
@@ -66,7 +72,7 @@ class Viewers:
 
         `source` is the first address to connect from, or empty; beyond 25,000 viewers the next ones follow.
         """
-        requests = [get(path, f"{host}:{port}", "Accept: text/event-stream") for path in paths]
+        requests = [self._request(path, f"{host}:{port}") for path in paths]
         started = time.perf_counter()
         heads: dict[int, bytes] = {}
         waiting = opened = 0
@@ -83,14 +89,17 @@ class Viewers:
                 if descriptor not in heads:
                     continue
                 seen = heads[descriptor] = heads[descriptor] + self._read_head(descriptor)
-                if self._ready in seen and seen.endswith(b"\n"):
+                if self._ready in seen and seen.endswith(self.last):
                     if len(self._kept) < keep:
                         self._kept[descriptor] = []
-                        self._numbers[descriptor] = re.findall(rb"\nid: (\S+)\n", seen)[-1]
+                        self._numbers[descriptor] = self.place.findall(seen)[-1]
                     del heads[descriptor]
                     waiting -= 1
         elapsed = time.perf_counter() - started
         return {"seconds": elapsed, "per_second": count / elapsed}
+
+    def _request(self, path: str, host: str) -> bytes:
+        return get(path, host, "Accept: text/event-stream")
 
     def _open(self, host: str, port: int, source: str, index: int) -> socket.socket:
         viewer = socket.socket()
@@ -109,7 +118,7 @@ class Viewers:
 
     def _read_head(self, descriptor: int) -> bytes:
         got = self._sockets[descriptor].recv(BUFFER)
-        if not got or (b"HTTP/1.1" in got and b"HTTP/1.1 200" not in got) or b"event: bye" in got:
+        if not got or (b"HTTP/1.1" in got and self.answer not in got) or self.bye in got:
             raise ConnectionError(f"a viewer was turned away: {got[:300]!r}")
         return got
 
@@ -134,7 +143,7 @@ class Viewers:
             self._kept,
         )
         buffer, ages, now, token, per_ms = self._buffer, self._ages, time.time, self._token, self._per_ms
-        count_in = buffer.count
+        count_in, last = buffer.count, self.last[0]
         reads = read_bytes = events = until_sample = 0
         asked = False
         while not asked:
@@ -150,7 +159,7 @@ class Viewers:
                     self._drop(descriptor)
                     continue
                 found = count_in(token, 0, size)
-                if buffer[size - 1] != 10 or descriptor in cut or descriptor in kept:
+                if buffer[size - 1] != last or descriptor in cut or descriptor in kept:
                     found += self._look_closer(descriptor, size)
                 counts[descriptor] += found
                 reads += 1
@@ -175,7 +184,7 @@ class Viewers:
             self._kept[descriptor].append(bytes(memoryview(self._buffer)[:size]))
         before = self._cut.pop(descriptor, b"")
         edge = len(self._token) - 1
-        if self._buffer[size - 1] != 10:
+        if self._buffer[size - 1] != self.last[0]:
             self._cut[descriptor] = (before + bytes(self._buffer[max(0, size - edge) : size]))[-edge:]
         head = bytes(self._buffer[: min(edge, size)])
         return (before + head).count(self._token) if before else 0

@@ -36,6 +36,25 @@ def split_chunks(stream: bytes) -> tuple[bytes, bytes]:
     return b"".join(parts), stream[position:]
 
 
+def split_messages(stream: bytes) -> list[bytes]:
+    """The texts of whole, unmasked WebSocket messages, a frame each (RFC 6455, 5.2). Raises `ValueError`."""
+    texts, position = [], 0
+    while position < len(stream):
+        size, start = stream[position + 1], position + 2
+        if size > 125:
+            width = 2 if size == 126 else 8
+            size, start = int.from_bytes(stream[start : start + width], "big"), start + width
+        end = start + size
+        if end > len(stream):
+            raise ValueError(f"the message at byte {position} does not end where it says")
+        if stream[position] == 0x81:
+            texts.append(stream[start:end])
+        elif stream[position] != 0x89:
+            raise ValueError(f"a frame begins with {stream[position]:#x} at byte {position}")
+        position = end
+    return texts
+
+
 def is_whole(answer: bytes) -> bool:
     """Whether the head has come, and as much body as it promises."""
     end = answer.find(b"\r\n\r\n")

@@ -1,0 +1,87 @@
+"""Many viewers in one process that watch over WebSockets, one video each.
+
+The rules of `viewers` hold here too, and so does its loop: events are counted by the same bytes, and messages
+end with a brace, which no cut through those bytes leaves at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from multiprocessing.connection import Connection
+
+from bench.harness import VIDEO
+from bench.viewers import Viewers
+from bench.wire import get, split_id, split_messages
+
+_MASKED = b"\x80"
+_NO_MASK = b"\0\0\0\0"  # a mask it has to be (RFC 6455, 5.3)
+_PING, _PONG = b"\x89\0", b"\x8a" + _MASKED + _NO_MASK
+
+
+def _text(message: object) -> bytes:
+    payload = json.dumps(message).encode()
+    return b"\x81" + bytes([0x80 | len(payload)]) + _NO_MASK + payload
+
+
+SUBSCRIBE = _text({"subscribe": {"video": VIDEO}})
+
+
+class Sockets(Viewers):
+    """What the parent asks for, by name: as `Viewers`."""
+
+    answer = b"HTTP/1.1 101"
+    last = b"}"
+    bye = b'{"bye":'
+    place = re.compile(rb'"cursor":"([^"]+)"')
+
+    def __init__(self, control: Connection) -> None:
+        super().__init__(control)
+        self._ready = b'{"ready":'
+
+    def _request(self, path: str, host: str) -> bytes:
+        return get(
+            path,
+            host,
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        )
+
+    def _read_head(self, descriptor: int) -> bytes:
+        got = super()._read_head(descriptor)
+        if self.answer in got:
+            self._sockets[descriptor].send(SUBSCRIBE)
+        return got
+
+    def _look_closer(self, descriptor: int, size: int) -> int:
+        if self._buffer[max(0, size - 2) : size] == _PING:
+            self._sockets[descriptor].send(_PONG)
+        return super()._look_closer(descriptor, size)
+
+    def _faults(self, descriptor: int, stream: bytes, expected: int) -> list[str]:
+        faults: list[str] = []
+        ids: list[str] = []
+        try:
+            messages = [json.loads(payload) for payload in split_messages(stream)]
+        except ValueError as error:
+            return [f"not messages as they should be: {error}"]
+        for said in messages:
+            if (events := said.get("events")) is None:
+                continue
+            epoch, before = split_id(self._numbers[descriptor])
+            cursor = events["cursor"].encode()
+            if split_id(cursor) != (epoch, before + len(events["events"])):
+                told = f"{len(events['events'])} events lead from {self._numbers[descriptor]!r} to {cursor!r}"
+                faults.append(told)
+            self._numbers[descriptor] = cursor
+            ids += [event["id"] for event in events["events"]]
+        if len(ids) != expected or len(set(ids)) != expected:
+            faults.append(f"{len(ids)} events, {len(set(ids))} different ones, instead of {expected}")
+        return faults[:5]
+
+
+def run(control: Connection) -> None:
+    """A worker (see `harness.Worker`)."""
+    Sockets(control).serve()
