@@ -1,17 +1,10 @@
 """One WebSocket, on which many videos are watched.
 
-Rules:
+Rules (on what is sent to many viewers over one connection, see `shared.py`):
 
-1. Each video is watched by a viewer of its own (`SocketViewer`): a position in that channel's log, in a
-   segment among others. What is live is written by the fan-out, as everywhere.
-2. A message that was written in part stands in the way of all others. The WebSocket has its rest then
-   (`_rest`), one task waits to get it out, and until it is out the `send` of all viewers here refuses as
-   that of a full socket does. So each that has something to say begins to lag, is caught up like
-   everybody who lags, and waits for the WebSocket where others wait for their socket. There is one such
-   rest at most, and no queue.
-3. What a client sends is answered in its order, and only while nothing is under way: a client that
+1. What a client sends is answered in its order, and only while nothing is under way: a client that
    doesn't read is not heard either, and is let go for being slow.
-4. No timer: the server's sweep over the deadlines calls `expire`. A client that was silent while there
+2. No timer: the server's sweep over the deadlines calls `expire`. A client that was silent while there
    was nothing to tell it is sent a ping, and closed when it doesn't answer.
 """
 
@@ -25,167 +18,61 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.frame_protocol import CloseReason
 
 from liveserver.config import FrontendSettings
-from liveserver.cursor import Cursor
-from liveserver.edge.answer import Peer, Stream
+from liveserver.edge.answer import Peer
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Problem, Unavailable
 from liveserver.frontend.arrival import Arrivals, parse_cursor
 from liveserver.frontend.door import Visitor
-from liveserver.frontend.viewer import Home, Viewer, random_retry, send_last, socket_writable
+from liveserver.frontend.shared import SharedLine, SharedViewer
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Reason
 
 RECEIVE_BYTES = 4096
 
 
-class SocketViewer(Viewer):
-    """A viewer on a WebSocket that it shares with those of other videos."""
-
-    __slots__ = ("_socket",)
-
-    def __init__(
-        self, socket: WebSocket, home: Home, position: int, seen: Cursor | None, serial: int
-    ) -> None:
-        super().__init__(socket.peer, home, wire.SOCKET, position, seen, serial)
-        self._socket = socket
-
-    @property
-    def is_stuck(self) -> bool:
-        return bool(self.unsent) or self._socket.is_stuck
-
-    def keep(self, chunk: bytes | memoryview, sent: int) -> None:
-        rest = memoryview(chunk)[sent:]
-        self.unsent = None if not rest or self._socket.keep(rest) else rest
-
-    async def wait_writable(self, timeout: float) -> bool:
-        await self._socket.wait_free()  # which knows who is slow
-        return True
-
-    def say_bye(self, reason: Reason, retry: int) -> None:
-        self._socket.say_bye(reason, retry)
-
-
-class WebSocket(Stream):
+class WebSocket(SharedLine):
     """A connection after its opening handshake; `accepted` is the answer to that."""
 
     __slots__ = (
         "_arrivals",
-        "_freed",
         "_is_pinged",
         "_message",
         "_messages",
         "_protocol",
-        "_rest",
         "_serial",
         "_tips",
         "_visitor",
-        "is_gone",
-        "peer",
         "until",
-        "viewers",
     )
 
     def __init__(self, peer: Peer, arrivals: Arrivals, accepted: bytes, visitor: Visitor) -> None:
-        self.peer = peer
+        super().__init__(peer, arrivals.frontend.fanout)
         self.until = visitor.until
         self._visitor = visitor
-        self.viewers: dict[str, SocketViewer] = {}
-        self.is_gone = False
         self._arrivals = arrivals
         self._serial = arrivals.serial()
         self._protocol = Connection(ConnectionType.SERVER)
         self._message = ""  # as much as has come of it
         self._messages = Allowance(self._settings.socket_messages)
-        self._rest: memoryview | None = None
-        self._freed = trio.Event()
         self._is_pinged = False
         self._tips = 0
         arrivals.frontend.sockets.add(self)
-        arrivals.frontend.fanout.expect(self)
+        self._fanout.expect(self)
         self._note_life()
-        self._say(accepted)
+        self.say(accepted)
 
     @property
     def _settings(self) -> FrontendSettings:
         return self._arrivals.settings
 
-    # What is sent
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether part of a message is still to be sent."""
-        return self._rest is not None
-
-    def keep(self, rest: memoryview) -> bool:
-        """Take over what is left of a message; False when another one is under way."""
-        if self.is_stuck:
-            return False
-        self._rest = rest
-        self._freed = trio.Event()
-        for viewer in self.viewers.values():
-            viewer.send = _refuse
-        self._arrivals.frontend.fanout.push(self)
-        return True
-
-    async def push(self) -> None:
-        """Get the rest of a message out. Raises nothing."""
-        sock = self.peer.sock
-        try:
-            while self._rest and not self.is_gone:
-                if not await socket_writable(sock, self._settings.slow_timeout):
-                    if not self.is_gone and not self.peer.closed:
-                        self._arrivals.frontend.fanout.counts.slow += 1
-                        self.say_bye(Reason.SLOW, random_retry(self._settings))
-                    return
-                if not self.is_gone:  # else the rest went out with the last words
-                    with suppress(BlockingIOError):
-                        self._rest = self._rest[sock.send(self._rest) :]
-        except OSError:
-            self.peer.close()
-            return
-        finally:
-            self._rest = None
-            for viewer in self.viewers.values():
-                viewer.send = sock.send
-            self._freed.set()
-
-    async def wait_free(self) -> None:
-        """Until something else may be sent, or the WebSocket has gone."""
-        while self.is_stuck:
-            await self._freed.wait()
-
-    def _say(self, frame: bytes) -> None:
-        """Send what is this connection's own; it must not be stuck."""
-        assert not self.is_stuck
-        try:
-            sent = self.peer.sock.send(frame)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.peer.close()
-            return
-        if sent != len(frame):
-            self.keep(memoryview(frame)[sent:])
-
     def say_bye(self, reason: Reason, retry: int) -> None:
-        """Tell why, and let the connection end; `retry` in milliseconds."""
-        self._arrivals.frontend.fanout.counts.say_bye(reason)
-        self._end(wire.SOCKET.farewell(b"", reason, retry))
+        self._fanout.counts.say_bye(reason)
+        self.end(wire.SOCKET.farewell(b"", reason, retry))
 
-    def _end(self, words: bytes) -> None:
-        """Say the last words, and let the client close."""
-        rest = self._rest
-        self._leave()
-        send_last(self.peer, rest or b"", words)
-
-    def _leave(self) -> None:
-        """Watch nothing any more. Idempotent."""
-        self.is_gone = True
+    def leave(self) -> None:
+        super().leave()
         self._arrivals.frontend.sockets.discard(self)
-        self._arrivals.frontend.fanout.forget(self)
-        for viewer in self.viewers.values():
-            viewer.home.leave(viewer)
-        self.viewers.clear()
+        self._fanout.forget(self)
 
     def expire(self) -> bool:
         if self.is_gone or (self._is_pinged and not self.is_stuck):
@@ -195,11 +82,9 @@ class WebSocket(Stream):
         if tips == self._tips and not self.is_stuck:
             self._is_pinged = True
             self.peer.deadline = trio.current_time() + self._settings.pong_timeout
-            self._say(wire.PING)
+            self.say(wire.PING)
         self._tips = tips
         return not self.peer.closed
-
-    # What is received
 
     async def wait_gone(self) -> None:
         try:
@@ -213,7 +98,7 @@ class WebSocket(Stream):
         except (OSError, trio.ClosedResourceError):
             return
         finally:
-            self._leave()
+            self.leave()
 
     async def _receive(self) -> bytes:
         while not self.peer.closed:
@@ -240,15 +125,15 @@ class WebSocket(Stream):
             # The protocol's own complaint looks like this too, but then the client has not closed.
             is_theirs = self._protocol.state is ConnectionState.REMOTE_CLOSING
             code = CloseReason.NORMAL_CLOSURE if event.code == CloseReason.NO_STATUS_RCVD else event.code
-            self._end(wire.close(code, "" if is_theirs else event.reason or ""))
+            self.end(wire.close(code, "" if is_theirs else event.reason or ""))
             return
         if not self._messages.take(trio.current_time()):
             most = self._settings.socket_messages
-            self._end(wire.close(1008, f"at most {most} messages a second"))
+            self.end(wire.close(1008, f"at most {most} messages a second"))
         elif isinstance(event, Ping):
-            self._say(wire.pong(bytes(event.payload)))
+            self.say(wire.pong(bytes(event.payload)))
         elif isinstance(event, BytesMessage):
-            self._end(wire.close(1003, "messages are text"))
+            self.end(wire.close(1003, "messages are text"))
         elif isinstance(event, TextMessage):
             await self._take_text(event)
         else:
@@ -257,14 +142,14 @@ class WebSocket(Stream):
     async def _take_text(self, event: TextMessage) -> None:
         self._message += event.data
         if len(self._message) > self._settings.socket_message:
-            self._end(wire.close(1009, f"a message has at most {self._settings.socket_message} characters"))
+            self.end(wire.close(1009, f"a message has at most {self._settings.socket_message} characters"))
         elif event.message_finished:
             text, self._message = self._message, ""
             video: str | None = None
             try:
                 message = wire.parse_message(text)
                 if isinstance(message, wire.Ping):
-                    self._say(wire.PONG_MESSAGE)
+                    self.say(wire.PONG_MESSAGE)
                     return
                 video = message.video
                 checked_video(video)
@@ -275,7 +160,7 @@ class WebSocket(Stream):
             except Problem as problem:
                 await self.wait_free()
                 if not self.is_gone:
-                    self._say(wire.error(problem, video))
+                    self.say(wire.error(problem, video))
 
     async def _subscribe(self, wish: wire.Subscribe) -> None:
         """Begin to watch a video. Raises `Problem`."""
@@ -300,11 +185,11 @@ class WebSocket(Stream):
                     if self.is_gone or self.peer.closed:
                         return
                     home = channel.audience
-                    viewer = SocketViewer(self, home, arrival.position, arrival.seen, self._serial)
+                    viewer = SharedViewer(
+                        self, home, wire.SOCKET, arrival.position, arrival.seen, self._serial
+                    )
                     viewer.on_leave = leave
                     stack.pop_all()  # from here on it is the viewer's
-                    if self.is_stuck:
-                        viewer.send = _refuse
                     self.viewers[wish.video] = viewer
                     home.welcome(viewer, self._arrivals.opening(home, wire.SOCKET, arrival))
         except BusError:
@@ -334,8 +219,3 @@ class Allowance:
             return False
         self._until = until
         return True
-
-
-def _refuse(chunk: bytes | memoryview) -> int:
-    """What `send` is while another message is under way."""
-    raise BlockingIOError
