@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_BYTES = 128
+REMEMBERED = 1024  # texts whose cursor is not read again
 _TEXT = re.compile(
     r"[a-z0-9]{1,16}-[a-z0-9]{1,12}-(?:0|[1-9][0-9]{0,14})(?:~[a-z0-9]{1,16}-[a-z0-9]{1,12}-(?:0|[1-9][0-9]{0,14}))*"
 )
@@ -44,8 +46,12 @@ class Cursor:
         self._marks = dict(sorted(marks))
 
     @classmethod
+    @lru_cache(maxsize=REMEMBERED)
     def parse(cls, text: str) -> Cursor:
-        """Read the text form. Raises `CursorError` on anything `str()` would not have written."""
+        """Read the text form. Raises `CursorError` on anything `str()` would not have written.
+
+        Those who are level poll with one and the same cursor, so the last few are remembered.
+        """
         if len(text) > MAX_BYTES:
             raise CursorError(f"a cursor has at most {MAX_BYTES} bytes")
         if not _TEXT.fullmatch(text):
