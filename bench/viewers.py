@@ -86,7 +86,8 @@ class Viewers:
                 opened += 1
                 waiting += 1
             for descriptor, _ in self._epoll.poll(20.0, 1024) or self._nobody_answers(waiting):
-                if descriptor not in heads:
+                if descriptor not in heads:  # how many are watching, told to those who are already there
+                    self._sockets[descriptor].recv_into(self._buffer)
                     continue
                 seen = heads[descriptor] = heads[descriptor] + self._read_head(descriptor)
                 if self._ready in seen and seen.endswith(self.last):
