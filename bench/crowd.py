@@ -11,7 +11,7 @@ from typing import Any
 from bench import viewers
 from bench.harness import Core, Worker, percentile
 
-PER_PROCESS = 17_000  # viewers: below 20,000 descriptors, and below the ports of one source address
+PER_PROCESS = viewers.PORTS_PER_SOURCE  # below 20,000 descriptors, and each with an address of its own
 QUIET = 3.0  # seconds without anything new, after which nothing more is waited for
 
 

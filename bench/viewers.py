@@ -28,7 +28,7 @@ from bench.wire import dechunk, get, split_id
 TOKEN = b'"at":'
 SAMPLE_EVERY = 97
 HANDSHAKES = 512  # under way at a time: far below the listener's queue
-PORTS_PER_SOURCE = 25_000  # of the about 28,000 that Linux gives one source address
+PORTS_PER_SOURCE = 14_000  # half of those Linux gives an address; it looks for the others one by one
 BUFFER = 256 * 1024
 _BIND_ADDRESS_NO_PORT = 24  # linux/in.h: take the port at connect, so that it need not be free for every peer
 _NUMBER = re.compile(rb"[0-9]+")
@@ -70,7 +70,7 @@ class Viewers:
     ) -> dict[str, float]:
         """Open `count` viewers, in turn on each of `paths`; returns when all have their response's `ready`.
 
-        `source` is the first address to connect from, or empty; beyond 25,000 viewers the next ones follow.
+        `source` is the first address to connect from, or empty; beyond 14,000 viewers the next ones follow.
         """
         requests = [self._request(path, f"{host}:{port}") for path in paths]
         started = time.perf_counter()
