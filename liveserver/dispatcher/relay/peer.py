@@ -10,8 +10,7 @@ Rules:
    another dispatcher, is found by its number.
 4. *Mend.* What a sweep found, or a jump in the numbers, is read from the peer's log.
 5. *Share.* Only who reaches the peer has a share of the work.
-6. *Count.* Tallies on the feed, of this node's videos, are noted in our own bus; those that came too early
-   to be announced once more. The peer repeats them, so none is worth keeping over a failure.
+6. *Count.* Tallies on the feed, of this node's videos, are noted in our own bus (tallies.py).
 7. Nothing here is awaited by whoever publishes or watches; a link that hangs costs the peer's own
    threads, and memory up to `buffer`.
 """
@@ -33,19 +32,17 @@ from liveserver.bus.interface import Bus, PeerBus
 from liveserver.config import RelaySettings
 from liveserver.dispatcher.relay.mending import Mender, has, lacks
 from liveserver.dispatcher.relay.sharing import owner
+from liveserver.dispatcher.relay.tallies import Tallies
 from liveserver.dispatcher.relay.waiting import Waiting
 from liveserver.errors import BusError
 from liveserver.event import Batch
 from liveserver.measure import gauge, total
-from liveserver.tally import Tally
 
 PAGE = 5_000  # videos asked for at once
 COMPARED = 1_000  # videos at once
 TOGETHER = 200  # videos mended at once
 MOST_BEHIND = 20_000  # videos; the others are found by the next sweep
 NEVER = 2**50  # milliseconds: nothing has moved since
-MOST_TALLIES = 20_000  # videos whose viewers wait to be noted; the others are repeated
-TALLIES, TALLY_PAUSE = 1_000, 0.2  # noted at once, and the seconds until the next ones
 GRACE = 0.25  # seconds for what is on its way, before it counts as missing
 LEAVE = 1.0  # seconds to say that one leaves
 
@@ -97,8 +94,7 @@ class PeerRelay:
         self._something_waits = trio.Event()
         self._behind: dict[str, None] = {}  # videos to mend
         self._something_behind = trio.Event()
-        self._tallies: dict[str, Tally] = {}  # to note
-        self._something_counted = trio.Event()
+        self._tallies = Tallies(peer, ours, self._is_mine)
         self._sweep_soon = trio.Event()
         self._all_level = trio.Event()
         self._sharing: list[str] = []
@@ -120,7 +116,7 @@ class PeerRelay:
                     self._sweep,
                     self._stay_listed,
                     self._mend,
-                    self._count,
+                    self._tallies.note_some,
                 ):
                     nursery.start_soon(self._again_and_again, task)
         finally:
@@ -146,7 +142,7 @@ class PeerRelay:
     # Listen
 
     async def _listen(self) -> None:
-        async with self._theirs.feed(self._hear_tally) as feed:
+        async with self._theirs.feed(self._tallies.hear) as feed:
             self._suspect()
             async for batches in feed:
                 if not batches:
@@ -302,25 +298,6 @@ class PeerRelay:
     async def _wait_level(self) -> None:
         while self._behind:
             await self._all_level.wait()
-
-    # Count
-
-    def _hear_tally(self, tally: Tally) -> None:
-        known = tally.video in self._tallies or len(self._tallies) < MOST_TALLIES
-        if tally.origin == self._peer and known and self._is_mine(tally.video):
-            self._tallies[tally.video] = tally
-            self._something_counted.set()
-
-    async def _count(self) -> None:
-        while not self._tallies:
-            self._something_counted = trio.Event()
-            await self._something_counted.wait()
-        some = [self._tallies.pop(video) for video in list(islice(self._tallies, TALLIES))]
-        announced = await self._ours.note(some)
-        for tally, is_announced in zip(some, announced, strict=True):
-            if not is_announced:
-                self._tallies.setdefault(tally.video, tally)
-        await trio.sleep(TALLY_PAUSE)
 
     async def _again_and_again(self, step: Callable[[], Awaitable[None]]) -> None:
         """The step for ever; after failures with growing pauses, so that not all come back at once."""
