@@ -12,8 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import trio
-
 from liveserver.auth.addresses import peer_address
 from liveserver.auth.gate import Gate
 from liveserver.auth.grant import OPEN, WATCH, Grant
@@ -32,10 +30,6 @@ class Visitor:
         self.until = until
         self._gate = gate
         self._address = address
-
-    @property
-    def is_over(self) -> bool:
-        return self.until <= trio.current_time()
 
     def require(self, video: str) -> None:
         """Raises `Forbidden` unless the video may be watched."""
