@@ -1,0 +1,84 @@
+"""The browser client where it is asked who watches: another token when one has expired, and nothing lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from playwright.sync_api import Browser
+
+from liveserver.auth import tokens
+from liveserver.bus.redis_server import RedisServer
+from tests.auth.support import SECRET
+from tests.processes import NodeProcess
+from tests.web.browsers import running_browser, wait_until
+
+WATCH = """async ({ urls, given, options }) => {
+    const { LiveVideo } = await import("/liveserver.js");
+    window.seen = [], window.told = [], window.asked = 0;
+    const token = async () => given[Math.min(asked++, given.length - 1)];
+    window.live = new LiveVideo(urls, "v", { ...options, token });
+    live.addEventListener("*", ({ detail }) => seen.push(detail.id));
+    for (const word of ["ready", "bye", "refused"])
+        live.addEventListener(word, ({ detail }) => told.push(detail.reason ?? detail.status ?? word));
+}"""
+
+
+@pytest.fixture(scope="module")
+def node(redis_process: RedisServer) -> Iterator[NodeProcess]:
+    auth = ("auth.viewers=token", f"auth.secret={SECRET}", "auth.leeway=0s")
+    made = NodeProcess(
+        "dc1-all", "frontend", redis_process.url, 'node.roles=["frontend","dispatcher"]', *auth
+    )
+    try:
+        made.start()
+        trio.run(made.wait_ready)
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(node: NodeProcess) -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
+
+
+def token(seconds: float) -> str:
+    return tokens.make({"exp": time.time() + seconds, "videos": ["v"]}, SECRET)
+
+
+def like(node: NodeProcess, number: int) -> None:
+    body = {"type": "like", "id": f"{node.port}-{number}"}
+    httpx.post(f"{node.url}/v1/videos/v/events", json=body, trust_env=False).raise_for_status()
+
+
+@pytest.mark.parametrize("transport", ["sse", "poll"])
+def test_an_expired_token_is_followed_by_another(node: NodeProcess, browser: Browser, transport: str) -> None:
+    numbers = range(10) if transport == "sse" else range(10, 20)
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{node.url}/page/icon.svg")
+        options: dict[str, Any] = {"transport": transport}
+        page.evaluate(WATCH, {"urls": [node.url], "given": [token(1.5), token(600)], "options": options})
+        wait_until(lambda: "ready" in page.evaluate("told"))
+        for number in numbers:
+            like(node, number)
+            page.wait_for_timeout(300)
+        wait_until(lambda: len(page.evaluate("seen")) >= 10)
+        assert page.evaluate("seen") == [f"{node.port}-{number}" for number in numbers]
+        assert page.evaluate("asked") == 2
+        assert "refused" not in page.evaluate("live.state.name")
+
+
+def test_one_that_is_never_good_is_refused_for_good(node: NodeProcess, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{node.url}/page/icon.svg")
+        page.evaluate(WATCH, {"urls": [node.url], "given": [token(-60)], "options": {}})
+        wait_until(lambda: page.evaluate("told") == [401])
+        assert page.evaluate("live.state.name") == "closed"
