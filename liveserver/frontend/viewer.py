@@ -78,6 +78,11 @@ class Home(Protocol):
 class Seat(Protocol):
     """The segment that a viewer is in, as far as the viewer knows it."""
 
+    @property
+    def position(self) -> int:
+        """Where those stand who are seated here."""
+        ...
+
     def remove(self, viewer: Viewer) -> None: ...
 
 
@@ -186,8 +191,10 @@ class StreamViewer(Viewer, Stream):
         """Where this viewer stands; empty when the log has forgotten, and the viewer's own last id holds."""
         if self.seen is not None:
             return str(self.seen).encode()
-        log = self.home.log
-        return log.cursor_at(self.position) if self.position >= log.base else b""
+        log, position = self.home.log, self.position
+        if self.state is State.SEATED and self.segment is not None:
+            position = self.segment.position  # its own is from when it sat down
+        return log.cursor_at(position) if position >= log.base else b""
 
     def say_bye(self, reason: Reason, retry: int) -> None:
         words = self.form.farewell(self._cursor(), reason, retry)

@@ -78,3 +78,18 @@ async def test_who_comes_while_draining_is_sent_away(autojump_clock: MockClock) 
         await on.frontend.drain()
         client = await on.watch()
         assert msgspec.json.decode((await client.event()).data)["reason"] == "drain"
+
+
+async def test_the_goodbye_stands_where_the_viewer_does(autojump_clock: MockClock) -> None:
+    """Who resumes from there, as a browser's EventSource does, is told nothing twice."""
+    async with stage(settings(node={"drain": "1s"})) as on:
+        client, _ = await on.ready()
+        await on.publish(3)
+        likes: list[str] = []
+        while len(likes) < 3:
+            event = await client.event()
+            likes += [event.id] if event.type == "like" else []
+        await on.frontend.drain()
+        while (event := await client.event()).type != "bye":
+            pass
+        assert event.id == likes[-1]
