@@ -43,6 +43,7 @@ LOOK = (
 )
 FULL = (
     Step("fanout", "--rates 1,10,100,300,600 --rounds 5 --verify", 7.5),
+    Step("fanout", "--transport ws --rates 1,10,100,300,600 --rounds 5 --verify", 6.5),
     Step("fanout", "--transport poll --rates 1,10,100 --rounds 5 --verify", 4.5),
     Step("fanout", "--redis --rates 100,300 --rounds 5 --no-raw", 3.0),
     Step("fanout", "--idle-like --rounds 10", 0.5),

@@ -1,7 +1,7 @@
 """How many viewers at once: how fast they come, what each weighs, and a like to all of them.
 
     python -m bench.connections --viewers 100000 --workers 6
-    python -m bench.connections --viewers 1000000 --workers 60    # where there are 20 GB
+    python -m bench.connections --viewers 1000000 --workers 60    # where there are 30 GB
 
 One liveserver of `node.workers` processes that share a port (SO_REUSEPORT), each a node of its own, all on
 one core; Redis and the viewers, in as many client processes as it takes, on the other. Each client process

@@ -8,6 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from bench.outcome import cell
+
 PERCENTILES = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99"}
 PEERS = {
     "deliveries_per_s": "deliveries/s, saturated",
@@ -69,8 +71,11 @@ def peers(result: dict[str, Any], path: Path) -> Path:
     for index, (measure, what) in enumerate(PEERS.items(), 1):
         axes = figure.add_subplot(1, len(PEERS), index, xlabel=what)
         values = [result["medians"][name].get(measure, 0.0) for name in names]
-        axes.barh(names, values, color=["tab:red" if "liveserver" in name else "tab:gray" for name in names])
-        axes.set_xscale("log")
+        colours = ["tab:red" if "liveserver" in name else "tab:gray" for name in names]
+        bars = axes.barh(names, values, color=colours)
+        axes.bar_label(bars, labels=[cell(value) for value in values], padding=2, fontsize=8)
+        axes.margins(x=0.25)
+        axes.set_xticks([])
         axes.invert_yaxis()
         if index > 1:
             axes.set_yticklabels([])
