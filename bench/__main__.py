@@ -55,6 +55,7 @@ FULL = (
     Step("peers", "--viewers 500 --rounds 5", 22.0),
     Step("storm", "--rounds 5", 3.5),
     Step("storm", "--rounds 3 --stampede", 2.5),
+    Step("datacenters", "--rounds 3", 5.0),
     Step("slow", "--minutes 2", 3.0),
 )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import trio
 
@@ -26,6 +27,7 @@ class Redis(Family):
 
     def __init__(self, url: str, pid: int) -> None:
         super().__init__(pid)
+        self.port = urlsplit(url).port
         self.settings = ["bus.kind=redis", f"bus.url={url}"]
 
 
@@ -75,6 +77,7 @@ def run_datacenter(
     frontends: Sequence[Core],
     backend: Core | Literal["none"] = "none",
     settings: Sequence[str] = (),
+    dispatcher_settings: Sequence[str] = (),
 ) -> Iterator[Datacenter]:
     """Each node on its core, started from its role's file in config/ with `settings` over it."""
     with ExitStack() as stack:
@@ -85,7 +88,7 @@ def run_datacenter(
             command = f"{sys.executable} -m liveserver run --config {CONFIG / role}.toml"
             return stack.enter_context(run_server(core, *common, *more, command=command))
 
-        first = start("dispatcher", dispatcher)
+        first = start("dispatcher", dispatcher, *dispatcher_settings)
         addresses = f'["{first.url}"]'
         nodes = [start("frontend", core, f"frontend.dispatchers={addresses}") for core in frontends]
         likes = None

@@ -1,9 +1,8 @@
 """What happens on the worst day: a real cluster, its processes and links broken on purpose, and a checker.
 
-proxy.py      a TCP hop that delays, stalls, resets, half-closes, cuts, refuses and heals
 history.py    what was published, and what each viewer was told
 checker.py    judges that; no I/O
-stage.py      the cluster, with a proxy in each of its links
+stage.py      the cluster, with a proxy (bench/proxy.py) in each of its links
 crowd.py      those who publish and those who watch, and the notes they take
 scenarios/    what is done to the cluster
 play.py       one scenario with one seed, and the verdict

@@ -21,8 +21,8 @@ from pathlib import Path
 import redis
 import trio
 
+from bench.proxy import HOST, Proxy, open_proxy
 from liveserver.bus.redis_server import RedisServer
-from tests.chaos.proxy import HOST, Proxy, open_proxy
 from tests.processes import NodeProcess, running
 
 # Everything that takes a while in earnest takes a moment here.

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.chaos.proxy import HOST, Proxy, open_proxy
+from bench.proxy import HOST, Proxy, open_proxy
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A TCP hop that misbehaves on command, for tests: put it in front of Redis or of a node.
+"""A TCP hop that misbehaves on command, for benches and tests: put it in front of Redis or of a node.
 
 Rules:
 
@@ -20,6 +20,7 @@ import trio
 
 HOST = "127.0.0.1"
 CHUNK = 64 * 1024
+UNDER_WAY = 1_000  # pieces that are delayed at a time
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time to linger: close sends RST
 
 Direction = Literal["up", "down"]  # towards the server; towards the client
@@ -112,27 +113,42 @@ class Proxy:
     async def _copy(
         self, pair: _Pair, direction: Direction, source: trio.SocketStream, sink: trio.SocketStream
     ) -> None:
+        """What is delayed is under way, as on a long cable: it does not hold up what comes behind it."""
+        into, out_of = trio.open_memory_channel[tuple[float, bytes]](UNDER_WAY)
         try:
-            while True:
-                await self._flowing.wait()
-                chunk = await source.receive_some(CHUNK)
-                if self._delay:
-                    await trio.sleep(self._delay)
-                await self._flowing.wait()
-                if not chunk:
-                    await sink.send_eof()
-                    return
-                budget = self._budget[direction]
-                if budget is not None:
-                    self._budget[direction] = budget - len(chunk)
-                    if len(chunk) >= budget:
-                        self._budget[direction] = None
-                        await sink.send_all(chunk[:budget])
-                        pair.reset()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._deliver, pair, direction, out_of, sink)
+                while True:
+                    await self._flowing.wait()
+                    chunk = await source.receive_some(CHUNK)
+                    await into.send((trio.current_time() + self._delay, chunk))
+                    if not chunk:
                         return
-                await sink.send_all(chunk)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pair.reset()
+
+    async def _deliver(
+        self,
+        pair: _Pair,
+        direction: Direction,
+        chunks: trio.MemoryReceiveChannel[tuple[float, bytes]],
+        sink: trio.SocketStream,
+    ) -> None:
+        async for due, chunk in chunks:
+            await trio.sleep_until(due)
+            await self._flowing.wait()
+            if not chunk:
+                await sink.send_eof()
+                return
+            budget = self._budget[direction]
+            if budget is not None:
+                self._budget[direction] = budget - len(chunk)
+                if len(chunk) >= budget:
+                    self._budget[direction] = None
+                    await sink.send_all(chunk[:budget])
+                    pair.reset()
+                    return
+            await sink.send_all(chunk)
 
 
 class _Pair:
