@@ -6,9 +6,9 @@ Of an IPv6 address the first 64 bits count: the others are the client's own to c
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, Protocol
 
 from liveserver.errors import ConfigError
 
@@ -54,7 +54,13 @@ class Addresses:
         return any(address in network for network in self._trusted)
 
 
-def peer_address(sock: socket.socket) -> str:
+class HasPeer(Protocol):
+    """A socket, or what takes its place."""
+
+    def getpeername(self) -> Any: ...
+
+
+def peer_address(sock: HasPeer) -> str:
     """The address of a connection's other end; empty when it has none."""
     try:
         name = sock.getpeername()

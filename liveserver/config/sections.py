@@ -45,7 +45,7 @@ class ListenSettings(Section, frozen=True):
     """Where this process listens."""
 
     public: Address = Address("127.0.0.1:8000")
-    tls: Address | None = None  # the same over TLS; needs tls.certificate
+    tls: Address | None = None  # the same over TLS, in HTTP/1.1 and HTTP/2; needs tls.certificate
     ops: Address = Address("127.0.0.1:9000")  # worker 1 has it; each further one the next port
     backlog: Count = 4096  # the kernel caps it at net.core.somaxconn
 
@@ -66,6 +66,7 @@ class EdgeSettings(Section, frozen=True):
     body_timeout: Duration = Duration(20.0)
     keep_alive: Duration = Duration(75.0)  # between requests
     write_timeout: Duration = Duration(20.0)  # a response that makes no progress
+    http2_streams: Count = 100  # requests and viewers at a time on one connection of HTTP/2
 
 
 class TLSSettings(Section, frozen=True):
@@ -75,6 +76,7 @@ class TLSSettings(Section, frozen=True):
     key: str = ""  # a file: its private key, PEM, without a passphrase
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     ciphers: str = ""  # of TLS 1.2, as OpenSSL lists them; empty: its own choice
+    http2: bool = True  # for clients that offer it
     handshake_timeout: Duration = Duration(10.0)
     reload: Duration = Duration(5.0)  # between two looks whether the files are others
     authorities: str = ""  # a file: who vouches for the dispatchers' certificates; empty: the system's

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from liveserver.edge.request import Request
+
+
+class Wire(Protocol):
+    """What is sent to: a socket, non-blocking, or what takes its place in HTTP/2."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        """Take as much as there is room for. Raises `BlockingIOError` when there is none, `OSError`."""
+        ...
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+    def getpeername(self) -> Any: ...
 
 
 class Peer(Protocol):
     """The client's connection, as a handler knows it. `deadline` is in Trio's time."""
 
-    sock: socket.socket
+    @property
+    def sock(self) -> Wire: ...
+
     deadline: float
     closed: bool
+
+    def wait_readable(self) -> Awaitable[None]:
+        """Until something was received. Raises `OSError`, `trio.ClosedResourceError`."""
+        ...
+
+    def wait_writable(self) -> Awaitable[None]:
+        """Until there is room to send. Raises `OSError`, `trio.ClosedResourceError`."""
+        ...
 
     def take_received(self) -> bytes:
         """What was received behind the request; the connection forgets it."""

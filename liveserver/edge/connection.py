@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import socket
+from collections.abc import Awaitable
 from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
@@ -35,13 +36,30 @@ RECEIVE_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0  # for a client that is still sending what was refused
 
 
+class Client(Protocol):
+    """Who is connected, or asks for something, and may not for ever. `deadline` is in Trio's time."""
+
+    deadline: float
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    def expire(self) -> bool:
+        """The deadline has passed; whether that is the end."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __hash__(self) -> int: ...
+
+
 class Host(Protocol):
     """The server, as a connection knows it."""
 
     settings: EdgeSettings
     router: Router
     origins: Origins
-    connections: set[Connection]
+    connections: set[Client]
 
     is_ending: bool
     requests: int
@@ -293,6 +311,12 @@ class Connection:
             rest = rest[sent:]
             self.deadline = trio.current_time() + self._server.settings.write_timeout
             await trio.lowlevel.wait_writable(self.sock)
+
+    def wait_readable(self) -> Awaitable[None]:
+        return trio.lowlevel.wait_readable(self.sock)  # noqa: ASYNC105  # a frame less for each viewer
+
+    def wait_writable(self) -> Awaitable[None]:
+        return trio.lowlevel.wait_writable(self.sock)  # noqa: ASYNC105  # a frame less for each viewer
 
     def take_received(self) -> bytes:
         """What was received behind the request; it is forgotten here."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 
 import structlog
 import trio
@@ -24,7 +25,9 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
-from liveserver.edge.connection import LINGER_SECONDS, RECEIVE_BYTES
+from liveserver.edge.connection import LINGER_SECONDS, RECEIVE_BYTES, Host
+from liveserver.edge.exchange import Http2Application
+from liveserver.edge.http2 import Http2Server, http2_config
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +50,7 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
             data, self._received = self._received, b""
             return data
         while True:
+            self._check_open()
             try:
                 await trio.lowlevel.wait_readable(self.socket)
                 return self.socket.recv(max_bytes or RECEIVE_BYTES)
@@ -59,6 +63,7 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
         rest = memoryview(data)
         while rest:
+            self._check_open()
             try:
                 rest = rest[self.socket.send(rest) :]
                 continue
@@ -70,6 +75,10 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.wait_writable(self.socket)
             if patience.cancelled_caught:
                 raise trio.BrokenResourceError("the client takes nothing")
+
+    def _check_open(self) -> None:
+        if self.socket.fileno() < 0:
+            raise trio.ClosedResourceError
 
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.wait_writable(self.socket)
@@ -94,6 +103,7 @@ class Handoff:
     """Serves handed-over connections with one ASGI application. Get one from `open_handoff`."""
 
     def __init__(self, app: QuartTrio, config: Config, state: dict[str, object], timeout: float) -> None:
+        self._application = app
         self._app = ASGIWrapper(app)
         self._config = config
         self._context = WorkerContext(None)
@@ -103,9 +113,27 @@ class Handoff:
     async def serve(self, sock: socket.socket, received: bytes) -> None:
         """Serve one request; owns the socket. A failure of the application ends here."""
         stream = HandedOverStream(sock, received, self._timeout)
+        await self._serve(stream, TCPServer(self._app, self._config, self._context, self._state, stream))  # type: ignore[arg-type]
+
+    def http2(self, server: Host) -> Callable[[socket.socket], Awaitable[None]]:
+        """What serves connections of HTTP/2, with `server`'s hot routes and limits."""
+        app = ASGIWrapper(cast("Any", Http2Application(server, cast("Any", self._application))))
+        config = http2_config(server.settings)
+
+        async def serve(sock: socket.socket) -> None:
+            stream = HandedOverStream(sock, b"", server.settings.write_timeout)
+            await self._serve(stream, Http2Server(app, config, self._context, self._state, stream))  # type: ignore[arg-type]
+
+        return serve
+
+    async def end(self) -> None:
+        """Let go who has nothing under way, and take no new request on a connection of HTTP/2."""
+        await self._context.terminated.set()
+
+    async def _serve(self, stream: HandedOverStream, server: TCPServer) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._run, stream)
+                nursery.start_soon(self._run, stream, server)
                 try:
                     await stream.wait_done()
                 except trio.Cancelled:
@@ -118,15 +146,9 @@ class Handoff:
         finally:
             stream.close()
 
-    async def _run(self, stream: HandedOverStream) -> None:
+    async def _run(self, stream: HandedOverStream, server: TCPServer) -> None:
         try:
-            await TCPServer(
-                self._app,
-                self._config,
-                self._context,
-                self._state,
-                stream,  # type: ignore[arg-type]
-            ).run()
+            await server.run()
         finally:
             await stream.aclose()
 

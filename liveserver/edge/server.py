@@ -19,6 +19,7 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Annotated, NamedTuple, NoReturn
 
 import msgspec
@@ -26,10 +27,10 @@ import structlog
 import trio
 
 from liveserver.config import Address, EdgeSettings
-from liveserver.edge.connection import Connection
+from liveserver.edge.connection import Client, Connection
 from liveserver.edge.cors import Origins
 from liveserver.edge.router import Router
-from liveserver.edge.tls import TLSDoor
+from liveserver.edge.tls import HTTP2, TLSDoor
 from liveserver.errors import Unavailable
 from liveserver.measure import gauge, total
 
@@ -90,7 +91,7 @@ class EdgeServer:
     """The hot HTTP/1.1 server of one process.
 
     `fallback` is given the socket and the bytes already read of a connection whose request is none
-    of the router's; it owns the socket then.
+    of the router's; it owns the socket then. `http2` is given the socket of one that speaks that.
     """
 
     def __init__(
@@ -102,10 +103,11 @@ class EdgeServer:
         self.settings = settings
         self.router = router
         self.origins = Origins(settings.allow_origins, credentials=settings.allow_credentials)
-        self.connections: set[Connection] = set()
+        self.connections: set[Client] = set()
         self.is_ending = False
         self.requests = 0
         self._refused: dict[str, int] = {}  # by status: there are not many
+        self.http2: Callable[[socket.socket], Awaitable[None]] | None = None
         self._fallback = fallback
         self._accepting = trio.CancelScope()
         self._paid_until = 0.0  # each connection costs its share of a second
@@ -191,7 +193,7 @@ class EdgeServer:
     async def _greet(self, connection: Connection, door: TLSDoor, nursery: trio.Nursery) -> None:
         """Shake hands; the connection goes on in a task without this one's frames."""
         try:
-            await door.admit(connection)
+            protocol = await door.admit(connection)
         except (OSError, trio.ClosedResourceError):
             self.connections.discard(connection)
             connection.close()
@@ -199,7 +201,18 @@ class EdgeServer:
             connection.close()
             raise
         else:
-            nursery.start_soon(connection.run)
+            begin = connection.run
+            if protocol == HTTP2 and self.http2 is not None:
+                begin = partial(self._hand_over_http2, connection, self.http2)
+            nursery.start_soon(begin)
+
+    async def _hand_over_http2(
+        self, connection: Connection, serve: Callable[[socket.socket], Awaitable[None]]
+    ) -> None:
+        try:
+            await serve(connection.release())
+        finally:
+            self.connections.discard(connection)
 
     async def sweep(self) -> None:
         """Look for deadlines that have passed, for ever."""

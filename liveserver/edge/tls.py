@@ -35,6 +35,7 @@ from liveserver.measure import gauge, total
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+HTTP2 = "h2"
 RECORD = 16 * 1024  # bytes; with less than a whole record read, the rest would hide from the selector
 AT_ONCE = 8  # steps of handshakes between two turns of everybody else
 
@@ -49,6 +50,7 @@ class TLSStatistics(msgspec.Struct, frozen=True):
         int, total("Handshakes that did not: broken off, too slow, or without a version or cipher in common.")
     ]
     handshaking: Annotated[int, gauge("Connections whose handshake is under way.")]
+    http2: Annotated[int, total("Connections that went on in HTTP/2.")]
     reloads: Annotated[int, total("Times a new certificate was taken.")]
     reloads_failed: Annotated[
         int, total("Times a new certificate could not be used and the old one was kept. The log says why.")
@@ -116,17 +118,17 @@ class TLSDoor:
         self._load()
         self._complaint = ""
         self._gate = trio.Semaphore(AT_ONCE)
-        self._handshakes = self._failed = self._under_way = 0
+        self._handshakes = self._failed = self._under_way = self._http2 = 0
         self._reloads = self._reloads_failed = 0
 
     def _load(self) -> None:
         context, self._expires = server_context(self._settings)
         context.sslsocket_class = TLSSocket
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols([HTTP2, "http/1.1"] if self._settings.http2 else ["http/1.1"])
         self._context = context
 
-    async def admit(self, connection: Connection) -> None:
-        """Shake hands, and give the connection its new socket.
+    async def admit(self, connection: Connection) -> str | None:
+        """Shake hands, and give the connection its new socket; which protocol was agreed on, if any.
 
         Raises `OSError`, `trio.ClosedResourceError` when nothing comes of it.
         """
@@ -143,6 +145,9 @@ class TLSDoor:
         finally:
             self._under_way -= 1
         self._handshakes += 1
+        protocol = sock.selected_alpn_protocol()
+        self._http2 += protocol == HTTP2
+        return protocol
 
     async def _shake_hands(self, connection: Connection, sock: TLSSocket) -> None:
         while True:
@@ -214,6 +219,7 @@ class TLSDoor:
             handshakes=self._handshakes,
             handshakes_failed=self._failed,
             handshaking=self._under_way,
+            http2=self._http2,
             reloads=self._reloads,
             reloads_failed=self._reloads_failed,
             certificate_expires=self._expires.timestamp(),

@@ -130,7 +130,7 @@ async def finish_answer(waiter: PollWaiter, unsent: memoryview, timeout: float, 
     with trio.move_on_after(timeout) as scope:
         try:
             while unsent:
-                await trio.lowlevel.wait_writable(peer.sock)
+                await peer.wait_writable()
                 try:
                     unsent = unsent[peer.sock.send(unsent) :]
                 except BlockingIOError:

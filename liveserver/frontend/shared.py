@@ -21,7 +21,7 @@ import trio
 from liveserver.cursor import Cursor
 from liveserver.edge.answer import Peer, Stream
 from liveserver.frontend.fanout import FanOut
-from liveserver.frontend.viewer import Home, Viewer, random_retry, send_last, socket_writable
+from liveserver.frontend.viewer import Home, Viewer, peer_writable, random_retry, send_last
 from liveserver.transport.form import Form, Reason
 
 
@@ -88,7 +88,7 @@ class SharedLine(Stream):
         sock, settings = self.peer.sock, self._fanout.settings
         try:
             while self._rest and not self.is_gone:
-                if not await socket_writable(sock, settings.slow_timeout):
+                if not await peer_writable(self.peer, settings.slow_timeout):
                     if not self.is_gone and not self.peer.closed:
                         self._fanout.counts.slow += 1
                         self.say_bye(Reason.SLOW, random_retry(settings))

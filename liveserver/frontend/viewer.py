@@ -167,16 +167,16 @@ class StreamViewer(Viewer, Stream):
         self.unsent = memoryview(chunk)[sent:]
 
     async def wait_writable(self, timeout: float) -> bool:
-        return await socket_writable(self.peer.sock, timeout)
+        return await peer_writable(self.peer, timeout)
 
     async def wait_gone(self) -> None:
-        sock = self.peer.sock
+        peer = self.peer
         heard = 0
         try:
-            while heard < CHATTER and not self.peer.closed:
-                await trio.lowlevel.wait_readable(sock)
+            while heard < CHATTER and not peer.closed:
+                await peer.wait_readable()
                 try:
-                    data = sock.recv(4096)
+                    data = peer.sock.recv(4096)
                 except BlockingIOError:
                     continue
                 if not data:
@@ -220,11 +220,11 @@ def send_last(peer: Peer, unsent: bytes | memoryview, words: bytes) -> None:
         peer.close()
 
 
-async def socket_writable(sock: socket.socket, timeout: float) -> bool:
-    """Until the socket takes more; False when it did not within `timeout` seconds, or is gone."""
+async def peer_writable(peer: Peer, timeout: float) -> bool:
+    """Until the client takes more; False when it did not within `timeout` seconds, or has gone."""
     with trio.move_on_after(timeout) as scope:
         try:
-            await trio.lowlevel.wait_writable(sock)
+            await peer.wait_writable()
         except (OSError, trio.ClosedResourceError):
             return False
     return not scope.cancelled_caught

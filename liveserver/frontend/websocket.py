@@ -102,7 +102,7 @@ class WebSocket(SharedLine):
 
     async def _receive(self) -> bytes:
         while not self.peer.closed:
-            await trio.lowlevel.wait_readable(self.peer.sock)
+            await self.peer.wait_readable()
             with suppress(BlockingIOError):
                 return self.peer.sock.recv(RECEIVE_BYTES)
         return b""

@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from liveserver.config import Settings
-from liveserver.edge.handoff import open_handoff
+from liveserver.edge.handoff import Handoff, open_handoff
 from liveserver.edge.server import EdgeServer
 from liveserver.node import logs
 from liveserver.node.listening import listen_public, listen_tls, serve_ops, written
@@ -40,16 +40,18 @@ class Addresses(msgspec.Struct, frozen=True, omit_defaults=True):
 class Running:
     """A node that serves; `drain` lets everybody go, in order, and returns when that is done."""
 
-    def __init__(self, node: Node, edge: EdgeServer, addresses: Addresses) -> None:
+    def __init__(self, node: Node, edge: EdgeServer, handoff: Handoff, addresses: Addresses) -> None:
         self.node = node
         self.addresses = addresses
         self._edge = edge
+        self._handoff = handoff
 
     async def drain(self) -> None:
         self.node.is_draining = True
         self._edge.stop_accepting()
         if self.node.frontend is not None:
             await self.node.frontend.drain()
+        await self._handoff.end()
         await self._edge.finish(FINISH_SECONDS)
 
 
@@ -97,6 +99,7 @@ async def serve(
         ):
             edge = EdgeServer(limits, node.router, handoff.serve)
             node.parts["edge"] = edge.statistics
+            edge.http2 = handoff.http2(edge)
             if secured is not None:
                 node.parts["tls"] = secured.door.statistics
                 node.checks["certificate"] = secured.door.check
@@ -118,4 +121,4 @@ async def serve(
                 ops_address,
                 written(secured.listener.getsockname()) if secured else None,
             )
-            task_status.started(Running(node, edge, addresses))
+            task_status.started(Running(node, edge, handoff, addresses))

@@ -33,7 +33,10 @@ class Authority:
         return ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode()).hex()
 
     def settings(self, **settings: object) -> TLSSettings:
-        return convert({"certificate": str(self.certificate), "key": str(self.key), **settings}, TLSSettings)
+        return convert(
+            {"certificate": str(self.certificate), "key": str(self.key), "http2": False, **settings},
+            TLSSettings,
+        )
 
     def door(self, **settings: object) -> TLSDoor:
         return TLSDoor(self.settings(**settings))

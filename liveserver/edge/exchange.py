@@ -1,0 +1,273 @@
+"""One request of HTTP/2 and its answer: a hot route's handler is told nothing of it.
+
+Rules:
+
+1. To a handler it looks like HTTP/1.0: a request, and an answer whose end is the end of the connection.
+   How either is framed is Hypercorn's affair.
+2. What is sent goes out one piece after the other. While one is under way there is no room for the next,
+   as in a socket whose buffer is full: the viewer lags, is caught up, skips or is let go by the rules that
+   hold for all. So there is no queue here either, but one reference to bytes that all share.
+3. An exchange counts as a connection, for the limits, the sweep and the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import trio
+
+from liveserver.edge.answer import Answer, Deferred, Handler, Stream
+from liveserver.edge.connection import Host
+from liveserver.edge.request import HEAD_END, Request
+from liveserver.edge.response import problem_response, with_headers
+from liveserver.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout, TooLarge
+from liveserver.ids import request_id
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_ONLY_HTTP1 = {b"connection", b"transfer-encoding", b"date"}  # Hypercorn has a date of its own
+_FORBIDDEN = (b"\r", b"\n", b"\0")
+
+
+class Http2Application:
+    """An ASGI application: hot routes by their handlers, all others by `ordinary`."""
+
+    def __init__(self, server: Host, ordinary: Application) -> None:
+        self._server = server
+        self._ordinary = ordinary
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        server = self._server
+        request: Request | None = None
+        exchange = Exchange(scope, receive, send, server.settings.body_timeout)
+        server.connections.add(exchange)
+        try:
+            with exchange.scope:
+                try:
+                    request = _request(scope, server.settings.max_head)
+                    if (origin := request.headers.get(b"origin")) is not None:
+                        request.cors = server.origins.headers(origin)
+                    handler = server.router.match(request)
+                    if handler is None:
+                        headers = [pair for pair in scope["headers"] if pair[0] != b"x-request-id"]
+                        headers.append((b"x-request-id", self._name(request).encode()))
+                        exchange.deadline = math.inf
+                        await self._ordinary({**scope, "headers": headers}, receive, send)
+                        return
+                    await exchange.serve(request, handler, server)
+                except Problem as problem:
+                    problem.request_id = problem.request_id or self._name(request)
+                    server.count_refusal(problem.status)
+                    cors = request.cors if request is not None else b""
+                    await exchange.respond(with_headers(problem_response(problem), cors))
+        except Exception:
+            server.count_failure(self._name(request), f"{scope['method']} {str(scope['path'])[:200]}")
+            await exchange.respond_to_defect(self._name(request))
+        finally:
+            exchange.close()
+            server.connections.discard(exchange)
+
+    def _name(self, request: Request | None) -> str:
+        given = request.headers.get(b"x-request-id") if request is not None else None
+        return request_id(given, trusted=self._server.settings.trust_request_ids)
+
+
+class Exchange:
+    """The client, as far as one request of it goes. It is its own socket."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, timeout: float) -> None:
+        self.scope = trio.CancelScope()
+        self.closed = False
+        self.deadline = math.inf
+        self._client = scope["client"]
+        self._receive = receive
+        self._send = send
+        self._timeout = timeout
+        self._pieces: list[bytes | memoryview] = []  # the one under way, and the last words
+        self._is_started = False
+        self._has_last_words = False
+        self._is_ending = False
+        self._gone = trio.Event()
+        self._moved = trio.Event()
+
+    is_idle = False
+
+    @property
+    def sock(self) -> Exchange:
+        return self
+
+    async def serve(self, request: Request, handler: Handler, server: Host) -> None:
+        """Have a hot request answered. Raises `Problem`."""
+        body = await self._body(request, server)
+        if body is None:
+            return
+        request.body = body
+        server.requests += 1
+        answer: Answer = await handler(request, self)
+        if isinstance(answer, bytes):
+            await self.respond(with_headers(answer, request.cors))
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hear)
+            nursery.start_soon(self._pump, isinstance(answer, Deferred))
+            try:
+                if isinstance(answer, Stream):
+                    await answer.wait_gone()
+                    if not self._is_ending:
+                        self._gone.set()
+                await self._gone.wait()
+            finally:
+                if isinstance(answer, Deferred):
+                    answer.abandon()
+            nursery.cancel_scope.cancel()
+
+    async def _body(self, request: Request, server: Host) -> bytes | None:
+        """The request's body; None when the client has gone. Raises `Problem`."""
+        most = int(server.settings.max_body)
+        length = request.content_length
+        if length > most:
+            raise TooLarge(f"the body has at most {most} bytes")
+        pieces: list[bytes] = []
+        with server.room_for_body(length), trio.move_on_after(self._timeout):
+            while True:
+                message = await self._receive()
+                if message["type"] != "http.request":
+                    return None
+                pieces.append(message["body"])
+                most -= len(message["body"])
+                if most < 0:
+                    raise TooLarge(f"the body has at most {server.settings.max_body} bytes")
+                if not message["more_body"]:
+                    return b"".join(pieces)
+        raise RequestTimeout("the request did not arrive whole in time")
+
+    async def respond(self, answer: bytes | memoryview, *, more: bool = False) -> None:
+        """Send what HTTP/1.x would look like: a head and a body, of which `more` may follow."""
+        head, _, body = bytes(answer).partition(HEAD_END)
+        status, *lines = head.split(b"\r\n")
+        pairs = [line.split(b": ", 1) for line in lines]
+        headers = [(name, value) for name, value in pairs if name not in _ONLY_HTTP1]
+        self._is_started = True
+        await self._send({"type": "http.response.start", "status": int(status[9:12]), "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def respond_to_defect(self, name: str) -> None:
+        """Say that it is ours, if nothing was said yet."""
+        if not self._is_started and not self.closed:
+            problem = Problem("this is a defect of the server; its log has the details")
+            problem.request_id = name
+            await self.respond(problem_response(problem))
+
+    async def _hear(self) -> None:
+        """Wait for the client to go."""
+        while (await self._receive())["type"] == "http.request":
+            pass
+        self._gone.set()
+        self._move()
+
+    async def _pump(self, is_single: bool) -> None:
+        """Send piece after piece."""
+        while self._pieces or not self._is_ending:
+            if not self._pieces:
+                await self._moved.wait()
+                continue
+            if self._is_started:
+                await self._send(
+                    {"type": "http.response.body", "body": bytes(self._pieces[0]), "more_body": True}
+                )
+            else:
+                await self.respond(self._pieces[0], more=True)
+            del self._pieces[0]
+            self._is_ending = self._is_ending or is_single
+            self._move()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        self.closed = True
+        self._gone.set()
+        self._move()
+
+    def _move(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
+
+    # As a socket
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        if self.closed or self._is_ending or self._gone.is_set():
+            raise BrokenPipeError
+        if self._pieces and not self._has_last_words:
+            raise BlockingIOError
+        self._pieces.append(data)
+        self._move()
+        return len(data)
+
+    def recv(self, size: int, /) -> bytes:
+        return b""
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None:
+        """The buffer is enlarged, for the last words."""
+        self._has_last_words = True
+
+    def shutdown(self, how: int, /) -> None:
+        """All is said. It has as long to go out as a body has to come in."""
+        self._is_ending = True
+        self.deadline = trio.current_time() + self._timeout
+        self._move()
+
+    def getpeername(self) -> Any:
+        return self._client
+
+    # As a peer
+
+    async def wait_readable(self) -> None:
+        await self._gone.wait()
+
+    async def wait_writable(self) -> None:
+        while self._pieces and not self._gone.is_set():
+            await self._moved.wait()
+
+    def take_received(self) -> bytes:
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        while True:
+            await self.wait_writable()
+            try:
+                self.send(data)
+            except BlockingIOError:
+                continue
+            return
+
+    def expire(self) -> bool:
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """End it, whatever is still to be said. Idempotent."""
+        self.closed = True
+        self._gone.set()
+        self._move()
+        self.scope.cancel()
+
+
+def _request(scope: Scope, most: int) -> Request:
+    """The request as HTTP/1.0 would have it. Raises `Problem`."""
+    method, path, query = scope["method"].encode(), scope["raw_path"], scope["query_string"]
+    target = path + b"?" + query if query else path
+    lines = [b"%b %b HTTP/1.0" % (method, target), *_lines(scope["headers"]), b"", b""]
+    if any(part in line for line in lines for part in _FORBIDDEN) or b" " in target:
+        raise BadRequest("the request is malformed: a line break within a header")
+    head = b"\r\n".join(lines)
+    if len(head) > most:
+        raise HeadersTooLarge(f"the request line and headers have at most {most} bytes")
+    return Request(head)
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
+    for name, value in headers:
+        if name not in _ONLY_HTTP1:
+            yield b"%b: %b" % (name, value)

@@ -1,0 +1,445 @@
+"""Watching and publishing over HTTP/2: one connection, many streams, and the rules that hold for all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h2.connection
+import h2.events
+import httpx
+import msgspec
+import pytest
+import trio
+import trio.testing
+from h2.settings import SettingCodes
+from quart_trio import QuartTrio
+
+from liveserver.client.sse import SSEEvent, SSEParser
+from liveserver.config import Address
+from liveserver.edge.handoff import open_handoff
+from liveserver.edge.http2 import RESETS
+from liveserver.edge.server import Secured, listen
+from liveserver.web.app import public_app
+from tests.edge.authority import Authority
+from tests.frontend.stage import Stage, settings, stage
+
+EventT = TypeVar("EventT", bound=h2.events.Event)
+
+
+class Watching:
+    """An event stream over HTTP/2."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.chunks = response.aiter_bytes()
+        self._parser = SSEParser()
+        self._events: list[SSEEvent] = []
+
+    async def event(self) -> SSEEvent:
+        while not self._events:
+            self._events += self._parser.feed(await anext(self.chunks))
+        return self._events.pop(0)
+
+    async def events(self, count: int) -> list[int]:
+        return [msgspec.json.decode((await self.event()).data)["n"] for _ in range(count)]
+
+    async def aclose(self) -> None:
+        """Go away. httpx' nested generators end in order only when the innermost is cancelled."""
+        with trio.CancelScope() as scope, suppress(httpx.HTTPError):
+            scope.cancel()
+            async for _ in self.chunks:
+                pass
+
+    async def is_over(self) -> bool:
+        with pytest.raises(StopAsyncIteration):
+            await anext(self.chunks)
+        return True
+
+
+class Both:
+    """The stage, and one connection of HTTP/2 to it."""
+
+    def __init__(self, on: Stage, client: httpx.AsyncClient, handoff: Any) -> None:
+        self.on = on
+        self.client = client
+        self.handoff = handoff
+
+    @asynccontextmanager
+    async def watch(self, video: str = "v", **arguments: Any) -> AsyncIterator[Watching]:
+        path = f"/v1/videos/{video}/events"
+        async with self.client.stream("GET", path, **arguments) as response:
+            assert response.http_version == "HTTP/2"
+            watching = Watching(response)
+            try:
+                yield watching
+            finally:
+                await watching.aclose()
+
+
+@asynccontextmanager
+async def over_http2(authority: Authority, **sections: Any) -> AsyncIterator[Both]:
+    configured = settings(**sections)
+    app: QuartTrio = public_app()
+    async with (
+        stage(configured) as on,
+        open_handoff(app, max_body=100_000, timeout=20) as handoff,
+        trio.open_nursery() as nursery,
+    ):
+        on.edge.http2 = handoff.http2(on.edge)
+        plain, secure = (listen(Address("127.0.0.1:0"), 100, send_buffer=8192) for _ in range(2))
+        nursery.start_soon(on.edge.serve, plain, Secured(secure, authority.door(http2=True)))
+        url = f"https://127.0.0.1:{secure.getsockname()[1]}"
+        async with httpx.AsyncClient(
+            http1=False, http2=True, verify=authority.trust(), base_url=url, timeout=20, trust_env=False
+        ) as client:
+            yield Both(on, client, handoff)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+async def test_an_event_stream(authority: Authority) -> None:
+    async with over_http2(authority) as both, both.watch() as stream:
+        headers = stream.response.headers
+        assert (headers["content-type"], headers["x-accel-buffering"]) == ("text/event-stream", "no")
+        assert "connection" not in headers
+        assert len(headers.get_list("date")) == 1
+        ready = await stream.event()
+        assert ready.type == "ready"
+        await both.on.publish(3)
+        assert await stream.events(3) == [1, 2, 3]
+        assert both.on.frontend.statistics().viewers == 1
+
+
+async def test_many_streams_on_one_connection(authority: Authority) -> None:
+    async with over_http2(authority) as both, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(both.watch(f"v{n}")) for n in range(20)]
+        for stream in streams:
+            assert (await stream.event()).type == "ready"
+        assert len(both.on.edge.connections) == 21
+        for n in range(20):
+            await both.on.publish(video=f"v{n}")
+        assert [await stream.events(1) for stream in streams] == [[n] for n in range(1, 21)]
+        await streams[0].aclose()
+        page = await both.client.get("/v1/videos/v1/poll", params={"cursor": "earliest"})
+        assert len(page.json()["events"]) == 1
+
+
+async def test_resuming_over_another_transport_gives_exactly_the_rest(authority: Authority) -> None:
+    async with over_http2(authority) as both:
+        async with both.watch() as stream:
+            await stream.event()
+            await both.on.publish(10)
+            seen = [await stream.event() for _ in range(4)]
+        async with both.watch(headers={"last-event-id": seen[-1].id}) as stream:
+            ready = msgspec.json.decode((await stream.event()).data)
+            assert (ready["resumed"], ready["gap"]) == (True, False)
+            assert await stream.events(6) == [5, 6, 7, 8, 9, 10]
+        page = await both.client.get("/v1/videos/v/poll", params={"cursor": seen[-1].id})
+        assert [event["n"] for event in page.json()["events"]] == [5, 6, 7, 8, 9, 10]
+
+
+async def test_json_lines(authority: Authority) -> None:
+    async with (
+        over_http2(authority) as both,
+        both.watch(headers={"accept": "application/x-ndjson"}) as stream,
+    ):
+        await both.on.publish()
+        lines = b""
+        while lines.count(b"\n") < 2:
+            lines += await anext(stream.chunks)
+        assert [msgspec.json.decode(line)["event"] for line in lines.splitlines()] == ["ready", "like"]
+
+
+async def test_a_gap_is_told(authority: Authority) -> None:
+    async with over_http2(authority, log={"events": 10}) as both:
+        async with both.watch() as stream:
+            cursor = (await stream.event()).id
+        await both.on.publish(100)
+        async with both.watch(params={"cursor": cursor}) as stream:
+            assert msgspec.json.decode((await stream.event()).data)["gap"] is True
+            first = (await stream.events(1))[0]
+            assert first > 1
+            assert await stream.events(100 - first) == list(range(first + 1, 101))
+
+
+async def test_a_poll_waits_for_what_comes(authority: Authority) -> None:
+    async with over_http2(authority) as both, trio.open_nursery() as nursery:
+        cursor = (await both.client.get("/v1/videos/v/poll")).json()["cursor"]
+        pages: list[Any] = []
+
+        async def ask() -> None:
+            pages.append((await both.client.get("/v1/videos/v/poll", params={"cursor": cursor})).json())
+
+        nursery.start_soon(ask)
+        while not both.on.channel().audience.count:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await both.on.publish()
+        while not pages:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert [event["n"] for event in pages[0]["events"]] == [1]
+
+
+async def test_draining_says_bye_and_ends_the_connection(authority: Authority) -> None:
+    async with over_http2(authority, node={"drain": "200ms"}) as both, both.watch() as stream:
+        await stream.event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(both.on.frontend.drain)
+            bye = await stream.event()
+            assert (bye.type, msgspec.json.decode(bye.data)["reason"]) == ("bye", "drain")
+            assert await stream.is_over()
+        async with both.watch() as late:
+            assert (await late.event()).type == "bye"
+        await both.handoff.end()
+        await both.on.edge.finish(5)
+        assert not both.on.edge.connections
+
+
+async def test_a_full_node_says_so(authority: Authority) -> None:
+    async with over_http2(authority, edge={"max_connections": 3}) as both, AsyncExitStack() as stack:
+        both.on.frontend.is_full = lambda: both.on.edge.is_full
+        for _ in range(2):
+            stream = await stack.enter_async_context(both.watch())
+            assert (await stream.event()).type == "ready"
+        stream = await stack.enter_async_context(both.watch())
+        assert msgspec.json.decode((await stream.event()).data)["reason"] == "overload"
+        assert (await both.client.get("/v1/videos/v/poll")).status_code == 503
+
+
+async def test_one_that_goes_is_forgotten(authority: Authority) -> None:
+    async with over_http2(authority) as both:
+        async with both.watch() as stream, both.watch() as other:
+            await stream.event()
+            await other.event()
+        await both.client.aclose()
+        while both.on.edge.connections:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert both.on.frontend.statistics().viewers == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/videos/-/events", 400),
+        ("GET", "/v1/videos/v/events?cursor=x", 400),
+        ("GET", "/v1/videos/v/events?nonsense=1", 400),
+        ("DELETE", "/v1/videos/v/events", 405),
+        ("GET", "/v1/videos/v/events?cursor=" + "x" * 20_000, 431),
+        ("GET", "/", 200),
+        ("GET", "/liveserver.js", 200),
+        ("GET", "/nothing", 404),
+        ("POST", "/nothing", 404),
+    ],
+)
+async def test_what_is_refused_and_what_is_ordinary(
+    authority: Authority, method: str, path: str, status: int
+) -> None:
+    async with over_http2(authority) as both:
+        answer = await both.client.request(method, path)
+        assert (answer.status_code, answer.http_version) == (status, "HTTP/2")
+        if status >= 400:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["status"] == status
+
+
+async def test_pages_of_other_origins_are_answered_as_elsewhere(authority: Authority) -> None:
+    async with over_http2(authority, edge={"allow_origins": ["https://a.example"]}) as both:
+        origin = {"origin": "https://a.example"}
+        asked = {**origin, "access-control-request-method": "GET"}
+        preflight = await both.client.options("/v1/videos/v/events", headers=asked)
+        assert preflight.headers["access-control-allow-origin"] == "https://a.example"
+        for path in ("/v1/videos/v/poll", "/v1/videos/v/poll?limit=0"):
+            answer = await both.client.get(path, headers=origin)
+            assert answer.headers["access-control-allow-origin"] == "https://a.example"
+
+
+async def test_who_does_not_offer_http2_gets_http1(authority: Authority) -> None:
+    async with (
+        over_http2(authority) as both,
+        httpx.AsyncClient(
+            http2=False, verify=authority.trust(), base_url=both.client.base_url, trust_env=False
+        ) as client,
+    ):
+        answer = await client.get("/v1/videos/v/poll")
+        assert (answer.status_code, answer.http_version) == (200, "HTTP/1.1")
+
+
+class Raw:
+    """A client that says what others would not."""
+
+    def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
+        self.stream = stream
+        self.h2 = h2.connection.H2Connection()
+        self.h2.initiate_connection()
+        self.heard: defaultdict[int, bytearray] = defaultdict(bytearray)
+        self._events: list[h2.events.Event] = []
+
+    async def flush(self) -> None:
+        await self.stream.send_all(self.h2.data_to_send())
+
+    async def ask(self, stream_id: int, path: str, **fields: str) -> None:
+        """The head of a request; the rest is to follow."""
+        headers = {":method": "GET", ":scheme": "https", ":authority": "localhost", ":path": path}
+        headers |= {f":{name}" if name in ("method", "protocol") else name: fields[name] for name in fields}
+        ordered = sorted(headers.items(), key=lambda pair: not pair[0].startswith(":"))
+        self.h2.send_headers(stream_id, ordered, end_stream="content-length" not in headers)
+        await self.flush()
+
+    async def until(self, kind: type[EventT]) -> EventT:
+        """The next event of this kind; data on the way to it is kept."""
+        while True:
+            for at, event in enumerate(self._events):
+                if isinstance(event, kind):
+                    del self._events[: at + 1]
+                    return event
+            self._events.clear()
+            data = await self.stream.receive_some(65536)
+            assert data, "the server closed"
+            self._events += self.h2.receive_data(data)
+            for event in self._events:
+                if isinstance(event, h2.events.DataReceived):
+                    self.heard[event.stream_id] += event.data
+
+    async def data(self, stream_id: int) -> bytes:
+        """What came on a stream and was not taken, at least a byte."""
+        while not self.heard[stream_id]:
+            await self.until(h2.events.DataReceived)
+        return bytes(self.heard.pop(stream_id))
+
+
+@asynccontextmanager
+async def raw(both: Both, authority: Authority) -> AsyncIterator[Raw]:
+    url = httpx.URL(str(both.client.base_url))
+    plain = await trio.open_tcp_stream("127.0.0.1", url.port or 0)
+    async with trio.SSLStream(
+        plain, authority.trust("h2"), server_hostname="localhost", https_compatible=True
+    ) as stream:
+        client = Raw(stream)
+        await client.flush()
+        yield client
+
+
+async def test_a_reset_stream_is_forgotten_and_the_others_go_on(authority: Authority) -> None:
+    async with over_http2(authority) as both, raw(both, authority) as client:
+        settings = await client.until(h2.events.RemoteSettingsChanged)
+        assert settings.changed_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL].new_value == 0
+        await client.ask(1, "/v1/videos/v/events")
+        await client.until(h2.events.DataReceived)
+        client.h2.reset_stream(1)
+        await client.flush()
+        while both.on.frontend.statistics().viewers:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await client.ask(3, "/v1/videos/v/poll")
+        assert (await client.until(h2.events.ResponseReceived)).stream_id == 3
+
+
+async def test_resetting_without_end_is_the_end(authority: Authority) -> None:
+    async with over_http2(authority) as both, raw(both, authority) as client:
+        await client.ask(1, "/v1/videos/v/poll")
+        await client.until(h2.events.ResponseReceived)
+        with suppress(trio.BrokenResourceError):
+            for stream_id in range(3, 3 + 2 * 2 * RESETS, 2):
+                await client.ask(stream_id, "/v1/videos/v/events")
+                client.h2.reset_stream(stream_id)
+                await client.flush()
+        while both.on.edge.connections:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert both.on.edge.statistics().failures == 0
+
+
+async def test_websockets_are_for_http1(authority: Authority) -> None:
+    async with over_http2(authority) as both, raw(both, authority) as client:
+        await client.ask(1, "/v1/ws", method="CONNECT", protocol="websocket")
+        assert (await client.until(h2.events.StreamReset)).stream_id == 1
+        await client.ask(3, "/v1/ws")
+        headers = dict((await client.until(h2.events.ResponseReceived)).headers)
+        assert headers[b":status"] == b"426"
+
+
+async def test_who_is_refused_and_goes_on_sending_harms_nobody(authority: Authority) -> None:
+    async with over_http2(authority) as both, raw(both, authority) as client:
+        await client.ask(1, "/v1/videos/v/events", method="DELETE", **{"content-length": "30000"})
+        headers = dict((await client.until(h2.events.ResponseReceived)).headers)
+        assert headers[b":status"] == b"405"
+        client.h2.send_data(1, b"x" * 15_000)
+        await client.flush()
+        client.h2.send_data(1, b"x" * 15_000, end_stream=True)
+        await client.ask(3, "/v1/videos/v/poll")
+        assert (await client.until(h2.events.ResponseReceived)).stream_id == 3
+
+
+async def test_a_request_that_never_ends_is_told(authority: Authority) -> None:
+    async with over_http2(authority, edge={"body_timeout": "100ms"}) as both, raw(both, authority) as client:
+        await client.ask(1, "/v1/videos/v/poll", **{"content-length": "5"})
+        headers = dict((await client.until(h2.events.ResponseReceived)).headers)
+        assert headers[b":status"] == b"408"
+
+
+async def test_one_that_does_not_read_lags_alone_and_misses_nothing(authority: Authority) -> None:
+    """Its window closes; the other stream of the same connection goes on, and nothing piles up."""
+    async with over_http2(authority, frontend={"slow_timeout": "1h"}) as both, raw(both, authority) as client:
+        client.h2.increment_flow_control_window(2**30)
+        await client.ask(1, "/v1/videos/v/events")
+        slow = bytearray(await client.data(1))
+        await client.ask(3, "/v1/videos/w/events")
+        await client.data(3)
+        for _ in range(60):
+            await both.on.publish(5, padding=10_000)
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        await both.on.publish(video="w")
+        assert b'{"n":301,' in await client.data(3)
+        assert both.on.frontend.statistics().lagging == 1
+        slow += client.heard.pop(1)
+        assert len(slow) < 2**16
+        client.h2.increment_flow_control_window(2**30, 1)
+        await client.flush()
+        while b'{"n":300,' not in slow:
+            slow += await client.data(1)
+        assert numbers(slow) == list(range(1, 301))
+
+
+async def test_one_that_takes_nothing_is_told_bye(authority: Authority) -> None:
+    """It reads on when it has been given up already, and finds whole events, the reason and the end."""
+    async with (
+        over_http2(authority, frontend={"slow_timeout": "200ms"}) as both,
+        raw(both, authority) as client,
+    ):
+        client.h2.increment_flow_control_window(2**30)
+        await client.ask(1, "/v1/videos/v/events")
+        text = bytearray(await client.data(1))
+        while both.on.frontend.statistics().viewers:
+            await both.on.publish(5, padding=10_000)
+            await trio.sleep(0.02)
+        client.h2.increment_flow_control_window(2**30, 1)
+        await client.flush()
+        while b"event: bye" not in text:
+            text += await client.data(1)
+        assert b'"reason":"slow"' in text
+        assert numbers(text) == list(range(1, 1 + len(numbers(text))))
+        await client.until(h2.events.StreamEnded)
+
+
+async def test_one_that_is_given_up_and_never_reads_is_reset(authority: Authority) -> None:
+    async with (
+        over_http2(authority, frontend={"slow_timeout": "100ms"}, edge={"body_timeout": "100ms"}) as both,
+        raw(both, authority) as client,
+    ):
+        await client.ask(1, "/v1/videos/v/events")
+        while both.on.frontend.statistics().fanout.slow == 0:
+            await both.on.publish(5, padding=10_000)
+            await trio.sleep(0.02)
+        assert (await client.until(h2.events.StreamReset)).stream_id == 1
+        assert len(both.on.edge.connections) == 1
+
+
+def numbers(text: bytes | bytearray) -> list[int]:
+    """The `n` of the events in an event stream."""
+    events = SSEParser().feed(bytes(text))
+    return [msgspec.json.decode(event.data)["n"] for event in events if event.type == "like"]
