@@ -7,4 +7,5 @@ crowd.py      those who publish and those who watch, and the notes they take
 scenarios/    what is done to the cluster
 play.py       one scenario with one seed, and the verdict
 run.py        the command: `python -m tests.chaos.run`
+datacenters.py three datacenters, with a judge of its own: `python -m tests.chaos.datacenters`
 """

@@ -1,0 +1,42 @@
+"""The judge of several datacenters sees what is wrong, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.crowd import Notes
+from tests.chaos.datacenters import judge
+from tests.chaos.history import Diary, Gap, Heard, Place, Told
+
+
+def judged(told: list[Told]) -> list[str]:
+    """Three events were accepted, and of a fourth nobody knows."""
+    notes = Notes()
+    for keys in (["p1-0", "p1-1"], ["p2-0"]):
+        notes.send("v", keys).answered = notes.tick()
+    notes.send("v", ["p2-1"])
+    notes.diaries.append(Diary("viewer", "v", told))
+    judge(notes)
+    return notes.complaints
+
+
+def heard(*keys: str) -> list[Told]:
+    return [Heard("v", key, None) for key in keys]
+
+
+@pytest.mark.parametrize("keys", [("p1-0", "p2-0", "p1-1"), ("p2-0", "p2-1", "p1-0", "p1-1")])
+def test_any_order_between_publishers_is_right(keys: tuple[str, ...]) -> None:
+    assert judged(heard(*keys)) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        (heard("p1-0", "p2-0"), "never told 1 events, p1-1 for one"),
+        (heard("p1-0", "p1-1", "p2-0", "p1-1"), "1 events twice"),
+        (heard("p1-1", "p1-0", "p2-0"), "the events of p1 out of order"),
+        ([*heard("p1-0", "p1-1", "p2-0"), Gap(Place("a", 1))], "1 gaps"),
+    ],
+)
+def test_what_is_wrong_is_said(told: list[Told], complaint: str) -> None:
+    assert any(complaint in each for each in judged(told))
