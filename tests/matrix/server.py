@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -13,18 +16,22 @@ import trio
 from liveserver.auth import tokens
 from liveserver.config import Settings, convert
 from liveserver.node.process import Running, serve
+from tests.edge.authority import Authority
 
 SECRET = "the-viewers-secret-of-at-least-32-bytes"
 TOKENS = {"viewers": "token", "secret": SECRET, "leeway": "0s"}
+Trust = Callable[..., ssl.SSLContext]
 LIMIT = 30.0  # seconds: nothing hangs
 
 
 class Server:
     """A running node with all that watching takes."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, trust: Trust) -> None:
         self.running = running
         self.address = running.addresses.public
+        self.tls_address = running.addresses.tls or ""
+        self.trust = trust
         self._count = 0
 
     def token(self, seconds: float = 600, *videos: str) -> str:
@@ -47,9 +54,12 @@ class Server:
 @asynccontextmanager
 async def serving(**sections: dict[str, Any]) -> AsyncIterator[Server]:
     """A node for the duration of the block; `sections` are settings."""
-    given = {"listen": {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"}} | sections
+    any_port = "127.0.0.1:0"
+    given = {"listen": {"public": any_port, "ops": any_port, "tls": any_port}} | sections
     given["node"] = {"roles": ["frontend", "dispatcher"], "drain": "100ms"} | given.get("node", {})
-    with trio.fail_after(LIMIT):
+    with trio.fail_after(LIMIT), TemporaryDirectory() as directory:
+        authority = Authority(Path(directory))
+        given["tls"] = {"certificate": str(authority.certificate), "key": str(authority.key)}
         async with trio.open_nursery() as nursery:
-            yield Server(await nursery.start(serve, convert(given, Settings)))
+            yield Server(await nursery.start(serve, convert(given, Settings)), authority.trust)
             nursery.cancel_scope.cancel()

@@ -88,7 +88,10 @@ async def test_drain(transport: Transport) -> None:
 
 @every_transport
 async def test_full_node(transport: Transport) -> None:
-    async with serving(edge={"max_connections": 1}) as server, transport.watch(server) as viewer:
+    async with (
+        serving(edge={"max_connections": transport.connections}) as server,
+        transport.watch(server) as viewer,
+    ):
         await viewer.ready()
         async with transport.watch(server) as late:
             told = await late.next()

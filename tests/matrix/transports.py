@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
+import h2.connection
+import h2.events
 import h11
 import msgspec
 import trio
@@ -76,9 +78,13 @@ class Transport(ABC):
     """One way to watch. Over something else than plain TCP: override `connect`."""
 
     name: str
+    connections = 1  # that one viewer counts as
 
     async def connect(self, server: Server, receive_buffer: int = 0) -> trio.abc.Stream:
-        host, _, port = server.address.rpartition(":")
+        return await self._dial(server.address, receive_buffer)
+
+    async def _dial(self, address: str, receive_buffer: int) -> trio.SocketStream:
+        host, _, port = address.rpartition(":")
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -184,7 +190,7 @@ class ServerSentEvents(Transport):
 class EventStream(Watching):
     """What comes on an event stream."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange | Http2Exchange) -> None:
         super().__init__()
         self._exchange = exchange
         self._parser = SSEParser()
@@ -323,4 +329,95 @@ class Messages(Watching):
         return [] if kind == "viewers" else [said(kind, value, value.get("cursor"))]
 
 
-TRANSPORTS: list[Transport] = [ServerSentEvents(), JsonLines(), LongPoll(), WebSocket()]
+class OverTLS(Transport):
+    """The same at the TLS port."""
+
+    protocol = "http/1.1"
+
+    async def connect(self, server: Server, receive_buffer: int = 0) -> trio.abc.Stream:
+        stream = await self._dial(server.tls_address, receive_buffer)
+        return trio.SSLStream(
+            stream, server.trust(self.protocol), server_hostname="localhost", https_compatible=True
+        )
+
+
+class EventsOverTLS(OverTLS, ServerSentEvents):
+    """An event stream at the TLS port."""
+
+    name = "sse over tls"
+
+
+class WebSocketOverTLS(OverTLS, WebSocket):
+    """A WebSocket at the TLS port."""
+
+    name = "ws over tls"
+
+
+class EventsOverHTTP2(OverTLS, ServerSentEvents):
+    """An event stream in HTTP/2."""
+
+    name = "sse over http/2"
+    protocol = "h2"
+    connections = 2  # the connection itself, and what is asked for on it
+
+    @asynccontextmanager
+    async def begin(
+        self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
+    ) -> AsyncIterator[Watching]:
+        exchange = Http2Exchange(stream)
+        query = f"?cursor={cursor}" if cursor else ""
+        headers = [(":authority", host), (":path", f"/v1/videos/{video}/events{query}"), *shown(token)]
+        status = await exchange.ask(headers)
+        yield EventStream(exchange) if status == 200 else Refusal(status)
+
+
+class Http2Exchange:
+    """One request of HTTP/2 on a stream, as h2 understands it. Its windows stay as small as they begin."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._protocol = h2.connection.H2Connection()
+        self._data = b""
+        self._status = 0
+        self._is_over = False
+
+    async def ask(self, headers: list[tuple[str, str]]) -> int:
+        """Ask, and return the status."""
+        self._protocol.initiate_connection()
+        always = [(":method", "GET"), (":scheme", "https")]
+        self._protocol.send_headers(1, [*always, *headers], end_stream=True)
+        while not self._status:
+            await self._more()
+        return self._status
+
+    async def data(self) -> bytes:
+        """More of the body; empty at its end."""
+        while not self._data and not self._is_over:
+            await self._more()
+        data, self._data = self._data, b""
+        return data
+
+    async def _more(self) -> None:
+        await self._stream.send_all(self._protocol.data_to_send())
+        received = bytes(await self._stream.receive_some())
+        assert received, "the connection has ended"
+        for event in self._protocol.receive_data(received):
+            if isinstance(event, h2.events.ResponseReceived):
+                self._status = int(dict(event.headers)[b":status"])
+            elif isinstance(event, h2.events.DataReceived):
+                self._data += event.data
+                self._protocol.acknowledge_received_data(event.flow_controlled_length, 1)
+            elif isinstance(event, h2.events.StreamEnded):
+                self._is_over = True
+        await self._stream.send_all(self._protocol.data_to_send())
+
+
+TRANSPORTS: list[Transport] = [
+    ServerSentEvents(),
+    JsonLines(),
+    LongPoll(),
+    WebSocket(),
+    EventsOverTLS(),
+    WebSocketOverTLS(),
+    EventsOverHTTP2(),
+]
