@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from liveserver.errors import Problem
+from liveserver.errors import BadRequest, Problem
 
 
 class Like(msgspec.Struct, frozen=True):
@@ -74,3 +74,10 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 Outcome = Stored | Problem
+
+
+def plain(text: str, what: str) -> str:
+    """Text is taken as it is, but PostgreSQL has no place for a NUL. Raises `BadRequest`."""
+    if "\0" in text:
+        raise BadRequest(f"a {what} has no NUL character")
+    return text

@@ -16,6 +16,7 @@ from liveserver import __version__
 from liveserver.auth.gate import Gate
 from liveserver.backend.backend import open_backend
 from liveserver.backend.dispatchers import Dispatchers as BackendDispatchers
+from liveserver.backend.liking import LikeRoutes
 from liveserver.backend.outbox import Dispatcher
 from liveserver.backend.routes import backend_routes
 from liveserver.bus.canary import Canary, CanaryPerch
@@ -150,7 +151,8 @@ class Node:
                 )
             )
         backend = await stack.enter_async_context(open_backend(settings, local))
-        self.blueprints.append(backend_routes(backend, settings, gate))
+        LikeRoutes(backend, settings, gate).add_to(self.router)
+        self.blueprints.append(backend_routes(backend, gate))
         self.parts["backend"] = backend.statistics
         self.checks["database"] = backend.check
 
