@@ -50,6 +50,11 @@ class Addresses:
                     break
         return _name(address)
 
+    def speaks_for_many(self, peer: str) -> bool:
+        """Whether the other end of a connection is this machine, a trusted proxy, or no network address."""
+        address = parse(peer)
+        return address is None or address.is_loopback or self._is_trusted(address)
+
     def _is_trusted(self, address: IPAddress) -> bool:
         return any(address in network for network in self._trusted)
 

@@ -58,6 +58,7 @@ class EdgeSettings(Section, frozen=True):
     allow_credentials: bool = False  # those may send this server's cookies along
     trusted_proxies: list[str] = msgspec.field(default_factory=list)  # whose X-Forwarded-For is believed
     max_connections: Count = 19_000
+    max_per_address: Annotated[int, Meta(ge=0)] = 0  # of these; 0: any. Not of loopback and trusted_proxies
     accept_rate: Count = 5_000  # new connections a second; the kernel holds the others meanwhile
     max_head: Size = Size(16 * 1024)  # request line and headers
     max_body: Size = Size(4 * 1024**2)

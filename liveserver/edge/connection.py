@@ -75,6 +75,10 @@ class Host(Protocol):
         """Give the connection to the ordinary web server, with what was read of it."""
         ...
 
+    def forget(self, connection: Connection) -> None:
+        """It has ended, or is somebody else's. Idempotent."""
+        ...
+
     def count_refusal(self, status: int) -> None:
         """A request was answered with a problem of this status."""
         ...
@@ -87,11 +91,12 @@ class Host(Protocol):
 class Connection:
     """A connection in its request-and-answer life. `deadline` is in Trio's time."""
 
-    __slots__ = ("_buffer", "_is_mid_request", "_server", "_stream", "closed", "deadline", "sock")
+    __slots__ = ("_buffer", "_is_mid_request", "_server", "_stream", "closed", "deadline", "seat", "sock")
 
     def __init__(self, sock: socket.socket, server: Host) -> None:
         self.sock = sock
         self.closed = False
+        self.seat = ""  # see seats.py
         self.deadline = trio.current_time() + server.settings.head_timeout
         self._server = server
         self._buffer = b""
@@ -115,7 +120,7 @@ class Connection:
             self._server.count_failure()
         finally:
             self._stream = None  # it knows this object: without a circle both go at once
-            self._server.connections.discard(self)
+            self._server.forget(self)
             self.close()
 
     async def _serve(self) -> Stream | None:

@@ -30,6 +30,7 @@ from liveserver.config import Address, EdgeSettings
 from liveserver.edge.connection import Client, Connection
 from liveserver.edge.cors import Origins
 from liveserver.edge.router import Router
+from liveserver.edge.seats import Seats
 from liveserver.edge.tls import HTTP2, TLSDoor
 from liveserver.errors import Unavailable
 from liveserver.measure import gauge, total
@@ -56,6 +57,9 @@ class EdgeStatistics(msgspec.Struct, frozen=True):
         gauge("How many connections are let in: edge.max_connections, or less where descriptors are fewer."),
     ]
     accepted: Annotated[int, total("Connections accepted.")]
+    turned_away: Annotated[
+        int, total("Connections closed at once: their address has edge.max_per_address. An attack, or a NAT?")
+    ]
     paused: Annotated[
         int,
         total(
@@ -104,6 +108,7 @@ class EdgeServer:
         self.router = router
         self.origins = Origins(settings.allow_origins, credentials=settings.allow_credentials)
         self.connections: set[Client] = set()
+        self.seats = Seats(settings)
         self.is_ending = False
         self.requests = 0
         self._refused: dict[str, int] = {}  # by status: there are not many
@@ -172,7 +177,7 @@ class EdgeServer:
             if len(self.connections) >= ceiling:
                 return count, False
             try:
-                sock, _ = listener.accept()
+                sock, peer = listener.accept()
             except BlockingIOError:
                 return count, True
             except OSError as error:
@@ -180,8 +185,13 @@ class EdgeServer:
                     log.warning("accepting pauses", reason=errno.errorcode[error.errno or 0])
                     return count, False
                 continue  # this client has gone before it came
+            seat = self.seats.take(str(peer[0]) if isinstance(peer, tuple) else "")
+            if seat is None:
+                sock.close()  # without a word: whoever has so many seats would only make us talk
+                continue
             sock.setblocking(False)
             connection = Connection(sock, self)
+            connection.seat = seat
             self._accepted += 1
             self.connections.add(connection)
             if door is None:
@@ -195,7 +205,7 @@ class EdgeServer:
         try:
             protocol = await door.admit(connection)
         except (OSError, trio.ClosedResourceError):
-            self.connections.discard(connection)
+            self.forget(connection)
             connection.close()
         except BaseException:
             connection.close()
@@ -212,7 +222,7 @@ class EdgeServer:
         try:
             await serve(connection.release())
         finally:
-            self.connections.discard(connection)
+            self.forget(connection)
 
     async def sweep(self) -> None:
         """Look for deadlines that have passed, for ever."""
@@ -238,6 +248,12 @@ class EdgeServer:
         self._handed_over += 1
         await self._fallback(connection.release(), received)
 
+    def forget(self, connection: Connection) -> None:
+        """It has ended, or is somebody else's. Idempotent."""
+        if connection in self.connections:
+            self.connections.remove(connection)
+            self.seats.give_back(connection.seat)
+
     def count_refusal(self, status: int) -> None:
         """A request was answered with a problem."""
         name = str(status)
@@ -256,6 +272,7 @@ class EdgeServer:
             connections=len(self.connections),
             capacity=self.settings.max_connections,
             accepted=self._accepted,
+            turned_away=self.seats.refused,
             paused=self._paused,
             requests=self.requests,
             refused=self._refused.copy(),

@@ -19,6 +19,7 @@ EDGE = EdgeStatistics(
     connections=3,
     capacity=100,
     accepted=10,
+    turned_away=0,
     paused=0,
     requests=9,
     refused={"404": 2},
