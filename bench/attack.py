@@ -3,8 +3,8 @@
 Measured in one run, on one server with its defaults: the live viewers' ages without an attack, during one of
 slow heads (each attacker sends a header line a second and never ends; one that is let go comes again at
 once), and during one of slow reads (each asks for a stream with a tiny receive buffer, and takes some bytes a
-second of it). Then the attackers do nothing more but what their connections do, and it is measured how long
-it takes until the server has got rid of them by its own deadlines.
+second of it). Then nobody comes again, those who are there go on as before, and it is measured how long it
+takes until the server has got rid of them by its own deadlines, and of how many.
 """
 
 from __future__ import annotations
@@ -51,13 +51,17 @@ class Crowd:
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._opened = self._ended = 0
+        self._wanted = count
 
     def attack(self, seconds: float, *, again: bool) -> dict[str, float]:
         """Attack; then wait until the server has let all go, or for `PATIENCE`."""
         began = time.monotonic()
         while time.monotonic() < began + seconds:
-            self._open(self._count if again or self._opened < self._count else 0)
+            self._open()
             self._act()
+            if not again and self._opened >= self._count:
+                self._wanted = 0
+        self._wanted = 0
         at_once, stopped = len(self._sockets), time.monotonic()
         while self._sockets and time.monotonic() < stopped + PATIENCE:
             self._act()
@@ -72,8 +76,8 @@ class Crowd:
             "ended_after_s": time.monotonic() - stopped,
         }
 
-    def _open(self, wanted: int) -> None:
-        for _ in range(min(OPENING, wanted - len(self._sockets))):
+    def _open(self) -> None:
+        for _ in range(min(OPENING, self._wanted - len(self._sockets))):
             sock = socket.socket()
             if not self._more:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, TINY_BUFFER)
@@ -100,8 +104,7 @@ class Crowd:
                 self._drop(sock.fileno())
             if not index % OPENING:
                 self._notice(0.0)
-                if self._more:
-                    self._open(self._count)
+                self._open()
         while (left := began + TICK - time.monotonic()) > 0:
             self._notice(left)
 
