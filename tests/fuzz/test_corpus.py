@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.checks import cut
 from tests.fuzz.mutation import inputs
 from tests.fuzz.one import CORPUS, LONGEST, corpus
 from tests.fuzz.run import shares
-from tests.fuzz.targets import TARGETS, cut
+from tests.fuzz.targets import TARGETS
 
 FEW = 400  # mutations of a target whose inputs cost 1
 
