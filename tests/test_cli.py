@@ -323,3 +323,22 @@ def test_a_wrong_secret_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> N
     code, _, err = call(capsys, "check", "--set", "auth.secret=")
     assert code == 2
     assert "auth.secret=…" in err
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "bus.url=redis://u:hunter2@localhost:6379/0",
+        "bus.url=redis://u:hun@ter2:hunter2@localhost:6379/0",
+        "bus.url=redis+sentinel://:x@localhost/mymaster?sentinel_password=hunter2",
+        "bus.url=redis://u:hunter2@localhost:port/0",
+        "bus.urll=redis://u:hunter2@localhost/0",
+        "bus.timeout=redis://u:hunter2@localhost/0",
+        "backend.database=postgresql://u:hunter2@localhost/x",
+        "backend.databas=postgresql://u:hunter2@localhost/x",
+    ],
+)
+def test_no_password_of_a_url_is_printed(setting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, err = call(capsys, "check", "--set", "bus.kind=redis", "--set", setting)
+    assert out + err
+    assert "hunter2" not in out + err

@@ -76,6 +76,11 @@ async def open_backend(settings: BackendSettings, dispatcher: Dispatcher) -> Asy
         url = _url(settings, stack)
         try:
             store = await trio.to_thread.run_sync(Store, url, settings)
+        except ValueError:
+            # Not chained: the original may quote a part of the password.
+            raise ConfigError(
+                "backend.database", "is not a URL like postgresql://user:password@host:5432/name"
+            ) from None
         except (SQLAlchemyError, ImportError) as error:
             raise ConfigError("backend.database", f"cannot be opened ({_reason(error)})") from error
         stack.callback(store.close)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import typer
 
+from liveserver.config.writing import without_password
 from liveserver.errors import ConfigError, LiveserverError
 
 WENT_WRONG = 1
@@ -49,7 +50,8 @@ def _explain(error: BaseException) -> Complaint:
         return Complaint(f"{command}: {message}; {command} --help shows how", WRONG_USAGE)
     if isinstance(error, LiveserverError):
         return Complaint(
-            f"liveserver: {error}", WRONG_USAGE if isinstance(error, ConfigError) else WENT_WRONG
+            f"liveserver: {without_password(str(error))}",
+            WRONG_USAGE if isinstance(error, ConfigError) else WENT_WRONG,
         )
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return Complaint("", INTERRUPTED)

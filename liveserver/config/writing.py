@@ -1,4 +1,4 @@
-"""Settings as TOML that is read back to the same; secrets are left out."""
+"""Settings as TOML that is read back to the same; secrets are left out, also those within URLs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from liveserver.quantities import Duration, Secret, Size
 
 HIDDEN = "…"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+# Greedy: what is wrong with a URL may be that its password was not percent-encoded.
+_PASSWORD = re.compile(r"(://[^:/?#\s]*:)\S*@|([?&][a-z_]*password=)[^&\s]*")
+
+
+def without_password(text: str) -> str:
+    """The text, with what stands for a password in its URL left out."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}{HIDDEN}@" if found[1] else f"{found[2]}{HIDDEN}", text)
 
 
 def toml(value: Any) -> str:
@@ -38,6 +45,8 @@ def toml(value: Any) -> str:
             if value and value % size == 0:
                 return f'"{value // size}{unit}"'
         return str(int(value))
+    if isinstance(value, str):
+        value = without_password(value)
     # Text, numbers, yes and no: TOML writes them as JSON does.
     return json.dumps(value, ensure_ascii=False)
 
