@@ -36,9 +36,19 @@ class Deployment:
         self._clients = clients
 
     def empty(self) -> None:
-        for client in self._clients():
-            with client:
+        """Without a key; and what was published before has reached all servers of a cluster."""
+        with ExitStack() as stack:
+            clients = [stack.enter_context(client) for client in self._clients()]
+            listeners = [stack.enter_context(client.pubsub()) for client in clients]
+            for listener in listeners:
+                listener.subscribe("emptied")
+                assert listener.get_message(timeout=SECONDS)
+            for client in clients:
                 client.flushall()
+                client.publish("emptied", "")
+            for listener in listeners:
+                for _ in clients:
+                    assert listener.get_message(timeout=SECONDS)
 
 
 def wait(condition: Callable[[], bool]) -> None:
