@@ -57,7 +57,6 @@ FULL = (
     Step("storm", "--rounds 3 --stampede", 2.5),
     Step("datacenters", "--rounds 3", 5.0),
     Step("slow", "--minutes 2", 3.0),
-    Step("attack", "", 4.0),
 )
 
 
