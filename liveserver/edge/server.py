@@ -16,6 +16,7 @@ Rules:
 from __future__ import annotations
 
 import errno
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -115,7 +116,7 @@ class EdgeServer:
         self.http2: Callable[[socket.socket], Awaitable[None]] | None = None
         self._fallback = fallback
         self._accepting = trio.CancelScope()
-        self._paid_until = 0.0  # each connection costs its share of a second
+        self._paid_until = -math.inf  # each connection costs its share of a second
         self._body_bytes = 0  # of requests that are still being received
         self._accepted = self._paused = self._handed_over = self._expired = self._failures = 0
 
