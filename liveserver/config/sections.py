@@ -171,7 +171,7 @@ class RelaySettings(Section, frozen=True):
 
     timeout: Duration = Duration(3.0)  # to connect to a peer, and for each answer of its
     retry_min: Duration = Duration(0.1)  # after a failure at most this; doubled each time …
-    retry_max: Duration = Duration(5.0)  # … up to this; always a random part of it
+    retry_max: Duration = Duration(1.0)  # … up to this; always a random part of it
     lease: Duration = Duration(10.0)  # of a dispatcher's share of the work; renewed three times within it
     sweep_interval: Duration = Duration(5.0)  # how often it is asked what moved, and compared
     deep_interval: Duration = Duration(60.0)  # how often all is compared that its log remembers (log.age)
