@@ -49,8 +49,9 @@ class WatchRoutes:
         form = _form(request)
         video = request.checked_video()
         arguments = request.arguments(("cursor", "replay", TOKEN))
-        wish = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get("cursor", NOW)
-        cursor = parse_cursor(wish)
+        cursor = parse_cursor(arguments.get("cursor", NOW))
+        if last := request.headers.get(b"last-event-id"):
+            cursor = parse_cursor(last.decode("latin-1"))
         replay = self._replay(arguments)
         retry = random_retry(self._settings)
         try:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import redis
 import trio
 
 from liveserver.bus.redis_server import RedisServer
@@ -149,6 +150,8 @@ def numbered(first: int) -> list[dict[str, object]]:
 
 @pytest.fixture(scope="module")
 def played(redis_process: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Program]:
+    with redis.Redis.from_url(redis_process.url) as client:
+        client.flushall()  # another test may have published to the same video
     return trio.run(play, redis_process.url, tmp_path_factory.mktemp("clients"))
 
 
