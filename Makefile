@@ -28,8 +28,8 @@ run: $(READY) ## Everything in one process, on http://127.0.0.1:8000
 run-cluster: $(READY) ## Two datacenters on this machine: Redis, dispatchers, frontends, all processes of their own
 	@exec $(BIN)/liveserver cluster --own-terminal --config config/cluster.toml $(ARGS)
 
-test: $(READY) ## The tests
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## The tests, as many at a time as there are cores; ARGS="-n 0 tests/edge" for some, one by one
+	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(READY) ## Lint, formatting, types, and which part may import which
 	@$(BIN)/ruff check --quiet .

@@ -7,13 +7,14 @@ where there is `setpriv` (util-linux) to ask it to; elsewhere a killed parent le
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -132,10 +133,14 @@ def find_redis_server() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that was free just now.
+
+    None of those from which the kernel takes the ports of connections: it stays free until it is used.
+    """
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @asynccontextmanager

@@ -6,10 +6,11 @@ import datetime
 import ipaddress
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -64,10 +65,20 @@ def wait(condition: Callable[[], bool]) -> None:
     pytest.fail("a Redis deployment did not come up")
 
 
+def cluster_port() -> int:
+    """A free port, and so is the cluster's own one, 10,000 above it."""
+    while True:
+        port = free_port()
+        with suppress(OSError), socket.create_server(("127.0.0.1", port + 10_000)):
+            return port
+
+
 @contextmanager
-def server(directory: Path, *options: str, program: Path | None = None) -> Iterator[RedisServer]:
+def server(
+    directory: Path, *options: str, program: Path | None = None, port: int | None = None
+) -> Iterator[RedisServer]:
     directory.mkdir()
-    one = RedisServer(free_port(), directory, options=options, program=program)
+    one = RedisServer(port or free_port(), directory, options=options, program=program)
     one.start()
     try:
         with redis.Redis(port=one.port) as client:
@@ -156,7 +167,10 @@ def clustered(directory: Path) -> Iterator[Deployment]:
     options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "600",
                "--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"]  # fmt: skip
     with ExitStack() as stack:
-        nodes = [stack.enter_context(server(directory / f"node{n}", *options)) for n in range(4)]
+        nodes = [
+            stack.enter_context(server(directory / f"node{n}", *options, port=cluster_port()))
+            for n in range(4)
+        ]
         clients = [redis.Redis(port=node.port) for node in nodes]
         edges = [0, 5461, 10923, 16384]
         mine = next(n for n in range(3) if edges[n] <= key_slot(b"v") < edges[n + 1])

@@ -122,7 +122,7 @@ def test_types(kind: str) -> None:
     assert event(line(of(type=kind)))["type"] == kind
 
 
-@pytest.mark.parametrize("kind", ["", "A", "9", "-a", "a b", "a\n", "ä", "x" * 33, *RESERVED_TYPES])
+@pytest.mark.parametrize("kind", ["", "A", "9", "-a", "a b", "a\n", "ä", "x" * 33, *sorted(RESERVED_TYPES)])
 def test_types_that_are_not(kind: str) -> None:
     with pytest.raises(BadRequest, match="type"):
         lots(of(type=kind))

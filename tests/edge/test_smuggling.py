@@ -151,7 +151,7 @@ class Seen(msgspec.Struct):
 
 
 @asynccontextmanager
-async def inspecting() -> AsyncIterator[tuple[Served, list[Seen]]]:
+async def inspecting(timeout: float = 20.0) -> AsyncIterator[tuple[Served, list[Seen]]]:
     """The whole way: an edge, and behind it an application that notes what it is asked."""
     app, seen = public_app(), list[Seen]()
 
@@ -163,14 +163,14 @@ async def inspecting() -> AsyncIterator[tuple[Served, list[Seen]]]:
         return Response("seen")
 
     async with (
-        open_handoff(app, max_body=10_000, timeout=20) as handoff,
+        open_handoff(app, max_body=10_000, timeout=timeout) as handoff,
         serving({("GET", "/echo"): echo}, fallback=handoff.serve, max_body=10_000) as served,
     ):
         yield served, seen
 
 
 async def test_nor_does_anything_behind_it_reach_the_application() -> None:
-    async with inspecting() as (served, seen):
+    async with inspecting(timeout=1.0) as (served, seen):  # how long what is missing is waited for
         for name, wire in REFUSED.items():
             async with served.connect() as client:
                 await client.send(wire.replace(b"/echo", b"/page", 1) + BEHIND.replace(b"/echo", b"/page"))
