@@ -65,7 +65,7 @@ class _Chart:
         self.published = {key: request for request in self.requests for key in request.keys}
         for request in sorted(self.requests, key=lambda request: request.answered or 0):
             if request.end is not None and request.answered is not None:
-                self._mention(request.end.epoch)
+                self._mention([request.end.epoch])
                 if not request.duplicates:
                     self._note(request.keys, request.end, "a receipt")
         for diary in history.diaries:
@@ -74,23 +74,24 @@ class _Chart:
         for place, key in history.logs.get(video, ()):
             self._note([key], place, "the log")
 
-    def _mention(self, epoch: str) -> None:
-        if epoch not in self.epochs:
-            self.epochs.append(epoch)
+    def _mention(self, epochs: Sequence[str]) -> None:
+        """Somebody came to know them in this order; one that no receipt names began before the next known."""
+        for index, epoch in enumerate(epochs):
+            if epoch not in self.epochs:
+                later = [self.epochs.index(known) for known in epochs[index + 1 :] if known in self.epochs]
+                self.epochs.insert(min(later, default=len(self.epochs)), epoch)
 
     def _read(self, diary: Diary) -> None:
+        self._mention([item.at.epoch for item in diary.told if item.at is not None])
         page: list[str] = []
         whole = True
         for item in diary.told:
             if item.__class__ is not Heard:
                 whole = whole and not (isinstance(item, Gap) and item.at is None)
-                if item.at is not None:
-                    self._mention(item.at.epoch)
                 continue
             assert isinstance(item, Heard)
             page.append(item.key)
             if item.at is not None:
-                self._mention(item.at.epoch)
                 if whole:  # otherwise a gap may be anywhere in the page, also at its end
                     self._note(page, item.at, diary.name)
                 page, whole = [], True

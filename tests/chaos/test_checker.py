@@ -260,6 +260,14 @@ def test_a_new_life_is_told_from_its_beginning() -> None:
     assert "from 2 on only" in complaint
 
 
+def test_a_life_in_which_nothing_was_accepted_came_before_the_next() -> None:
+    """A viewer was there at its beginning, and it was over before anybody published."""
+    requests = [Request(VIDEO, ["b1", "b2"], 3, 4, 2, 0, Place("b", 2))]
+    ready = Ready(0, Place("a", 0), resumed=False, gap=False)
+    diary = Diary("viewer", VIDEO, [ready, Gap(Place("b", 0)), event("b1"), event("b2")])
+    assert check(History(requests, [diary], losses=1)) == []
+
+
 def test_nobody_goes_back_to_an_earlier_life() -> None:
     complaints = told_of_gaps(event("a1"), Gap(Place("b", 0)), event("b1"), Gap(Place("a", 1)), event("a2"))
     assert any("back into an earlier life" in complaint for complaint in complaints)
