@@ -133,8 +133,8 @@ class Pair:
         self.link.ask("heal")
         began = time.monotonic()
         while True:
-            # dc2 first: what dc1 has then, dc2 may still lack.
-            there, here = (audience.ask("tally", 0)["received"] for audience in reversed(self.audiences))
+            # dc1 first: dc2 is level when it has what dc1 had a moment before.
+            here, there = (audience.ask("tally", 0)["received"] for audience in self.audiences)
             elapsed = time.monotonic() - began
             if there >= here - rate * LOOK or elapsed > SETTLED:
                 break
