@@ -12,8 +12,9 @@ published in dc1 at an even rate, spread over `--videos`, and watched in both.
 - **cut**: the link carries nothing for so many seconds while likes go on. `caught_up_s` is from the heal
   until dc2's viewers have been told as much as dc1's; `per_second` is at which rate.
 
-The nodes share one core, the link, the viewers and the publisher the other. Every round ends with a check:
-all viewers of both datacenters have every like once. If not, the run says so and exits with 1.
+dc1 has one core; dc2, the link, the viewers and the publisher have the other: on one core both datacenters
+would be short of it at 1,000 likes/s, and the scheduler would choose who waits. Every round ends with a
+check: all viewers of both datacenters have every like once. If not, the run says so and exits with 1.
 """
 
 from __future__ import annotations
@@ -165,16 +166,16 @@ def opened(core: int, load_core: int, videos: int, events: int) -> Iterator[Pair
     """The two datacenters, ready."""
     with ExitStack() as stack:
 
-        def start(name: str, *peers: str) -> Datacenter:
+        def start(name: str, core: int, *peers: str) -> Datacenter:
             own = (f"node.datacenter={name}", f"log.events={events}")
             return stack.enter_context(
                 run_datacenter(core, core, [core], settings=own, dispatcher_settings=peers)
             )
 
-        here = start("dc1")
+        here = start("dc1", core)
         link = stack.enter_context(closing(Worker(run_link, load_core)))
         port = link.ask("open", here.redis.port)
-        there = start("dc2", f"peers.dc1.url=redis://{HOST}:{port}/0")
+        there = start("dc2", load_core, f"peers.dc1.url=redis://{HOST}:{port}/0")
         yield stack.enter_context(closing(Pair(here, there, link, load_core, videos)))
 
 
