@@ -11,8 +11,9 @@ closes after an answer are opened anew (`reopened`). A like says in its `user` w
 microseconds, and so does its event at each viewer: ages are from there to the return of the read that
 brought it. All deliveries are counted, and the age of about every 97th is taken, whichever viewer's it is.
 
-The frontend has one core; the likes backend, the dispatcher, Redis, the liker and the viewers share the
-other. `--no-pin` leaves all of them to the scheduler. `cpu_…` are shares of one core.
+The frontend and the likes backend share one core; the dispatcher, Redis, the liker and the viewers the
+other, for so each core has about as much to do as the other. `--no-pin` leaves all of them to the scheduler.
+`cpu_…` are shares of one core.
 
 Or one starts the nodes oneself, on as many cores as there are, and names them: `--backend`, and every
 `--frontend`, over which the viewers are spread. Then only the load is run here. The clock must be the same.
@@ -37,7 +38,8 @@ from bench.harness import VIDEO, Worker, cores, progress
 from bench.likes import STAMP, Wish
 from bench.nodes import run_datacenter
 from bench.outcome import Sheet, by_measure, finish, machine, medians
-from bench.stage import MOST_VIEWERS, PATH
+from bench.server import Server
+from bench.stage import MOST_VIEWERS, PATH, WRITES
 
 LIKES = f"/v1/videos/{VIDEO}/likes"
 TOKEN, PER_MS = b'"user":"t', 1000
@@ -52,7 +54,8 @@ MEASURES = {
     "answer_p99_ms": "p99",
     "late_ms": "a like waited for a connection, at most, ms",
     "reopened": "connections closed by the backend",
-    "events_per_read": "events a read",
+    "events_per_write": "events a write",
+    "reads_per_write": "reads a write",
     "cpu_frontend": "the frontend's core",
     "cpu_backend": "the likes backend's",
     "cpu_dispatcher": "the dispatcher's",
@@ -72,6 +75,11 @@ class Nodes:
     def cpu(self) -> dict[str, float]:
         return {role: sum(each.cpu_seconds() for each in family) for role, family in self.parts.items()}
 
+    def writes(self) -> float:
+        """How many the frontends have made; 0 if they are somebody else's."""
+        frontends: list[Server] = self.parts.get("frontend", [])
+        return sum(each.metrics().get(WRITES, 0.0) for each in frontends)
+
 
 def main(
     count: Annotated[int, typer.Option("--viewers", help="Viewers in all.")] = 10_000,
@@ -79,7 +87,9 @@ def main(
     seconds: Annotated[float, typer.Option(help="Counted in each round.")] = 10.0,
     warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 3.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
-    pin: Annotated[bool, typer.Option(help="The frontend alone on its core.")] = True,
+    pin: Annotated[
+        bool, typer.Option(help="Frontend and backend on one core, the rest on the other.")
+    ] = True,
     backend: Annotated[str, typer.Option(help="A running likes backend; none is started.")] = "",
     frontend: Annotated[list[str] | None, typer.Option(help="And a running frontend; several.")] = None,
 ) -> None:
@@ -129,14 +139,16 @@ def play(
     crowd.ask("restart")
     liker.tell("evenly", nodes.backend[1], rate, warmup + seconds + 0.5, 32, wish)
     time.sleep(warmup)
-    cpu = nodes.cpu()
+    cpu, writes = nodes.cpu(), nodes.writes()
     crowd.ask("begin")
     time.sleep(seconds)
     seen = crowd.window()
     used = {f"cpu_{role}": (now - cpu[role]) / seen["seconds"] for role, now in nodes.cpu().items()}
+    if written := (nodes.writes() - writes) / seen["seconds"]:
+        used["events_per_write"] = seen["deliveries_per_s"] / written
+        used["reads_per_write"] = seen["reads_per_s"] / written
     liked: dict[str, float] = liker.answer()
-    coalesced = {"events_per_read": seen["deliveries_per_s"] / (seen["reads_per_s"] or float("nan"))}
-    return seen | used | liked | coalesced, crowd.settle(int(liked["accepted"]))
+    return seen | used | liked, crowd.settle(int(liked["accepted"]))
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
@@ -150,7 +162,7 @@ def started(pin: bool) -> Iterator[Nodes]:
     """All nodes, on this machine."""
     core, load_core = cores() if pin else (None, None)
     settings = (f"edge.max_connections={MOST_VIEWERS}",)
-    with run_datacenter(load_core, load_core, [core], load_core, settings) as nodes:
+    with run_datacenter(load_core, load_core, [core], core, settings) as nodes:
         assert nodes.backend
         yield Nodes(
             (nodes.backend.host, nodes.backend.port),

@@ -3,7 +3,8 @@
 Rules:
 
 1. One epoll, one buffer, one `recv_into` per readiness. Whoever falls behind finds more in its socket next
-   time: reads coalesce as writes do, and nothing is queued here.
+   time: reads coalesce as writes do, and nothing is queued here. Edge-triggered: otherwise the kernel looks
+   at each socket a second time, only to find that it has been read.
 2. Events are counted per viewer, by the bytes `"at":` that each carries once. A read may end inside them;
    only then are its last bytes looked at again with the next read.
 3. About every 97th event's age is taken, from its `at` to the moment its read returned.
@@ -12,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import select
@@ -30,6 +32,8 @@ SAMPLE_EVERY = 97
 HANDSHAKES = 512  # under way at a time: far below the listener's queue
 PORTS_PER_SOURCE = 14_000  # half of those Linux gives an address; it looks for the others one by one
 BUFFER = 256 * 1024
+RECEIVE_BUFFER = 256 * 1024  # bytes, of each viewer's socket; not one that the kernel tunes
+READABLE = select.EPOLLIN | select.EPOLLET
 _BIND_ADDRESS_NO_PORT = 24  # linux/in.h: take the port at connect, so that it need not be free for every peer
 _NUMBER = re.compile(rb"[0-9]+")
 
@@ -82,7 +86,7 @@ class Viewers:
                 viewer.send(requests[opened % len(requests)])
                 viewer.setblocking(False)
                 heads[viewer.fileno()] = b""
-                self._epoll.register(viewer.fileno(), select.EPOLLIN)
+                self._epoll.register(viewer.fileno(), READABLE)
                 opened += 1
                 waiting += 1
             for descriptor, _ in self._epoll.poll(20.0, 1024) or self._nobody_answers(waiting):
@@ -108,6 +112,9 @@ class Viewers:
             network, _, last = (source or host).rpartition(".")
             viewer.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
             viewer.bind((f"{network}.{int(last) + index // PORTS_PER_SOURCE}", 0))
+        viewer.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER
+        )  # not one that the kernel tunes
         viewer.connect((host, port))
         descriptor = viewer.fileno()
         self._sockets[descriptor] = viewer
@@ -128,6 +135,7 @@ class Viewers:
 
     def serve(self) -> None:
         """Read until nobody asks any more."""
+        gc.disable()  # nothing here is a circle, and epoll's answers would set it off all the time
         while True:
             self._watch()
             if not serve_request(self._control, self):
@@ -159,6 +167,8 @@ class Viewers:
                 if not size:
                     self._drop(descriptor)
                     continue
+                if size == BUFFER:
+                    self._epoll.modify(descriptor, READABLE)  # there may be more, and no edge before it
                 found = count_in(token, 0, size)
                 if buffer[size - 1] != last or descriptor in cut or descriptor in kept:
                     found += self._look_closer(descriptor, size)

@@ -12,6 +12,7 @@ import msgspec
 import trio
 
 from liveserver.auth.nodes import UNSIGNED, Signature
+from liveserver.backend.connections import LastingConnections
 from liveserver.errors import BadRequest, DispatcherError
 
 
@@ -23,9 +24,9 @@ class Dispatchers:
     """Publishes at whichever dispatcher answers. Stays with one while it does."""
 
     def __init__(
-        self, client: httpx.AsyncClient, urls: Sequence[str], timeout: float, signature: Signature
+        self, transport: httpx.AsyncBaseTransport, urls: Sequence[str], timeout: float, signature: Signature
     ) -> None:
-        self._client = client
+        self._transport = transport
         self._signature = signature
         self._urls = [url.rstrip("/") for url in urls]
         self._timeout = timeout
@@ -40,8 +41,8 @@ class Dispatchers:
 
         `trust` says whom to believe that they are it, of those with an https URL.
         """
-        async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=trust) as client:
-            yield cls(client, urls, timeout, signature)
+        async with LastingConnections(trust) as transport:
+            yield cls(transport, urls, timeout, signature)
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:
         """As `outbox.Dispatcher` says. A refusal is believed from the first that gives one."""
@@ -49,13 +50,12 @@ class Dispatchers:
         reason = ""
         for _ in range(len(self._urls)):
             url = self._urls[0] + path
+            headers = {"content-type": "application/json", **self._signature.headers()}
             try:
                 with trio.fail_after(self._timeout):
-                    answer = await self._client.post(
-                        url,
-                        content=body,
-                        headers={"content-type": "application/json", **self._signature.headers()},
-                    )
+                    request = httpx.Request("POST", url, headers=headers, content=body)
+                    answer = await self._transport.handle_async_request(request)
+                    await answer.aread()
             except trio.TooSlowError:
                 reason = f"{url} did not answer within {self._timeout:g} s"
             except httpx.HTTPError as error:

@@ -98,7 +98,8 @@ def open_engine(url: str, *, writes: bool) -> Engine:
     parsed = make_url(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_pre_ping=True)
+    is_remote = parsed.get_backend_name() != "sqlite"  # a file's connection does not break
+    engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_pre_ping=is_remote)
     if engine.dialect.name == "sqlite":
         begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 

@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, select, tuple_, update
 
-from liveserver.backend.schema import answers, comments, likes, metadata, open_engine, outbox, totals
+from liveserver.backend import statements
+from liveserver.backend.schema import comments, metadata, open_engine, outbox, totals
 from liveserver.backend.wishes import Comment, Like, OutboxRow, Outcome, Retraction, Stored, Summary, Wish
 from liveserver.config import BackendSettings
 from liveserver.errors import BadRequest, NotFound
@@ -53,7 +53,7 @@ class Store:
         self._number = 0
         self._writing = open_engine(url, writes=True)
         self._reading = open_engine(url, writes=False)
-        self._insert = postgresql.insert if self._writing.dialect.name == "postgresql" else sqlite.insert
+        self._more = statements.MORE[self._writing.dialect.name]
         metadata.create_all(self._writing)
 
     def close(self) -> None:
@@ -111,16 +111,9 @@ class Store:
         return self._number
 
     def _remove(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
-        numbers: dict[str, list[int]] = {}
-        for row in rows:
-            numbers.setdefault(row.sender, []).append(row.number)
-        for sender, own in numbers.items():
-            for start in range(0, len(own), SQL_VALUES):
-                connection.execute(
-                    delete(outbox).where(
-                        outbox.c.sender == sender, outbox.c.number.in_(own[start : start + SQL_VALUES])
-                    )
-                )
+        if rows:
+            numbers = [{"its_sender": row.sender, "its_number": row.number} for row in rows]
+            connection.execute(statements.ACCEPTED, numbers)
 
 
 class _Transaction:
@@ -226,9 +219,7 @@ class _Transaction:
             self._totals[video] = 0
         names = sorted(videos)
         for start in range(0, len(names), SQL_VALUES):
-            rows = self._connection.execute(
-                select(totals).where(totals.c.video.in_(names[start : start + SQL_VALUES]))
-            )
+            rows = self._connection.execute(statements.TOTALS, {"videos": names[start : start + SQL_VALUES]})
             for video, reaction, total in rows:
                 self._reactions[video].add(reaction)
                 self._totals[video] += total
@@ -237,33 +228,23 @@ class _Transaction:
         keys = [(wish.video, wish.route, wish.key) for wish in wishes if wish.key is not None]
         known: dict[tuple[str, str, str], Stored] = {}
         for start in range(0, len(keys), SQL_VALUES):
-            rows = self._connection.execute(
-                select(answers).where(
-                    tuple_(answers.c.video, answers.c.route, answers.c.key).in_(
-                        keys[start : start + SQL_VALUES]
-                    ),
-                    answers.c.expires > self._now,
-                )
-            )
+            some = {"keys": keys[start : start + SQL_VALUES], "now": self._now}
+            rows = self._connection.execute(statements.ANSWERS, some)
             for row in rows:
                 known[row.video, row.route, row.key] = _answer.decode(row.answer)
         return known
 
     def _flush_comments(self) -> None:
         if self._comments:
-            self._connection.execute(insert(comments), self._comments)
+            self._connection.execute(statements.NEW_COMMENTS, self._comments)
             self._comments = []
 
     def _write(self, fresh: dict[tuple[str, str, str], Stored]) -> None:
         execute = self._connection.execute
         if self._added:
-            execute(insert(likes), self._likes)
-            upsert = self._store._insert(totals)
+            execute(statements.NEW_LIKES, self._likes)
             execute(
-                upsert.on_conflict_do_update(
-                    index_elements=[totals.c.video, totals.c.reaction],
-                    set_={"total": totals.c.total + upsert.excluded.total},
-                ),
+                self._store._more,
                 # Sorted, so that two processes at one PostgreSQL never wait for each other in a circle.
                 [
                     {"video": video, "reaction": reaction, "total": added}
@@ -273,9 +254,9 @@ class _Transaction:
         self._flush_comments()
         if fresh:
             expires = self._now + int(self._settings.idempotency_window * 1000)
-            execute(delete(answers).where(answers.c.expires <= self._now))
+            execute(statements.EXPIRED, {"now": self._now})
             execute(
-                insert(answers),
+                statements.NEW_ANSWERS,
                 [
                     {
                         "video": video,
@@ -288,4 +269,4 @@ class _Transaction:
                 ],
             )
         if self._rows:
-            execute(insert(outbox), [msgspec.structs.asdict(row) for row in self._rows])
+            execute(statements.NEW_ROWS, [msgspec.structs.asdict(row) for row in self._rows])

@@ -5,12 +5,14 @@ Rules:
 1. One transaction at a time, in a worker thread. An answer is given only after it has been committed.
 2. What waits is bounded: beyond `queue`, 503 at once.
 3. A wish whose client has gone is stored all the same.
-4. That outbox rows have been accepted is written down with the next wishes, or by itself a little
-   later. Forgotten in a crash it does no harm: dispatchers know the ids of what they are sent again.
+4. That outbox rows have been accepted is written down ten times a second, many of them together, with
+   wishes or by itself. Forgotten in a crash it does no harm: dispatchers know the ids of what they are
+   sent again.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -27,7 +29,7 @@ from liveserver.errors import Unavailable
 from liveserver.measure import gauge, total
 from liveserver.pending import Pending
 
-ACCEPTED_SECONDS = 0.1  # how long accepted rows wait for wishes to be removed together with
+ACCEPTED_SECONDS = 0.1  # how long accepted rows wait for others to be removed together with
 RETRY_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
@@ -68,6 +70,7 @@ class Writer:
         self._publish = publish
         self._queue: deque[_Writing] = deque()
         self._accepted: list[OutboxRow] = []
+        self._remove_at = math.inf  # by Trio's clock: when they have waited enough
         self._in_transaction = 0
         self._something = trio.Event()
         self._stored = self._repeats = self._commits = self._failures = 0
@@ -87,6 +90,7 @@ class Writer:
     def forget(self, rows: Sequence[OutboxRow]) -> None:
         """These were accepted by a dispatcher: remove them from the outbox, when it is convenient."""
         if not self._accepted:
+            self._remove_at = trio.current_time() + ACCEPTED_SECONDS
             self._something.set()
         self._accepted += rows
 
@@ -97,14 +101,14 @@ class Writer:
             batch = [
                 self._queue.popleft() for _ in range(min(len(self._queue), self._settings.commit_wishes))
             ]
-            accepted, self._accepted = self._accepted, []
+            accepted = self._take_accepted()
             self._in_transaction = len(batch)
             try:
                 committed = await self._commit([pending.wish for pending in batch], accepted)
             finally:
                 self._in_transaction = 0
             if committed is None:
-                self._accepted = accepted + self._accepted
+                self.forget(accepted)
                 for pending in batch:
                     pending.resolve(
                         Unavailable(
@@ -119,14 +123,21 @@ class Writer:
             self._publish(committed.rows)
 
     async def _wait(self) -> None:
-        """Return when there is a wish, or accepted rows that no wish has come for."""
+        """Return when there is a wish, or accepted rows that have waited enough."""
         while not self._queue:
             self._something = trio.Event()
-            with trio.move_on_after(ACCEPTED_SECONDS if self._accepted else float("inf")) as patience:
+            with trio.move_on_at(self._remove_at) as patience:
                 await self._something.wait()
             if patience.cancelled_caught:
                 return
         await trio.lowlevel.checkpoint()
+
+    def _take_accepted(self) -> list[OutboxRow]:
+        """Those that are to be removed now."""
+        if trio.current_time() < self._remove_at:
+            return []
+        accepted, self._accepted, self._remove_at = self._accepted, [], math.inf
+        return accepted
 
     async def _commit(self, wishes: Sequence[Wish], accepted: Sequence[OutboxRow]) -> Committed | None:
         """None when the database would not."""

@@ -17,8 +17,7 @@ Handler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 def dispatchers(handler: Handler, *hosts: str) -> Dispatchers:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(handler))
-    return Dispatchers(client, [f"http://{host}/" for host in hosts], 3.0, UNSIGNED)
+    return Dispatchers(httpx.MockTransport(handler), [f"http://{host}/" for host in hosts], 3.0, UNSIGNED)
 
 
 async def test_it_stays_with_one_that_answers() -> None:

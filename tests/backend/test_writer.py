@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from liveserver.backend.store import Committed, Store
 from liveserver.backend.wishes import OutboxRow, Stored, Wish
-from liveserver.backend.writer import Writer
+from liveserver.backend.writer import ACCEPTED_SECONDS, RETRY_SECONDS, Writer
 from liveserver.errors import BadRequest, Unavailable
 from tests.backend.support import comment, like, open_store, settings
 
@@ -142,17 +142,26 @@ async def test_a_key_that_another_process_was_quicker_with_is_looked_up_again(tm
             await on.writer.write(like(key="b"))
 
 
-async def test_accepted_rows_leave_with_the_next_wish_or_by_themselves(tmp_path: Path) -> None:
+async def test_accepted_rows_leave_together_with_wishes_or_by_themselves(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
     async with stage(tmp_path) as on:
+        for _ in range(2):
+            await on.writer.write(like())
+        on.writer.forget(on.rows[:1])
+        on.writer.forget(on.rows[1:2])
         await on.writer.write(like())
+        assert on.store.sizes[-1] == (1, 0), "they have not waited long enough"
+        mock_clock.jump(ACCEPTED_SECONDS)
         await on.writer.write(like())
-        first, second = on.rows
-        on.writer.forget([first])
-        await on.writer.write(like())
-        assert on.store.sizes[-1] == (1, 1)
+        assert on.store.sizes[-1] == (1, 2)
+        third, fourth = on.rows[2:]
+        assert on.store.store.waiting(("", 0), 10) == [third, fourth]
         on.store.failures = [OperationalError("", {}, Exception("not now"))]
-        on.writer.forget([second])
-        third = on.rows[2]
-        while on.store.store.waiting(("", 0), 10) != [third]:
+        on.writer.forget([third])
+        for seconds in (ACCEPTED_SECONDS, RETRY_SECONDS):
+            mock_clock.jump(seconds)
             await on.store.wait_transaction()
+            await trio.testing.wait_all_tasks_blocked()
         assert on.store.sizes[-2:] == [(0, 1), (0, 1)]
+        assert on.store.store.waiting(("", 0), 10) == [fourth]
