@@ -1,4 +1,4 @@
-"""What the likes backend often says to its database, made once: building a statement costs more than running it."""
+"""What the likes backend often says to its database, made once: making it costs more than saying it."""
 
 from __future__ import annotations
 
