@@ -12,7 +12,7 @@ READY := .venv/.ready
 BENCH_READY := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test check check-api bench bench-full chaos fuzz
+.PHONY: help install run run-cluster test check check-api bench bench-full chaos chaos-datacenters fuzz
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -53,6 +53,9 @@ bench-full: $(READY) $(BENCH_READY) ## All figures of bench/RESULTS.md, in an ho
 
 chaos: $(READY) ## Break a cluster on purpose, and see that nothing is lost; ARGS="--seeds 20" for more
 	@exec $(BIN)/python -m tests.chaos.run $(ARGS)
+
+chaos-datacenters: $(READY) ## Three datacenters whose links break and whose dispatchers die; ARGS="--seed 7" for that one
+	@exec $(BIN)/python -m tests.chaos.datacenters $(ARGS)
 
 fuzz: $(READY) ## A million inputs that nobody would think of, over all parsers; ARGS="--inputs 10000" for fewer
 	@exec $(BIN)/python -m tests.fuzz.run $(ARGS)
