@@ -10,6 +10,9 @@ import ssl
 
 import httpcore
 import httpx
+import trio
+
+CLOSE = 1.0  # seconds to end all connections
 
 
 class LastingConnections(httpx.AsyncBaseTransport):
@@ -39,7 +42,12 @@ class LastingConnections(httpx.AsyncBaseTransport):
                 await answer.aread()
             finally:
                 await answer.aclose()
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.TimeoutException,
+            httpcore.ConnectionNotAvailable,
+        ) as error:
             raise httpx.TransportError(str(error) or type(error).__name__) from error
         return httpx.Response(answer.status, headers=answer.headers, content=answer.content)
 
@@ -54,5 +62,6 @@ class LastingConnections(httpx.AsyncBaseTransport):
         return connection
 
     async def aclose(self) -> None:
-        for connection in self._connections.values():
-            await connection.aclose()
+        with trio.move_on_after(CLOSE, shield=True):
+            for connection in self._connections.values():
+                await connection.aclose()

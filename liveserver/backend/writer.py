@@ -89,7 +89,7 @@ class Writer:
 
     def forget(self, rows: Sequence[OutboxRow]) -> None:
         """These were accepted by a dispatcher: remove them from the outbox, when it is convenient."""
-        if not self._accepted:
+        if rows and not self._accepted:
             self._remove_at = trio.current_time() + ACCEPTED_SECONDS
             self._something.set()
         self._accepted += rows

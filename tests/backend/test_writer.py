@@ -159,9 +159,11 @@ async def test_accepted_rows_leave_together_with_wishes_or_by_themselves(
         assert on.store.store.waiting(("", 0), 10) == [third, fourth]
         on.store.failures = [OperationalError("", {}, Exception("not now"))]
         on.writer.forget([third])
-        for seconds in (ACCEPTED_SECONDS, RETRY_SECONDS):
-            mock_clock.jump(seconds)
-            await on.store.wait_transaction()
-            await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(ACCEPTED_SECONDS)
+        while on.writer.statistics().failures < 1:
+            await trio.testing.wait_all_tasks_blocked(0.001)  # the transaction is in a thread
+        mock_clock.jump(RETRY_SECONDS)
+        while on.writer.statistics().commits < 5:
+            await trio.testing.wait_all_tasks_blocked(0.001)
         assert on.store.sizes[-2:] == [(0, 1), (0, 1)]
         assert on.store.store.waiting(("", 0), 10) == [fourth]
