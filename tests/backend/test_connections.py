@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -108,7 +109,8 @@ async def test_no_answer_is_an_error_and_not_the_end(said: bytes) -> None:
 
 async def test_nobody_there() -> None:
     async with serving(answer) as (server, connections):
-        server.url = "http://127.0.0.1:1/v1/events"
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            server.url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1/events"
         for _ in range(2):
             with pytest.raises(httpx.TransportError):
                 await connections.handle_async_request(ask(server))
