@@ -164,7 +164,8 @@ def loaded_rounds(stage: Stage, plan: Plan, step: Step) -> dict[str, Any]:
             if pair:
                 step(f"round {number}: raw loop")
                 chunk = stage.audience.ask("excerpt", round(found[last][-1]["bytes_per_write"]))
-                found["raw"].append(pair.measure(chunk, plan.warmup, plan.seconds))
+                deliveries = plan.rates[-1] * plan.count
+                found["raw"].append(pair.measure(chunk, plan.warmup, plan.seconds, deliveries))
     middle = {part: medians(measured) for part, measured in found.items()}
     result: dict[str, Any] = {"medians": middle, "rounds": found}
     result["writes_from"] = "the server's count" if stage.counts_writes else "the client's reads"

@@ -42,7 +42,7 @@ from bench.server import Server
 from bench.stage import MOST_VIEWERS, PATH, WRITES
 
 LIKES = f"/v1/videos/{VIDEO}/likes"
-TOKEN, PER_MS = b'"user":"t', 1000
+TOKEN, PER_MS = b'"type":"like","user":"t', 1000
 MEASURES = {
     "deliveries_per_s": "deliveries/s",
     "rate": "likes/s",

@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from bench.harness import HOST, VIDEO, percentile, serve_requests
 from bench.wire import is_whole, post
 
-LIKE = {"type": "like", "user": "u4217", "data": {"reaction": "heart"}}
+USER = "u4217"
+LIKE = {"type": "like", "user": USER, "data": {"reaction": "heart"}}
 STAMP = b"0" * 16  # where a request's bytes have this, it says when it was sent: microseconds since the epoch
 _ACCEPTED = re.compile(rb'"accepted":([0-9]+)')
 CLOSED = -1

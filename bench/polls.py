@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
-from bench.viewers import BUFFER, HANDSHAKES, SAMPLE_EVERY, Viewers
+from bench.viewers import BUFFER, HANDSHAKES, Viewers
 from bench.wire import get, is_whole, split_id
 
 _CURSOR = re.compile(rb'"cursor":"([^"]+)"')
@@ -128,7 +128,7 @@ class Polls(Viewers):
                     self._kept[descriptor].append(answer.partition(b"\r\n\r\n")[2])
                 until_sample -= found
                 if until_sample <= 0 and found:
-                    until_sample += SAMPLE_EVERY
+                    until_sample += self._sample_every
                     at = answer.find(token, self.events * 7919 % len(answer))
                     at = at if at >= 0 else answer.find(token)
                     number = _NUMBER.match(answer, at + len(token))

@@ -121,10 +121,13 @@ class RawPair:
         self._audience.ask("connect", HOST, port, [f"/v1/videos/{VIDEO}/events"], count, source, 0)
         self._raw.answer()
 
-    def measure(self, chunk: bytes, warmup: float, seconds: float) -> dict[str, float]:
+    def measure(
+        self, chunk: bytes, warmup: float, seconds: float, deliveries: float = 0.0
+    ) -> dict[str, float]:
+        """A part of a round. `deliveries`/s are what the viewers shall expect, and sample by."""
         self._raw.tell("loop", chunk, warmup, seconds)
         time.sleep(warmup)
-        self._audience.ask("begin")
+        self._audience.ask("begin", deliveries)
         time.sleep(seconds)
         seen = self._audience.ask("window")
         result: dict[str, float] = self._raw.answer()

@@ -80,7 +80,7 @@ class Stage:
         time.sleep(warmup)
         before, began = self.server.metrics(), time.perf_counter()
         core, cpu, user = CoreUse(self._core), self.server.cpu_seconds(), self.server.user_seconds()
-        self.audience.ask("begin")
+        self.audience.ask("begin", rate * count)
         time.sleep(seconds)
         seen = self.audience.ask("window")
         use = core.since(self.server.cpu_seconds() - cpu)

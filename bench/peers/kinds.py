@@ -21,7 +21,7 @@ from bench.server import Server, run_program, run_server
 from bench.stage import MOST_VIEWERS, PATH, POLL, Manner
 
 HERE = Path(__file__).parent
-TOKEN, PER_MS = b'"user":"t', 1000
+TOKEN, PER_MS = b'"type":"like","user":"t', 1000
 READY = b"event: ready\n"
 NCHAN_MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/etc/nginx/modules")
 

@@ -2,9 +2,10 @@
 
 Rules:
 
-1. Nobody is awaited. A visit to a segment is a few hundred non-blocking sends, then comes a
-   checkpoint. Under load events coalesce by themselves: the longer the round, the more of them go
-   into one write.
+1. Nobody is awaited. A visit to a segment is a few hundred non-blocking sends, then everybody else has
+   `YIELDS` turns: what is published is read, accepted and heard of in the first ones and answered in the
+   last, instead of a visit later each. Under load events coalesce by themselves: the longer the round,
+   the more of them go into one write.
 2. A segment moves through four states:
 
        QUIET ──behind──▶ READY ──its turn: visit──▶ RESTING ──flush_interval──▶ READY if behind
@@ -36,6 +37,7 @@ from liveserver.frontend.viewer import Home, Viewer, random_retry
 from liveserver.frontend.visits import Delays
 from liveserver.transport.form import Reason
 
+YIELDS = 3  # turns of everybody else between two visits
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
 
 
@@ -134,7 +136,8 @@ class FanOut:
             effort = 0
             while self._turns and effort < self.segment_size:
                 effort += self._take_turn()
-            await trio.lowlevel.checkpoint()
+            for _ in range(YIELDS):
+                await trio.lowlevel.checkpoint()
 
     def _take_turn(self) -> int:
         """Visit one segment; what it cost, in writes."""

@@ -79,7 +79,7 @@ class SharedLine(Stream):
         self._rest = rest
         self._freed = trio.Event()
         for viewer in self.viewers.values():
-            viewer.send = _refuse
+            viewer.send_by(_refuse)
         self._fanout.push(self)
         return True
 
@@ -102,7 +102,7 @@ class SharedLine(Stream):
         finally:
             self._rest = None
             for viewer in self.viewers.values():
-                viewer.send = sock.send
+                viewer.send_by(sock.send)
             self._freed.set()
 
     async def wait_free(self) -> None:

@@ -33,6 +33,8 @@ LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer is told at 
 CLOSING_SECONDS = 2.0
 CHATTER = 16 * 1024  # bytes a viewer may send although nobody listens
 
+Send = Callable[[bytes | memoryview], int]
+
 
 def random_retry(settings: FrontendSettings) -> int:
     """How long one viewer is asked to wait before it comes back, in milliseconds; random, so that not
@@ -85,6 +87,10 @@ class Seat(Protocol):
 
     def remove(self, viewer: Viewer) -> None: ...
 
+    def renew(self) -> None:
+        """The `send` of somebody who sits here is another now."""
+        ...
+
 
 class Viewer(ABC):
     """Who is written to. `serial` is the order of arrival, in which sockets are best visited.
@@ -122,7 +128,7 @@ class Viewer(ABC):
         self.until = math.inf
         self.on_leave: Callable[[], None] | None = None
         self.peer = peer
-        self.send: Callable[[bytes | memoryview], int] = peer.sock.send
+        self.send: Send = peer.sock.send
         self.home = home
         self.form = form
         self.position = position
@@ -135,6 +141,12 @@ class Viewer(ABC):
     @property
     def is_gone(self) -> bool:
         return self.state is State.GONE
+
+    def send_by(self, send: Send) -> None:
+        """From now on by another `send`."""
+        self.send = send
+        if self.segment is not None:
+            self.segment.renew()
 
     @property
     @abstractmethod

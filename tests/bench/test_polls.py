@@ -16,7 +16,7 @@ FIRST = b"GET /v1/videos/v/poll HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def answer(number: int, *events: int) -> bytes:
-    told = b",".join(b'{"id":"e%d","at":1763862000123}' % event for event in events)
+    told = b",".join(b'{"id":"e%d","user":"u4217","at":1763862000123}' % event for event in events)
     body = b'{"cursor":"dc1-k3f9a-%d","gap":false,"events":[%b]}' % (number, told)
     return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 

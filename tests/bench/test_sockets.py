@@ -13,7 +13,7 @@ from liveserver.transport.websocket import PING, SOCKET
 
 
 def message(*numbers: int) -> bytes:
-    frames = [b'{"id":"e%d","type":"like","at":1763862000123}' % number for number in numbers]
+    frames = [b'{"id":"e%d","type":"like","user":"u4217","at":1763862000123}' % number for number in numbers]
     return SOCKET.joined("v", b"dc1-k3f9a-%d" % numbers[-1], frames)
 
 

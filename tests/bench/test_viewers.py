@@ -15,10 +15,8 @@ READY = b"id: dc1-k3f9a-7\nevent: ready\ndata: {}\n\n"
 
 
 def frame(number: int) -> bytes:
-    return b'id: dc1-k3f9a-%d\nevent: like\ndata: {"id":"e%d","type":"like","at":1763862000123}\n\n' % (
-        number,
-        number,
-    )
+    data = b'{"id":"e%d","type":"like","user":"u4217","at":1763862000123}' % number
+    return b"id: dc1-k3f9a-%d\nevent: like\ndata: %b\n\n" % (number, data)
 
 
 def chunk(*frames: bytes) -> bytes:
