@@ -111,7 +111,9 @@ def machine() -> dict[str, Any]:
 
 
 def _module_and_arguments() -> list[str]:
-    return [f"bench.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
+    file = Path(sys.argv[0])
+    module = file.parent.name if file.stem == "__main__" else file.stem
+    return [f"bench.{module}", *sys.argv[1:]]
 
 
 def medians(rounds: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -15,7 +15,7 @@ Clients treat it as opaque.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -81,6 +81,10 @@ class Cursor:
 
     def __hash__(self) -> int:
         return hash(tuple(self._marks.items()))
+
+    @property
+    def origins(self) -> KeysView[str]:
+        return self._marks.keys()
 
     def get(self, origin: str) -> Mark | None:
         return self._marks.get(origin)

@@ -165,9 +165,9 @@ async def test_viewers_are_told_how_many_watch_at_all_frontends(redis_server: st
                     async with httpx.AsyncClient(trust_env=False) as client:
                         answer = (await client.get(f"{left.url}/v1/videos/v/viewers")).json()
                         assert answer == {"video": "v", "here": 1, "datacenter": 3, "total": 3}
+                    here.totals.clear()
                     await killed.kill()
                     elsewhere.cancel_scope.cancel()
-                here.totals.clear()
                 await here.wait_total(1)
                 nursery.cancel_scope.cancel()
 

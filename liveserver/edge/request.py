@@ -19,6 +19,7 @@ from liveserver.event import VIDEO
 
 HEAD_END = b"\r\n\r\n"
 LENGTH_DIGITS = 18
+MOST_PARAMETERS = 16  # of a query
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
@@ -125,9 +126,15 @@ class Request:
         if not self.query:
             return {}
         try:
-            pairs = parse_qsl(self.query, keep_blank_values=True, strict_parsing=True, max_num_fields=16)
+            if "%" in self.query or "+" in self.query:
+                pairs = parse_qsl(self.query, keep_blank_values=True, strict_parsing=True)
+            else:
+                plain = (pair.split("=", 1) for pair in self.query.split("&"))
+                pairs = [(name, value) for name, value in plain]
         except ValueError:
             raise BadRequest("the query is malformed; write it as ?name=value&name=value") from None
+        if len(pairs) > MOST_PARAMETERS:
+            raise BadRequest(f"a query has at most {MOST_PARAMETERS} parameters")
         found = dict(pairs)
         for name in found:
             if name not in known:

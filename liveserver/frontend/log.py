@@ -191,7 +191,7 @@ class ChannelLog:
     def locate(self, cursor: Cursor) -> Place:
         """Where `cursor` resumes in what is held here. O(origins · log runs)."""
         position, covered, gap, is_exact = self.tip, self.base, False, True
-        for origin in {name for name, _ in cursor} | {name for name, _ in self.cursor}:
+        for origin in cursor.origins | self.cursor.origins:
             mark, tip = cursor.get(origin), self.cursor.get(origin)
             if tip is None:  # an origin nothing was heard of here, yet
                 is_exact = False
@@ -212,10 +212,11 @@ class ChannelLog:
 
     def has_life(self, origin: str, epoch: str) -> bool:
         """Whether this life of the origin is the present one, held here, or the one before what is held."""
-        ends, index = (self.floor.get(origin), self.cursor.get(origin)), self._origins.get(origin)
-        return any(end is not None and end.epoch == epoch for end in ends) or (
-            index is not None and index.has(epoch)
-        )
+        for end in (self.cursor.get(origin), self.floor.get(origin)):
+            if end is not None and end.epoch == epoch:
+                return True
+        index = self._origins.get(origin)
+        return index is not None and index.has(epoch)
 
     def was_seen(self, item: Item, cursor: Cursor) -> bool:
         """Whether whoever has this cursor has seen the item; of a gap, whether it has none."""

@@ -14,8 +14,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Protocol
 
@@ -61,6 +60,35 @@ class TableStatistics(msgspec.Struct, frozen=True):
     ]
 
 
+class Visit:
+    """See `SubscriptionTable.visit`. Not made of a generator: each long-poll pays for one."""
+
+    __slots__ = ("_channel", "_patience")
+
+    def __init__(self, channel: Channel, patience: float) -> None:
+        self._channel = channel
+        self._patience = patience
+
+    async def __aenter__(self) -> Channel:
+        channel = self._channel
+        channel.arriving += 1
+        try:
+            if not channel.opened.is_set():
+                with trio.move_on_after(self._patience):
+                    await channel.opened.wait()
+                if not channel.opened.is_set():
+                    raise Unavailable(
+                        "this video cannot be followed from here just now; try again", retry_after=2
+                    )
+        except BaseException:
+            channel.arriving -= 1
+            raise
+        return channel
+
+    async def __aexit__(self, *raised: object) -> None:
+        self._channel.arriving -= 1
+
+
 class SubscriptionTable:
     """`channels` is the table; the intake feeds it."""
 
@@ -88,9 +116,8 @@ class SubscriptionTable:
         self._renewed = self._failures = 0
         self._something = trio.Event()
 
-    @asynccontextmanager
-    async def visit(self, video: str) -> AsyncIterator[Channel]:
-        """The video's channel, open, and kept while the block lasts.
+    def visit(self, video: str) -> Visit:
+        """The video's channel, open, and kept while the block lasts: `async with table.visit(video) as …`.
 
         Raises `Unavailable` when no dispatcher answers in time.
         """
@@ -99,18 +126,7 @@ class SubscriptionTable:
             channel = self.channels[video] = Channel(video, self._fanout, self._log_settings)
             self._wanted[video] = None
             self._something.set()
-        channel.arriving += 1
-        try:
-            if not channel.opened.is_set():
-                with trio.move_on_after(self._settings.subscribe_timeout):
-                    await channel.opened.wait()
-                if not channel.opened.is_set():
-                    raise Unavailable(
-                        "this video cannot be followed from here just now; try again", retry_after=2
-                    )
-            yield channel
-        finally:
-            channel.arriving -= 1
+        return Visit(channel, self._settings.subscribe_timeout)
 
     def report(self, video: str) -> None:
         """So many watch this video now: tell a dispatcher."""

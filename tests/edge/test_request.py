@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import suppress
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import example, given
@@ -173,6 +173,21 @@ def test_arguments_arrive_as_they_were_written(arguments: dict[str, str]) -> Non
     asked = request(b"/?" + urlencode(arguments, errors="replace").encode())
     known = {name: value.encode("utf-8", "replace").decode() for name, value in arguments.items()}
     assert asked.arguments(tuple(arguments)) == known
+
+
+@given(st.text("ab=&;~-_.%41+", min_size=1, max_size=24))
+def test_a_plain_query_says_what_an_escaped_one_does(query: str) -> None:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        pairs = []
+    names = [name for name, _ in pairs]
+    asked = request(b"/?" + query.encode())
+    if pairs and len(set(names)) == len(names) <= 16:
+        assert asked.arguments(names) == dict(pairs)
+    else:
+        with pytest.raises(BadRequest):
+            asked.arguments(names)
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"), max_size=60))
