@@ -74,7 +74,7 @@ def peers(result: dict[str, Any], path: Path) -> Path:
         colours = ["tab:red" if "liveserver" in name else "tab:gray" for name in names]
         bars = axes.barh(names, values, color=colours)
         axes.bar_label(bars, labels=[cell(value) for value in values], padding=2, fontsize=8)
-        axes.margins(x=0.25)
+        axes.margins(x=0.4)
         axes.set_xticks([])
         axes.invert_yaxis()
         if index > 1:

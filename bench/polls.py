@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
 from bench.viewers import BUFFER, HANDSHAKES, Viewers
-from bench.wire import get, is_whole, split_id
+from bench.wire import get, is_whole, steps
 
 _CURSOR = re.compile(rb'"cursor":"([^"]+)"')
 _NUMBER = re.compile(rb"[0-9]+")
@@ -141,9 +141,8 @@ class Polls(Viewers):
         decoder, text, position = json.JSONDecoder(), stream.decode(), 0
         while position < len(text):
             answer, position = decoder.raw_decode(text, position)
-            epoch, before = split_id(self._numbers[descriptor])
             cursor = answer["cursor"].encode()
-            if split_id(cursor) != (epoch, before + len(answer["events"])):
+            if steps(self._numbers[descriptor], cursor) != len(answer["events"]):
                 told = f"{len(answer['events'])} events lead from {self._numbers[descriptor]!r} to {cursor!r}"
                 faults.append(told)
             self._numbers[descriptor] = cursor

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 from bench.harness import VIDEO
 from bench.viewers import Viewers
-from bench.wire import get, split_id, split_messages
+from bench.wire import get, split_messages, steps
 
 _MASKED = b"\x80"
 _NO_MASK = b"\0\0\0\0"  # a mask it has to be (RFC 6455, 5.3)
@@ -70,9 +70,8 @@ class Sockets(Viewers):
         for said in messages:
             if (events := said.get("events")) is None:
                 continue
-            epoch, before = split_id(self._numbers[descriptor])
             cursor = events["cursor"].encode()
-            if split_id(cursor) != (epoch, before + len(events["events"])):
+            if steps(self._numbers[descriptor], cursor) != len(events["events"]):
                 told = f"{len(events['events'])} events lead from {self._numbers[descriptor]!r} to {cursor!r}"
                 faults.append(told)
             self._numbers[descriptor] = cursor

@@ -28,7 +28,7 @@ from typing import Any
 
 from bench.harness import percentile, serve_request
 from bench.likes import USER
-from bench.wire import dechunk, get, split_id
+from bench.wire import dechunk, get, steps
 
 TOKEN = b'"user":"%b","at":' % USER.encode()
 SAMPLE_EVERY = 97  # deliveries
@@ -278,8 +278,7 @@ class Viewers:
             fields = dict(line.split(b": ", 1) for line in frame.split(b"\n") if b": " in line)
             if fields.get(b"event", b"viewers") in (b"viewers", b"ready"):
                 continue
-            before, number = split_id(self._numbers[descriptor])
-            if split_id(fields.get(b"id", b"")) != (before, number + 1):
+            if steps(self._numbers[descriptor], fields.get(b"id", b"")) != 1:
                 faults.append(f"{fields.get(b'id')!r} follows {self._numbers[descriptor]!r}")
             self._numbers[descriptor] = fields.get(b"id", b"")
             ids.append(json.loads(fields[b"data"]).get("id"))

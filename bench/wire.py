@@ -15,6 +15,13 @@ def split_id(cursor: bytes) -> tuple[bytes, int]:
     return (match[1], int(match[2])) if match else (b"", -1)
 
 
+def steps(before: bytes, after: bytes) -> int:
+    """How many events, of whichever origins, lie between two cursors; -1 where no way leads."""
+    was, now = (dict(split_id(mark) for mark in cursor.split(b"~") if mark) for cursor in (before, after))
+    moved = [number - was.get(origin, 0) for origin, number in now.items()]
+    return sum(moved) if was.keys() <= now.keys() and all(by >= 0 for by in moved) else -1
+
+
 def dechunk(stream: bytes) -> bytes:
     """The body of whole chunks (RFC 9112, 7.1). Raises `ValueError`."""
     body, rest = split_chunks(stream)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.viewers import Viewers
-from bench.wire import dechunk, split_id
+from bench.wire import dechunk, split_id, steps
 
 READY = b"id: dc1-k3f9a-7\nevent: ready\ndata: {}\n\n"
 
@@ -127,3 +127,19 @@ def test_dechunk_joins_and_complains() -> None:
 def test_a_cursor_ends_with_its_number() -> None:
     assert split_id(b"dc1-k3f9a-1532") == (b"dc1-k3f9a-", 1532)
     assert split_id(b"") == (b"", -1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "between"),
+    [
+        (b"dc1-k3f9a-1", b"dc1-k3f9a-2", 1),
+        (b"dc1-k3f9a-1~dc2-p0x1b-0", b"dc1-k3f9a-3~dc2-p0x1b-4", 6),
+        (b"dc2-p0x1b-0", b"dc1-k3f9a-1~dc2-p0x1b-0", 1),
+        (b"dc1-k3f9a-2", b"dc1-k3f9a-2", 0),
+        (b"dc1-k3f9a-2", b"dc1-k3f9a-1", -1),
+        (b"dc1-k3f9a-2", b"dc1-other-3", -1),
+        (b"dc1-k3f9a-2", b"", -1),
+    ],
+)
+def test_how_many_events_lie_between_two_cursors(before: bytes, after: bytes, between: int) -> None:
+    assert steps(before, after) == between
