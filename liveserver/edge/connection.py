@@ -17,75 +17,20 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Awaitable
-from contextlib import AbstractContextManager, suppress
-from typing import Protocol
+from contextlib import suppress
 
 import trio
 
-from liveserver.config import EdgeSettings
 from liveserver.edge.answer import Deferred, Stream
 from liveserver.edge.chunked import ChunkedBody
-from liveserver.edge.cors import Origins
+from liveserver.edge.host import Host
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import CONTINUE, problem_response, with_headers
-from liveserver.edge.router import Router
 from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
 from liveserver.ids import request_id
 
 RECEIVE_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0  # for a client that is still sending what was refused
-
-
-class Client(Protocol):
-    """Who is connected, or asks for something, and may not for ever. `deadline` is in Trio's time."""
-
-    deadline: float
-
-    @property
-    def is_idle(self) -> bool: ...
-
-    def expire(self) -> bool:
-        """The deadline has passed; whether that is the end."""
-        ...
-
-    def close(self) -> None: ...
-
-    def __hash__(self) -> int: ...
-
-
-class Host(Protocol):
-    """The server, as a connection knows it."""
-
-    settings: EdgeSettings
-    router: Router
-    origins: Origins
-    connections: set[Client]
-
-    is_ending: bool
-    requests: int
-
-    @property
-    def is_full(self) -> bool: ...
-
-    def room_for_body(self, size: int) -> AbstractContextManager[None]:
-        """While a body of that size is being received. Raises `Unavailable` when there is no room."""
-        ...
-
-    async def hand_over(self, connection: Connection, received: bytes) -> None:
-        """Give the connection to the ordinary web server, with what was read of it."""
-        ...
-
-    def forget(self, connection: Connection) -> None:
-        """It has ended, or is somebody else's. Idempotent."""
-        ...
-
-    def count_refusal(self, status: int) -> None:
-        """A request was answered with a problem of this status."""
-        ...
-
-    def count_failure(self, request_id: str = "", what: str = "") -> None:
-        """A defect of ours has ended a request; it is the exception being handled."""
-        ...
 
 
 class Connection:

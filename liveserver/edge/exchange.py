@@ -19,7 +19,7 @@ from typing import Any
 import trio
 
 from liveserver.edge.answer import Answer, Deferred, Handler, Stream
-from liveserver.edge.connection import Host
+from liveserver.edge.host import Host
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import problem_response, with_headers
 from liveserver.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout, TooLarge

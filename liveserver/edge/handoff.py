@@ -25,8 +25,9 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
-from liveserver.edge.connection import LINGER_SECONDS, RECEIVE_BYTES, Host
+from liveserver.edge.connection import LINGER_SECONDS, RECEIVE_BYTES
 from liveserver.edge.exchange import Http2Application
+from liveserver.edge.host import Host
 from liveserver.edge.http2 import Http2Server, http2_config
 
 log = structlog.get_logger(__name__)

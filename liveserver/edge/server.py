@@ -28,8 +28,9 @@ import structlog
 import trio
 
 from liveserver.config import Address, EdgeSettings
-from liveserver.edge.connection import Client, Connection
+from liveserver.edge.connection import Connection
 from liveserver.edge.cors import Origins
+from liveserver.edge.host import Client, Guest
 from liveserver.edge.router import Router
 from liveserver.edge.seats import Seats
 from liveserver.edge.tls import HTTP2, TLSDoor
@@ -244,12 +245,12 @@ class EdgeServer:
         finally:
             self._body_bytes -= size
 
-    async def hand_over(self, connection: Connection, received: bytes) -> None:
+    async def hand_over(self, connection: Guest, received: bytes) -> None:
         """Give a connection to the ordinary web server, with what was read of it."""
         self._handed_over += 1
         await self._fallback(connection.release(), received)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: Guest) -> None:
         """It has ended, or is somebody else's. Idempotent."""
         if connection in self.connections:
             self.connections.remove(connection)

@@ -13,6 +13,7 @@ from liveserver.bus.redis_listener import Listener
 from liveserver.config import EdgeSettings, LogSettings
 from liveserver.cursor import Cursor
 from liveserver.edge.connection import Connection
+from liveserver.edge.host import Guest
 from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer
 from liveserver.event import Batch, MalformedBatch
@@ -65,7 +66,7 @@ class FedConnection(Connection):
 class _Edge(EdgeServer):
     handed_over = b""
 
-    async def hand_over(self, connection: Connection, received: bytes) -> None:
+    async def hand_over(self, connection: Guest, received: bytes) -> None:
         assert isinstance(connection, FedConnection)
         connection.release()
         self.handed_over = received + b"".join(connection.pieces)

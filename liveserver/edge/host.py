@@ -1,0 +1,73 @@
+"""What the server is to those it has let in, and what they are to it."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from liveserver.config import EdgeSettings
+from liveserver.edge.cors import Origins
+from liveserver.edge.router import Router
+
+
+class Client(Protocol):
+    """Who is connected, or asks for something, and may not for ever. `deadline` is in Trio's time."""
+
+    deadline: float
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    def expire(self) -> bool:
+        """The deadline has passed; whether that is the end."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __hash__(self) -> int: ...
+
+
+class Guest(Client, Protocol):
+    """A client that has a socket of its own. `seat`: see seats.py."""
+
+    seat: str
+
+    def release(self) -> socket.socket:
+        """Give the socket away."""
+        ...
+
+
+class Host(Protocol):
+    """The server."""
+
+    settings: EdgeSettings
+    router: Router
+    origins: Origins
+    connections: set[Client]
+
+    is_ending: bool
+    requests: int
+
+    @property
+    def is_full(self) -> bool: ...
+
+    def room_for_body(self, size: int) -> AbstractContextManager[None]:
+        """While a body of that size is being received. Raises `Unavailable` when there is no room."""
+        ...
+
+    async def hand_over(self, connection: Guest, received: bytes) -> None:
+        """Give the connection to the ordinary web server, with what was read of it."""
+        ...
+
+    def forget(self, connection: Guest) -> None:
+        """It has ended, or is somebody else's. Idempotent."""
+        ...
+
+    def count_refusal(self, status: int) -> None:
+        """A request was answered with a problem of this status."""
+        ...
+
+    def count_failure(self, request_id: str = "", what: str = "") -> None:
+        """A defect of ours has ended a request; it is the exception being handled."""
+        ...
