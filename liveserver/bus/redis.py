@@ -257,19 +257,16 @@ class RedisBus:
         )
 
     async def _tell_in_time(self) -> None:
-        """Tell it before anything is appended again.
+        """Tell it before anything is appended again, as often as it takes.
 
-        If Redis is gone again, the next beginning does it. In a cluster there need be none, for another
-        server may be gone than the one that is listened to.
+        That one attempt fails says nothing of Redis: its connection may be one of before the restart.
         """
         with trio.move_on_after(SETTLE):
             while True:
                 try:
                     return await self._tell_known()
                 except BusError:
-                    if not self._in_cluster:
-                        return None
-                await trio.sleep(TELL_AGAIN)
+                    await trio.sleep(TELL_AGAIN)
 
     async def _tell_known(self) -> None:
         """Tell Redis what this process was told: whatever it has lost begins a new epoch."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 import trio
 
 from liveserver.bus.redis import RedisBus
+from liveserver.bus.redis_place import Command
 from liveserver.bus.redis_server import RedisServer, free_port
 from liveserver.config import BusSettings, LogSettings
 from liveserver.errors import BusError, ConfigError
@@ -157,10 +160,14 @@ async def test_a_restart_without_data_is_a_new_epoch(own_redis: RedisServer) -> 
         assert (after.first, after.epoch != before.epoch) == (1, True)
 
 
+@pytest.mark.parametrize("stumbles", [False, True])
 async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
-    own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stumbles: bool
 ) -> None:
-    """One dispatcher knows less than the old copy has: it must not count on where the copy ends."""
+    """One dispatcher knows less than the old copy has: it must not count on where the copy ends.
+
+    Also when the connection over which the other would tell what it knows is not good any more.
+    """
     monkeypatch.setattr("liveserver.bus.redis_commands.SETTLE", 1.5)
     async with (
         open_bus(own_redis.url, answer_in=1) as knows_little,
@@ -180,6 +187,16 @@ async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
         shutil.copytree(tmp_path / "copy", own_redis.directory)
         own_redis.start()
         await own_redis.wait_ready()
+        if stumbles:
+            run = frontend._link.run
+            stale: list[Exception] = [redis.ConnectionError("reset")]
+
+            def run_at_last(commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+                if stale:
+                    raise stale.pop()
+                return run(commands, transaction=transaction)
+
+            monkeypatch.setattr(frontend._link, "run", run_at_last)
         async with trio.open_nursery() as nursery:
 
             async def listen() -> None:
