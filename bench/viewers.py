@@ -117,9 +117,7 @@ class Viewers:
             network, _, last = (source or host).rpartition(".")
             viewer.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
             viewer.bind((f"{network}.{int(last) + index // PORTS_PER_SOURCE}", 0))
-        viewer.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER
-        )  # not one that the kernel tunes
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         viewer.connect((host, port))
         descriptor = viewer.fileno()
         self._sockets[descriptor] = viewer

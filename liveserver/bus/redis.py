@@ -28,6 +28,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
 
 import msgspec
+import structlog
 import trio
 
 from liveserver.bus import redis_wire
@@ -58,6 +59,8 @@ TOLD = (
     10_000  # of the logs that are known, about how many Redis is told after a restart: what it lost is recent
 )
 TELL_AGAIN = 0.1  # seconds
+
+log = structlog.get_logger(__name__)
 TOGETHER = 1_000  # videos subscribed in one pipeline
 
 
@@ -264,9 +267,12 @@ class RedisBus:
         with trio.move_on_after(SETTLE):
             while True:
                 try:
-                    return await self._tell_known()
+                    await self._tell_known()
                 except BusError:
                     await trio.sleep(TELL_AGAIN)
+                else:
+                    return
+        log.warning("Redis was not told what this process knows: if it lost data, numbers may repeat")
 
     async def _tell_known(self) -> None:
         """Tell Redis what this process was told: whatever it has lost begins a new epoch."""

@@ -17,7 +17,7 @@ from liveserver.frontend.expiry import Guest
 from liveserver.frontend.log import ChannelLog
 from liveserver.frontend.poll import PollSegment, PollWaiter
 from liveserver.frontend.segment import Segment, StreamSegment
-from liveserver.frontend.viewer import State, Viewer
+from liveserver.frontend.viewer import State, Viewer, attempt
 from liveserver.frontend.visits import Delays, Visits
 from liveserver.transport.form import Form
 
@@ -165,12 +165,7 @@ class Audience:
         """A new viewer on a stream; `opening` is the first it is sent."""
         self.count += 1
         self._visitor.expect(viewer)
-        try:
-            sent = viewer.send(opening)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            sent = -1
+        sent = attempt(viewer.send, opening)
         if sent == len(opening):
             self.seat(viewer)
         else:

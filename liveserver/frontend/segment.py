@@ -23,7 +23,7 @@ from enum import Enum, auto
 from operator import attrgetter
 from typing import Protocol
 
-from liveserver.frontend.viewer import Home, Send, State, Viewer
+from liveserver.frontend.viewer import Home, Send, State, Viewer, attempt
 from liveserver.transport.form import Form
 
 _BY_SERIAL = attrgetter("serial")
@@ -193,12 +193,7 @@ class StreamSegment(Segment):
             while viewer.position < self._end:
                 start = viewer.position
                 chunk, viewer.position = self._frames.write(start, self._limit)
-                try:
-                    sent = viewer.send(chunk)
-                except BlockingIOError:
-                    sent = 0
-                except OSError:
-                    sent = -1
+                sent = attempt(viewer.send, chunk)
                 writes += 1
                 if sent != len(chunk):
                     self.home.visits.remark("late", start, viewer.position)
@@ -211,14 +206,15 @@ class StreamSegment(Segment):
                 if self.is_owed:
                     end = self._end
                     notice = self._notice(end)
-                    for sent in _write([viewer.send], notice).values():
-                        self._fail(viewer, notice, sent, end, end, optional=True)
+                    sent = attempt(viewer.send, notice)
                     writes += 1
+                    if sent != len(notice):
+                        self._fail(viewer, notice, sent, end, end, optional=True)
         return writes
 
 
 def _write(sends: list[Send], chunk: bytes) -> dict[Send, int]:
-    """Send to each without waiting for any; what those took that did not take all, -1 where it is broken."""
+    """Send to each as `attempt` does, without a call for each; what those took that did not take all."""
     size = len(chunk)
     failed: dict[Send, int] = {}
     for send in sends:

@@ -60,7 +60,7 @@ class TableStatistics(msgspec.Struct, frozen=True):
     ]
 
 
-class Visit:
+class Stay:
     """See `SubscriptionTable.visit`. Not made of a generator: each long-poll pays for one."""
 
     __slots__ = ("_channel", "_patience")
@@ -116,7 +116,7 @@ class SubscriptionTable:
         self._renewed = self._failures = 0
         self._something = trio.Event()
 
-    def visit(self, video: str) -> Visit:
+    def visit(self, video: str) -> Stay:
         """The video's channel, open, and kept while the block lasts: `async with table.visit(video) as …`.
 
         Raises `Unavailable` when no dispatcher answers in time.
@@ -126,7 +126,7 @@ class SubscriptionTable:
             channel = self.channels[video] = Channel(video, self._fanout, self._log_settings)
             self._wanted[video] = None
             self._something.set()
-        return Visit(channel, self._settings.subscribe_timeout)
+        return Stay(channel, self._settings.subscribe_timeout)
 
     def report(self, video: str) -> None:
         """So many watch this video now: tell a dispatcher."""

@@ -42,6 +42,16 @@ def random_retry(settings: FrontendSettings) -> int:
     return round(1000 * random.uniform(settings.retry_min, settings.retry_max))
 
 
+def attempt(send: Send, data: bytes) -> int:
+    """How much of it was taken just now; -1: the socket is broken."""
+    try:
+        return send(data)
+    except BlockingIOError:
+        return 0
+    except OSError:
+        return -1
+
+
 class State(Enum):
     """Where a viewer stands with its audience."""
 

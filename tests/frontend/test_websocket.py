@@ -10,6 +10,8 @@ import trio.testing
 from trio.testing import MockClock
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
+from liveserver.frontend.segment import StreamSegment
+from liveserver.frontend.shared import SharedViewer
 from tests.frontend.sockets import SocketClient, connect
 from tests.frontend.stage import settings, stage
 
@@ -322,6 +324,25 @@ async def test_a_slow_client_lags_with_all_its_videos_and_misses_nothing(autojum
         for client in (slow, quick):
             kind, said = await client.message()
             assert (kind, said["video"]) == ("events", "v3")
+
+
+async def test_nothing_is_written_into_a_message_that_is_under_way(autojump_clock: MockClock) -> None:
+    """Also by a segment that has visited this viewer before."""
+    async with stage() as on:
+        client = await connect(on)
+        await client.watch("a")
+        await on.publish(1, "a")
+        assert (await client.message())[0] == "events"
+        (viewer,) = on.channel("a").audience.viewers()
+        segment = viewer.segment
+        assert isinstance(viewer, SharedViewer)
+        assert isinstance(segment, StreamSegment)
+        viewer._line.keep(memoryview(b"\x89\0"))  # a ping stands for what is left of a message
+        segment.is_owed = True
+        segment.visit()
+        assert isinstance(await client.event(), Ping)
+        await on.publish(1, "a")
+        assert (await client.message())[0] == "events"
 
 
 async def test_a_client_that_takes_nothing_is_told_bye(autojump_clock: MockClock) -> None:
