@@ -27,13 +27,13 @@ from typing import Annotated, Any
 import typer
 
 from bench import likes
-from bench.crowd import PER_PROCESS, Crowd, groups
 from bench.harness import Worker, cores, percentile, progress
 from bench.nodes import run_redis
-from bench.outcome import Sheet, finish, machine, medians
-from bench.proc import kernel_bytes
+from bench.procfs import kernel_bytes
+from bench.results import Sheet, finish, machine, medians
 from bench.server import Server, run_server
 from bench.stage import MOST_VIEWERS, PATH
+from bench.viewer_processes import PER_PROCESS, Crowd, groups
 
 SETTLE = 3.0  # seconds after connecting, and between likes
 PATIENCE = 60.0  # seconds for a like to reach all

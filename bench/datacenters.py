@@ -32,8 +32,8 @@ from bench import likes, viewers
 from bench.harness import Worker, cores, progress
 from bench.likes import Wish
 from bench.nodes import Datacenter, run_datacenter
-from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.proxy import HOST, Proxy, open_proxy
+from bench.results import Sheet, by_measure, finish, machine, medians
 
 SETTLED = 30.0  # seconds for the last likes to arrive everywhere
 LOOK = 0.05  # seconds between two looks at how far dc2 has come

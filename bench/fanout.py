@@ -43,8 +43,8 @@ from typing import Annotated, Any
 import typer
 
 from bench.harness import cores, numbers, progress
-from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.rawloop import RawPair
+from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.stage import MOST_VIEWERS, TRANSPORTS, Stage, staged
 
 Step = Callable[..., None]

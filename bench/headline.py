@@ -33,13 +33,13 @@ from urllib.parse import urlsplit
 import typer
 
 from bench import likes
-from bench.crowd import Crowd, groups
 from bench.harness import VIDEO, Worker, cores, progress
 from bench.likes import STAMP, Wish
 from bench.nodes import run_datacenter
-from bench.outcome import Sheet, by_measure, finish, machine, medians
+from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.server import Server
 from bench.stage import MOST_VIEWERS, PATH, WRITES
+from bench.viewer_processes import Crowd, groups
 
 LIKES = f"/v1/videos/{VIDEO}/likes"
 TOKEN, PER_MS = b'"type":"like","user":"t', 1000

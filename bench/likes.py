@@ -14,7 +14,7 @@ from itertools import cycle
 from multiprocessing.connection import Connection
 
 from bench.harness import HOST, VIDEO, percentile, serve_requests
-from bench.wire import is_whole, post
+from bench.http_client import is_whole, post
 
 USER = "u4217"
 LIKE = {"type": "like", "user": USER, "data": {"reaction": "heart"}}

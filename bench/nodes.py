@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import trio
 
 from bench.harness import Core, Worker
-from bench.proc import Family
+from bench.procfs import Family
 from bench.server import Server, run_server
-from liveserver.bus.redis_server import run_redis_server
+from liveserver.cluster.redis_server import run_redis_server
 
 CONFIG = Path(__file__).parent.parent / "config"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bench.outcome import cell
+from bench.results import cell
 
 PERCENTILES = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99"}
 PEERS = {

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
+from bench.http_client import get, is_whole, steps
 from bench.viewers import BUFFER, HANDSHAKES, Viewers
-from bench.wire import get, is_whole, steps
 
 _CURSOR = re.compile(rb'"cursor":"([^"]+)"')
 _NUMBER = re.compile(rb"[0-9]+")

@@ -24,7 +24,7 @@ from bench import likes
 from bench.harness import Worker, cores, progress
 from bench.likes import batch_of
 from bench.nodes import run_redis
-from bench.outcome import Sheet, by_measure, finish, machine, medians
+from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.server import Server, run_server
 
 MEASURES = {

@@ -30,8 +30,8 @@ import typer
 
 from bench import viewers
 from bench.harness import HOST, SEND_BUFFER, VIDEO, Worker, cores, progress, serve_requests
-from bench.outcome import Sheet, by_measure, finish, machine, medians
-from bench.proc import CoreUse
+from bench.procfs import CoreUse
+from bench.results import Sheet, by_measure, finish, machine, medians
 
 _READY = b"id: raw-0\nevent: ready\ndata: {}\n\n"
 _HEAD = (

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.harness import console
-from bench.outcome import RESULTS, Sheet, show
+from bench.results import RESULTS, Sheet, show
 
 HERE = Path(__file__).parent
 _PLACE = re.compile(r"(<!-- figures: ([^>]+?) -->\n).*?(<!-- end -->)", re.S)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.harness import HOST, Core, free_ports, pin
-from bench.proc import Family
+from bench.procfs import Family
 
 START = 20.0  # seconds to become ready
 

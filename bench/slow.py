@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.harness import HOST, SEND_BUFFER, Worker, cores, progress, serve_requests
-from bench.outcome import Sheet, finish, machine, medians
+from bench.results import Sheet, finish, machine, medians
 from bench.server import run_server
 from bench.stage import FELL_BEHIND, MOST_VIEWERS, PATH, Stage
 

@@ -11,8 +11,8 @@ import re
 from multiprocessing.connection import Connection
 
 from bench.harness import VIDEO
+from bench.http_client import get, split_messages, steps
 from bench.viewers import Viewers
-from bench.wire import get, split_messages, steps
 
 _MASKED = b"\x80"
 _NO_MASK = b"\0\0\0\0"  # a mask it has to be (RFC 6455, 5.3)

@@ -13,7 +13,7 @@ from bench import likes, polls, sockets, viewers
 from bench.harness import HOST, SEND_BUFFER, VIDEO, Worker
 from bench.likes import Wish
 from bench.nodes import run_redis
-from bench.proc import CoreUse
+from bench.procfs import CoreUse
 from bench.server import Server, run_server
 
 PATH = f"/v1/videos/{VIDEO}/events"

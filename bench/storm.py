@@ -35,12 +35,12 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import comers, viewers
+from bench import reconnecting_viewers, viewers
 from bench.harness import HOST, SEND_BUFFER, Worker, cores, progress
 from bench.likes import Likes
 from bench.nodes import Datacenter, run_datacenter
-from bench.outcome import Sheet, finish, machine, medians
-from bench.proc import CoreUse
+from bench.procfs import CoreUse
+from bench.results import Sheet, finish, machine, medians
 from bench.stage import MOST_VIEWERS, PATH
 
 Step = Callable[..., None]
@@ -71,7 +71,7 @@ class Stage:
         self.survivor, self.doomed = nodes.frontends
         self.dispatcher = nodes.dispatcher
         self.stayers = Worker(run_stayers, load_core)
-        self.comers = Worker(comers.run, load_core)
+        self.comers = Worker(reconnecting_viewers.run, load_core)
         self.publisher = Worker(publish_until_asked, load_core)
 
     def close(self) -> None:
@@ -203,7 +203,10 @@ def settle(stage: Stage, published: int, count: int, stayers: int) -> list[str]:
     """Wait until everybody has everything; what is wrong then."""
     until = time.monotonic() + SETTLED
     while True:
-        came, stayed = stage.comers.ask("tally", published), stage.stayers.ask("tally", published)
+        came, stayed = (
+            stage.comers.ask("tally", published),
+            stage.stayers.ask("tally", published),
+        )
         if (came["level"], stayed["exact"]) == (count, stayers) or time.monotonic() > until:
             break
         time.sleep(0.1)

@@ -25,12 +25,12 @@ from typing import Annotated, Any
 import typer
 
 from bench import likes
-from bench.crowd import PER_PROCESS, Crowd, Group
 from bench.harness import Worker, cores, progress
 from bench.likes import Wish
 from bench.nodes import Datacenter, run_datacenter
-from bench.outcome import Sheet, by_measure, finish, machine, medians
+from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.stage import MOST_VIEWERS
+from bench.viewer_processes import PER_PROCESS, Crowd, Group
 
 FRONTENDS = 2
 ROLES = ("dispatcher", "frontend", "redis")

@@ -27,8 +27,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.harness import percentile, serve_request
+from bench.http_client import dechunk, get, steps
 from bench.likes import USER
-from bench.wire import dechunk, get, steps
 
 TOKEN = b'"user":"%b","at":' % USER.encode()
 SAMPLE_EVERY = 97  # deliveries

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 import secrets
 
+_EPOCH_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,63}")
+
+
+def new_epoch() -> str:
+    """Return a random name for a new life of a log, of 60 million: no video meets one of its own twice."""
+    return "".join(random.choices(_EPOCH_ALPHABET, k=5))
 
 
 class IdMaker:

@@ -15,7 +15,7 @@ import redis
 import trio
 from hypothesis import settings
 
-from liveserver.bus.redis_server import RedisServer, free_port, run_redis_server
+from liveserver.cluster.redis_server import RedisServer, free_port, run_redis_server
 
 # The same examples every time, and no time limit for each: the machine may be busy.
 settings.register_profile("steady", deadline=None, derandomize=True)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import httpx
 import trio
 
-from liveserver.bus.redis_server import free_port
+from liveserver.cluster.redis_server import free_port
 
 READY_SECONDS = 40.0  # far beyond what it takes, also on a machine with much else to do
 

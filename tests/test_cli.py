@@ -18,7 +18,7 @@ import trio.testing
 from liveserver import __version__, config
 from liveserver.auth import tokens
 from liveserver.auth.keys import Key
-from liveserver.cli import fault, main
+from liveserver.cli import error_report, main
 from liveserver.cli.publish import Run
 from liveserver.cli.serve import render
 from liveserver.cli.watch import Recent, describe
@@ -145,7 +145,7 @@ def test_all_the_roles_are_those_that_run_plays_by_itself(capsys: pytest.Capture
     ],
 )
 def test_whatever_happens_there_is_one_line_for_it(error: BaseException, code: int, text: str) -> None:
-    complaint = fault.explain(error)
+    complaint = error_report.explain(error)
     assert complaint.code == code
     assert text in complaint.text
     assert "\n" not in complaint.text

@@ -13,7 +13,7 @@ from liveserver.cli import main
 from liveserver.cli.nodes import FanOut, Frontend, Process, Publish, Status, ask_all, quantile, row
 from liveserver.cli.rows import Row
 from liveserver.cli.top import ALONE, of_this_machine, since, table
-from liveserver.measure import Distribution
+from liveserver.instruments import Distribution
 
 URL = "http://127.0.0.1:9101"
 

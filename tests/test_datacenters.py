@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from liveserver.bus.redis_server import run_redis_server
 from liveserver.client import publish
+from liveserver.cluster.redis_server import run_redis_server
 from tests.processes import NodeProcess, running
 from tests.watching import Viewer, publish_many
 

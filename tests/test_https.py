@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from liveserver.bus.redis_server import free_port
+from liveserver.cluster.redis_server import free_port
 from tests.edge.authority import Authority
 from tests.processes import NodeProcess, running
 

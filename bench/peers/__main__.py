@@ -29,8 +29,8 @@ from typing import Annotated, Any
 import typer
 
 from bench.harness import cores, progress
-from bench.outcome import Sheet, by_measure, finish, machine, medians
 from bench.peers.kinds import PEERS, Peer
+from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.stage import MOST_VIEWERS, Manner, Stage
 
 MEASURES = {

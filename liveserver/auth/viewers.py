@@ -19,7 +19,7 @@ from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import Key, candidates
 from liveserver.config import AuthSettings
 from liveserver.errors import Forbidden, Unauthorized, Unavailable
-from liveserver.measure import gauge, total
+from liveserver.instruments import gauge, total
 
 
 class ViewersStatistics(msgspec.Struct, frozen=True):

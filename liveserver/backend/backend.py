@@ -11,9 +11,9 @@ import msgspec
 import trio
 from sqlalchemy.exc import SQLAlchemyError
 
+from liveserver.backend.commands import OutboxRow, Stored, Summary, Wish
 from liveserver.backend.outbox import Dispatcher, Outbox, OutboxStatistics
 from liveserver.backend.store import Store
-from liveserver.backend.wishes import OutboxRow, Stored, Summary, Wish
 from liveserver.backend.writer import Writer, WriteStatistics
 from liveserver.config import BackendSettings
 from liveserver.errors import ConfigError, Unavailable

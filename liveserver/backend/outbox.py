@@ -22,10 +22,10 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.backend.wishes import OutboxRow
+from liveserver.backend.commands import OutboxRow
 from liveserver.config import BackendSettings
 from liveserver.errors import BadRequest, DispatcherError, TooLarge, Unavailable
-from liveserver.measure import gauge, total
+from liveserver.instruments import gauge, total
 
 BACK_OFF = 0.05, 2.0  # seconds, first and longest; full jitter
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 from quart import Blueprint, Response, request
 
-from liveserver.auth.gate import Gate
+from liveserver.auth.authorizer import Gate
 from liveserver.auth.grant import MODERATE, WATCH
 from liveserver.backend.backend import Backend
-from liveserver.backend.wishes import Retraction, plain
+from liveserver.backend.commands import Retraction, plain
 from liveserver.edge.request import checked_video
-from liveserver.web.asking import asked_by
+from liveserver.web.auth_headers import asked_by
 
 
 def backend_routes(backend: Backend, gate: Gate) -> Blueprint:

@@ -21,8 +21,8 @@ import msgspec
 from sqlalchemy import Connection, select, tuple_, update
 
 from liveserver.backend import statements
+from liveserver.backend.commands import Comment, Like, OutboxRow, Outcome, Retraction, Stored, Summary, Wish
 from liveserver.backend.schema import comments, metadata, open_engine, outbox, totals
-from liveserver.backend.wishes import Comment, Like, OutboxRow, Outcome, Retraction, Stored, Summary, Wish
 from liveserver.config import BackendSettings
 from liveserver.errors import BadRequest, NotFound
 from liveserver.ids import IdMaker

@@ -22,12 +22,12 @@ import structlog
 import trio
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from liveserver.backend.commands import OutboxRow, Stored, Wish
 from liveserver.backend.store import Committed, Store
-from liveserver.backend.wishes import OutboxRow, Stored, Wish
 from liveserver.config import BackendSettings
 from liveserver.errors import Unavailable
-from liveserver.measure import gauge, total
-from liveserver.pending import Pending
+from liveserver.instruments import gauge, total
+from liveserver.oneshot import Pending
 
 ACCEPTED_SECONDS = 0.1  # how long accepted rows wait for others to be removed together with
 RETRY_SECONDS = 0.5

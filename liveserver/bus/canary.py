@@ -20,7 +20,7 @@ from liveserver.bus.interface import Bus, Lease
 from liveserver.config import CanarySettings
 from liveserver.errors import BusError, LiveserverError
 from liveserver.event import Batch
-from liveserver.measure import gauge, total
+from liveserver.instruments import gauge, total
 
 PREFIX = "canary."
 LEASES = 6  # canaries within one lease

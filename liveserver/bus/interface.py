@@ -33,7 +33,7 @@ import msgspec
 
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
-from liveserver.tally import Tally
+from liveserver.viewer_count import Tally
 
 ANNOUNCE = 1.0  # seconds between two announcements of a video's viewers, at least
 

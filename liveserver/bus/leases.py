@@ -9,7 +9,7 @@ import msgspec
 
 from liveserver.bus.interface import Head, Lease
 from liveserver.cursor import Cursor
-from liveserver.tally import Tally
+from liveserver.viewer_count import Tally
 
 Node = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 

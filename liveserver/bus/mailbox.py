@@ -20,7 +20,7 @@ import trio
 
 from liveserver.bus.interface import ignore
 from liveserver.event import Batch
-from liveserver.tally import Tally
+from liveserver.viewer_count import Tally
 
 
 class MailboxStatistics(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The `liveserver` command: what a person touches first.
 
 1. `--help` is quick and has an example: what a command needs is imported when it runs.
-2. An error is one line: what is wrong, where, and what to do. Never a traceback (`fault.py`).
+2. An error is one line: what is wrong, where, and what to do. Never a traceback (`error_report.py`).
 3. Exit codes: 0 done, 1 it went wrong, 2 the command or the configuration is wrong.
 4. What a program may want to read goes to standard output, what only a person wants to standard error.
 """
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from liveserver import __version__
-from liveserver.cli import fault
+from liveserver.cli import error_report
 from liveserver.cli.publish import publish
 from liveserver.cli.serve import check, cluster, run
 from liveserver.cli.token import token
@@ -65,12 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(arguments, prog_name="liveserver", standalone_mode=False)
         sys.stdout.flush()
     except Exception as error:
-        complaint = fault.explain(error)
+        complaint = error_report.explain(error)
         code = complaint.code
         if complaint.text:
             typer.echo(complaint.text, err=True)
     except (KeyboardInterrupt, BaseExceptionGroup):
-        code = fault.INTERRUPTED
+        code = error_report.INTERRUPTED
     try:
         sys.stdout.flush()
     except BrokenPipeError:

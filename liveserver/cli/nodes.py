@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from liveserver.cli.rows import Row
-from liveserver.measure import Distribution
+from liveserver.instruments import Distribution
 
 TIMEOUT = 2.0  # seconds
 

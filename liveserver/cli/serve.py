@@ -55,7 +55,7 @@ def run(
 
     import trio
 
-    from liveserver.cluster import lifeline
+    from liveserver.cluster import parent_watch as lifeline
 
     if until_eof:
         lifeline.end_with_standard_input(effective.node.drain)
@@ -87,7 +87,7 @@ def cluster(
     with --restart-rolling, restarts every node, one after the other, while the others go on.
     """
     if restart_rolling:
-        from liveserver.cluster import lock
+        from liveserver.cluster import pidfile as lock
 
         process = lock.ask_to_roll(config_file)
         typer.echo(
@@ -97,7 +97,8 @@ def cluster(
 
     import trio
 
-    from liveserver.cluster import layout, supervisor
+    from liveserver.cluster import supervisor
+    from liveserver.cluster import topology as layout
 
     with terminal.taken(own_terminal):
         trio.run(supervisor.run, layout.load(config_file))
@@ -116,7 +117,7 @@ def check(
     Also for a cluster's file.
     """
     if config_file and "datacenters" in config.read_toml(config_file):
-        from liveserver.cluster import layout
+        from liveserver.cluster import topology as layout
 
         for plan in layout.load(config_file).nodes:
             typer.echo(f"{plan.name:16} {plan.role:12} public {plan.public}  ops {plan.ops}")

@@ -12,7 +12,7 @@ import typer
 from liveserver import config
 from liveserver.cli.serve import ConfigFile, Set
 from liveserver.errors import ConfigError
-from liveserver.quantities import quantity
+from liveserver.units import quantity
 
 KEY_BYTES = 32
 

@@ -16,7 +16,7 @@ import trio
 
 from liveserver.cluster import probe
 from liveserver.cluster.child import Child, Say
-from liveserver.cluster.layout import NodePlan
+from liveserver.cluster.topology import NodePlan
 
 READY_WITHIN = 30.0  # seconds for a restarted node; beyond it, it counts as not coming back
 

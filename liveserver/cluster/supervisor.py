@@ -23,13 +23,13 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
-from liveserver.bus.redis_server import run_redis_server
 from liveserver.cluster import ports, probe, rolling
 from liveserver.cluster.child import Child, backoff, describe
-from liveserver.cluster.layout import HOST, DatacenterPlan, Layout
-from liveserver.cluster.lifeline import Lifeline
-from liveserver.cluster.lock import held
-from liveserver.cluster.voice import COLOURS, Voice
+from liveserver.cluster.parent_watch import Lifeline
+from liveserver.cluster.pidfile import held
+from liveserver.cluster.printer import COLOURS, Voice
+from liveserver.cluster.redis_server import run_redis_server
+from liveserver.cluster.topology import HOST, DatacenterPlan, Layout
 from liveserver.config import Address
 from liveserver.errors import LiveserverError
 

@@ -25,8 +25,8 @@ import trio
 
 from liveserver.cluster import ports
 from liveserver.cluster.child import Child
-from liveserver.cluster.lifeline import PATIENCE, Lifeline
-from liveserver.cluster.voice import COLOURS, Voice
+from liveserver.cluster.parent_watch import PATIENCE, Lifeline
+from liveserver.cluster.printer import COLOURS, Voice
 from liveserver.config import Address, Settings
 from liveserver.errors import ConfigError, LiveserverError
 

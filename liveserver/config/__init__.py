@@ -33,7 +33,7 @@ from liveserver.config.sections import Section as Section
 from liveserver.config.sections import Settings as Settings
 from liveserver.config.sections import TLSSettings as TLSSettings
 from liveserver.config.sections import Videos as Videos
-from liveserver.quantities import Address as Address
-from liveserver.quantities import Duration as Duration
-from liveserver.quantities import Secret as Secret
-from liveserver.quantities import Size as Size
+from liveserver.units import Address as Address
+from liveserver.units import Duration as Duration
+from liveserver.units import Secret as Secret
+from liveserver.units import Size as Size

@@ -15,7 +15,7 @@ import msgspec
 from liveserver.config.checks import check
 from liveserver.config.sections import Settings
 from liveserver.errors import ConfigError
-from liveserver.quantities import Secret, quantity
+from liveserver.units import Secret, quantity
 
 ENVIRONMENT_PREFIX = "LIVESERVER_"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from liveserver.quantities import Address, Duration, Secret, Size
+from liveserver.units import Address, Duration, Secret, Size
 
 Role = Literal["frontend", "dispatcher", "backend"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from liveserver.quantities import Duration, Secret, Size
+from liveserver.units import Duration, Secret, Size
 
 HIDDEN = "…"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -27,8 +27,8 @@ from liveserver.config import DispatcherSettings
 from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import Lot
 from liveserver.errors import BusError, Unavailable
-from liveserver.measure import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
-from liveserver.pending import Pending
+from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
+from liveserver.oneshot import Pending
 
 BACK_OFF = 0.02, 0.5  # seconds, first and longest
 

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from liveserver.auth.addresses import peer_address
-from liveserver.auth.gate import Gate
+from liveserver.auth.authorizer import Gate
+from liveserver.auth.client_addresses import peer_address
 from liveserver.auth.grant import MODERATE, NODE, PUBLISH, Grant
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.dispatcher.parse import Lot, Parser

@@ -10,7 +10,7 @@ import msgspec
 
 from liveserver.bus.interface import Bus, Lease
 from liveserver.errors import BusError
-from liveserver.measure import total
+from liveserver.instruments import total
 
 
 class LeaseStatistics(msgspec.Struct, frozen=True):

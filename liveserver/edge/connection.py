@@ -23,9 +23,9 @@ import trio
 
 from liveserver.edge.answer import Deferred, Stream
 from liveserver.edge.chunked import ChunkedBody
-from liveserver.edge.host import Host
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import CONTINUE, problem_response, with_headers
+from liveserver.edge.server_interface import Host
 from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
 from liveserver.ids import request_id
 

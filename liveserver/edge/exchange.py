@@ -19,9 +19,9 @@ from typing import Any
 import trio
 
 from liveserver.edge.answer import Answer, Deferred, Handler, Stream
-from liveserver.edge.host import Host
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import problem_response, with_headers
+from liveserver.edge.server_interface import Host
 from liveserver.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout, TooLarge
 from liveserver.ids import request_id
 

@@ -27,8 +27,8 @@ from quart_trio import QuartTrio
 
 from liveserver.edge.connection import LINGER_SECONDS, RECEIVE_BYTES
 from liveserver.edge.exchange import Http2Application
-from liveserver.edge.host import Host
 from liveserver.edge.http2 import Http2Server, http2_config
+from liveserver.edge.server_interface import Host
 
 log = structlog.get_logger(__name__)
 

@@ -29,13 +29,13 @@ import trio
 
 from liveserver.config import Address, EdgeSettings
 from liveserver.edge.connection import Connection
+from liveserver.edge.connection_limit import Seats
 from liveserver.edge.cors import Origins
-from liveserver.edge.host import Client, Guest
 from liveserver.edge.router import Router
-from liveserver.edge.seats import Seats
+from liveserver.edge.server_interface import Client, Guest
 from liveserver.edge.tls import HTTP2, TLSDoor
 from liveserver.errors import Unavailable
-from liveserver.measure import gauge, total
+from liveserver.instruments import gauge, total
 
 ACCEPT_BURST = 64
 ACCEPT_CREDIT = 0.1  # seconds' worth of connections that may come at once after a quiet time

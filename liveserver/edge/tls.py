@@ -30,7 +30,7 @@ from liveserver.config import TLSSettings
 from liveserver.config.certificates import server_context
 from liveserver.edge.connection import Connection
 from liveserver.errors import ConfigError, LiveserverError
-from liveserver.measure import gauge, total
+from liveserver.instruments import gauge, total
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -8,8 +8,8 @@ from typing import Protocol
 import trio
 
 from liveserver.config import FrontendSettings
-from liveserver.frontend.channel import Channel
-from liveserver.frontend.viewer import random_retry
+from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.transport.form import Reason
 
 STEP = 0.05  # seconds

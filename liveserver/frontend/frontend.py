@@ -12,11 +12,12 @@ from liveserver.bus.canary import Canary
 from liveserver.bus.interface import Bus
 from liveserver.config import Settings
 from liveserver.errors import BusError, DispatcherError, Unavailable
-from liveserver.frontend.channel import Channel
+from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.channels.receiver import Intake
+from liveserver.frontend.channels.subscriptions import Leases, SubscriptionTable
+from liveserver.frontend.delivery.fanout import FanOut
 from liveserver.frontend.drain import Leaver, drain
-from liveserver.frontend.fanout import FanOut
-from liveserver.frontend.intake import Intake
-from liveserver.frontend.overview import (
+from liveserver.frontend.status import (
     FrontendStatistics,
     Overview,
     VideoStatus,
@@ -25,7 +26,6 @@ from liveserver.frontend.overview import (
     video_status,
     video_viewers,
 )
-from liveserver.frontend.table import Leases, SubscriptionTable
 from liveserver.frontend.trace import Trace, trace
 from liveserver.transport.form import Reason, Viewers
 

@@ -14,11 +14,11 @@ from liveserver.edge.response import head, json_response, with_headers
 from liveserver.edge.router import Router
 from liveserver.edge.upgrade import accept_websocket
 from liveserver.errors import BadRequest, BusError, TooMany, Unavailable
-from liveserver.frontend.arrival import NOW, Arrivals, parse_cursor
-from liveserver.frontend.door import Door
+from liveserver.frontend.admission import Door
+from liveserver.frontend.delivery.long_poll import PollWaiter, poll_answer
+from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.frontend import Frontend
-from liveserver.frontend.poll import PollWaiter, poll_answer
-from liveserver.frontend.viewer import StreamViewer, random_retry
+from liveserver.frontend.resume import NOW, Arrivals, parse_cursor
 from liveserver.frontend.websocket import WebSocket
 from liveserver.transport.form import HttpForm, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10

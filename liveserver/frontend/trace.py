@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import msgspec
 import trio
 
-from liveserver.frontend.audience import Audience
-from liveserver.frontend.channel import Channel
-from liveserver.frontend.visits import Remark, Visit
+from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.delivery.audience import Audience
+from liveserver.frontend.delivery.flush_history import Remark, Visit
 
 WHY = {
     "withheld": "had seen it at another node; its cursor said so",

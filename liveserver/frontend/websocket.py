@@ -21,9 +21,9 @@ from liveserver.config import FrontendSettings
 from liveserver.edge.answer import Peer
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Problem, Unavailable
-from liveserver.frontend.arrival import Arrivals, parse_cursor
-from liveserver.frontend.door import Visitor
-from liveserver.frontend.shared import SharedLine, SharedViewer
+from liveserver.frontend.admission import Visitor
+from liveserver.frontend.delivery.multiplexed import SharedLine, SharedViewer
+from liveserver.frontend.resume import Arrivals, parse_cursor
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Reason
 

@@ -18,8 +18,8 @@ from liveserver.config import Settings
 from liveserver.edge.handoff import Handoff, open_handoff
 from liveserver.edge.server import EdgeServer
 from liveserver.node import logs
+from liveserver.node.assembly import Node, named
 from liveserver.node.listening import listen_public, listen_tls, serve_ops, written
-from liveserver.node.parts import Node, named
 from liveserver.node.tuning import tuned
 from liveserver.ops.app import ops_app
 

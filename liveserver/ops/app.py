@@ -19,7 +19,7 @@ from liveserver.ops.health import Check, readiness
 from liveserver.ops.metrics import Parts, registry
 from liveserver.ops.usage import usage
 from liveserver.web import problems
-from liveserver.web.asking import asked_by
+from liveserver.web.auth_headers import asked_by
 from liveserver.web.openapi import ops_document
 from liveserver.web.openapi.route import openapi_blueprint
 

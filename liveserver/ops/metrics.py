@@ -1,6 +1,6 @@
 """Prometheus metrics, read from the parts' `statistics()` when somebody asks.
 
-What a number means, and what to do about it, stands in its annotation (`liveserver/measure.py`), and from
+What a number means, and what to do about it, stands in its annotation (`liveserver/instruments.py`), and from
 there comes its HELP. Nothing is counted for Prometheus alone.
 """
 
@@ -24,7 +24,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from liveserver.measure import Distribution
+from liveserver.instruments import Distribution
 
 Parts = Mapping[str, Callable[[], msgspec.Struct]]
 

@@ -16,7 +16,7 @@ from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import KeySetError, read_jwks
 from liveserver.auth.viewers import Viewers
 from liveserver.errors import Unauthorized, Unavailable
-from tests.auth.support import Clock, auth, ec_key, header, jwks, rsa_key, token
+from tests.auth.harness import Clock, auth, ec_key, header, jwks, rsa_key, token
 
 URL = "https://site.example/jwks.json"
 

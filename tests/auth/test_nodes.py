@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from trio.testing import MockClock
 
-from liveserver.auth.gate import Gate
+from liveserver.auth.authorizer import Gate
 from liveserver.auth.nodes import Nodes
 from liveserver.errors import ConfigError, Unauthorized
-from tests.auth.support import NODES, NOW, OTHER, SECRET, Clock, auth, settings, token
+from tests.auth.harness import NODES, NOW, OTHER, SECRET, Clock, auth, settings, token
 
 
 def shown(nodes: Nodes) -> dict[bytes, bytes]:

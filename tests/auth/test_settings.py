@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from liveserver.auth.gate import Gate
+from liveserver.auth.authorizer import Gate
 from liveserver.cli.serve import render
 from liveserver.config import load
 from liveserver.errors import ConfigError
-from tests.auth.support import KEY, NODES, SECRET, pem, rsa_key
+from tests.auth.harness import KEY, NODES, SECRET, pem, rsa_key
 
 OUTSIDE = "listen.public=0.0.0.0:80"
 BUS = "bus.kind=redis"

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
+from liveserver.auth.authorizer import Gate
 from liveserver.auth.credentials import Shown, Source
-from liveserver.auth.gate import Gate
 from liveserver.auth.grant import Grant
 from liveserver.auth.keys import HS256, Key
 from liveserver.auth.viewers import Viewers
 from liveserver.errors import Forbidden, Problem, Unauthorized
-from tests.auth.support import (
+from tests.auth.harness import (
     NOW,
     OTHER,
     SECRET,

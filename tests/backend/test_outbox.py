@@ -12,10 +12,10 @@ import pytest
 import trio
 import trio.testing
 
+from liveserver.backend.commands import OutboxRow
 from liveserver.backend.outbox import Outbox
-from liveserver.backend.wishes import OutboxRow
 from liveserver.errors import BadRequest, DispatcherError, Unavailable
-from tests.backend.support import FakeDispatcher, settings
+from tests.backend.harness import FakeDispatcher, settings
 
 
 def row(number: int, sender: str = "b", retraction: bool = False) -> OutboxRow:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from liveserver.backend.wishes import Like, Retraction, Stored
+from liveserver.backend.commands import Like, Retraction, Stored
 from liveserver.errors import BadRequest, NotFound
-from tests.backend.support import Clock, comment, like, look, open_store
+from tests.backend.harness import Clock, comment, like, look, open_store
 
 
 def test_a_like_its_total_and_its_outbox_row(tmp_path: Path) -> None:

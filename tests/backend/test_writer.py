@@ -13,11 +13,11 @@ import trio
 import trio.testing
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from liveserver.backend.commands import OutboxRow, Stored, Wish
 from liveserver.backend.store import Committed, Store
-from liveserver.backend.wishes import OutboxRow, Stored, Wish
 from liveserver.backend.writer import ACCEPTED_SECONDS, RETRY_SECONDS, Writer
 from liveserver.errors import BadRequest, Unavailable
-from tests.backend.support import comment, like, open_store, settings
+from tests.backend.harness import comment, like, open_store, settings
 
 
 class SlowStore:

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from bench.http_client import is_whole
 from bench.likes import LIKE, STAMP, Line, Wish, batch_of
-from bench.wire import is_whole
 
 ANSWER = b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n{"accepted":1}'
 

@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from bench.__main__ import FULL, LOOK, plan
-from bench.outcome import Sheet, by_measure, cell
 from bench.report import filled, name_of, newest, read, section
+from bench.results import Sheet, by_measure, cell
 
 MACHINE = {
     "cores": 2,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.http_client import dechunk, split_id, steps
 from bench.viewers import Viewers
-from bench.wire import dechunk, split_id, steps
 
 READY = b"id: dc1-k3f9a-7\nevent: ready\ndata: {}\n\n"
 

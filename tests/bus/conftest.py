@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 import redis
 
-from liveserver.bus.memory import MemoryBus
-from liveserver.bus.redis import RedisBus
+from liveserver.bus.memory.bus import MemoryBus
+from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import BusSettings, Duration, LogSettings, convert
-from tests.bus.support import OpenBus, WholeBus
+from tests.bus.harness import OpenBus, WholeBus
 
 
 @pytest.fixture(params=["memory", "redis"])

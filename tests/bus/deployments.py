@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from redis.crc import key_slot
 
-from liveserver.bus.redis_server import RedisServer, find_redis_server, free_port
+from liveserver.cluster.redis_server import RedisServer, find_redis_server, free_port
 
 PASSWORD = "hunter2/:@"  # what has to be percent-encoded
 USER = "live:hunter2%2F%3A%40"

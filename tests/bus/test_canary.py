@@ -11,10 +11,10 @@ from trio.testing import MockClock
 
 from liveserver.bus.canary import Canary, CanaryPerch, NotDelivering
 from liveserver.bus.interface import Inbox, Lease, Parcel, ignore
-from liveserver.bus.memory import MemoryBus
+from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import CanarySettings, Duration, LogSettings
 from liveserver.errors import BusError
-from liveserver.tally import Tally
+from liveserver.viewer_count import Tally
 
 SETTINGS = CanarySettings(interval=Duration(5), timeout=Duration(3))
 

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from liveserver.bus.interface import Receipt
-from tests.bus.support import OpenBus, WholeBus, append, heard, lines, parcel, take
+from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, parcel, take
 from tests.conftest import Until
 
 # Numbers and receipts

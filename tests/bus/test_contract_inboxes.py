@@ -11,7 +11,7 @@ import trio.testing
 
 from liveserver.bus.interface import Inbox, Parcel, Receipt
 from liveserver.event import Batch
-from tests.bus.support import OpenBus, WholeBus, append, heard, lines, parcel, take
+from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, parcel, take
 
 
 async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: WholeBus) -> None:

@@ -10,7 +10,7 @@ import trio
 
 from liveserver.bus.interface import RelayParcel, Standing
 from liveserver.event import Batch
-from tests.bus.support import OpenBus, WholeBus, append, heard, lines, take
+from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, take
 from tests.conftest import Until
 
 

@@ -21,10 +21,10 @@ from typing import Literal
 import trio
 
 from bench.proxy import HOST, Proxy, open_proxy
-from liveserver.bus.redis_server import RedisServer, run_redis_server
-from tests.chaos.crowd import Notes, Publisher, Viewer, client
+from liveserver.cluster.redis_server import RedisServer, run_redis_server
+from tests.chaos.harness import QUICK, Node, steady_port
 from tests.chaos.history import Gap, Heard
-from tests.chaos.stage import QUICK, Node, steady_port
+from tests.chaos.viewer_processes import Notes, Publisher, Viewer, client
 from tests.processes import running
 
 NAMES = ("dc1", "dc2", "dc3")

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.chaos.play import Verdict, perform
+from tests.chaos.runner import Verdict, perform
 from tests.chaos.scenarios import SCENARIOS
 
 SHOWN = 12  # complaints of one scenario

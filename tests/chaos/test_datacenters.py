@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.crowd import Notes
 from tests.chaos.datacenters import judge
 from tests.chaos.history import Diary, Gap, Heard, Place, Told
+from tests.chaos.viewer_processes import Notes
 
 
 def judged(told: list[Told]) -> list[str]:

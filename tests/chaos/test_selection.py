@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.chaos.play import perform
+from tests.chaos.runner import perform
 from tests.chaos.scenarios import SCENARIOS
 
 

@@ -12,9 +12,9 @@ import pytest
 import trio
 
 from liveserver.cluster.child import RESTART_FIRST, RESTART_MOST, Child, backoff, describe
-from liveserver.cluster.lifeline import Lifeline
+from liveserver.cluster.parent_watch import Lifeline
 from liveserver.errors import LiveserverError
-from tests.cluster.fixtures import Log
+from tests.cluster.harness import Log
 
 # What a shell puts into the background has no input; so it is given the one that lasts.
 WAITS = "exec 3<&0; cat <&3 & wait"

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 import trio
 
-from liveserver.bus.redis_server import free_port
 from liveserver.client import publish
-from liveserver.cluster import lock, probe, rolling
+from liveserver.cluster import pidfile as lock
+from liveserver.cluster import probe, rolling
 from liveserver.cluster.child import Child
-from liveserver.cluster.layout import NodePlan
+from liveserver.cluster.redis_server import free_port
+from liveserver.cluster.topology import NodePlan
 from liveserver.config import Address
 from liveserver.errors import LiveserverError
-from tests.cluster.fixtures import Log, read_lines, write
+from tests.cluster.harness import Log, read_lines, write
 from tests.watching import Transport, Viewer
 
 TWO_OF_EACH = """

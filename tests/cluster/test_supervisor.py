@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 import trio
 
-from liveserver.bus.redis_server import free_port
 from liveserver.cluster import ports
+from liveserver.cluster.redis_server import free_port
 from liveserver.config import Address
-from tests.cluster.fixtures import CLUSTER, Log, read_lines, write
+from tests.cluster.harness import CLUSTER, Log, read_lines, write
 
 
 class Cluster:

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from liveserver.bus.redis_server import free_port
 from liveserver.cluster import ports
+from liveserver.cluster.redis_server import free_port
 from liveserver.config import Address
-from tests.cluster.fixtures import CLUSTER, Log, write
+from tests.cluster.harness import CLUSTER, Log, write
 from tests.conftest import Until
 
 ROOT = Path(__file__).parents[2]

@@ -15,14 +15,14 @@ import httpx
 import pytest
 import trio
 
-from liveserver.bus.redis_server import free_port
 from liveserver.client import publish
 from liveserver.cluster import ports, workers
-from liveserver.cluster.layout import load
+from liveserver.cluster.redis_server import free_port
+from liveserver.cluster.topology import load
 from liveserver.config import Address, Settings
 from liveserver.config import load as load_settings
 from liveserver.errors import ConfigError
-from tests.cluster.fixtures import CLUSTER, Log, read_lines, write
+from tests.cluster.harness import CLUSTER, Log, read_lines, write
 from tests.conftest import Until
 from tests.watching import Viewer
 

@@ -16,7 +16,7 @@ from liveserver.config import DispatcherSettings, Duration
 from liveserver.dispatcher.parse import Lot
 from liveserver.dispatcher.publish import Accepted, Publisher
 from liveserver.errors import Unavailable
-from tests.dispatcher.support import Bus
+from tests.dispatcher.harness import Bus
 
 
 def lot(video: str, *names: str, known: bool = True) -> Lot:

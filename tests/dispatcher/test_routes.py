@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from liveserver.auth.gate import Gate
+from liveserver.auth.authorizer import Gate
 from liveserver.bus.interface import Lease
 from liveserver.bus.leases import LeaseAnswer
 from liveserver.config import DispatcherSettings, Duration, Settings
@@ -21,9 +21,9 @@ from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.errors import BusError
-from liveserver.tally import Tally
-from tests.dispatcher.support import Bus
-from tests.edge.support import HOST, Answered, Served, serving
+from liveserver.viewer_count import Tally
+from tests.dispatcher.harness import Bus
+from tests.edge.harness import HOST, Answered, Served, serving
 
 LIKE = b'{"type":"like","user":"u1"}'
 PATH = "/v1/videos/v1/events"

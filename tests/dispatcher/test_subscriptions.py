@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from liveserver.bus.interface import Lease
-from liveserver.bus.memory import MemoryBus
+from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import LogSettings
 from liveserver.dispatcher.subscriptions import Subscriptions
 

@@ -17,7 +17,7 @@ from liveserver.edge.answer import Answer, Handler, Peer, Stream
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.errors import BadRequest
-from tests.edge.support import HOST, Answered, Later, echo, pass_by, serving
+from tests.edge.harness import HOST, Answered, Later, echo, pass_by, serving
 
 GET = b"GET /echo HTTP/1.1\r\n" + HOST
 POST = b"POST /echo HTTP/1.1\r\n" + HOST

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liveserver.edge.cors import Origins
-from tests.edge.support import HOST, echo, serving
+from tests.edge.harness import HOST, echo, serving
 
 GET = b"GET /echo HTTP/1.1\r\n" + HOST + b"Origin: https://a.example\r\n\r\n"
 ASK = (

@@ -16,7 +16,7 @@ from structlog.typing import EventDict
 
 from liveserver.edge.handoff import open_handoff
 from liveserver.web.app import public_app
-from tests.edge.support import HOST, Answered, Served, echo, pass_by, serving
+from tests.edge.harness import HOST, Answered, Served, echo, pass_by, serving
 
 GET = b"GET /page HTTP/1.1\r\n" + HOST
 POST = b"POST /size HTTP/1.1\r\n" + HOST

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
-from tests.edge.support import HOST, serving
+from tests.edge.harness import HOST, serving
 
 GIVEN = b"x-request-id: from-the-proxy\r\n"
 

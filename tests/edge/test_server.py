@@ -17,7 +17,7 @@ from liveserver.edge.connection import Connection
 from liveserver.edge.request import Request
 from liveserver.edge.server import ACCEPT_BURST, listen
 from liveserver.errors import Unavailable
-from tests.edge.support import HOST, Later, echo, serving
+from tests.edge.harness import HOST, Later, echo, serving
 
 ECHO = {("GET", "/echo"): echo}
 GET = b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -18,7 +18,7 @@ from quart import Response, request
 from liveserver.edge.handoff import open_handoff
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.web.app import public_app
-from tests.edge.support import HOST, Served, echo, serving
+from tests.edge.harness import HOST, Served, echo, serving
 
 POST = b"POST /echo HTTP/1.1\r\n" + HOST
 GET = b"GET /echo HTTP/1.1\r\n" + HOST

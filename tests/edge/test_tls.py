@@ -21,7 +21,7 @@ from liveserver.edge.response import json_response
 from liveserver.edge.tls import CertificateExpired, TLSDoor
 from liveserver.errors import ConfigError
 from tests.edge.authority import YESTERDAY, Authority
-from tests.edge.support import HOST, Client, Later, echo, pass_by, serving
+from tests.edge.harness import HOST, Client, Later, echo, pass_by, serving
 
 ECHO = b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n"
 ROUTES = {("GET", "/echo"): echo, ("POST", "/echo"): echo}

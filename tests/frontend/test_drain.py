@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.frontend.stage import settings, stage
+from tests.frontend.harness import settings, stage
 
 
 async def test_byes_are_spread_over_the_drain_time(autojump_clock: MockClock) -> None:

@@ -25,7 +25,7 @@ from liveserver.edge.http2 import RESETS
 from liveserver.edge.server import Secured, listen
 from liveserver.web.app import public_app
 from tests.edge.authority import Authority
-from tests.frontend.stage import Stage, settings, stage
+from tests.frontend.harness import Stage, settings, stage
 
 EventT = TypeVar("EventT", bound=h2.events.Event)
 

@@ -13,8 +13,9 @@ from trio.testing import MockClock
 from liveserver.edge.connection import Connection
 from liveserver.edge.tls import TLSDoor
 from tests.edge.authority import Authority
-from tests.frontend import test_catchup, test_drain
-from tests.frontend.stage import Client, Stage, settings, stage
+from tests.frontend import test_drain
+from tests.frontend.delivery import test_catchup
+from tests.frontend.harness import Client, Stage, settings, stage
 
 
 class TLSEnd(trio.socket.SocketType):

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.frontend.stage import Client, settings, stage
+from tests.frontend.harness import Client, settings, stage
 
 
 async def refused(client: Client, path: str, *headers: str) -> tuple[str, str]:

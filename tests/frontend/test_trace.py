@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus.interface import Parcel
-from tests.frontend.stage import Stage, settings, stage
+from tests.frontend.harness import Stage, settings, stage
 
 
 async def publish(on: Stage, *ids: str, padding: int = 0) -> int:

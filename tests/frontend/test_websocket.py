@@ -10,10 +10,10 @@ import trio.testing
 from trio.testing import MockClock
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from liveserver.frontend.segment import StreamSegment
-from liveserver.frontend.shared import SharedViewer
-from tests.frontend.sockets import SocketClient, connect
-from tests.frontend.stage import settings, stage
+from liveserver.frontend.delivery.multiplexed import SharedViewer
+from liveserver.frontend.delivery.segment import StreamSegment
+from tests.frontend.fakes import SocketClient, connect
+from tests.frontend.harness import settings, stage
 
 SMALL = {"send_buffer": 4096, "receive_buffer": 4096}
 

@@ -19,8 +19,8 @@ from wsproto.events import CloseConnection, TextMessage
 
 from liveserver.auth import credentials, tokens
 from liveserver.auth.keys import Key
-from liveserver.bus import redis_wire
 from liveserver.bus.leases import LeaseRequest, WithdrawRequest
+from liveserver.bus.redis import replies
 from liveserver.client.errors import Malformed
 from liveserver.client.items import from_page, from_stream
 from liveserver.client.sse import SSEError, SSEParser
@@ -31,9 +31,9 @@ from liveserver.edge.chunked import ChunkedBody
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.errors import BadRequest, Problem, TooLarge, Unauthorized
 from liveserver.event import TYPE, Batch, MalformedBatch
-from liveserver.tally import MalformedTally, Tally
 from liveserver.transport.websocket import parse_message
-from tests.fuzz import desk
+from liveserver.viewer_count import MalformedTally, Tally
+from tests.fuzz import harness
 
 LIMIT = 10_000  # bytes of a chunked body
 
@@ -129,7 +129,7 @@ def _fed(pieces: list[bytes]) -> tuple[bytes | str | None, bytes]:
 
 def connection(data: bytes) -> None:
     """Whatever comes is answered the same way, however it is cut up; nothing of it is a defect."""
-    whole, pieces = desk.served([data]), desk.served(cut(data))
+    whole, pieces = harness.served([data]), harness.served(cut(data))
     assert whole == pieces, (whole, pieces)
 
 
@@ -227,20 +227,20 @@ def tally(data: bytes) -> None:
 
 def answers(data: bytes) -> None:
     """What scripts answer, taken apart: all that may come of it is what `Link.call` takes for nonsense."""
-    for take in (redis_wire.receipt, redis_wire.standing, redis_wire.head):
+    for take in (replies.receipt, replies.standing, replies.head):
         with suppress(ValueError):
             take(data)
     with suppress(ValueError, LookupError):
-        redis_wire.lease("v", data)
+        replies.lease("v", data)
     entries = [(line[:20], {line[:1]: line[1:], b"o": line[2:], b"l": line}) for line in data.split(b"\n")]
     with suppress(ValueError, LookupError):
-        for found in redis_wire.batches("v", "e", entries):
+        for found in replies.batches("v", "e", entries):
             assert isinstance(found.encode(), bytes)
 
 
 def inbox(data: bytes) -> None:
     """Anything at an inbox: nothing is fatal, nothing grows, and what gets through can be shown."""
-    desk.listen(data)
+    harness.listen(data)
 
 
 # What servers say to our client

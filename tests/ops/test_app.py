@@ -13,7 +13,7 @@ from liveserver.edge.server import EdgeStatistics
 from liveserver.errors import BusError
 from liveserver.ops.app import ops_app
 from liveserver.ops.health import Check
-from tests.frontend.stage import stage
+from tests.frontend.harness import stage
 
 EDGE = EdgeStatistics(
     connections=3,

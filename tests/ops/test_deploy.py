@@ -14,12 +14,12 @@ import yaml
 
 from liveserver.backend.backend import BackendStatistics
 from liveserver.bus.canary import CanaryStatistics
-from liveserver.bus.redis import RedisStatistics
+from liveserver.bus.redis.bus import RedisStatistics
 from liveserver.dispatcher.publish import PublishStatistics
 from liveserver.dispatcher.relay.relay import RelayStatistics
 from liveserver.edge.server import EdgeStatistics
-from liveserver.frontend.overview import FrontendStatistics
-from liveserver.measure import Distribution
+from liveserver.frontend.status import FrontendStatistics
+from liveserver.instruments import Distribution
 
 DEPLOY = Path("config/deploy")
 PARTS: dict[str, type[Any]] = {

@@ -12,13 +12,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from liveserver.backend.backend import BackendStatistics
-from liveserver.bus.memory import MemoryStatistics
-from liveserver.bus.redis import RedisStatistics
+from liveserver.bus.memory.bus import MemoryStatistics
+from liveserver.bus.redis.bus import RedisStatistics
 from liveserver.dispatcher.publish import PublishStatistics
 from liveserver.dispatcher.subscriptions import LeaseStatistics
 from liveserver.edge.server import EdgeStatistics
-from liveserver.frontend.overview import FrontendStatistics
-from liveserver.measure import Distribution, Histogram, gauge, histogram, total
+from liveserver.frontend.status import FrontendStatistics
+from liveserver.instruments import Distribution, Histogram, gauge, histogram, total
 from liveserver.ops.metrics import Parts, registry
 
 KINDS = (
@@ -147,7 +147,7 @@ def test_every_number_says_what_it_means(kind: type[Any]) -> None:
     assert found
     for name, notes in found.items():
         metas = [each for each in notes if isinstance(each, msgspec.Meta)]
-        assert metas, f"{name} has no annotation of liveserver.measure"
+        assert metas, f"{name} has no annotation of liveserver.instruments"
         extra = metas[0].extra or {}
         assert metas[0].description or extra["label"], name
         assert extra["kind"] in ("counter", "gauge", "histogram")

@@ -12,11 +12,11 @@ import pytest
 import trio
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from liveserver.bus.redis_server import RedisServer
+from liveserver.cluster.redis_server import RedisServer
 from tests.processes import NodeProcess
 from tests.web.browsers import running_browser, wait_until
-from tests.web.relay import Relay
-from tests.web.stage import WATCH, Stage, expect_likes, expect_seen, opened, watching
+from tests.web.harness import WATCH, Stage, expect_likes, expect_seen, opened, watching
+from tests.web.tcp_relay import Relay
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 import trio
 from playwright.sync_api import Browser, Page, expect
 
-from liveserver.bus.redis_server import RedisServer, free_port
+from liveserver.cluster.redis_server import RedisServer, free_port
 from tests.processes import NodeProcess
 from tests.web.browsers import running_browser
-from tests.web.stage import expect_likes
+from tests.web.harness import expect_likes
 
 
 class Datacenter:

@@ -12,8 +12,8 @@ import trio
 from playwright.sync_api import Browser
 
 from liveserver.auth import tokens
-from liveserver.bus.redis_server import RedisServer
-from tests.auth.support import SECRET
+from liveserver.cluster.redis_server import RedisServer
+from tests.auth.harness import SECRET
 from tests.processes import NodeProcess
 from tests.web.browsers import running_browser, wait_until
 

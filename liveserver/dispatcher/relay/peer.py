@@ -30,13 +30,13 @@ import trio
 from liveserver.bus import canary
 from liveserver.bus.interface import Bus, PeerBus
 from liveserver.config import RelaySettings
-from liveserver.dispatcher.relay.mending import Mender, has, lacks
-from liveserver.dispatcher.relay.sharing import owner
-from liveserver.dispatcher.relay.tallies import Tallies
-from liveserver.dispatcher.relay.waiting import Waiting
+from liveserver.dispatcher.relay.backfill import Mender, has, lacks
+from liveserver.dispatcher.relay.buffer import Waiting
+from liveserver.dispatcher.relay.rendezvous import owner
+from liveserver.dispatcher.relay.viewer_counts import Tallies
 from liveserver.errors import BusError
 from liveserver.event import Batch
-from liveserver.measure import gauge, total
+from liveserver.instruments import gauge, total
 
 PAGE = 5_000  # videos asked for at once
 COMPARED = 1_000  # videos at once

@@ -10,10 +10,10 @@ import msgspec
 import trio
 
 from liveserver.bus.interface import Bus, PeerBus
-from liveserver.bus.redis import RedisBus
+from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import Settings
 from liveserver.dispatcher.relay.peer import PeerRelay, PeerStatistics
-from liveserver.measure import gauge
+from liveserver.instruments import gauge
 
 
 class RelayStatistics(msgspec.Struct, frozen=True):

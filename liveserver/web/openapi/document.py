@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from liveserver import __version__
 from liveserver.config import Settings
 from liveserver.web.openapi import liking, pages, publishing, watching
-from liveserver.web.openapi.words import (
+from liveserver.web.openapi.components import (
     COMMON_PARAMETERS,
     COMMON_SCHEMAS,
     Json,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liveserver.config import BackendSettings
-from liveserver.web.openapi.words import (
+from liveserver.web.openapi.components import (
     COUNT,
     JSON,
     OPTIONAL_NAME,

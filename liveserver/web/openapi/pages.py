@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liveserver.web.openapi.words import (
+from liveserver.web.openapi.components import (
     COUNT,
     JSON,
     TEXT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from liveserver.config import DispatcherSettings
 from liveserver.event import RESERVED_TYPES
-from liveserver.web.openapi.words import (
+from liveserver.web.openapi.components import (
     COUNT,
     JSON,
     NDJSON,

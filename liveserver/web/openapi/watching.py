@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liveserver.config import FrontendSettings
-from liveserver.web.openapi.words import (
+from liveserver.web.openapi.components import (
     COUNT,
     JSON,
     NDJSON,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from tests.chaos.play import Play
+from tests.chaos.runner import Play
 
 Action = Callable[[Play], Awaitable[None]]
 

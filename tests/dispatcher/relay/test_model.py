@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from liveserver.bus.memory import MemoryBus
-from tests.dispatcher.relay.support import Link, Relaying, datacenter, publish
+from liveserver.bus.memory.bus import MemoryBus
+from tests.dispatcher.relay.harness import Link, Relaying, datacenter, publish
 
 NAMES = ("dc1", "dc2", "dc3")
 VIDEOS = ("v",)

@@ -6,8 +6,8 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus import canary
-from liveserver.tally import Tally
-from tests.dispatcher.relay.support import Link, Relaying, datacenter, lines, publish
+from liveserver.viewer_count import Tally
+from tests.dispatcher.relay.harness import Link, Relaying, datacenter, lines, publish
 
 
 async def test_what_is_published_there_comes_here_at_once(

@@ -11,10 +11,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from quart_trio import QuartTrio
 
 from liveserver.config import Settings, convert
-from liveserver.node.parts import Node
+from liveserver.node.assembly import Node
 from liveserver.ops.app import ops_app
 from liveserver.web.openapi import ops_document, public_document
-from liveserver.web.openapi.words import Json
+from liveserver.web.openapi.components import Json
 
 ROLES = (["frontend"], ["dispatcher"], ["backend"], ["frontend", "dispatcher", "backend"])
 

@@ -1,0 +1,128 @@
+"""One video of the memory bus: its log, what is known by id, and who watches. No I/O, no clock of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from liveserver.bus.interface import Head, Receipt, RelayParcel, Slice, Standing
+from liveserver.bus.memory.viewer_counter import Counting
+from liveserver.config import LogSettings
+from liveserver.cursor import Cursor, Mark
+from liveserver.event import Batch
+from liveserver.ids import new_epoch
+
+
+class VideoLog:
+    """Numbers events, remembers the recent ones, and says where each origin stands. Times are seconds."""
+
+    __slots__ = (
+        "_batches",
+        "_offsets",
+        "_origin",
+        "_settings",
+        "counting",
+        "cursor",
+        "epoch",
+        "ids",
+        "keep_until",
+        "name",
+        "nodes",
+        "offset",
+        "tokens",
+    )  # fmt: skip
+
+    def __init__(self, name: str, origin: str, settings: LogSettings) -> None:
+        self.name = name
+        self.epoch = new_epoch()
+        self.offset = 0
+        self.cursor = Cursor(((origin, Mark(self.epoch, 0)),))
+        self.keep_until = 0.0
+        self.ids: set[str] = set()
+        self.tokens: dict[str, Receipt] = {}
+        self.nodes: dict[str, tuple[float, int]] = {}  # node → end of its lease, viewers
+        self.counting = Counting(name, origin)
+        self._origin = origin
+        self._settings = settings
+        self._batches: deque[tuple[float, Batch]] = deque()  # each with the time of its append
+        self._offsets: dict[str, int] = {}  # other origin → where its last event stands in its own log
+
+    @property
+    def head(self) -> Head:
+        return Head(self.epoch, self.offset, self.cursor)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next event that originates here."""
+        return self._number_of(self._origin).number + 1
+
+    def append(self, lines: list[bytes], now: float) -> Batch:
+        """Take events that originate here."""
+        return self._append(self._origin, self.epoch, self.next_number, lines, now)
+
+    def take(self, parcel: RelayParcel, now: float) -> Batch | None:
+        """Take what is new of another origin's; see `Bus.relay`."""
+        standing = self.standing(parcel.origin)
+        if standing.epoch in ("", parcel.epoch) and parcel.number <= standing.number + 1:
+            skip = standing.number + 1 - parcel.number
+        elif parcel.instead == standing:
+            skip = 0
+        else:
+            return None
+        if skip >= len(parcel.lines):
+            return None
+        self._offsets[parcel.origin] = parcel.offset
+        return self._append(parcel.origin, parcel.epoch, parcel.number + skip, parcel.lines[skip:], now)
+
+    def standing(self, origin: str) -> Standing:
+        mark = self._number_of(origin)
+        return Standing(self.epoch, mark.epoch, mark.number, self._offsets.get(origin, 0))
+
+    def read(self, after: int, limit: int, now: float) -> Slice:
+        """The retained events `after + 1` to `after + limit`."""
+        self._trim(now)
+        oldest = self.offset + 1
+        if self._batches:
+            oldest = max(self._batches[0][1].first, self.offset - self._settings.events + 1)
+        first, last = max(after + 1, oldest), min(after + limit, self.offset)
+        stretch: list[Batch] = []
+        for _, batch in self._batches:
+            if batch.last < first or batch.first > last:
+                continue
+            skip = max(0, first - batch.first)
+            lines = batch.lines[skip : last - batch.first + 1]
+            number = batch.number + skip
+            if stretch and _goes_on(stretch[-1], batch, number):
+                stretch[-1].lines.extend(lines)
+            else:
+                stretch.append(
+                    msgspec.structs.replace(batch, first=batch.first + skip, number=number, lines=list(lines))
+                )
+        return Slice(self.head, oldest, stretch)
+
+    def _number_of(self, origin: str) -> Mark:
+        return self.cursor.get(origin) or Mark("", 0)
+
+    def _append(self, origin: str, epoch: str, number: int, lines: list[bytes], now: float) -> Batch:
+        batch = Batch(self.name, self.epoch, self.offset + 1, origin, epoch, number, lines)
+        self._batches.append((now, batch))
+        self.offset = batch.last
+        self.cursor = self.cursor.advanced(origin, epoch, number + len(lines) - 1)
+        self._trim(now)
+        return batch
+
+    def _trim(self, now: float) -> None:
+        """By whole batches: what length cuts inside of one, `read` leaves out."""
+        batches, last_gone = self._batches, self.offset - self._settings.events
+        while batches and (batches[0][1].last <= last_gone or batches[0][0] <= now - self._settings.age):
+            batches.popleft()
+
+
+def _goes_on(before: Batch, batch: Batch, number: int) -> bool:
+    """Whether `batch`, from the origin's `number` on, continues the batch before it."""
+    return (
+        before.origin == batch.origin
+        and before.origin_epoch == batch.origin_epoch
+        and before.number + len(before.lines) == number
+    )

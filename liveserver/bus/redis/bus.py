@@ -1,0 +1,298 @@
+"""The bus over Redis: one pipeline per call, one atomic Lua step per video, one thread per listener.
+
+Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Cluster:
+
+    ls:{V}:log      Stream    the log: entry id = offset, o = `origin epoch number`, l = the line
+    ls:{V}:meta     Hash      epoch, last offset, last number per origin (log.lua)
+    ls:{V}:nodes    Sorted    node → when its lease ends, in ms by Redis' clock
+    ls:{V}:viewers  Hash      node → its viewer count
+    ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
+    ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
+    ls:run          Hash      which life of the Redis server this is (life.lua); in a cluster ls:{V}:run
+    ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
+    ls:dispatchers:GROUP      Sorted: node → when its lease ends; who shares the relaying from that datacenter
+    ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
+
+Rules:
+
+1. All keys expire, and all times are Redis' own: the nodes' clocks don't matter.
+2. What this process was last told about a log (redis_known.py) goes with each call. A Redis that knows less
+   lost data, and the log begins a new epoch. After a restart nothing is appended for `SETTLE`, and each
+   process, as soon as it listens again, tells what it knows: who was told most need not be the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.bus.interface import (
+    Head,
+    Inbox,
+    Lease,
+    Moved,
+    Parcel,
+    Receipt,
+    RelayParcel,
+    Slice,
+    Standing,
+    ignore,
+)
+from liveserver.bus.redis import replies
+from liveserver.bus.redis.commands import SETTLE, Commands
+from liveserver.bus.redis.connection import Link
+from liveserver.bus.redis.deployment import Command, in_cluster
+from liveserver.bus.redis.known_heads import Heard, Known
+from liveserver.bus.redis.listener import Listener, ListenerStatistics, listening
+from liveserver.bus.redis.replies import keys
+from liveserver.config import BusSettings, LogSettings
+from liveserver.errors import BusError
+from liveserver.instruments import Distribution, gauge, histogram, total
+from liveserver.viewer_count import Tally
+
+TOLD = (
+    10_000  # of the logs that are known, about how many Redis is told after a restart: what it lost is recent
+)
+TELL_AGAIN = 0.1  # seconds
+
+log = structlog.get_logger(__name__)
+TOGETHER = 1_000  # videos subscribed in one pipeline
+
+
+class RedisStatistics(msgspec.Struct, frozen=True):
+    """`listeners` are those whose blocks are open."""
+
+    listeners: Annotated[list[ListenerStatistics], gauge("", name="listener", label="channel")]
+    appending: Annotated[
+        int,
+        gauge("Threads at work on a commit. More than one: the one before is left behind in its timeout."),
+    ]
+    round_trips: Annotated[
+        Distribution,
+        histogram(
+            "A pipeline's way to Redis and back, its thread's waiting included. No other time here is "
+            "shorter.",
+            name="round_trip_seconds",
+        ),
+    ]
+    failures: Annotated[int, total("Pipelines that Redis did not answer, or refused.")]
+
+
+class RedisBus:
+    """A `Bus` over one datacenter's Redis. Open it with `RedisBus.open`.
+
+    Opening does not touch the network: `ping` says whether Redis is there. Each call raises
+    `BusError` at the latest after 1.25 times `bus.timeout`.
+    """
+
+    def __init__(
+        self, datacenter: str, bus: BusSettings, log: LogSettings, *, named: str = "bus.url"
+    ) -> None:
+        self._datacenter = datacenter
+        self._inbox_batches = bus.inbox_batches
+        # In a cluster a transaction is one slot's. What it is for elsewhere, that nobody restarts between
+        # `life` and what trusts it, a pipeline to one server does as well; tokens make repeats harmless.
+        self._in_cluster = in_cluster(bus.url)
+        self._commands = Commands(datacenter, log, in_cluster=self._in_cluster)
+        self._link = Link(bus, self._commands.scripts, named)
+        # Two: one group commit at a time, and one that is left behind in its timeout.
+        self._appending = trio.CapacityLimiter(2)
+        self._relaying = trio.CapacityLimiter(4)
+        self._asking = trio.CapacityLimiter(4)
+        self._known = Known()
+        self._listeners: list[Listener] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, datacenter: str, bus: BusSettings, log: LogSettings, *, named: str = "bus.url"
+    ) -> AsyncIterator[RedisBus]:
+        """A bus whose connections end with the block.
+
+        Raises `ConfigError` when the URL, which the setting `named` gives, is none.
+        """
+        opened = cls(datacenter, bus, log, named=named)
+        try:
+            yield opened
+        finally:
+            opened._link.close()
+
+    async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+        if not parcels:
+            await trio.lowlevel.checkpoint()
+            return []
+
+        def work() -> list[Receipt]:
+            make, videos = self._commands, dict.fromkeys(parcel.video for parcel in parcels)
+            opening = {video: self._known.opening(video) for video in videos}
+            life = make.life(videos)
+            appends = [make.append(parcel, opening[parcel.video]) for parcel in parcels]
+            commands = [*life, *appends, make.active(videos)]
+            answers = self._link.run(commands, transaction=not self._in_cluster)
+            return [replies.receipt(answer) for answer in answers[len(life) : -1]]
+
+        receipts = await self._link.call(self._appending, work)
+        for parcel, receipt in zip(parcels, receipts, strict=True):
+            accepted = len(parcel.lines) - len(receipt.duplicates)
+            self._known.learn(parcel.video, receipt.epoch, receipt.first + accepted - 1)
+        return receipts
+
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+        leases: dict[str, Lease] = {}
+        names = list(videos)
+        for start in range(0, len(names), TOGETHER):
+            some = names[start : start + TOGETHER]
+
+            def work(some: list[str] = some) -> list[Lease]:
+                commands = [
+                    self._commands.subscribe(node, video, videos[video], lease, self._known.opening(video))
+                    for video in some
+                ]
+                answers = self._link.run(commands, transaction=False)
+                return list(map(replies.lease, some, answers))
+
+            for video, one in zip(some, await self._link.call(self._asking, work), strict=True):
+                self._known.learn(video, one.head.epoch, one.head.offset)
+                leases[video] = one
+        return leases
+
+    async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
+        commands: list[Command] = []
+        for video in videos:
+            nodes, viewers = keys(video, "nodes", "viewers")
+            commands += [("ZREM", nodes, node), ("HDEL", viewers, node)]
+        if commands:
+            await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+
+    async def read(self, video: str, after: int, limit: int) -> Slice:
+        return (await self.read_several({video: after}, limit))[video]
+
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
+        if not after:
+            await trio.lowlevel.checkpoint()
+            return {}
+
+        def work() -> dict[str, Slice]:
+            commands: list[Command] = []
+            for video, last in after.items():
+                commands += self._commands.read(video, last, limit, self._known.opening(video))
+            answers = iter(self._link.run(commands, transaction=True))
+            return {
+                video: replies.stretch(video, *part)
+                for video, part in zip(after, zip(answers, answers, answers, strict=True), strict=True)
+            }
+
+        stretches = await self._link.call(self._asking, work)
+        for video, stretch in stretches.items():
+            self._known.learn(video, stretch.head.epoch, stretch.head.offset)
+        return stretches
+
+    async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
+        if not parcels:
+            await trio.lowlevel.checkpoint()
+            return []
+
+        def work() -> list[tuple[Standing, int]]:
+            make = self._commands
+            opening = {parcel.video: self._known.opening(parcel.video) for parcel in parcels}
+            relays = [make.relay(parcel, opening[parcel.video]) for parcel in parcels]
+            life = make.life(opening)
+            answers = self._link.run([*life, *relays], transaction=not self._in_cluster)
+            return [replies.standing(answer) for answer in answers[len(life) :]]
+
+        standings = []
+        answers = await self._link.call(self._relaying, work)
+        for parcel, (standing, offset) in zip(parcels, answers, strict=True):
+            self._known.learn(parcel.video, standing.log, offset)
+            standings.append(standing)
+        return standings
+
+    async def moved(self, since: int, limit: int) -> Moved:
+        def work() -> Moved:
+            time, found = self._link.run(self._commands.moved(since, limit), transaction=False)
+            return replies.moved(since, time, found)
+
+        return await self._link.call(self._asking, work)
+
+    async def enlist(self, group: str, node: str, lease: float) -> list[str]:
+        command = self._commands.enlist(group, node, lease)
+        (living,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        return sorted(name.decode() for name in living)
+
+    async def resign(self, group: str, node: str) -> None:
+        command = self._commands.resign(group, node)
+        await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+
+    async def count(self, video: str) -> Tally:
+        command = self._commands.count(video)
+        (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        return replies.tally(video, answer)
+
+    async def note(self, tallies: Sequence[Tally]) -> list[bool]:
+        if not tallies:
+            await trio.lowlevel.checkpoint()
+            return []
+        commands = [self._commands.note(tally) for tally in tallies]
+        answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+        return [replies.is_announced(answer) for answer in answers]
+
+    def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+        return self._listen(f"ls:inbox:{node}", hear)
+
+    def feed(self, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+        return self._listen("ls:feed", hear)
+
+    async def ping(self) -> None:
+        await self._link.call(self._asking, lambda: self._link.run([("PING",)], transaction=False))
+
+    def statistics(self) -> RedisStatistics:
+        listeners = [listener.statistics() for listener in self._listeners]
+        return RedisStatistics(
+            listeners,
+            int(self._appending.borrowed_tokens),
+            self._link.round_trips.read(),
+            self._link.failures,
+        )
+
+    async def _tell_in_time(self) -> None:
+        """Tell it before anything is appended again, as often as it takes.
+
+        That one attempt fails says nothing of Redis: its connection may be one of before the restart.
+        """
+        with trio.move_on_after(SETTLE):
+            while True:
+                try:
+                    await self._tell_known()
+                except BusError:
+                    await trio.sleep(TELL_AGAIN)
+                else:
+                    return
+        log.warning("Redis was not told what this process knows: if it lost data, numbers may repeat")
+
+    async def _tell_known(self) -> None:
+        """Tell Redis what this process was told: whatever it has lost begins a new epoch."""
+        names = self._known.latest(TOLD)
+        for start in range(0, len(names), TOGETHER):
+            some = names[start : start + TOGETHER]
+
+            def work(some: list[str] = some) -> list[Head]:
+                commands = [self._commands.head(video, self._known.opening(video)) for video in some]
+                return [replies.head(answer) for answer in self._link.run(commands, transaction=False)]
+
+            for video, head in zip(some, await self._link.call(self._asking, work), strict=True):
+                self._known.learn(video, head.epoch, head.offset)
+
+    @asynccontextmanager
+    async def _listen(self, channel: str, hear: Callable[[Tally], None]) -> AsyncIterator[Inbox]:
+        listener = Listener(self._link, channel, self._inbox_batches, hear)
+        self._listeners.append(listener)
+        try:
+            async with listening(listener) as mailbox:
+                yield Heard(mailbox, self._known, self._tell_in_time)
+        finally:
+            self._listeners.remove(listener)

@@ -1,0 +1,112 @@
+"""What the Redis bus asks of Redis: its scripts with their settings, and the commands. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from liveserver.bus.interface import ANNOUNCE, Parcel, RelayParcel
+from liveserver.bus.redis.connection import Script
+from liveserver.bus.redis.deployment import Command
+from liveserver.bus.redis.replies import keys, ms, written
+from liveserver.config import LogSettings
+from liveserver.viewer_count import Tally
+
+TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
+SETTLE = 3.0  # seconds after a restart in which nothing is appended; a listener is back sooner
+
+# What each script needs to open a log: an epoch should it begin anew, and what is known of it, as the
+# epoch and the offset of its end.
+Opening: TypeAlias = tuple[str, str, int]
+
+
+class Commands:
+    """One datacenter's commands; `scripts` are what Redis has to know for them."""
+
+    def __init__(self, datacenter: str, log: LogSettings, *, in_cluster: bool) -> None:
+        self._in_cluster = in_cluster
+        settings: dict[str, str | int] = {
+            "ORIGIN": datacenter,
+            "EVENTS": log.events,
+            "AGE": ms(log.age),
+            "IDLE": ms(log.idle),
+            "IDS": ms(log.ids),
+            "TOKENS": ms(TOKEN_WINDOW),
+            "SETTLE": ms(SETTLE),
+            "ANNOUNCE": ms(ANNOUNCE),
+            "CLUSTER": int(in_cluster),
+        }
+        self._append = Script("append", settings, "log", "appended")
+        self._relay = Script("relay", settings, "log", "appended")
+        self._subscribe = Script("subscribe", settings, "log", "tally")
+        self._count = Script("count", settings, "log", "tally")
+        self._note = Script("note", settings, "log", "tally")
+        self._head = Script("head", settings)
+        self._active = Script("active", settings)
+        self._life = Script("life", settings)
+        self._enlist = Script("enlist", settings)
+        self.scripts = (
+            self._append, self._relay, self._subscribe, self._head, self._active, self._life, self._enlist,
+            self._count, self._note,
+        )  # fmt: skip
+
+    def life(self, videos: Iterable[str]) -> list[Command]:
+        """One for the server; in a cluster, where each video may be on another one, for each."""
+        names = [keys(video, "run")[0] for video in videos] if self._in_cluster else ["ls:run"]
+        return [_call(self._life, [name]) for name in names]
+
+    def append(self, parcel: Parcel, opening: Opening) -> Command:
+        names = keys(parcel.video, "log", "meta", "nodes", "viewers", f"ids:t:{parcel.token}")
+        ids = [name or "" for name in parcel.ids] if any(parcel.ids) else []
+        counts = len(parcel.lines), len(ids)
+        return _call(self._append, names, parcel.video, *opening, *counts, *parcel.lines, *ids)
+
+    def active(self, videos: Iterable[str]) -> Command:
+        return _call(self._active, ["ls:active"], *videos)
+
+    def relay(self, parcel: RelayParcel, opening: Opening) -> Command:
+        names = keys(parcel.video, "log", "meta", "nodes", "viewers")
+        where = parcel.origin, parcel.epoch, parcel.number, parcel.offset, written(parcel.instead)
+        return _call(self._relay, names, parcel.video, *opening, *where, *parcel.lines)
+
+    def subscribe(self, node: str, video: str, viewers: int, lease: float, opening: Opening) -> Command:
+        names = keys(video, "log", "meta", "nodes", "viewers", "tally")
+        return _call(self._subscribe, names, *opening, node, viewers, ms(lease), video)
+
+    def count(self, video: str) -> Command:
+        return _call(self._count, keys(video, "nodes", "viewers", "tally"))
+
+    def note(self, tally: Tally) -> Command:
+        names = keys(tally.video, "nodes", "viewers", "tally")
+        return _call(self._note, names, tally.video, tally.origin, tally.datacenter, ms(tally.hold))
+
+    def head(self, video: str, opening: Opening) -> Command:
+        return _call(self._head, keys(video, "log", "meta"), *opening)
+
+    def read(self, video: str, after: int, limit: int, opening: Opening) -> list[Command]:
+        """Three, whose answers `replies.stretch` reads.
+
+        The script makes the log if there is none; raw XRANGEs beside it are cheaper for Redis than
+        carrying the entries through Lua.
+        """
+        (log,) = keys(video, "log")
+        return [
+            self.head(video, opening),
+            ("XRANGE", log, "-", "+", "COUNT", 1),
+            ("XRANGE", log, after + 1, after + limit),
+        ]
+
+    def moved(self, since: int, limit: int) -> list[Command]:
+        """Two: the time before, and the videos with theirs."""
+        found = "ZRANGEBYSCORE", "ls:active", since, "+inf", "WITHSCORES", "LIMIT", 0, limit
+        return [("TIME",), found]
+
+    def enlist(self, group: str, node: str, lease: float) -> Command:
+        return _call(self._enlist, [f"ls:dispatchers:{group}"], node, ms(lease))
+
+    def resign(self, group: str, node: str) -> Command:
+        return ("ZREM", f"ls:dispatchers:{group}", node)
+
+
+def _call(script: Script, names: list[str], *arguments: str | bytes | int) -> Command:
+    return ("EVALSHA", script.sha, len(names), *names, *arguments)

@@ -1,0 +1,97 @@
+"""What the Redis bus says and hears: the names of keys, and what the scripts return. No I/O."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from liveserver.bus.interface import Head, Lease, Moved, Receipt, Slice, Standing
+from liveserver.cursor import Cursor
+from liveserver.event import Batch
+from liveserver.viewer_count import Tally
+
+
+def ms(seconds: float) -> int:
+    """Milliseconds, at least one."""
+    return max(1, round(seconds * 1000))
+
+
+def keys(video: str, *names: str) -> list[str]:
+    """A video's keys, with its hash tag."""
+    return [f"ls:{{{video}}}:{name}" for name in names]
+
+
+def _offset(entry: bytes) -> int:
+    return int(entry.partition(b"-")[0])
+
+
+def receipt(answer: bytes) -> Receipt:
+    """What append.lua returns: `epoch first number duplicates cursor`."""
+    epoch, first, number, duplicates, cursor = answer.decode().split(" ")
+    twice = frozenset(map(int, duplicates.split(","))) if duplicates != "-" else frozenset[int]()
+    return Receipt(epoch, int(first), int(number), twice, Cursor.read(cursor))
+
+
+def standing(answer: bytes) -> tuple[Standing, int]:
+    """What relay.lua returns: `epoch offset standing`; where the log ends beside it."""
+    log, end, epoch, number, place = answer.decode().split(" ")
+    return Standing(log, "" if epoch == "-" else epoch, int(number), int(place)), int(end)
+
+
+def written(known: Standing | None) -> str:
+    """A standing as relay.lua compares it; empty for none."""
+    return f"{known.log} {known.epoch or '-'} {known.number} {known.offset}" if known else ""
+
+
+def moved(since: int, time: tuple[int, int], found: list[bytes]) -> Moved:
+    """The time, and videos and theirs in turn."""
+    upto = int(float(found[-1])) if found else since
+    return Moved([video.decode() for video in found[::2]], upto, time[0] * 1000 + time[1] // 1000)
+
+
+def head(answer: bytes) -> Head:
+    """What head.lua returns, and subscribe.lua first: `epoch offset cursor`."""
+    epoch, offset, cursor = answer.decode().split(" ")
+    return Head(epoch, int(offset), Cursor.read(cursor))
+
+
+def lease(video: str, answer: bytes) -> Lease:
+    """What subscribe.lua returns: a head, and `origin datacenter total announced`."""
+    where, *counted = answer.rsplit(b" ", 4)
+    return Lease(head(where), tally(video, b" ".join(counted)), is_announced(answer))
+
+
+def tally(video: str, answer: bytes) -> Tally:
+    """What count.lua returns, and subscribe.lua and note.lua last: `origin datacenter total` and more."""
+    origin, datacenter, total = answer.decode().split(" ")[:3]
+    return Tally(video, origin, int(datacenter), int(total))
+
+
+def is_announced(answer: bytes) -> bool:
+    """What note.lua and subscribe.lua say in the end."""
+    return answer.endswith(b" 1")
+
+
+Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+def stretch(video: str, answer: bytes, eldest: Entries, entries: Entries) -> Slice:
+    """What is read of a log: its head, its oldest entry, and the entries asked for."""
+    end = head(answer)
+    oldest = _offset(eldest[0][0]) if eldest else end.offset + 1
+    return Slice(end, oldest, batches(video, end.epoch, entries))
+
+
+def batches(video: str, epoch: str, entries: Entries) -> list[Batch]:
+    """The log's entries, in runs of consecutive offsets and numbers of one origin."""
+    runs: list[Batch] = []
+    run = None
+    for entry, fields in entries:
+        offset = _offset(entry)
+        origin, origin_epoch, number = fields[b"o"].decode().split(" ")
+        if run is None or (offset, origin, origin_epoch, int(number)) != (
+            run.first + len(run.lines), run.origin, run.origin_epoch, run.number + len(run.lines),
+        ):  # fmt: skip
+            run = Batch(video, epoch, offset, origin, origin_epoch, int(number), [])
+            runs.append(run)
+        run.lines.append(fields[b"l"])
+    return runs

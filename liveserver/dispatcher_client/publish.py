@@ -1,0 +1,79 @@
+"""The dispatchers of this datacenter, over HTTP: any of them will do, so the next one when one fails."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import trio
+
+from liveserver.auth.nodes import UNSIGNED, Signature
+from liveserver.dispatcher_client.connections import LastingConnections
+from liveserver.errors import BadRequest, DispatcherError
+
+
+class _Document(msgspec.Struct):
+    detail: str = ""
+
+
+class Dispatchers:
+    """Publishes at whichever dispatcher answers. Stays with one while it does."""
+
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, urls: Sequence[str], timeout: float, signature: Signature
+    ) -> None:
+        self._transport = transport
+        self._signature = signature
+        self._urls = [url.rstrip("/") for url in urls]
+        self._timeout = timeout
+        random.shuffle(self._urls)  # so that the backends spread over the dispatchers
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
+    ) -> AsyncIterator[Dispatchers]:
+        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher's answer.
+
+        `trust` says whom to believe that they are it, of those with an https URL.
+        """
+        async with LastingConnections(trust) as transport:
+            yield cls(transport, urls, timeout, signature)
+
+    async def publish(self, body: bytes, *, retractions: bool) -> None:
+        """As `outbox.Dispatcher` says. A refusal is believed from the first that gives one."""
+        path = "/v1/retractions" if retractions else "/v1/events"
+        reason = ""
+        for _ in range(len(self._urls)):
+            url = self._urls[0] + path
+            headers = {"content-type": "application/json", **self._signature.headers()}
+            try:
+                with trio.fail_after(self._timeout):
+                    request = httpx.Request("POST", url, headers=headers, content=body)
+                    answer = await self._transport.handle_async_request(request)
+                    await answer.aread()
+            except trio.TooSlowError:
+                reason = f"{url} did not answer within {self._timeout:g} s"
+            except httpx.HTTPError as error:
+                reason = f"{url}: {error or type(error).__name__}"
+            else:
+                if answer.status_code == 202:
+                    return
+                if answer.status_code in (400, 413):
+                    raise BadRequest(_detail(answer))
+                reason = f"{url} answered {answer.status_code}"
+                if answer.status_code in (401, 403):
+                    reason += "; auth.nodes_secret has to be the same here and there, and the clocks too"
+            self._urls.append(self._urls.pop(0))
+        raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return msgspec.json.decode(answer.content, type=_Document).detail
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"status {answer.status_code}"

@@ -1,0 +1,67 @@
+"""Who comes to watch: what the request shows, which videos that is good for, until when.
+
+    visitor = await door.ask(request, peer, token)     # 401, 403, 429, 503
+    leave = visitor.enter(video)                       # 403, 429; call `leave` once, on leaving
+    viewer.until = visitor.until                       # Trio's time; then `bye`, expired
+
+One connection may enter several videos, and is asked only once who it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from liveserver.auth.authorizer import Gate
+from liveserver.auth.client_addresses import peer_address
+from liveserver.auth.grant import OPEN, WATCH, Grant
+from liveserver.auth.rate_limits import nothing
+from liveserver.edge.answer import Peer
+from liveserver.edge.request import Request
+
+
+class Visitor:
+    """Somebody who may watch some videos, `until` then in Trio's time."""
+
+    __slots__ = ("_address", "_gate", "grant", "until")
+
+    def __init__(self, gate: Gate, grant: Grant, address: str, until: float) -> None:
+        self.grant = grant
+        self.until = until
+        self._gate = gate
+        self._address = address
+
+    def require(self, video: str) -> None:
+        """Raises `Forbidden` unless the video may be watched."""
+        if self.grant is not OPEN:
+            self.grant.require(WATCH, video)
+
+    def enter(self, video: str) -> Callable[[], None]:
+        """Begin to watch; what this gives is to be called once, on leaving. Raises `Forbidden`, `TooMany`."""
+        self.require(video)
+        grant, gate = self.grant, self._gate
+        if not (gate.connects.is_any or gate.viewers.is_any):
+            return nothing
+        names = (self._address, grant.user, video)
+        gate.connects.spend(*names)
+        return gate.viewers.enter(*names)
+
+
+class Door:
+    """Where viewers come in, by whichever transport."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def ask(self, request: Request, peer: Peer, token: str | None = None) -> Visitor:
+        """Who this is; `token` is the value of `?token=`.
+
+        Raises `Unauthorized`, `Forbidden`, and `Unavailable` when it cannot be found out just now.
+        """
+        gate = self._gate
+        grant = await gate.viewer(request.headers, token)
+        until = math.inf if grant.expires == math.inf else gate.ends_at(grant)
+        address = ""
+        if gate.connects.is_any or gate.viewers.is_any:
+            address = gate.address(peer_address(peer.sock), request.headers)
+        return Visitor(gate, grant, address, until)

@@ -1,0 +1,1 @@
+"""Videos on this node: subscriptions, the inbox, channels."""

@@ -1,0 +1,250 @@
+"""From the inbox into the channels; holes are mended from the log.
+
+The one recovery there is (rule: every hop is a numbered feed): on a jump in the numbers, on a head
+that is further than what was heard, and after every interruption, read what is missing from the
+datacenter's log. What the log has no more is told as a gap.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.bus.canary import Canary
+from liveserver.bus.interface import Bus, Head, Slice
+from liveserver.cursor import Cursor
+from liveserver.errors import BusError
+from liveserver.event import Batch, MalformedBatch
+from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.history.log import Place
+from liveserver.instruments import total
+from liveserver.viewer_count import Tally
+
+PAGE = 1_000  # events in one read
+BACK_OFF = 0.05, 2.0  # seconds, first and longest
+
+log = structlog.get_logger(__name__)
+
+
+class IntakeStatistics(msgspec.Struct, frozen=True):
+    """Counts since the start."""
+
+    batches: Annotated[int, total("Batches that came at this node's inbox.")]
+    events: Annotated[int, total("Events in them.")]
+    unwanted: Annotated[int, total("Batches of videos that nobody watches here any more, and canaries.")]
+    malformed: Annotated[
+        int,
+        total("Batches that no viewer could read: dropped, the log is asked. Who else publishes in Redis?"),
+    ]
+    holes: Annotated[
+        int,
+        total(
+            "Times something was missing and was read from the log. A few at a restart; else pub/sub loses "
+            "much."
+        ),
+    ]
+    interruptions: Annotated[
+        int,
+        total("Times listening to the inbox began anew, or it overflowed. Look at Redis and the link to it."),
+    ]
+
+
+class Intake:
+    """Feeds `channels`, the subscription table, from the node's inbox."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        node: str,
+        datacenter: str,
+        channels: dict[str, Channel],
+        nursery: trio.Nursery,
+        canary: Canary,
+    ) -> None:
+        self._bus = bus
+        self._node = node
+        self._datacenter = datacenter
+        self._channels = channels
+        self._nursery = nursery
+        self._canary = canary
+        self._scope = trio.CancelScope()
+        self.is_listening = False
+        self._batches = self._events = self._unwanted = self._malformed = self._holes = (
+            self._interruptions
+        ) = 0
+
+    async def run(self, on_listening: Callable[[], None]) -> None:
+        """Listen for ever. `on_listening` is called whenever it has begun anew: whatever came before
+        may have been missed."""
+        wait = BACK_OFF[0]
+        while True:
+            with trio.CancelScope() as self._scope:
+                try:
+                    async with self._bus.inbox(self._node, self._hear) as inbox:
+                        self.is_listening = True
+                        self._canary.begin_listening()
+                        wait = BACK_OFF[0]
+                        on_listening()
+                        async for batches in inbox:
+                            if not batches:
+                                self._interruptions += 1
+                                on_listening()
+                            for batch in batches:
+                                self._take(batch)
+                except BusError as error:
+                    log.warning("the inbox cannot be reached", reason=str(error))
+                finally:
+                    self.is_listening = False
+                    self._canary.end_listening()
+            self._interruptions += 1
+            await trio.sleep(random.uniform(0, wait))
+            wait = min(2 * wait, BACK_OFF[1])
+
+    def renew(self) -> None:
+        """Listen anew, over another connection."""
+        self._scope.cancel()
+
+    def _take(self, batch: Batch) -> None:
+        self._batches += 1
+        self._events += len(batch.lines)
+        channel = self._channels.get(batch.video)
+        if channel is None:
+            self._unwanted += 1
+            self._canary.hear(batch)
+            return
+        try:
+            batch.check()
+        except MalformedBatch:
+            self._malformed += 1
+            return  # what comes next shows the hole
+        if not channel.take(batch):
+            self._mend_soon(channel)
+
+    def _hear(self, tally: Tally) -> None:
+        if channel := self._channels.get(tally.video):
+            channel.watching.tally = tally
+
+    def open(self, channel: Channel, head: Head) -> None:
+        """A new channel's head has come: follow from there."""
+        channel.open(head)
+        if not channel.take_stash():
+            self._mend_soon(channel)
+
+    def compare(self, channel: Channel, head: Head) -> None:
+        """Catch up if the log is further than what was heard."""
+        if channel.is_behind(head) and not channel.is_mending:
+            self._mend_soon(channel)
+
+    async def resume(self, channel: Channel, cursor: Cursor) -> Place:
+        """Where `cursor` goes on, having looked into the datacenter's log where that is needed.
+
+        Raises `BusError` when it was needed and could not be read.
+        """
+        if channel.stands_before(cursor, self._datacenter) or not channel.has_life(cursor, self._datacenter):
+            # Only this datacenter numbers these events, so what was seen of them must be in the log;
+            # and a life that is unknown here may be an old one, or a new one that was not heard of yet.
+            await self._look(channel)
+        is_beyond = channel.stands_before(cursor, self._datacenter)
+        place = channel.log.locate(cursor)
+        if (place.gap or is_beyond) and not channel.is_complete:
+            await self.fill(channel)
+            place = channel.log.locate(cursor)
+        if is_beyond:  # the log has lost what was seen, or the cursor is made up
+            return Place(channel.log.base, gap=True, is_exact=True)
+        return place
+
+    async def fill(self, channel: Channel) -> None:
+        """Have all that the datacenter's log holds. Raises `BusError`."""
+        async with channel.filling:
+            if channel.is_complete:
+                return
+            first, epoch = channel.first, channel.epoch
+            stretch = await self._read_to(channel.video, 0, first - 1)
+            if stretch.head.epoch != epoch == channel.epoch:
+                await self._look(channel)  # or who comes would be brought into a life that is over
+            if channel.log.base != 0 or channel.epoch != epoch:
+                channel.is_complete = True  # trimmed, or begun anew: older events are no use any more
+                return
+            channel.fill(_until(stretch.batches, first - 1))
+
+    def _mend_soon(self, channel: Channel) -> None:
+        self._holes += 1
+        channel.is_mending = True
+        self._nursery.start_soon(self._mend, channel)
+
+    async def _mend(self, channel: Channel) -> None:
+        wait = BACK_OFF[0]
+        while self._channels.get(channel.video) is channel:
+            try:
+                await self._catch_up(channel)
+            except BusError as error:
+                log.warning("a hole cannot be mended yet", video=channel.video, reason=str(error))
+                await trio.sleep(random.uniform(0, wait))
+                wait = min(2 * wait, BACK_OFF[1])
+                continue
+            if channel.take_stash():
+                return
+
+    async def _look(self, channel: Channel) -> None:
+        """Catch up, for all who come meanwhile: they share the next look. Raises `BusError`."""
+        came = channel.looks_begun
+        async with channel.looking:
+            if channel.looks_done <= came:
+                channel.looks_begun += 1
+                await self._catch_up(channel)
+                channel.looks_done = channel.looks_begun
+
+    async def _catch_up(self, channel: Channel) -> None:
+        """Follow the log to its head. Raises `BusError`."""
+        epoch = channel.epoch
+        stretch = await self._read_to(channel.video, channel.offset)
+        if stretch.head.epoch != epoch:
+            stretch = await self._read_to(channel.video, 0)
+        if channel.epoch == epoch:
+            channel.follow(stretch)
+
+    async def _read_to(self, video: str, after: int, last: int | None = None) -> Slice:
+        """The log after `after` up to `last`, or to its head, as one slice.
+
+        Where its beginning is gone, or goes while being read, the slice begins at the oldest there is.
+        """
+        batches: list[Batch] = []
+        epoch = ""
+        while True:
+            part = await self._bus.read(video, after, PAGE)
+            if epoch and part.head.epoch != epoch:
+                batches, after, epoch = [], 0, ""
+                continue
+            if not epoch:
+                epoch, oldest = part.head.epoch, after + 1
+            if part.oldest > after + 1:
+                batches, oldest, after = [], part.oldest, part.oldest - 1
+                if after < part.head.offset:
+                    continue
+            batches += part.batches
+            after = batches[-1].last if batches else after
+            if not part.batches or after >= (part.head.offset if last is None else last):
+                return Slice(part.head, oldest, batches)
+
+    def statistics(self) -> IntakeStatistics:
+        return IntakeStatistics(
+            batches=self._batches,
+            events=self._events,
+            unwanted=self._unwanted,
+            malformed=self._malformed,
+            holes=self._holes,
+            interruptions=self._interruptions,
+        )
+
+
+def _until(batches: list[Batch], last: int) -> list[Batch]:
+    """The batches up to the offset `last`."""
+    kept = [batch for batch in batches if batch.first <= last]
+    if kept and kept[-1].last > last:
+        kept[-1] = msgspec.structs.replace(kept[-1], lines=kept[-1].lines[: last - kept[-1].first + 1])
+    return kept

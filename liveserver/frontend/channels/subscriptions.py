@@ -1,0 +1,230 @@
+"""The subscription table of a frontend: which videos somebody watches here, in memory.
+
+Rules:
+
+1. The first viewer of a video subscribes this node at a dispatcher; the last one to leave
+   unsubscribes it, after a linger, so that one who reconnects finds the channel as it was.
+2. One task does all the asking, one request after the other, each for as many videos as have come
+   together: what is subscribed and unsubscribed in turn arrives in that order.
+3. A video whose number of viewers has changed has its lease renewed at once, with all others of which
+   the same is true: that is how they are counted (watching.py).
+4. Leases are renewed three times within their time, and at once after an interruption. Each answer
+   carries the heads, and a head that is further than what was heard is caught up with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+from typing import Annotated, Protocol
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.bus.canary import Dispatcher
+from liveserver.bus.interface import Lease
+from liveserver.config import FrontendSettings, LogSettings
+from liveserver.errors import BusError, DispatcherError, Unavailable
+from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.channels.receiver import Intake
+from liveserver.frontend.channels.viewer_count import count_viewers
+from liveserver.frontend.delivery.fanout import FanOut
+from liveserver.instruments import gauge, total
+
+ASK_AT_ONCE = 1_000  # videos in one request
+LINGER_TICK = 1.0  # seconds between two looks for channels without viewers
+RETRY = 0.2  # seconds after no dispatcher answered
+
+log = structlog.get_logger(__name__)
+
+
+class Leases(Dispatcher, Protocol):
+    """What a frontend wants of a dispatcher. All raise `DispatcherError` or `BusError`."""
+
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+        """Subscribe, or stay subscribed, to videos with so many viewers, for `lease` seconds."""
+        ...
+
+    async def withdraw(self, node: str, videos: Collection[str]) -> None: ...
+
+
+class TableStatistics(msgspec.Struct, frozen=True):
+    """What is to be asked for now, and what was since the start."""
+
+    wanted: Annotated[int, gauge("Videos that somebody wants to watch and no dispatcher has granted yet.")]
+    unwanted: Annotated[int, gauge("Videos that are to be unsubscribed from.")]
+    renewed: Annotated[int, total("Leases that a dispatcher granted or renewed.")]
+    failures: Annotated[
+        int, total("Rounds of requests that no dispatcher answered. New videos cannot be watched meanwhile.")
+    ]
+
+
+class Stay:
+    """See `SubscriptionTable.visit`. Not made of a generator: each long-poll pays for one."""
+
+    __slots__ = ("_channel", "_patience")
+
+    def __init__(self, channel: Channel, patience: float) -> None:
+        self._channel = channel
+        self._patience = patience
+
+    async def __aenter__(self) -> Channel:
+        channel = self._channel
+        channel.arriving += 1
+        try:
+            if not channel.opened.is_set():
+                with trio.move_on_after(self._patience):
+                    await channel.opened.wait()
+                if not channel.opened.is_set():
+                    raise Unavailable(
+                        "this video cannot be followed from here just now; try again", retry_after=2
+                    )
+        except BaseException:
+            channel.arriving -= 1
+            raise
+        return channel
+
+    async def __aexit__(self, *raised: object) -> None:
+        self._channel.arriving -= 1
+
+
+class SubscriptionTable:
+    """`channels` is the table; the intake feeds it."""
+
+    def __init__(
+        self,
+        node: str,
+        leases: Leases,
+        channels: dict[str, Channel],
+        fanout: FanOut,
+        intake: Intake,
+        settings: FrontendSettings,
+        log_settings: LogSettings,
+    ) -> None:
+        self.channels = channels
+        self._node = node
+        self._leases = leases
+        self._fanout = fanout
+        self._intake = intake
+        self._settings = settings
+        self._log_settings = log_settings
+        self._wanted: dict[str, None] = {}  # new videos, to subscribe to
+        self._unwanted: dict[str, None] = {}  # to unsubscribe from
+        self._changed: dict[str, None] = {}  # whose viewers have changed
+        self._renew_at = float("inf")
+        self._renewed = self._failures = 0
+        self._something = trio.Event()
+
+    def visit(self, video: str) -> Stay:
+        """The video's channel, open, and kept while the block lasts: `async with table.visit(video) as …`.
+
+        Raises `Unavailable` when no dispatcher answers in time.
+        """
+        channel = self.channels.get(video)
+        if channel is None:
+            channel = self.channels[video] = Channel(video, self._fanout, self._log_settings)
+            self._wanted[video] = None
+            self._something.set()
+        return Stay(channel, self._settings.subscribe_timeout)
+
+    def report(self, video: str) -> None:
+        """So many watch this video now: tell a dispatcher."""
+        self._changed[video] = None
+        self._something.set()
+
+    def renew_now(self) -> None:
+        """Something may have been missed: renew all leases, and compare all heads, at once."""
+        self._renew_at = 0.0
+        self._something.set()
+
+    async def run(self) -> None:
+        """Ask on behalf of all, for ever; on cancellation nothing is withdrawn (see `withdraw_all`)."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._linger)
+            nursery.start_soon(count_viewers, self.channels, self._settings.counts_interval, self.report)
+            while True:
+                with trio.move_on_at(self._renew_at):
+                    await self._something.wait()
+                self._something = trio.Event()
+                try:
+                    await self._ask()
+                except (DispatcherError, BusError) as error:
+                    self._failures += 1
+                    log.warning("leases cannot be renewed", reason=str(error))
+                    await trio.sleep(RETRY)
+                    self._something.set()
+
+    async def _ask(self) -> None:
+        """One round of requests. Raises `DispatcherError`, `BusError`; nothing is forgotten then."""
+        now = trio.current_time()
+        if self._renew_at <= now:
+            # Everything that is subscribed; what is new comes below, and does not wait for this.
+            await self._renew([video for video in self.channels if video not in self._wanted])
+            self._renew_at = now + self._settings.lease / 3
+        while self._wanted:
+            await self._renew(list(islice(self._wanted, ASK_AT_ONCE)))
+        while self._changed:
+            page = list(islice(self._changed, ASK_AT_ONCE))
+            await self._renew([video for video in page if video in self.channels])
+            for video in page:
+                self._changed.pop(video, None)
+        while self._unwanted:
+            page = list(islice(self._unwanted, ASK_AT_ONCE))
+            if videos := [video for video in page if video not in self.channels]:
+                await self._leases.withdraw(self._node, videos)
+            for video in page:
+                del self._unwanted[video]
+        self._renew_at = min(self._renew_at, now + self._settings.lease / 3)
+
+    async def _renew(self, videos: list[str]) -> None:
+        for page in _pages(videos, ASK_AT_ONCE):
+            counts = {
+                video: self.channels[video].audience.watching for video in page if video in self.channels
+            }
+            leases = await self._leases.renew(self._node, counts, self._settings.lease)
+            self._renewed += len(leases)
+            for video, lease in leases.items():
+                channel = self.channels.get(video)
+                if channel is None:
+                    continue
+                channel.watching.report(counts[video], lease.tally, is_announced=lease.is_announced)
+                if channel.opened.is_set():
+                    self._intake.compare(channel, lease.head)
+                else:
+                    self._intake.open(channel, lease.head)
+            for video in page:
+                self._wanted.pop(video, None)
+
+    async def _linger(self) -> None:
+        while True:
+            await trio.sleep(LINGER_TICK)
+            before = trio.current_time() - self._settings.linger
+            for video, channel in list(self.channels.items()):
+                if (
+                    channel.audience.count == 0
+                    and channel.audience.empty_since <= before
+                    and not channel.arriving
+                ):
+                    del self.channels[video]
+                    self._wanted.pop(video, None)
+                    self._unwanted[video] = None
+                    self._something.set()
+
+    def statistics(self) -> TableStatistics:
+        return TableStatistics(
+            wanted=len(self._wanted),
+            unwanted=len(self._unwanted),
+            renewed=self._renewed,
+            failures=self._failures,
+        )
+
+    async def withdraw_all(self) -> None:
+        """Leave: nothing needs to be forwarded here any more. Raises `DispatcherError`, `BusError`."""
+        for page in _pages(list(self.channels), ASK_AT_ONCE):
+            await self._leases.withdraw(self._node, page)
+
+
+def _pages(videos: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(videos), size):
+        yield videos[start : start + size]

@@ -1,0 +1,91 @@
+"""How many watch, beside the events: what viewers are told, and what dispatchers are.
+
+Rules:
+
+1. Once in `counts_interval` everything is looked at: the counts that have changed are reported, all in
+   one request; then, when the answers have had the time to come, each channel whose numbers are not
+   what its viewers were told last tells them. So nobody is told more often, and no video has a timer.
+2. Only the newest numbers exist. Who is not level when they are told hears the next ones.
+3. What was heard of the datacenter includes what was reported from here. Between two reports the
+   difference to what is here by now is put right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import trio
+
+from liveserver.transport.form import Viewers, encode
+from liveserver.viewer_count import Tally
+
+ANSWERS = 0.1  # seconds for the dispatchers' answers to come before the viewers are told
+
+
+class Watching:
+    """One video's numbers, as this node knows them. `reported` is None until a dispatcher was told."""
+
+    __slots__ = ("is_announced", "reported", "tally", "told")
+
+    def __init__(self, video: str) -> None:
+        self.tally = Tally(video, "")
+        self.reported: int | None = None
+        self.is_announced = True
+        self.told = b""  # what the viewers were told last, as JSON
+
+    def report(self, here: int, tally: Tally, *, is_announced: bool) -> None:
+        """A dispatcher was told that so many are here, and has answered."""
+        self.reported, self.tally, self.is_announced = here, tally, is_announced
+
+    def is_due(self, here: int) -> bool:
+        """Whether there is something to report."""
+        return self.reported is not None and (here != self.reported or not self.is_announced)
+
+    def viewers(self, here: int) -> Viewers:
+        change = here - (self.reported or 0)
+        datacenter = max(here, self.tally.datacenter + change)
+        return Viewers(self.tally.video, here, datacenter, max(datacenter, self.tally.total + change))
+
+
+class Audience(Protocol):
+    """Who is here."""
+
+    def look(self) -> int:
+        """How many, for the next report."""
+        ...
+
+    def tell(self, viewers: bytes) -> None:
+        """Tell them how many are watching."""
+        ...
+
+
+class Channel(Protocol):
+    """What is told of a channel."""
+
+    @property
+    def audience(self) -> Audience: ...
+
+    @property
+    def watching(self) -> Watching: ...
+
+
+async def count_viewers(
+    channels: Mapping[str, Channel], interval: float, report: Callable[[str], None]
+) -> None:
+    """Look at all channels once in `interval` seconds, for ever; `report` has a video's lease renewed."""
+    pause = min(ANSWERS, interval / 4)
+    while True:
+        await trio.sleep(interval - pause)
+        here = {}
+        for video, channel in channels.items():
+            here[video] = count = channel.audience.look()
+            if channel.watching.is_due(count):
+                report(video)
+        await trio.sleep(pause)
+        for video, count in here.items():
+            if channel_now := channels.get(video):
+                viewers = encode(channel_now.watching.viewers(count))
+                if viewers != channel_now.watching.told:
+                    channel_now.watching.told = viewers
+                    channel_now.audience.tell(viewers)

@@ -1,0 +1,1 @@
+"""From the log to the sockets: segments, fan-out, catch-up."""

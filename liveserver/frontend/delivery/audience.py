@@ -1,0 +1,264 @@
+"""The viewers of one channel on this node: who sits where, who joins, who lags.
+
+The audience knows the viewers and the fan-out knows the time: segments are filled and thinned out
+here, and handed to the fan-out whenever a visit to one of them would have something to do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar, cast
+
+import trio
+
+from liveserver.frontend.delivery.expiry import Guest
+from liveserver.frontend.delivery.flush_history import Delays, Visits
+from liveserver.frontend.delivery.long_poll import PollSegment, PollWaiter
+from liveserver.frontend.delivery.segment import Segment, StreamSegment
+from liveserver.frontend.delivery.statistics import FanOutStatistics
+from liveserver.frontend.delivery.viewer import State, Viewer, attempt
+from liveserver.frontend.history.log import ChannelLog
+from liveserver.transport.form import Form
+
+LOOKS = 5  # within which a poll is expected back: its client is still watching
+VIEWERS = b"viewers"
+
+SegmentT = TypeVar("SegmentT", bound=Segment)
+
+
+class Visitor(Protocol):
+    """The fan-out, as far as the audiences know it."""
+
+    segment_size: int
+    max_write: int
+    trace_visits: int
+    counts: FanOutStatistics
+    delays: Delays
+
+    def moved(self, segments: Iterable[Segment]) -> None:
+        """The log of these has grown."""
+        ...
+
+    def wake(self, segment: Segment) -> None:
+        """Somebody has come to this segment."""
+        ...
+
+    def expect(self, guest: Guest) -> None:
+        """This one may stay as long as its permission lasts."""
+        ...
+
+    def forget(self, guest: Guest) -> None:
+        """It has gone by itself."""
+        ...
+
+    def catch_up(self, viewer: Viewer) -> None:
+        """This viewer is not level."""
+        ...
+
+    def answer(self, waiter: PollWaiter, response: bytes) -> None:
+        """Write this; a client that does not take it at once is waited for elsewhere."""
+        ...
+
+
+class Audience:
+    """All viewers of a channel. `count` has those on streams, lagging ones too, and waiting polls.
+
+    `empty_since` says since when nobody has been here, in Trio's time, if nobody is.
+    """
+
+    def __init__(self, log: ChannelLog, visitor: Visitor) -> None:
+        self.log = log
+        self.counts = visitor.counts
+        self.visits = Visits(log, visitor.delays, visitor.trace_visits)
+        self.count = 0
+        self.empty_since = trio.current_time()
+        self.lagging: set[Viewer] = set()
+        self._visitor = visitor
+        self._streams: dict[Form, list[StreamSegment]] = {}
+        self._polls: list[PollSegment] = []
+        self._moved: trio.Event | None = None
+        self._waiting = 0  # polls, of `count`
+        self._most_waiting: deque[int] = deque([0], maxlen=LOOKS)  # since each of the last looks
+        self._viewers = b""  # the newest that was told of them
+        self._told: dict[tuple[Form, int], bytes] = {}  # the same as frames, for each position
+
+    @property
+    def watching(self) -> int:
+        """`count`, with those who are between two polls: as many as have waited lately."""
+        return self.count - self._waiting + max(self._most_waiting)
+
+    def look(self) -> int:
+        """`watching`; and begin a new stretch of time for those who poll."""
+        self._most_waiting.append(self._waiting)
+        return self.watching
+
+    def tell(self, viewers: bytes) -> None:
+        """Tell all who are level on streams how many are watching, as JSON, with their next visit."""
+        self._viewers = viewers
+        self._told.clear()
+        for segments in self._streams.values():
+            for segment in segments:
+                segment.is_owed = True
+        self._visitor.moved(self.segments())
+
+    def told(self, form: Form, position: int, cursor: bytes = b"") -> bytes:
+        """The frame with how many are watching, at a position or a cursor; empty before it is known."""
+        if not self._viewers:
+            return b""
+        if cursor:
+            return form.frame(cursor, VIEWERS, self._viewers)
+        frame = self._told.get((form, position))
+        if frame is None:
+            cursor = self.log.cursor_at(position) if position >= self.log.base else b""
+            frame = self._told[form, position] = form.frame(cursor, VIEWERS, self._viewers)
+        return frame
+
+    def moved(self) -> None:
+        """The log has grown."""
+        self._visitor.moved(self.segments())
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
+
+    async def wait_moved(self) -> None:
+        if self._moved is None:
+            self._moved = trio.Event()
+        await self._moved.wait()
+
+    def segments(self) -> Iterator[Segment]:
+        for segments in self._streams.values():
+            yield from segments
+        yield from self._polls
+
+    def viewers(self) -> list[Viewer]:
+        """Everybody on a stream, in the order of the segments; those who lag come last."""
+        seated = [
+            viewer for each in self._streams.values() for segment in each for viewer in segment.everybody()
+        ]
+        return [*seated, *self.lagging]
+
+    def by_transport(self) -> Counter[str]:
+        """How many viewers each wire form has; `poll` are those who wait in one."""
+        found: Counter[str] = Counter()
+        for form, segments in self._streams.items():
+            found[form.word] += sum(segment.size for segment in segments)
+        for viewer in self.lagging:
+            found[viewer.form.word] += 1
+        found["poll"] = sum(segment.size for segment in self._polls)
+        return found
+
+    def poll_segments(self) -> list[PollSegment]:
+        return self._polls
+
+    @property
+    def lag(self) -> int:
+        """How many events those furthest behind have not been written yet."""
+        behind = min((viewer.position for viewer in self.lagging), default=self.log.tip)
+        return max(0, self.log.tip - min(self.needed(), behind))
+
+    def needed(self) -> int:
+        """The oldest position that somebody who keeps up still needs."""
+        return min((segment.position for segment in self.segments()), default=self.log.tip)
+
+    def welcome(self, viewer: Viewer, opening: bytes) -> None:
+        """A new viewer on a stream; `opening` is the first it is sent."""
+        self.count += 1
+        self._visitor.expect(viewer)
+        sent = attempt(viewer.send, opening)
+        if sent == len(opening):
+            self.seat(viewer)
+        else:
+            self.fell_behind(viewer, opening, sent)
+
+    def seat(self, viewer: Viewer) -> None:
+        """Give a viewer, new or level again, a place in a segment, where it last sat if it can."""
+        if viewer.seen is not None:
+            self._fall_behind(viewer)
+            return
+        segments = self._streams.setdefault(viewer.form, [])
+        segment = cast("StreamSegment | None", viewer.segment)
+        if segment is None or segment not in segments or segment.size >= self._visitor.segment_size:
+            segment = self._with_room(segments)
+            if segment is None:
+                segment = StreamSegment(self, viewer.form, self._visitor.max_write)
+                segments.append(segment)
+        segment.seat(viewer)
+        self._visitor.wake(segment)
+
+    def wait(self, waiter: PollWaiter) -> None:
+        """A long-poll begins to wait."""
+        self.count += 1
+        self._waiting += 1
+        self._most_waiting[-1] = max(self._most_waiting[-1], self._waiting)
+        segment = self._with_room(self._polls)
+        if segment is None:
+            segment = PollSegment(self)
+            self._polls.append(segment)
+        segment.add(waiter)
+        self._visitor.wake(segment)
+
+    def answer(self, waiter: PollWaiter, response: bytes) -> None:
+        """Write a poll's answer; a client that doesn't take it at once is waited for elsewhere."""
+        self.gave_up()
+        self._visitor.answer(waiter, response)
+
+    def gave_up(self) -> None:
+        """A long-poll waits no more."""
+        self._waiting -= 1
+        self.left()
+
+    def leave(self, viewer: Viewer) -> None:
+        """A viewer has gone, or is let go. Idempotent."""
+        if viewer.state is State.GONE:
+            return
+        if viewer.state is State.LAGGING:
+            self.lagging.discard(viewer)
+        elif viewer.segment is not None:
+            viewer.segment.remove(viewer)
+        viewer.state = State.GONE
+        self._visitor.forget(viewer)
+        if viewer.on_leave is not None:
+            viewer.on_leave()
+        self.left()
+
+    def left(self) -> None:
+        """One viewer fewer."""
+        self.count -= 1
+        if self.count == 0:
+            self.empty_since = trio.current_time()
+
+    def fell_behind(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
+        """A viewer's socket took only `sent` bytes of the chunk; -1: the socket is broken."""
+        if sent < 0:
+            viewer.state = State.LAGGING  # its segment has let go of it already
+            self.leave(viewer)
+            viewer.peer.close()
+        else:
+            viewer.keep(chunk, sent)
+            self._fall_behind(viewer)
+
+    def _fall_behind(self, viewer: Viewer) -> None:
+        viewer.state = State.LAGGING
+        self.lagging.add(viewer)
+        self._visitor.catch_up(viewer)
+
+    def rejoin(self, viewer: Viewer) -> None:
+        """A viewer that lagged is level again."""
+        self.lagging.discard(viewer)
+        self.seat(viewer)
+
+    def discard(self, segment: Segment) -> None:
+        """Forget a segment in which nobody is left."""
+        if isinstance(segment, PollSegment):
+            self._polls.remove(segment)
+            return
+        for segments in self._streams.values():
+            if segment in segments:
+                segments.remove(segment)
+
+    def _with_room(self, segments: list[SegmentT]) -> SegmentT | None:
+        """The last segment, which is the one being filled; else the first that has thinned out."""
+        if segments and segments[-1].size < self._visitor.segment_size:
+            return segments[-1]
+        return next((each for each in segments if each.size <= self._visitor.segment_size // 2), None)

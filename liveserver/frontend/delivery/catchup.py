@@ -1,0 +1,143 @@
+"""Those who are not level: each is caught up by a task of its own, at its own pace.
+
+There are two reasons not to be level. A *lagging* viewer has a full socket: it is waited for until
+it takes what is left of its chunk, then reads on in the log. A *withholding* one came from a node
+that was ahead of this one, or of another datacenter: it is sent, item by item, just what it has not
+seen. Once level, both take a seat, and the task ends.
+
+Who takes nothing for `slow_timeout` is told `bye`. Whoever has fallen out of the log's reach is
+told `gap` by the log itself, or `bye` if `slow_policy` says so.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from liveserver.config import FrontendSettings
+from liveserver.cursor import Cursor
+from liveserver.frontend.delivery.long_poll import PollWaiter
+from liveserver.frontend.delivery.viewer import Viewer, random_retry
+from liveserver.frontend.history.log import GAP, gap_frame
+from liveserver.transport.form import Reason
+
+
+async def catch_up(viewer: Viewer, settings: FrontendSettings) -> None:
+    """Send a viewer what it has not been sent, until it is level or gone. Raises nothing."""
+    while not viewer.is_gone:
+        is_left_behind = viewer.position < viewer.home.log.base
+        if not viewer.unsent and is_left_behind and settings.slow_policy == "close":
+            _let_go(viewer, settings)
+            return
+        if not viewer.unsent:
+            viewer.unsent = memoryview(_next(viewer, settings.max_write))
+        if not viewer.unsent:
+            if viewer.seen is None or _is_settled(viewer):
+                viewer.seen = viewer.unsent = None
+                viewer.home.rejoin(viewer)
+                return
+            if not await _wait_moved(viewer, settings.heartbeat):
+                viewer.unsent = memoryview(viewer.form.envelope(viewer.form.heartbeat))
+            continue
+        try:
+            sent = viewer.send(viewer.unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            viewer.peer.close()
+            return
+        viewer.keep(viewer.unsent, sent)
+        if not viewer.is_stuck:
+            await trio.lowlevel.checkpoint()
+        elif not await viewer.wait_writable(settings.slow_timeout):
+            if not viewer.is_gone:
+                _let_go(viewer, settings)
+            return
+
+
+def _let_go(viewer: Viewer, settings: FrontendSettings) -> None:
+    viewer.home.counts.slow += 1
+    viewer.home.visits.remark("let go", viewer.position, viewer.home.log.tip)
+    viewer.say_bye(Reason.SLOW, random_retry(settings))
+
+
+def _next(viewer: Viewer, limit: int) -> bytes:
+    """What to send next, and move the viewer behind it; empty when there is nothing."""
+    log, start, visits = viewer.home.log, viewer.position, viewer.home.visits
+    if start < log.base:
+        viewer.home.counts.gaps += 1
+        visits.remark("skipped", start, log.base)
+    if viewer.seen is None:
+        chunk, viewer.position = log.frames(viewer.form).write(start, limit)
+        viewer.home.counts.deliveries += viewer.position - max(start, log.base)
+        return chunk
+    if start < log.base:
+        viewer.position = log.base
+        viewer.seen = log.floor.merged(viewer.seen)
+        return viewer.form.envelope(gap_frame(viewer.form, log.video, viewer.seen))
+    frames: list[bytes] = []
+    size = withheld = 0
+    for item in log.between(viewer.position, log.tip):
+        was_seen = log.was_seen(item, viewer.seen)
+        if item.event == GAP and not was_seen and frames:
+            break  # which goes out alone
+        viewer.position += 1
+        if was_seen:
+            withheld += 1
+            continue
+        if withheld:
+            _withhold(viewer, viewer.position - 1, withheld)
+            withheld = 0
+        if item.event == GAP:
+            viewer.seen = Cursor.read(item.cursor.decode()).merged(viewer.seen)
+            return viewer.form.envelope(gap_frame(viewer.form, log.video, viewer.seen))
+        viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
+        frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
+        size += len(frames[-1])
+        viewer.home.counts.deliveries += 1
+        if size > limit:
+            break
+    if withheld:
+        _withhold(viewer, viewer.position, withheld)
+    return viewer.form.joined(log.video, str(viewer.seen).encode(), frames) if frames else b""
+
+
+def _withhold(viewer: Viewer, end: int, count: int) -> None:
+    """So many before `end` were not sent: the viewer had seen them."""
+    viewer.home.counts.withheld += count
+    viewer.home.visits.remark("withheld", end - count, end)
+
+
+def _is_settled(viewer: Viewer) -> bool:
+    """Whether this node has seen all that the viewer has, so that nothing needs withholding."""
+    here = viewer.home.log.cursor
+    assert viewer.seen is not None
+    return all(
+        known is not None and (known.epoch != mark.epoch or known.number >= mark.number)
+        for known, mark in ((here.get(origin), mark) for origin, mark in viewer.seen)
+    )
+
+
+async def _wait_moved(viewer: Viewer, timeout: float) -> bool:
+    """Until the channel's log has grown; False when it did not within `timeout` seconds."""
+    with trio.move_on_after(timeout) as scope:
+        await viewer.home.wait_moved()
+    return not scope.cancelled_caught
+
+
+async def finish_answer(waiter: PollWaiter, unsent: memoryview, timeout: float, keep_alive: float) -> None:
+    """Write the rest of a long-poll's answer. Raises nothing."""
+    peer = waiter.peer
+    with trio.move_on_after(timeout) as scope:
+        try:
+            while unsent:
+                await peer.wait_writable()
+                try:
+                    unsent = unsent[peer.sock.send(unsent) :]
+                except BlockingIOError:
+                    continue
+                scope.deadline = trio.current_time() + timeout
+        except (OSError, trio.ClosedResourceError):
+            pass
+    if unsent:
+        peer.close()
+    waiter.done(trio.current_time() + keep_alive)

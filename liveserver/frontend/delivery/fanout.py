@@ -1,0 +1,227 @@
+"""The loop that writes to everybody: one task for all channels of this node.
+
+Rules:
+
+1. Nobody is awaited. A visit to a segment is a few hundred non-blocking sends, then everybody else has
+   `YIELDS` turns: what is published is read, accepted and heard of in the first ones and answered in the
+   last, instead of a visit later each. Under load events coalesce by themselves: the longer the round,
+   the more of them go into one write.
+2. A segment moves through four states:
+
+       QUIET ──behind──▶ READY ──its turn: visit──▶ RESTING ──flush_interval──▶ READY if behind
+         ▲                                             └──────────────────────▶ else QUIET
+
+   So one that was quiet is visited at once, and a busy one at most every `flush_interval`.
+3. Channels take turns, a segment each, so that a hot video does not starve a small one.
+4. Resting and quiet segments stand in the order of their last visit, so what is due is in front:
+   the loop looks at the first, and no segment has a timer. A segment that has been quiet for
+   `heartbeat` is sent one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+import trio
+
+from liveserver.config import FrontendSettings
+from liveserver.frontend.delivery.catchup import catch_up, finish_answer
+from liveserver.frontend.delivery.expiry import Expiries, Guest
+from liveserver.frontend.delivery.flush_history import Delays
+from liveserver.frontend.delivery.long_poll import PollSegment, PollWaiter
+from liveserver.frontend.delivery.segment import Segment, Turn
+from liveserver.frontend.delivery.statistics import FanOutStatistics
+from liveserver.frontend.delivery.viewer import Home, Viewer, random_retry
+from liveserver.transport.form import Reason
+
+YIELDS = 3  # turns of everybody else between two visits
+POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
+
+
+class Pushed(Protocol):
+    """A connection that knows what is left to write to it."""
+
+    async def push(self) -> None: ...
+
+
+class FanOut:
+    """Visits segments; catches up whoever falls behind in tasks of `nursery`."""
+
+    def __init__(self, settings: FrontendSettings, keep_alive: float, nursery: trio.Nursery) -> None:
+        self.segment_size: int = settings.segment
+        self.max_write: int = settings.max_write
+        self.trace_visits: int = settings.trace_visits
+        self.settings = settings
+        self.counts = FanOutStatistics()
+        self.delays = Delays()
+        self._keep_alive = keep_alive
+        self._nursery = nursery
+        self._turns: deque[deque[Segment]] = deque()  # each channel's ready segments
+        self._ready: dict[Home, deque[Segment]] = {}
+        self._resting: deque[Segment] = deque()
+        self._quiet: OrderedDict[Segment, None] = OrderedDict()
+        self._polls: set[PollSegment] = set()
+        self._poll_tick = 0.0
+        self._expiries = Expiries()
+        self._something = trio.Event()
+
+    # What the audiences tell
+
+    def moved(self, segments: Iterable[Segment]) -> None:
+        for segment in segments:
+            if segment.turn is Turn.QUIET and segment.is_behind:
+                del self._quiet[segment]
+                self._make_ready(segment)
+
+    def wake(self, segment: Segment) -> None:
+        if segment.turn is Turn.UNKNOWN:
+            segment.visited = trio.current_time()
+            self._make_quiet(segment)
+            if isinstance(segment, PollSegment):
+                self._polls.add(segment)
+            self._something.set()  # the loop may be waiting for something later than what this one needs
+        if segment.turn is Turn.QUIET and segment.is_behind:
+            del self._quiet[segment]
+            self._make_ready(segment)
+
+    def expect(self, guest: Guest) -> None:
+        before = self._expiries.next_at
+        self._expiries.add(guest)
+        if guest.until < before:
+            self._something.set()
+
+    def forget(self, guest: Guest) -> None:
+        self._expiries.discard(guest)
+
+    def catch_up(self, viewer: Viewer) -> None:
+        self.counts.fell_behind += 1
+        self._nursery.start_soon(catch_up, viewer, self.settings)
+
+    def answer(self, waiter: PollWaiter, response: bytes) -> None:
+        self.counts.writes += 1
+        try:
+            sent = waiter.peer.sock.send(response)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            waiter.peer.close()
+            sent = len(response)
+        if sent == len(response):
+            waiter.done(trio.current_time() + self._keep_alive)
+        else:
+            self._nursery.start_soon(
+                finish_answer,
+                waiter,
+                memoryview(response)[sent:],
+                self.settings.slow_timeout,
+                self._keep_alive,
+            )
+
+    def push(self, socket: Pushed) -> None:
+        """What was written to this one in part is to be brought out."""
+        self._nursery.start_soon(socket.push)
+
+    # The loop
+
+    async def run(self) -> None:
+        """Visit what is due, for ever."""
+        while True:
+            self._sort(trio.current_time())
+            if not self._turns:
+                await self._wait()
+                continue
+            effort = 0
+            while self._turns and effort < self.segment_size:
+                effort += self._take_turn()
+            for _ in range(YIELDS):
+                await trio.lowlevel.checkpoint()
+
+    def _take_turn(self) -> int:
+        """Visit one segment; what it cost, in writes."""
+        ready = self._turns.popleft()
+        segment = ready.popleft()
+        if ready:
+            self._turns.append(ready)
+        else:
+            del self._ready[segment.home]
+        writes = segment.visit()
+        segment.visited = trio.current_time()
+        segment.turn = Turn.RESTING
+        self._resting.append(segment)
+        self.counts.visits += 1
+        self.counts.writes += writes
+        return writes + 1  # a visit costs something, even to nobody
+
+    def _sort(self, now: float) -> None:
+        """Move on those whose time has come."""
+        while self._resting and self._rested_at(self._resting[0]) <= now:
+            segment = self._resting.popleft()
+            if segment.is_behind:
+                self._make_ready(segment)
+            else:
+                self._make_quiet(segment)
+        while self._quiet and self._silent_at(segment := next(iter(self._quiet))) <= now:
+            del self._quiet[segment]
+            if segment.size == 0:
+                self._forget(segment)
+                continue
+            self.counts.heartbeats += segment.beat()
+            segment.visited = now
+            self._make_quiet(segment)
+        if self._expiries.next_at <= now:
+            for guest in self._expiries.take_due(now, self.segment_size):
+                guest.say_bye(Reason.EXPIRED, random_retry(self.settings))
+        if self._polls and now >= self._poll_tick:
+            self._poll_tick = now + POLL_TICK
+            for poll in self._polls:
+                self.counts.writes += poll.expire(now)
+
+    def _rested_at(self, segment: Segment) -> float:
+        return segment.visited + self.settings.flush_interval
+
+    def _silent_at(self, segment: Segment) -> float:
+        return segment.visited + self.settings.heartbeat
+
+    async def _wait(self) -> None:
+        """Until something is new, or due."""
+        due = float("inf")
+        if self._resting:
+            due = self._rested_at(self._resting[0])
+        elif self._quiet:
+            due = self._silent_at(next(iter(self._quiet)))
+        if self._polls:
+            due = min(due, self._poll_tick)
+        due = min(due, self._expiries.next_at)
+        with trio.move_on_at(due):
+            await self._something.wait()
+        self._something = trio.Event()
+
+    def _make_ready(self, segment: Segment) -> None:
+        segment.turn = Turn.READY
+        ready = self._ready.get(segment.home)
+        if ready is None:
+            ready = self._ready[segment.home] = deque()
+            self._turns.append(ready)
+        ready.append(segment)
+        self._something.set()
+
+    def _make_quiet(self, segment: Segment) -> None:
+        segment.turn = Turn.QUIET
+        self._quiet[segment] = None
+
+    def _forget(self, segment: Segment) -> None:
+        segment.turn = Turn.UNKNOWN
+        segment.home.discard(segment)
+        if isinstance(segment, PollSegment):
+            self._polls.discard(segment)
+
+    def statistics(self) -> FanOutStatistics:
+        return msgspec.structs.replace(
+            self.counts,
+            byes=self.counts.byes.copy(),
+            delay=self.delays.fan_out.read(),
+            publish_to_write=self.delays.publish_to_write.read(),
+        )

@@ -1,0 +1,110 @@
+"""What visits did, for those who ask afterwards: how late they were, and who was written what, when.
+
+Rules:
+
+1. A visit pays for a few numbers, whatever its viewers and events: nothing here is per viewer or delivery.
+2. What is kept is bounded: the last visits of a channel as numbers in one array, the last remarks in
+   a short list. Both are forgotten with the channel.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import trio
+
+from liveserver.frontend.history.log import ChannelLog
+from liveserver.instruments import DELAYS, Histogram
+
+REMARKS = 256  # of a channel
+
+_AT = re.compile(rb',"at":(\d+)')  # the first is the event's own: `data` comes after it
+
+
+class Visit(NamedTuple):
+    """At `time` (Trio's) the positions from `start` to before `end` were written to `viewers`."""
+
+    time: float
+    start: int
+    end: int
+    viewers: int
+
+
+class Remark(NamedTuple):
+    """At `time` (Trio's) so many viewers were not simply sent the positions from `start` to before `end`.
+
+    `what`: `withheld` (it had seen them elsewhere), `skipped` (out of the log's reach), `late` (its socket
+    was full; it is caught up by itself).
+    """
+
+    time: float
+    what: str
+    start: int
+    end: int
+    viewers: int
+
+
+class Delays:
+    """The node's histograms. One observation per visit: of the oldest event it wrote, at its end."""
+
+    def __init__(self) -> None:
+        self.fan_out = Histogram(DELAYS)
+        self.publish_to_write = Histogram(DELAYS)
+
+
+class Visits:
+    """Of one channel. Remembers the last `limit` visits, at least, and up to twice as many."""
+
+    __slots__ = ("_delays", "_forgot", "_limit", "_log", "_numbers", "remarks")
+
+    def __init__(self, log: ChannelLog, delays: Delays, limit: int) -> None:
+        self.remarks: deque[Remark] = deque(maxlen=REMARKS)
+        self._log = log
+        self._delays = delays
+        self._limit = 8 * limit
+        self._forgot = False
+        self._numbers = array("d")  # four for each visit
+
+    def note(self, start: int, end: int, viewers: int) -> float:
+        """So many were written these positions just now; the time."""
+        now = trio.current_time()
+        self._numbers.extend((now, start, end, viewers))
+        if len(self._numbers) > self._limit:
+            del self._numbers[: self._limit // 2]
+            self._forgot = True
+        return now
+
+    def measure(self, start: int, end: int, viewers: int) -> None:
+        """As `note`, of viewers who had all there was before: the delay of the oldest event is theirs."""
+        now = self.note(start, end, viewers)
+        arrived = self._log.arrived_at(start)
+        if arrived is None:
+            return
+        self._delays.fan_out.observe(now - arrived)
+        found = _AT.search(self._log.items[start - self._log.base].data)
+        if found is not None:
+            # Of two machines' clocks: they may differ.
+            self._delays.publish_to_write.observe(max(0.0, time.time() - int(found[1]) / 1000))
+
+    def remark(self, what: str, start: int, end: int) -> None:
+        """One viewer more of whom this is to be said."""
+        viewers = 1
+        if self.remarks and self.remarks[-1][1:4] == (what, start, end):
+            viewers += self.remarks.pop().viewers
+        self.remarks.append(Remark(trio.current_time(), what, start, end, viewers))
+
+    def of(self, position: int) -> Iterator[Visit]:
+        """Those that wrote this position, the oldest first."""
+        numbers = self._numbers
+        for at in range(0, len(numbers), 4):
+            if numbers[at + 1] <= position < numbers[at + 2]:
+                yield Visit(numbers[at], int(numbers[at + 1]), int(numbers[at + 2]), int(numbers[at + 3]))
+
+    def reaches_back_to(self, when: float) -> bool:
+        """Whether no visit since then is forgotten."""
+        return not self._forgot or self._numbers[0] <= when

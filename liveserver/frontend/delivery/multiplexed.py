@@ -1,0 +1,146 @@
+"""One connection that viewers of several videos share.
+
+Rules:
+
+1. Each video is watched by a viewer of its own (`SharedViewer`): a position in that channel's log, in a
+   segment among others. What is live is written by the fan-out, as everywhere.
+2. A message that was written in part stands in the way of all others. The line has its rest then
+   (`_rest`), one task waits to get it out, and until it is out the `send` of all viewers here refuses as
+   that of a full socket does. So each that has something to say begins to lag, is caught up like
+   everybody who lags, and waits for the line where others wait for their socket. There is one such
+   rest at most, and no queue.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import suppress
+
+import trio
+
+from liveserver.cursor import Cursor
+from liveserver.edge.answer import Peer, Stream
+from liveserver.frontend.delivery.fanout import FanOut
+from liveserver.frontend.delivery.viewer import Home, Viewer, peer_writable, random_retry, send_last
+from liveserver.transport.form import Form, Reason
+
+
+class SharedViewer(Viewer):
+    """A viewer on a line that it shares with those of other videos."""
+
+    __slots__ = ("_line",)
+
+    def __init__(
+        self, line: SharedLine, home: Home, form: Form, position: int, seen: Cursor | None, serial: int
+    ) -> None:
+        super().__init__(line.peer, home, form, position, seen, serial)
+        self._line = line
+        if line.is_stuck:
+            self.send = _refuse
+
+    @property
+    def is_stuck(self) -> bool:
+        return bool(self.unsent) or self._line.is_stuck
+
+    def keep(self, chunk: bytes | memoryview, sent: int) -> None:
+        rest = memoryview(chunk)[sent:]
+        self.unsent = None if not rest or self._line.keep(rest) else rest
+
+    async def wait_writable(self, timeout: float) -> bool:
+        await self._line.wait_free()  # which knows who is slow
+        return True
+
+    def say_bye(self, reason: Reason, retry: int) -> None:
+        self._line.say_bye(reason, retry)
+
+
+class SharedLine(Stream):
+    """A connection with `viewers`, by their videos."""
+
+    __slots__ = ("_fanout", "_freed", "_rest", "is_gone", "peer", "viewers")
+
+    def __init__(self, peer: Peer, fanout: FanOut) -> None:
+        self.peer = peer
+        self.viewers: dict[str, SharedViewer] = {}
+        self.is_gone = False
+        self._fanout = fanout
+        self._rest: memoryview | None = None
+        self._freed = trio.Event()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether part of a message is still to be sent."""
+        return self._rest is not None
+
+    def keep(self, rest: memoryview) -> bool:
+        """Take over what is left of a message; False when another one is under way."""
+        if self.is_stuck:
+            return False
+        self._rest = rest
+        self._freed = trio.Event()
+        for viewer in self.viewers.values():
+            viewer.send_by(_refuse)
+        self._fanout.push(self)
+        return True
+
+    async def push(self) -> None:
+        """Get the rest of a message out. Raises nothing."""
+        sock, settings = self.peer.sock, self._fanout.settings
+        try:
+            while self._rest and not self.is_gone:
+                if not await peer_writable(self.peer, settings.slow_timeout):
+                    if not self.is_gone and not self.peer.closed:
+                        self._fanout.counts.slow += 1
+                        self.say_bye(Reason.SLOW, random_retry(settings))
+                    return
+                if not self.is_gone:  # else the rest went out with the last words
+                    with suppress(BlockingIOError):
+                        self._rest = self._rest[sock.send(self._rest) :]
+        except OSError:
+            self.peer.close()
+            return
+        finally:
+            self._rest = None
+            for viewer in self.viewers.values():
+                viewer.send_by(sock.send)
+            self._freed.set()
+
+    async def wait_free(self) -> None:
+        """Until something else may be sent, or the line has gone."""
+        while self.is_stuck:
+            await self._freed.wait()
+
+    def say(self, message: bytes) -> None:
+        """Send what is this line's own; it must not be stuck."""
+        assert not self.is_stuck
+        try:
+            sent = self.peer.sock.send(message)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.peer.close()
+            return
+        if sent != len(message):
+            self.keep(memoryview(message)[sent:])
+
+    @abstractmethod
+    def say_bye(self, reason: Reason, retry: int) -> None:
+        """Tell why, and let the connection end; `retry` in milliseconds."""
+
+    def end(self, words: bytes) -> None:
+        """Say the last words, and let the client close."""
+        rest = self._rest
+        self.leave()
+        send_last(self.peer, rest or b"", words)
+
+    def leave(self) -> None:
+        """Watch nothing any more. Idempotent."""
+        self.is_gone = True
+        for viewer in self.viewers.values():
+            viewer.home.leave(viewer)
+        self.viewers.clear()
+
+
+def _refuse(chunk: bytes | memoryview) -> int:
+    """What `send` is while another message is under way."""
+    raise BlockingIOError

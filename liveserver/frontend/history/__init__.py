@@ -1,0 +1,1 @@
+"""The recent log of a video on this node."""

@@ -1,0 +1,183 @@
+"""What a process is made of: the bus, the roles and their routes, opened for the time of a block."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+import trio
+from quart import Blueprint
+from quart_trio import QuartTrio
+
+from liveserver import __version__
+from liveserver.auth.authorizer import Gate
+from liveserver.backend.backend import open_backend
+from liveserver.backend.likes import LikeRoutes
+from liveserver.backend.outbox import Dispatcher
+from liveserver.backend.routes import backend_routes
+from liveserver.bus.canary import Canary, CanaryPerch
+from liveserver.bus.interface import Bus
+from liveserver.bus.memory.bus import MemoryBus
+from liveserver.bus.redis.bus import RedisBus
+from liveserver.config import Settings
+from liveserver.config.certificates import client_context
+from liveserver.dispatcher.local import LocalDispatcher
+from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.publish import Publisher
+from liveserver.dispatcher.relay.relay import open_relay
+from liveserver.dispatcher.routes import DispatcherRoutes
+from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.dispatcher_client.leases import Dispatchers
+from liveserver.dispatcher_client.publish import Dispatchers as BackendDispatchers
+from liveserver.edge.cors import PREFLIGHT, Origins
+from liveserver.edge.router import Router
+from liveserver.errors import LiveserverError
+from liveserver.frontend.admission import Door
+from liveserver.frontend.channels.subscriptions import Leases
+from liveserver.frontend.frontend import Frontend, open_frontend
+from liveserver.frontend.routes import WatchRoutes
+from liveserver.ops.health import Check
+from liveserver.web.app import public_app
+from liveserver.web.openapi import public_document
+
+
+class NotReady(LiveserverError):
+    """Why a readiness check fails."""
+
+
+def named(settings: Settings) -> Settings:
+    """The settings with a name for the node, made up where there is none."""
+    node = settings.node
+    name = node.name or f"{node.datacenter}-{'-'.join(node.roles)}-{secrets.token_hex(3)}"
+    return msgspec.structs.replace(settings, node=msgspec.structs.replace(node, name=name))
+
+
+class Node:
+    """The parts of one process, as its roles need them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.name = named(settings).node.name or ""
+        self.router = Router()
+        self.is_draining = False
+        self.parts: dict[str, Any] = {}
+        self.checks: dict[str, Check] = {"accepting": self._check_accepting}
+        self.frontend: Frontend | None = None
+        self.gate = Gate(settings, self.name)
+        self.blueprints: list[Blueprint] = []
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Node]:
+        """Open the bus and the roles for the duration of the block."""
+        settings = self.settings
+        async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+            # Called last: the roles may still want to publish while they leave.
+            stack.callback(nursery.cancel_scope.cancel)
+            gate = self.gate
+            nursery.start_soon(gate.run)
+            self.parts["auth"] = gate.statistics
+            if settings.node.roles == ["backend"]:
+                await self._backend(None, gate, stack)  # which can store while the bus is away
+                yield self
+                return
+            bus: MemoryBus | RedisBus
+            if settings.bus.kind == "memory":
+                bus = MemoryBus(settings.node.datacenter, settings.log, settings.bus.inbox_batches)
+            else:
+                bus = await stack.enter_async_context(
+                    RedisBus.open(settings.node.datacenter, settings.bus, settings.log)
+                )
+            self.checks["bus"] = bus.ping
+            self.parts["redis" if settings.bus.kind == "redis" else "memory_bus"] = bus.statistics
+            local: LocalDispatcher | None = None
+            if "dispatcher" in settings.node.roles:
+                publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
+                subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
+                parser = Parser(settings.dispatcher)
+                DispatcherRoutes(parser, publisher, subscriptions, gate).add_to(self.router)
+                local = LocalDispatcher(parser, publisher, subscriptions)
+                nursery.start_soon(publisher.run)
+                self.parts["publish"] = publisher.statistics
+                self.parts["leases"] = subscriptions.statistics
+                if settings.peers:
+                    relay = await stack.enter_async_context(open_relay(bus, self.name, settings))
+                    nursery.start_soon(relay.run)
+                    self.parts["relay"] = relay.statistics
+            if "backend" in settings.node.roles:
+                await self._backend(local, gate, stack)
+            if "frontend" in settings.node.roles:
+                self.frontend = await stack.enter_async_context(self._frontend(bus, local, gate))
+            elif local is not None:
+                perch = CanaryPerch(bus, self.name)
+                canary = Canary(self.name, local, settings.canary, perch.renew)
+                nursery.start_soon(perch.run, canary)
+                nursery.start_soon(canary.run)
+                self.parts["canary"] = canary.statistics
+                self.checks["delivery"] = canary.check
+            yield self
+
+    @asynccontextmanager
+    async def _frontend(self, bus: Bus, local: Leases | None, gate: Gate) -> AsyncIterator[Frontend]:
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            leases = local
+            if settings.frontend.dispatchers or leases is None:
+                leases = await stack.enter_async_context(
+                    Dispatchers.open(
+                        settings.frontend.dispatchers,
+                        settings.frontend.dispatcher_timeout,
+                        client_context(settings.tls.authorities),
+                        gate.signature,
+                    )
+                )
+            frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
+            WatchRoutes(frontend, settings.frontend, Door(gate)).add_to(self.router)
+            self.parts["frontend"] = frontend.statistics
+            self.checks["delivery"] = frontend.canary.check
+            yield frontend
+
+    async def _backend(self, local: Dispatcher | None, gate: Gate, stack: AsyncExitStack) -> None:
+        settings = self.settings.backend
+        if settings.dispatchers or local is None:
+            local = await stack.enter_async_context(
+                BackendDispatchers.open(
+                    settings.dispatchers,
+                    settings.dispatcher_timeout,
+                    client_context(self.settings.tls.authorities),
+                    gate.signature,
+                )
+            )
+        backend = await stack.enter_async_context(open_backend(settings, local))
+        LikeRoutes(backend, settings, gate).add_to(self.router)
+        self.blueprints.append(backend_routes(backend, gate))
+        self.parts["backend"] = backend.statistics
+        self.checks["database"] = backend.check
+
+    def public_app(self) -> QuartTrio:
+        """The ordinary web of the roles; they are opened by then."""
+        edge = self.settings.edge
+        origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
+        return public_app(
+            *self.blueprints,
+            headers_for=origins.headers,
+            preflight=PREFLIGHT,
+            openapi=public_document(self.settings),
+        )
+
+    async def _check_accepting(self) -> None:
+        if self.is_draining:
+            raise NotReady("this node is draining")
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        node = self.settings.node
+        return {
+            "node": self.name,
+            "version": __version__,
+            "datacenter": node.datacenter,
+            "roles": node.roles,
+            "bus": self.settings.bus.kind,
+        }

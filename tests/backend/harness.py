@@ -1,0 +1,88 @@
+"""A store on a file of the test's own, and dispatchers that do what they are told."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from liveserver.backend.commands import Comment, Like
+from liveserver.backend.store import Store
+from liveserver.config import BackendSettings, convert
+
+
+def settings(**values: Any) -> BackendSettings:
+    return convert(values, BackendSettings)
+
+
+class Clock:
+    """Seconds since the epoch, as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1_763_862_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def open_store(directory: Path, clock: Clock | None = None, **values: Any) -> Store:
+    return Store(f"sqlite:///{directory / 'likes.db'}", settings(**values), clock or Clock())
+
+
+def look(directory: Path, query: str) -> list[tuple[Any, ...]]:
+    """What the file has, past the store."""
+    connection = sqlite3.connect(directory / "likes.db")
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def like(video: str = "v", reaction: str = "heart", key: str | None = None) -> Like:
+    return Like(video, "u1", reaction, key)
+
+
+def comment(text: str = "hi", video: str = "v", key: str | None = None) -> Comment:
+    return Comment(video, "u1", text, key)
+
+
+class FakeDispatcher:
+    """Takes what it is given and, like the real one, knows the ids of what it already has.
+
+    `failures` are raised one after the other, before or, when `loses_answers`, after the events were taken.
+    """
+
+    def __init__(self, failures: Iterable[Exception] = (), *, loses_answers: bool = False) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.retractions: list[bool] = []
+        self.asked = 0
+        self._failures = list(failures)
+        self._loses_answers = loses_answers
+        self._changed = trio.Event()
+
+    @property
+    def ids(self) -> list[str]:
+        return [event["id"] for event in self.taken]
+
+    async def publish(self, body: bytes, *, retractions: bool) -> None:
+        self.asked += 1
+        await trio.lowlevel.checkpoint()
+        failure = self._failures.pop(0) if self._failures else None
+        if failure is not None and not self._loses_answers:
+            raise failure
+        known = set(self.ids)
+        self.taken += [event for event in msgspec.json.decode(body) if event["id"] not in known]
+        self.retractions.append(retractions)
+        self._changed.set()
+        self._changed = trio.Event()
+        if failure is not None:
+            raise failure
+
+    async def wait_taken(self, count: int) -> None:
+        with trio.fail_after(100):
+            while len(self.taken) < count:
+                await self._changed.wait()

@@ -1,0 +1,141 @@
+"""The storm's viewers come back with their cursors, and see what is wrong with what they are then told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bench.reconnecting_viewers import Comer, Comers
+from tests.bench.test_viewers import chunk, frame
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def ready(number: int, resumed: bool = False, retry: int = 1) -> bytes:
+    word = b"true" if resumed else b"false"
+    return HEAD + chunk(
+        b'retry: %d\nid: dc1-k3f9a-%d\nevent: ready\ndata: {"resumed":%b}\n\n' % (retry, number, word)
+    )
+
+
+class Stand:
+    """One viewer, whose servers are the test."""
+
+    def __init__(self) -> None:
+        self.parent, child = multiprocessing.Pipe()
+        self.comers = Comers(child)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.comers.expect(self.listener.getsockname()[1], True)
+        self.comer = Comer(0)
+        self.comer.kept = [[]]
+        self.comers._comers = [self.comer]
+        self.comers._path = "/v1/videos/v/events"
+        self.comers._come(self.comer)
+        self.request = self.accept()
+
+    def accept(self) -> bytes:
+        """Let it in; what it asked."""
+        self.step_until(lambda: bool(self.comers._by_descriptor) and not self.comers._due)
+        self.server, _ = self.listener.accept()
+        self.comers._step(1.0)
+        self.server.settimeout(5)
+        return self.server.recv(4096)
+
+    def send(self, *pieces: bytes) -> None:
+        """Each piece is one read of the viewer's."""
+        for piece in pieces:
+            self.server.sendall(piece)
+            self.comers._step(5.0)
+
+    def lose(self) -> None:
+        self.server.close()
+        self.step_until(lambda: bool(self.comers._due))
+
+    def step_until(self, condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < until
+            self.comers._step(0.01)
+
+    def close(self) -> None:
+        self.server.close()
+        self.listener.close()
+        if self.comer.socket:
+            self.comer.socket.close()
+        self.comers._epoll.close()
+        self.parent.close()
+        self.comers._control.close()
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    stand = Stand()
+    yield stand
+    stand.close()
+
+
+def test_it_comes_back_with_its_last_id_and_gets_exactly_the_rest(stand: Stand) -> None:
+    assert b"Last-Event-ID" not in stand.request
+    stand.send(ready(7), chunk(frame(8)), chunk(frame(9), frame(10)))
+    half = chunk(frame(11), frame(12))
+    stand.send(half[:-40])  # killed in the middle of the twelfth
+    stand.lose()
+    assert re.search(rb"\r\nLast-Event-ID: dc1-k3f9a-11\r\n", stand.accept())
+    stand.send(ready(11, resumed=True) + chunk(frame(12)), chunk(frame(13)))
+    assert stand.comers.verify() == []
+    assert stand.comers.tally(13) == {"level": 1, "lowest": 13, "highest": 13}
+    result = stand.comers.result(time.monotonic() - 60)
+    assert (result["back"], result["turned_away"]) == (2, 0)
+    assert 59 < result["back_100_s"] <= 60
+
+
+@pytest.mark.parametrize("cut", [1, 3, 20, 60, 90])
+def test_a_read_may_end_anywhere(stand: Stand, cut: int) -> None:
+    whole = chunk(frame(8), frame(9))
+    stand.send(ready(7), whole[:cut], whole[cut:] + chunk(frame(10)))
+    assert (stand.comer.number, stand.comers.verify()) == (10, [])
+
+
+@pytest.mark.parametrize(
+    ("events", "fault"),
+    [
+        ([8, 10], "1 events lead from 8 to 10"),
+        ([8, 8], "1 events lead from 8 to 8"),
+        ([9, 8], "1 events lead from 7 to 9"),
+    ],
+)
+def test_a_hole_a_doubling_and_another_order_are_seen(stand: Stand, events: list[int], fault: str) -> None:
+    stand.send(ready(7), *(chunk(frame(number)) for number in events))
+    assert any(fault in each for each in stand.comers.verify())
+
+
+def test_what_the_counts_do_not_show_the_kept_bytes_do(stand: Stand) -> None:
+    stand.send(ready(7), chunk(frame(8), frame(8), frame(10)))
+    assert stand.comers.verify() == ["viewer 0: 8 follows 8", "viewer 0: 10 follows 8"]
+
+
+@pytest.mark.parametrize("answer", [ready(9, resumed=True), ready(8)])
+def test_another_cursor_than_was_asked_from_is_seen(stand: Stand, answer: bytes) -> None:
+    stand.send(ready(7), chunk(frame(8)))
+    stand.lose()
+    stand.accept()
+    stand.send(answer)
+    assert "asked from b'dc1-k3f9a-8' and was told" in stand.comers.verify()[0]
+
+
+def test_one_that_is_turned_away_comes_again(stand: Stand) -> None:
+    stand.send(ready(7))
+    stand.lose()
+    stand.accept()
+    bye = chunk(b'retry: 1\nid: dc1-k3f9a-7\nevent: bye\ndata: {"reason":"overload"}\n\n')
+    stand.send(HEAD + bye)
+    stand.lose()
+    stand.accept()
+    stand.send(ready(7, resumed=True), chunk(frame(8)))
+    assert stand.comers.verify() == []
+    assert (stand.comer.number, stand.comer.turned_away) == (8, 1)

@@ -1,0 +1,291 @@
+"""The Redis bus when something goes wrong: lost answers, broken links, Redis stalled, restarted or gone."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import trio
+
+from liveserver.bus.redis.bus import RedisBus
+from liveserver.bus.redis.deployment import Command
+from liveserver.cluster.redis_server import RedisServer, free_port
+from liveserver.config import BusSettings, LogSettings
+from liveserver.errors import BusError, ConfigError
+from tests.bus.redis_harness import (
+    append,
+    append_at_last,
+    eventually_says_missed,
+    lines,
+    next_batches,
+    open_bus,
+)
+from tests.conftest import Until
+
+
+class Proxy:
+    """A TCP hop before Redis that can keep its answers to itself."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self.mute = False
+        self._target = target
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(trio.serve_tcp, self._carry, 0)
+            self.port = listeners[0].socket.getsockname()[1]
+            task_status.started()
+
+    async def _carry(self, client: trio.SocketStream) -> None:
+        server = await trio.open_tcp_stream("127.0.0.1", self._target)
+        async with client, server, trio.open_nursery() as nursery:
+            nursery.start_soon(self._copy, client, server, False)
+            nursery.start_soon(self._copy, server, client, True)
+
+    async def _copy(self, source: trio.SocketStream, sink: trio.SocketStream, answers: bool) -> None:
+        try:
+            async for chunk in source:
+                if not (answers and self.mute):
+                    await sink.send_all(chunk)
+            await sink.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+
+async def test_a_repeat_after_a_lost_answer_is_not_doubled(
+    redis_server: str, redis_process: RedisServer
+) -> None:
+    proxy = Proxy(redis_process.port)
+    async with trio.open_nursery() as nursery, open_bus(redis_server) as direct, direct.inbox("n") as inbox:
+        await nursery.start(proxy.run)
+        async with open_bus(f"redis://127.0.0.1:{proxy.port}", answer_in=0.3) as bus:
+            await bus.subscribe("n", {"v": 1}, 30)
+            await append(bus, "t1", "a")
+            proxy.mute = True
+            with pytest.raises(BusError, match="try again"):
+                await append(bus, "t2", "b", "c")
+            proxy.mute = False
+            await append(direct, "t3", "d")
+            receipt = await append(bus, "t2", "b", "c")
+            assert (receipt.first, receipt.cursor.get("dc1")) == (2, (receipt.epoch, 3))
+            assert await lines(bus) == ["a", "b", "c", "d"]
+        offsets: list[int] = []
+        while len(offsets) < 3:
+            offsets += [batch.first for batch in await next_batches(inbox)]
+        assert offsets == [1, 2, 4]
+        nursery.cancel_scope.cancel()
+
+
+async def test_scripts_redis_forgot_are_loaded_again(redis_server: str, client: redis.Redis) -> None:
+    async with open_bus(redis_server) as bus:
+        for number in range(3):
+            client.script_flush()
+            await append(bus, f"t{number}", str(number))
+            client.script_flush()
+            await bus.subscribe("n", {"v": 1}, 30)
+        assert await lines(bus) == ["0", "1", "2"]
+
+
+async def test_broken_connections_are_mended_from_the_log(redis_server: str, client: redis.Redis) -> None:
+    async with open_bus(redis_server) as bus, bus.inbox("n") as inbox:
+        await bus.subscribe("n", {"v": 1}, 30)
+        await append(bus, "t1", "a")
+        assert [batch.first for batch in await next_batches(inbox)] == [1]
+        client.client_kill_filter(_type="pubsub")
+        client.client_kill_filter(_type="normal", skipme=True)
+        await append(bus, "t2", "b")  # nobody listens: the row is pruned
+        await eventually_says_missed(inbox)
+        head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
+        assert [batch.lines for batch in (await bus.read("v", 1, head.offset - 1)).batches] == [[b"like b"]]
+        await append(bus, "t3", "c")
+        assert [batch.first for batch in await next_batches(inbox)] == [3]
+        assert bus.statistics().listeners[0].restarts == 1
+
+
+async def test_what_is_no_batch_is_counted_and_dropped(redis_server: str, client: redis.Redis) -> None:
+    async with open_bus(redis_server) as bus, bus.inbox("n") as inbox:
+        await bus.subscribe("n", {"v": 1}, 30)
+        for nonsense in (
+            b"",
+            b"\xff\xfe",
+            b"v e 1 dc1 e 1",
+            b"v e x dc1 e 1\nlike {}",
+            b"v e 1 dc1 e 1\nlike",
+        ):
+            assert client.publish("ls:inbox:n", nonsense) == 1
+        await append(bus, "t", "a")
+        assert [batch.lines for batch in await next_batches(inbox)] == [[b"like a"]]
+        assert bus.statistics().listeners[0].malformed == 5
+
+
+async def test_a_restart_that_keeps_the_data_loses_nothing(
+    own_redis: RedisServer, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("liveserver.bus.redis.commands.SETTLE", 0.5)
+    async with open_bus(own_redis.url, answer_in=1) as bus, bus.inbox("n") as inbox:
+        await bus.subscribe("n", {"v": 1}, 30)
+        before = await append(bus, "t1", "a")
+        await next_batches(inbox)
+        own_redis.stop()
+        with pytest.raises(BusError):
+            await append(bus, "t2", "b")
+        own_redis.start()
+        await own_redis.wait_ready()
+        await eventually_says_missed(inbox)
+        after = await append_at_last(bus, "t2", "b")
+        assert (after.first, after.epoch) == (2, before.epoch)
+        await bus.subscribe("n", {"v": 1}, 30)
+        await append(bus, "t3", "c")
+        received: list[bytes] = []
+        while b"like c" not in received:
+            received += [line for batch in await next_batches(inbox) for line in batch.lines]
+        assert await lines(bus) == ["a", "b", "c"]
+
+
+async def test_a_restart_without_data_is_a_new_epoch(own_redis: RedisServer) -> None:
+    async with open_bus(own_redis.url, answer_in=1) as bus:
+        before = await append(bus, "t1", "a", "b")
+        with redis.Redis.from_url(own_redis.url) as client:
+            client.flushall()
+        own_redis.stop()
+        own_redis.start()
+        await own_redis.wait_ready()
+        after = await append(bus, "t2", "c")
+        assert (after.first, after.epoch != before.epoch) == (1, True)
+
+
+@pytest.mark.parametrize("stumbles", [False, True])
+async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
+    own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stumbles: bool
+) -> None:
+    """One dispatcher knows less than the old copy has: it must not count on where the copy ends.
+
+    Also when the connection over which the other would tell what it knows is not good any more.
+    """
+    monkeypatch.setattr("liveserver.bus.redis.commands.SETTLE", 1.5)
+    async with (
+        open_bus(own_redis.url, answer_in=1) as knows_little,
+        open_bus(own_redis.url, answer_in=1) as frontend,
+        frontend.inbox("n1") as inbox,
+    ):
+        await frontend.subscribe("n1", {"v": 1}, 60)
+        old = await append(knows_little, "t1", "a", "b")
+        shutil.copytree(own_redis.directory, tmp_path / "copy")
+        async with open_bus(own_redis.url) as another:
+            await append(another, "t2", "c", "d", "e")
+        while not any(batch.last == 5 for batch in await next_batches(inbox)):
+            pass
+        own_redis.process.kill()
+        own_redis.process.wait()
+        shutil.rmtree(own_redis.directory)
+        shutil.copytree(tmp_path / "copy", own_redis.directory)
+        own_redis.start()
+        await own_redis.wait_ready()
+        if stumbles:
+            run = frontend._link.run
+            stale: list[Exception] = [redis.ConnectionError("reset")]
+
+            def run_at_last(commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+                if stale:
+                    raise stale.pop()
+                return run(commands, transaction=transaction)
+
+            monkeypatch.setattr(frontend._link, "run", run_at_last)
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                while True:
+                    await anext(inbox)
+
+            nursery.start_soon(listen)
+            new = await append_at_last(knows_little, "t3", "f")
+            nursery.cancel_scope.cancel()
+        assert new.epoch != old.epoch
+        assert new.first == 1
+        assert await lines(frontend) == ["f"]
+
+
+async def test_a_stalled_redis_is_an_error_in_time(own_redis: RedisServer) -> None:
+    async with open_bus(own_redis.url, answer_in=0.4) as bus:
+        async with bus.inbox("n") as inbox:
+            await bus.subscribe("n", {"v": 1}, 30)
+            await append(bus, "t1", "a")
+            await next_batches(inbox)
+            own_redis.pause()
+            for attempt in (lambda: append(bus, "t2", "b"), bus.ping, lambda: bus.read("v", 0, 1)):
+                began = trio.current_time()
+                with pytest.raises(BusError):
+                    await attempt()
+                assert trio.current_time() - began < 0.4 * 1.25 + 0.2
+            began = trio.current_time()
+            with pytest.raises(BusError):
+                async with bus.inbox("m"):
+                    pass
+            assert trio.current_time() - began < 0.4 + 0.5
+            with trio.fail_after(10):
+                while bus.statistics().listeners[0].listening:  # noqa: ASYNC110  # a thread's state
+                    await trio.sleep(0.01)
+            own_redis.resume()
+            await eventually_says_missed(inbox)
+            await append(bus, "t2", "b")
+            assert await lines(bus) == ["a", "b"]
+            own_redis.pause()
+            began = trio.current_time()
+        assert trio.current_time() - began < 0.5
+    own_redis.resume()
+
+
+async def test_listening_ends_its_thread(redis_server: str, until: Until) -> None:
+    def threads() -> list[str]:
+        return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("listen "))
+
+    async def ended() -> bool:
+        return threads() == []
+
+    async with open_bus(redis_server) as bus:
+        async with bus.inbox("n"), bus.feed():
+            assert threads() == ["listen ls:feed", "listen ls:inbox:n"]
+        assert bus.statistics().listeners == []
+        await until(ended)
+
+
+async def test_no_redis_is_an_error_that_says_what_to_do() -> None:
+    url = f"redis://127.0.0.1:{free_port()}"
+    async with open_bus(url, answer_in=0.3) as bus:
+        for attempt in (lambda: append(bus, "t", "a"), bus.ping):
+            with pytest.raises(BusError, match=r"127\.0\.0\.1:\d+.*bus\.url.*try again"):
+                await attempt()
+        with pytest.raises(BusError, match=r"refused.*try again"):
+            async with bus.feed():
+                pass
+
+
+async def test_no_message_has_the_password(redis_server: str, redis_process: RedisServer) -> None:
+    url = f"redis://user:hunter2@127.0.0.1:{redis_process.port}/0"
+    async with open_bus(url, answer_in=0.5) as bus:
+        for attempt in (lambda: append(bus, "t", "a"), lambda: bus.feed().__aenter__()):
+            with pytest.raises(BusError) as caught:
+                await attempt()
+            assert "hunter2" not in str(caught.value)
+            assert caught.value.__cause__ is None
+            assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    for broken in ("redis://:hunter2/x@host:1", "redis://:a@host:hunter2", "http://:hunter2@host", "hunter2"):
+        with pytest.raises(ConfigError, match=r"bus\.url") as refused:
+            RedisBus("dc1", BusSettings(url=broken), LogSettings())
+        assert "hunter2" not in str(refused.value)
+
+
+async def test_what_was_sent_is_not_in_the_message(redis_server: str, client: redis.Redis) -> None:
+    client.set("ls:{v}:log", "not a stream")
+    run = client.info("server")["run_id"]
+    client.hset("ls:{v}:meta", mapping={"epoch": "abcde", "offset": 1, "number": 1, "run": run})
+    async with open_bus(redis_server) as bus:
+        with pytest.raises(BusError, match="WRONGTYPE") as caught:
+            await append(bus, "t", "private")
+    assert "private" not in str(caught.value)

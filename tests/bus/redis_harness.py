@@ -1,0 +1,56 @@
+"""Words for the tests of the Redis bus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from liveserver.bus.interface import Inbox, Parcel, Receipt
+from liveserver.bus.redis.bus import RedisBus
+from liveserver.config import BusSettings, Duration, LogSettings
+from liveserver.errors import BusError
+from liveserver.event import Batch
+
+
+@asynccontextmanager
+async def open_bus(url: str, *, answer_in: float = 5, **log: float) -> AsyncIterator[RedisBus]:
+    settings = LogSettings(**{name: Duration(value) for name, value in log.items()})  # type: ignore[arg-type]
+    async with RedisBus.open("dc1", BusSettings(url=url, timeout=Duration(answer_in)), settings) as bus:
+        yield bus
+
+
+def parcel(token: str, *lines: str, video: str = "v", ids: list[str | None] | None = None) -> Parcel:
+    return Parcel(video, token, [f"like {line}".encode() for line in lines], ids or [None] * len(lines))
+
+
+async def append(bus: RedisBus, token: str, *lines: str) -> Receipt:
+    (receipt,) = await bus.append([parcel(token, *lines)])
+    return receipt
+
+
+async def append_at_last(bus: RedisBus, token: str, *lines: str) -> Receipt:
+    """As often as it takes, as a dispatcher does."""
+    with trio.fail_after(10):
+        while True:
+            try:
+                return await append(bus, token, *lines)
+            except BusError:
+                await trio.lowlevel.checkpoint()
+
+
+async def lines(bus: RedisBus) -> list[str]:
+    stretch = await bus.read("v", 0, 1000)
+    return [line.decode().removeprefix("like ") for batch in stretch.batches for line in batch.lines]
+
+
+async def next_batches(inbox: Inbox) -> list[Batch]:
+    with trio.fail_after(10):
+        return await anext(inbox)
+
+
+async def eventually_says_missed(inbox: Inbox) -> None:
+    with trio.fail_after(15):
+        while await anext(inbox):
+            pass

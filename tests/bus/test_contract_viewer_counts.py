@@ -1,0 +1,155 @@
+"""The rules of interface.py, to which every bus is held: how many watch."""
+
+from __future__ import annotations
+
+import trio
+
+from liveserver.viewer_count import Tally
+from tests.bus.harness import WholeBus, append, heard, take
+from tests.conftest import Until
+
+
+class Ear:
+    """Keeps what it hears: `(datacenter, total)` of each tally of one video."""
+
+    def __init__(self, video: str = "v") -> None:
+        self.tallies: list[Tally] = []
+        self._video = video
+        self._heard = trio.Event()
+
+    def __call__(self, tally: Tally) -> None:
+        if tally.video == self._video:
+            self.tallies.append(tally)
+            self._heard.set()
+            self._heard = trio.Event()
+
+    @property
+    def numbers(self) -> list[tuple[int, int]]:
+        return [(tally.datacenter, tally.total) for tally in self.tallies]
+
+    async def wait(self, datacenter: int, total: int) -> None:
+        with trio.fail_after(10):
+            while (datacenter, total) not in self.numbers:
+                await self._heard.wait()
+
+
+async def announced(bus: WholeBus, node: str, viewers: int, lease: float = 30.0) -> tuple[int, int]:
+    """As a frontend reports: again, until it is not too early. Returns what it is told."""
+    with trio.fail_after(10):
+        while not (report := (await bus.subscribe(node, {"v": viewers}, lease))["v"]).is_announced:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+        return report.tally.datacenter, report.tally.total
+
+
+async def noted(bus: WholeBus, tally: Tally) -> None:
+    """As a relay notes: again, until it is not too early."""
+    with trio.fail_after(10):
+        while await bus.note([tally]) != [True]:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+
+
+async def test_all_nodes_of_a_video_hear_how_many_watch_it(bus: WholeBus) -> None:
+    one, two, stranger = Ear(), Ear(), Ear()
+    async with bus.inbox("n1", one), bus.inbox("n2", two), bus.inbox("n3", stranger):
+        await bus.subscribe("n3", {"w": 1}, 30)
+        await bus.subscribe("n2", {"v": 0}, 30)
+        assert await announced(bus, "n1", 3) == (3, 3)
+        await two.wait(3, 3)
+        assert await announced(bus, "n2", 2) == (5, 5)
+        await one.wait(5, 5)
+        await two.wait(5, 5)
+        assert (one.numbers, two.numbers, stranger.numbers) == ([(3, 3), (5, 5)], [(3, 3), (5, 5)], [])
+        assert await bus.count("v") == Tally("v", "dc1", 5, 5)
+        assert await bus.count("unknown") == Tally("unknown", "dc1")
+
+
+async def test_who_reports_too_early_is_told_so_and_what_was_said_last(bus: WholeBus) -> None:
+    ear = Ear()
+    async with bus.inbox("n1", ear):
+        first = (await bus.subscribe("n1", {"v": 1}, 30))["v"]
+        second = (await bus.subscribe("n1", {"v": 7}, 30))["v"]
+        assert (first.is_announced, second.is_announced) == (True, False)
+        assert second.tally.datacenter == 1
+        assert (await bus.count("v")).datacenter == 7
+        assert await announced(bus, "n1", 9) == (9, 9)
+        await ear.wait(9, 9)
+        assert ear.numbers == [(1, 1), (9, 9)]
+
+
+async def test_what_has_not_changed_is_not_announced(bus: WholeBus) -> None:
+    ear = Ear()
+    async with bus.inbox("n1", ear):
+        await announced(bus, "n1", 1)
+        for _ in range(3):
+            await announced(bus, "n1", 1)
+        await announced(bus, "n1", 2)
+        await ear.wait(2, 2)
+        assert ear.numbers == [(1, 1), (2, 2)]
+
+
+async def test_a_dead_nodes_viewers_leave_with_its_lease(bus: WholeBus, until: Until) -> None:
+    ear = Ear()
+    async with bus.inbox("n1", ear):
+        await bus.subscribe("dead", {"v": 100}, 0.3)
+        assert (await bus.count("v")).datacenter == 100
+
+        async def left() -> bool:
+            return await announced(bus, "n1", 1) == (1, 1)
+
+        await until(left)
+        await ear.wait(1, 1)
+        assert await bus.count("v") == Tally("v", "dc1", 1, 1)
+
+
+async def test_who_unsubscribes_is_counted_no_more(bus: WholeBus) -> None:
+    async with bus.inbox("n1"):
+        await announced(bus, "n1", 1)
+        await bus.subscribe("n2", {"v": 5}, 30)
+        await bus.unsubscribe("n2", ["v"])
+        assert await announced(bus, "n1", 1) == (1, 1)
+
+
+async def test_other_datacenters_count_for_as_long_as_they_said(bus: WholeBus, until: Until) -> None:
+    ear, feed = Ear(), Ear()
+    async with bus.inbox("n1", ear), bus.feed(feed):
+        await announced(bus, "n1", 1)
+        await noted(bus, Tally("v", "dc2", 10, 99, 30))
+        await ear.wait(1, 11)
+        await bus.note([Tally("v", "dc2", 20, 99, 30), Tally("v", "dc3", 300, 0, 0.1)])
+        assert (await bus.count("v")).total in (21, 321)
+
+        async def over() -> bool:
+            return await announced(bus, "n1", 1) == (1, 21)
+
+        await until(over)
+        await ear.wait(1, 21)
+        # Of the others nothing is passed on, or it would go round.
+        assert {tally.datacenter for tally in feed.tallies} == {1}
+        assert {tally.origin for tally in feed.tallies} == {"dc1"}
+        assert await bus.note([]) == []
+
+
+async def test_the_feed_is_told_again_before_the_hold_is_over(bus: WholeBus, until: Until) -> None:
+    feed = Ear()
+    async with bus.feed(feed):
+        await announced(bus, "n1", 4, lease=2)
+        await feed.wait(4, 4)
+        assert feed.tallies[0].hold == 2
+
+        async def again() -> bool:
+            await bus.subscribe("n1", {"v": 4}, 2)
+            return len(feed.tallies) > 1
+
+        await until(again)
+        assert feed.numbers == [(4, 4), (4, 4)]
+        await announced(bus, "n1", 0, lease=2)
+        await feed.wait(0, 0)
+
+
+async def test_tallies_and_events_come_by_the_same_way(bus: WholeBus) -> None:
+    ear = Ear()
+    async with bus.inbox("n1", ear) as inbox:
+        await announced(bus, "n1", 1)
+        await append(bus, "v", "a")
+        assert heard(await take(inbox, 1)) == ["a"]
+        await ear.wait(1, 1)

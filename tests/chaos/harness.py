@@ -1,0 +1,204 @@
+"""The cluster of a scenario: real processes, and a proxy in each of their links.
+
+publishers ──────────────────▶ dispatchers ──▶ dispatcher_redis ──┐
+                                    ▲                              ▼
+                              to_dispatcher                      Redis
+                                    │                              ▲
+viewers ──▶ to_frontend ──▶    frontends   ──▶ frontend_redis ────┘
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import redis
+import trio
+
+from bench.proxy import HOST, Proxy, open_proxy
+from liveserver.cluster.redis_server import RedisServer
+from tests.processes import NodeProcess, running
+
+# Everything that takes a while in earnest takes a moment here.
+QUICK = (
+    "bus.timeout=1s",
+    "canary.interval=1s",
+    "canary.timeout=2s",
+    "dispatcher.commit_timeout=4s",
+    "frontend.dispatcher_timeout=1s",
+    "frontend.lease=3s",
+    "frontend.linger=1s",
+    "frontend.retry_min=50ms",
+    "frontend.retry_max=300ms",
+    "frontend.subscribe_timeout=3s",
+    "node.drain=500ms",
+)
+
+
+# Below the range from which the kernel takes ports for outgoing connections (32768 and up): a node
+# that is restarted must find its own still free.
+PORTS = range(20_000, 32_000)
+_taken: set[int] = set()  # by this process, so that those that start at the same time do not meet
+
+
+class Node(NodeProcess):
+    """A node that writes its log into a file."""
+
+    def __init__(self, directory: Path, name: str, role: str, redis_url: str, *settings: str) -> None:
+        port, ops_port = steady_port(), steady_port()
+        addresses = f"listen.public={HOST}:{port}", f"listen.ops={HOST}:{ops_port}"
+        super().__init__(name, role, redis_url, *settings, *addresses)
+        self.port, self.ops_port = port, ops_port
+        self._path = directory / f"{name}.log"
+
+    def start(self) -> None:
+        with self._path.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def pause(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self.is_running:
+            self.signal(signal.SIGCONT)
+
+    async def restart(self) -> None:
+        self.start()
+        await self.wait_ready()
+
+
+class Stage:
+    """Two dispatchers, two frontends, one Redis, and the proxies between them. Get one from `open_stage`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.redis = RedisServer(steady_port(), directory / "redis", appendonly=True)
+        self.dispatchers: list[Node] = []
+        self.frontends: list[Node] = []
+        self.to_dispatcher: list[Proxy] = []
+        self.to_frontend: list[Proxy] = []
+        self.dispatcher_redis: Proxy
+        self.frontend_redis: Proxy
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [*self.dispatchers, *self.frontends]
+
+    @property
+    def proxies(self) -> list[Proxy]:
+        return [*self.to_dispatcher, *self.to_frontend, self.dispatcher_redis, self.frontend_redis]
+
+    @property
+    def publish_urls(self) -> list[str]:
+        return [node.url for node in self.dispatchers]
+
+    @property
+    def watch_urls(self) -> list[str]:
+        return [f"http://{HOST}:{proxy.port}" for proxy in self.to_frontend]
+
+    async def stop_redis(self, *, kill: bool = False) -> None:
+        if kill:
+            self.redis.process.kill()
+        await trio.to_thread.run_sync(self.redis.stop)
+
+    async def start_redis(self) -> None:
+        self.redis.start()
+        await self.redis.wait_ready()
+
+    async def copy_redis(self) -> Path:
+        """What Redis would have if it died now and came back."""
+        copy = self.directory / "copy"
+        await trio.to_thread.run_sync(shutil.copytree, self.redis.directory, copy)
+        return copy
+
+    async def replace_redis_data(self, copy: Path | None) -> None:
+        """Nothing, or what `copy_redis` gave; while it is stopped."""
+
+        def replace() -> None:
+            shutil.rmtree(self.redis.directory)
+            if copy is None:
+                self.redis.directory.mkdir()
+            else:
+                copy.rename(self.redis.directory)
+
+        await trio.to_thread.run_sync(replace)
+
+    async def ask_redis(self, *command: str | int) -> object:
+        """One command, straight to Redis."""
+
+        def ask() -> object:
+            with redis.Redis(HOST, self.redis.port, decode_responses=True, socket_timeout=5) as client:
+                return client.execute_command(*command)
+
+        return await trio.to_thread.run_sync(ask)
+
+    async def heal(self) -> None:
+        """Everything runs again, and every link is whole."""
+        for proxy in self.proxies:
+            await proxy.heal()
+        if self.redis.process.poll() is None:
+            self.redis.resume()
+        else:
+            await self.start_redis()
+        for node in self.nodes:
+            node.resume()
+            if not node.is_running:
+                await node.restart()
+
+
+@asynccontextmanager
+async def open_stage(directory: Path, settings: Sequence[str] = ()) -> AsyncIterator[Stage]:
+    """The cluster, ready, while the block lasts; the nodes' logs are in `directory`."""
+    stage = Stage(directory)
+    stage.redis.directory.mkdir()
+    settings = [*QUICK, *settings]
+
+    async def proxied(port: int) -> Proxy:
+        return await stack.enter_async_context(open_proxy(port))
+
+    def node(name: str, role: str, link: Proxy, *more: str) -> Node:
+        return Node(directory, name, role, f"redis://{HOST}:{link.port}/0", *settings, *more)
+
+    async with AsyncExitStack() as stack:
+        stage.redis.start()
+        stack.callback(_kill, stage.redis)
+        await stage.redis.wait_ready()
+        stage.dispatcher_redis = await proxied(stage.redis.port)
+        stage.frontend_redis = await proxied(stage.redis.port)
+        for number in (1, 2):
+            stage.dispatchers.append(node(f"dc1-di{number}", "dispatcher", stage.dispatcher_redis))
+            stage.to_dispatcher.append(await proxied(stage.dispatchers[-1].port))
+        urls = ",".join(f'"http://{HOST}:{proxy.port}"' for proxy in stage.to_dispatcher)
+        for number in (1, 2):
+            dispatchers = f"frontend.dispatchers=[{urls}]"
+            stage.frontends.append(node(f"dc1-fe{number}", "frontend", stage.frontend_redis, dispatchers))
+            stage.to_frontend.append(await proxied(stage.frontends[-1].port))
+        await stack.enter_async_context(running(*stage.nodes))
+        yield stage
+
+
+def steady_port() -> int:
+    """A TCP port that was free just now, and that no outgoing connection takes meanwhile."""
+    while True:
+        port = random.choice(PORTS)
+        with suppress(OSError), socket.create_server((HOST, port)):
+            if port not in _taken:
+                _taken.add(port)
+                return port
+
+
+def _kill(server: RedisServer) -> None:
+    """A Redis of a scenario has nothing to save."""
+    if server.process.poll() is None:
+        server.process.kill()
+    server.process.wait()

@@ -1,0 +1,26 @@
+"""Each video has one owner, and keeps it while it is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from liveserver.dispatcher.relay.rendezvous import owner
+
+VIDEOS = [f"v{number}" for number in range(3000)]
+
+
+def test_all_have_about_as_many() -> None:
+    shares = Counter(owner(video, ["di1", "di2", "di3"]) for video in VIDEOS)
+    assert sorted(shares) == ["di1", "di2", "di3"]
+    assert min(shares.values()) > 900
+
+
+def test_only_the_videos_of_who_goes_change_hands() -> None:
+    for video in VIDEOS:
+        before = owner(video, ["di1", "di2", "di3"])
+        after = owner(video, ["di3", "di1"])
+        assert after == before or before == "di2"
+
+
+def test_one_alone_has_all() -> None:
+    assert {owner(video, ["di1"]) for video in VIDEOS} == {"di1"}

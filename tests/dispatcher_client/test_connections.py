@@ -1,0 +1,136 @@
+"""One connection for each server: kept while it works, made anew when it has ended."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+
+from liveserver.dispatcher_client.connections import LastingConnections
+
+ANSWER = (
+    b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n"
+    + b'{"accepted":1}'
+)
+
+Manner = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+class Server:
+    """Answers each request as `manner` says; `heard` has what came on each connection."""
+
+    def __init__(self, manner: Manner) -> None:
+        self.manner = manner
+        self.url = ""
+        self.heard: list[bytes] = []
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        number = len(self.heard)
+        self.heard.append(b"")
+        async with stream:
+            async for data in stream:
+                self.heard[number] += data
+                if self.heard[number].endswith(b"[]"):
+                    await self.manner(stream)
+                    if stream.socket.fileno() < 0:
+                        return
+
+
+@asynccontextmanager
+async def serving(manner: Manner) -> AsyncIterator[tuple[Server, LastingConnections]]:
+    server = Server(manner)
+    async with (
+        trio.open_nursery() as nursery,
+        LastingConnections(ssl.create_default_context()) as connections,
+    ):
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        server.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/v1/events"
+        nursery.start_soon(trio.serve_listeners, server.serve, listeners)
+        yield server, connections
+        nursery.cancel_scope.cancel()
+
+
+def ask(server: Server) -> httpx.Request:
+    return httpx.Request("POST", server.url, headers={"x-own": "1"}, content=b"[]")
+
+
+async def answer(stream: trio.SocketStream) -> None:
+    await stream.send_all(ANSWER)
+
+
+async def test_what_works_is_kept() -> None:
+    async with serving(answer) as (server, connections):
+        for _ in range(3):
+            told = await connections.handle_async_request(ask(server))
+            assert (told.status_code, told.json()) == (202, {"accepted": 1})
+            assert told.headers["content-type"] == "application/json"
+        (heard,) = server.heard
+        assert heard.count(b"POST /v1/events HTTP/1.1\r\n") == heard.count(b"x-own: 1\r\n") == 3
+        assert heard.count(server.url.split("/")[2].encode()) == 3
+
+
+async def test_what_has_ended_is_made_anew() -> None:
+    ended = trio.Event()
+
+    async def answer_and_end(stream: trio.SocketStream) -> None:
+        await stream.send_all(ANSWER)
+        await stream.aclose()
+        ended.set()
+
+    async with serving(answer_and_end) as (server, connections):
+        for _ in range(2):
+            assert (await connections.handle_async_request(ask(server))).status_code == 202
+            await ended.wait()
+        assert len(server.heard) == 2
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 202", b"nonsense\r\n\r\n"])
+async def test_no_answer_is_an_error_and_not_the_end(said: bytes) -> None:
+    manners: list[Manner] = []
+
+    async def first_badly(stream: trio.SocketStream) -> None:
+        await manners.pop()(stream)
+
+    async def badly(stream: trio.SocketStream) -> None:
+        await stream.send_all(said)
+        await stream.aclose()
+
+    async with serving(first_badly) as (server, connections):
+        manners += [answer, badly]
+        with pytest.raises(httpx.TransportError):
+            await connections.handle_async_request(ask(server))
+        assert (await connections.handle_async_request(ask(server))).status_code == 202
+
+
+async def test_nobody_there() -> None:
+    async with serving(answer) as (server, connections):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            server.url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1/events"
+        for _ in range(2):
+            with pytest.raises(httpx.TransportError):
+                await connections.handle_async_request(ask(server))
+
+
+async def test_who_is_cancelled_leaves_nothing_half_said() -> None:
+    asked = trio.Event()
+    manners: list[Manner] = []
+
+    async def one_after_the_other(stream: trio.SocketStream) -> None:
+        await manners.pop()(stream)
+
+    async def silence(_: trio.SocketStream) -> None:
+        asked.set()
+
+    async with serving(one_after_the_other) as (server, connections):
+        manners += [answer, silence]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connections.handle_async_request, ask(server))
+            await asked.wait()
+            nursery.cancel_scope.cancel()
+        assert (await connections.handle_async_request(ask(server))).status_code == 202
+        assert len(server.heard) == 2

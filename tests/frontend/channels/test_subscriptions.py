@@ -1,0 +1,134 @@
+"""The subscription table: the first viewer subscribes, the last one leaves after a linger."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from liveserver.bus.canary import PREFIX
+from liveserver.bus.interface import Lease, Parcel
+from liveserver.bus.memory.bus import MemoryBus
+from liveserver.config import Settings
+from liveserver.errors import DispatcherError, Unavailable
+from liveserver.frontend.frontend import Frontend, open_frontend
+from tests.frontend.harness import settings
+
+
+class RecordedLeases:
+    """Leases on the memory bus that note what they are asked, and fail while `is_down`."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.is_down = False
+        self.asked: list[tuple[str, list[str]]] = []
+
+    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+        if any(video.startswith(PREFIX) for video in videos):
+            return await self._bus.subscribe(node, videos, lease)
+        self.asked.append(("renew", sorted(videos)))
+        await trio.sleep(0.01)
+        if self.is_down:
+            raise DispatcherError("nobody there")
+        return await self._bus.subscribe(node, videos, lease)
+
+    async def send_canary(self, video: str, token: str) -> None:
+        await self._bus.append([Parcel(video, token, [b'canary {"id":"%b"}' % token.encode()], [None])])
+
+    async def withdraw(self, node: str, videos: Collection[str]) -> None:
+        self.asked.append(("withdraw", sorted(videos)))
+        await trio.sleep(0.01)
+        if self.is_down:
+            raise DispatcherError("nobody there")
+        await self._bus.unsubscribe(node, videos)
+
+
+@asynccontextmanager
+async def opened(configured: Settings) -> AsyncIterator[tuple[Frontend, RecordedLeases]]:
+    leases = RecordedLeases(MemoryBus("dc1", configured.log, 100))
+    async with open_frontend("n1", configured, leases._bus, leases) as frontend:
+        yield frontend, leases
+
+
+async def visit(frontend: Frontend, video: str, seconds: float = 0) -> None:
+    async with frontend.table.visit(video) as channel:
+        assert channel.opened.is_set()
+        await trio.sleep(seconds)
+
+
+async def test_the_first_viewer_subscribes_and_the_second_does_not(autojump_clock: MockClock) -> None:
+    async with opened(Settings()) as (frontend, leases):
+        await visit(frontend, "v")
+        await visit(frontend, "v")
+        assert leases.asked == [("renew", ["v"])]
+
+
+async def test_videos_that_come_together_are_asked_for_together(autojump_clock: MockClock) -> None:
+    async with opened(Settings()) as (frontend, leases), trio.open_nursery() as nursery:
+        for index in range(100):
+            nursery.start_soon(visit, frontend, f"v{index:02}")
+    assert sum(len(videos) for _, videos in leases.asked) == 100
+    assert len(leases.asked) <= 2
+
+
+async def test_leases_are_renewed_three_times_within_their_time(autojump_clock: MockClock) -> None:
+    async with opened(settings(frontend={"lease": "30s"})) as (frontend, leases):
+        await visit(frontend, "v", seconds=61)
+    assert leases.asked == [("renew", ["v"])] * 7
+
+
+async def test_the_last_viewer_leaves_after_the_linger(autojump_clock: MockClock) -> None:
+    async with opened(settings(frontend={"linger": "5s"})) as (frontend, leases):
+        await visit(frontend, "v")
+        await trio.sleep(4)
+        assert "v" in frontend.table.channels
+        await trio.sleep(3)
+        assert "v" not in frontend.table.channels
+        assert leases.asked == [("renew", ["v"]), ("withdraw", ["v"])]
+
+
+async def test_one_who_is_on_its_way_in_keeps_the_video(autojump_clock: MockClock) -> None:
+    async with opened(settings(frontend={"linger": "1s"})) as (frontend, _):
+        await visit(frontend, "v", seconds=5)
+        assert "v" in frontend.table.channels
+
+
+async def test_who_comes_back_while_the_video_is_given_up_is_subscribed(autojump_clock: MockClock) -> None:
+    async with opened(settings(frontend={"linger": "1s"})) as (frontend, leases):
+        for _ in range(20):
+            await visit(frontend, "v")
+            while "v" in frontend.table.channels:  # noqa: ASYNC110  # the table tells nobody when it forgets
+                await trio.sleep(0.005)  # and back at once, the withdrawal being under way
+        await visit(frontend, "v", seconds=1)
+        await leases._bus.append([])
+        assert leases.asked[-1] == ("renew", ["v"])
+
+
+async def test_a_dispatcher_that_comes_back_in_time(autojump_clock: MockClock) -> None:
+    async with opened(settings(frontend={"subscribe_timeout": "10s"})) as (frontend, leases):
+        leases.is_down = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(visit, frontend, "v")
+            await trio.sleep(8)
+            leases.is_down = False
+
+
+async def test_a_dispatcher_that_does_not_come_back_in_time(autojump_clock: MockClock) -> None:
+    async with opened(settings(frontend={"subscribe_timeout": "10s"})) as (frontend, leases):
+        leases.is_down = True
+        before = trio.current_time()
+        with pytest.raises(Unavailable) as told:
+            await visit(frontend, "v")
+        assert dict(told.value.headers)["retry-after"] == "2"
+        assert trio.current_time() - before == 10
+
+
+async def test_leaving_withdraws_everything(autojump_clock: MockClock) -> None:
+    async with opened(settings(node={"drain": "0s"})) as (frontend, leases):
+        await visit(frontend, "v")
+        await visit(frontend, "w")
+        await frontend.drain()
+        assert leases.asked[-1] == ("withdraw", ["v", "w"])

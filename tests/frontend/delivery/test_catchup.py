@@ -1,0 +1,152 @@
+"""Those who don't read: they lag alone, miss nothing, and are told in the end."""
+
+from __future__ import annotations
+
+import msgspec
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from tests.frontend.harness import Client, settings, stage
+
+SMALL = {"send_buffer": 4096, "receive_buffer": 4096}
+
+
+async def drained(client: Client) -> None:
+    """Read until the connection ends."""
+    while await client.more():
+        pass
+
+
+async def test_a_slow_viewer_lags_alone_and_misses_nothing(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        slow, _ = await on.ready("v", "", **SMALL)
+        quick, _ = await on.ready()
+        for _ in range(20):
+            await on.publish(10, padding=500)
+            await trio.sleep(0.05)
+        assert await quick.events(200) == list(range(1, 201))
+        assert on.frontend.statistics().lagging == 1
+        assert await slow.events(200) == list(range(1, 201))
+        await trio.sleep(0.1)
+        assert on.frontend.statistics().lagging == 0
+        await on.publish()
+        assert await slow.events(1) == await quick.events(1) == [201]
+
+
+async def test_a_viewer_out_of_the_logs_reach_is_told_and_goes_on_at_the_oldest(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage(settings(log={"events": 50}, frontend={"slow_timeout": "1h"})) as on:
+        slow, _ = await on.ready("v", "", **SMALL)
+        quick, _ = await on.ready()
+        for _ in range(60):
+            await on.publish(5, padding=500)
+            await quick.events(5)
+            await trio.sleep(0.05)
+        seen: list[int] = []
+        gaps: list[str] = []
+        while len(seen) == 0 or seen[-1] < 300:
+            event = await slow.event()
+            if event.type == "gap":
+                gaps.append(msgspec.json.decode(event.data)["cursor"])
+                assert event.id == gaps[-1]
+                after = int(gaps[-1].rpartition("-")[2])
+                assert after > seen[-1]
+                seen.append(after)
+            else:
+                number = msgspec.json.decode(event.data)["n"]
+                assert number == (seen[-1] + 1 if seen else 1)
+                seen.append(number)
+        assert len(gaps) == 1
+        assert 250 - 50 // 8 - 1 <= int(gaps[0].rpartition("-")[2]) <= 250
+
+
+async def test_a_viewer_out_of_the_logs_reach_is_let_go_if_so_configured(autojump_clock: MockClock) -> None:
+    async with stage(settings(log={"events": 50}, frontend={"slow_policy": "close"})) as on:
+        slow, _ = await on.ready("v", "", **SMALL)
+        for _ in range(60):
+            await on.publish(5, padding=500)
+            await trio.sleep(0.05)
+        while (event := await slow.event()).type == "like":
+            last = event
+        assert (event.type, event.id) == ("bye", last.id)
+        assert on.frontend.statistics().fanout.slow == 1
+
+
+async def test_a_viewer_that_takes_nothing_is_told_bye_and_closed(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"slow_timeout": "10s"})) as on:
+        stalled, _ = await on.ready("v", "", **SMALL)
+        quick, _ = await on.ready()
+        for _ in range(20):
+            await on.publish(10, padding=500)
+            await trio.sleep(0.05)
+        assert await quick.events(200) == list(range(1, 201))
+        assert on.frontend.statistics().viewers == 2
+        await trio.sleep(15)
+        statistics = on.frontend.statistics()
+        assert (statistics.viewers, statistics.lagging, statistics.fanout.slow) == (1, 0, 1)
+        # When it reads at last: whole events without a hole, then why, then the end.
+        numbers: list[int] = []
+        while (event := await stalled.event()).type == "like":
+            numbers.append(msgspec.json.decode(event.data)["n"])
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert event.type == "bye"
+        assert msgspec.json.decode(event.data) == {"reason": "slow", "reconnect": True}
+        assert int(event.id.rpartition("-")[2]) == numbers[-1]
+        assert await stalled.chunk() == b""
+        assert not await stalled.more()
+
+
+async def test_a_lagging_viewer_that_goes_is_forgotten(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        slow, _ = await on.ready("v", "", **SMALL)
+        for _ in range(20):
+            await on.publish(10, padding=500)
+            await trio.sleep(0.05)
+        assert on.frontend.statistics().lagging == 1
+        slow.sock.close()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        statistics = on.frontend.statistics()
+        assert (statistics.viewers, statistics.lagging) == (0, 0)
+
+
+async def test_memory_is_shared_among_those_that_stall(autojump_clock: MockClock) -> None:
+    """What a stalled viewer costs is a place in the log and part of one write, however much is published."""
+    async with stage(settings(log={"events": 100}, frontend={"slow_timeout": "1h"})) as on:
+        for _ in range(20):
+            await on.ready("v", "", **SMALL)
+        for _ in range(100):
+            await on.publish(10, padding=500)
+            await trio.sleep(0.05)
+        audience = on.channel().audience
+        assert len(audience.lagging) == 20
+        assert len(on.channel().log.items) <= 113
+        limit = on.frontend.fanout.max_write + 1024
+        assert all(viewer.unsent is not None and viewer.unsent.nbytes <= limit for viewer in audience.lagging)
+
+
+async def test_a_big_answer_to_a_slow_poller_arrives_whole(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(1)
+        client = on.connect(**SMALL)
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await on.publish(300, padding=1000)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        page = await client.json()
+        assert [event["n"] for event in page["events"]] == list(range(2, 302))
+        await client.get("/v1/videos/v/poll")
+        assert (await client.json())["events"] == []
+
+
+async def test_a_poller_that_never_reads_is_closed(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"slow_timeout": "10s"})) as on:
+        receipt = await on.publish(1)
+        client = on.connect(**SMALL)
+        await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await on.publish(300, padding=1000)
+        await trio.sleep(15)
+        assert not on.edge.connections
+        await drained(client)

@@ -1,0 +1,330 @@
+"""Where cursors resume: held against a plain model that remembers everything."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liveserver.cursor import Cursor, Mark
+from liveserver.event import Batch
+from liveserver.frontend.history.log import GAP, ChannelLog, Item, cursor_before
+from liveserver.transport.ndjson import NDJSON
+from liveserver.transport.sse import SSE
+
+NOW = 0.0
+
+
+def batch(
+    first: int, count: int, origin: str = "dc1", number: int | None = None, epoch: str = "aaa"
+) -> Batch:
+    start = first if number is None else number
+    lines = [b'like {"n":"%b-%d"}' % (origin.encode(), start + index) for index in range(count)]
+    return Batch("v", "aaa", first, origin, epoch, start, lines)
+
+
+def log_at(cursor: str, capacity: int = 1000) -> ChannelLog:
+    return ChannelLog("v", capacity, 600.0, Cursor.parse(cursor))
+
+
+def resumed(log: ChannelLog, cursor: Cursor) -> tuple[list[tuple[str, str, int]], bool]:
+    """What a viewer with `cursor` is sent of what is held, and whether it is told of a gap at once."""
+    place = log.locate(cursor)
+    items = [item for item in log.between(place.position, log.tip) if item.event != GAP]
+    covered = [item for item in items if log.was_seen(item, cursor)]
+    if place.is_exact:
+        assert not covered
+    return [_name(item) for item in items if item not in covered], place.gap
+
+
+def _name(item: Item) -> tuple[str, str, int]:
+    return item.origin, item.epoch, item.number
+
+
+def test_a_cursor_at_the_tip_has_nothing_to_come() -> None:
+    log = log_at("dc1-aaa-10")
+    log.append(batch(11, 5), 0, NOW)
+    assert log.locate(Cursor.parse("dc1-aaa-15")) == (log.tip, False, True)
+
+
+def test_a_cursor_in_the_middle_resumes_behind_it() -> None:
+    log = log_at("dc1-aaa-10")
+    log.append(batch(11, 5), 0, NOW)
+    assert log.locate(Cursor.parse("dc1-aaa-12")) == (2, False, True)
+
+
+def test_a_cursor_before_what_is_held_is_a_gap() -> None:
+    log = log_at("dc1-aaa-10")
+    log.append(batch(11, 5), 0, NOW)
+    assert log.locate(Cursor.parse("dc1-aaa-9")) == (0, True, True)
+
+
+def test_a_cursor_of_another_epoch_is_a_gap() -> None:
+    log = log_at("dc1-aaa-10")
+    log.append(batch(11, 5), 0, NOW)
+    assert log.locate(Cursor.parse("dc1-bbb-12")) == (0, True, True)
+
+
+def test_a_cursor_that_is_ahead_withholds() -> None:
+    log = log_at("dc1-aaa-10")
+    assert log.locate(Cursor.parse("dc1-aaa-12")) == (0, False, False)
+
+
+def test_a_datacenter_that_is_behind_withholds_what_was_seen_elsewhere() -> None:
+    log = log_at("dc1-aaa-0~dc2-bbb-0")
+    log.append(batch(1, 2), 0, NOW)
+    log.append(batch(3, 2, "dc2", 1, "bbb"), 0, NOW)
+    events, gap = resumed(log, Cursor.parse("dc1-aaa-0~dc2-bbb-1"))
+    assert events == [("dc1", "aaa", 1), ("dc1", "aaa", 2), ("dc2", "bbb", 2)]
+    assert not gap
+
+
+def test_an_origin_that_the_cursor_does_not_name_is_all_new() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 2), 0, NOW)
+    log.append(batch(3, 2, "dc2", 1, "bbb"), 0, NOW)
+    events, gap = resumed(log, Cursor.parse("dc1-aaa-2"))
+    assert (events, gap) == ([("dc2", "bbb", 1), ("dc2", "bbb", 2)], False)
+
+
+def test_a_jump_in_an_origins_numbers_is_a_gap_for_those_before_it_only() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 2), 0, NOW)
+    log.append(batch(3, 1, number=10), 0, NOW)
+    assert [item.event for item in log.items] == [b"like", b"like", GAP, b"like"]
+    assert log.locate(Cursor.parse("dc1-aaa-2")).gap
+    assert not log.locate(Cursor.parse("dc1-aaa-9")).gap
+
+
+def test_a_new_epoch_is_a_gap_in_the_log_and_is_resumed_within() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 2), 0, NOW)
+    log.append(batch(1, 2, epoch="bbb"), 0, NOW)
+    assert [item.event for item in log.items] == [b"like", b"like", GAP, b"like", b"like"]
+    assert log.locate(Cursor.parse("dc1-aaa-2")).gap
+    assert resumed(log, Cursor.parse("dc1-bbb-1")) == ([("dc1", "bbb", 2)], False)
+
+
+def test_a_cursor_of_a_life_without_events_yet_is_not_given_the_old_one_again() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 5), 0, NOW)
+    log.append_gap(Cursor.parse("dc1-bbb-0"), NOW)
+    assert log.locate(Cursor.parse("dc1-bbb-0")) == (log.tip, False, True)
+    log.append(batch(1, 1, "dc2", epoch="ccc"), 0, NOW)
+    assert resumed(log, Cursor.parse("dc1-bbb-0")) == ([("dc2", "ccc", 1)], False)
+    log.append(batch(1, 2, epoch="bbb"), 0, NOW)
+    dc1 = [("dc1", "bbb", 1), ("dc1", "bbb", 2)]
+    assert resumed(log, Cursor.parse("dc1-bbb-0")) == ([("dc2", "ccc", 1), *dc1], False)
+
+
+def test_a_cursor_of_a_life_that_went_by_unheard_is_given_the_present_one_only() -> None:
+    """It may have been before the one that is held, or after it, and then that one was seen."""
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 5), 0, NOW)
+    log.append_gap(Cursor.parse("dc1-ccc-0"), NOW)
+    assert resumed(log, Cursor.parse("dc1-bbb-7")) == ([], True)
+    log.append(batch(1, 2, epoch="ccc"), 0, NOW)
+    dc1 = [("dc1", "ccc", 1), ("dc1", "ccc", 2)]
+    assert resumed(log, Cursor.parse("dc1-bbb-7")) == (dc1, True)
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 1, "dc2", epoch="ddd"), 0, NOW)
+    log.append(batch(1, 5), 0, NOW)
+    log.append_gap(Cursor.parse("dc1-ccc-0~dc2-ddd-1"), NOW)
+    log.append(batch(1, 2, epoch="ccc"), 0, NOW)
+    assert resumed(log, Cursor.parse("dc1-bbb-7")) == ([("dc2", "ddd", 1), *dc1], True)
+
+
+def test_cursors_are_rendered_with_all_origins() -> None:
+    log = log_at("dc1-aaa-5~dc3-ccc-7")
+    log.append(batch(13, 1, "dc2", 1, "bbb"), 0, NOW)
+    log.append(batch(14, 2, number=6), 0, NOW)
+    assert [item.cursor.decode() for item in log.items] == [
+        "dc1-aaa-5~dc2-bbb-1~dc3-ccc-7",
+        "dc1-aaa-6~dc2-bbb-1~dc3-ccc-7",
+        "dc1-aaa-7~dc2-bbb-1~dc3-ccc-7",
+    ]
+    assert log.cursor_at(log.tip) == str(log.cursor).encode()
+    assert log.cursor_at(log.base) == b"dc1-aaa-5~dc3-ccc-7"
+
+
+def test_prepended_events_are_resumed_like_any() -> None:
+    log = log_at("dc1-aaa-10")
+    log.append(batch(11, 2), 0, NOW)
+    log.prepend([batch(5, 3), batch(8, 3)])
+    assert (log.base, log.tip) == (-6, 2)
+    assert log.cursor_at(log.base) == b"dc1-aaa-4"
+    assert resumed(log, Cursor.parse("dc1-aaa-6")) == ([("dc1", "aaa", n) for n in range(7, 13)], False)
+    assert resumed(log, Cursor.parse("dc1-aaa-3"))[1]
+
+
+def test_trimming_keeps_what_is_needed_until_twice_the_bound() -> None:
+    log = log_at("dc1-aaa-0", capacity=8)
+    log.append(batch(1, 12), 0, NOW)
+    log.trim(NOW, needed=0)
+    assert len(log.items) == 12
+    log.append(batch(13, 8), 0, NOW)
+    log.trim(NOW, needed=0)
+    assert len(log.items) == 16
+    log.trim(NOW, needed=log.tip)
+    assert len(log.items) == 8
+    assert log.cursor_at(log.base) == b"dc1-aaa-12"
+
+
+def test_what_is_too_old_goes_once_it_is_an_eighth() -> None:
+    log = ChannelLog("v", 1000, 60.0, Cursor.parse("dc1-aaa-0"))
+    log.append(batch(1, 2), 0, now=0.0)
+    log.append(batch(3, 6), 0, now=100.0)
+    log.trim(100.0, needed=log.tip)
+    assert log.cursor_at(log.base) == b"dc1-aaa-2"
+
+
+def test_frames_are_joined_up_to_the_limit_and_at_least_one() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 3), 0, NOW)
+    frames = log.frames(SSE)
+    whole, end = frames.write(0, 10_000)
+    assert (whole.count(b"data:"), end) == (3, 3)
+    one, end = frames.write(1, 1)
+    assert (one.count(b"data:"), end) == (1, 2)
+
+
+def test_frames_of_trimmed_and_prepended_events() -> None:
+    log = log_at("dc1-aaa-10", capacity=4)
+    frames = log.frames(NDJSON)
+    log.append(batch(11, 2), 0, NOW)
+    assert frames.write(0, 10_000)[0].count(b"\n{") == 2 - 1 + 1
+    log.prepend([batch(9, 2)])
+    assert b"dc1-aaa-9" in frames.write(-2, 10_000)[0]
+    log.append(batch(13, 30), 0, NOW)
+    log.trim(NOW, needed=log.tip)
+    told, end = frames.write(-2, 10_000)
+    assert (b'"event":"gap"' in told, end) == (True, log.base)
+    assert frames.write(log.base, 10_000)[1] == log.tip
+
+
+class Sent(NamedTuple):
+    """One event of the model's history: where it is in the log's order, and whether it is held."""
+
+    origin: str
+    epoch: str
+    number: int
+    is_lost: bool
+
+
+ORIGINS = ("dc1", "dc2", "dc3")
+
+# Each step: an origin sends so many events, before which so many are lost, or begins a new epoch.
+STEPS = st.lists(
+    st.tuples(st.sampled_from(ORIGINS), st.integers(1, 4), st.integers(0, 2), st.booleans()), max_size=14
+)
+
+
+@given(
+    STEPS,
+    st.integers(0, 30),
+    st.integers(0, 60),
+    st.dictionaries(st.sampled_from(ORIGINS), st.integers(0, 30)),
+)
+def test_a_viewer_gets_each_event_it_has_not_seen_once_or_is_told(
+    steps: list[tuple[str, int, int, bool]], trimmed: int, seen: int, ahead: dict[str, int]
+) -> None:
+    """Whatever the log went through: all that is held and was not seen, nothing that was, and a gap
+    exactly when something after the cursor is not held."""
+    history: list[Sent] = []
+    log = log_at("dc1-e00-0~dc2-e00-0~dc3-e00-0", capacity=10_000)
+    marks = {origin: Mark("e00", 0) for origin in ORIGINS}
+    for origin, count, lost, anew in steps:
+        epoch, number = marks[origin]
+        if anew:
+            epoch, number = f"e{int(epoch[1:]) + 1:02}", 0
+        history += [Sent(origin, epoch, number + 1 + index, index < lost) for index in range(lost + count)]
+        log.append(batch(1, count, origin, number + 1 + lost, epoch), 0, NOW)
+        marks[origin] = Mark(epoch, number + lost + count)
+
+    # The viewer saw a beginning of this log, and more of some origins in other datacenters.
+    known = {origin: Mark("e00", 0) for origin in ORIGINS}
+    for event in history[:seen]:
+        known[event.origin] = Mark(event.epoch, event.number)
+    for origin, more in ahead.items():
+        later = [event for event in history if event.origin == origin][:more]
+        if later and (later[-1].epoch, later[-1].number) > (known[origin].epoch, known[origin].number):
+            known[origin] = Mark(later[-1].epoch, later[-1].number)
+    cursor = Cursor(known.items())
+
+    cut = min(trimmed, len(log.items))
+    if cut:
+        log.capacity = len(log.items) - cut
+        log.trim(NOW, needed=log.tip)
+    held = {_name(item) for item in log.items if item.event != GAP}
+
+    def was_seen(event: Sent) -> bool:
+        mark = known[event.origin]
+        return (event.epoch, event.number) <= (mark.epoch, mark.number)
+
+    unseen = [event for event in history if not was_seen(event)]
+    events, gap = resumed(log, cursor)
+    assert events == [event[:3] for event in unseen if event[:3] in held]
+    missing = [event for event in unseen if event[:3] not in held]
+    # A new epoch is a gap by itself: nobody knows what the end of the old one held.
+    renewed = any(known[event.origin].epoch != event.epoch for event in unseen)
+    assert gap == bool(missing or renewed)
+
+
+@given(st.lists(st.tuples(st.sampled_from(ORIGINS), st.integers(1, 3)), min_size=1, max_size=8))
+def test_the_cursor_before_is_the_inverse_of_appending(runs: list[tuple[str, int]]) -> None:
+    log = log_at("dc1-e0-7~dc2-e0-7~dc3-e0-7")
+    before, batches = log.cursor, []
+    for origin, count in runs:
+        mark = log.cursor.get(origin)
+        assert mark is not None
+        batches.append(batch(1, count, origin, mark.number + 1, mark.epoch))
+        log.append(batches[-1], 0, NOW)
+    assert cursor_before(log.cursor, batches) == before
+
+
+def line(kind: str, name: str, data: str = "") -> bytes:
+    return b'%b {"id":"%b","video":"v","type":"%b","user":"u","at":7%b}' % (
+        kind.encode(), name.encode(), kind.encode(), f',"data":{data}'.encode() if data else b"",
+    )  # fmt: skip
+
+
+SAID = [line("like", "a"), line("comment", "b", '{"text":"oops"}'), line("like", "c")]
+TAKEN_BACK = line("retract", "d", '{"id":"b"}')
+INSTEAD = b'{"id":"b","video":"v","type":"retract","at":7,"data":{"id":"b"}}'
+
+
+def lines(log: ChannelLog) -> list[tuple[bytes, bytes]]:
+    return [(item.event, item.data) for item in log.items]
+
+
+def test_what_was_taken_back_keeps_its_place_and_loses_its_content() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID), 0, NOW)
+    frames = log.frames(SSE)
+    assert b"oops" in frames.write(0, 10_000)[0]
+    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
+    assert lines(log)[1] == (b"retract", INSTEAD)
+    assert [item.number for item in log.items] == [1, 2, 3, 4]
+    sent, end = frames.write(0, 10_000)
+    assert b"oops" not in sent
+    assert b"id: dc1-aaa-2\nevent: retract\ndata: " + INSTEAD in sent
+    assert end == log.tip
+    assert resumed(log, Cursor.parse("dc1-aaa-1"))[0] == [("dc1", "aaa", n) for n in (2, 3, 4)]
+
+
+def test_what_was_taken_back_before_it_is_read_from_the_log_is_empty_too() -> None:
+    log = log_at("dc1-aaa-3")
+    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
+    log.prepend([Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID)])
+    assert lines(log)[1] == (b"retract", INSTEAD)
+    both = log_at("dc1-aaa-0")
+    both.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, TAKEN_BACK]), 0, NOW)
+    assert lines(both) == lines(log)
+
+
+def test_taking_back_what_is_not_held_or_not_named_changes_nothing() -> None:
+    log = log_at("dc1-aaa-0")
+    strange = [line("retract", "d", data) for data in ('{"id":"x"}', '{"id":7}', "[]", '"b"')]
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, *strange, line("retract", "e")]), 0, NOW)
+    assert lines(log)[:3] == [(kind, data) for kind, _, data in (each.partition(b" ") for each in SAID)]
