@@ -10,9 +10,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv/.ready-bench
+DOCS_READY := .venv/.ready-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test check check-api bench bench-full chaos chaos-datacenters fuzz
+.PHONY: help install run run-cluster test check docs check-api bench bench-full chaos chaos-datacenters fuzz
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -31,12 +32,18 @@ run-cluster: $(READY) ## Two datacenters on this machine: Redis, dispatchers, fr
 test: $(READY) ## The tests, as many at a time as there are cores; ARGS="-n 0 tests/edge" for some, one by one
 	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
-check: $(READY) ## Lint, formatting, types, and which part may import which
+check: $(READY) ## Lint, formatting, types, spelling, and which part may import which
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted as agreed; run $(BIN)/ruff format .'; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .venv/imports.log || { cat .venv/imports.log; exit 1; }
-	@echo 'Checked: lint, formatting, types and imports are clean.'
+	@$(BIN)/codespell
+	@echo 'Checked: lint, formatting, types, imports and spelling are clean.'
+
+docs: $(READY) $(DOCS_READY) ## The documentation as HTML, in build/docs; warnings are errors, local links are checked
+	@$(BIN)/python docs/generate_configuration.py --check
+	@$(BIN)/sphinx-build -q -W --keep-going --fail-on-warning -b html docs build/docs
+	@echo 'Built: build/docs/index.html'
 
 EXAMPLES ?= 300
 
@@ -82,6 +89,10 @@ $(READY): pyproject.toml
 $(BENCH_READY): $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' || \
 		echo 'The bench extra could not be installed; going on without the peers it brings, and without pictures.'
-	@! command -v npm > /dev/null || npm install --silent --no-audit --no-fund --prefix .venv/node eventsource@4 || \
-		echo 'Without the eventsource of npm, its test is skipped.'
+	@touch $@
+
+# Sphinx and its theme, from the `docs` group of pyproject.toml.
+$(DOCS_READY): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
 	@touch $@

@@ -29,226 +29,252 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class NodeSettings(Section, frozen=True):
-    """Who this process is."""
+    """This process: its name, its roles, its workers."""
 
-    name: Name | None = None  # default: datacenter, roles and a random ending
-    datacenter: Datacenter = "dc1"
+    name: Name | None = None  # unique per Redis; default: made from datacenter, roles and a random suffix
+    datacenter: Datacenter = "dc1"  # the same for all nodes of one Redis
+    # what this process does
     roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher", "backend"])
-    workers: Count = 1  # processes sharing listen.public, named NAME-w1, NAME-w2, …
-    open_to_all: bool = False  # listen beyond loopback although anybody may publish
-    log_format: Literal["console", "json"] = "console"
-    drain: Duration = Duration(10.0)  # how long viewers are let go for after SIGTERM
+    # processes sharing `listen.public`, named NAME-w1, NAME-w2, …; more than 1 needs `bus.kind = "redis"`
+    workers: Count = 1
+    open_to_all: bool = False  # listen beyond loopback although authentication is off
+    log_format: Literal["console", "json"] = "console"  # `json`: one object per line
+    drain: Duration = Duration(10.0)  # after SIGTERM, viewers are disconnected evenly over this time
     switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
 
 
 class ListenSettings(Section, frozen=True):
-    """Where this process listens."""
+    """The addresses this process listens on."""
 
-    public: Address = Address("127.0.0.1:8000")
-    tls: Address | None = None  # the same over TLS, in HTTP/1.1 and HTTP/2; needs tls.certificate
-    ops: Address = Address("127.0.0.1:9000")  # worker 1 has it; each further one the next port
-    backlog: Count = 4096  # the kernel caps it at net.core.somaxconn
+    public: Address = Address("127.0.0.1:8000")  # plain HTTP: viewers, publishers, other nodes
+    tls: Address | None = None  # the same over TLS, as HTTP/1.1 and HTTP/2; needs `tls.certificate`
+    # health, metrics, status, dashboard; worker N listens N - 1 ports above
+    ops: Address = Address("127.0.0.1:9000")
+    backlog: Count = 4096  # connections not accepted yet; the kernel caps it at net.core.somaxconn
 
 
 class EdgeSettings(Section, frozen=True):
-    """The HTTP/1.1 server: its limits, and which pages may use it."""
+    """The HTTP/1.1 server: its limits, and which web pages may use it."""
 
-    allow_origins: list[str] = msgspec.field(default_factory=list)  # "*" for all; none: its own pages only
-    trust_request_ids: bool = False  # a proxy in front sets x-request-id, and lets nobody else do it
-    allow_credentials: bool = False  # those may send this server's cookies along
-    trusted_proxies: list[str] = msgspec.field(default_factory=list)  # whose X-Forwarded-For is believed
-    max_connections: Count = 19_000
-    max_per_address: Annotated[int, Meta(ge=0)] = 0  # of these; 0: any. Not of loopback and trusted_proxies
-    accept_rate: Count = 5_000  # new connections a second; the kernel holds the others meanwhile
+    # origins of other sites whose pages may use this server; `"*"` for all
+    allow_origins: list[str] = msgspec.field(default_factory=list)
+    trust_request_ids: bool = False  # accept `x-request-id` from a proxy in front, which must set it itself
+    allow_credentials: bool = False  # those pages may send cookies; not with `"*"`
+    # addresses or networks whose `X-Forwarded-For` is used
+    trusted_proxies: list[str] = msgspec.field(default_factory=list)
+    max_connections: Count = 19_000  # open connections and HTTP/2 exchanges; mind `ulimit -n`
+    # connections of one address, 0: unlimited; loopback and `trusted_proxies` are exempt
+    max_per_address: Annotated[int, Meta(ge=0)] = 0
+    accept_rate: Count = 5_000  # new connections per second; further ones wait in the kernel
     max_head: Size = Size(16 * 1024)  # request line and headers
-    max_body: Size = Size(4 * 1024**2)
-    max_bodies: Size = Size(256 * 1024**2)  # all that are being received, together
+    max_body: Size = Size(4 * 1024**2)  # one request body
+    max_bodies: Size = Size(256 * 1024**2)  # all request bodies being received, together
     head_timeout: Duration = Duration(10.0)  # from the first byte to the end of the headers
-    body_timeout: Duration = Duration(20.0)
-    keep_alive: Duration = Duration(75.0)  # between requests
-    write_timeout: Duration = Duration(20.0)  # a response that makes no progress
-    http2_streams: Count = 100  # requests and viewers at a time on one connection of HTTP/2
+    body_timeout: Duration = Duration(20.0)  # from the end of the headers to the end of the body
+    keep_alive: Duration = Duration(75.0)  # between two requests of one connection
+    write_timeout: Duration = Duration(20.0)  # a response that makes no progress for this long is aborted
+    http2_streams: Count = 100  # concurrent streams of one HTTP/2 connection
 
 
 class TLSSettings(Section, frozen=True):
-    """Certificates: the one this process shows, and those it believes."""
+    """Certificates: the one this process presents, and the authorities it trusts."""
 
-    certificate: str = ""  # a file: the certificate and what leads to its authority, PEM
-    key: str = ""  # a file: its private key, PEM, without a passphrase
-    minimum_version: Literal["1.2", "1.3"] = "1.2"
-    ciphers: str = ""  # of TLS 1.2, as OpenSSL lists them; empty: its own choice
-    http2: bool = True  # for clients that offer it
-    handshake_timeout: Duration = Duration(10.0)
-    reload: Duration = Duration(5.0)  # between two looks whether the files are others
-    authorities: str = ""  # a file: who vouches for the dispatchers' certificates; empty: the system's
+    certificate: str = ""  # a PEM file: the certificate, then its intermediates; reloaded when it changes
+    key: str = ""  # a PEM file: the private key, without a passphrase
+    minimum_version: Literal["1.2", "1.3"] = "1.2"  # the oldest TLS version accepted
+    ciphers: str = ""  # for TLS 1.2, in OpenSSL's syntax; empty: OpenSSL's default
+    http2: bool = True  # offer HTTP/2 (ALPN)
+    handshake_timeout: Duration = Duration(10.0)  # a handshake that takes longer is aborted
+    reload: Duration = Duration(5.0)  # how often the files are checked for changes
+    # a PEM file of the authorities that dispatchers with https URLs are verified against; empty: the system's
+    authorities: str = ""
 
 
 class BusSettings(Section, frozen=True):
-    """What stands between the nodes."""
+    """What connects the nodes."""
 
-    kind: Literal["memory", "redis"] = "memory"
+    kind: Literal["memory", "redis"] = "memory"  # `memory` only within one process
+    # `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`
     url: str = "redis://127.0.0.1:6401/0"
-    timeout: Duration = Duration(2.0)  # to connect, and for each answer
-    inbox_batches: Count = 10_000  # waiting to be taken in; beyond it they are mended from the log
+    timeout: Duration = Duration(2.0)  # to connect, and for each reply
+    # received and not yet processed; beyond it batches are dropped and read from the log
+    inbox_batches: Count = 10_000
 
 
 class LogSettings(Section, frozen=True):
-    """How much of each video is remembered, in the bus and on the frontends watching it."""
+    """How much of each video's log is retained, in the bus and on the frontends with viewers of it."""
 
-    events: Count = 10_000
-    age: Duration = Duration(600.0)
-    idle: Duration = Duration(86_400.0)  # a quiet video's keys expire after this
-    ids: Duration = Duration(300.0)  # how long an event's id is known
+    events: Count = 10_000  # events per video
+    age: Duration = Duration(600.0)  # older events are removed
+    idle: Duration = Duration(86_400.0)  # a video's keys in Redis expire after this long without an event
+    ids: Duration = Duration(300.0)  # how long an event's id is remembered, so that a repeat is a duplicate
 
 
 class DispatcherSettings(Section, frozen=True):
     """Publishing."""
 
-    max_events: Count = 1_000  # in one request
-    max_data: Size = Size(16 * 1024)  # one event's data
-    max_depth: Count = 64  # arrays and objects inside each other
-    commit_events: Count = 4_000  # in one group commit
-    queue_events: Count = 50_000  # accepted for the next commits; beyond it: 503
-    commit_timeout: Duration = Duration(10.0)  # retries of a commit included
-    max_lease: Duration = Duration(300.0)
+    max_events: Count = 1_000  # events in one request
+    max_data: Size = Size(16 * 1024)  # one event's `data`
+    max_depth: Count = 64  # nesting of arrays and objects in `data`
+    commit_events: Count = 4_000  # events in one group commit
+    queue_events: Count = 50_000  # events waiting for the next commits; beyond it: 503
+    commit_timeout: Duration = Duration(10.0)  # for one commit, retries included
+    max_lease: Duration = Duration(300.0)  # the longest lease granted to a frontend
 
 
 class FrontendSettings(Section, frozen=True):
     """Watching."""
 
-    dispatchers: list[str] = msgspec.field(default_factory=list)  # empty: the one in this process
-    dispatcher_timeout: Duration = Duration(3.0)
-    lease: Duration = Duration(30.0)  # renewed three times within it
-    counts_interval: Duration = Duration(1.0)  # between two looks at who watches, and two words about it
-    linger: Duration = Duration(10.0)  # a video stays subscribed after its last viewer
-    subscribe_timeout: Duration = Duration(10.0)  # a viewer's wait for a new video's dispatcher
+    # base URLs, tried in turn; empty: the dispatcher in this process
+    dispatchers: list[str] = msgspec.field(default_factory=list)
+    dispatcher_timeout: Duration = Duration(3.0)  # for one request; then the next dispatcher is tried
+    lease: Duration = Duration(30.0)  # of a row in the subscription table; renewed three times within it
+    # how often viewer counts are reported, and sent to viewers, at most
+    counts_interval: Duration = Duration(1.0)
+    linger: Duration = Duration(10.0)  # a video stays subscribed this long after its last viewer
+    subscribe_timeout: Duration = Duration(10.0)  # how long a new video's first viewer waits for a dispatcher
     segment: Count = 500  # viewers written to between two checkpoints
+    # least time between two writes to the same viewers; 0: no coalescing in time
     flush_interval: Duration = Duration(0.02)
+    # a stream that was quiet this long is sent a heartbeat, a WebSocket a ping
     heartbeat: Duration = Duration(15.0)
-    slow_timeout: Duration = Duration(30.0)  # a viewer that takes nothing for this long is let go
-    slow_policy: Literal["skip", "close"] = "skip"  # one out of the log's reach: told `gap`, or let go
+    # a viewer that accepts no bytes for this long is disconnected (`slow`)
+    slow_timeout: Duration = Duration(30.0)
+    # a viewer that fell behind the log: `skip` sends `gap`, `close` disconnects it
+    slow_policy: Literal["skip", "close"] = "skip"
     max_write: Size = Size(64 * 1024)  # one write to a viewer
-    send_buffer: Size = Size(64 * 1024)  # a viewer's socket in the kernel
+    send_buffer: Size = Size(64 * 1024)  # the kernel's send buffer of a viewer's socket
+    # of the reconnection time sent to viewers, chosen at random per viewer
     retry_min: Duration = Duration(1.0)
-    retry_max: Duration = Duration(4.0)
-    max_wait: Duration = Duration(60.0)  # long-poll
-    default_wait: Duration = Duration(25.0)
-    poll_events: Count = 500
-    replay_events: Count = 200
-    trace_visits: Count = 10_000  # of a video, remembered for those who ask what became of an event
-    socket_videos: Count = 100  # watched on one WebSocket
-    socket_message: Size = Size(4 * 1024)  # one message of its client
-    socket_messages: Count = 100  # of them a second
-    pong_timeout: Duration = Duration(20.0)  # a WebSocket that does not answer a ping is closed
+    retry_max: Duration = Duration(4.0)  # of the same; at least `retry_min`
+    max_wait: Duration = Duration(60.0)  # upper bound of a long-poll's `wait`
+    default_wait: Duration = Duration(25.0)  # a long-poll's `wait` unless given
+    poll_events: Count = 500  # default and upper bound of a long-poll's `limit`
+    replay_events: Count = 200  # upper bound of `replay`
+    trace_visits: Count = 10_000  # writes per video remembered for `…/events/{id}/trace`
+    socket_videos: Count = 100  # subscriptions on one WebSocket
+    socket_message: Size = Size(4 * 1024)  # one message of a WebSocket client
+    socket_messages: Count = 100  # messages of a WebSocket client per second
+    pong_timeout: Duration = Duration(20.0)  # a WebSocket whose ping is not answered within this is closed
 
 
 class BackendSettings(Section, frozen=True):
     """Likes and comments: stored, then published."""
 
-    database: Annotated[str, Meta(min_length=1)] = "liveserver.db"  # or postgresql://user:secret@host/name
-    directory: Annotated[str, Meta(min_length=1)] = "data"  # where an SQLite file is, from where one stands
-    dispatchers: list[str] = msgspec.field(default_factory=list)  # empty: the one in this process
-    dispatcher_timeout: Duration = Duration(3.0)
-    max_request: Size = Size(16 * 1024)  # one request's body
+    # an SQLite file's name, or `postgresql://user:secret@host/name`
+    database: Annotated[str, Meta(min_length=1)] = "liveserver.db"
+    # where an SQLite file is, relative to the working directory
+    directory: Annotated[str, Meta(min_length=1)] = "data"
+    # base URLs, tried in turn; empty: the dispatcher in this process
+    dispatchers: list[str] = msgspec.field(default_factory=list)
+    dispatcher_timeout: Duration = Duration(3.0)  # for one request; then the next dispatcher is tried
+    max_request: Size = Size(16 * 1024)  # one request body
     max_text: Count = 500  # characters of a comment
-    max_reactions: Count = 64  # different ones of a video
-    summary_comments: Count = 50
-    idempotency_window: Duration = Duration(3600.0)  # how long an Idempotency-Key is known
-    commit_wishes: Count = 1_000  # in one transaction
-    queue: Count = 10_000  # waiting for the next transactions; beyond it: 503
-    batch_events: Count = 500  # handed to a dispatcher at once
-    outbox_rows: Count = 10_000  # kept in memory while no dispatcher answers; the others in the database
+    max_reactions: Count = 64  # different reactions of one video
+    summary_comments: Count = 50  # comments in a summary
+    idempotency_window: Duration = Duration(3600.0)  # how long an `Idempotency-Key` is remembered
+    commit_wishes: Count = 1_000  # likes and comments in one transaction
+    queue: Count = 10_000  # likes and comments waiting for the next transactions; beyond it: 503
+    batch_events: Count = 500  # events in one request to a dispatcher
+    # outbox rows in memory while no dispatcher answers; further ones stay in the database
+    outbox_rows: Count = 10_000
 
 
 class PeerSettings(Section, frozen=True):
-    """Another datacenter, from which events are relayed."""
+    """Another datacenter, whose events are relayed into this one."""
 
-    url: Annotated[str, Meta(min_length=1)]  # of its Redis
+    url: Annotated[str, Meta(min_length=1)]  # of its Redis, as `bus.url`
 
 
 class RelaySettings(Section, frozen=True):
-    """The way from the other datacenters into ours."""
+    """Relaying events from the other datacenters."""
 
-    timeout: Duration = Duration(3.0)  # to connect to a peer, and for each answer of its
-    retry_min: Duration = Duration(0.1)  # after a failure at most this; doubled each time …
-    retry_max: Duration = Duration(1.0)  # … up to this; always a random part of it
-    lease: Duration = Duration(10.0)  # of a dispatcher's share of the work; renewed three times within it
-    sweep_interval: Duration = Duration(5.0)  # how often it is asked what moved, and compared
-    deep_interval: Duration = Duration(60.0)  # how often all is compared that its log remembers (log.age)
-    batch_events: Count = 5_000  # in one round trip
-    buffer: Size = Size(32 * 1024**2)  # heard and not carried yet; beyond it they are read from its log
-    inbox_batches: Count = 10_000  # waiting to be taken in; likewise
+    timeout: Duration = Duration(3.0)  # to connect to a peer, and for each of its replies
+    retry_min: Duration = Duration(0.1)  # first backoff after a failure; doubled each time, with full jitter
+    retry_max: Duration = Duration(1.0)  # longest backoff
+    # of a dispatcher's membership in the group that relays from a peer; renewed three times within it
+    lease: Duration = Duration(10.0)
+    sweep_interval: Duration = Duration(5.0)  # how often a peer is asked which videos moved
+    deep_interval: Duration = Duration(60.0)  # how often everything in a peer's log is compared
+    batch_events: Count = 5_000  # events in one round trip
+    # received and not yet relayed; beyond it events are dropped and read from the peer's log
+    buffer: Size = Size(32 * 1024**2)
+    inbox_batches: Count = 10_000  # received and not yet processed; likewise
 
 
 class PublisherSettings(Section, frozen=True):
-    """One who may publish, by a key that is shown as `Authorization: Bearer KEY`."""
+    """A publisher, identified by a key (`Authorization: Bearer KEY`)."""
 
-    key: Secret | None = None
-    key_file: str | None = None  # one key a line; all of them are accepted
+    key: Secret | None = None  # the key itself; rather use `key_file`
+    key_file: str | None = None  # one key per line; each is accepted
+    # names, prefixes (`concert-*`) or `*`
     videos: list[Videos] = msgspec.field(default_factory=lambda: ["*"])
+    # what the key allows; `like` and `comment` are for any user
     scopes: list[Scope] = msgspec.field(default_factory=lambda: ["publish"])
 
 
 class AuthSettings(Section, frozen=True):
-    """Who may. Files are read at the start; of secrets, each line is accepted and the first one signs."""
+    """Authentication. Secret files are read at the start; each line is accepted, the first one signs."""
 
-    viewers: Literal["open", "token"] = "open"  # token: who watches, likes and comments shows a JWT
-    secret: Secret | None = None  # HS256
-    secret_file: str | None = None
+    viewers: Literal["open", "token"] = "open"  # `token`: watching, liking and commenting need a JWT
+    secret: Secret | None = None  # HS256; rather use `secret_file`
+    secret_file: str | None = None  # one secret per line
     public_key_file: str | None = None  # PEM; RS256 for an RSA key, ES256 for one on P-256
-    jwks: str | None = None  # a file, or an https:// URL
-    jwks_refresh: Duration = Duration(600.0)
-    jwks_pause: Duration = Duration(30.0)  # between two fetches because of unknown keys
-    jwks_timeout: Duration = Duration(5.0)
-    audience: str | None = None
-    issuer: str | None = None
-    leeway: Duration = Duration(10.0)  # clocks differ
-    require_expiry: bool = True
-    max_token: Size = Size(8 * 1024)
-    cookie: str = "liveserver_token"  # its name; empty: none is looked at
-    query_lifetime: Duration = Duration(900.0)  # what a ?token= may have left: addresses end up in logs
-    remembered_tokens: Count = 50_000  # checked once and not again until they expire
-    publishers: dict[Name, PublisherSettings] = msgspec.field(default_factory=dict)
-    nodes_secret: Secret | None = None  # signs what nodes ask of dispatchers
-    nodes_secret_file: str | None = None
-    node_token: Duration = Duration(60.0)  # how long such a signature is good
-    ops_key: Secret | None = None  # for the ops pages but /healthz and /readyz
-    ops_key_file: str | None = None
+    jwks: str | None = None  # a key set: a file, or an `https://` URL
+    jwks_refresh: Duration = Duration(600.0)  # how often the key set is fetched anew
+    jwks_pause: Duration = Duration(30.0)  # least time between two fetches caused by unknown key ids
+    jwks_timeout: Duration = Duration(5.0)  # for one fetch
+    audience: str | None = None  # tokens must have this `aud`
+    issuer: str | None = None  # tokens must have this `iss`
+    leeway: Duration = Duration(10.0)  # tolerated difference between clocks
+    require_expiry: bool = True  # tokens without `exp` are refused
+    max_token: Size = Size(8 * 1024)  # a longer token is refused unread
+    cookie: str = "liveserver_token"  # the name of the cookie a token may come in; empty: none
+    query_lifetime: Duration = Duration(900.0)  # the most a `?token=` may have left, since URLs are logged
+    remembered_tokens: Count = 50_000  # verified tokens kept in memory until they expire
+    publishers: dict[Name, PublisherSettings] = msgspec.field(default_factory=dict)  # one table per publisher
+    nodes_secret: Secret | None = None  # signs requests between nodes; rather use `nodes_secret_file`
+    nodes_secret_file: str | None = None  # one secret per line; the same on all nodes
+    node_token: Duration = Duration(60.0)  # lifetime of a signature between nodes
+    # for the ops pages except `/healthz` and `/readyz`; rather use `ops_key_file`
+    ops_key: Secret | None = None
+    ops_key_file: str | None = None  # one key per line
 
 
 class LimitSettings(Section, frozen=True):
-    """How often and how many, per second and at once. 0: any."""
+    """Rates, per second, and numbers at once, of each node. 0: unlimited."""
 
-    burst: Duration = Duration(10.0)  # what was not used for so long may come at once
-    remembered: Count = 100_000  # addresses, users and videos whose rates are known
-    connects_per_address: Rate = 0.0
-    connects_per_user: Rate = 0.0
-    connects_per_video: Rate = 0.0
-    viewers_per_address: Limit = 0
-    viewers_per_user: Limit = 0
-    viewers_per_video: Limit = 0  # on this node
-    events_per_address: Rate = 0.0  # published
-    events_per_publisher: Rate = 0.0
-    events_per_video: Rate = 0.0
-    likes_per_address: Rate = 0.0
-    likes_per_user: Rate = 0.0
-    likes_per_video: Rate = 0.0
-    comments_per_address: Rate = 0.0
-    comments_per_user: Rate = 0.0
-    comments_per_video: Rate = 0.0
+    burst: Duration = Duration(10.0)  # unused rate accumulates for this long
+    remembered: Count = 100_000  # addresses, users and videos whose rates are kept
+    connects_per_address: Rate = 0.0  # new viewers per address
+    connects_per_user: Rate = 0.0  # new viewers per user
+    connects_per_video: Rate = 0.0  # new viewers per video
+    viewers_per_address: Limit = 0  # viewers at once per address
+    viewers_per_user: Limit = 0  # viewers at once per user
+    viewers_per_video: Limit = 0  # viewers at once per video
+    events_per_address: Rate = 0.0  # events published per address
+    events_per_publisher: Rate = 0.0  # events published per publisher's key
+    events_per_video: Rate = 0.0  # events published per video
+    likes_per_address: Rate = 0.0  # likes per address
+    likes_per_user: Rate = 0.0  # likes per user
+    likes_per_video: Rate = 0.0  # likes per video
+    comments_per_address: Rate = 0.0  # comments per address
+    comments_per_user: Rate = 0.0  # comments per user
+    comments_per_video: Rate = 0.0  # comments per video
 
 
 class CanarySettings(Section, frozen=True):
-    """How a node proves to itself that it delivers."""
+    """The event each node sends to itself, through dispatcher and bus, to prove that it delivers."""
 
-    interval: Duration = Duration(5.0)
-    timeout: Duration = Duration(3.0)  # for the whole way; beyond it the node is not ready
+    interval: Duration = Duration(5.0)  # between two of them
+    timeout: Duration = Duration(3.0)  # for the round trip; beyond it the node is not ready
 
 
 class OpsSettings(Section, frozen=True):
-    """The window to look in: metrics, status, dashboard."""
+    """Metrics, status and dashboard."""
 
-    top_videos: Count = 20  # those with most viewers are told apart, all others counted together
+    # videos with most viewers that have metrics of their own; the others are counted as `(other)`
+    top_videos: Count = 20
 
 
 class Settings(Section, frozen=True):
