@@ -46,7 +46,7 @@ MEASURES = {
 }
 
 
-class Hall:
+class CompositeLimit:
     """A datacenter with its videos, their viewers and who likes them."""
 
     def __init__(
@@ -131,14 +131,14 @@ def main(
     settings = (f"edge.max_connections={MOST_VIEWERS}",)
     with ExitStack() as stack:
         step = stack.enter_context(progress(2 * rounds))
-        halls: dict[str, Hall] = {}
+        halls: dict[str, CompositeLimit] = {}
         for source, (name, videos) in enumerate({"few": few, "many": many}.items()):
             step(f"{videos:,} videos with {viewers} viewers each", 0)
             nodes = stack.enter_context(
                 run_datacenter(load_core, core, [core] * FRONTENDS, settings=settings)
             )
             hall = halls[name] = stack.enter_context(
-                closing(Hall(nodes, videos, viewers, load_core, 2 + 100 * source))
+                closing(CompositeLimit(nodes, videos, viewers, load_core, 2 + 100 * source))
             )
             hall.crowd.connect()
         for number in range(1, rounds + 1):

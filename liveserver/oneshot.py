@@ -12,7 +12,7 @@ import trio
 T = TypeVar("T")
 
 
-class Pending(Generic[T]):
+class Oneshot(Generic[T]):
     """One question. Whoever asked may go away; the answer is then given to nobody."""
 
     __slots__ = ("_answer", "_task")

@@ -17,11 +17,11 @@ _WORDS = re.compile(
 )
 
 
-class MalformedTally(ValueError):
+class MalformedViewerCount(ValueError):
     """Bytes that begin with the mark and are no tally."""
 
 
-class Tally(msgspec.Struct, frozen=True, gc=False):
+class ViewerCount(msgspec.Struct, frozen=True, gc=False):
     """`datacenter` viewers at the nodes of `origin`, and `total` in all the datacenters it has heard of.
 
     `hold`: for how many seconds another datacenter may count on the first of them.
@@ -40,11 +40,11 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
         )  # fmt: skip
 
     @classmethod
-    def decode(cls, wire: bytes) -> Tally:
-        """The inverse of `encode`. Raises `MalformedTally`."""
+    def decode(cls, wire: bytes) -> ViewerCount:
+        """The inverse of `encode`. Raises `MalformedViewerCount`."""
         words = _WORDS.fullmatch(wire)
         if words is None:
-            raise MalformedTally(f"a tally is a video, an origin and three numbers, not {wire[:100]!r}")
+            raise MalformedViewerCount(f"a tally is a video, an origin and three numbers, not {wire[:100]!r}")
         video, origin, *numbers = words.groups()
         datacenter, total, hold = map(int, numbers)
         return cls(video.decode(), origin.decode(), datacenter, total, hold / 1000)

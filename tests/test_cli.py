@@ -19,10 +19,10 @@ from liveserver import __version__, config
 from liveserver.auth import tokens
 from liveserver.auth.keys import Key
 from liveserver.cli import error_report, main
-from liveserver.cli.publish import Run
+from liveserver.cli.publish import PublishProgress
 from liveserver.cli.serve import render
 from liveserver.cli.watch import Recent, describe
-from liveserver.client import Bye, Event, Gap, Lost, Ready, Viewers
+from liveserver.client import Bye, Disconnected, Event, Gap, Ready, Viewers
 from liveserver.client.items import to_json
 from liveserver.errors import ConfigError, LiveserverError
 from tests.client.fakes import Servers, answer, bye, like, problem, ready, stream
@@ -184,7 +184,7 @@ async def test_publishing_at_a_rate_keeps_to_it(
 ) -> None:
     servers = Servers(*[answer({"accepted": 1, "duplicates": 0, "cursor": "dc1-a-9"})] * 9)
     with_servers(monkeypatch, servers)
-    run = Run("http://a", "v1", {"type": "like"}, rate=2, count=9)
+    run = PublishProgress("http://a", "v1", {"type": "like"}, rate=2, count=9)
     began = trio.current_time()
     await run.go()
     assert [asked.at - began for asked in servers.asked] == pytest.approx([number / 2 for number in range(9)])
@@ -196,7 +196,7 @@ async def test_at_a_high_rate_a_request_carries_many(
 ) -> None:
     servers = Servers(*[answer({"accepted": 200, "duplicates": 0, "cursor": "dc1-a-9"})] * 200)
     with_servers(monkeypatch, servers)
-    await Run("http://a", "v1", {"type": "like"}, rate=10_000, count=10_000).go()
+    await PublishProgress("http://a", "v1", {"type": "like"}, rate=10_000, count=10_000).go()
     assert sum(len(asked.body) for asked in servers.asked) == 10_000
     assert len(servers.asked) < 60
 
@@ -248,12 +248,14 @@ def test_nothing_a_viewer_wrote_controls_the_terminal() -> None:
         (Gap("dc1-a-1"), "-- gap: events before the next one are gone"),
         (Viewers(1, 2, 3), "-- 3 watching, 1 of them here"),
         (Bye("drain"), "-- the server said bye: drain"),
-        (Lost("reset", "http://b", 1.25), "-- disconnected: reset; trying http://b in 1.2 s"),
+        (Disconnected("reset", "http://b", 1.25), "-- disconnected: reset; trying http://b in 1.2 s"),
     ],
 )
-def test_what_happens_to_the_connection_is_said(item: Ready | Gap | Viewers | Bye | Lost, line: str) -> None:
+def test_what_happens_to_the_connection_is_said(
+    item: Ready | Gap | Viewers | Bye | Disconnected, line: str
+) -> None:
     assert describe(item) == line
-    assert (to_json(item) is None) == isinstance(item, Lost)
+    assert (to_json(item) is None) == isinstance(item, Disconnected)
 
 
 def test_the_status_line_looks_at_the_last_seconds() -> None:

@@ -7,11 +7,11 @@ import trio
 import trio.testing
 
 from liveserver.errors import Unavailable
-from liveserver.oneshot import Pending
+from liveserver.oneshot import Oneshot
 
 
 async def test_whoever_waits_gets_the_answer() -> None:
-    pending = Pending[int]()
+    pending = Oneshot[int]()
     answers: list[int] = []
 
     async def ask() -> None:
@@ -26,20 +26,20 @@ async def test_whoever_waits_gets_the_answer() -> None:
 
 
 async def test_an_exception_is_raised_where_one_waits() -> None:
-    pending = Pending[int]()
+    pending = Oneshot[int]()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_refused, pending)
         await trio.testing.wait_all_tasks_blocked()
         pending.resolve(Unavailable("not now"))
 
 
-async def _refused(pending: Pending[int]) -> None:
+async def _refused(pending: Oneshot[int]) -> None:
     with pytest.raises(Unavailable, match="not now"):
         await pending.wait()
 
 
 async def test_whoever_went_away_is_not_woken() -> None:
-    pending = Pending[int]()
+    pending = Oneshot[int]()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pending.wait)
         await trio.testing.wait_all_tasks_blocked()

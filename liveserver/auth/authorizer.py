@@ -12,16 +12,16 @@ from typing import Annotated
 import msgspec
 import trio
 
-from liveserver.auth.client_addresses import Addresses
+from liveserver.auth.client_addresses import ClientAddresses
 from liveserver.auth.credentials import bearer, shown
 from liveserver.auth.grant import ANYBODY, NODE, OPEN, Grant
 from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_public_key, read_secrets
-from liveserver.auth.nodes import Nodes
-from liveserver.auth.operators import Operators
-from liveserver.auth.publishers import Publishers
-from liveserver.auth.rate_limits import Hall, Places, Rate, Rates
-from liveserver.auth.viewers import Viewers, ViewersStatistics
+from liveserver.auth.nodes import NodeTokens
+from liveserver.auth.operators import OperatorKeys
+from liveserver.auth.publishers import PublisherKeys
+from liveserver.auth.rate_limits import CompositeLimit, CompositeRateLimiter, ConcurrencyLimit, RateLimiter
+from liveserver.auth.viewers import ViewersStatistics, ViewerTokens
 from liveserver.config import Settings
 from liveserver.errors import ConfigError, Unauthorized
 from liveserver.instruments import total
@@ -29,7 +29,7 @@ from liveserver.instruments import total
 Headers = Mapping[bytes, bytes]
 
 
-class GateStatistics(msgspec.Struct, frozen=True):
+class AuthorizerStatistics(msgspec.Struct, frozen=True):
     """Who was let in, and who was not."""
 
     viewers: ViewersStatistics
@@ -47,7 +47,7 @@ class GateStatistics(msgspec.Struct, frozen=True):
     ]
 
 
-class Gate:
+class Authorizer:
     """One node's. `signature` is what the node shows to others."""
 
     def __init__(self, settings: Settings, node: str = "", clock: Callable[[], float] = time.time) -> None:
@@ -56,40 +56,40 @@ class Gate:
         self._auth = auth
         self._clock = clock
         self._origins = frozenset(settings.edge.allow_origins)
-        self._addresses = Addresses(settings.edge.trusted_proxies)
-        self._nodes = Nodes(auth, node, clock)
-        self._publishers = Publishers(auth)
-        self._operators = Operators(auth)
+        self._addresses = ClientAddresses(settings.edge.trusted_proxies)
+        self._nodes = NodeTokens(auth, node, clock)
+        self._publishers = PublisherKeys(auth)
+        self._operators = OperatorKeys(auth)
         self._jwks = Jwks(auth.jwks, auth) if auth.jwks is not None else None
-        self._viewers = Viewers(auth, self._viewers_keys(), self._jwks, clock)
+        self._viewers = ViewerTokens(auth, self._viewers_keys(), self._jwks, clock)
         self._publishers_refused = self._nodes_refused = 0
         self.signature = self._nodes.signature
         self.is_publishing_open = not (self._publishers or self._nodes)
 
-        def rate(what: str, value: float) -> Rate:
-            return Rate(what, value, limits.burst, limits.remembered)
+        def rate(what: str, value: float) -> RateLimiter:
+            return RateLimiter(what, value, limits.burst, limits.remembered)
 
-        self.connects = Rates(
+        self.connects = CompositeRateLimiter(
             rate("connections from this address", limits.connects_per_address),
             rate("connections of this user", limits.connects_per_user),
             rate("connections to this video", limits.connects_per_video),
         )
-        self.viewers = Hall(
-            Places("viewers at this address", limits.viewers_per_address),
-            Places("connections of this user", limits.viewers_per_user),
-            Places("viewers of this video here", limits.viewers_per_video),
+        self.viewers = CompositeLimit(
+            ConcurrencyLimit("viewers at this address", limits.viewers_per_address),
+            ConcurrencyLimit("connections of this user", limits.viewers_per_user),
+            ConcurrencyLimit("viewers of this video here", limits.viewers_per_video),
         )
-        self.events = Rates(
+        self.events = CompositeRateLimiter(
             rate("events from this address", limits.events_per_address),
             rate("events of this publisher", limits.events_per_publisher),
             rate("events of this video", limits.events_per_video),
         )
-        self.likes = Rates(
+        self.likes = CompositeRateLimiter(
             rate("likes from this address", limits.likes_per_address),
             rate("likes of this user", limits.likes_per_user),
             rate("likes of this video", limits.likes_per_video),
         )
-        self.comments = Rates(
+        self.comments = CompositeRateLimiter(
             rate("comments from this address", limits.comments_per_address),
             rate("comments of this user", limits.comments_per_user),
             rate("comments of this video", limits.comments_per_video),
@@ -172,8 +172,8 @@ class Gate:
         """When a grant is over, in Trio's time."""
         return trio.current_time() + grant.expires - self._clock()
 
-    def statistics(self) -> GateStatistics:
-        return GateStatistics(
+    def statistics(self) -> AuthorizerStatistics:
+        return AuthorizerStatistics(
             viewers=self._viewers.statistics(),
             publishers_refused=self._publishers_refused,
             nodes_refused=self._nodes_refused,

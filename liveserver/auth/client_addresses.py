@@ -18,7 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Addresses:
+class ClientAddresses:
     """`trusted`: addresses and networks of proxies, `10.0.0.0/8`, whose X-Forwarded-For is believed."""
 
     def __init__(self, trusted: Sequence[str]) -> None:

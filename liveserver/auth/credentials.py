@@ -19,7 +19,7 @@ _BASIC = re.compile(rb"basic +([A-Za-z0-9+/]+=*) *", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
-class Source(Enum):
+class CredentialSource(Enum):
     """How something was shown."""
 
     HEADER = auto()
@@ -27,11 +27,11 @@ class Source(Enum):
     COOKIE = auto()
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Credentials(msgspec.Struct, frozen=True):
     """What was shown. It is a secret, and shown to nobody else."""
 
     text: str
-    source: Source
+    source: CredentialSource
 
     def __repr__(self) -> str:
         return f"Shown(…, {self.source})"
@@ -58,22 +58,22 @@ def shown(
     query: str | None = None,
     cookie: str = "",
     origins: Collection[str] = (),
-) -> Shown | None:
+) -> Credentials | None:
     """What a viewer shows: the header wins over `query` (the value of `?token=`), and that over the `cookie`.
 
     `headers` have lower-case names; `origins` are those whose pages may use the cookie besides our own.
     Raises `Unauthorized` when it is malformed.
     """
     if (text := bearer(headers)) is not None:
-        return Shown(text, Source.HEADER)
+        return Credentials(text, CredentialSource.HEADER)
     if query is not None:
         if not _TOKEN.fullmatch(query):
             raise Unauthorized("?token= is no token")
-        return Shown(query, Source.QUERY)
+        return Credentials(query, CredentialSource.QUERY)
     if cookie and b"cookie" in headers and (value := _cookie(headers[b"cookie"], cookie)) is not None:
         if not is_our_page(headers, origins):
             raise Unauthorized("a cookie counts only on pages of edge.allow_origins; send Authorization")
-        return Shown(value, Source.COOKIE)
+        return Credentials(value, CredentialSource.COOKIE)
     return None
 
 

@@ -55,7 +55,7 @@ class Signature:
 UNSIGNED = Signature("", None, 0.0)
 
 
-class Nodes:
+class NodeTokens:
     """Whom this node believes to be one of the cluster."""
 
     def __init__(self, settings: AuthSettings, node: str, clock: Callable[[], float] = time.time) -> None:

@@ -21,7 +21,7 @@ class OperatorsOnly(Unauthorized):
         self.headers = (("www-authenticate", 'Basic realm="liveserver ops", charset="UTF-8"'),)
 
 
-class Operators:
+class OperatorKeys:
     """The configured keys."""
 
     def __init__(self, settings: AuthSettings) -> None:

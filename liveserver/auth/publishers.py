@@ -11,7 +11,7 @@ from liveserver.config import AuthSettings
 from liveserver.errors import ConfigError
 
 
-class Publishers:
+class PublisherKeys:
     """The configured keys."""
 
     def __init__(self, settings: AuthSettings) -> None:

@@ -15,7 +15,7 @@ import trio
 from liveserver.errors import TooMany
 
 
-class Rate:
+class RateLimiter:
     """`rate` a second per name, `burst` seconds' worth of which may come at once; 0: any.
 
     The names are `remembered` until so many others have come; who is forgotten begins anew.
@@ -54,10 +54,10 @@ class Rate:
         return len(self._paid)
 
 
-class Rates:
+class CompositeRateLimiter:
     """Several rates for one deed, each by a name of its own: it is allowed by all, or costs nothing."""
 
-    def __init__(self, *rates: Rate) -> None:
+    def __init__(self, *rates: RateLimiter) -> None:
         self._rates = rates
         self.is_any = any(rates)
 
@@ -79,7 +79,7 @@ class Rates:
             rate.take(name, count, now)
 
 
-class Places:
+class ConcurrencyLimit:
     """How many are there at once per name, at most `most`; 0: any. Only who is there is remembered."""
 
     def __init__(self, what: str, most: int) -> None:
@@ -115,10 +115,10 @@ def nothing() -> None:
     """What is to be done on leaving where nothing was taken."""
 
 
-class Hall:
+class CompositeLimit:
     """Places by several names: one is taken by all of them, or by none."""
 
-    def __init__(self, *places: Places) -> None:
+    def __init__(self, *places: ConcurrencyLimit) -> None:
         self._places = places
         self.is_any = any(places)
 

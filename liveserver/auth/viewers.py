@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from liveserver.auth import tokens
-from liveserver.auth.credentials import Shown, Source
+from liveserver.auth.credentials import Credentials, CredentialSource
 from liveserver.auth.grant import OPEN, Grant
 from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import Key, candidates
@@ -39,7 +39,7 @@ class ViewersStatistics(msgspec.Struct, frozen=True):
     ]
 
 
-class Viewers:
+class ViewerTokens:
     """Who watches, likes and comments. `clock` gives the seconds since the epoch."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Viewers:
         self._known: OrderedDict[bytes, Grant] = OrderedDict()
         self._verified = self._recognised = self._refused = 0
 
-    async def admit(self, shown: Shown | None) -> Grant:
+    async def admit(self, shown: Credentials | None) -> Grant:
         """What the one who shows this may; everybody may all where tokens are not asked for.
 
         Raises `Unauthorized`, `Forbidden`; `Unavailable` when the keys cannot be had just now.
@@ -74,7 +74,7 @@ class Viewers:
             self._refused += 1
             raise
 
-    async def _admit(self, shown: Shown | None) -> Grant:
+    async def _admit(self, shown: Credentials | None) -> Grant:
         if shown is None:
             raise Unauthorized(
                 "this needs a token; send Authorization: Bearer TOKEN, or a short-lived one as ?token=",
@@ -95,7 +95,7 @@ class Viewers:
             if len(self._known) > self._settings.remembered_tokens:
                 self._known.popitem(last=False)
         if (
-            shown.source is Source.QUERY
+            shown.source is CredentialSource.QUERY
             and grant.expires - now - self._settings.leeway > self._settings.query_lifetime
         ):
             raise Forbidden(

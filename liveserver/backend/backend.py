@@ -12,7 +12,7 @@ import trio
 from sqlalchemy.exc import SQLAlchemyError
 
 from liveserver.backend.commands import OutboxRow, Stored, Summary, Wish
-from liveserver.backend.outbox import Dispatcher, Outbox, OutboxStatistics
+from liveserver.backend.outbox import Outbox, OutboxStatistics, PublishTarget
 from liveserver.backend.store import Store
 from liveserver.backend.writer import Writer, WriteStatistics
 from liveserver.config import BackendSettings
@@ -29,7 +29,7 @@ class BackendStatistics(msgspec.Struct, frozen=True):
 class Backend:
     """What the routes want of it. Get one from `open_backend`."""
 
-    def __init__(self, store: Store, settings: BackendSettings, dispatcher: Dispatcher) -> None:
+    def __init__(self, store: Store, settings: BackendSettings, dispatcher: PublishTarget) -> None:
         self._store = store
         self._one_reader = trio.CapacityLimiter(1)
         self.writer = Writer(store, settings, lambda rows: self.outbox.put(rows))
@@ -67,7 +67,7 @@ class Backend:
 
 
 @asynccontextmanager
-async def open_backend(settings: BackendSettings, dispatcher: Dispatcher) -> AsyncIterator[Backend]:
+async def open_backend(settings: BackendSettings, dispatcher: PublishTarget) -> AsyncIterator[Backend]:
     """Run a likes backend for the duration of the block; what is left in its outbox waits for its next life.
 
     Raises `ConfigError` when the database cannot be opened.

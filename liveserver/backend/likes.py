@@ -7,10 +7,10 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from liveserver.auth.authorizer import Gate
+from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
 from liveserver.auth.grant import COMMENT, LIKE
-from liveserver.auth.rate_limits import Rates
+from liveserver.auth.rate_limits import CompositeRateLimiter
 from liveserver.backend.backend import Backend
 from liveserver.backend.commands import Comment, Like, Wish, plain
 from liveserver.config import BackendSettings
@@ -45,7 +45,7 @@ class CommentBody(msgspec.Struct, forbid_unknown_fields=True):
 class LikeRoutes:
     """What is asked often; the other routes of the likes backend are ordinary web."""
 
-    def __init__(self, backend: Backend, settings: BackendSettings, gate: Gate) -> None:
+    def __init__(self, backend: Backend, settings: BackendSettings, gate: Authorizer) -> None:
         self._backend = backend
         self._settings = settings
         self._gate = gate
@@ -85,7 +85,7 @@ class LikeRoutes:
             raise BadRequest(f"the body is not what is sent here: {error}") from None
 
     async def _ask(
-        self, request: Request, peer: Peer, scope: str, rates: Rates, user: str | None
+        self, request: Request, peer: Peer, scope: str, rates: CompositeRateLimiter, user: str | None
     ) -> str | None:
         """Whose deed it is. Raises `Unauthorized`, `Forbidden`, `TooMany`, `Unavailable`."""
         user = None if user is None else plain(user, "user")

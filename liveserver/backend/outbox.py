@@ -32,7 +32,7 @@ BACK_OFF = 0.05, 2.0  # seconds, first and longest; full jitter
 log = structlog.get_logger(__name__)
 
 
-class Dispatcher(Protocol):
+class PublishTarget(Protocol):
     """Where events go."""
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:
@@ -67,7 +67,7 @@ class Outbox:
     def __init__(
         self,
         settings: BackendSettings,
-        dispatcher: Dispatcher,
+        dispatcher: PublishTarget,
         read: Callable[[tuple[str, int], int], Awaitable[list[OutboxRow]]],
         forget: Callable[[Sequence[OutboxRow]], None],
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from quart import Blueprint, Response, request
 
-from liveserver.auth.authorizer import Gate
+from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.grant import MODERATE, WATCH
 from liveserver.backend.backend import Backend
 from liveserver.backend.commands import Retraction, plain
@@ -13,7 +13,7 @@ from liveserver.edge.request import checked_video
 from liveserver.web.auth_headers import asked_by
 
 
-def backend_routes(backend: Backend, gate: Gate) -> Blueprint:
+def backend_routes(backend: Backend, gate: Authorizer) -> Blueprint:
     """The summary, and taking a comment back, to be mounted into the public application."""
     routes = Blueprint("backend", __name__)
 

@@ -27,7 +27,7 @@ from liveserver.backend.store import Committed, Store
 from liveserver.config import BackendSettings
 from liveserver.errors import Unavailable
 from liveserver.instruments import gauge, total
-from liveserver.oneshot import Pending
+from liveserver.oneshot import Oneshot
 
 ACCEPTED_SECONDS = 0.1  # how long accepted rows wait for others to be removed together with
 RETRY_SECONDS = 0.5
@@ -49,7 +49,7 @@ class WriteStatistics(msgspec.Struct, frozen=True):
     waiting: Annotated[int, gauge("Requests waiting for a transaction.")]
 
 
-class _Writing(Pending[Stored]):
+class _Writing(Oneshot[Stored]):
     """A wish under way. Whoever has it sleeps until it is answered."""
 
     __slots__ = ("wish",)

@@ -30,7 +30,7 @@ BACK_OFF = 0.5  # seconds, between two attempts to listen
 log = structlog.get_logger(__name__)
 
 
-class Dispatcher(Protocol):
+class CanarySender(Protocol):
     """What a canary needs of a dispatcher. Both raise `DispatcherError`, `BusError` or `Unavailable`."""
 
     async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]: ...
@@ -70,7 +70,7 @@ class Canary:
     def __init__(
         self,
         node: str,
-        dispatcher: Dispatcher,
+        dispatcher: CanarySender,
         settings: CanarySettings,
         renew_connections: Callable[[], None],
     ) -> None:
@@ -157,7 +157,7 @@ class Canary:
         )
 
 
-class CanaryPerch:
+class CanaryInbox:
     """An inbox for the canary alone, on a node that has no other use for one."""
 
     def __init__(self, bus: Bus, node: str) -> None:

@@ -18,7 +18,7 @@ Rules every implementation keeps (tests/bus/test_contract.py holds them to it):
    holes except where its own log had lost them. `relay` takes what is next in number and drops what
    it has; it may be called by several at once. They are forwarded to inboxes, never to the feed.
 8. *Counts are announced, not kept.* When `subscribe` or `note` finds another number of viewers than was
-   announced last, all of the video's nodes hear the new `Tally`; at most one in `ANNOUNCE` seconds and
+   announced last, all of the video's nodes hear the new `ViewerCount`; at most one in `ANNOUNCE` seconds and
    video, so a hundred nodes that report at once cost one summing up. Who was too early is told, and
    reports again. Only nodes with a living lease count.
 """
@@ -33,12 +33,12 @@ import msgspec
 
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 ANNOUNCE = 1.0  # seconds between two announcements of a video's viewers, at least
 
 
-class Parcel(msgspec.Struct, frozen=True):
+class AppendRequest(msgspec.Struct, frozen=True):
     """Events of one video to append in one atomic step.
 
     `ids` runs beside `lines`: the publisher's own id, by which a repeat is known, or None when the
@@ -52,7 +52,7 @@ class Parcel(msgspec.Struct, frozen=True):
     ids: list[str | None]
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class AppendResult(msgspec.Struct, frozen=True):
     """What `append` did. `duplicates` are indexes into the parcel; the rest was numbered in order.
 
     `first` is the offset and `number` the origin's number of the first event accepted (of the next
@@ -82,7 +82,7 @@ class Lease(msgspec.Struct, frozen=True):
     """
 
     head: Head
-    tally: Tally
+    tally: ViewerCount
     is_announced: bool = True
 
 
@@ -99,7 +99,7 @@ class Slice(msgspec.Struct, frozen=True):
     batches: list[Batch]
 
 
-class Standing(msgspec.Struct, frozen=True):
+class ReplicaPosition(msgspec.Struct, frozen=True):
     """How far a log has come with one other origin: the last event it took from there.
 
     `log` is the epoch of the log itself; `epoch` and `number` are the origin's (no epoch: nothing
@@ -112,7 +112,7 @@ class Standing(msgspec.Struct, frozen=True):
     offset: int = 0
 
 
-class RelayParcel(msgspec.Struct, frozen=True):
+class ReplicationBatch(msgspec.Struct, frozen=True):
     """Events `number`, `number + 1`, … of another origin's life `epoch`, for one video.
 
     `offset` is where the last of them stands in the origin's own log. No lines: only to learn where
@@ -127,7 +127,7 @@ class RelayParcel(msgspec.Struct, frozen=True):
     number: int
     offset: int
     lines: list[bytes]
-    instead: Standing | None = None
+    instead: ReplicaPosition | None = None
 
     @property
     def last(self) -> int:
@@ -135,7 +135,7 @@ class RelayParcel(msgspec.Struct, frozen=True):
         return self.number + len(self.lines) - 1
 
 
-class Moved(msgspec.Struct, frozen=True):
+class ActiveVideos(msgspec.Struct, frozen=True):
     """Videos that events were published to, the longest ago first.
 
     `upto` is when the last of them moved (if there is none, what was asked for); `now` is the
@@ -147,7 +147,7 @@ class Moved(msgspec.Struct, frozen=True):
     now: int
 
 
-def ignore(tally: Tally) -> None:
+def ignore(tally: ViewerCount) -> None:
     """Hear no tallies."""
 
 
@@ -157,7 +157,7 @@ class Bus(Protocol):
     All verbs raise `BusError` when the bus cannot be reached or does not answer in time.
     """
 
-    async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+    async def append(self, parcels: Sequence[AppendRequest]) -> list[AppendResult]:
         """Number, log and forward; one receipt per parcel.
 
         All parcels are appended or none is; in a Redis Cluster, where videos are on several servers, all
@@ -182,30 +182,32 @@ class Bus(Protocol):
         """The retained events with offsets `after + 1` to `after + limit`, of the present epoch."""
         ...
 
-    async def count(self, video: str) -> Tally:
+    async def count(self, video: str) -> ViewerCount:
         """How many watch now."""
         ...
 
-    async def note(self, tallies: Sequence[Tally]) -> list[bool]:
+    async def note(self, tallies: Sequence[ViewerCount]) -> list[bool]:
         """Count in, for their `hold`, the viewers of other datacenters, as heard on their feeds.
 
         Returns beside each whether all nodes have been told, as in `Lease.is_announced`.
         """
         ...
 
-    def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+    def inbox(
+        self, node: str, hear: Callable[[ViewerCount], None] = ignore
+    ) -> AbstractAsyncContextManager[Inbox]:
         """Listen to what is forwarded to `node`; listening has begun when the block is entered.
 
         `hear` is called in Trio's thread with the newest tally of each of its videos; it must not raise.
         """
         ...
 
-    async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
+    async def relay(self, parcels: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
         """Take what other datacenters' logs have: where the log stands with each parcel's origin then.
 
         Taken is what is next in the origin's numbers: repeats are dropped, overlaps trimmed. Of an
         origin that nothing was taken from yet, that begins with number 1. Anything else needs
-        `RelayParcel.instead`. All of a parcel is taken, as far as it is new, or nothing of it.
+        `ReplicationBatch.instead`. All of a parcel is taken, as far as it is new, or nothing of it.
         """
         ...
 
@@ -225,15 +227,15 @@ class Bus(Protocol):
 class PeerBus(Protocol):
     """What a datacenter's bus is to those of other datacenters. All raise `BusError`, as `Bus` does."""
 
-    def feed(self, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+    def feed(self, hear: Callable[[ViewerCount], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
         """Listen to everything that originates in this datacenter, for its peers; and to its tallies,
         which are repeated before their `hold` is over."""
         ...
 
-    async def moved(self, since: int, limit: int) -> Moved:
+    async def moved(self, since: int, limit: int) -> ActiveVideos:
         """The first `limit` videos to which events that originate here were published since then.
 
-        `since` is in milliseconds by this bus' clock, see `Moved.now`; 0: all that are remembered.
+        `since` is in milliseconds by this bus' clock, see `ActiveVideos.now`; 0: all that are remembered.
         """
         ...
 

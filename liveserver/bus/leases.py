@@ -9,7 +9,7 @@ import msgspec
 
 from liveserver.bus.interface import Head, Lease
 from liveserver.cursor import Cursor
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 Node = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 
@@ -62,7 +62,7 @@ class LeaseAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         return {
             video: Lease(
                 Head(wire.epoch, wire.offset, Cursor.parse(wire.cursor)),
-                Tally(video, self.origin, wire.datacenter, wire.total),
+                ViewerCount(video, self.origin, wire.datacenter, wire.total),
                 wire.is_announced,
             )
             for video, wire in self.heads.items()

@@ -20,7 +20,7 @@ import trio
 
 from liveserver.bus.interface import ignore
 from liveserver.event import Batch
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 
 class MailboxStatistics(msgspec.Struct, frozen=True):
@@ -41,11 +41,11 @@ class Mailbox:
         self,
         capacity: int,
         trio_token: trio.lowlevel.TrioToken | None = None,
-        hear: Callable[[Tally], None] = ignore,
+        hear: Callable[[ViewerCount], None] = ignore,
     ) -> None:
         self._capacity = capacity
         self._hear = hear
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, ViewerCount] = {}
         self._trio_token = trio_token
         self._lock = threading.Lock()
         self._waiting: list[Batch] = []
@@ -68,7 +68,7 @@ class Mailbox:
             self._waiting.extend(batches)
         self._wake()
 
-    def pin(self, tallies: Iterable[Tally]) -> None:
+    def pin(self, tallies: Iterable[ViewerCount]) -> None:
         """Have these heard; beyond `capacity` videos the others are not, until they are announced again."""
         with self._lock:
             for tally in tallies:

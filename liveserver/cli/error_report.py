@@ -23,18 +23,18 @@ TRACEBACK_VARIABLE = "LIVESERVER_TRACEBACK"
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 
-class Complaint(NamedTuple):
+class ReportedError(NamedTuple):
     """What to print to standard error (nothing when empty), and what to exit with."""
 
     text: str
     code: int
 
 
-def explain(error: BaseException) -> Complaint:
+def explain(error: BaseException) -> ReportedError:
     """The complaint for whatever came out of a command. Of a group, its most telling one speaks."""
     found = leaves(error)
     if any(isinstance(one, BrokenPipeError) for one in found):
-        return Complaint("", WENT_WRONG)  # whoever read our output has gone; nobody is left to be told
+        return ReportedError("", WENT_WRONG)  # whoever read our output has gone; nobody is left to be told
     for kind in (_ClickException, ConfigError, LiveserverError, KeyboardInterrupt, OSError):
         for one in found:
             if isinstance(one, kind):
@@ -42,30 +42,30 @@ def explain(error: BaseException) -> Complaint:
     return _explain(found[0])
 
 
-def _explain(error: BaseException) -> Complaint:
+def _explain(error: BaseException) -> ReportedError:
     if isinstance(error, _ClickException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "liveserver"
         message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
-        return Complaint(f"{command}: {message}; {command} --help shows how", WRONG_USAGE)
+        return ReportedError(f"{command}: {message}; {command} --help shows how", WRONG_USAGE)
     if isinstance(error, LiveserverError):
-        return Complaint(
+        return ReportedError(
             f"liveserver: {without_password(str(error))}",
             WRONG_USAGE if isinstance(error, ConfigError) else WENT_WRONG,
         )
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return Complaint("", INTERRUPTED)
+        return ReportedError("", INTERRUPTED)
     if isinstance(error, OSError):
         what = f"{error.filename}: " if error.filename else ""
         hint = {
             errno.EADDRINUSE: "; stop what listens there, or choose another address",
             errno.EMFILE: "; raise the limit on open files, ulimit -n 65536 for example",
         }.get(error.errno or 0, "")
-        return Complaint(f"liveserver: {what}{error.strerror or error}{hint}", WENT_WRONG)
+        return ReportedError(f"liveserver: {what}{error.strerror or error}{hint}", WENT_WRONG)
     if os.environ.get(TRACEBACK_VARIABLE):
-        return Complaint("".join(traceback.format_exception(error)), WENT_WRONG)
+        return ReportedError("".join(traceback.format_exception(error)), WENT_WRONG)
     what = traceback.format_exception_only(error)[-1].strip()
-    return Complaint(
+    return ReportedError(
         f"liveserver: this should not have happened: {what}; "
         f"{TRACEBACK_VARIABLE}=1 shows where; please report it",
         WENT_WRONG,

@@ -68,7 +68,7 @@ def publish(
 
     import trio
 
-    run = Run(url, video, event, rate, count if count or rate else 1, key)
+    run = PublishProgress(url, video, event, rate, count if count or rate else 1, key)
     try:
         trio.run(run.go)
     finally:
@@ -77,7 +77,7 @@ def publish(
             typer.echo(run.summary())
 
 
-class Run:
+class PublishProgress:
     """`count` events (None: until told to stop), at `rate` a second (None: as fast as they are accepted)."""
 
     def __init__(

@@ -182,7 +182,7 @@ class Recent:
 
 def describe(item: Item) -> str:
     """One line for people, on which nothing that a viewer wrote can control the terminal."""
-    from liveserver.client import Bye, Event, Gap, Lost, Ready, Viewers
+    from liveserver.client import Bye, Disconnected, Event, Gap, Ready, Viewers
 
     match item:
         case Event():
@@ -198,7 +198,7 @@ def describe(item: Item) -> str:
             line = f"-- {item.total} watching, {item.here} of them here"
         case Bye():
             line = f"-- the server said bye: {item.reason}"
-        case Lost():
+        case Disconnected():
             line = f"-- disconnected: {item.reason}; trying {item.url} in {item.wait:.1f} s"
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line

@@ -16,22 +16,22 @@ items.py       what watching yields
 errors.py      what can go wrong, and how long to wait before trying again
 """
 
-from liveserver.client.errors import ClientError, Malformed, Refused, Unreachable
-from liveserver.client.items import Bye, Event, Gap, Item, Lost, Ready, Viewers
-from liveserver.client.publishing import Receipt, publish
+from liveserver.client.errors import ClientError, ProtocolError, Refused, Unreachable
+from liveserver.client.items import Bye, Disconnected, Event, Gap, Item, Ready, Viewers
+from liveserver.client.publishing import PublishReceipt, publish
 from liveserver.client.tokens import Token
 from liveserver.client.watching import Transport, Watcher, watch
 
 __all__ = [
     "Bye",
     "ClientError",
+    "Disconnected",
     "Event",
     "Gap",
     "Item",
-    "Lost",
-    "Malformed",
+    "ProtocolError",
+    "PublishReceipt",
     "Ready",
-    "Receipt",
     "Refused",
     "Token",
     "Transport",

@@ -36,11 +36,11 @@ class Unreachable(ClientError):
     """Nobody answered in time; whatever had an id may be sent again with the same id."""
 
 
-class Malformed(ClientError):
+class ProtocolError(ClientError):
     """Not what a liveserver sends: the URL may be another server's."""
 
 
-class NotNow(Exception):  # never leaves the client
+class TemporaryError(Exception):  # never leaves the client
     """This attempt failed, the next one may not. `retry_after`: seconds, when the server said so."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
@@ -55,7 +55,7 @@ class _Problem(msgspec.Struct):
 
 
 async def expect_success(response: httpx.Response) -> None:
-    """Return when the status is 2xx; else raise `Refused` or `NotNow` with what the server says about it."""
+    """Return when the status is 2xx; else raise `Refused` or `TemporaryError` with the server's reason."""
     if response.is_success:
         return
     await response.aread()
@@ -71,7 +71,7 @@ async def expect_success(response: httpx.Response) -> None:
 
 def unsuccessful(
     url: str, status: int, body: bytes, otherwise: str, retry_after: float | None = None
-) -> Refused | NotNow:
+) -> Refused | TemporaryError:
     """The exception for an answer with this status, and a problem as its body, or `otherwise` to say."""
     try:
         problem = msgspec.json.decode(body, type=_Problem)
@@ -79,7 +79,7 @@ def unsuccessful(
         problem = _Problem()
     detail = problem.detail or problem.title or otherwise
     if status >= 500 or status in _NOT_NOW:
-        return NotNow(f"{status}: {detail}", retry_after)
+        return TemporaryError(f"{status}: {detail}", retry_after)
     return Refused(url, status, detail)
 
 

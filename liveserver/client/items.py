@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from liveserver.client.errors import Malformed
+from liveserver.client.errors import ProtocolError
 from liveserver.event import RESERVED_TYPES
 
 
@@ -71,7 +71,7 @@ class Bye(msgspec.Struct, frozen=True):
     reconnect: bool = True
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Disconnected(msgspec.Struct, frozen=True):
     """The connection is gone, or could not be had; the next attempt, at `url`, is `wait` seconds away."""
 
     reason: str
@@ -79,7 +79,7 @@ class Lost(msgspec.Struct, frozen=True):
     wait: float
 
 
-Item: TypeAlias = Event | Ready | Gap | Viewers | Bye | Lost
+Item: TypeAlias = Event | Ready | Gap | Viewers | Bye | Disconnected
 
 _event = msgspec.json.Decoder(Event)
 _ready = msgspec.json.Decoder(Ready)
@@ -99,7 +99,7 @@ _page = msgspec.json.Decoder(Page)
 
 
 def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
-    """The items in one event of an event stream, usually one. Raises `Malformed`."""
+    """The items in one event of an event stream, usually one. Raises `ProtocolError`."""
     try:
         if kind == "ready":
             ready = _ready.decode(data)
@@ -114,15 +114,15 @@ def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
             return []  # of a later version
         return [with_cursor(_event.decode(data), cursor)]
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Malformed(f"an event {kind!r} that is not one of liveserver's: {error}") from error
+        raise ProtocolError(f"an event {kind!r} that is not one of liveserver's: {error}") from error
 
 
 def from_page(body: bytes) -> Page:
-    """The answer to a long-poll; its last event has the page's cursor. Raises `Malformed`."""
+    """The answer to a long-poll; its last event has the page's cursor. Raises `ProtocolError`."""
     try:
         page = _page.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"an answer that is not liveserver's: {error}") from error
+        raise ProtocolError(f"an answer that is not liveserver's: {error}") from error
     return placed(page)
 
 
@@ -139,12 +139,12 @@ def with_cursor(plain: Event, cursor: str) -> Event:
 
 
 def to_json(item: Item) -> bytes | None:
-    """A line as the NDJSON transport writes it, `{"cursor":…,"event":…,"data":{…}}`; None for a `Lost`."""
+    """Return the NDJSON line, `{"cursor":…,"event":…,"data":{…}}`; None for a `Disconnected`."""
     match item:
         case Event():
             plain = msgspec.structs.replace(item, cursor=None)  # and so left out
             return msgspec.json.encode({"cursor": item.cursor, "event": item.type, "data": plain})
-        case Lost():
+        case Disconnected():
             return None
         case Ready() | Gap():
             return msgspec.json.encode(

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import trio
 
-from liveserver.client.errors import Malformed, NotNow, Unreachable, expect_success, full_jitter
+from liveserver.client.errors import ProtocolError, TemporaryError, Unreachable, expect_success, full_jitter
 
 PER_REQUEST = 1000  # events; the server's own limit
 
@@ -24,7 +24,7 @@ RETRY_MOST = 5.0
 GIVE_UP_AFTER = 60.0
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class PublishReceipt(msgspec.Struct, frozen=True):
     """The events are in the log; `cursor` stands after the last of them. `attempts`: requests it took."""
 
     accepted: int
@@ -42,7 +42,7 @@ async def publish(
     client: httpx.AsyncClient | None = None,
     give_up_after: float = GIVE_UP_AFTER,
     on_failure: Callable[[str, float], object] | None = None,
-) -> Receipt:
+) -> PublishReceipt:
     """Publish to `video` at one of the dispatchers `urls`, and return when all events are logged.
 
     An event is `{"type": …, "user": …, "data": …, "id": …}`, only `type` is required. More than 1,000
@@ -60,11 +60,11 @@ async def publish(
         raise ValueError("at least one event")
     own = client or httpx.AsyncClient()
     try:
-        total = Receipt(0, 0, "", 0)
+        total = PublishReceipt(0, 0, "", 0)
         for start in range(0, len(identified), PER_REQUEST):
             body = msgspec.json.encode(identified[start : start + PER_REQUEST])
             receipt = await _post(own, urls, video, body, key, give_up_after, on_failure)
-            total = Receipt(
+            total = PublishReceipt(
                 total.accepted + receipt.accepted,
                 total.duplicates + receipt.duplicates,
                 receipt.cursor,
@@ -85,7 +85,7 @@ async def _post(
     key: str | None,
     give_up_after: float,
     on_failure: Callable[[str, float], object] | None,
-) -> Receipt:
+) -> PublishReceipt:
     give_up_at = trio.current_time() + give_up_after
     attempts = 0
     while True:
@@ -93,7 +93,7 @@ async def _post(
         attempts += 1
         try:
             receipt = await _attempt(client, url, body, key)
-        except NotNow as error:
+        except TemporaryError as error:
             wait = full_jitter(attempts, RETRY, RETRY_MOST) + (error.retry_after or 0)
             if trio.current_time() + wait >= give_up_at:
                 raise Unreachable(f"{url}: {error.reason}; gave up after {attempts} attempts") from error
@@ -104,7 +104,7 @@ async def _post(
             return msgspec.structs.replace(receipt, attempts=attempts)
 
 
-async def _attempt(client: httpx.AsyncClient, url: str, body: bytes, key: str | None) -> Receipt:
+async def _attempt(client: httpx.AsyncClient, url: str, body: bytes, key: str | None) -> PublishReceipt:
     headers = {"content-type": "application/json"}
     if key is not None:
         headers["authorization"] = f"Bearer {key}"
@@ -117,11 +117,11 @@ async def _attempt(client: httpx.AsyncClient, url: str, body: bytes, key: str | 
                 timeout=None,  # above
             )
     except trio.TooSlowError:
-        raise NotNow(f"no answer within {ANSWER_TIMEOUT:g} s") from None
+        raise TemporaryError(f"no answer within {ANSWER_TIMEOUT:g} s") from None
     except httpx.TransportError as error:
-        raise NotNow(str(error) or type(error).__name__) from error
+        raise TemporaryError(str(error) or type(error).__name__) from error
     await expect_success(response)
     try:
-        return msgspec.json.decode(response.content, type=Receipt)
+        return msgspec.json.decode(response.content, type=PublishReceipt)
     except msgspec.DecodeError as error:
-        raise Malformed(f"{url}: an answer that is not a dispatcher's: {error}") from error
+        raise ProtocolError(f"{url}: an answer that is not a dispatcher's: {error}") from error

@@ -22,7 +22,7 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from liveserver.client.errors import Malformed, NotNow, unsuccessful
+from liveserver.client.errors import ProtocolError, TemporaryError, unsuccessful
 from liveserver.client.items import Bye, Gap, Item, Page, Ready, Viewers, placed
 from liveserver.client.sources import CONNECT_TIMEOUT, SILENCE
 from liveserver.client.tokens import Tokens
@@ -75,7 +75,7 @@ class Socket:
         self._base = url
         self._wish = {"video": video} | ({"cursor": cursor} if cursor else {})
         self._messages: trio.MemoryReceiveChannel[str | bytes] | None = None
-        self._failure: Exception = NotNow("the connection is closed")
+        self._failure: Exception = TemporaryError("the connection is closed")
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
 
@@ -88,7 +88,7 @@ class Socket:
             with trio.fail_after(SILENCE):
                 message = await self._messages.receive()
         except trio.TooSlowError:
-            raise NotNow("nothing was heard for too long") from None
+            raise TemporaryError("nothing was heard for too long") from None
         except trio.EndOfChannel:
             raise self._failure from None
         return self._items(message)
@@ -109,11 +109,11 @@ class Socket:
         except* ConnectionClosed as closed:
             reason = _first(closed).reason
             said = reason and (reason.reason or reason.name)
-            self._failure = NotNow(f"the server closed: {said or 'without a word'}")
+            self._failure = TemporaryError(f"the server closed: {said or 'without a word'}")
         except* (HandshakeError, OSError, trio.BrokenResourceError) as broken:
-            self._failure = NotNow(str(_first(broken)) or type(_first(broken)).__name__)
+            self._failure = TemporaryError(str(_first(broken)) or type(_first(broken)).__name__)
         except* trio.TooSlowError:
-            self._failure = NotNow("the server did not answer")
+            self._failure = TemporaryError("the server did not answer")
         finally:
             self._ended.set()
 
@@ -151,11 +151,11 @@ class Socket:
             await trio.aclose_forcefully(stream)
 
     def _items(self, text: str | bytes) -> list[Item]:
-        """The items in one message. Raises `Malformed`, `Refused`, `NotNow`."""
+        """The items in one message. Raises `ProtocolError`, `Refused`, `TemporaryError`."""
         try:
             said = _message.decode(text)
         except msgspec.DecodeError as error:
-            raise Malformed(f"a message that is not one of liveserver's: {error}") from error
+            raise ProtocolError(f"a message that is not one of liveserver's: {error}") from error
         items: list[Item] = []
         if said.error is not None:
             raise unsuccessful(self._base, said.error.status, b"", said.error.detail)

@@ -1,7 +1,7 @@
 """One connection to one server: an event stream, or a series of long-polls. Neither comes back by itself.
 
 `receive` returns the next items, at least one unless the server only showed that it lives. It raises
-`NotNow` when this connection is over and another may do better, `Refused` or `Malformed` when it
+`TemporaryError` when this connection is over and another may do better, `Refused` or `ProtocolError` when it
 will not. A source that has raised, or was cancelled, is over: close it, and resume elsewhere from the
 cursor of what had been received.
 """
@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import trio
 
-from liveserver.client.errors import NotNow, expect_success
+from liveserver.client.errors import TemporaryError, expect_success
 from liveserver.client.items import Gap, Item, Ready, from_page, from_stream
 from liveserver.client.sse import SSEError, SSEParser
 from liveserver.client.tokens import Tokens
@@ -31,8 +31,8 @@ CONNECT_TIMEOUT = 10.0
 POLL_WAIT = 25
 
 
-class Source(Protocol):
-    """What `Stream` and `Polls` have in common. `retry`: seconds to come back after, if the server said."""
+class EventSource(Protocol):
+    """Interface of `StreamSource` and `PollSource`. `retry`: seconds before reconnecting, if the server said."""
 
     retry: float | None
 
@@ -41,7 +41,7 @@ class Source(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Stream:
+class StreamSource:
     """`GET …/events` as Server-Sent Events. `ready_within` bounds the wait for the first item, in seconds."""
 
     def __init__(
@@ -71,15 +71,15 @@ class Stream:
                     self._chunks = await self._open()
                 chunk = await anext(self._chunks)
         except trio.TooSlowError:
-            raise NotNow("nothing was heard for too long") from None
+            raise TemporaryError("nothing was heard for too long") from None
         except StopAsyncIteration:
-            raise NotNow("the server ended the stream") from None
+            raise TemporaryError("the server ended the stream") from None
         except httpx.TransportError as error:
-            raise NotNow(str(error) or type(error).__name__) from error
+            raise TemporaryError(str(error) or type(error).__name__) from error
         try:
             parsed = self._parser.feed(chunk)
         except SSEError as error:
-            raise NotNow(str(error)) from error
+            raise TemporaryError(str(error)) from error
         if self._parser.retry is not None:
             self.retry = self._parser.retry / 1000
         items = [item for event in parsed for item in from_stream(*event)]
@@ -104,7 +104,7 @@ class Stream:
         await expect_success(self._response)
         kind = self._response.headers.get("content-type", "nothing").partition(";")[0]
         if kind != "text/event-stream":
-            raise NotNow(f"the answer is {kind}, not an event stream")
+            raise TemporaryError(f"the answer is {kind}, not an event stream")
         return self._response.aiter_bytes()
 
     async def aclose(self) -> None:
@@ -119,7 +119,7 @@ class Stream:
             await self._response.aclose()
 
 
-class Polls:
+class PollSource:
     """`GET …/poll`, again and again. The first answer comes at once, and makes a `Ready`."""
 
     def __init__(
@@ -145,9 +145,9 @@ class Polls:
                     timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
                 )
         except trio.TooSlowError:
-            raise NotNow("the long-poll was not answered in time") from None
+            raise TemporaryError("the long-poll was not answered in time") from None
         except httpx.TransportError as error:
-            raise NotNow(str(error) or type(error).__name__) from error
+            raise TemporaryError(str(error) or type(error).__name__) from error
         await expect_success(response)
         page = from_page(response.content)
         items: list[Item] = []

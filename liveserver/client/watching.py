@@ -22,10 +22,10 @@ from typing import Literal
 import httpx
 import trio
 
-from liveserver.client.errors import NotNow, Refused, full_jitter
-from liveserver.client.items import Bye, Event, Gap, Item, Lost, Ready
+from liveserver.client.errors import Refused, TemporaryError, full_jitter
+from liveserver.client.items import Bye, Disconnected, Event, Gap, Item, Ready
 from liveserver.client.socket import Socket
-from liveserver.client.sources import SILENCE, Polls, Source, Stream
+from liveserver.client.sources import SILENCE, EventSource, PollSource, StreamSource
 from liveserver.client.tokens import Token, Tokens
 
 Transport = Literal["sse", "poll", "ws", "auto"]
@@ -62,7 +62,7 @@ async def watch(
 
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
     Error handling: iterating raises `Refused` (a malformed cursor or video, not allowed) and
-    `Malformed`. Everything else is told as a `Lost`, and tried again for as long as one iterates.
+    `ProtocolError`. Everything else is told as a `Disconnected`, and tried again for as long as one iterates.
     """
     urls = [urls] if isinstance(urls, str) else list(urls)
     if not urls:
@@ -128,7 +128,7 @@ class Watcher:
         self._due = 0.0
         self._stream_again_at = 0.0
         # Of the connection under way:
-        self._source: Source | None = None
+        self._source: EventSource | None = None
         self._was_ready = False
         self._bye: Bye | None = None
 
@@ -172,14 +172,14 @@ class Watcher:
                 await trio.sleep_until(self._due)
                 self._source = self._open()
             items = await self._source.receive()
-        except NotNow as error:
+        except TemporaryError as error:
             await self._lose(error)
             return
         except Refused as error:
             if error.status != UNAUTHORIZED or not self._tokens.renew():
                 await self.aclose()
                 raise
-            await self._lose(NotNow("the token has expired"))
+            await self._lose(TemporaryError("the token has expired"))
             return
         except BaseException:
             # Cancelled, say: what the connection had under way is gone with it, but not received.
@@ -203,23 +203,23 @@ class Watcher:
         if self._ended:
             await self.aclose()
         elif self._bye is not None:
-            await self._lose(NotNow(f"the server said bye: {self._bye.reason}"))
+            await self._lose(TemporaryError(f"the server said bye: {self._bye.reason}"))
         elif self._auto and not self._streaming and trio.current_time() >= self._stream_again_at:
             self._streaming = True
             await self.aclose()
 
-    def _open(self) -> Source:
+    def _open(self) -> EventSource:
         self._was_ready = False
         self._bye = None
         if not self._streaming:
-            return Polls(self._client, self.url, self._video, self._received, self._tokens)
+            return PollSource(self._client, self.url, self._video, self._received, self._tokens)
         if self._stream == "ws":
             return Socket(self._nursery, self.url, self._video, self._received, self._tokens)
         self._stream_again_at = trio.current_time() + STREAM_AGAIN
         ready_within = READY_WITHIN if self._auto else SILENCE
-        return Stream(self._client, self.url, self._video, self._received, self._tokens, ready_within)
+        return StreamSource(self._client, self.url, self._video, self._received, self._tokens, ready_within)
 
-    async def _lose(self, error: NotNow) -> None:
+    async def _lose(self, error: TemporaryError) -> None:
         """Close, and decide when, where and how to come back."""
         await self.aclose()
         if self._auto:
@@ -235,7 +235,7 @@ class Watcher:
             wait = max(wait, self._retry)
         self._turn = (self._turn + 1) % len(self._urls)
         self._due = trio.current_time() + wait
-        self._pending.append(Lost(error.reason, self.url, wait))
+        self._pending.append(Disconnected(error.reason, self.url, wait))
 
 
 def _cursor_of(item: Item) -> str | None:

@@ -26,14 +26,14 @@ PATIENCE = 3.0
 _GUARD = 'while read -r _; do :; done; kill "$1"'
 
 
-class Lifeline:
+class ParentWatch:
     """The pipe. `reading_end` is for the children's standard input; leaving the block closes both ends."""
 
     def __init__(self) -> None:
         self.reading_end, writing_end = os.pipe()
         self._writing_end: int | None = writing_end
 
-    def __enter__(self) -> Lifeline:
+    def __enter__(self) -> ParentWatch:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
 
-class Voice:
+class Printer:
     """`names` are those that will speak, so that their lines begin below each other."""
 
     def __init__(self, names: Iterable[str], console: Console | None = None) -> None:

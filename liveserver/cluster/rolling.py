@@ -16,13 +16,13 @@ import trio
 
 from liveserver.cluster import probe
 from liveserver.cluster.child import Child, Say
-from liveserver.cluster.topology import NodePlan
+from liveserver.cluster.topology import NodeSpec
 
 READY_WITHIN = 30.0  # seconds for a restarted node; beyond it, it counts as not coming back
 
 
 async def roll(
-    nodes: Sequence[NodePlan], children: Mapping[str, Child], say: Say, *, ready_within: float = READY_WITHIN
+    nodes: Sequence[NodeSpec], children: Mapping[str, Child], say: Say, *, ready_within: float = READY_WITHIN
 ) -> bool:
     """Restart all of `nodes` in turn; whether all of them came back. What it does is said."""
     order = sorted(nodes, key=lambda node: node.role == "dispatcher")
@@ -52,7 +52,7 @@ def _say_waiting(say: Say, name: str, what: str) -> None:
     say(f"waiting for {name}; {what}")
 
 
-async def _who_is_not_ready(nodes: Sequence[NodePlan]) -> str | None:
+async def _who_is_not_ready(nodes: Sequence[NodeSpec]) -> str | None:
     for node in nodes:
         for ops in node.all_ops:
             if keeps := await probe.what_keeps(ops):

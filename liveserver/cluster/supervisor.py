@@ -25,18 +25,18 @@ from rich.text import Text
 
 from liveserver.cluster import ports, probe, rolling
 from liveserver.cluster.child import Child, backoff, describe
-from liveserver.cluster.parent_watch import Lifeline
+from liveserver.cluster.parent_watch import ParentWatch
 from liveserver.cluster.pidfile import held
-from liveserver.cluster.printer import COLOURS, Voice
+from liveserver.cluster.printer import COLOURS, Printer
 from liveserver.cluster.redis_server import run_redis_server
-from liveserver.cluster.topology import HOST, DatacenterPlan, Layout
+from liveserver.cluster.topology import HOST, DatacenterSpec, Topology
 from liveserver.config import Address
 from liveserver.errors import LiveserverError
 
 REDIS_EVERY = 0.2  # seconds between two looks whether Redis still runs
 
 
-async def run(layout: Layout) -> None:
+async def run(layout: Topology) -> None:
     """Run the cluster until it is told to end by a signal; returns when all of it has ended.
 
     Error handling: raises `LiveserverError` when a port is taken, Redis cannot be started, or a node
@@ -50,11 +50,11 @@ async def run(layout: Layout) -> None:
 class Supervisor:
     """The nursery of a cluster's processes. `ready` is set once every node has been able to deliver."""
 
-    def __init__(self, layout: Layout, console: Console | None = None) -> None:
+    def __init__(self, layout: Topology, console: Console | None = None) -> None:
         self.ready = trio.Event()
         self.children: dict[str, Child] = {}
         self._layout = layout
-        self._voice = Voice(("cluster", *(node.name for node in layout.nodes)), console)
+        self._voice = Printer(("cluster", *(node.name for node in layout.nodes)), console)
         self.say = self._voice.say
         self._redis: dict[str, subprocess.Popen[bytes]] = {}
         self._running = trio.CancelScope()
@@ -66,7 +66,7 @@ class Supervisor:
         with (
             trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
             tempfile.TemporaryDirectory(prefix="liveserver-") as directory,
-            Lifeline() as lifeline,
+            ParentWatch() as lifeline,
         ):
             async with trio.open_nursery() as obeying:
                 obeying.start_soon(self._obey, signals)
@@ -105,8 +105,8 @@ class Supervisor:
 
     async def _keep_redis(
         self,
-        datacenter: DatacenterPlan,
-        lifeline: Lifeline,
+        datacenter: DatacenterSpec,
+        lifeline: ParentWatch,
         directory: Path,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
@@ -130,7 +130,7 @@ class Supervisor:
             self.say("cluster", f"Redis of {datacenter.name} {fate}; starting it again in {delay:.1f} s")
             await trio.sleep(delay)
 
-    async def _run_nodes(self, lifeline: Lifeline, dispatchers: trio.Nursery) -> None:
+    async def _run_nodes(self, lifeline: ParentWatch, dispatchers: trio.Nursery) -> None:
         """Start every node; the dispatchers in a nursery that outlives the others'."""
         async with trio.open_nursery() as others:
             for node, colour in zip(self._layout.nodes, cycle(COLOURS), strict=False):
@@ -189,7 +189,7 @@ class Supervisor:
         say("Ctrl-C ends everything.\n")
 
 
-def _check_ports(layout: Layout) -> None:
+def _check_ports(layout: Topology) -> None:
     wanted = [(f"Redis of {each.name}", Address(f"{HOST}:{each.redis}")) for each in layout.datacenters]
     for node in layout.nodes:
         wanted += [(f"{node.name}, public", node.public)]

@@ -41,7 +41,7 @@ class _File(Section, frozen=True):
     settings: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
 
 
-class NodePlan(msgspec.Struct, frozen=True):
+class NodeSpec(msgspec.Struct, frozen=True):
     """One node: what it is, where it listens, and the command line that starts it.
 
     `all_ops` are the ops addresses of its workers, of which `ops` is the first.
@@ -56,27 +56,27 @@ class NodePlan(msgspec.Struct, frozen=True):
     all_ops: tuple[Address, ...] = ()
 
 
-class DatacenterPlan(msgspec.Struct, frozen=True):
+class DatacenterSpec(msgspec.Struct, frozen=True):
     """One datacenter: the port of its Redis, and its nodes."""
 
     name: str
     redis: int
-    nodes: list[NodePlan]
+    nodes: list[NodeSpec]
 
 
-class Layout(msgspec.Struct, frozen=True):
+class Topology(msgspec.Struct, frozen=True):
     """All of it. `stop_after` seconds after having been asked to end, a node is killed."""
 
     source: Path
-    datacenters: list[DatacenterPlan]
+    datacenters: list[DatacenterSpec]
     stop_after: float = 5.0
 
     @property
-    def nodes(self) -> list[NodePlan]:
+    def nodes(self) -> list[NodeSpec]:
         return [node for datacenter in self.datacenters for node in datacenter.nodes]
 
 
-def load(path: Path) -> Layout:
+def load(path: Path) -> Topology:
     """The layout in a file, each node's settings checked as the node itself will check them.
 
     Raises `ConfigError`, which names the file, the place in it, and what to write instead.
@@ -86,7 +86,7 @@ def load(path: Path) -> Layout:
         _check(file)
         plans = [_plan(file, datacenter, path) for datacenter in file.datacenters]
         _check_workers(plans)
-        return Layout(path, plans, file.stop_after)
+        return Topology(path, plans, file.stop_after)
     except ConfigError as error:
         if error.where == str(path):
             raise
@@ -120,7 +120,7 @@ def _check(file: _File) -> None:
                 )
 
 
-def _check_workers(plans: list[DatacenterPlan]) -> None:
+def _check_workers(plans: list[DatacenterSpec]) -> None:
     """The ops ports that follow from `node.workers` are nobody else's."""
     nodes = [node for plan in plans for node in plan.nodes]
     taken = {plan.redis: f"{plan.name}'s Redis" for plan in plans} | {
@@ -136,7 +136,7 @@ def _check_workers(plans: list[DatacenterPlan]) -> None:
                 )
 
 
-def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
+def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterSpec:
     dispatchers = [f"http://{HOST}:{node.public}" for node in datacenter.nodes if node.role == "dispatcher"]
     peers = {
         f"peers.{other.name}.url": _redis_url(other) for other in file.datacenters if other is not datacenter
@@ -172,7 +172,7 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
         command += ["--config", str(base)] if base else []
         command += [argument for override in overrides for argument in ("--set", override)]
         nodes.append(
-            NodePlan(
+            NodeSpec(
                 node.name,
                 node.role,
                 datacenter.name,
@@ -182,7 +182,7 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterPlan:
                 ops_addresses(settings),
             )
         )
-    return DatacenterPlan(datacenter.name, datacenter.redis, nodes)
+    return DatacenterSpec(datacenter.name, datacenter.redis, nodes)
 
 
 def _redis_url(datacenter: _Datacenter) -> str:

@@ -25,8 +25,8 @@ import trio
 
 from liveserver.cluster import ports
 from liveserver.cluster.child import Child
-from liveserver.cluster.parent_watch import PATIENCE, Lifeline
-from liveserver.cluster.printer import COLOURS, Voice
+from liveserver.cluster.parent_watch import PATIENCE, ParentWatch
+from liveserver.cluster.printer import COLOURS, Printer
 from liveserver.config import Address, Settings
 from liveserver.errors import ConfigError, LiveserverError
 
@@ -92,14 +92,14 @@ class Workers:
         self._workers = workers
         self._options = options
         self._stop_after = stop_after
-        self._voice = Voice(("workers", *(worker.name for worker in workers)))
+        self._voice = Printer(("workers", *(worker.name for worker in workers)))
         self._say = partial(self._voice.say, "workers")
         self._children: list[Child] = []
         self._running = trio.CancelScope()
 
     async def run(self) -> None:
         """As the module's `run`, the addresses unchecked."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, Lifeline() as lifeline:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, ParentWatch() as lifeline:
             async with trio.open_nursery() as obeying:
                 obeying.start_soon(self._obey, signals)
                 with self._running:
@@ -115,7 +115,7 @@ class Workers:
                 obeying.cancel_scope.cancel()
         self._say("all ended")
 
-    def _child(self, worker: Worker, colour: str, lifeline: Lifeline) -> Child:
+    def _child(self, worker: Worker, colour: str, lifeline: ParentWatch) -> Child:
         command = [sys.executable, "-m", "liveserver", "run", "--until-eof", "--as-worker"]
         return Child(
             worker.name,

@@ -25,7 +25,7 @@ _several = msgspec.json.Decoder(list[Publication])
 _encode = msgspec.json.Encoder().encode
 
 
-class Lot(msgspec.Struct, gc=False):
+class VideoBatch(msgspec.Struct, gc=False):
     """Events of one video, as lines, with the publisher's ids beside them (None: made up here)."""
 
     video: str
@@ -41,7 +41,9 @@ class Parser:
         self._clock = clock
         self._new_id = IdMaker()
 
-    def lots(self, body: bytes, kind: str, video: str | None, *, retractions: bool = False) -> list[Lot]:
+    def lots(
+        self, body: bytes, kind: str, video: str | None, *, retractions: bool = False
+    ) -> list[VideoBatch]:
         """One lot per video, in the order in which they are first named.
 
         `kind` is the body's media type; `video` is the path's, or None when each event names its own.
@@ -54,7 +56,7 @@ class Parser:
         if len(publications) > self._settings.max_events:
             raise TooLarge(f"one request has at most {self._settings.max_events} events")
         now = int(self._clock() * 1000)
-        lots: dict[str, Lot] = {}
+        lots: dict[str, VideoBatch] = {}
         for index, publication in enumerate(publications, 1):
             try:
                 name = self._video_of(publication, video)
@@ -65,15 +67,15 @@ class Parser:
                 raise type(error)(f"event {index}: {error.detail}") from None
             lot = lots.get(name)
             if lot is None:
-                lot = lots[name] = Lot(name, [], [])
+                lot = lots[name] = VideoBatch(name, [], [])
             lot.lines.append(line)
             lot.ids.append(publication.id)
         return list(lots.values())
 
-    def canary(self, video: str, token: str) -> list[Lot]:
+    def canary(self, video: str, token: str) -> list[VideoBatch]:
         """One event that says nothing but its id."""
         now = int(self._clock() * 1000)
-        return [Lot(video, [self._line(Publication("canary", id=token), video, now)], [token])]
+        return [VideoBatch(video, [self._line(Publication("canary", id=token), video, now)], [token])]
 
     def _decode(self, body: bytes, kind: str) -> list[Publication]:
         try:

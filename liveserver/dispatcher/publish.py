@@ -22,20 +22,20 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.bus.interface import Bus, Parcel, Receipt
+from liveserver.bus.interface import AppendRequest, AppendResult, Bus
 from liveserver.config import DispatcherSettings
 from liveserver.cursor import Cursor
-from liveserver.dispatcher.parse import Lot
+from liveserver.dispatcher.parse import VideoBatch
 from liveserver.errors import BusError, Unavailable
 from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
-from liveserver.oneshot import Pending
+from liveserver.oneshot import Oneshot
 
 BACK_OFF = 0.02, 0.5  # seconds, first and longest
 
 log = structlog.get_logger(__name__)
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class PublishResult(msgspec.Struct, frozen=True):
     """What became of one request: how many events are new, how many were known, and where the log of
     each of its videos stands after them."""
 
@@ -68,12 +68,12 @@ class PublishStatistics(msgspec.Struct, frozen=True):
     ]
 
 
-class _Request(Pending[Accepted]):
+class _Request(Oneshot[PublishResult]):
     """A request under way. Its publisher sleeps until it is answered."""
 
     __slots__ = ("deadline", "lots", "size")
 
-    def __init__(self, lots: list[Lot], deadline: float) -> None:
+    def __init__(self, lots: list[VideoBatch], deadline: float) -> None:
         super().__init__()
         self.lots = lots
         self.deadline = deadline
@@ -94,7 +94,7 @@ class Publisher:
         self._commit_events = Histogram(SIZES)
         self._commit_time = Histogram(DELAYS)
 
-    async def publish(self, lots: list[Lot]) -> Accepted:
+    async def publish(self, lots: list[VideoBatch]) -> PublishResult:
         """Return once all of it is in the log. Raises `Unavailable`; nothing is known then.
 
         A publisher that goes away while it waits has been accepted all the same.
@@ -129,13 +129,15 @@ class Publisher:
         return batch
 
     async def _commit(self, batch: list[_Request]) -> None:
-        merged: dict[str, Lot] = {}
+        merged: dict[str, VideoBatch] = {}
         for pending in batch:
             for lot in pending.lots:
-                whole = merged.setdefault(lot.video, Lot(lot.video, [], []))
+                whole = merged.setdefault(lot.video, VideoBatch(lot.video, [], []))
                 whole.lines += lot.lines
                 whole.ids += lot.ids
-        parcels = [Parcel(lot.video, secrets.token_hex(8), lot.lines, lot.ids) for lot in merged.values()]
+        parcels = [
+            AppendRequest(lot.video, secrets.token_hex(8), lot.lines, lot.ids) for lot in merged.values()
+        ]
         begun = trio.current_time()
         try:
             receipts = await self._append(parcels, batch[0].deadline)
@@ -156,7 +158,7 @@ class Publisher:
             batch, {receipt_of.video: receipt for receipt_of, receipt in zip(parcels, receipts, strict=True)}
         )
 
-    async def _append(self, parcels: list[Parcel], deadline: float) -> list[Receipt]:
+    async def _append(self, parcels: list[AppendRequest], deadline: float) -> list[AppendResult]:
         """Raises `BusError` when the bus has not answered until then."""
         wait = BACK_OFF[0]
         while True:
@@ -169,7 +171,7 @@ class Publisher:
             await trio.sleep(pause)
             wait = min(2 * wait, BACK_OFF[1])
 
-    def _answer(self, batch: list[_Request], receipts: dict[str, Receipt]) -> None:
+    def _answer(self, batch: list[_Request], receipts: dict[str, AppendResult]) -> None:
         """Tell each publisher which of the merged events were its own."""
         offered = dict.fromkeys(receipts, 0)  # events of each video looked at so far
         new = dict.fromkeys(receipts, 0)  # of those, how many were accepted
@@ -195,7 +197,7 @@ class Publisher:
                 cursors[video] = receipt.cursor.advanced(self._datacenter, own.epoch, number)
             self._accepted += accepted
             self._duplicates += duplicates
-            pending.resolve(Accepted(accepted, duplicates, cursors))
+            pending.resolve(PublishResult(accepted, duplicates, cursors))
 
     def statistics(self) -> PublishStatistics:
         return PublishStatistics(

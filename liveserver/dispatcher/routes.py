@@ -6,11 +6,11 @@ from typing import TypeVar
 
 import msgspec
 
-from liveserver.auth.authorizer import Gate
+from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
 from liveserver.auth.grant import MODERATE, NODE, PUBLISH, Grant
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
-from liveserver.dispatcher.parse import Lot, Parser
+from liveserver.dispatcher.parse import Parser, VideoBatch
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.edge.answer import Answer, Peer
@@ -30,7 +30,7 @@ class DispatcherRoutes:
     """What a dispatcher answers itself; the frontends are its clients too."""
 
     def __init__(
-        self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions, gate: Gate
+        self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions, gate: Authorizer
     ) -> None:
         self._gate = gate
         self._parser = parser
@@ -87,7 +87,7 @@ class DispatcherRoutes:
         }
         return json_response(202, msgspec.json.encode(answer))
 
-    def _spend(self, grant: Grant, request: Request, peer: Peer, lots: list[Lot]) -> None:
+    def _spend(self, grant: Grant, request: Request, peer: Peer, lots: list[VideoBatch]) -> None:
         """Raises `TooMany`. Nodes hand on what was counted when it came."""
         gate = self._gate
         if grant is NODE or not gate.events.is_any:

@@ -15,7 +15,7 @@ import trio
 CLOSE = 1.0  # seconds to end all connections
 
 
-class LastingConnections(httpx.AsyncBaseTransport):
+class KeepAliveTransport(httpx.AsyncBaseTransport):
     """A transport that connects when it is asked something, and again when a connection has ended.
 
     One request at a time for each server; whoever asks sets the time it may take.

@@ -20,7 +20,7 @@ from liveserver.errors import DispatcherError
 log = structlog.get_logger(__name__)
 
 
-class Dispatchers:
+class LeaseClient:
     """Leases from whichever dispatcher answers. Stays with one while it does."""
 
     def __init__(self, client: httpx.AsyncClient, urls: Sequence[str], signature: Signature) -> None:
@@ -33,7 +33,7 @@ class Dispatchers:
     @asynccontextmanager
     async def open(
         cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
-    ) -> AsyncIterator[Dispatchers]:
+    ) -> AsyncIterator[LeaseClient]:
         """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher.
 
         `trust` says whom to believe that they are it, of those with an https URL.

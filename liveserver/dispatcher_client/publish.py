@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from liveserver.auth.nodes import UNSIGNED, Signature
-from liveserver.dispatcher_client.connections import LastingConnections
+from liveserver.dispatcher_client.connections import KeepAliveTransport
 from liveserver.errors import BadRequest, DispatcherError
 
 
@@ -20,7 +20,7 @@ class _Document(msgspec.Struct):
     detail: str = ""
 
 
-class Dispatchers:
+class PublishClient:
     """Publishes at whichever dispatcher answers. Stays with one while it does."""
 
     def __init__(
@@ -36,12 +36,12 @@ class Dispatchers:
     @asynccontextmanager
     async def open(
         cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
-    ) -> AsyncIterator[Dispatchers]:
+    ) -> AsyncIterator[PublishClient]:
         """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher's answer.
 
         `trust` says whom to believe that they are it, of those with an https URL.
         """
-        async with LastingConnections(trust) as transport:
+        async with KeepAliveTransport(trust) as transport:
             yield cls(transport, urls, timeout, signature)
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from liveserver.edge.request import Request
 
 
-class Wire(Protocol):
+class SocketLike(Protocol):
     """What is sent to: a socket, non-blocking, or what takes its place in HTTP/2."""
 
     def send(self, data: bytes | memoryview, /) -> int:
@@ -29,7 +29,7 @@ class Peer(Protocol):
     """The client's connection, as a handler knows it. `deadline` is in Trio's time."""
 
     @property
-    def sock(self) -> Wire: ...
+    def sock(self) -> SocketLike: ...
 
     deadline: float
     closed: bool
@@ -55,7 +55,7 @@ class Peer(Protocol):
         ...
 
 
-class Stream(ABC):
+class StreamResponse(ABC):
     """What a connection belongs to from now on."""
 
     __slots__ = ()
@@ -69,7 +69,7 @@ class Stream(ABC):
         return False
 
 
-class Deferred(ABC):
+class DeferredResponse(ABC):
     """An answer that somebody else writes, later."""
 
     __slots__ = ()
@@ -86,5 +86,5 @@ class Deferred(ABC):
         """The client has gone; nothing is to be written any more. Does nothing when it was written."""
 
 
-Answer = bytes | Deferred | Stream
+Answer = bytes | DeferredResponse | StreamResponse
 Handler = Callable[[Request, Peer], Awaitable[Answer]]

@@ -4,11 +4,11 @@ Rules:
 
 1. One Trio task per connection, and while it idles it only waits for the client: no timer, no
    queue, no nursery of its own. Its `deadline` is an attribute; the server sweeps over them.
-2. Answers leave in the order of the requests. A `Deferred` answer is written by somebody else,
-   later; until then nothing more is taken from the client but its end.
-3. What a handler returns is all there is to say: bytes (written here), a `Deferred`, or a `Stream`,
-   to which the connection then belongs for the rest of its life. By then the frames of this module
-   are gone: ten thousand idle viewers pay for every local variable.
+2. Responses leave in the order of the requests. A `DeferredResponse` is written later, from elsewhere;
+   until then nothing more is read from the client but its end.
+3. A handler returns bytes (written here), a `DeferredResponse`, or a `StreamResponse`, which owns the
+   connection from then on. By then the frames of this module are gone: ten thousand idle viewers pay
+   for every local variable.
 4. Whatever goes wrong ends this connection and no other.
 """
 
@@ -21,11 +21,11 @@ from contextlib import suppress
 
 import trio
 
-from liveserver.edge.answer import Deferred, Stream
+from liveserver.edge.answer import DeferredResponse, StreamResponse
 from liveserver.edge.chunked import ChunkedBody
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import CONTINUE, problem_response, with_headers
-from liveserver.edge.server_interface import Host
+from liveserver.edge.server_interface import ServerInterface
 from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
 from liveserver.ids import request_id
 
@@ -38,7 +38,7 @@ class Connection:
 
     __slots__ = ("_buffer", "_is_mid_request", "_server", "_stream", "closed", "deadline", "seat", "sock")
 
-    def __init__(self, sock: socket.socket, server: Host) -> None:
+    def __init__(self, sock: socket.socket, server: ServerInterface) -> None:
         self.sock = sock
         self.closed = False
         self.seat = ""  # see seats.py
@@ -46,7 +46,7 @@ class Connection:
         self._server = server
         self._buffer = b""
         self._is_mid_request = False
-        self._stream: Stream | None = None
+        self._stream: StreamResponse | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -68,9 +68,9 @@ class Connection:
             self._server.forget(self)
             self.close()
 
-    async def _serve(self) -> Stream | None:
+    async def _serve(self) -> StreamResponse | None:
         """Answer requests; the stream that the last one asked for, or None at the end."""
-        deferred: Deferred | None = None
+        deferred: DeferredResponse | None = None
         while True:
             request: Request | None = None
             try:
@@ -109,7 +109,7 @@ class Connection:
                 if not request.keep_alive and request.version == "1.1":
                     answer = with_headers(answer, b"connection: close\r\n")
                 await self.write(with_headers(answer, request.cors))
-            elif isinstance(answer, Stream):
+            elif isinstance(answer, StreamResponse):
                 return answer
             else:
                 deferred = answer
@@ -142,7 +142,7 @@ class Connection:
             await self._linger()
         return goes_on
 
-    async def _read_head(self, deferred: Deferred | None) -> Request | None:
+    async def _read_head(self, deferred: DeferredResponse | None) -> Request | None:
         """The next request, its body yet to be read; None when the client is done."""
         settings = self._server.settings
         buffer = self._buffer
@@ -173,7 +173,7 @@ class Connection:
         self._is_mid_request = request.has_body
         return request
 
-    async def _receive_beside(self, deferred: Deferred) -> bytes:
+    async def _receive_beside(self, deferred: DeferredResponse) -> bytes:
         """What the client sends next, once the deferred answer is out; empty at its end."""
         try:
             data = await self.receive()
@@ -186,7 +186,7 @@ class Connection:
             deferred.abandon()
         return data
 
-    async def _see_off(self, deferred: Deferred) -> None:
+    async def _see_off(self, deferred: DeferredResponse) -> None:
         """Return when the connection's last answer is out, or nobody is there to read it."""
 
         async def hear() -> None:

@@ -6,17 +6,17 @@ proxies speak for many, and are not counted.
 
 from __future__ import annotations
 
-from liveserver.auth.client_addresses import Addresses
-from liveserver.auth.rate_limits import Places
+from liveserver.auth.client_addresses import ClientAddresses
+from liveserver.auth.rate_limits import ConcurrencyLimit
 from liveserver.config import EdgeSettings
 
 
-class Seats:
+class ConnectionLimit:
     """`edge.max_per_address` of them for each address; any number where that is 0."""
 
     def __init__(self, settings: EdgeSettings) -> None:
-        self._places = Places("connections of this address", settings.max_per_address)
-        self._addresses = Addresses(settings.trusted_proxies)
+        self._places = ConcurrencyLimit("connections of this address", settings.max_per_address)
+        self._addresses = ClientAddresses(settings.trusted_proxies)
         self.refused = 0
 
     def take(self, peer: str) -> str | None:

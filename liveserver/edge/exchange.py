@@ -18,10 +18,10 @@ from typing import Any
 
 import trio
 
-from liveserver.edge.answer import Answer, Deferred, Handler, Stream
+from liveserver.edge.answer import Answer, DeferredResponse, Handler, StreamResponse
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.edge.response import problem_response, with_headers
-from liveserver.edge.server_interface import Host
+from liveserver.edge.server_interface import ServerInterface
 from liveserver.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout, TooLarge
 from liveserver.ids import request_id
 
@@ -37,7 +37,7 @@ _FORBIDDEN = (b"\r", b"\n", b"\0")
 class Http2Application:
     """An ASGI application: hot routes by their handlers, all others by `ordinary`."""
 
-    def __init__(self, server: Host, ordinary: Application) -> None:
+    def __init__(self, server: ServerInterface, ordinary: Application) -> None:
         self._server = server
         self._ordinary = ordinary
 
@@ -101,7 +101,7 @@ class Exchange:
     def sock(self) -> Exchange:
         return self
 
-    async def serve(self, request: Request, handler: Handler, server: Host) -> None:
+    async def serve(self, request: Request, handler: Handler, server: ServerInterface) -> None:
         """Have a hot request answered. Raises `Problem`."""
         body = await self._body(request, server)
         if body is None:
@@ -114,19 +114,19 @@ class Exchange:
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hear)
-            nursery.start_soon(self._pump, isinstance(answer, Deferred))
+            nursery.start_soon(self._pump, isinstance(answer, DeferredResponse))
             try:
-                if isinstance(answer, Stream):
+                if isinstance(answer, StreamResponse):
                     await answer.wait_gone()
                     if not self._is_ending:
                         self._gone.set()
                 await self._gone.wait()
             finally:
-                if isinstance(answer, Deferred):
+                if isinstance(answer, DeferredResponse):
                     answer.abandon()
             nursery.cancel_scope.cancel()
 
-    async def _body(self, request: Request, server: Host) -> bytes | None:
+    async def _body(self, request: Request, server: ServerInterface) -> bytes | None:
         """The request's body; None when the client has gone. Raises `Problem`."""
         most = int(server.settings.max_body)
         length = request.content_length

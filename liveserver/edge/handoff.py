@@ -28,7 +28,7 @@ from quart_trio import QuartTrio
 from liveserver.edge.connection import LINGER_SECONDS, RECEIVE_BYTES
 from liveserver.edge.exchange import Http2Application
 from liveserver.edge.http2 import Http2Server, http2_config
-from liveserver.edge.server_interface import Host
+from liveserver.edge.server_interface import ServerInterface
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +116,7 @@ class Handoff:
         stream = HandedOverStream(sock, received, self._timeout)
         await self._serve(stream, TCPServer(self._app, self._config, self._context, self._state, stream))  # type: ignore[arg-type]
 
-    def http2(self, server: Host) -> Callable[[socket.socket], Awaitable[None]]:
+    def http2(self, server: ServerInterface) -> Callable[[socket.socket], Awaitable[None]]:
         """What serves connections of HTTP/2, with `server`'s hot routes and limits."""
         app = ASGIWrapper(cast("Any", Http2Application(server, cast("Any", self._application))))
         config = http2_config(server.settings)

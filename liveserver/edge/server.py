@@ -29,11 +29,11 @@ import trio
 
 from liveserver.config import Address, EdgeSettings
 from liveserver.edge.connection import Connection
-from liveserver.edge.connection_limit import Seats
+from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.cors import Origins
 from liveserver.edge.router import Router
-from liveserver.edge.server_interface import Client, Guest
-from liveserver.edge.tls import HTTP2, TLSDoor
+from liveserver.edge.server_interface import Client, ConnectionInterface
+from liveserver.edge.tls import HTTP2, TLSAcceptor
 from liveserver.errors import Unavailable
 from liveserver.instruments import gauge, total
 
@@ -90,7 +90,7 @@ class Secured(NamedTuple):
     """A listener that speaks TLS."""
 
     listener: socket.socket
-    door: TLSDoor
+    door: TLSAcceptor
 
 
 class EdgeServer:
@@ -110,7 +110,7 @@ class EdgeServer:
         self.router = router
         self.origins = Origins(settings.allow_origins, credentials=settings.allow_credentials)
         self.connections: set[Client] = set()
-        self.seats = Seats(settings)
+        self.seats = ConnectionLimit(settings)
         self.is_ending = False
         self.requests = 0
         self._refused: dict[str, int] = {}  # by status: there are not many
@@ -158,7 +158,9 @@ class EdgeServer:
                         connection.close()
                 await trio.sleep(FINISH_TICK)
 
-    async def _accept(self, listener: socket.socket, nursery: trio.Nursery, door: TLSDoor | None) -> NoReturn:
+    async def _accept(
+        self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None
+    ) -> NoReturn:
         while True:
             await trio.lowlevel.wait_readable(listener)
             accepted, has_room = self._accept_burst(listener, nursery, door)
@@ -171,7 +173,7 @@ class EdgeServer:
             await trio.sleep(max(0.0, self._paid_until - now))
 
     def _accept_burst(
-        self, listener: socket.socket, nursery: trio.Nursery, door: TLSDoor | None
+        self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None
     ) -> tuple[int, bool]:
         """How many were accepted, and whether there is room for more."""
         ceiling = self.settings.max_connections + RESERVE
@@ -202,7 +204,7 @@ class EdgeServer:
                 nursery.start_soon(self._greet, connection, door, nursery)
         return ACCEPT_BURST, True
 
-    async def _greet(self, connection: Connection, door: TLSDoor, nursery: trio.Nursery) -> None:
+    async def _greet(self, connection: Connection, door: TLSAcceptor, nursery: trio.Nursery) -> None:
         """Shake hands; the connection goes on in a task without this one's frames."""
         try:
             protocol = await door.admit(connection)
@@ -245,12 +247,12 @@ class EdgeServer:
         finally:
             self._body_bytes -= size
 
-    async def hand_over(self, connection: Guest, received: bytes) -> None:
+    async def hand_over(self, connection: ConnectionInterface, received: bytes) -> None:
         """Give a connection to the ordinary web server, with what was read of it."""
         self._handed_over += 1
         await self._fallback(connection.release(), received)
 
-    def forget(self, connection: Guest) -> None:
+    def forget(self, connection: ConnectionInterface) -> None:
         """It has ended, or is somebody else's. Idempotent."""
         if connection in self.connections:
             self.connections.remove(connection)

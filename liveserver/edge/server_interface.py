@@ -28,7 +28,7 @@ class Client(Protocol):
     def __hash__(self) -> int: ...
 
 
-class Guest(Client, Protocol):
+class ConnectionInterface(Client, Protocol):
     """A client that has a socket of its own. `seat`: see seats.py."""
 
     seat: str
@@ -38,7 +38,7 @@ class Guest(Client, Protocol):
         ...
 
 
-class Host(Protocol):
+class ServerInterface(Protocol):
     """The server."""
 
     settings: EdgeSettings
@@ -56,11 +56,11 @@ class Host(Protocol):
         """While a body of that size is being received. Raises `Unavailable` when there is no room."""
         ...
 
-    async def hand_over(self, connection: Guest, received: bytes) -> None:
+    async def hand_over(self, connection: ConnectionInterface, received: bytes) -> None:
         """Give the connection to the ordinary web server, with what was read of it."""
         ...
 
-    def forget(self, connection: Guest) -> None:
+    def forget(self, connection: ConnectionInterface) -> None:
         """It has ended, or is somebody else's. Idempotent."""
         ...
 

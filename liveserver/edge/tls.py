@@ -106,7 +106,7 @@ class TLSSocket(ssl.SSLSocket):
                 self.unwrap()
 
 
-class TLSDoor:
+class TLSAcceptor:
     """What stands at the TLS port: handshakes, and the certificate that they show.
 
     Raises `ConfigError` when there is none that can be used.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from liveserver.auth.authorizer import Gate
+from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
 from liveserver.auth.grant import OPEN, WATCH, Grant
 from liveserver.auth.rate_limits import nothing
@@ -20,12 +20,12 @@ from liveserver.edge.answer import Peer
 from liveserver.edge.request import Request
 
 
-class Visitor:
+class ViewerSession:
     """Somebody who may watch some videos, `until` then in Trio's time."""
 
     __slots__ = ("_address", "_gate", "grant", "until")
 
-    def __init__(self, gate: Gate, grant: Grant, address: str, until: float) -> None:
+    def __init__(self, gate: Authorizer, grant: Grant, address: str, until: float) -> None:
         self.grant = grant
         self.until = until
         self._gate = gate
@@ -47,13 +47,13 @@ class Visitor:
         return gate.viewers.enter(*names)
 
 
-class Door:
+class Admission:
     """Where viewers come in, by whichever transport."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Authorizer) -> None:
         self._gate = gate
 
-    async def ask(self, request: Request, peer: Peer, token: str | None = None) -> Visitor:
+    async def ask(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
         """Who this is; `token` is the value of `?token=`.
 
         Raises `Unauthorized`, `Forbidden`, and `Unavailable` when it cannot be found out just now.
@@ -64,4 +64,4 @@ class Door:
         address = ""
         if gate.connects.is_any or gate.viewers.is_any:
             address = gate.address(peer_address(peer.sock), request.headers)
-        return Visitor(gate, grant, address, until)
+        return ViewerSession(gate, grant, address, until)

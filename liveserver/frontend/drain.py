@@ -15,7 +15,7 @@ from liveserver.transport.form import Reason
 STEP = 0.05  # seconds
 
 
-class Leaver(Protocol):
+class Drainable(Protocol):
     """Whoever can be told to go."""
 
     @property
@@ -25,13 +25,16 @@ class Leaver(Protocol):
 
 
 async def drain(
-    channels: Mapping[str, Channel], sockets: Collection[Leaver], seconds: float, settings: FrontendSettings
+    channels: Mapping[str, Channel],
+    sockets: Collection[Drainable],
+    seconds: float,
+    settings: FrontendSettings,
 ) -> None:
     """Answer waiting polls at once; tell `bye` to all on streams and on `sockets`, spread over `seconds`."""
     for channel in channels.values():
         for segment in channel.audience.poll_segments():
             segment.expire(float("inf"))
-    everybody: list[Leaver] = [
+    everybody: list[Drainable] = [
         viewer for channel in channels.values() for viewer in channel.audience.viewers()
     ]
     everybody += sockets  # also those on which nothing is watched

@@ -13,13 +13,13 @@ from liveserver.bus.interface import Bus
 from liveserver.config import Settings
 from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.channels.receiver import Intake
-from liveserver.frontend.channels.subscriptions import Leases, SubscriptionTable
+from liveserver.frontend.channels.receiver import Receiver
+from liveserver.frontend.channels.subscriptions import LeaseService, SubscriptionTable
 from liveserver.frontend.delivery.fanout import FanOut
-from liveserver.frontend.drain import Leaver, drain
+from liveserver.frontend.drain import Drainable, drain
 from liveserver.frontend.status import (
     FrontendStatistics,
-    Overview,
+    FrontendStatus,
     VideoStatus,
     overview,
     transports,
@@ -27,7 +27,7 @@ from liveserver.frontend.status import (
     video_viewers,
 )
 from liveserver.frontend.trace import Trace, trace
-from liveserver.transport.form import Reason, Viewers
+from liveserver.transport.form import Reason, ViewersPayload
 
 WITHDRAW_SECONDS = 2.0
 RETRY_AFTER = 1  # seconds
@@ -44,7 +44,7 @@ class Frontend:
         settings: Settings,
         table: SubscriptionTable,
         fanout: FanOut,
-        intake: Intake,
+        intake: Receiver,
         canary: Canary,
         bus: Bus,
     ) -> None:
@@ -53,7 +53,7 @@ class Frontend:
         self.table = table
         self.fanout = fanout
         self.intake = intake
-        self.sockets: set[Leaver] = set()  # all that are open
+        self.sockets: set[Drainable] = set()  # all that are open
         self.is_draining = False
         self.is_full: Callable[[], bool] = lambda: False
         self._settings = settings
@@ -65,7 +65,7 @@ class Frontend:
             return Reason.DRAIN
         return Reason.OVERLOAD if self.is_full() else None
 
-    async def viewers(self, video: str) -> Viewers:
+    async def viewers(self, video: str) -> ViewersPayload:
         """How many are watching a video, also one that nobody watches here. Raises `Unavailable`."""
         channel = self.table.channels.get(video)
         if channel is not None and channel.opened.is_set():
@@ -74,7 +74,7 @@ class Frontend:
             tally = await self._bus.count(video)
         except BusError:
             raise Unavailable("the viewers cannot be counted just now; try again", RETRY_AFTER) from None
-        return Viewers(video, 0, tally.datacenter, tally.total)
+        return ViewersPayload(video, 0, tally.datacenter, tally.total)
 
     async def drain(self) -> None:
         """Let all viewers go, evenly over the drain time, and withdraw the leases."""
@@ -86,7 +86,7 @@ class Frontend:
             except (DispatcherError, BusError) as error:
                 log.warning("leases are left to run out", reason=str(error))
 
-    def overview(self) -> Overview:
+    def overview(self) -> FrontendStatus:
         """The videos with most viewers, `ops.top_videos` of them."""
         return overview(self.table.channels.values(), self._settings.ops.top_videos)
 
@@ -119,13 +119,15 @@ class Frontend:
 
 
 @asynccontextmanager
-async def open_frontend(node: str, settings: Settings, bus: Bus, leases: Leases) -> AsyncIterator[Frontend]:
+async def open_frontend(
+    node: str, settings: Settings, bus: Bus, leases: LeaseService
+) -> AsyncIterator[Frontend]:
     """Run the role while the block lasts; its canary tells when it delivers."""
     async with trio.open_nursery() as nursery:
         channels: dict[str, Channel] = {}
         fanout = FanOut(settings.frontend, settings.edge.keep_alive, nursery)
         canary = Canary(node, leases, settings.canary, lambda: intake.renew())
-        intake = Intake(bus, node, settings.node.datacenter, channels, nursery, canary)
+        intake = Receiver(bus, node, settings.node.datacenter, channels, nursery, canary)
         table = SubscriptionTable(node, leases, channels, fanout, intake, settings.frontend, settings.log)
         nursery.start_soon(intake.run, table.renew_now)
         nursery.start_soon(fanout.run)

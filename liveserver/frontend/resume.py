@@ -12,13 +12,13 @@ from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.delivery.audience import Audience
 from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.frontend.frontend import Frontend
-from liveserver.frontend.history.log import Place
+from liveserver.frontend.history.log import ResumePoint
 from liveserver.transport.form import Form, Ready
 
 NOW, EARLIEST = "now", "earliest"
 
 
-class Arrival(NamedTuple):
+class Resumption(NamedTuple):
     """Where a viewer begins, what its `ready` says, and what is to be withheld from it (`seen`)."""
 
     ready: Ready
@@ -26,7 +26,7 @@ class Arrival(NamedTuple):
     seen: Cursor | None
 
 
-class Arrivals:
+class Resumer:
     """Shows viewers their places. `serial` numbers connections in the order in which they came."""
 
     def __init__(self, frontend: Frontend, settings: FrontendSettings) -> None:
@@ -37,7 +37,7 @@ class Arrivals:
     def serial(self) -> int:
         return next(self._serials)
 
-    async def place(self, channel: Channel, cursor: Cursor | str, replay: int) -> Place:
+    async def place(self, channel: Channel, cursor: Cursor | str, replay: int) -> ResumePoint:
         """Where in the channel's log a viewer begins. Raises `BusError`."""
         if isinstance(cursor, Cursor):
             return await self.frontend.intake.resume(channel, cursor)
@@ -45,10 +45,10 @@ class Arrivals:
         if cursor == EARLIEST or (replay and log.tip - log.base < replay):
             await self.frontend.intake.fill(channel)
         if cursor == EARLIEST:
-            return Place(channel.log.base, gap=False, is_exact=True)
-        return Place(max(channel.log.base, channel.log.tip - replay), gap=False, is_exact=True)
+            return ResumePoint(channel.log.base, gap=False, is_exact=True)
+        return ResumePoint(max(channel.log.base, channel.log.tip - replay), gap=False, is_exact=True)
 
-    async def arrive(self, channel: Channel, cursor: Cursor | str, replay: int) -> Arrival:
+    async def arrive(self, channel: Channel, cursor: Cursor | str, replay: int) -> Resumption:
         """Where a viewer on a stream begins; it has to take its seat at once. Raises `BusError`."""
         place = await self.place(channel, cursor, replay)
         self.frontend.fanout.counts.gaps += place.gap
@@ -62,9 +62,9 @@ class Arrivals:
                 start = str(Cursor.read(start).merged(seen))
         is_resumed = isinstance(cursor, Cursor) and not place.gap
         ready = Ready(channel.video, self.frontend.node, start, is_resumed, place.gap)
-        return Arrival(ready, place.position, seen)
+        return Resumption(ready, place.position, seen)
 
-    def opening(self, home: Audience, form: Form, arrival: Arrival) -> bytes:
+    def opening(self, home: Audience, form: Form, arrival: Resumption) -> bytes:
         """The first words to a viewer of this audience: where it stands, and how many there are."""
         cursor = arrival.ready.cursor.encode()
         words = form.opening(cursor, arrival.ready, random_retry(self.settings))

@@ -14,11 +14,11 @@ from liveserver.edge.response import head, json_response, with_headers
 from liveserver.edge.router import Router
 from liveserver.edge.upgrade import accept_websocket
 from liveserver.errors import BadRequest, BusError, TooMany, Unavailable
-from liveserver.frontend.admission import Door
+from liveserver.frontend.admission import Admission
 from liveserver.frontend.delivery.long_poll import PollWaiter, poll_answer
 from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.frontend import Frontend
-from liveserver.frontend.resume import NOW, Arrivals, parse_cursor
+from liveserver.frontend.resume import NOW, Resumer, parse_cursor
 from liveserver.frontend.websocket import WebSocket
 from liveserver.transport.form import HttpForm, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10
@@ -31,11 +31,11 @@ RETRY_AFTER = 2  # seconds
 class WatchRoutes:
     """The frontend's hot routes."""
 
-    def __init__(self, frontend: Frontend, settings: FrontendSettings, door: Door) -> None:
+    def __init__(self, frontend: Frontend, settings: FrontendSettings, door: Admission) -> None:
         self._frontend = frontend
         self._door = door
         self._settings = settings
-        self._arrivals = Arrivals(frontend, settings)
+        self._arrivals = Resumer(frontend, settings)
 
     def add_to(self, router: Router) -> None:
         router.add("GET", "/v1/videos/{video}/events", self.watch)

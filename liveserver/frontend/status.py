@@ -11,7 +11,7 @@ import msgspec
 
 from liveserver.bus.canary import CanaryStatistics
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.channels.receiver import IntakeStatistics
+from liveserver.frontend.channels.receiver import ReceiverStatistics
 from liveserver.frontend.channels.subscriptions import TableStatistics
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.instruments import gauge
@@ -51,7 +51,7 @@ class FrontendStatistics(msgspec.Struct, frozen=True):
     ]
     canary: CanaryStatistics
     fanout: FanOutStatistics
-    intake: IntakeStatistics
+    intake: ReceiverStatistics
     table: TableStatistics
 
 
@@ -74,7 +74,7 @@ class VideoStatus(msgspec.Struct, frozen=True):
     mending: bool
 
 
-class Overview(msgspec.Struct, frozen=True):
+class FrontendStatus(msgspec.Struct, frozen=True):
     """The most watched videos, and how many more there are, with how many viewers."""
 
     videos: list[VideoStatus]
@@ -98,11 +98,11 @@ def video_viewers(channels: Collection[Channel], count: int) -> dict[str, int]:
     return found
 
 
-def overview(channels: Collection[Channel], count: int) -> Overview:
+def overview(channels: Collection[Channel], count: int) -> FrontendStatus:
     """The `count` videos with most viewers."""
     top = _top(channels, count)
     rest = sum(channel.audience.count for channel in channels) - sum(each.audience.count for each in top)
-    return Overview([video_status(channel) for channel in top], len(channels) - len(top), rest)
+    return FrontendStatus([video_status(channel) for channel in top], len(channels) - len(top), rest)
 
 
 def video_status(channel: Channel) -> VideoStatus:

@@ -14,7 +14,7 @@ import trio
 
 from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.delivery.audience import Audience
-from liveserver.frontend.delivery.flush_history import Remark, Visit
+from liveserver.frontend.delivery.flush_history import DeliveryNote, FlushRecord
 
 WHY = {
     "withheld": "had seen it at another node; its cursor said so",
@@ -141,7 +141,7 @@ def _at(data: bytes) -> int | None:
         return None
 
 
-def _written(visits: Sequence[Visit], is_complete: bool) -> Written:
+def _written(visits: Sequence[FlushRecord], is_complete: bool) -> Written:
     return Written(
         viewers=sum(visit.viewers for visit in visits),
         visits=len(visits),
@@ -151,7 +151,7 @@ def _written(visits: Sequence[Visit], is_complete: bool) -> Written:
     )
 
 
-def _not_written(remark: Remark) -> NotWritten:
+def _not_written(remark: DeliveryNote) -> NotWritten:
     return NotWritten(remark.what, WHY[remark.what], remark.viewers, _wall(remark.time))
 
 

@@ -21,16 +21,16 @@ from liveserver.config import FrontendSettings
 from liveserver.edge.answer import Peer
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Problem, Unavailable
-from liveserver.frontend.admission import Visitor
-from liveserver.frontend.delivery.multiplexed import SharedLine, SharedViewer
-from liveserver.frontend.resume import Arrivals, parse_cursor
+from liveserver.frontend.admission import ViewerSession
+from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
+from liveserver.frontend.resume import Resumer, parse_cursor
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Reason
 
 RECEIVE_BYTES = 4096
 
 
-class WebSocket(SharedLine):
+class WebSocket(MultiplexedConnection):
     """A connection after its opening handshake; `accepted` is the answer to that."""
 
     __slots__ = (
@@ -45,7 +45,7 @@ class WebSocket(SharedLine):
         "until",
     )
 
-    def __init__(self, peer: Peer, arrivals: Arrivals, accepted: bytes, visitor: Visitor) -> None:
+    def __init__(self, peer: Peer, arrivals: Resumer, accepted: bytes, visitor: ViewerSession) -> None:
         super().__init__(peer, arrivals.frontend.fanout)
         self.until = visitor.until
         self._visitor = visitor
@@ -53,7 +53,7 @@ class WebSocket(SharedLine):
         self._serial = arrivals.serial()
         self._protocol = Connection(ConnectionType.SERVER)
         self._message = ""  # as much as has come of it
-        self._messages = Allowance(self._settings.socket_messages)
+        self._messages = TokenBucket(self._settings.socket_messages)
         self._is_pinged = False
         self._tips = 0
         arrivals.frontend.sockets.add(self)
@@ -185,7 +185,7 @@ class WebSocket(SharedLine):
                     if self.is_gone or self.peer.closed:
                         return
                     home = channel.audience
-                    viewer = SharedViewer(
+                    viewer = MultiplexedViewer(
                         self, home, wire.SOCKET, arrival.position, arrival.seen, self._serial
                     )
                     viewer.on_leave = leave
@@ -203,7 +203,7 @@ class WebSocket(SharedLine):
         viewer.home.leave(viewer)
 
 
-class Allowance:
+class TokenBucket:
     """So many a second, and at most a second's worth at once."""
 
     __slots__ = ("_rate", "_until")

@@ -3,7 +3,7 @@
 bus ─ dispatcher ─ backend ─ frontend ─ edge (public port), and beside them the ops port
 """
 
-from liveserver.node.process import Addresses as Addresses
+from liveserver.node.process import ListenAddresses as ListenAddresses
 from liveserver.node.process import Running as Running
 from liveserver.node.process import run as run
 from liveserver.node.process import serve as serve

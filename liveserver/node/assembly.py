@@ -13,12 +13,12 @@ from quart import Blueprint
 from quart_trio import QuartTrio
 
 from liveserver import __version__
-from liveserver.auth.authorizer import Gate
+from liveserver.auth.authorizer import Authorizer
 from liveserver.backend.backend import open_backend
 from liveserver.backend.likes import LikeRoutes
-from liveserver.backend.outbox import Dispatcher
+from liveserver.backend.outbox import PublishTarget
 from liveserver.backend.routes import backend_routes
-from liveserver.bus.canary import Canary, CanaryPerch
+from liveserver.bus.canary import Canary, CanaryInbox
 from liveserver.bus.interface import Bus
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.bus.redis.bus import RedisBus
@@ -30,13 +30,13 @@ from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.relay.relay import open_relay
 from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
-from liveserver.dispatcher_client.leases import Dispatchers
-from liveserver.dispatcher_client.publish import Dispatchers as BackendDispatchers
+from liveserver.dispatcher_client.leases import LeaseClient
+from liveserver.dispatcher_client.publish import PublishClient
 from liveserver.edge.cors import PREFLIGHT, Origins
 from liveserver.edge.router import Router
 from liveserver.errors import LiveserverError
-from liveserver.frontend.admission import Door
-from liveserver.frontend.channels.subscriptions import Leases
+from liveserver.frontend.admission import Admission
+from liveserver.frontend.channels.subscriptions import LeaseService
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 from liveserver.ops.health import Check
@@ -66,7 +66,7 @@ class Node:
         self.parts: dict[str, Any] = {}
         self.checks: dict[str, Check] = {"accepting": self._check_accepting}
         self.frontend: Frontend | None = None
-        self.gate = Gate(settings, self.name)
+        self.gate = Authorizer(settings, self.name)
         self.blueprints: list[Blueprint] = []
 
     @asynccontextmanager
@@ -111,7 +111,7 @@ class Node:
             if "frontend" in settings.node.roles:
                 self.frontend = await stack.enter_async_context(self._frontend(bus, local, gate))
             elif local is not None:
-                perch = CanaryPerch(bus, self.name)
+                perch = CanaryInbox(bus, self.name)
                 canary = Canary(self.name, local, settings.canary, perch.renew)
                 nursery.start_soon(perch.run, canary)
                 nursery.start_soon(canary.run)
@@ -120,13 +120,15 @@ class Node:
             yield self
 
     @asynccontextmanager
-    async def _frontend(self, bus: Bus, local: Leases | None, gate: Gate) -> AsyncIterator[Frontend]:
+    async def _frontend(
+        self, bus: Bus, local: LeaseService | None, gate: Authorizer
+    ) -> AsyncIterator[Frontend]:
         settings = self.settings
         async with AsyncExitStack() as stack:
             leases = local
             if settings.frontend.dispatchers or leases is None:
                 leases = await stack.enter_async_context(
-                    Dispatchers.open(
+                    LeaseClient.open(
                         settings.frontend.dispatchers,
                         settings.frontend.dispatcher_timeout,
                         client_context(settings.tls.authorities),
@@ -134,16 +136,16 @@ class Node:
                     )
                 )
             frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
-            WatchRoutes(frontend, settings.frontend, Door(gate)).add_to(self.router)
+            WatchRoutes(frontend, settings.frontend, Admission(gate)).add_to(self.router)
             self.parts["frontend"] = frontend.statistics
             self.checks["delivery"] = frontend.canary.check
             yield frontend
 
-    async def _backend(self, local: Dispatcher | None, gate: Gate, stack: AsyncExitStack) -> None:
+    async def _backend(self, local: PublishTarget | None, gate: Authorizer, stack: AsyncExitStack) -> None:
         settings = self.settings.backend
         if settings.dispatchers or local is None:
             local = await stack.enter_async_context(
-                BackendDispatchers.open(
+                PublishClient.open(
                     settings.dispatchers,
                     settings.dispatcher_timeout,
                     client_context(self.settings.tls.authorities),

@@ -12,7 +12,7 @@ from hypercorn.config import Config as HypercornConfig
 
 from liveserver.config import Address, Settings
 from liveserver.edge.server import Secured, listen
-from liveserver.edge.tls import TLSDoor
+from liveserver.edge.tls import TLSAcceptor
 from liveserver.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ def listen_tls(settings: Settings, stack: ExitStack) -> Secured | None:
     """The TLS port, if there is one. Raises `ConfigError` when it cannot be, or its certificate."""
     if settings.listen.tls is None:
         return None
-    door = TLSDoor(settings.tls)
+    door = TLSAcceptor(settings.tls)
     return Secured(stack.enter_context(_listen(settings, "tls", settings.listen.tls)), door)
 
 

@@ -28,7 +28,7 @@ FINISH_SECONDS = 1.0  # for requests under way, once the viewers have been let g
 log = structlog.get_logger(__name__)
 
 
-class Addresses(msgspec.Struct, frozen=True, omit_defaults=True):
+class ListenAddresses(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a node listens: `host:port`."""
 
     name: str
@@ -40,7 +40,7 @@ class Addresses(msgspec.Struct, frozen=True, omit_defaults=True):
 class Running:
     """A node that serves; `drain` lets everybody go, in order, and returns when that is done."""
 
-    def __init__(self, node: Node, edge: EdgeServer, handoff: Handoff, addresses: Addresses) -> None:
+    def __init__(self, node: Node, edge: EdgeServer, handoff: Handoff, addresses: ListenAddresses) -> None:
         self.node = node
         self.addresses = addresses
         self._edge = edge
@@ -115,7 +115,7 @@ async def serve(
             )
             ops_address = await nursery.start(serve_ops, ops, settings)
             nursery.start_soon(edge.serve, public, secured)
-            addresses = Addresses(
+            addresses = ListenAddresses(
                 node.name,
                 written(public.getsockname()),
                 ops_address,

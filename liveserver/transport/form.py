@@ -49,7 +49,7 @@ class Gap(msgspec.Struct, frozen=True):
     cursor: str
 
 
-class Viewers(msgspec.Struct, frozen=True):
+class ViewersPayload(msgspec.Struct, frozen=True):
     """How many are watching: at this node, in its datacenter, everywhere."""
 
     video: str
@@ -65,7 +65,7 @@ class Bye(msgspec.Struct, frozen=True):
     reconnect: bool
 
 
-def encode(data: Ready | Gap | Viewers | Bye) -> bytes:
+def encode(data: Ready | Gap | ViewersPayload | Bye) -> bytes:
     """A control frame's data, as JSON on one line."""
     return msgspec.json.encode(data)
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from liveserver.auth.credentials import Shown, Source
+from liveserver.auth.credentials import Credentials, CredentialSource
 from liveserver.config import AuthSettings, Settings, convert
 
 SECRET = "the-viewers-secret-of-at-least-32-bytes"
@@ -48,8 +48,8 @@ def token(secret: Any = SECRET, algorithm: str = "HS256", kid: str | None = None
     return jwt.encode(kept, secret, algorithm=algorithm, headers={"kid": kid} if kid else None)
 
 
-def header(text: str) -> Shown:
-    return Shown(text, Source.HEADER)
+def header(text: str) -> Credentials:
+    return Credentials(text, CredentialSource.HEADER)
 
 
 @cache

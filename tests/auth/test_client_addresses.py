@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveserver.auth.client_addresses import Addresses
+from liveserver.auth.client_addresses import ClientAddresses
 
 PROXIES = ["10.0.0.0/8", "fd00::/8"]
 
@@ -29,13 +29,13 @@ PROXIES = ["10.0.0.0/8", "fd00::/8"]
     ],
 )
 def test_the_nearest_that_is_no_trusted_proxy(peer: str, forwarded: bytes, name: str) -> None:
-    assert Addresses(PROXIES).name(peer, forwarded) == name
+    assert ClientAddresses(PROXIES).name(peer, forwarded) == name
 
 
 def test_nobody_is_believed_by_default() -> None:
-    assert Addresses([]).name("10.0.0.1", b"198.51.100.7") == "10.0.0.1"
+    assert ClientAddresses([]).name("10.0.0.1", b"198.51.100.7") == "10.0.0.1"
 
 
 @given(st.binary(max_size=100))
 def test_anything_may_stand_there(forwarded: bytes) -> None:
-    assert Addresses(PROXIES).name("10.0.0.1", forwarded)
+    assert ClientAddresses(PROXIES).name("10.0.0.1", forwarded)

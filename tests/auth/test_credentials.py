@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveserver.auth.credentials import Shown, Source, basic, bearer, is_our_page, shown
+from liveserver.auth.credentials import Credentials, CredentialSource, basic, bearer, is_our_page, shown
 from liveserver.auth.grant import matches
 from liveserver.errors import Unauthorized
 
@@ -40,10 +40,10 @@ def test_others_are_refused(value: bytes) -> None:
 
 def test_the_header_wins_over_the_query_and_that_over_the_cookie() -> None:
     headers = {b"authorization": b"Bearer one", b"cookie": b"a=x; t=three; t=four"}
-    assert shown(headers, "two", "t") == Shown("one", Source.HEADER)
+    assert shown(headers, "two", "t") == Credentials("one", CredentialSource.HEADER)
     del headers[b"authorization"]
-    assert shown(headers, "two", "t") == Shown("two", Source.QUERY)
-    assert shown(headers, None, "t") == Shown("three", Source.COOKIE)
+    assert shown(headers, "two", "t") == Credentials("two", CredentialSource.QUERY)
+    assert shown(headers, None, "t") == Credentials("three", CredentialSource.COOKIE)
     assert shown(headers, None, "") is None
     assert shown(headers, None, "other") is None
     with pytest.raises(Unauthorized):
@@ -57,11 +57,11 @@ def test_any_cookie_header_is_taken(value: bytes) -> None:
 
 
 def test_a_cookie_counts_on_our_own_pages_and_on_allowed_ones() -> None:
-    def ask(origin: bytes, *allowed: str) -> Shown | None:
+    def ask(origin: bytes, *allowed: str) -> Credentials | None:
         headers = {b"cookie": b't="x.y.z"', b"host": b"live.example:8000", b"origin": origin}
         return shown(headers, None, "t", allowed)
 
-    assert ask(b"https://live.example:8000") == Shown("x.y.z", Source.COOKIE)
+    assert ask(b"https://live.example:8000") == Credentials("x.y.z", CredentialSource.COOKIE)
     assert ask(b"https://site.example", "https://site.example") is not None
     for other in (b"https://live.example", b"null", b"https://evil.example"):
         with pytest.raises(Unauthorized, match="a cookie counts only"):
@@ -70,7 +70,7 @@ def test_a_cookie_counts_on_our_own_pages_and_on_allowed_ones() -> None:
 
 
 def test_what_is_shown_does_not_show_itself() -> None:
-    assert "secret" not in repr(Shown("secret", Source.HEADER))
+    assert "secret" not in repr(Credentials("secret", CredentialSource.HEADER))
 
 
 def test_a_password_prompt_is_understood() -> None:

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import KeySetError, read_jwks
-from liveserver.auth.viewers import Viewers
+from liveserver.auth.viewers import ViewerTokens
 from liveserver.errors import Unauthorized, Unavailable
 from tests.auth.harness import Clock, auth, ec_key, header, jwks, rsa_key, token
 
@@ -39,12 +39,12 @@ class Site:
 
 
 @asynccontextmanager
-async def watching(site: Site) -> AsyncIterator[Viewers]:
+async def watching(site: Site) -> AsyncIterator[ViewerTokens]:
     settings = auth(viewers="token", jwks=URL)
     keys = Jwks(URL, settings, httpx.MockTransport(site.handle))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keys.run)
-        yield Viewers(settings, [], keys, Clock())
+        yield ViewerTokens(settings, [], keys, Clock())
         nursery.cancel_scope.cancel()
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 from trio.testing import MockClock
 
-from liveserver.auth.authorizer import Gate
-from liveserver.auth.nodes import Nodes
+from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.nodes import NodeTokens
 from liveserver.errors import ConfigError, Unauthorized
 from tests.auth.harness import NODES, NOW, OTHER, SECRET, Clock, auth, settings, token
 
 
-def shown(nodes: Nodes) -> dict[bytes, bytes]:
+def shown(nodes: NodeTokens) -> dict[bytes, bytes]:
     return {name.encode(): value.encode() for name, value in nodes.signature.headers().items()}
 
 
 async def test_a_signature_is_good_at_every_node_with_the_secret() -> None:
-    one, two = (Nodes(auth(nodes_secret=NODES), name, Clock()) for name in ("n1", "n2"))
+    one, two = (NodeTokens(auth(nodes_secret=NODES), name, Clock()) for name in ("n1", "n2"))
     two.check(shown(one))
     assert one.is_one(shown(two))
-    other = Nodes(auth(nodes_secret=OTHER), "n3", Clock())
+    other = NodeTokens(auth(nodes_secret=OTHER), "n3", Clock())
     with pytest.raises(Unauthorized, match="no key that counts here"):
         other.check(shown(one))
     with pytest.raises(Unauthorized, match=r"give them auth\.nodes_secret"):
@@ -27,7 +27,7 @@ async def test_a_signature_is_good_at_every_node_with_the_secret() -> None:
 
 
 async def test_it_is_kept_for_half_its_life_and_good_for_all_of_it(autojump_clock: MockClock) -> None:
-    nodes = Nodes(auth(nodes_secret=NODES, node_token="60s"), "n1", Clock())
+    nodes = NodeTokens(auth(nodes_secret=NODES, node_token="60s"), "n1", Clock())
     first = shown(nodes)
     autojump_clock.jump(29)
     assert shown(nodes) == first
@@ -41,7 +41,7 @@ async def test_it_is_kept_for_half_its_life_and_good_for_all_of_it(autojump_cloc
 
 async def test_after_the_clock_was_set_back_it_is_made_anew() -> None:
     clock = Clock()
-    nodes = Nodes(auth(nodes_secret=NODES), "n1", clock)
+    nodes = NodeTokens(auth(nodes_secret=NODES), "n1", clock)
     first = shown(nodes)
     clock.ahead = -3600
     assert shown(nodes) != first
@@ -49,12 +49,12 @@ async def test_after_the_clock_was_set_back_it_is_made_anew() -> None:
 
 
 async def test_no_viewers_token_is_a_nodes_and_the_other_way_round() -> None:
-    nodes = Nodes(auth(nodes_secret=NODES), "n1", Clock())
+    nodes = NodeTokens(auth(nodes_secret=NODES), "n1", Clock())
     for claims in ({}, {"aud": "live"}):
         viewers = {b"authorization": b"Bearer " + token(NODES, **claims).encode()}
         with pytest.raises(Unauthorized, match="another audience"):
             nodes.check(viewers)
-    gate = Gate(settings(auth={"viewers": "token", "secret": SECRET}), clock=Clock())
+    gate = Authorizer(settings(auth={"viewers": "token", "secret": SECRET}), clock=Clock())
     forged = token(SECRET, aud="liveserver-nodes", exp=NOW + 60)
     with pytest.raises(Unauthorized, match="another audience"):
         await gate.viewer({b"authorization": b"Bearer " + forged.encode()})
@@ -62,8 +62,8 @@ async def test_no_viewers_token_is_a_nodes_and_the_other_way_round() -> None:
 
 def test_the_viewers_secret_is_not_the_nodes() -> None:
     with pytest.raises(ConfigError, match=r"auth\.nodes_secret: is the viewers' secret too"):
-        Gate(settings(auth={"secret": SECRET, "nodes_secret": SECRET}))
+        Authorizer(settings(auth={"secret": SECRET, "nodes_secret": SECRET}))
 
 
 def test_without_a_secret_nothing_is_shown() -> None:
-    assert Nodes(auth(), "n1").signature.headers() == {}
+    assert NodeTokens(auth(), "n1").signature.headers() == {}

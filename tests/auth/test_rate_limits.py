@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from liveserver.auth.rate_limits import Hall, Places, Rate, Rates
+from liveserver.auth.rate_limits import CompositeLimit, CompositeRateLimiter, ConcurrencyLimit, RateLimiter
 from liveserver.errors import TooMany
 
 
 async def test_a_burst_and_then_the_rate(autojump_clock: MockClock) -> None:
-    rates = Rates(Rate("likes", 2.0, 5.0, 100))
+    rates = CompositeRateLimiter(RateLimiter("likes", 2.0, 5.0, 100))
     for _ in range(10):
         rates.spend("a")
     with pytest.raises(TooMany, match="too many likes") as caught:
@@ -27,7 +27,9 @@ async def test_a_burst_and_then_the_rate(autojump_clock: MockClock) -> None:
 
 
 async def test_what_one_of_them_refuses_costs_none_of_them(autojump_clock: MockClock) -> None:
-    rates = Rates(Rate("of a user", 1.0, 3.0, 100), Rate("of a video", 1.0, 1.0, 100))
+    rates = CompositeRateLimiter(
+        RateLimiter("of a user", 1.0, 3.0, 100), RateLimiter("of a video", 1.0, 1.0, 100)
+    )
     rates.spend("u", "v")
     for _ in range(5):
         with pytest.raises(TooMany, match="of a video"):
@@ -40,7 +42,7 @@ async def test_what_one_of_them_refuses_costs_none_of_them(autojump_clock: MockC
 
 
 async def test_more_than_a_burst_at_once_is_let_in_and_paid_for(autojump_clock: MockClock) -> None:
-    rates = Rates(Rate("events", 10.0, 1.0, 100))
+    rates = CompositeRateLimiter(RateLimiter("events", 10.0, 1.0, 100))
     rates.spend("a", count=100)
     with pytest.raises(TooMany) as caught:
         rates.spend("a")
@@ -51,7 +53,7 @@ async def test_more_than_a_burst_at_once_is_let_in_and_paid_for(autojump_clock: 
 
 @given(st.floats(0.01, 1000), st.floats(0, 100), st.lists(st.floats(0, 5), max_size=60))
 def test_no_more_than_a_burst_and_the_rate_in_any_time(rate: float, burst: float, steps: list[float]) -> None:
-    bucket, now, taken = Rate("x", rate, burst, 10), 1000.0, 0
+    bucket, now, taken = RateLimiter("x", rate, burst, 10), 1000.0, 0
     for step in steps:
         now += step
         if bucket.wait("a", 1, now) == 0:
@@ -61,23 +63,23 @@ def test_no_more_than_a_burst_and_the_rate_in_any_time(rate: float, burst: float
 
 
 def test_memory_is_bounded() -> None:
-    bucket = Rate("x", 1.0, 10.0, 3)
+    bucket = RateLimiter("x", 1.0, 10.0, 3)
     for name in range(100):
         bucket.take(str(name), 1, 0.0)
     assert len(bucket) == 3
 
 
 async def test_nothing_is_counted_where_nothing_is_limited() -> None:
-    bucket = Rate("x", 0.0, 10.0, 3)
-    rates, hall = Rates(bucket), Hall(Places("y", 0))
+    bucket = RateLimiter("x", 0.0, 10.0, 3)
+    rates, hall = CompositeRateLimiter(bucket), CompositeLimit(ConcurrencyLimit("y", 0))
     rates.spend("a", count=10**9)
     hall.enter("a")()
     assert (len(bucket), rates.is_any, hall.is_any) == (0, False, False)
 
 
 def test_a_place_is_taken_and_given_back_once() -> None:
-    users, videos = Places("users", 2), Places("videos", 3)
-    hall = Hall(users, videos)
+    users, videos = ConcurrencyLimit("users", 2), ConcurrencyLimit("videos", 3)
+    hall = CompositeLimit(users, videos)
     leave = [hall.enter("u", "v"), hall.enter("u", "w")]
     with pytest.raises(TooMany, match="too many users"):
         hall.enter("u", "v")

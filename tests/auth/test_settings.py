@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from liveserver.auth.authorizer import Gate
+from liveserver.auth.authorizer import Authorizer
 from liveserver.cli.serve import render
 from liveserver.config import load
 from liveserver.errors import ConfigError
@@ -97,7 +97,7 @@ def test_keys_that_cannot_be_used_are_said_and_not_shown(
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "words").write_text("BEGIN PUBLIC KEY")
     with pytest.raises(ConfigError, match=re.escape(complaint)) as caught:
-        Gate(load(None, overrides, {}))
+        Authorizer(load(None, overrides, {}))
     assert not any(secret in str(caught.value) for secret in (SECRET, KEY))
 
 

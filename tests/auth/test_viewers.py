@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from liveserver.auth.authorizer import Gate
-from liveserver.auth.credentials import Shown, Source
+from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.credentials import Credentials, CredentialSource
 from liveserver.auth.grant import Grant
 from liveserver.auth.keys import HS256, Key
-from liveserver.auth.viewers import Viewers
+from liveserver.auth.viewers import ViewerTokens
 from liveserver.errors import Forbidden, Problem, Unauthorized
 from tests.auth.harness import (
     NOW,
@@ -33,9 +33,9 @@ from tests.auth.harness import (
 )
 
 
-def viewers(**values: Any) -> Viewers:
+def viewers(**values: Any) -> ViewerTokens:
     made = auth(viewers="token", secret=SECRET, **values)
-    return Viewers(made, [Key(HS256, SECRET.encode())], clock=Clock())
+    return ViewerTokens(made, [Key(HS256, SECRET.encode())], clock=Clock())
 
 
 def b64(data: bytes) -> str:
@@ -114,7 +114,7 @@ async def test_without_one_it_is_said_how_to_send_it() -> None:
 async def test_a_public_key_is_never_a_shared_secret(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(pem(rsa_key()))
-    gate = Gate(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
+    gate = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
     good = token(rsa_key(), "RS256")
     assert (await gate.viewer({b"authorization": b"Bearer " + good.encode()})).user == "u1"
     for forged in (
@@ -130,7 +130,7 @@ async def test_a_public_key_is_never_a_shared_secret(tmp_path: Path) -> None:
 async def test_a_key_on_p_256_is_for_es256(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(pem(ec_key()))
-    gate = Gate(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
+    gate = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
     good = token(ec_key(), "ES256")
     assert (await gate.viewer({b"authorization": b"bearer  " + good.encode()})).user == "u1"
 
@@ -155,9 +155,13 @@ async def test_clocks_may_differ_by_the_leeway() -> None:
 
 async def test_in_an_address_it_has_to_be_short_lived() -> None:
     bouncer = viewers()
-    assert await bouncer.admit(Shown(token(exp=NOW + 900), Source.QUERY))
-    for source, refused in ((Source.QUERY, True), (Source.COOKIE, False), (Source.HEADER, False)):
-        shown = Shown(token(exp=NOW + 901), source)
+    assert await bouncer.admit(Credentials(token(exp=NOW + 900), CredentialSource.QUERY))
+    for source, refused in (
+        (CredentialSource.QUERY, True),
+        (CredentialSource.COOKIE, False),
+        (CredentialSource.HEADER, False),
+    ):
+        shown = Credentials(token(exp=NOW + 901), source)
         if refused:
             with pytest.raises(Forbidden, match="expires sooner"):
                 await bouncer.admit(shown)
@@ -183,7 +187,7 @@ async def test_it_is_verified_once_and_forgotten_when_it_expires(autojump_clock:
 
 
 async def test_where_nobody_is_asked_everything_is_open() -> None:
-    grant = await Viewers(auth(), []).admit(None)
+    grant = await ViewerTokens(auth(), []).admit(None)
     assert grant == Grant()
 
 

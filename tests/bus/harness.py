@@ -9,7 +9,7 @@ from typing import Protocol
 
 import trio
 
-from liveserver.bus.interface import Bus, Inbox, Parcel, PeerBus, Receipt
+from liveserver.bus.interface import AppendRequest, AppendResult, Bus, Inbox, PeerBus
 from liveserver.event import Batch
 
 
@@ -21,8 +21,8 @@ OpenBus = Callable[..., AbstractAsyncContextManager[WholeBus]]
 _names = itertools.count(1)
 
 
-def parcel(video: str, *lines: str, ids: list[str | None] | None = None, token: str = "") -> Parcel:
-    return Parcel(
+def parcel(video: str, *lines: str, ids: list[str | None] | None = None, token: str = "") -> AppendRequest:
+    return AppendRequest(
         video,
         token or f"token{next(_names)}",
         [f"like {line}".encode() for line in lines],
@@ -30,7 +30,7 @@ def parcel(video: str, *lines: str, ids: list[str | None] | None = None, token: 
     )
 
 
-async def append(bus: Bus, video: str, *lines: str, ids: list[str | None] | None = None) -> Receipt:
+async def append(bus: Bus, video: str, *lines: str, ids: list[str | None] | None = None) -> AppendResult:
     (receipt,) = await bus.append([parcel(video, *lines, ids=ids)])
     return receipt
 

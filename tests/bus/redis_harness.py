@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from liveserver.bus.interface import Inbox, Parcel, Receipt
+from liveserver.bus.interface import AppendRequest, AppendResult, Inbox
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import BusSettings, Duration, LogSettings
 from liveserver.errors import BusError
@@ -21,16 +21,18 @@ async def open_bus(url: str, *, answer_in: float = 5, **log: float) -> AsyncIter
         yield bus
 
 
-def parcel(token: str, *lines: str, video: str = "v", ids: list[str | None] | None = None) -> Parcel:
-    return Parcel(video, token, [f"like {line}".encode() for line in lines], ids or [None] * len(lines))
+def parcel(token: str, *lines: str, video: str = "v", ids: list[str | None] | None = None) -> AppendRequest:
+    return AppendRequest(
+        video, token, [f"like {line}".encode() for line in lines], ids or [None] * len(lines)
+    )
 
 
-async def append(bus: RedisBus, token: str, *lines: str) -> Receipt:
+async def append(bus: RedisBus, token: str, *lines: str) -> AppendResult:
     (receipt,) = await bus.append([parcel(token, *lines)])
     return receipt
 
 
-async def append_at_last(bus: RedisBus, token: str, *lines: str) -> Receipt:
+async def append_at_last(bus: RedisBus, token: str, *lines: str) -> AppendResult:
     """As often as it takes, as a dispatcher does."""
     with trio.fail_after(10):
         while True:

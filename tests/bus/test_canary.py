@@ -9,12 +9,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from liveserver.bus.canary import Canary, CanaryPerch, NotDelivering
-from liveserver.bus.interface import Inbox, Lease, Parcel, ignore
+from liveserver.bus.canary import Canary, CanaryInbox, NotDelivering
+from liveserver.bus.interface import AppendRequest, Inbox, Lease, ignore
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import CanarySettings, Duration, LogSettings
 from liveserver.errors import BusError
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 SETTINGS = CanarySettings(interval=Duration(5), timeout=Duration(3))
 
@@ -25,7 +25,7 @@ class SlowBus(MemoryBus):
     listens_after = 0.0
 
     @asynccontextmanager
-    async def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
+    async def inbox(self, node: str, hear: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
         if self.listens_after:
             await trio.sleep(self.listens_after)
         async with super().inbox(node, hear) as inbox:
@@ -50,7 +50,9 @@ class Dispatcher:
         if self.refuses:
             raise BusError("nobody there")
         if not self.loses:
-            await self._bus.append([Parcel(video, token, [b'canary {"id":"%b"}' % token.encode()], [None])])
+            await self._bus.append(
+                [AppendRequest(video, token, [b'canary {"id":"%b"}' % token.encode()], [None])]
+            )
 
 
 class Aviary:
@@ -60,7 +62,7 @@ class Aviary:
         bus = SlowBus("dc1", LogSettings(), 100)
         bus.listens_after = listens_after
         self.dispatcher = Dispatcher(bus)
-        self.perch = CanaryPerch(bus, "n1")
+        self.perch = CanaryInbox(bus, "n1")
         self.renewals = 0
         self.canary = Canary("n1", self.dispatcher, SETTINGS, self._renew)
 
@@ -149,6 +151,8 @@ async def test_somebody_elses_event_is_no_canary(autojump_clock: MockClock, nurs
     aviary.dispatcher.loses = True
     nursery.start_soon(aviary.run)
     await trio.sleep(0.1)
-    await aviary.dispatcher._bus.append([Parcel(aviary.canary.video, "t", [b'canary {"id":"x"}'], [None])])
+    await aviary.dispatcher._bus.append(
+        [AppendRequest(aviary.canary.video, "t", [b'canary {"id":"x"}'], [None])]
+    )
     await trio.sleep(1)
     assert not await aviary.is_ready()

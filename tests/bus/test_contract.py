@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from liveserver.bus.interface import Receipt
+from liveserver.bus.interface import AppendResult
 from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, parcel, take
 from tests.conftest import Until
 
@@ -19,7 +19,7 @@ async def test_a_log_counts_from_one_and_the_receipt_says_where(bus: WholeBus) -
     head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
     assert (head.offset, str(head.cursor)) == (0, f"dc1-{head.epoch}-0")
     first = await append(bus, "v", "a", "b")
-    assert first == Receipt(head.epoch, 1, 1, frozenset(), first.cursor)
+    assert first == AppendResult(head.epoch, 1, 1, frozenset(), first.cursor)
     assert str(first.cursor) == f"dc1-{head.epoch}-2"
     second = await append(bus, "v", "c")
     assert (second.epoch, second.first, second.number) == (head.epoch, 3, 3)
@@ -41,7 +41,7 @@ async def test_nothing_to_append_is_nothing(bus: WholeBus) -> None:
 
 
 async def test_appends_to_a_video_never_interleave(bus: WholeBus) -> None:
-    receipts: dict[int, Receipt] = {}
+    receipts: dict[int, AppendResult] = {}
 
     async def publish(number: int) -> None:
         receipts[number] = await append(bus, "v", *[f"{number}-{i}" for i in range(10)])
@@ -80,7 +80,7 @@ async def test_all_duplicates_are_told_the_next_number(bus: WholeBus) -> None:
         await bus.subscribe("n", {"v": 1}, 30)
         before = await append(bus, "v", "a", ids=["1"])
         receipt = await append(bus, "v", "a", ids=["1"])
-        assert receipt == Receipt(before.epoch, 2, 2, frozenset({0}), before.cursor)
+        assert receipt == AppendResult(before.epoch, 2, 2, frozenset({0}), before.cursor)
         await append(bus, "v", "b")
         assert heard(await take(inbox, 2)) == ["a", "b"]
         assert heard(await take(feed, 2)) == ["a", "b"]

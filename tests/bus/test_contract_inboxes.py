@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from liveserver.bus.interface import Inbox, Parcel, Receipt
+from liveserver.bus.interface import AppendRequest, AppendResult, Inbox
 from liveserver.event import Batch
 from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, parcel, take
 
@@ -168,7 +168,7 @@ async def test_any_order_of_calls_keeps_the_log_whole(bus: WholeBus, seed: int) 
     chance = random.Random(seed)
     model: dict[str, list[str]] = {}
     seen: set[tuple[str, str]] = set()
-    sent: list[tuple[Parcel, Receipt]] = []
+    sent: list[tuple[AppendRequest, AppendResult]] = []
     async with bus.inbox("n") as inbox:
         await bus.subscribe("n", dict.fromkeys("uvw", 1), 30)
         for step in range(60):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import trio
 
-from liveserver.bus.interface import RelayParcel, Standing
+from liveserver.bus.interface import ReplicaPosition, ReplicationBatch
 from liveserver.event import Batch
 from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, take
 from tests.conftest import Until
@@ -20,29 +20,29 @@ def relayed(
     origin: str = "dc2",
     epoch: str = "aaaaa",
     video: str = "v",
-    instead: Standing | None = None,
-) -> RelayParcel:
+    instead: ReplicaPosition | None = None,
+) -> ReplicationBatch:
     """Events whose offset in their origin's log is ten times their number."""
     texts = [f"like {origin}-{epoch}-{number}".encode() for number in numbers]
     offset = 10 * numbers[-1] if numbers else 0
-    return RelayParcel(video, origin, epoch, numbers[0] if numbers else 0, offset, texts, instead)
+    return ReplicationBatch(video, origin, epoch, numbers[0] if numbers else 0, offset, texts, instead)
 
 
-async def relay(bus: WholeBus, *parcels: RelayParcel) -> Standing:
+async def relay(bus: WholeBus, *parcels: ReplicationBatch) -> ReplicaPosition:
     """Where the log stands with the last one's origin, without its own epoch."""
     standing = (await bus.relay(parcels))[-1]
-    return Standing("", standing.epoch, standing.number, standing.offset)
+    return ReplicaPosition("", standing.epoch, standing.number, standing.offset)
 
 
-async def standing(bus: WholeBus, origin: str = "dc2") -> Standing:
+async def standing(bus: WholeBus, origin: str = "dc2") -> ReplicaPosition:
     (stands,) = await bus.relay([relayed([], origin=origin)])
     return stands
 
 
 async def test_what_is_next_is_taken_and_numbered_here(bus: WholeBus) -> None:
     receipt = await append(bus, "v", "a")
-    assert await relay(bus, relayed([1, 2])) == Standing("", "aaaaa", 2, 20)
-    assert await relay(bus, relayed([3])) == Standing("", "aaaaa", 3, 30)
+    assert await relay(bus, relayed([1, 2])) == ReplicaPosition("", "aaaaa", 2, 20)
+    assert await relay(bus, relayed([3])) == ReplicaPosition("", "aaaaa", 3, 30)
     after = await append(bus, "v", "b")
     assert (after.first, after.number) == (5, 2)
     stretch = await bus.read("v", 0, 100)
@@ -72,8 +72,8 @@ async def test_repeats_are_dropped_and_overlaps_trimmed(bus: WholeBus) -> None:
         await bus.subscribe("n", {"v": 1}, 30)
         await bus.relay([relayed([1, 2, 3])])
         for again in ([1, 2, 3], [2], [3]):
-            assert await relay(bus, relayed(again)) == Standing("", "aaaaa", 3, 30)
-        assert await relay(bus, relayed([2, 3, 4, 5])) == Standing("", "aaaaa", 5, 50)
+            assert await relay(bus, relayed(again)) == ReplicaPosition("", "aaaaa", 3, 30)
+        assert await relay(bus, relayed([2, 3, 4, 5])) == ReplicaPosition("", "aaaaa", 5, 50)
         batches = await take(inbox, 5)
     assert [batch.number for batch in batches] == [1, 4]
     assert heard(batches) == await lines(bus, "v") == [f"dc2-aaaaa-{n}" for n in range(1, 6)]
@@ -82,30 +82,30 @@ async def test_repeats_are_dropped_and_overlaps_trimmed(bus: WholeBus) -> None:
 async def test_a_jump_is_refused_with_where_the_log_stands(bus: WholeBus) -> None:
     await bus.relay([relayed([1, 2])])
     for wrong in (relayed([4, 5]), relayed([1], epoch="bbbbb"), relayed([3], epoch="bbbbb")):
-        assert await relay(bus, wrong) == Standing("", "aaaaa", 2, 20)
+        assert await relay(bus, wrong) == ReplicaPosition("", "aaaaa", 2, 20)
     assert await lines(bus, "v") == ["dc2-aaaaa-1", "dc2-aaaaa-2"]
 
 
 async def test_an_origin_not_heard_of_before_begins_with_its_first(bus: WholeBus) -> None:
-    assert await relay(bus, relayed([7, 8])) == Standing("", "", 0, 0)
+    assert await relay(bus, relayed([7, 8])) == ReplicaPosition("", "", 0, 0)
     nothing = await standing(bus)
     assert (nothing.epoch, nothing.number, nothing.offset) == ("", 0, 0)
-    assert await relay(bus, relayed([7, 8], instead=nothing)) == Standing("", "aaaaa", 8, 80)
-    assert await relay(bus, relayed([1, 2], origin="dc3")) == Standing("", "aaaaa", 2, 20)
+    assert await relay(bus, relayed([7, 8], instead=nothing)) == ReplicaPosition("", "aaaaa", 8, 80)
+    assert await relay(bus, relayed([1, 2], origin="dc3")) == ReplicaPosition("", "aaaaa", 2, 20)
     assert await lines(bus, "v") == ["dc2-aaaaa-7", "dc2-aaaaa-8", "dc3-aaaaa-1", "dc3-aaaaa-2"]
 
 
 async def test_a_jump_is_taken_from_where_the_log_was_known_to_stand(bus: WholeBus) -> None:
     await bus.relay([relayed([1, 2])])
     known = await standing(bus)
-    assert await relay(bus, relayed([5, 6], instead=known)) == Standing("", "aaaaa", 6, 60)
-    assert await relay(bus, relayed([9], instead=known)) == Standing("", "aaaaa", 6, 60)
+    assert await relay(bus, relayed([5, 6], instead=known)) == ReplicaPosition("", "aaaaa", 6, 60)
+    assert await relay(bus, relayed([9], instead=known)) == ReplicaPosition("", "aaaaa", 6, 60)
     known = await standing(bus)
-    assert await relay(bus, relayed([3], epoch="bbbbb", instead=known)) == Standing("", "bbbbb", 3, 30)
+    assert await relay(bus, relayed([3], epoch="bbbbb", instead=known)) == ReplicaPosition("", "bbbbb", 3, 30)
     # A relay that was held up since before the new life brings the former one: never again.
-    assert await relay(bus, relayed([7], instead=known)) == Standing("", "bbbbb", 3, 30)
-    assert await relay(bus, relayed([7])) == Standing("", "bbbbb", 3, 30)
-    assert await relay(bus, relayed([4], epoch="bbbbb", instead=known)) == Standing("", "bbbbb", 4, 40)
+    assert await relay(bus, relayed([7], instead=known)) == ReplicaPosition("", "bbbbb", 3, 30)
+    assert await relay(bus, relayed([7])) == ReplicaPosition("", "bbbbb", 3, 30)
+    assert await relay(bus, relayed([4], epoch="bbbbb", instead=known)) == ReplicaPosition("", "bbbbb", 4, 40)
 
 
 async def test_what_was_known_of_a_former_life_of_the_log_counts_no_more(bus: WholeBus) -> None:

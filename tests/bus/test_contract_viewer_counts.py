@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 from tests.bus.harness import WholeBus, append, heard, take
 from tests.conftest import Until
 
@@ -13,11 +13,11 @@ class Ear:
     """Keeps what it hears: `(datacenter, total)` of each tally of one video."""
 
     def __init__(self, video: str = "v") -> None:
-        self.tallies: list[Tally] = []
+        self.tallies: list[ViewerCount] = []
         self._video = video
         self._heard = trio.Event()
 
-    def __call__(self, tally: Tally) -> None:
+    def __call__(self, tally: ViewerCount) -> None:
         if tally.video == self._video:
             self.tallies.append(tally)
             self._heard.set()
@@ -41,7 +41,7 @@ async def announced(bus: WholeBus, node: str, viewers: int, lease: float = 30.0)
         return report.tally.datacenter, report.tally.total
 
 
-async def noted(bus: WholeBus, tally: Tally) -> None:
+async def noted(bus: WholeBus, tally: ViewerCount) -> None:
     """As a relay notes: again, until it is not too early."""
     with trio.fail_after(10):
         while await bus.note([tally]) != [True]:  # noqa: ASYNC110
@@ -59,8 +59,8 @@ async def test_all_nodes_of_a_video_hear_how_many_watch_it(bus: WholeBus) -> Non
         await one.wait(5, 5)
         await two.wait(5, 5)
         assert (one.numbers, two.numbers, stranger.numbers) == ([(3, 3), (5, 5)], [(3, 3), (5, 5)], [])
-        assert await bus.count("v") == Tally("v", "dc1", 5, 5)
-        assert await bus.count("unknown") == Tally("unknown", "dc1")
+        assert await bus.count("v") == ViewerCount("v", "dc1", 5, 5)
+        assert await bus.count("unknown") == ViewerCount("unknown", "dc1")
 
 
 async def test_who_reports_too_early_is_told_so_and_what_was_said_last(bus: WholeBus) -> None:
@@ -98,7 +98,7 @@ async def test_a_dead_nodes_viewers_leave_with_its_lease(bus: WholeBus, until: U
 
         await until(left)
         await ear.wait(1, 1)
-        assert await bus.count("v") == Tally("v", "dc1", 1, 1)
+        assert await bus.count("v") == ViewerCount("v", "dc1", 1, 1)
 
 
 async def test_who_unsubscribes_is_counted_no_more(bus: WholeBus) -> None:
@@ -113,9 +113,9 @@ async def test_other_datacenters_count_for_as_long_as_they_said(bus: WholeBus, u
     ear, feed = Ear(), Ear()
     async with bus.inbox("n1", ear), bus.feed(feed):
         await announced(bus, "n1", 1)
-        await noted(bus, Tally("v", "dc2", 10, 99, 30))
+        await noted(bus, ViewerCount("v", "dc2", 10, 99, 30))
         await ear.wait(1, 11)
-        await bus.note([Tally("v", "dc2", 20, 99, 30), Tally("v", "dc3", 300, 0, 0.1)])
+        await bus.note([ViewerCount("v", "dc2", 20, 99, 30), ViewerCount("v", "dc3", 300, 0, 0.1)])
         assert (await bus.count("v")).total in (21, 321)
 
         async def over() -> bool:

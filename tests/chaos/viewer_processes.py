@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import trio
 
-from liveserver.client import Event, Gap, Item, Lost, Ready, watch
+from liveserver.client import Disconnected, Event, Gap, Item, Ready, watch
 from liveserver.cursor import Cursor
 from tests.chaos import history
 from tests.chaos.history import Diary, Place, Request
@@ -213,6 +213,6 @@ class Viewer:
         elif isinstance(item, Ready):
             told.append(history.Ready(self._notes.tick(), place(item.cursor), item.resumed, item.gap))
             self.ready.set()
-        elif isinstance(item, Lost):
+        elif isinstance(item, Disconnected):
             self._notes.reconnects += 1
             self.last_loss = item.reason

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from liveserver.client import Malformed, Receipt, Refused, Unreachable, publish
+from liveserver.client import ProtocolError, PublishReceipt, Refused, Unreachable, publish
 from tests.client.fakes import Asked, Servers, answer, problem, stream
 
 LIKE = {"type": "like"}
@@ -29,7 +29,7 @@ async def test_events_are_accepted_with_an_id_each() -> None:
         {"type": "like", "id": "mine"},
         {"type": "comment", "user": "u1", "data": {"text": "hi"}},
     ]
-    assert await publish("http://a/", "v1", events, client=servers.client) == Receipt(2, 0, "dc1-a-1")
+    assert await publish("http://a/", "v1", events, client=servers.client) == PublishReceipt(2, 0, "dc1-a-1")
     assert servers.asked[0].path == "/v1/videos/v1/events"
     first, second = servers.asked[0].body
     assert first == events[0]
@@ -60,7 +60,7 @@ async def test_what_is_not_answered_is_sent_again_with_the_same_ids_at_the_next_
         on_failure=lambda why, _: told.append(why),
     )
     assert len(told) == 1
-    assert receipt == Receipt(0, 1, "dc1-a-1", attempts=2)
+    assert receipt == PublishReceipt(0, 1, "dc1-a-1", attempts=2)
     assert [asked.host for asked in servers.asked] == ["a", "b"]
     assert ids(servers.asked[0]) == ids(servers.asked[1])
 
@@ -88,7 +88,7 @@ async def test_what_will_never_be_taken_is_raised_at_once() -> None:
 
 
 async def test_an_answer_that_is_no_dispatchers_is_raised() -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(ProtocolError):
         await publish("http://a", "v1", [LIKE], client=Servers(answer("hello")).client)
 
 
@@ -97,7 +97,7 @@ async def test_many_events_are_several_requests_in_order() -> None:
     servers = Servers(*[answer(accepted(size, cursor=f"dc1-a-{size}")) for size in sizes])
     events = [{"type": "like", "id": str(number)} for number in range(2500)]
     receipt = await publish("http://a", "v1", events, client=servers.client)
-    assert receipt == Receipt(2500, 0, "dc1-a-500", attempts=3)
+    assert receipt == PublishReceipt(2500, 0, "dc1-a-500", attempts=3)
     assert [len(asked.body) for asked in servers.asked] == sizes
     assert [id_ for asked in servers.asked for id_ in ids(asked)] == [str(number) for number in range(2500)]
 

@@ -12,7 +12,18 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
-from liveserver.client import Bye, Event, Gap, Item, Lost, Malformed, Ready, Refused, Viewers, watch
+from liveserver.client import (
+    Bye,
+    Disconnected,
+    Event,
+    Gap,
+    Item,
+    ProtocolError,
+    Ready,
+    Refused,
+    Viewers,
+    watch,
+)
 from liveserver.client.sources import SILENCE
 from tests.client.fakes import cursor, event
 
@@ -121,7 +132,7 @@ async def test_a_lost_connection_is_resumed_after_the_last_message(
     async with served(first, second, third) as (url, asked):
         items = await take(url, 9)
     assert [wish["subscribe"].get("cursor") for wish in asked] == [None, cursor(3), cursor(3)]
-    lost = [item for item in items if isinstance(item, Lost)]
+    lost = [item for item in items if isinstance(item, Disconnected)]
     assert [each.reason for each in lost] == ["the server closed: oh", "the server said bye: drain"]
     assert lost[1].wait == 1.5
     assert numbers(items)[-1] == ("e4", cursor(4))
@@ -138,7 +149,7 @@ async def test_an_error_ends_the_watching_unless_it_is_for_now(
     async with served(script) as (url, _):
         if error is None:
             (lost,) = await take(url, 1)
-            assert isinstance(lost, Lost)
+            assert isinstance(lost, Disconnected)
             assert "503: because" in lost.reason
         else:
             with pytest.raises(error, match="because"):
@@ -151,7 +162,7 @@ async def test_what_is_no_liveserver_is_told() -> None:
         await side.rest()
 
     async with served(script) as (url, _):
-        with pytest.raises(Malformed):
+        with pytest.raises(ProtocolError):
             await take(url, 1)
 
 
@@ -179,13 +190,13 @@ async def test_a_full_server_s_goodbye_is_heard(autojump_clock: trio.testing.Moc
         bye, lost = await take(f"http://127.0.0.1:{server.port}", 2)
         nursery.cancel_scope.cancel()
     assert bye == Bye("overload", reconnect=True)
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, Disconnected)
     assert lost.wait >= 2.5
 
 
 async def test_nobody_there_is_a_loss(autojump_clock: trio.testing.MockClock) -> None:
     (lost,) = await take("http://127.0.0.1:1", 1)
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, Disconnected)
 
 
 async def test_a_quiet_server_is_asked_and_a_silent_one_given_up(
@@ -202,7 +213,7 @@ async def test_a_quiet_server_is_asked_and_a_silent_one_given_up(
     async with served(script) as (url, _):
         began = trio.current_time()
         items = await take(url, 2)
-    assert items[1:] == [Lost("nothing was heard for too long", url, items[1].wait)]  # type: ignore[union-attr]
+    assert items[1:] == [Disconnected("nothing was heard for too long", url, items[1].wait)]  # type: ignore[union-attr]
     assert 3 * 15 + SILENCE <= trio.current_time() - began < 4 * 15 + SILENCE
 
 

@@ -11,7 +11,18 @@ import pytest
 import trio
 import trio.testing
 
-from liveserver.client import Bye, Event, Gap, Item, Lost, Malformed, Ready, Refused, Viewers, watch
+from liveserver.client import (
+    Bye,
+    Disconnected,
+    Event,
+    Gap,
+    Item,
+    ProtocolError,
+    Ready,
+    Refused,
+    Viewers,
+    watch,
+)
 from liveserver.client.sources import SILENCE
 from liveserver.client.watching import READY_WITHIN, RETRY_MOST, STREAM_AGAIN, Transport
 from tests.client.fakes import (
@@ -71,7 +82,7 @@ async def test_a_lost_connection_is_resumed_after_the_time_asked_for(
         stream(ready(2, resumed=True), like(3), FOREVER),
     )
     items = await take(servers, 5)
-    assert items[2] == Lost("reset", "http://a", 2.731)
+    assert items[2] == Disconnected("reset", "http://a", 2.731)
     assert numbers(items) == ["e2", "e3"]
     assert [asked.query.get("cursor") for asked in servers.asked] == [None, cursor(2)]
     assert servers.asked[1].at - servers.asked[0].at == pytest.approx(2.731)
@@ -127,7 +138,7 @@ async def test_bye_for_now_says_when_to_come_back(autojump_clock: trio.testing.M
         stream(ready(1, resumed=True), FOREVER),
     )
     items = await take(servers, 4)
-    assert items[1:3] == [Bye("drain"), Lost("the server said bye: drain", "http://a", 3.3)]
+    assert items[1:3] == [Bye("drain"), Disconnected("the server said bye: drain", "http://a", 3.3)]
     assert servers.asked[1].at - servers.asked[0].at == pytest.approx(3.3)
 
 
@@ -156,7 +167,7 @@ async def test_heartbeats_keep_a_quiet_connection(autojump_clock: trio.testing.M
 async def test_a_server_that_never_answers_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
     servers = Servers(stream(FOREVER), stream(ready(1), FOREVER))
     began = trio.current_time()
-    assert isinstance((await take(servers, 1))[0], Lost)
+    assert isinstance((await take(servers, 1))[0], Disconnected)
     assert trio.current_time() - began == pytest.approx(SILENCE)
 
 
@@ -168,14 +179,14 @@ async def test_failures_in_a_row_are_spaced_wider_up_to_a_bound(
         *[httpx.ConnectError("refused")] * 8, stream(ready(1, retry=500)), stream(ready(1), FOREVER)
     )
     items = await take(servers, 11)
-    waits = [item.wait for item in items if isinstance(item, Lost)]
+    waits = [item.wait for item in items if isinstance(item, Disconnected)]
     assert waits == [1, 2, 4, 8, 16, RETRY_MOST, RETRY_MOST, RETRY_MOST, 0.5]
 
 
 async def test_retry_after_is_a_lower_bound(autojump_clock: trio.testing.MockClock) -> None:
     servers = Servers(problem(503, "full", retry_after="7"), stream(ready(1), FOREVER))
     items = await take(servers, 2)
-    assert isinstance(items[0], Lost)
+    assert isinstance(items[0], Disconnected)
     assert items[0].reason == "503: full"
     assert servers.asked[1].at - servers.asked[0].at >= 7
 
@@ -195,7 +206,7 @@ async def test_what_no_liveserver_sends_is_raised(
     autojump_clock: trio.testing.MockClock, transport: Transport
 ) -> None:
     servers = Servers(stream(block("like", {"no": 1}, 1)) if transport == "sse" else answer("hello"))
-    with pytest.raises(Malformed):
+    with pytest.raises(ProtocolError):
         await take(servers, 1, transport=transport)
 
 
@@ -242,7 +253,7 @@ async def test_polls_from_the_earliest_are_no_resumption(autojump_clock: trio.te
 async def test_where_no_stream_gets_through_polls_do(autojump_clock: trio.testing.MockClock) -> None:
     servers = Servers(stream(FOREVER), page(1), page(2, 2))
     items = await take(servers, 3, transport="auto")
-    assert [type(item) for item in items] == [Lost, Ready, Event]
+    assert [type(item) for item in items] == [Disconnected, Ready, Event]
     assert [asked.path.rpartition("/")[2] for asked in servers.asked] == ["events", "poll", "poll"]
     assert servers.asked[1].at - servers.asked[0].at <= READY_WITHIN + 1
 

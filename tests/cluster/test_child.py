@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from liveserver.cluster.child import RESTART_FIRST, RESTART_MOST, Child, backoff, describe
-from liveserver.cluster.parent_watch import Lifeline
+from liveserver.cluster.parent_watch import ParentWatch
 from liveserver.errors import LiveserverError
 from tests.cluster.harness import Log
 
@@ -23,7 +23,7 @@ WAITS = "exec 3<&0; cat <&3 & wait"
 @asynccontextmanager
 async def running(script: str, log: Log, stop_after: float = 5.0) -> AsyncIterator[Child]:
     """A child that runs a shell script, ended at the end of the block."""
-    with Lifeline() as lifeline:
+    with ParentWatch() as lifeline:
         command = ["/bin/sh", "-c", script]
         child = Child("a", command, stdin=lifeline.reading_end, stop_after=stop_after, output=log, say=log)
         async with trio.open_nursery() as nursery:
@@ -95,7 +95,7 @@ async def test_a_child_that_can_never_run_is_given_up() -> None:
 
 
 async def test_children_read_the_end_of_file_when_the_supervisor_is_gone() -> None:
-    with Lifeline() as lifeline:
+    with ParentWatch() as lifeline:
         process = await trio.lowlevel.open_process(["/bin/cat"], stdin=lifeline.reading_end)
     with trio.fail_after(10):
         assert await process.wait() == 0
@@ -103,7 +103,7 @@ async def test_children_read_the_end_of_file_when_the_supervisor_is_gone() -> No
 
 async def test_what_does_not_read_is_guarded() -> None:
     sleeper = await trio.lowlevel.open_process(["/bin/sleep", "60"])
-    with Lifeline() as lifeline:
+    with ParentWatch() as lifeline:
         async with lifeline.guarding(sleeper.pid):
             lifeline.cut()
             with trio.fail_after(10):

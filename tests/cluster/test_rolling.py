@@ -16,7 +16,7 @@ from liveserver.cluster import pidfile as lock
 from liveserver.cluster import probe, rolling
 from liveserver.cluster.child import Child
 from liveserver.cluster.redis_server import free_port
-from liveserver.cluster.topology import NodePlan
+from liveserver.cluster.topology import NodeSpec
 from liveserver.config import Address
 from liveserver.errors import LiveserverError
 from tests.cluster.harness import Log, read_lines, write
@@ -121,9 +121,9 @@ class FakeChild(Child):
         self.restarts += 1
 
 
-def plan(name: str, role: str, port: int) -> NodePlan:
+def plan(name: str, role: str, port: int) -> NodeSpec:
     ops = Address(f"127.0.0.1:{port}")
-    return NodePlan(name, role, "dc1", Address("127.0.0.1:1"), ops, (), (ops,))
+    return NodeSpec(name, role, "dc1", Address("127.0.0.1:1"), ops, (), (ops,))
 
 
 NODES = [plan("di1", "dispatcher", 2), plan("fe1", "frontend", 3), plan("fe2", "frontend", 4)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import trio
 
-from liveserver.bus.interface import Parcel, Receipt
+from liveserver.bus.interface import AppendRequest, AppendResult
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import LogSettings
 from liveserver.errors import BusError
@@ -20,7 +20,7 @@ class Bus(MemoryBus):
 
     def __init__(self) -> None:
         super().__init__("dc1", LogSettings(), 100)
-        self.appended: list[list[Parcel]] = []
+        self.appended: list[list[AppendRequest]] = []
         self.failures = 0.0
         self.is_late = False
         self._free = trio.Event()
@@ -32,7 +32,7 @@ class Bus(MemoryBus):
     def let_go(self) -> None:
         self._free.set()
 
-    async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+    async def append(self, parcels: Sequence[AppendRequest]) -> list[AppendResult]:
         self.appended.append(list(parcels))
         await self._free.wait()
         receipts = None

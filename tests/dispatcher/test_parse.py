@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveserver.config import DispatcherSettings, Size
-from liveserver.dispatcher.parse import Lot, Parser
+from liveserver.dispatcher.parse import Parser, VideoBatch
 from liveserver.errors import BadRequest, Problem, TooLarge
 from liveserver.event import RESERVED_TYPES
 from liveserver.ids import IdMaker
@@ -22,7 +22,7 @@ NOW = 1763862000.123
 parser = Parser(DispatcherSettings(), lambda: NOW)
 
 
-def lots(body: bytes | str, kind: str = JSON, video: str | None = "v1") -> list[Lot]:
+def lots(body: bytes | str, kind: str = JSON, video: str | None = "v1") -> list[VideoBatch]:
     return parser.lots(body.encode() if isinstance(body, str) else body, kind, video)
 
 
@@ -45,7 +45,7 @@ def of(**fields: Any) -> str:
 def test_an_event_is_rendered_as_viewers_see_it() -> None:
     body = '{"data":{"reaction":"heart"},"user":"u42","id":"my-id","type":"like"}'
     assert lots(body) == [
-        Lot(
+        VideoBatch(
             "v1",
             [
                 b'like {"id":"my-id","video":"v1","type":"like","user":"u42","at":1763862000123,'

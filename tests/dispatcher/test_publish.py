@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveserver.config import DispatcherSettings, Duration
-from liveserver.dispatcher.parse import Lot
-from liveserver.dispatcher.publish import Accepted, Publisher
+from liveserver.dispatcher.parse import VideoBatch
+from liveserver.dispatcher.publish import Publisher, PublishResult
 from liveserver.errors import Unavailable
 from tests.dispatcher.harness import Bus
 
 
-def lot(video: str, *names: str, known: bool = True) -> Lot:
+def lot(video: str, *names: str, known: bool = True) -> VideoBatch:
     """Events whose lines are their ids."""
-    return Lot(
+    return VideoBatch(
         video, [f"like {name}".encode() for name in names], [name if known else None for name in names]
     )
 
@@ -32,11 +32,11 @@ class Stage:
     def __init__(self, nursery: trio.Nursery, **how: Any) -> None:
         self.bus = Bus()
         self.publisher = Publisher(self.bus, "dc1", DispatcherSettings(**how))
-        self.results: dict[str, Accepted | Unavailable] = {}
+        self.results: dict[str, PublishResult | Unavailable] = {}
         self.at: dict[str, float] = {}
         self._nursery = nursery
 
-    async def publish(self, name: str, *lots: Lot) -> trio.CancelScope:
+    async def publish(self, name: str, *lots: VideoBatch) -> trio.CancelScope:
         """Publish in the background; it is queued when this returns."""
         scope = trio.CancelScope()
 
@@ -55,7 +55,7 @@ class Stage:
     def accepted(self, name: str) -> tuple[int, int, dict[str, int]]:
         """How many were new, how many known, and the number at which each video's cursor stands."""
         result = self.results[name]
-        assert isinstance(result, Accepted)
+        assert isinstance(result, PublishResult)
         marks = {video: cursor.get("dc1") for video, cursor in result.cursors.items()}
         return (
             result.accepted,
@@ -149,7 +149,7 @@ async def test_each_is_told_of_its_own_events_in_a_shared_commit() -> None:
     )
 )
 def test_shared_commits_tell_what_commits_of_their_own_would(requests: list[list[tuple[str, int]]]) -> None:
-    def lots(request: list[tuple[str, int]]) -> list[Lot]:
+    def lots(request: list[tuple[str, int]]) -> list[VideoBatch]:
         videos = dict.fromkeys(video for video, _ in request)
         return [lot(video, *[str(name) for each, name in request if each == video]) for video in videos]
 

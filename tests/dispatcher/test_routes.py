@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from liveserver.auth.authorizer import Gate
+from liveserver.auth.authorizer import Authorizer
 from liveserver.bus.interface import Lease
 from liveserver.bus.leases import LeaseAnswer
 from liveserver.config import DispatcherSettings, Duration, Settings
@@ -21,7 +21,7 @@ from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.errors import BusError
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 from tests.dispatcher.harness import Bus
 from tests.edge.harness import HOST, Answered, Served, serving
 
@@ -56,7 +56,7 @@ async def dispatching(**how: Any) -> AsyncIterator[Stage]:
     bus = Bus()
     publisher = Publisher(bus, "dc1", settings)
     routes = DispatcherRoutes(
-        Parser(settings), publisher, Subscriptions(bus, settings.max_lease), Gate(Settings())
+        Parser(settings), publisher, Subscriptions(bus, settings.max_lease), Authorizer(Settings())
     )
     async with serving(routes.add_to) as served, trio.open_nursery() as nursery:
         nursery.start_soon(publisher.run)
@@ -193,7 +193,7 @@ async def test_leases_are_renewed_and_withdrawn() -> None:
         leases = msgspec.json.decode(answer.body, type=LeaseAnswer).read()
         for video, viewers in (("v1", 3), ("v2", 0)):
             head = (await stage.bus.read(video, 0, 1)).head
-            assert leases[video] == Lease(head, Tally(video, "dc1", viewers, viewers))
+            assert leases[video] == Lease(head, ViewerCount(video, "dc1", viewers, viewers))
         await stage.post(PATH, LIKE)
         assert [batch.video for batch in await anext(inbox)] == ["v1"]
         answer = await stage.json("/v1/leases", wish)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import trio
 
-from liveserver.dispatcher_client.connections import LastingConnections
+from liveserver.dispatcher_client.connections import KeepAliveTransport
 
 ANSWER = (
     b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n"
@@ -42,11 +42,11 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(manner: Manner) -> AsyncIterator[tuple[Server, LastingConnections]]:
+async def serving(manner: Manner) -> AsyncIterator[tuple[Server, KeepAliveTransport]]:
     server = Server(manner)
     async with (
         trio.open_nursery() as nursery,
-        LastingConnections(ssl.create_default_context()) as connections,
+        KeepAliveTransport(ssl.create_default_context()) as connections,
     ):
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         server.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/v1/events"

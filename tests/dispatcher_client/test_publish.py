@@ -10,14 +10,14 @@ import trio
 import trio.testing
 
 from liveserver.auth.nodes import UNSIGNED
-from liveserver.dispatcher_client.publish import Dispatchers
+from liveserver.dispatcher_client.publish import PublishClient
 from liveserver.errors import BadRequest, DispatcherError
 
 Handler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
-def dispatchers(handler: Handler, *hosts: str) -> Dispatchers:
-    return Dispatchers(httpx.MockTransport(handler), [f"http://{host}/" for host in hosts], 3.0, UNSIGNED)
+def dispatchers(handler: Handler, *hosts: str) -> PublishClient:
+    return PublishClient(httpx.MockTransport(handler), [f"http://{host}/" for host in hosts], 3.0, UNSIGNED)
 
 
 async def test_it_stays_with_one_that_answers() -> None:

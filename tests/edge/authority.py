@@ -9,7 +9,7 @@ from pathlib import Path
 import trustme
 
 from liveserver.config import TLSSettings, convert
-from liveserver.edge.tls import TLSDoor
+from liveserver.edge.tls import TLSAcceptor
 
 NAMES = ("localhost", "127.0.0.1")
 
@@ -38,8 +38,8 @@ class Authority:
             TLSSettings,
         )
 
-    def door(self, **settings: object) -> TLSDoor:
-        return TLSDoor(self.settings(**settings))
+    def door(self, **settings: object) -> TLSAcceptor:
+        return TLSAcceptor(self.settings(**settings))
 
     def trust(self, *protocols: str) -> ssl.SSLContext:
         """What a client needs; it offers these protocols."""

@@ -12,12 +12,12 @@ import trio
 import trio.testing
 
 from liveserver.config import Address, EdgeSettings, convert
-from liveserver.edge.answer import Answer, Deferred, Handler, Peer
+from liveserver.edge.answer import Answer, DeferredResponse, Handler, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer, Secured, listen
-from liveserver.edge.tls import TLSDoor
+from liveserver.edge.tls import TLSAcceptor
 
 Fallback = Callable[[socket.socket, bytes], Awaitable[None]]
 HOST = b"Host: x\r\n"
@@ -158,7 +158,7 @@ async def serving(
     fallback: Fallback | None = None,
     listener: socket.socket | None = None,
     send_buffer: int = 0,
-    door: TLSDoor | None = None,
+    door: TLSAcceptor | None = None,
     **settings: float | list[str],
 ) -> AsyncIterator[Served]:
     """An edge on a port of its own; `settings` are `EdgeSettings`'."""
@@ -208,7 +208,7 @@ async def echo(request: Request, peer: Peer) -> Answer:
     )
 
 
-class Later(Deferred):
+class Later(DeferredResponse):
     """An answer for the test to write."""
 
     def __init__(self, peer: Peer) -> None:

@@ -13,7 +13,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveserver.edge.answer import Answer, Handler, Peer, Stream
+from liveserver.edge.answer import Answer, Handler, Peer, StreamResponse
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.errors import BadRequest
@@ -469,7 +469,7 @@ async def test_a_deferred_answer_may_be_the_last() -> None:
 async def test_a_stream_has_the_connection_until_it_ends(autojump_clock: trio.testing.MockClock) -> None:
     over = trio.Event()
 
-    class Ticking(Stream):
+    class Ticking(StreamResponse):
         def __init__(self, peer: Peer) -> None:
             self.peer = peer
 
@@ -530,7 +530,7 @@ async def test_a_defect_ends_its_own_connection_and_no_other(error: Exception) -
 
 
 async def test_a_defect_of_a_stream_ends_its_own_connection_and_no_other() -> None:
-    class Broken(Stream):
+    class Broken(StreamResponse):
         async def wait_gone(self) -> None:
             raise ValueError
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import trio
 
 from liveserver.config import EdgeSettings
-from liveserver.edge.connection_limit import Seats
+from liveserver.edge.connection_limit import ConnectionLimit
 from tests.edge.harness import HOST, echo, serving
 
 GET = b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
-def seats(most: int, *trusted: str) -> Seats:
-    return Seats(EdgeSettings(max_per_address=most, trusted_proxies=list(trusted)))
+def seats(most: int, *trusted: str) -> ConnectionLimit:
+    return ConnectionLimit(EdgeSettings(max_per_address=most, trusted_proxies=list(trusted)))
 
 
 def test_an_address_has_so_many_and_gets_them_back() -> None:

@@ -18,7 +18,7 @@ from liveserver.config import load
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
-from liveserver.edge.tls import CertificateExpired, TLSDoor
+from liveserver.edge.tls import CertificateExpired, TLSAcceptor
 from liveserver.errors import ConfigError
 from tests.edge.authority import YESTERDAY, Authority
 from tests.edge.harness import HOST, Client, Later, echo, pass_by, serving
@@ -222,7 +222,7 @@ def test_links_are_followed(authority: Authority, tmp_path: Path) -> None:
     for name in ("certificate", "key"):
         os.symlink(getattr(authority, name), tmp_path / name)
     settings = authority.settings(certificate=str(tmp_path / "certificate"), key=str(tmp_path / "key"))
-    door = TLSDoor(settings)
+    door = TLSAcceptor(settings)
     other = tmp_path / "other"
     other.mkdir()
     renewed = Authority(other)

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import trio
 
-from liveserver.auth.authorizer import Gate
-from liveserver.bus.interface import Parcel, Receipt
+from liveserver.auth.authorizer import Authorizer
+from liveserver.bus.interface import AppendRequest, AppendResult
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.client.sse import SSEEvent, SSEParser
 from liveserver.config import Settings, convert
@@ -24,7 +24,7 @@ from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.edge.connection import Connection
 from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer
-from liveserver.frontend.admission import Door
+from liveserver.frontend.admission import Admission
 from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
@@ -153,13 +153,13 @@ class Stage:
         assert event.type == "ready"
         return client, msgspec.json.decode(event.data)
 
-    async def publish(self, count: int = 1, video: str = "v", padding: int = 0) -> Receipt:
+    async def publish(self, count: int = 1, video: str = "v", padding: int = 0) -> AppendResult:
         """Publish events with `n` counting up over the whole test."""
         lines = []
         for _ in range(count):
             self._count += 1
             lines.append(b'like {"n":%d,"p":"%b"}' % (self._count, b"x" * padding))
-        parcel = Parcel(video, f"token-{self._count}", lines, [None] * count)
+        parcel = AppendRequest(video, f"token-{self._count}", lines, [None] * count)
         return (await self.bus.append([parcel]))[0]
 
     def channel(self, video: str = "v") -> Channel:
@@ -185,7 +185,9 @@ async def stage(
     ):
         nursery.start_soon(publisher.run)
         router = Router()
-        WatchRoutes(frontend, configured.frontend, Door(Gate(configured, clock=clock))).add_to(router)
+        WatchRoutes(frontend, configured.frontend, Admission(Authorizer(configured, clock=clock))).add_to(
+            router
+        )
 
         async def nowhere(sock: socket.socket, received: bytes) -> None:
             sock.close()

@@ -30,7 +30,7 @@ from tests.frontend.harness import Stage, settings, stage
 EventT = TypeVar("EventT", bound=h2.events.Event)
 
 
-class Watching:
+class ChannelViewerCount:
     """An event stream over HTTP/2."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -69,11 +69,11 @@ class Both:
         self.handoff = handoff
 
     @asynccontextmanager
-    async def watch(self, video: str = "v", **arguments: Any) -> AsyncIterator[Watching]:
+    async def watch(self, video: str = "v", **arguments: Any) -> AsyncIterator[ChannelViewerCount]:
         path = f"/v1/videos/{video}/events"
         async with self.client.stream("GET", path, **arguments) as response:
             assert response.http_version == "HTTP/2"
-            watching = Watching(response)
+            watching = ChannelViewerCount(response)
             try:
                 yield watching
             finally:

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.edge.connection import Connection
-from liveserver.edge.tls import TLSDoor
+from liveserver.edge.tls import TLSAcceptor
 from tests.edge.authority import Authority
 from tests.frontend import test_drain
 from tests.frontend.delivery import test_catchup
@@ -54,7 +54,7 @@ def over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def serve(on: Stage, connection: Connection) -> None:
         on.edge.connections.add(connection)
-        await TLSDoor(authority.settings()).admit(connection)
+        await TLSAcceptor(authority.settings()).admit(connection)
         await connection.run()
 
     monkeypatch.setattr(Stage, "connect", connect)

@@ -7,7 +7,7 @@ import time
 import trio
 from trio.testing import MockClock
 
-from liveserver.bus.interface import Parcel
+from liveserver.bus.interface import AppendRequest
 from tests.frontend.harness import Stage, settings, stage
 
 
@@ -19,7 +19,7 @@ async def publish(on: Stage, *ids: str, padding: int = 0) -> int:
         % (name.encode(), at, b"x" * padding)
         for name in ids
     ]
-    await on.bus.append([Parcel("v", f"t-{ids[0]}", lines, list(ids))])
+    await on.bus.append([AppendRequest("v", f"t-{ids[0]}", lines, list(ids))])
     return at
 
 

@@ -10,7 +10,7 @@ import trio.testing
 from trio.testing import MockClock
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from liveserver.frontend.delivery.multiplexed import SharedViewer
+from liveserver.frontend.delivery.multiplexed import MultiplexedViewer
 from liveserver.frontend.delivery.segment import StreamSegment
 from tests.frontend.fakes import SocketClient, connect
 from tests.frontend.harness import settings, stage
@@ -335,7 +335,7 @@ async def test_nothing_is_written_into_a_message_that_is_under_way(autojump_cloc
         assert (await client.message())[0] == "events"
         (viewer,) = on.channel("a").audience.viewers()
         segment = viewer.segment
-        assert isinstance(viewer, SharedViewer)
+        assert isinstance(viewer, MultiplexedViewer)
         assert isinstance(segment, StreamSegment)
         viewer._line.keep(memoryview(b"\x89\0"))  # a ping stands for what is left of a message
         segment._send_all(b"\x81\x02{}", segment.position, segment.position, optional=True)

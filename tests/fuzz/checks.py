@@ -21,7 +21,7 @@ from liveserver.auth import credentials, tokens
 from liveserver.auth.keys import Key
 from liveserver.bus.leases import LeaseRequest, WithdrawRequest
 from liveserver.bus.redis import replies
-from liveserver.client.errors import Malformed
+from liveserver.client.errors import ProtocolError
 from liveserver.client.items import from_page, from_stream
 from liveserver.client.sse import SSEError, SSEParser
 from liveserver.config import DispatcherSettings
@@ -32,7 +32,7 @@ from liveserver.edge.request import HEAD_END, Request
 from liveserver.errors import BadRequest, Problem, TooLarge, Unauthorized
 from liveserver.event import TYPE, Batch, MalformedBatch
 from liveserver.transport.websocket import parse_message
-from liveserver.viewer_count import MalformedTally, Tally
+from liveserver.viewer_count import MalformedViewerCount, ViewerCount
 from tests.fuzz import harness
 
 LIMIT = 10_000  # bytes of a chunked body
@@ -218,10 +218,10 @@ def batch(data: bytes) -> None:
 
 def tally(data: bytes) -> None:
     try:
-        found = Tally.decode(data)
-    except MalformedTally:
+        found = ViewerCount.decode(data)
+    except MalformedViewerCount:
         return
-    assert Tally.decode(found.encode()) == found
+    assert ViewerCount.decode(found.encode()) == found
     msgspec.json.encode(found)
 
 
@@ -250,7 +250,7 @@ def stream(data: bytes) -> None:
     whole, pieces = _parsed([data]), _parsed(cut(data))
     assert whole == pieces, (whole, pieces)
     for kind, text, last in whole[0]:
-        with suppress(Malformed):
+        with suppress(ProtocolError):
             from_stream(kind, text, last)
 
 
@@ -265,7 +265,7 @@ def _parsed(pieces: list[bytes]) -> tuple[list[tuple[str, str, str]], object]:
 
 
 def page(data: bytes) -> None:
-    with suppress(Malformed):
+    with suppress(ProtocolError):
         from_page(data)
 
 

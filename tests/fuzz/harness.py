@@ -15,7 +15,7 @@ from liveserver.cursor import Cursor
 from liveserver.edge.connection import Connection
 from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer
-from liveserver.edge.server_interface import Guest
+from liveserver.edge.server_interface import ConnectionInterface
 from liveserver.event import Batch, MalformedBatch
 from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.delivery.long_poll import poll_answer
@@ -66,7 +66,7 @@ class FedConnection(Connection):
 class _Edge(EdgeServer):
     handed_over = b""
 
-    async def hand_over(self, connection: Guest, received: bytes) -> None:
+    async def hand_over(self, connection: ConnectionInterface, received: bytes) -> None:
         assert isinstance(connection, FedConnection)
         connection.release()
         self.handed_over = received + b"".join(connection.pieces)

@@ -32,7 +32,7 @@ class Told(NamedTuple):
     cursor: str | None = None
 
 
-class Watching(ABC):
+class ChannelViewerCount(ABC):
     """One viewer of one video."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Watching(ABC):
     async def _more(self) -> list[Told]: ...
 
 
-class Refusal(Watching):
+class Refusal(ChannelViewerCount):
     """What is told to those who may not."""
 
     def __init__(self, status: int) -> None:
@@ -101,7 +101,7 @@ class Transport(ABC):
         *,
         receive_buffer: int = 0,
         token: str | None = None,
-    ) -> AsyncIterator[Watching]:
+    ) -> AsyncIterator[ChannelViewerCount]:
         """A viewer for the duration of the block. With a small `receive_buffer`, it is soon slow."""
         stream = await self.connect(server, receive_buffer)
         async with stream, self.begin(stream, server.address, video, cursor, token) as watching:
@@ -111,7 +111,7 @@ class Transport(ABC):
     @abstractmethod
     async def begin(
         self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
-    ) -> AsyncIterator[Watching]:
+    ) -> AsyncIterator[ChannelViewerCount]:
         """Ask for the video on the stream."""
         yield NotImplemented
 
@@ -173,7 +173,7 @@ class ServerSentEvents(Transport):
     @asynccontextmanager
     async def begin(
         self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
-    ) -> AsyncIterator[Watching]:
+    ) -> AsyncIterator[ChannelViewerCount]:
         exchange = Exchange(stream, host, token)
         query = f"?cursor={cursor}" if cursor else ""
         response = await exchange.ask(f"/v1/videos/{video}/events{query}", ("accept", self.accept))
@@ -183,11 +183,11 @@ class ServerSentEvents(Transport):
         assert dict(response.headers)[b"content-type"] == self.accept.encode()
         yield self.reader(exchange)
 
-    def reader(self, exchange: Exchange) -> Watching:
+    def reader(self, exchange: Exchange) -> ChannelViewerCount:
         return EventStream(exchange)
 
 
-class EventStream(Watching):
+class EventStream(ChannelViewerCount):
     """What comes on an event stream."""
 
     def __init__(self, exchange: Exchange | Http2Exchange) -> None:
@@ -212,11 +212,11 @@ class JsonLines(ServerSentEvents):
     name = "ndjson"
     accept = "application/x-ndjson"
 
-    def reader(self, exchange: Exchange) -> Watching:
+    def reader(self, exchange: Exchange) -> ChannelViewerCount:
         return Lines(exchange)
 
 
-class Lines(Watching):
+class Lines(ChannelViewerCount):
     """What comes as lines."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -244,11 +244,11 @@ class LongPoll(Transport):
     @asynccontextmanager
     async def begin(
         self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
-    ) -> AsyncIterator[Watching]:
+    ) -> AsyncIterator[ChannelViewerCount]:
         yield Polls(Exchange(stream, host, token), video, cursor)
 
 
-class Polls(Watching):
+class Polls(ChannelViewerCount):
     """What polls are answered. That there is nothing new yet is no news, and neither is a goodbye."""
 
     def __init__(self, exchange: Exchange, video: str, cursor: str | None) -> None:
@@ -290,7 +290,7 @@ class WebSocket(Transport):
     @asynccontextmanager
     async def begin(
         self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
-    ) -> AsyncIterator[Watching]:
+    ) -> AsyncIterator[ChannelViewerCount]:
         assert isinstance(stream, trio.SocketStream | trio.SSLStream)
         headers = [(name.encode(), value.encode()) for name, value in shown(token)]
         refusals: list[int] = []
@@ -310,7 +310,7 @@ class WebSocket(Transport):
             yield Refusal(refusals[0])
 
 
-class Messages(Watching):
+class Messages(ChannelViewerCount):
     """What comes as messages."""
 
     def __init__(self, connection: WebSocketConnection) -> None:
@@ -363,7 +363,7 @@ class EventsOverHTTP2(OverTLS, ServerSentEvents):
     @asynccontextmanager
     async def begin(
         self, stream: trio.abc.Stream, host: str, video: str, cursor: str | None, token: str | None = None
-    ) -> AsyncIterator[Watching]:
+    ) -> AsyncIterator[ChannelViewerCount]:
         exchange = Http2Exchange(stream)
         query = f"?cursor={cursor}" if cursor else ""
         headers = [(":authority", host), (":path", f"/v1/videos/{video}/events{query}"), *shown(token)]

@@ -8,7 +8,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
-from liveserver.bus.interface import Parcel
+from liveserver.bus.interface import AppendRequest
 from liveserver.edge.server import EdgeStatistics
 from liveserver.errors import BusError
 from liveserver.ops.app import ops_app
@@ -123,7 +123,7 @@ async def test_a_trace_needs_a_frontend_and_a_video() -> None:
 async def test_status_and_trace_of_a_frontend(autojump_clock: MockClock) -> None:
     async with stage() as on:
         client, _ = await on.ready()
-        parcel = Parcel("v", "t", [b'like {"id":"a/b?","video":"v","type":"like","n":1}'], ["a/b?"])
+        parcel = AppendRequest("v", "t", [b'like {"id":"a/b?","video":"v","type":"like","n":1}'], ["a/b?"])
         await on.bus.append([parcel])
         await client.events(1)
         ops = ops_app(IDENTITY, {}, dict, on.frontend).test_client()

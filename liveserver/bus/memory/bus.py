@@ -21,14 +21,14 @@ import msgspec
 import trio
 
 from liveserver.bus.interface import (
+    ActiveVideos,
+    AppendRequest,
+    AppendResult,
     Inbox,
     Lease,
-    Moved,
-    Parcel,
-    Receipt,
-    RelayParcel,
+    ReplicaPosition,
+    ReplicationBatch,
     Slice,
-    Standing,
     ignore,
 )
 from liveserver.bus.mailbox import Mailbox
@@ -36,7 +36,7 @@ from liveserver.bus.memory.video_log import VideoLog
 from liveserver.config import LogSettings
 from liveserver.event import Batch
 from liveserver.instruments import gauge, total
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 TOKENS = 10_000  # parcels that are recognised when they are appended again: the newest
 _NO_DUPLICATES: frozenset[int] = frozenset()
@@ -67,14 +67,14 @@ class MemoryBus:
         self._clock = clock
         self._videos: OrderedDict[str, VideoLog] = OrderedDict()  # the longest quiet first
         self._ids: deque[tuple[float, set[str], str]] = deque()  # with the end of their window
-        self._tokens: deque[tuple[dict[str, Receipt], str]] = deque()
+        self._tokens: deque[tuple[dict[str, AppendResult], str]] = deque()
         self._inboxes: dict[str, list[Mailbox]] = {}
         self._feeds: list[Mailbox] = []
         self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, the longest ago first
         self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
         self._dropped = 0  # by inboxes that are closed
 
-    async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+    async def append(self, parcels: Sequence[AppendRequest]) -> list[AppendResult]:
         now = self._clock()
         self._expire(now)
         return [self._append(parcel, now) for parcel in parcels]
@@ -108,7 +108,7 @@ class MemoryBus:
             name: self._open(name, now, quiet=True).read(last, limit, now) for name, last in after.items()
         }
 
-    async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
+    async def relay(self, parcels: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
@@ -120,12 +120,12 @@ class MemoryBus:
             standings.append(video.standing(parcel.origin))
         return standings
 
-    async def moved(self, since: int, limit: int) -> Moved:
+    async def moved(self, since: int, limit: int) -> ActiveVideos:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
         moved = [(name, _ms(at)) for name, at in self._active.items() if _ms(at) >= since][:limit]
-        return Moved([name for name, _ in moved], moved[-1][1] if moved else since, _ms(now))
+        return ActiveVideos([name for name, _ in moved], moved[-1][1] if moved else since, _ms(now))
 
     async def enlist(self, group: str, node: str, lease: float) -> list[str]:
         await trio.lowlevel.checkpoint()
@@ -138,12 +138,14 @@ class MemoryBus:
         await trio.lowlevel.checkpoint()
         self._groups.get(group, {}).pop(node, None)
 
-    async def count(self, video: str) -> Tally:
+    async def count(self, video: str) -> ViewerCount:
         await trio.lowlevel.checkpoint()
         known = self._videos.get(video)
-        return known.counting.count(known.nodes, self._clock()) if known else Tally(video, self.datacenter)
+        return (
+            known.counting.count(known.nodes, self._clock()) if known else ViewerCount(video, self.datacenter)
+        )
 
-    async def note(self, tallies: Sequence[Tally]) -> list[bool]:
+    async def note(self, tallies: Sequence[ViewerCount]) -> list[bool]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
@@ -155,7 +157,7 @@ class MemoryBus:
         return announced
 
     @asynccontextmanager
-    async def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
+    async def inbox(self, node: str, hear: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
         listeners = self._inboxes.setdefault(node, [])
         try:
             async with self._listening(listeners, hear) as mailbox:
@@ -165,7 +167,7 @@ class MemoryBus:
                 self._inboxes.pop(node, None)
 
     @asynccontextmanager
-    async def feed(self, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
+    async def feed(self, hear: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
         async with self._listening(self._feeds, hear) as mailbox:
             yield mailbox
 
@@ -177,7 +179,7 @@ class MemoryBus:
         dropped = self._dropped + sum(mailbox.statistics().dropped for mailbox in listening)
         return MemoryStatistics(len(self._videos), len(self._ids), len(self._tokens), dropped)
 
-    def _append(self, parcel: Parcel, now: float) -> Receipt:
+    def _append(self, parcel: AppendRequest, now: float) -> AppendResult:
         video = self._open(parcel.video, now)
         if answered := video.tokens.get(parcel.token):
             return answered
@@ -192,13 +194,13 @@ class MemoryBus:
             self._forward(video, batch, now)
             self._active[parcel.video] = now
             self._active.move_to_end(parcel.video)
-        receipt = Receipt(video.epoch, first, number, duplicates, video.cursor)
+        receipt = AppendResult(video.epoch, first, number, duplicates, video.cursor)
         video.tokens[parcel.token] = receipt
         self._tokens.append((video.tokens, parcel.token))
         return receipt
 
     def _without_duplicates(
-        self, video: VideoLog, parcel: Parcel, now: float
+        self, video: VideoLog, parcel: AppendRequest, now: float
     ) -> tuple[list[bytes], frozenset[int]]:
         lines, duplicates = [], []
         for index, name in enumerate(parcel.ids):
@@ -267,7 +269,7 @@ class MemoryBus:
 
     @asynccontextmanager
     async def _listening(
-        self, listeners: list[Mailbox], hear: Callable[[Tally], None]
+        self, listeners: list[Mailbox], hear: Callable[[ViewerCount], None]
     ) -> AsyncIterator[Mailbox]:
         mailbox = Mailbox(self._inbox_batches, hear=hear)
         listeners.append(mailbox)

@@ -6,8 +6,8 @@ from collections import deque
 
 import msgspec
 
-from liveserver.bus.interface import Head, Receipt, RelayParcel, Slice, Standing
-from liveserver.bus.memory.viewer_counter import Counting
+from liveserver.bus.interface import AppendResult, Head, ReplicaPosition, ReplicationBatch, Slice
+from liveserver.bus.memory.viewer_counter import ViewerCounter
 from liveserver.config import LogSettings
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
@@ -40,9 +40,9 @@ class VideoLog:
         self.cursor = Cursor(((origin, Mark(self.epoch, 0)),))
         self.keep_until = 0.0
         self.ids: set[str] = set()
-        self.tokens: dict[str, Receipt] = {}
+        self.tokens: dict[str, AppendResult] = {}
         self.nodes: dict[str, tuple[float, int]] = {}  # node → end of its lease, viewers
-        self.counting = Counting(name, origin)
+        self.counting = ViewerCounter(name, origin)
         self._origin = origin
         self._settings = settings
         self._batches: deque[tuple[float, Batch]] = deque()  # each with the time of its append
@@ -61,7 +61,7 @@ class VideoLog:
         """Take events that originate here."""
         return self._append(self._origin, self.epoch, self.next_number, lines, now)
 
-    def take(self, parcel: RelayParcel, now: float) -> Batch | None:
+    def take(self, parcel: ReplicationBatch, now: float) -> Batch | None:
         """Take what is new of another origin's; see `Bus.relay`."""
         standing = self.standing(parcel.origin)
         if standing.epoch in ("", parcel.epoch) and parcel.number <= standing.number + 1:
@@ -75,9 +75,9 @@ class VideoLog:
         self._offsets[parcel.origin] = parcel.offset
         return self._append(parcel.origin, parcel.epoch, parcel.number + skip, parcel.lines[skip:], now)
 
-    def standing(self, origin: str) -> Standing:
+    def standing(self, origin: str) -> ReplicaPosition:
         mark = self._number_of(origin)
-        return Standing(self.epoch, mark.epoch, mark.number, self._offsets.get(origin, 0))
+        return ReplicaPosition(self.epoch, mark.epoch, mark.number, self._offsets.get(origin, 0))
 
     def read(self, after: int, limit: int, now: float) -> Slice:
         """The retained events `after + 1` to `after + limit`."""

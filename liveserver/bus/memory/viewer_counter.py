@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from liveserver.bus.interface import ANNOUNCE
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 
-class Counting:
+class ViewerCounter:
     """What was announced last, and what other datacenters have announced. All times are the bus's."""
 
     __slots__ = ("_announced_at", "_elsewhere", "_fed_at", "said")
 
     def __init__(self, video: str, origin: str) -> None:
-        self.said = Tally(video, origin)
+        self.said = ViewerCount(video, origin)
         self._announced_at = self._fed_at = float("-inf")
         self._elsewhere: dict[str, tuple[float, int]] = {}  # datacenter → until when it holds, viewers
 
-    def note(self, tally: Tally, now: float) -> None:
+    def note(self, tally: ViewerCount, now: float) -> None:
         """Count in another datacenter's viewers."""
         self._elsewhere[tally.origin] = (now + tally.hold, tally.datacenter)
 
-    def count(self, nodes: Mapping[str, tuple[float, int]], now: float, hold: float = 0.0) -> Tally:
+    def count(self, nodes: Mapping[str, tuple[float, int]], now: float, hold: float = 0.0) -> ViewerCount:
         """Who watches now; `nodes` has the end of each lease, and its viewers."""
         self._elsewhere = {name: held for name, held in self._elsewhere.items() if held[0] > now}
         here = sum(viewers for lease_end, viewers in nodes.values() if lease_end > now)
         there = sum(viewers for _, viewers in self._elsewhere.values())
-        return Tally(self.said.video, self.said.origin, here, here + there, hold)
+        return ViewerCount(self.said.video, self.said.origin, here, here + there, hold)
 
     def is_early(self, now: float) -> bool:
         """Whether the last announcement was just now."""
@@ -35,7 +35,7 @@ class Counting:
 
     def announce(
         self, nodes: Mapping[str, tuple[float, int]], now: float, hold: float
-    ) -> tuple[Tally, bool, bool]:
+    ) -> tuple[ViewerCount, bool, bool]:
         """The newest tally, whether the nodes are to hear it, and whether the feed is."""
         tally, before = self.count(nodes, now, hold), self.said
         is_new = (tally.datacenter, tally.total) != (before.datacenter, before.total)

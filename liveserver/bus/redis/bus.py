@@ -32,28 +32,28 @@ import structlog
 import trio
 
 from liveserver.bus.interface import (
+    ActiveVideos,
+    AppendRequest,
+    AppendResult,
     Head,
     Inbox,
     Lease,
-    Moved,
-    Parcel,
-    Receipt,
-    RelayParcel,
+    ReplicaPosition,
+    ReplicationBatch,
     Slice,
-    Standing,
     ignore,
 )
 from liveserver.bus.redis import replies
 from liveserver.bus.redis.commands import SETTLE, Commands
 from liveserver.bus.redis.connection import Link
 from liveserver.bus.redis.deployment import Command, in_cluster
-from liveserver.bus.redis.known_heads import Heard, Known
+from liveserver.bus.redis.known_heads import HeadTrackingInbox, KnownHeads
 from liveserver.bus.redis.listener import Listener, ListenerStatistics, listening
 from liveserver.bus.redis.replies import keys
 from liveserver.config import BusSettings, LogSettings
 from liveserver.errors import BusError
 from liveserver.instruments import Distribution, gauge, histogram, total
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 TOLD = (
     10_000  # of the logs that are known, about how many Redis is told after a restart: what it lost is recent
@@ -104,7 +104,7 @@ class RedisBus:
         self._appending = trio.CapacityLimiter(2)
         self._relaying = trio.CapacityLimiter(4)
         self._asking = trio.CapacityLimiter(4)
-        self._known = Known()
+        self._known = KnownHeads()
         self._listeners: list[Listener] = []
 
     @classmethod
@@ -122,12 +122,12 @@ class RedisBus:
         finally:
             opened._link.close()
 
-    async def append(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+    async def append(self, parcels: Sequence[AppendRequest]) -> list[AppendResult]:
         if not parcels:
             await trio.lowlevel.checkpoint()
             return []
 
-        def work() -> list[Receipt]:
+        def work() -> list[AppendResult]:
             make, videos = self._commands, dict.fromkeys(parcel.video for parcel in parcels)
             opening = {video: self._known.opening(video) for video in videos}
             life = make.life(videos)
@@ -192,12 +192,12 @@ class RedisBus:
             self._known.learn(video, stretch.head.epoch, stretch.head.offset)
         return stretches
 
-    async def relay(self, parcels: Sequence[RelayParcel]) -> list[Standing]:
+    async def relay(self, parcels: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
         if not parcels:
             await trio.lowlevel.checkpoint()
             return []
 
-        def work() -> list[tuple[Standing, int]]:
+        def work() -> list[tuple[ReplicaPosition, int]]:
             make = self._commands
             opening = {parcel.video: self._known.opening(parcel.video) for parcel in parcels}
             relays = [make.relay(parcel, opening[parcel.video]) for parcel in parcels]
@@ -212,8 +212,8 @@ class RedisBus:
             standings.append(standing)
         return standings
 
-    async def moved(self, since: int, limit: int) -> Moved:
-        def work() -> Moved:
+    async def moved(self, since: int, limit: int) -> ActiveVideos:
+        def work() -> ActiveVideos:
             time, found = self._link.run(self._commands.moved(since, limit), transaction=False)
             return replies.moved(since, time, found)
 
@@ -228,12 +228,12 @@ class RedisBus:
         command = self._commands.resign(group, node)
         await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
 
-    async def count(self, video: str) -> Tally:
+    async def count(self, video: str) -> ViewerCount:
         command = self._commands.count(video)
         (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
         return replies.tally(video, answer)
 
-    async def note(self, tallies: Sequence[Tally]) -> list[bool]:
+    async def note(self, tallies: Sequence[ViewerCount]) -> list[bool]:
         if not tallies:
             await trio.lowlevel.checkpoint()
             return []
@@ -241,10 +241,12 @@ class RedisBus:
         answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
         return [replies.is_announced(answer) for answer in answers]
 
-    def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+    def inbox(
+        self, node: str, hear: Callable[[ViewerCount], None] = ignore
+    ) -> AbstractAsyncContextManager[Inbox]:
         return self._listen(f"ls:inbox:{node}", hear)
 
-    def feed(self, hear: Callable[[Tally], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
+    def feed(self, hear: Callable[[ViewerCount], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
         return self._listen("ls:feed", hear)
 
     async def ping(self) -> None:
@@ -288,11 +290,11 @@ class RedisBus:
                 self._known.learn(video, head.epoch, head.offset)
 
     @asynccontextmanager
-    async def _listen(self, channel: str, hear: Callable[[Tally], None]) -> AsyncIterator[Inbox]:
+    async def _listen(self, channel: str, hear: Callable[[ViewerCount], None]) -> AsyncIterator[Inbox]:
         listener = Listener(self._link, channel, self._inbox_batches, hear)
         self._listeners.append(listener)
         try:
             async with listening(listener) as mailbox:
-                yield Heard(mailbox, self._known, self._tell_in_time)
+                yield HeadTrackingInbox(mailbox, self._known, self._tell_in_time)
         finally:
             self._listeners.remove(listener)

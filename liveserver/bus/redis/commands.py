@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from liveserver.bus.interface import ANNOUNCE, Parcel, RelayParcel
+from liveserver.bus.interface import ANNOUNCE, AppendRequest, ReplicationBatch
 from liveserver.bus.redis.connection import Script
 from liveserver.bus.redis.deployment import Command
 from liveserver.bus.redis.replies import keys, ms, written
 from liveserver.config import LogSettings
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
 SETTLE = 3.0  # seconds after a restart in which nothing is appended; a listener is back sooner
@@ -55,7 +55,7 @@ class Commands:
         names = [keys(video, "run")[0] for video in videos] if self._in_cluster else ["ls:run"]
         return [_call(self._life, [name]) for name in names]
 
-    def append(self, parcel: Parcel, opening: Opening) -> Command:
+    def append(self, parcel: AppendRequest, opening: Opening) -> Command:
         names = keys(parcel.video, "log", "meta", "nodes", "viewers", f"ids:t:{parcel.token}")
         ids = [name or "" for name in parcel.ids] if any(parcel.ids) else []
         counts = len(parcel.lines), len(ids)
@@ -64,7 +64,7 @@ class Commands:
     def active(self, videos: Iterable[str]) -> Command:
         return _call(self._active, ["ls:active"], *videos)
 
-    def relay(self, parcel: RelayParcel, opening: Opening) -> Command:
+    def relay(self, parcel: ReplicationBatch, opening: Opening) -> Command:
         names = keys(parcel.video, "log", "meta", "nodes", "viewers")
         where = parcel.origin, parcel.epoch, parcel.number, parcel.offset, written(parcel.instead)
         return _call(self._relay, names, parcel.video, *opening, *where, *parcel.lines)
@@ -76,7 +76,7 @@ class Commands:
     def count(self, video: str) -> Command:
         return _call(self._count, keys(video, "nodes", "viewers", "tally"))
 
-    def note(self, tally: Tally) -> Command:
+    def note(self, tally: ViewerCount) -> Command:
         names = keys(tally.video, "nodes", "viewers", "tally")
         return _call(self._note, names, tally.video, tally.origin, tally.datacenter, ms(tally.hold))
 

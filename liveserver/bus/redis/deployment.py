@@ -42,7 +42,7 @@ SENTINEL_PORT = 26379
 Command = Sequence[str | bytes | int]
 
 
-class Place(ABC):
+class Deployment(ABC):
     """What `Link` needs of it. All but the construction happens in worker threads."""
 
     address: str  # for people
@@ -74,7 +74,7 @@ def in_cluster(url: str) -> bool:
     return url.partition("://")[0].endswith("+cluster")
 
 
-def place(settings: BusSettings) -> Place:
+def place(settings: BusSettings) -> Deployment:
     """The place a URL names. Raises `ValueError`, whose message may quote the URL."""
     url, timeout = settings.url, float(settings.timeout)
     options: dict[str, Any] = {
@@ -115,12 +115,12 @@ def place(settings: BusSettings) -> Place:
         return Cluster(servers, options | ({"ssl": True} if is_encrypted else {}), address, secrets)
     theirs = {key: value for key, value in options.items() if key not in ("username", "password", "db")}
     theirs |= {key: value for key, value in sentinel.items() if value}
-    watchers = Watchers(servers, sentinel_kwargs=theirs | {"ssl": is_encrypted, "retry": _no_retry()})
+    watchers = LockedSentinel(servers, sentinel_kwargs=theirs | {"ssl": is_encrypted, "retry": _no_retry()})
     pool = SentinelConnectionPool(name, watchers, ssl=is_encrypted, retry=_no_retry(), **options)
     return Server(pool, f"{name} at {address}", secrets)
 
 
-class Watchers(Sentinel):
+class LockedSentinel(Sentinel):
     """Sentinels that are asked by one thread at a time: asking puts them in another order."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -137,7 +137,7 @@ class Watchers(Sentinel):
             return found
 
 
-class Server(Place):
+class Server(Deployment):
     """One server; or whichever Sentinel names when a connection is made."""
 
     def __init__(self, pool: redis.ConnectionPool, address: str, secrets: frozenset[str]) -> None:
@@ -164,7 +164,7 @@ class Server(Place):
         self._pool.disconnect()
 
 
-class Cluster(Place):
+class Cluster(Deployment):
     """A Redis Cluster; nothing is known of it until the first call."""
 
     def __init__(

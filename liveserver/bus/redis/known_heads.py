@@ -13,7 +13,7 @@ from liveserver.ids import new_epoch
 KNOWN = 50_000  # videos whose heads are remembered, the latest used
 
 
-class Known:
+class KnownHeads:
     """The end of each log, as far as it is known, of the `KNOWN` videos that were used last."""
 
     def __init__(self) -> None:
@@ -37,16 +37,16 @@ class Known:
         return list(self._ends)[-count:]
 
 
-class Heard:
+class HeadTrackingInbox:
     """An inbox from which it is learnt how far each log has come. When listening has begun anew, Redis is
     told first, by `tell`: it may have restarted with less than it had."""
 
-    def __init__(self, mailbox: Mailbox, known: Known, tell: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, mailbox: Mailbox, known: KnownHeads, tell: Callable[[], Awaitable[None]]) -> None:
         self._mailbox = mailbox
         self._known = known
         self._tell = tell
 
-    def __aiter__(self) -> Heard:
+    def __aiter__(self) -> HeadTrackingInbox:
         return self
 
     async def __anext__(self) -> list[Batch]:

@@ -32,7 +32,7 @@ from liveserver.bus.redis.connection import Link
 from liveserver.errors import BusError
 from liveserver.event import Batch, MalformedBatch
 from liveserver.instruments import gauge, total
-from liveserver.viewer_count import MARK, MalformedTally, Tally
+from liveserver.viewer_count import MARK, MalformedViewerCount, ViewerCount
 
 LIVES = "ls:life"  # a channel
 TICK = 0.1  # seconds between two looks at whether to end
@@ -60,7 +60,7 @@ class ListenerStatistics(msgspec.Struct, frozen=True):
 class Listener:
     """Listens to `channel` until `stop`. Use `listening`, which starts and ends it."""
 
-    def __init__(self, link: Link, channel: str, capacity: int, hear: Callable[[Tally], None]) -> None:
+    def __init__(self, link: Link, channel: str, capacity: int, hear: Callable[[ViewerCount], None]) -> None:
         self.mailbox = Mailbox(capacity, trio.lowlevel.current_trio_token(), hear)
         self.begun = trio.Event()  # listening for the first time
         self.ended = trio.Event()
@@ -133,7 +133,7 @@ class Listener:
     def _take(self, connection: Any) -> None:
         """Everything that has come by now, in one go."""
         batches: list[Batch] = []
-        tallies: list[Tally] = []
+        tallies: list[ViewerCount] = []
         for _ in range(TOGETHER):
             message = connection.read_response()
             if isinstance(message, list) and message[1:2] == [LIVES.encode()]:
@@ -142,10 +142,10 @@ class Listener:
             elif isinstance(message, list) and message[0] == b"message":
                 try:
                     if message[2].startswith(MARK):
-                        tallies.append(Tally.decode(message[2]))
+                        tallies.append(ViewerCount.decode(message[2]))
                     else:
                         batches.append(Batch.decode(message[2]))
-                except (MalformedBatch, MalformedTally):
+                except (MalformedBatch, MalformedViewerCount):
                     self._malformed += 1
             elif isinstance(message, list) and message[0] == b"subscribe":
                 self._began()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from liveserver.bus.interface import Head, Lease, Moved, Receipt, Slice, Standing
+from liveserver.bus.interface import ActiveVideos, AppendResult, Head, Lease, ReplicaPosition, Slice
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 
 def ms(seconds: float) -> int:
@@ -24,28 +24,28 @@ def _offset(entry: bytes) -> int:
     return int(entry.partition(b"-")[0])
 
 
-def receipt(answer: bytes) -> Receipt:
+def receipt(answer: bytes) -> AppendResult:
     """What append.lua returns: `epoch first number duplicates cursor`."""
     epoch, first, number, duplicates, cursor = answer.decode().split(" ")
     twice = frozenset(map(int, duplicates.split(","))) if duplicates != "-" else frozenset[int]()
-    return Receipt(epoch, int(first), int(number), twice, Cursor.read(cursor))
+    return AppendResult(epoch, int(first), int(number), twice, Cursor.read(cursor))
 
 
-def standing(answer: bytes) -> tuple[Standing, int]:
+def standing(answer: bytes) -> tuple[ReplicaPosition, int]:
     """What relay.lua returns: `epoch offset standing`; where the log ends beside it."""
     log, end, epoch, number, place = answer.decode().split(" ")
-    return Standing(log, "" if epoch == "-" else epoch, int(number), int(place)), int(end)
+    return ReplicaPosition(log, "" if epoch == "-" else epoch, int(number), int(place)), int(end)
 
 
-def written(known: Standing | None) -> str:
+def written(known: ReplicaPosition | None) -> str:
     """A standing as relay.lua compares it; empty for none."""
     return f"{known.log} {known.epoch or '-'} {known.number} {known.offset}" if known else ""
 
 
-def moved(since: int, time: tuple[int, int], found: list[bytes]) -> Moved:
+def moved(since: int, time: tuple[int, int], found: list[bytes]) -> ActiveVideos:
     """The time, and videos and theirs in turn."""
     upto = int(float(found[-1])) if found else since
-    return Moved([video.decode() for video in found[::2]], upto, time[0] * 1000 + time[1] // 1000)
+    return ActiveVideos([video.decode() for video in found[::2]], upto, time[0] * 1000 + time[1] // 1000)
 
 
 def head(answer: bytes) -> Head:
@@ -60,10 +60,10 @@ def lease(video: str, answer: bytes) -> Lease:
     return Lease(head(where), tally(video, b" ".join(counted)), is_announced(answer))
 
 
-def tally(video: str, answer: bytes) -> Tally:
+def tally(video: str, answer: bytes) -> ViewerCount:
     """What count.lua returns, and subscribe.lua and note.lua last: `origin datacenter total` and more."""
     origin, datacenter, total = answer.decode().split(" ")[:3]
-    return Tally(video, origin, int(datacenter), int(total))
+    return ViewerCount(video, origin, int(datacenter), int(total))
 
 
 def is_announced(answer: bytes) -> bool:

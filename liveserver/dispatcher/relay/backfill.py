@@ -3,7 +3,7 @@
 Rules:
 
 1. Where our log stands is asked before the peer's is read. What then looks like a jump is one: the peer
-   has lost what was between, or its log has begun a new life (`RelayParcel.instead`). Our viewers see
+   has lost what was between, or its log has begun a new life (`ReplicationBatch.instead`). Our viewers see
    the jump in the origin's numbers, and are told `gap`: with the first event behind it.
 2. Who else relays the same video meanwhile makes this one's jump be refused; it looks again.
 3. A video is level once its peer's log has been read to its head.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import trio
 
-from liveserver.bus.interface import Bus, PeerBus, RelayParcel, Slice, Standing
+from liveserver.bus.interface import Bus, PeerBus, ReplicaPosition, ReplicationBatch, Slice
 from liveserver.cursor import Mark
 from liveserver.dispatcher.relay.buffer import joined
 
@@ -24,16 +24,16 @@ from liveserver.dispatcher.relay.buffer import joined
 class _Reading(msgspec.Struct):
     """How far one video's has come: the peer's log is read on after the offset `after` of its `epoch`."""
 
-    standing: Standing
+    standing: ReplicaPosition
     epoch: str
     after: int
 
     @classmethod
-    def of(cls, standing: Standing) -> _Reading:
+    def of(cls, standing: ReplicaPosition) -> _Reading:
         return cls(standing, standing.epoch, standing.offset)
 
 
-class Mender:
+class Backfiller:
     """Brings videos level with one peer's logs."""
 
     def __init__(self, peer: str, theirs: PeerBus, ours: Bus, batch_events: int) -> None:
@@ -71,13 +71,13 @@ class Mender:
         finally:
             self.missing = {}
 
-    async def stand(self, videos: Iterable[str]) -> dict[str, Standing]:
+    async def stand(self, videos: Iterable[str]) -> dict[str, ReplicaPosition]:
         """Where our logs stand with the peer. Raises `BusError`."""
-        asked = [RelayParcel(video, self._peer, "", 0, 0, []) for video in videos]
+        asked = [ReplicationBatch(video, self._peer, "", 0, 0, []) for video in videos]
         standings = await self._ours.relay(asked)
         return {parcel.video: standing for parcel, standing in zip(asked, standings, strict=True)}
 
-    def _parcels(self, reading: _Reading, stretch: Slice) -> list[RelayParcel]:
+    def _parcels(self, reading: _Reading, stretch: Slice) -> list[ReplicationBatch]:
         """What the stretch has of the peer's own events; and the reading goes on after it."""
         if reading.epoch != stretch.head.epoch:
             is_elsewhere = reading.after > 0  # in a former life of the peer's log
@@ -90,7 +90,7 @@ class Mender:
         own = [batch for batch in stretch.batches if batch.origin == self._peer]
         return [msgspec.structs.replace(parcel, instead=reading.standing) for parcel in joined(own)]
 
-    async def _relay(self, parcels: list[RelayParcel], readings: dict[str, _Reading]) -> None:
+    async def _relay(self, parcels: list[ReplicationBatch], readings: dict[str, _Reading]) -> None:
         if not parcels:
             await trio.lowlevel.checkpoint()
             return
@@ -109,12 +109,12 @@ class Mender:
                 self.gaps += 1
 
 
-def has(standing: Standing, parcel: RelayParcel) -> bool:
+def has(standing: ReplicaPosition, parcel: ReplicationBatch) -> bool:
     """Whether a log that stands there has all of the parcel."""
     return standing.epoch == parcel.epoch and standing.number >= parcel.last
 
 
-def lacks(standing: Standing, head: Mark | None) -> int:
+def lacks(standing: ReplicaPosition, head: Mark | None) -> int:
     """How many events of an origin a log lacks whose origin has come to `head`."""
     if head is None:
         return 0

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from liveserver.bus.interface import RelayParcel
+from liveserver.bus.interface import ReplicationBatch
 from liveserver.event import Batch
 
 OVERHEAD = 100  # bytes of memory that a line takes besides its own
@@ -26,7 +26,7 @@ class _Queue(msgspec.Struct):
     batches: list[Batch]
 
 
-class Waiting:
+class RelayBuffer:
     """Holds batches of about `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
@@ -52,9 +52,9 @@ class Waiting:
             queue.batches.append(batch)
         return True
 
-    def take(self, events: int) -> list[RelayParcel]:
+    def take(self, events: int) -> list[ReplicationBatch]:
         """What goes next, about so many events; `done` ends it. Videos take turns."""
-        parcels: list[RelayParcel] = []
+        parcels: list[ReplicationBatch] = []
         for video in [video for video in self._queues if video not in self._held]:
             queue = self._queues.pop(video)
             taken, left = _split(queue.batches, events)
@@ -97,9 +97,9 @@ class Waiting:
             self.events -= len(batch.lines)
 
 
-def joined(batches: Iterable[Batch]) -> list[RelayParcel]:
+def joined(batches: Iterable[Batch]) -> list[ReplicationBatch]:
     """One video's batches as parcels, one for each run of numbers without a hole."""
-    parcels: list[RelayParcel] = []
+    parcels: list[ReplicationBatch] = []
     for batch in batches:
         last = parcels[-1] if parcels else None
         if last is not None and last.epoch == batch.origin_epoch and last.last + 1 == batch.number:
@@ -107,7 +107,7 @@ def joined(batches: Iterable[Batch]) -> list[RelayParcel]:
             parcels[-1] = msgspec.structs.replace(last, offset=batch.last)
         else:
             parcels.append(
-                RelayParcel(
+                ReplicationBatch(
                     batch.video, batch.origin, batch.origin_epoch, batch.number, batch.last, list(batch.lines)
                 )
             )

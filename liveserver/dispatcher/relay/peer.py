@@ -30,10 +30,10 @@ import trio
 from liveserver.bus import canary
 from liveserver.bus.interface import Bus, PeerBus
 from liveserver.config import RelaySettings
-from liveserver.dispatcher.relay.backfill import Mender, has, lacks
-from liveserver.dispatcher.relay.buffer import Waiting
+from liveserver.dispatcher.relay.backfill import Backfiller, has, lacks
+from liveserver.dispatcher.relay.buffer import RelayBuffer
 from liveserver.dispatcher.relay.rendezvous import owner
-from liveserver.dispatcher.relay.viewer_counts import Tallies
+from liveserver.dispatcher.relay.viewer_counts import ViewerCountRelay
 from liveserver.errors import BusError
 from liveserver.event import Batch
 from liveserver.instruments import gauge, total
@@ -89,12 +89,12 @@ class PeerRelay:
         self._node = node
         self._settings = settings
         self._age = age
-        self._waiting = Waiting(settings.buffer)
-        self._mender = Mender(peer, theirs, ours, settings.batch_events)
+        self._waiting = RelayBuffer(settings.buffer)
+        self._mender = Backfiller(peer, theirs, ours, settings.batch_events)
         self._something_waits = trio.Event()
         self._behind: dict[str, None] = {}  # videos to mend
         self._something_behind = trio.Event()
-        self._tallies = Tallies(peer, ours, self._is_mine)
+        self._tallies = ViewerCountRelay(peer, ours, self._is_mine)
         self._sweep_soon = trio.Event()
         self._all_level = trio.Event()
         self._sharing: list[str] = []

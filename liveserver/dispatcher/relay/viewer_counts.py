@@ -12,23 +12,23 @@ from itertools import islice
 import trio
 
 from liveserver.bus.interface import Bus
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 MOST = 20_000  # videos whose viewers wait to be noted; the others are repeated
 TOGETHER, PAUSE = 1_000, 0.2  # noted at once, and the seconds until the next ones
 
 
-class Tallies:
+class ViewerCountRelay:
     """The tallies of the datacenter `peer`, for `ours`."""
 
     def __init__(self, peer: str, ours: Bus, is_mine: Callable[[str], bool]) -> None:
         self._peer = peer
         self._ours = ours
         self._is_mine = is_mine
-        self._waiting: dict[str, Tally] = {}
+        self._waiting: dict[str, ViewerCount] = {}
         self._something = trio.Event()
 
-    def hear(self, tally: Tally) -> None:
+    def hear(self, tally: ViewerCount) -> None:
         """A tally has come on the feed."""
         has_room = tally.video in self._waiting or len(self._waiting) < MOST
         if tally.origin == self._peer and has_room and self._is_mine(tally.video):

@@ -21,8 +21,8 @@ from liveserver.bus.interface import Head, Slice
 from liveserver.config import LogSettings
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
-from liveserver.frontend.channels.viewer_count import Watching
-from liveserver.frontend.delivery.audience import Audience, Visitor
+from liveserver.frontend.channels.viewer_count import ChannelViewerCount
+from liveserver.frontend.delivery.audience import Audience, Scheduler
 from liveserver.frontend.history.log import ChannelLog, cursor_before
 
 STASH = 1_000  # batches
@@ -31,11 +31,11 @@ STASH = 1_000  # batches
 class Channel:
     """One video on this node. Made by the subscription table; open once `opened` is set."""
 
-    def __init__(self, video: str, visitor: Visitor, log: LogSettings) -> None:
+    def __init__(self, video: str, visitor: Scheduler, log: LogSettings) -> None:
         self.video = video
         self.log = ChannelLog(video, log.events, log.age)
         self.audience = Audience(self.log, visitor)
-        self.watching = Watching(video)
+        self.watching = ChannelViewerCount(video)
         self.epoch = ""
         self.offset = 0
         self.opened = trio.Event()

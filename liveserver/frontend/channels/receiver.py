@@ -21,9 +21,9 @@ from liveserver.cursor import Cursor
 from liveserver.errors import BusError
 from liveserver.event import Batch, MalformedBatch
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.history.log import Place
+from liveserver.frontend.history.log import ResumePoint
 from liveserver.instruments import total
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 PAGE = 1_000  # events in one read
 BACK_OFF = 0.05, 2.0  # seconds, first and longest
@@ -31,7 +31,7 @@ BACK_OFF = 0.05, 2.0  # seconds, first and longest
 log = structlog.get_logger(__name__)
 
 
-class IntakeStatistics(msgspec.Struct, frozen=True):
+class ReceiverStatistics(msgspec.Struct, frozen=True):
     """Counts since the start."""
 
     batches: Annotated[int, total("Batches that came at this node's inbox.")]
@@ -54,7 +54,7 @@ class IntakeStatistics(msgspec.Struct, frozen=True):
     ]
 
 
-class Intake:
+class Receiver:
     """Feeds `channels`, the subscription table, from the node's inbox."""
 
     def __init__(
@@ -125,7 +125,7 @@ class Intake:
         if not channel.take(batch):
             self._mend_soon(channel)
 
-    def _hear(self, tally: Tally) -> None:
+    def _hear(self, tally: ViewerCount) -> None:
         if channel := self._channels.get(tally.video):
             channel.watching.tally = tally
 
@@ -140,7 +140,7 @@ class Intake:
         if channel.is_behind(head) and not channel.is_mending:
             self._mend_soon(channel)
 
-    async def resume(self, channel: Channel, cursor: Cursor) -> Place:
+    async def resume(self, channel: Channel, cursor: Cursor) -> ResumePoint:
         """Where `cursor` goes on, having looked into the datacenter's log where that is needed.
 
         Raises `BusError` when it was needed and could not be read.
@@ -155,7 +155,7 @@ class Intake:
             await self.fill(channel)
             place = channel.log.locate(cursor)
         if is_beyond:  # the log has lost what was seen, or the cursor is made up
-            return Place(channel.log.base, gap=True, is_exact=True)
+            return ResumePoint(channel.log.base, gap=True, is_exact=True)
         return place
 
     async def fill(self, channel: Channel) -> None:
@@ -231,8 +231,8 @@ class Intake:
             if not part.batches or after >= (part.head.offset if last is None else last):
                 return Slice(part.head, oldest, batches)
 
-    def statistics(self) -> IntakeStatistics:
-        return IntakeStatistics(
+    def statistics(self) -> ReceiverStatistics:
+        return ReceiverStatistics(
             batches=self._batches,
             events=self._events,
             unwanted=self._unwanted,

@@ -22,12 +22,12 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.bus.canary import Dispatcher
+from liveserver.bus.canary import CanarySender
 from liveserver.bus.interface import Lease
 from liveserver.config import FrontendSettings, LogSettings
 from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.channels.receiver import Intake
+from liveserver.frontend.channels.receiver import Receiver
 from liveserver.frontend.channels.viewer_count import count_viewers
 from liveserver.frontend.delivery.fanout import FanOut
 from liveserver.instruments import gauge, total
@@ -39,7 +39,7 @@ RETRY = 0.2  # seconds after no dispatcher answered
 log = structlog.get_logger(__name__)
 
 
-class Leases(Dispatcher, Protocol):
+class LeaseService(CanarySender, Protocol):
     """What a frontend wants of a dispatcher. All raise `DispatcherError` or `BusError`."""
 
     async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
@@ -60,7 +60,7 @@ class TableStatistics(msgspec.Struct, frozen=True):
     ]
 
 
-class Stay:
+class ChannelRef:
     """See `SubscriptionTable.visit`. Not made of a generator: each long-poll pays for one."""
 
     __slots__ = ("_channel", "_patience")
@@ -95,10 +95,10 @@ class SubscriptionTable:
     def __init__(
         self,
         node: str,
-        leases: Leases,
+        leases: LeaseService,
         channels: dict[str, Channel],
         fanout: FanOut,
-        intake: Intake,
+        intake: Receiver,
         settings: FrontendSettings,
         log_settings: LogSettings,
     ) -> None:
@@ -116,7 +116,7 @@ class SubscriptionTable:
         self._renewed = self._failures = 0
         self._something = trio.Event()
 
-    def visit(self, video: str) -> Stay:
+    def visit(self, video: str) -> ChannelRef:
         """The video's channel, open, and kept while the block lasts: `async with table.visit(video) as …`.
 
         Raises `Unavailable` when no dispatcher answers in time.
@@ -126,7 +126,7 @@ class SubscriptionTable:
             channel = self.channels[video] = Channel(video, self._fanout, self._log_settings)
             self._wanted[video] = None
             self._something.set()
-        return Stay(channel, self._settings.subscribe_timeout)
+        return ChannelRef(channel, self._settings.subscribe_timeout)
 
     def report(self, video: str) -> None:
         """So many watch this video now: tell a dispatcher."""

@@ -17,24 +17,24 @@ from typing import Protocol
 
 import trio
 
-from liveserver.transport.form import Viewers, encode
-from liveserver.viewer_count import Tally
+from liveserver.transport.form import ViewersPayload, encode
+from liveserver.viewer_count import ViewerCount
 
 ANSWERS = 0.1  # seconds for the dispatchers' answers to come before the viewers are told
 
 
-class Watching:
+class ChannelViewerCount:
     """One video's numbers, as this node knows them. `reported` is None until a dispatcher was told."""
 
     __slots__ = ("is_announced", "reported", "tally", "told")
 
     def __init__(self, video: str) -> None:
-        self.tally = Tally(video, "")
+        self.tally = ViewerCount(video, "")
         self.reported: int | None = None
         self.is_announced = True
         self.told = b""  # what the viewers were told last, as JSON
 
-    def report(self, here: int, tally: Tally, *, is_announced: bool) -> None:
+    def report(self, here: int, tally: ViewerCount, *, is_announced: bool) -> None:
         """A dispatcher was told that so many are here, and has answered."""
         self.reported, self.tally, self.is_announced = here, tally, is_announced
 
@@ -42,13 +42,13 @@ class Watching:
         """Whether there is something to report."""
         return self.reported is not None and (here != self.reported or not self.is_announced)
 
-    def viewers(self, here: int) -> Viewers:
+    def viewers(self, here: int) -> ViewersPayload:
         change = here - (self.reported or 0)
         datacenter = max(here, self.tally.datacenter + change)
-        return Viewers(self.tally.video, here, datacenter, max(datacenter, self.tally.total + change))
+        return ViewersPayload(self.tally.video, here, datacenter, max(datacenter, self.tally.total + change))
 
 
-class Audience(Protocol):
+class CountedAudience(Protocol):
     """Who is here."""
 
     def look(self) -> int:
@@ -60,18 +60,18 @@ class Audience(Protocol):
         ...
 
 
-class Channel(Protocol):
+class CountedChannel(Protocol):
     """What is told of a channel."""
 
     @property
-    def audience(self) -> Audience: ...
+    def audience(self) -> CountedAudience: ...
 
     @property
-    def watching(self) -> Watching: ...
+    def watching(self) -> ChannelViewerCount: ...
 
 
 async def count_viewers(
-    channels: Mapping[str, Channel], interval: float, report: Callable[[str], None]
+    channels: Mapping[str, CountedChannel], interval: float, report: Callable[[str], None]
 ) -> None:
     """Look at all channels once in `interval` seconds, for ever; `report` has a video's lease renewed."""
     pause = min(ANSWERS, interval / 4)

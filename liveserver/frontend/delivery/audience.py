@@ -12,8 +12,8 @@ from typing import Protocol, TypeVar, cast
 
 import trio
 
-from liveserver.frontend.delivery.expiry import Guest
-from liveserver.frontend.delivery.flush_history import Delays, Visits
+from liveserver.frontend.delivery.expiry import Expirable
+from liveserver.frontend.delivery.flush_history import Delays, FlushHistory
 from liveserver.frontend.delivery.long_poll import PollSegment, PollWaiter
 from liveserver.frontend.delivery.segment import Segment, StreamSegment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
@@ -27,7 +27,7 @@ VIEWERS = b"viewers"
 SegmentT = TypeVar("SegmentT", bound=Segment)
 
 
-class Visitor(Protocol):
+class Scheduler(Protocol):
     """The fan-out, as far as the audiences know it."""
 
     segment_size: int
@@ -44,11 +44,11 @@ class Visitor(Protocol):
         """Somebody has come to this segment."""
         ...
 
-    def expect(self, guest: Guest) -> None:
+    def expect(self, guest: Expirable) -> None:
         """This one may stay as long as its permission lasts."""
         ...
 
-    def forget(self, guest: Guest) -> None:
+    def forget(self, guest: Expirable) -> None:
         """It has gone by itself."""
         ...
 
@@ -67,10 +67,10 @@ class Audience:
     `empty_since` says since when nobody has been here, in Trio's time, if nobody is.
     """
 
-    def __init__(self, log: ChannelLog, visitor: Visitor) -> None:
+    def __init__(self, log: ChannelLog, visitor: Scheduler) -> None:
         self.log = log
         self.counts = visitor.counts
-        self.visits = Visits(log, visitor.delays, visitor.trace_visits)
+        self.visits = FlushHistory(log, visitor.delays, visitor.trace_visits)
         self.count = 0
         self.empty_since = trio.current_time()
         self.lagging: set[Viewer] = set()

@@ -9,7 +9,7 @@ from typing import Protocol
 from liveserver.transport.form import Reason
 
 
-class Guest(Protocol):
+class Expirable(Protocol):
     """Who may stay `until` then, in Trio's time."""
 
     until: float
@@ -26,10 +26,10 @@ class Expiries:
     """Guests in the order in which they have to go. Those who go before are forgotten at once."""
 
     def __init__(self) -> None:
-        self._guests: dict[int, set[Guest]] = {}
+        self._guests: dict[int, set[Expirable]] = {}
         self._seconds: list[int] = []  # a heap of the keys
 
-    def add(self, guest: Guest) -> None:
+    def add(self, guest: Expirable) -> None:
         if guest.until == math.inf:
             return
         second = math.ceil(guest.until)
@@ -38,7 +38,7 @@ class Expiries:
             heapq.heappush(self._seconds, second)
         self._guests[second].add(guest)
 
-    def discard(self, guest: Guest) -> None:
+    def discard(self, guest: Expirable) -> None:
         if guest.until != math.inf and (guests := self._guests.get(math.ceil(guest.until))) is not None:
             guests.discard(guest)
 
@@ -49,9 +49,9 @@ class Expiries:
             del self._guests[heapq.heappop(self._seconds)]
         return self._seconds[0] if self._seconds else math.inf
 
-    def take_due(self, now: float, limit: int) -> list[Guest]:
+    def take_due(self, now: float, limit: int) -> list[Expirable]:
         """At most `limit` of those whose time has come; they are forgotten."""
-        due: list[Guest] = []
+        due: list[Expirable] = []
         while len(due) < limit and self.next_at <= now:
             due.append(self._guests[self._seconds[0]].pop())
         return due

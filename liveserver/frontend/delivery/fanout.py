@@ -29,19 +29,19 @@ import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.frontend.delivery.catchup import catch_up, finish_answer
-from liveserver.frontend.delivery.expiry import Expiries, Guest
+from liveserver.frontend.delivery.expiry import Expirable, Expiries
 from liveserver.frontend.delivery.flush_history import Delays
 from liveserver.frontend.delivery.long_poll import PollSegment, PollWaiter
-from liveserver.frontend.delivery.segment import Segment, Turn
+from liveserver.frontend.delivery.segment import ScheduleState, Segment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
-from liveserver.frontend.delivery.viewer import Home, Viewer, random_retry
+from liveserver.frontend.delivery.viewer import AudienceInterface, Viewer, random_retry
 from liveserver.transport.form import Reason
 
 YIELDS = 3  # turns of everybody else between two visits
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
 
 
-class Pushed(Protocol):
+class Flushable(Protocol):
     """A connection that knows what is left to write to it."""
 
     async def push(self) -> None: ...
@@ -60,7 +60,7 @@ class FanOut:
         self._keep_alive = keep_alive
         self._nursery = nursery
         self._turns: deque[deque[Segment]] = deque()  # each channel's ready segments
-        self._ready: dict[Home, deque[Segment]] = {}
+        self._ready: dict[AudienceInterface, deque[Segment]] = {}
         self._resting: deque[Segment] = deque()
         self._quiet: OrderedDict[Segment, None] = OrderedDict()
         self._polls: set[PollSegment] = set()
@@ -72,28 +72,28 @@ class FanOut:
 
     def moved(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
-            if segment.turn is Turn.QUIET and segment.is_behind:
+            if segment.turn is ScheduleState.QUIET and segment.is_behind:
                 del self._quiet[segment]
                 self._make_ready(segment)
 
     def wake(self, segment: Segment) -> None:
-        if segment.turn is Turn.UNKNOWN:
+        if segment.turn is ScheduleState.UNKNOWN:
             segment.visited = trio.current_time()
             self._make_quiet(segment)
             if isinstance(segment, PollSegment):
                 self._polls.add(segment)
             self._something.set()  # the loop may be waiting for something later than what this one needs
-        if segment.turn is Turn.QUIET and segment.is_behind:
+        if segment.turn is ScheduleState.QUIET and segment.is_behind:
             del self._quiet[segment]
             self._make_ready(segment)
 
-    def expect(self, guest: Guest) -> None:
+    def expect(self, guest: Expirable) -> None:
         before = self._expiries.next_at
         self._expiries.add(guest)
         if guest.until < before:
             self._something.set()
 
-    def forget(self, guest: Guest) -> None:
+    def forget(self, guest: Expirable) -> None:
         self._expiries.discard(guest)
 
     def catch_up(self, viewer: Viewer) -> None:
@@ -120,7 +120,7 @@ class FanOut:
                 self._keep_alive,
             )
 
-    def push(self, socket: Pushed) -> None:
+    def push(self, socket: Flushable) -> None:
         """What was written to this one in part is to be brought out."""
         self._nursery.start_soon(socket.push)
 
@@ -149,7 +149,7 @@ class FanOut:
             del self._ready[segment.home]
         writes = segment.visit()
         segment.visited = trio.current_time()
-        segment.turn = Turn.RESTING
+        segment.turn = ScheduleState.RESTING
         self._resting.append(segment)
         self.counts.visits += 1
         self.counts.writes += writes
@@ -200,7 +200,7 @@ class FanOut:
         self._something = trio.Event()
 
     def _make_ready(self, segment: Segment) -> None:
-        segment.turn = Turn.READY
+        segment.turn = ScheduleState.READY
         ready = self._ready.get(segment.home)
         if ready is None:
             ready = self._ready[segment.home] = deque()
@@ -209,11 +209,11 @@ class FanOut:
         self._something.set()
 
     def _make_quiet(self, segment: Segment) -> None:
-        segment.turn = Turn.QUIET
+        segment.turn = ScheduleState.QUIET
         self._quiet[segment] = None
 
     def _forget(self, segment: Segment) -> None:
-        segment.turn = Turn.UNKNOWN
+        segment.turn = ScheduleState.UNKNOWN
         segment.home.discard(segment)
         if isinstance(segment, PollSegment):
             self._polls.discard(segment)

@@ -26,7 +26,7 @@ REMARKS = 256  # of a channel
 _AT = re.compile(rb',"at":(\d+)')  # the first is the event's own: `data` comes after it
 
 
-class Visit(NamedTuple):
+class FlushRecord(NamedTuple):
     """At `time` (Trio's) the positions from `start` to before `end` were written to `viewers`."""
 
     time: float
@@ -35,7 +35,7 @@ class Visit(NamedTuple):
     viewers: int
 
 
-class Remark(NamedTuple):
+class DeliveryNote(NamedTuple):
     """At `time` (Trio's) so many viewers were not simply sent the positions from `start` to before `end`.
 
     `what`: `withheld` (it had seen them elsewhere), `skipped` (out of the log's reach), `late` (its socket
@@ -57,13 +57,13 @@ class Delays:
         self.publish_to_write = Histogram(DELAYS)
 
 
-class Visits:
+class FlushHistory:
     """Of one channel. Remembers the last `limit` visits, at least, and up to twice as many."""
 
     __slots__ = ("_delays", "_forgot", "_limit", "_log", "_numbers", "remarks")
 
     def __init__(self, log: ChannelLog, delays: Delays, limit: int) -> None:
-        self.remarks: deque[Remark] = deque(maxlen=REMARKS)
+        self.remarks: deque[DeliveryNote] = deque(maxlen=REMARKS)
         self._log = log
         self._delays = delays
         self._limit = 8 * limit
@@ -96,14 +96,16 @@ class Visits:
         viewers = 1
         if self.remarks and self.remarks[-1][1:4] == (what, start, end):
             viewers += self.remarks.pop().viewers
-        self.remarks.append(Remark(trio.current_time(), what, start, end, viewers))
+        self.remarks.append(DeliveryNote(trio.current_time(), what, start, end, viewers))
 
-    def of(self, position: int) -> Iterator[Visit]:
+    def of(self, position: int) -> Iterator[FlushRecord]:
         """Those that wrote this position, the oldest first."""
         numbers = self._numbers
         for at in range(0, len(numbers), 4):
             if numbers[at + 1] <= position < numbers[at + 2]:
-                yield Visit(numbers[at], int(numbers[at + 1]), int(numbers[at + 2]), int(numbers[at + 3]))
+                yield FlushRecord(
+                    numbers[at], int(numbers[at + 1]), int(numbers[at + 2]), int(numbers[at + 3])
+                )
 
     def reaches_back_to(self, when: float) -> bool:
         """Whether no visit since then is forgotten."""

@@ -11,14 +11,14 @@ from typing import Protocol
 import trio
 
 from liveserver.cursor import Cursor
-from liveserver.edge.answer import Deferred, Peer
+from liveserver.edge.answer import DeferredResponse, Peer
 from liveserver.edge.response import json_response, with_headers
-from liveserver.frontend.delivery.segment import Segment, SegmentHome
+from liveserver.frontend.delivery.segment import Segment, SegmentAudience
 from liveserver.frontend.history.log import GAP, ChannelLog
 from liveserver.transport.longpoll import poll_body
 
 
-class PollWaiter(Deferred):
+class PollWaiter(DeferredResponse):
     """A long-poll whose answer is still to come, at the latest at `deadline` (Trio's time).
 
     `headers` are lines that this client's answer has besides; `on_leave` gives back what it takes.
@@ -113,7 +113,7 @@ def poll_answer(
     return json_response(200, poll_body(cursor, gap, [item.data for item in items if item.event != GAP]))
 
 
-class PollHome(SegmentHome, Protocol):
+class LongPollAudience(SegmentAudience, Protocol):
     """What waiting polls know of the audience they belong to."""
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
@@ -130,9 +130,9 @@ class PollSegment(Segment):
 
     __slots__ = ("_position", "waiters")
 
-    home: PollHome
+    home: LongPollAudience
 
-    def __init__(self, home: PollHome) -> None:
+    def __init__(self, home: LongPollAudience) -> None:
         super().__init__(home)
         self.waiters: list[PollWaiter] = []
         self._position = home.log.tip

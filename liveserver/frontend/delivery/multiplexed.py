@@ -2,7 +2,7 @@
 
 Rules:
 
-1. Each video is watched by a viewer of its own (`SharedViewer`): a position in that channel's log, in a
+1. Each video is watched by a viewer of its own (`MultiplexedViewer`): a position in that channel's log, in a
    segment among others. What is live is written by the fan-out, as everywhere.
 2. A message that was written in part stands in the way of all others. The line has its rest then
    (`_rest`), one task waits to get it out, and until it is out the `send` of all viewers here refuses as
@@ -19,19 +19,31 @@ from contextlib import suppress
 import trio
 
 from liveserver.cursor import Cursor
-from liveserver.edge.answer import Peer, Stream
+from liveserver.edge.answer import Peer, StreamResponse
 from liveserver.frontend.delivery.fanout import FanOut
-from liveserver.frontend.delivery.viewer import Home, Viewer, peer_writable, random_retry, send_last
+from liveserver.frontend.delivery.viewer import (
+    AudienceInterface,
+    Viewer,
+    peer_writable,
+    random_retry,
+    send_last,
+)
 from liveserver.transport.form import Form, Reason
 
 
-class SharedViewer(Viewer):
+class MultiplexedViewer(Viewer):
     """A viewer on a line that it shares with those of other videos."""
 
     __slots__ = ("_line",)
 
     def __init__(
-        self, line: SharedLine, home: Home, form: Form, position: int, seen: Cursor | None, serial: int
+        self,
+        line: MultiplexedConnection,
+        home: AudienceInterface,
+        form: Form,
+        position: int,
+        seen: Cursor | None,
+        serial: int,
     ) -> None:
         super().__init__(line.peer, home, form, position, seen, serial)
         self._line = line
@@ -54,14 +66,14 @@ class SharedViewer(Viewer):
         self._line.say_bye(reason, retry)
 
 
-class SharedLine(Stream):
+class MultiplexedConnection(StreamResponse):
     """A connection with `viewers`, by their videos."""
 
     __slots__ = ("_fanout", "_freed", "_rest", "is_gone", "peer", "viewers")
 
     def __init__(self, peer: Peer, fanout: FanOut) -> None:
         self.peer = peer
-        self.viewers: dict[str, SharedViewer] = {}
+        self.viewers: dict[str, MultiplexedViewer] = {}
         self.is_gone = False
         self._fanout = fanout
         self._rest: memoryview | None = None

@@ -23,13 +23,13 @@ from enum import Enum, auto
 from operator import attrgetter
 from typing import Protocol
 
-from liveserver.frontend.delivery.viewer import Home, Send, State, Viewer, attempt
+from liveserver.frontend.delivery.viewer import AudienceInterface, Send, State, Viewer, attempt
 from liveserver.transport.form import Form
 
 _BY_SERIAL = attrgetter("serial")
 
 
-class Turn(Enum):
+class ScheduleState(Enum):
     """Where a segment waits in the fan-out: to be visited, to be let rest, or for something new."""
 
     QUIET = auto()
@@ -38,7 +38,7 @@ class Turn(Enum):
     UNKNOWN = auto()
 
 
-class SegmentHome(Home, Protocol):
+class SegmentAudience(AudienceInterface, Protocol):
     """What a segment knows of the audience it belongs to."""
 
     def discard(self, segment: Segment) -> None:
@@ -55,10 +55,10 @@ class Segment(ABC):
 
     __slots__ = ("home", "turn", "visited")
 
-    def __init__(self, home: SegmentHome) -> None:
+    def __init__(self, home: SegmentAudience) -> None:
         self.home = home
         self.visited = 0.0
-        self.turn = Turn.UNKNOWN
+        self.turn = ScheduleState.UNKNOWN
 
     @property
     @abstractmethod
@@ -89,7 +89,7 @@ class StreamSegment(Segment):
 
     __slots__ = ("_beat", "_end", "_form", "_frames", "_limit", "_sends", "is_owed", "joiners", "viewers")
 
-    def __init__(self, home: SegmentHome, form: Form, limit: int) -> None:
+    def __init__(self, home: SegmentAudience, form: Form, limit: int) -> None:
         super().__init__(home)
         log = home.log
         self.viewers: list[Viewer] = []

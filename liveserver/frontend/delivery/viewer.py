@@ -23,8 +23,8 @@ import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
-from liveserver.edge.answer import Peer, Stream
-from liveserver.frontend.delivery.flush_history import Visits
+from liveserver.edge.answer import Peer, StreamResponse
+from liveserver.frontend.delivery.flush_history import FlushHistory
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.history.log import ChannelLog
 from liveserver.transport.form import Form, Reason
@@ -61,12 +61,12 @@ class State(Enum):
     GONE = auto()
 
 
-class Home(Protocol):
+class AudienceInterface(Protocol):
     """What a viewer knows of the audience it belongs to."""
 
     log: ChannelLog
     counts: FanOutStatistics
-    visits: Visits
+    visits: FlushHistory
 
     def leave(self, viewer: Viewer) -> None:
         """It has gone, or is let go."""
@@ -87,7 +87,7 @@ class Home(Protocol):
     def __hash__(self) -> int: ...
 
 
-class Seat(Protocol):
+class SegmentInterface(Protocol):
     """The segment that a viewer is in, as far as the viewer knows it."""
 
     @property
@@ -129,7 +129,7 @@ class Viewer(ABC):
     def __init__(
         self,
         peer: Peer,
-        home: Home,
+        home: AudienceInterface,
         form: Form,
         position: int,
         seen: Cursor | None,
@@ -145,7 +145,7 @@ class Viewer(ABC):
         self.seen = seen
         self.serial = serial
         self.state = State.JOINING
-        self.segment: Seat | None = None
+        self.segment: SegmentInterface | None = None
         self.unsent: memoryview | None = None
 
     @property
@@ -176,7 +176,7 @@ class Viewer(ABC):
         """Tell why, and let the connection end; `retry` in milliseconds."""
 
 
-class StreamViewer(Viewer, Stream):
+class StreamViewer(Viewer, StreamResponse):
     """A viewer on a connection of its own."""
 
     __slots__ = ()

@@ -39,7 +39,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     number: int
 
 
-class Place(NamedTuple):
+class ResumePoint(NamedTuple):
     """Where a cursor resumes: the position of the first item it has not seen.
 
     `gap`: events after the cursor are gone. `is_exact`: nothing from `position` on, nor anything
@@ -188,7 +188,7 @@ class ChannelLog:
         for index in self._origins.values():
             index.forget(self.base)
 
-    def locate(self, cursor: Cursor) -> Place:
+    def locate(self, cursor: Cursor) -> ResumePoint:
         """Where `cursor` resumes in what is held here. O(origins · log runs)."""
         position, covered, gap, is_exact = self.tip, self.base, False, True
         for origin in cursor.origins | self.cursor.origins:
@@ -208,7 +208,7 @@ class ChannelLog:
         gap = gap or any(
             at >= position and not self.was_seen(self.items[at - self.base], cursor) for at in self._gaps
         )
-        return Place(position, gap, is_exact and covered <= position)
+        return ResumePoint(position, gap, is_exact and covered <= position)
 
     def has_life(self, origin: str, epoch: str) -> bool:
         """Whether this life of the origin is the present one, held here, or the one before what is held."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from liveserver.cursor import Mark
 
 
-class Run(NamedTuple):
+class NumberRange(NamedTuple):
     """`length` events from `number` on, at the positions from `position` on."""
 
     number: int
@@ -22,12 +22,12 @@ class Run(NamedTuple):
     length: int
 
 
-class Life:
+class EpochIndex:
     """The runs of one epoch of one origin, ascending."""
 
     __slots__ = ("epoch", "runs")
 
-    def __init__(self, epoch: str, runs: list[Run]) -> None:
+    def __init__(self, epoch: str, runs: list[NumberRange]) -> None:
         self.epoch = epoch
         self.runs = runs
 
@@ -41,7 +41,7 @@ class Life:
         if last.number + last.length == number and last.position + last.length == position:
             self.runs[-1] = last._replace(length=last.length + length)
         else:
-            self.runs.append(Run(number, position, length))
+            self.runs.append(NumberRange(number, position, length))
 
     def forget(self, base: int) -> None:
         """Drop what lies before the position `base`."""
@@ -54,9 +54,9 @@ class Life:
         if self.runs and self.runs[0].position < base:
             first = self.runs[0]
             gone = base - first.position
-            self.runs[0] = Run(first.number + gone, base, first.length - gone)
+            self.runs[0] = NumberRange(first.number + gone, base, first.length - gone)
 
-    def after(self, number: int) -> tuple[int | None, Run | None]:
+    def after(self, number: int) -> tuple[int | None, NumberRange | None]:
         """What comes after `number`: the position behind all up to it, and the first run of the rest."""
         index = bisect_right(self.runs, (number, inf, inf)) - 1
         behind = None
@@ -65,7 +65,7 @@ class Life:
             within = number + 1 - run.number
             if within < run.length:
                 position = run.position + within
-                return position, Run(number + 1, position, run.length - within)
+                return position, NumberRange(number + 1, position, run.length - within)
             behind = run.position + run.length
         following = self.runs[index + 1] if index + 1 < len(self.runs) else None
         return behind, following
@@ -89,13 +89,13 @@ class OriginIndex:
     __slots__ = ("lives",)
 
     def __init__(self) -> None:
-        self.lives: list[Life] = []
+        self.lives: list[EpochIndex] = []
 
     def extend(self, epoch: str, number: int, position: int, length: int) -> None:
         if self.lives and self.lives[-1].epoch == epoch:
             self.lives[-1].extend(number, position, length)
         else:
-            self.lives.append(Life(epoch, [Run(number, position, length)]))
+            self.lives.append(EpochIndex(epoch, [NumberRange(number, position, length)]))
 
     def shift(self, by: int) -> None:
         """Move everything by so many positions."""
@@ -152,7 +152,7 @@ class OriginIndex:
         return Found(last.runs[0].position, last.runs[0].position, gap=True)
 
 
-def _ends_short(life: Life, mark: Mark, tip: Mark) -> bool:
+def _ends_short(life: EpochIndex, mark: Mark, tip: Mark) -> bool:
     """Whether the log's end is beyond both what the mark covers and what the log holds."""
     last = life.runs[-1]
     return max(last.number + last.length - 1, mark.number) < tip.number

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from liveserver.bus.interface import Parcel, Receipt
+from liveserver.bus.interface import AppendRequest, AppendResult
 from liveserver.bus.memory import bus as memory
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Duration, LogSettings
@@ -17,9 +17,9 @@ def settings(**log: float) -> LogSettings:
     return LogSettings(events=int(log.get("events", 10_000)), **durations)
 
 
-async def append(bus: MemoryBus, video: str, *ids: str | None, token: str = "") -> Receipt:
+async def append(bus: MemoryBus, video: str, *ids: str | None, token: str = "") -> AppendResult:
     lines = [b"like {}"] * len(ids)
-    (receipt,) = await bus.append([Parcel(video, token or str(trio.current_time()), lines, list(ids))])
+    (receipt,) = await bus.append([AppendRequest(video, token or str(trio.current_time()), lines, list(ids))])
     return receipt
 
 

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from liveserver.bus.interface import Inbox, Moved, Parcel, PeerBus, Slice, ignore
+from liveserver.bus.interface import ActiveVideos, AppendRequest, Inbox, PeerBus, Slice, ignore
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import LogSettings, RelaySettings, convert
 from liveserver.dispatcher.relay.peer import PeerRelay, PeerStatistics
 from liveserver.errors import BusError
 from liveserver.event import Batch
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 
 _tokens = itertools.count(1)
 
@@ -26,7 +26,7 @@ def datacenter(name: str, **log: float) -> MemoryBus:
 
 async def publish(bus: MemoryBus, video: str, *texts: str) -> None:
     lines = [f"like {text}".encode() for text in texts]
-    await bus.append([Parcel(video, f"t{next(_tokens)}", lines, [None] * len(lines))])
+    await bus.append([AppendRequest(video, f"t{next(_tokens)}", lines, [None] * len(lines))])
 
 
 async def lines(bus: MemoryBus, video: str, origin: str = "") -> list[str]:
@@ -56,12 +56,12 @@ class Link(PeerBus):
             raise BusError("the link is cut")
 
     @asynccontextmanager
-    async def feed(self, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
+    async def feed(self, hear: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
         await self._pass()
         async with self.bus.feed(hear) as feed:
             yield _Feed(feed, self)
 
-    async def moved(self, since: int, limit: int) -> Moved:
+    async def moved(self, since: int, limit: int) -> ActiveVideos:
         await self._pass()
         return await self.bus.moved(since, limit)
 

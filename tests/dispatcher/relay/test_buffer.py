@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from liveserver.bus.interface import RelayParcel
-from liveserver.dispatcher.relay.buffer import OVERHEAD, Waiting
+from liveserver.bus.interface import ReplicationBatch
+from liveserver.dispatcher.relay.buffer import OVERHEAD, RelayBuffer
 from liveserver.event import Batch
 
 
@@ -12,12 +12,12 @@ def batch(number: int, count: int = 1, video: str = "v", epoch: str = "aaa", siz
     return Batch(video, epoch, number + 100, "dc2", epoch, number, [line] * count)
 
 
-def shapes(parcels: list[RelayParcel]) -> list[tuple[str, str, int, int, int]]:
+def shapes(parcels: list[ReplicationBatch]) -> list[tuple[str, str, int, int, int]]:
     return [(each.video, each.epoch, each.number, each.last, each.offset) for each in parcels]
 
 
 def test_what_follows_each_other_is_one_parcel() -> None:
-    waiting = Waiting(10_000)
+    waiting = RelayBuffer(10_000)
     for each in (batch(1, 2), batch(3), batch(1, video="w"), batch(4, 3)):
         assert waiting.put(each, 0.0)
     assert shapes(waiting.take(100)) == [("v", "aaa", 1, 6, 106), ("w", "aaa", 1, 1, 101)]
@@ -25,7 +25,7 @@ def test_what_follows_each_other_is_one_parcel() -> None:
 
 
 def test_a_hole_and_a_new_life_begin_another_parcel() -> None:
-    waiting = Waiting(10_000)
+    waiting = RelayBuffer(10_000)
     for each in (batch(1), batch(3), batch(4), batch(5, epoch="bbb")):
         waiting.put(each, 0.0)
     assert shapes(waiting.take(100)) == [
@@ -34,7 +34,7 @@ def test_a_hole_and_a_new_life_begin_another_parcel() -> None:
 
 
 def test_the_bound_holds_until_what_was_taken_is_done() -> None:
-    waiting = Waiting(3 * (10 + OVERHEAD))
+    waiting = RelayBuffer(3 * (10 + OVERHEAD))
     assert waiting.put(batch(1, 2), 0.0)
     assert not waiting.put(batch(3, 2), 0.0)
     assert waiting.put(batch(3), 0.0)
@@ -47,7 +47,7 @@ def test_the_bound_holds_until_what_was_taken_is_done() -> None:
 
 
 def test_about_so_many_are_taken_and_videos_take_turns() -> None:
-    waiting = Waiting(100_000)
+    waiting = RelayBuffer(100_000)
     for number in range(1, 7):
         waiting.put(batch(number), 0.0)
     waiting.put(batch(1, video="w"), 0.0)
@@ -57,7 +57,7 @@ def test_about_so_many_are_taken_and_videos_take_turns() -> None:
 
 
 def test_what_is_held_is_not_taken() -> None:
-    waiting = Waiting(10_000)
+    waiting = RelayBuffer(10_000)
     waiting.put(batch(1), 0.0)
     waiting.hold("v")
     waiting.put(batch(1, video="w"), 0.0)
@@ -69,7 +69,7 @@ def test_what_is_held_is_not_taken() -> None:
 
 
 def test_it_says_since_when_the_longest_waits() -> None:
-    waiting = Waiting(10_000)
+    waiting = RelayBuffer(10_000)
     assert waiting.since() is None
     waiting.put(batch(1), 3.0)
     waiting.put(batch(1, video="w"), 4.0)

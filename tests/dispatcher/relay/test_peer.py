@@ -6,7 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus import canary
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 from tests.dispatcher.relay.harness import Link, Relaying, datacenter, lines, publish
 
 
@@ -38,7 +38,7 @@ async def test_viewers_there_are_counted_here_for_as_long_as_that_is_heard(
     for each in relays:
         nursery.start_soon(each.run)
     await trio.sleep(1)
-    heard: list[Tally] = []
+    heard: list[ViewerCount] = []
     async with dc1.inbox("fe1", heard.append):
         await dc1.subscribe("fe1", {"v": 1}, 1000)
         await dc2.subscribe("fe2", {"v": 20, canary.PREFIX + "fe2": 5}, 30)

@@ -10,12 +10,12 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from liveserver.bus.interface import Inbox, Parcel, RelayParcel, Slice, ignore
+from liveserver.bus.interface import AppendRequest, Inbox, ReplicationBatch, Slice, ignore
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Settings
 from liveserver.errors import BusError
 from liveserver.event import Batch
-from liveserver.viewer_count import Tally
+from liveserver.viewer_count import ViewerCount
 from tests.frontend.harness import settings, stage
 
 
@@ -62,7 +62,7 @@ class LossyBus(MemoryBus):
         return msgspec.structs.replace(batch, lines=[b'like {"n":', *batch.lines[1:]])
 
     @asynccontextmanager
-    async def inbox(self, node: str, hear: Callable[[Tally], None] = ignore) -> AsyncIterator[Inbox]:
+    async def inbox(self, node: str, hear: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
         async with MemoryBus.inbox(self, node, hear) as inner:
             yield LossyInbox(inner, self)
 
@@ -178,9 +178,9 @@ async def test_what_comes_from_elsewhere_is_not_told_again_in_a_new_life_of_the_
 ) -> None:
     configured, bus = lossy()
 
-    def relayed(*numbers: int) -> RelayParcel:
+    def relayed(*numbers: int) -> ReplicationBatch:
         lines = [b'like {"n":%d}' % (100 + number) for number in numbers]
-        return RelayParcel("v", "dc2", "aaaaa", numbers[0], numbers[-1], lines)
+        return ReplicationBatch("v", "dc2", "aaaaa", numbers[0], numbers[-1], lines)
 
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
@@ -280,7 +280,7 @@ async def test_after_an_interruption_all_heads_are_compared(autojump_clock: Mock
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
         # More at once than the inbox takes.
-        await bus.append([Parcel("v", f"t{n}", [b'like {"n":%d}' % n], [None]) for n in range(1, 6)])
+        await bus.append([AppendRequest("v", f"t{n}", [b'like {"n":%d}' % n], [None]) for n in range(1, 6)])
         before = trio.current_time()
         assert await client.events(5) == [1, 2, 3, 4, 5]
         assert trio.current_time() - before < 1

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus.canary import PREFIX
-from liveserver.bus.interface import Lease, Parcel
+from liveserver.bus.interface import AppendRequest, Lease
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Settings
 from liveserver.errors import DispatcherError, Unavailable
@@ -36,7 +36,9 @@ class RecordedLeases:
         return await self._bus.subscribe(node, videos, lease)
 
     async def send_canary(self, video: str, token: str) -> None:
-        await self._bus.append([Parcel(video, token, [b'canary {"id":"%b"}' % token.encode()], [None])])
+        await self._bus.append(
+            [AppendRequest(video, token, [b'canary {"id":"%b"}' % token.encode()], [None])]
+        )
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
         self.asked.append(("withdraw", sorted(videos)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from liveserver.bus.interface import Parcel
+from liveserver.bus.interface import AppendRequest
 from liveserver.event import Batch
-from liveserver.frontend.delivery.flush_history import Visit
+from liveserver.frontend.delivery.flush_history import FlushRecord
 from tests.frontend.harness import Stage, settings, stage
 
 
@@ -16,7 +16,7 @@ async def publish_at(on: Stage, milliseconds: int) -> None:
         b'like {"id":"x","video":"v","type":"like","user":",\\"at\\":5","at":%d,"data":{"at":7}}'
         % milliseconds
     )
-    await on.bus.append([Parcel("v", f"t{milliseconds}", [line], [None])])
+    await on.bus.append([AppendRequest("v", f"t{milliseconds}", [line], [None])])
 
 
 async def test_a_visit_is_remembered_with_its_time_and_its_viewers(autojump_clock: MockClock) -> None:
@@ -30,8 +30,8 @@ async def test_a_visit_is_remembered_with_its_time_and_its_viewers(autojump_cloc
         await on.publish()
         await clients[0].events(1)
         visits = on.channel().audience.visits
-        assert list(visits.of(1)) == [Visit(when, 0, 2, 3)]
-        assert list(visits.of(2)) == [Visit(when + 1, 2, 3, 3)]
+        assert list(visits.of(1)) == [FlushRecord(when, 0, 2, 3)]
+        assert list(visits.of(2)) == [FlushRecord(when + 1, 2, 3, 3)]
         assert list(visits.of(3)) == []
         assert visits.reaches_back_to(0)
 
