@@ -55,10 +55,10 @@ def run(
 
     import trio
 
-    from liveserver.cluster import parent_watch as lifeline
+    from liveserver.cluster import parent_watch
 
     if until_eof:
-        lifeline.end_with_standard_input(effective.node.drain)
+        parent_watch.end_with_standard_input(effective.node.drain)
     with terminal.taken(own_terminal):
         if effective.node.workers > 1 and not as_worker:
             from liveserver.cluster import workers as several
@@ -87,9 +87,9 @@ def cluster(
     with --restart-rolling, restarts every node, one after the other, while the others go on.
     """
     if restart_rolling:
-        from liveserver.cluster import pidfile as lock
+        from liveserver.cluster import pidfile
 
-        process = lock.ask_to_roll(config_file)
+        process = pidfile.ask_to_roll(config_file)
         typer.echo(
             f"Asked process {process} to restart its nodes in turn; its log says how that goes.", err=True
         )
@@ -97,11 +97,10 @@ def cluster(
 
     import trio
 
-    from liveserver.cluster import supervisor
-    from liveserver.cluster import topology as layout
+    from liveserver.cluster import supervisor, topology
 
     with terminal.taken(own_terminal):
-        trio.run(supervisor.run, layout.load(config_file))
+        trio.run(supervisor.run, topology.load(config_file))
 
 
 def check(
@@ -117,9 +116,9 @@ def check(
     Also for a cluster's file.
     """
     if config_file and "datacenters" in config.read_toml(config_file):
-        from liveserver.cluster import topology as layout
+        from liveserver.cluster import topology
 
-        for plan in layout.load(config_file).nodes:
+        for plan in topology.load(config_file).nodes:
             typer.echo(f"{plan.name:16} {plan.role:12} public {plan.public}  ops {plan.ops}")
         typer.echo(f"\n{config_file} is right.", err=True)
         return

@@ -57,9 +57,9 @@ def of_this_machine(cluster: Path) -> list[str]:
     """The ops addresses of a cluster's file and of the node that runs alone."""
     if not cluster.exists() and cluster == CLUSTER:
         return [ALONE]
-    from liveserver.cluster import topology as layout
+    from liveserver.cluster import topology
 
-    nodes = layout.load(cluster).nodes
+    nodes = topology.load(cluster).nodes
     return [f"http://{address}" for node in nodes for address in node.all_ops or (node.ops,)] + [ALONE]
 
 

@@ -32,7 +32,7 @@ POLL_WAIT = 25
 
 
 class EventSource(Protocol):
-    """Interface of `StreamSource` and `PollSource`. `retry`: seconds before reconnecting, if the server said."""
+    """Interface of `StreamSource` and `PollSource`. `retry`: seconds before reconnecting, if given."""
 
     retry: float | None
 

@@ -12,8 +12,7 @@ import pytest
 import trio
 
 from liveserver.client import publish
-from liveserver.cluster import pidfile as lock
-from liveserver.cluster import probe, rolling
+from liveserver.cluster import pidfile, probe, rolling
 from liveserver.cluster.child import Child
 from liveserver.cluster.redis_server import free_port
 from liveserver.cluster.topology import NodeSpec
@@ -169,10 +168,10 @@ def test_a_cluster_is_found_while_it_runs_and_not_longer(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     source = tmp_path / "cluster.toml"
-    assert lock.holder(source) is None
+    assert pidfile.holder(source) is None
     script = (
-        "import sys, pathlib; from liveserver.cluster import lock\n"
-        "with lock.held(pathlib.Path(sys.argv[1])): print(1, flush=True); sys.stdin.read()"
+        "import sys, pathlib; from liveserver.cluster import pidfile\n"
+        "with pidfile.held(pathlib.Path(sys.argv[1])): print(1, flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", script, str(source)],
@@ -183,12 +182,12 @@ def test_a_cluster_is_found_while_it_runs_and_not_longer(
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"1\n"
-        assert lock.holder(source) == holder.pid
-        assert lock.holder(tmp_path / "other.toml") is None
-        with lock.held(source):  # the second one leaves it to the first
-            assert lock.holder(source) == holder.pid
-        assert lock.holder(source) == holder.pid
+        assert pidfile.holder(source) == holder.pid
+        assert pidfile.holder(tmp_path / "other.toml") is None
+        with pidfile.held(source):  # the second one leaves it to the first
+            assert pidfile.holder(source) == holder.pid
+        assert pidfile.holder(source) == holder.pid
         holder.kill()
-    assert lock.place(source).exists()  # left over, and believed by nobody
+    assert pidfile.place(source).exists()  # left over, and believed by nobody
     with pytest.raises(LiveserverError, match=r"no cluster of .* runs here"):
-        lock.ask_to_roll(source)
+        pidfile.ask_to_roll(source)

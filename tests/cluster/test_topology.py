@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from liveserver.cluster import ports
-from liveserver.cluster import topology as layout
+from liveserver.cluster import ports, topology
 from liveserver.config import Address
 from liveserver.errors import ConfigError
 from tests.cluster.harness import CLUSTER, write
@@ -19,7 +18,7 @@ CONFIG = Path(__file__).parent.parent.parent / "config"
 
 
 def test_the_shipped_cluster_has_the_ports_that_are_promised() -> None:
-    plan = layout.load(CONFIG / "cluster.toml")
+    plan = topology.load(CONFIG / "cluster.toml")
     assert [datacenter.redis for datacenter in plan.datacenters] == [6401, 6402]
     assert {node.name: (node.role, node.public, node.ops) for node in plan.nodes} == {
         f"dc{n}-{name}{i}": (role, f"127.0.0.1:8{n}{k}{i}", f"127.0.0.1:9{n}{k}{i}")
@@ -33,7 +32,7 @@ def test_the_shipped_cluster_has_the_ports_that_are_promised() -> None:
 
 @pytest.mark.parametrize(("name", "datacenters"), [("cluster", 2), ("three-datacenters", 3)])
 def test_dispatchers_have_the_other_datacenters_as_peers(name: str, datacenters: int) -> None:
-    plan = layout.load(CONFIG / f"{name}.toml")
+    plan = topology.load(CONFIG / f"{name}.toml")
     ports = {datacenter.name: datacenter.redis for datacenter in plan.datacenters}
     assert len(ports) == datacenters
     for node in plan.nodes:
@@ -46,7 +45,7 @@ def test_dispatchers_have_the_other_datacenters_as_peers(name: str, datacenters:
 
 
 def test_a_node_is_started_by_a_command_that_says_it_all(tmp_path: Path) -> None:
-    frontend, dispatcher = layout.load(write(tmp_path, CLUSTER.format(1, 2, 3, 4, 5))).nodes
+    frontend, dispatcher = topology.load(write(tmp_path, CLUSTER.format(1, 2, 3, 4, 5))).nodes
     assert frontend.command[:5] == (sys.executable, "-m", "liveserver", "run", "--until-eof")
     assert "--config" not in frontend.command
     assert set(frontend.command) >= {
@@ -63,19 +62,19 @@ def test_a_node_is_started_by_a_command_that_says_it_all(tmp_path: Path) -> None
 def test_a_likes_backend_has_a_file_of_its_own_unless_all_store_in_one_place(tmp_path: Path) -> None:
     text = CLUSTER.format(1, 2, 3, 4, 5).rstrip().removesuffix("]")
     text += '    { name = "dc1-be1", role = "backend", public = 6, ops = 7 },\n]\n'
-    *_, backend = layout.load(write(tmp_path, text)).nodes
+    *_, backend = topology.load(write(tmp_path, text)).nodes
     assert 'backend.dispatchers=["http://127.0.0.1:4"]' in backend.command
     assert backend.command[-1].startswith("backend.dispatchers")
     assert 'backend.database="dc1-be1.db"' in backend.command
 
     shared = '[settings.backend]\ndatabase = "postgresql://all"\n\n[settings.node]'
-    *_, backend = layout.load(write(tmp_path, text.replace("[settings.node]", shared))).nodes
+    *_, backend = topology.load(write(tmp_path, text.replace("[settings.node]", shared))).nodes
     assert 'backend.database="postgresql://all"' in backend.command
     assert 'backend.database="dc1-be1.db"' not in backend.command
 
     (tmp_path / "backend.toml").write_text('[backend]\ndatabase = "postgresql://all"\n')
     based = text.replace("[settings.node]", '[config]\nbackend = "backend.toml"\n\n[settings.node]')
-    *_, backend = layout.load(write(tmp_path, based)).nodes
+    *_, backend = topology.load(write(tmp_path, based)).nodes
     assert not any("backend.database" in word for word in backend.command)
 
 
@@ -98,7 +97,7 @@ def test_what_is_wrong_with_it_is_said_with_its_place(
 ) -> None:
     path = write(tmp_path, CLUSTER.format(1, 2, 3, 4, 5).replace(*change))
     with pytest.raises(ConfigError, match=re.escape(complaint)) as caught:
-        layout.load(path)
+        topology.load(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 

@@ -10,7 +10,7 @@ from liveserver.errors import Problem
 
 # The example of RFC 6455 §1.3.
 GOOD = {
-    "ServerInterface": "server.example.com",
+    "Host": "server.example.com",
     "Upgrade": "websocket",
     "Connection": "Upgrade",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",

@@ -15,8 +15,7 @@ from liveserver.bus.redis.bus import RedisBus
 from liveserver.cluster.redis_server import free_port
 from liveserver.config import BusSettings, LogSettings
 from liveserver.errors import BusError, ConfigError
-from tests.bus import test_contract, test_contract_inboxes, test_contract_relay
-from tests.bus import test_contract_viewer_counts as test_contract_tallies
+from tests.bus import test_contract, test_contract_inboxes, test_contract_relay, test_contract_viewer_counts
 from tests.bus.deployments import PASSWORD, Deployment, clustered, encrypted, wait, watched
 from tests.bus.redis_harness import (
     append,
@@ -38,7 +37,7 @@ RULES: list[Rule] = [
     and list(inspect.signature(rule).parameters) == ["bus"]
     and name != "test_a_lease_ends_by_itself"
 ]
-RULES.append(test_contract_tallies.test_all_nodes_of_a_video_hear_how_many_watch_it)
+RULES.append(test_contract_viewer_counts.test_all_nodes_of_a_video_hear_how_many_watch_it)
 PRUNING = "test_a_row_whose_node_does_not_listen_is_pruned"
 
 
