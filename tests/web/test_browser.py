@@ -116,7 +116,7 @@ def test_when_a_frontend_is_killed_it_goes_on_at_the_other(stage: Stage, context
         stage.likes("killed", 100, 300)
         expect_seen(viewer, "killed", 300)
         expect_likes(page, 300)
-        assert viewer.evaluate("live.state.node") == "dc1-fe2"
+        assert viewer.evaluate("live.connection.node") == "dc1-fe2"
     finally:
         killed.start()
         trio.run(killed.wait_ready)
@@ -130,13 +130,15 @@ def test_where_streams_are_held_back_polls_get_through(stage: Stage, context: Br
         page.clock.install()
         page.goto(f"{relay.url}/page/icon.svg")
         page.evaluate(WATCH, {"urls": relay.url, "video": "held", "options": {"share": False}})
-        assert page.evaluate("live.state.transport") == "poll"
+        assert page.evaluate("live.connection.transport") == "poll"
         stage.likes("held", 0, 50)
         expect_seen(page, "held", 50)
         relay.buffering = False
         page.clock.fast_forward(65_000)
         stage.likes("held", 50, 100)
-        wait_until(lambda: bool(page.evaluate("live.state.transport + live.state.name") == "sselive"))
+        wait_until(
+            lambda: bool(page.evaluate("live.connection.transport + live.connection.name") == "sselive")
+        )
         stage.likes("held", 100, 150)
         expect_seen(page, "held", 150)
 
@@ -210,7 +212,7 @@ def test_a_tab_that_has_the_lock_and_says_nothing_loses_it(stage: Stage, context
     assert stage.two.count("/hung/events") == 0
     page.clock.fast_forward(60_000)
     wait_until(lambda: stage.two.count("/hung/events") == 1)
-    wait_until(lambda: bool(page.evaluate("live.state.name === 'live'")))
+    wait_until(lambda: bool(page.evaluate("live.connection.name === 'live'")))
     stage.likes("hung", 0, 10)
     expect_seen(page, "hung", 10)
 
@@ -284,4 +286,4 @@ def test_a_script_goes_on_over_a_websocket(stage: Stage, context: BrowserContext
         page.evaluate("(transport) => live.setTransport(transport)", transport)
         stage.likes("over", 30 * step - 15, 30 * step)
         expect_seen(page, "over", 30 * step)
-        assert page.evaluate("live.state.transport") == transport
+        assert page.evaluate("live.connection.transport") == transport

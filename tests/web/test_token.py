@@ -72,7 +72,7 @@ def test_an_expired_token_is_followed_by_another(node: NodeProcess, browser: Bro
         wait_until(lambda: len(page.evaluate("seen")) >= 10)
         assert page.evaluate("seen") == [f"{node.port}-{number}" for number in numbers]
         assert page.evaluate("asked") == 2
-        assert "refused" not in page.evaluate("live.state.name")
+        assert "refused" not in page.evaluate("live.connection.name")
 
 
 def test_one_that_is_never_good_is_refused_for_good(node: NodeProcess, browser: Browser) -> None:
@@ -81,4 +81,4 @@ def test_one_that_is_never_good_is_refused_for_good(node: NodeProcess, browser: 
         page.goto(f"{node.url}/page/icon.svg")
         page.evaluate(WATCH, {"urls": [node.url], "given": [token(-60)], "options": {}})
         wait_until(lambda: page.evaluate("told") == [401])
-        assert page.evaluate("live.state.name") == "closed"
+        assert page.evaluate("live.connection.name") == "closed"

@@ -1,28 +1,40 @@
 /**
- * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None comes back by
+ * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None reconnects by
  * itself.
  *
  * All are asynchronous generators of what was received at once: the items, none when the server only
- * showed that it lives, and how long to wait before coming back where it said so. They throw `Lost`.
+ * showed that it lives, and how long to wait before reconnecting where it said so. They throw `Lost`.
  *
- * @typedef {import("../liveserver.js").Item} Item
+ * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
+ * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
+ *
+ * @typedef {{kind: "event"|"control", type: string, data: any, cursor: ?string}} Item
  * @typedef {{items: Item[], retry?: number}} Received
+ * @typedef {{url: string, video: string, cursor: ?string, replay: number, heartbeat: number, signal: AbortSignal,
+ *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials}} Request
  */
 
-const POLL_WAIT = 25; // seconds
-const ASK_AFTER = 15_000; // ms of quiet; scripts are not shown a WebSocket's own pings
+import { EventStreamParser } from "./event_stream.js";
+
+const CONTROLS = new Set(["ready", "gap", "viewers", "bye", "state"]);
+const TRANSIENT = new Set([408, 425, 429]);
 
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
 export class Lost extends Error {
+  /** @param {string} reason @param {{blocked?: boolean, final?: boolean, after?: number, status?: number}} options */
   constructor(reason, { blocked = false, final = false, after = 0, status = 0 } = {}) {
     super(reason);
-    Object.assign(this, { blocked, final, after, status });
+    this.blocked = blocked;
+    this.final = final;
+    this.after = after;
+    this.status = status;
   }
 }
 
-/** @param {?string} cursor @returns {AsyncGenerator<Received>} */
-export async function* stream(url, video, cursor, replay, signal, tokens) {
-  const response = await ask(url, video, "events", cursor ? { cursor } : replay ? { replay } : {}, signal, tokens);
+/** @param {Request} request @returns {AsyncGenerator<Received>} */
+export async function* stream(request) {
+  const { cursor, replay } = request;
+  const response = await ask(request, "events", cursor ? { cursor } : replay ? { replay } : {});
   if (!response.headers.get("content-type")?.startsWith("text/event-stream") || !response.body)
     throw new Lost("the answer is not an event stream", { blocked: true });
   const parser = new EventStreamParser();
@@ -31,116 +43,121 @@ export async function* stream(url, video, cursor, replay, signal, tokens) {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    yield parser.feed(decoder.decode(value, { stream: true }));
+    const { messages, retry } = parser.feed(decoder.decode(value, { stream: true }));
+    yield { items: messages.flatMap(({ event, data, id }) => streamItem(event, JSON.parse(data), id)), retry };
   }
 }
 
-/** @param {?string} cursor @returns {AsyncGenerator<Received>} */
-export async function* polls(url, video, cursor, replay, signal, tokens) {
-  for (let first = true; ; first = false) {
-    const wish = cursor ? { cursor, wait: first ? 0 : POLL_WAIT } : replay ? { replay } : {};
-    const response = await ask(url, video, "poll", wish, signal, tokens);
+/** An event names its own type and has an id; of the rest, only known control messages. @returns {Item[]} */
+function streamItem(/** @type {string} */ type, /** @type {any} */ data, /** @type {?string} */ cursor) {
+  if (typeof data?.id === "string" && data.type === type) return [{ kind: "event", type, data, cursor }];
+  return CONTROLS.has(type) ? [{ kind: "control", type, data, cursor }] : [];
+}
+
+/** @param {Request} request @returns {AsyncGenerator<Received>} */
+export async function* polls(request) {
+  const { video, replay, heartbeat } = request;
+  const wait = Math.max(1, Math.min(60, Math.round(heartbeat / 1_000)));
+  for (let first = true, { cursor } = request; ; first = false) {
+    const response = await ask(request, "poll", cursor ? { cursor, wait: first ? 0 : wait } : replay ? { replay } : {});
     const page = await response.json();
-    const items = page.events.map((data) => ({ type: data.type, data, cursor: null }));
-    const gap = page.gap;
-    if (first) {
-      const data = { video, node: null, cursor: page.cursor, resumed: !!cursor && !gap, gap };
-      items.unshift({ type: "ready", data, cursor: null });
-    } else if (gap) {
-      items.unshift({ type: "gap", data: { video, cursor: page.cursor }, cursor: null });
-    }
-    if (items.length) items.at(-1).cursor = page.cursor; // what a page brings, it brings as a whole
+    const { gap } = page;
+    const items = eventItems(page.events);
+    if (page.state) items.unshift(control("state", { video, events: page.state }));
+    if (first) items.unshift(control("ready", { video, node: null, cursor: page.cursor, resumed: !!cursor && !gap, gap }));
+    else if (gap) items.unshift(control("gap", { video, cursor: page.cursor }));
+    const last = items.at(-1);
+    if (last) last.cursor = page.cursor; // a page is taken as a whole
     cursor = page.cursor;
     yield { items };
   }
 }
 
-/** @param {?string} cursor @returns {AsyncGenerator<Received>} */
-export async function* socket(url, video, cursor, replay, signal, tokens) {
-  const address = new URL("/v1/ws", url);
+/** @param {Request} request @returns {AsyncGenerator<Received>} */
+export async function* socket({ url, video, cursor, replay, heartbeat, signal, tokens }) {
+  if (!globalThis.WebSocket) throw new Lost("there is no WebSocket here", { final: true });
+  const address = new URL("v1/ws", url);
   address.protocol = address.protocol.replace("http", "ws");
   const { authorization } = await tokens.headers(); // which a WebSocket cannot send from here
   if (authorization) address.searchParams.set("token", authorization.replace("Bearer ", ""));
+  if (signal.aborted) throw signal.reason;
   const line = new WebSocket(address);
-  const messages = [];
-  let over = signal.aborted ? signal.reason : null;
+  /** @type {any[]} */ const messages = [];
+  /** @type {any} */ let over = null;
   let opened = false;
-  let quiet = false;
+  let heardAt = Date.now();
   let wake = () => {};
-  const say = (message) => line.readyState === WebSocket.OPEN && line.send(JSON.stringify(message));
-  const end = (reason) => ((over ??= reason), wake());
-  line.onopen = () => (opened = true) && say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}) } });
-  line.onmessage = ({ data }) => ((quiet = false), messages.push(JSON.parse(data)), wake());
+  const say = (/** @type {object} */ message) => line.readyState === WebSocket.OPEN && line.send(JSON.stringify(message));
+  const end = (/** @type {any} */ reason) => ((over ??= reason), wake());
+  const onAbort = () => end(signal.reason);
+  line.onopen = () => {
+    opened = true;
+    say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}) } });
+  };
+  line.onmessage = ({ data }) => {
+    heardAt = Date.now();
+    messages.push(data);
+    wake();
+  };
   line.onclose = ({ code, reason }) => {
     if (!opened) tokens.renew(); // a refusal's reason is not shown to scripts; it may be this
     end(new Lost(reason || `the WebSocket was closed (${code})`));
   };
-  signal.addEventListener("abort", () => end(signal.reason), { once: true });
-  const asking = setInterval(() => (quiet ? say({ ping: {} }) : (quiet = true)), ASK_AFTER);
+  signal.addEventListener("abort", onAbort, { once: true });
+  // Scripts are not shown a WebSocket's own pings; so the server is asked.
+  const asking = setInterval(() => Date.now() - heardAt > heartbeat * 0.7 && say({ ping: {} }), heartbeat * 0.2);
   try {
     for (;;) {
-      while (messages.length) yield received(messages.shift());
+      while (messages.length) yield received(JSON.parse(messages.shift()));
       if (over) throw over;
-      await new Promise((resolve) => (wake = resolve));
+      await new Promise((resolve) => (wake = () => resolve(undefined)));
     }
   } finally {
     clearInterval(asking);
+    signal.removeEventListener("abort", onAbort);
+    line.onopen = line.onmessage = line.onclose = null;
     line.close();
   }
 }
 
 /** What one message of a WebSocket brings; nothing, when it is one of a later version. @returns {Received} */
-function received(message) {
+function received(/** @type {any} */ message) {
   const [[type, data]] = Object.entries(message);
-  if (type === "error") {
-    const { status, detail } = data;
-    throw new Lost(detail, { status, final: status < 500 && ![408, 425, 429].includes(status) });
-  }
+  if (type === "error") throw refusal(data.detail, data.status);
   if (type === "events") {
-    const items = data.events.map((event) => ({ type: event.type, data: event, cursor: null }));
-    items.at(-1).cursor = data.cursor; // a message is taken as a whole
+    const items = eventItems(data.events);
+    const last = items.at(-1);
+    if (last) last.cursor = data.cursor; // a message is taken as a whole
     return { items };
   }
-  if (!["ready", "gap", "viewers", "bye"].includes(type)) return { items: [] };
-  return { items: [{ type, data, cursor: data.cursor ?? null }], retry: data.retry };
+  if (!CONTROLS.has(type)) return { items: [] };
+  return { items: [{ ...control(type, data), cursor: data.cursor ?? null }], retry: data.retry };
 }
 
-async function ask(url, video, what, wish, signal, tokens) {
-  const address = new URL(`/v1/videos/${encodeURIComponent(video)}/${what}`, url);
-  address.search = new URLSearchParams(wish);
+/** @returns {Item} */
+function control(/** @type {string} */ type, /** @type {any} */ data) {
+  return { kind: "control", type, data, cursor: null };
+}
+
+/** @returns {Item[]} */
+function eventItems(/** @type {any[]} */ events) {
+  return events.map((data) => ({ kind: "event", type: data.type, data, cursor: null }));
+}
+
+/** @returns {Lost} */
+function refusal(/** @type {string} */ detail, /** @type {number} */ status, after = 0) {
+  return new Lost(detail, { status, after, final: status >= 400 && status < 500 && !TRANSIENT.has(status) });
+}
+
+/** @param {Request} request @param {string} what @param {Record<string, any>} wish @returns {Promise<Response>} */
+async function ask({ url, video, signal, tokens, credentials }, what, wish) {
+  const address = new URL(`v1/videos/${encodeURIComponent(video)}/${what}`, url);
+  address.search = new URLSearchParams(wish).toString();
   const accept = what === "events" ? "text/event-stream" : "application/json";
-  const response = await fetch(address, { headers: { accept, ...(await tokens.headers()) }, cache: "no-store", signal });
+  const headers = { accept, ...(await tokens.headers()) };
+  const response = await fetch(address, { headers, cache: "no-store", signal, ...(credentials && { credentials }) });
   if (response.ok) return response;
-  const { status } = response;
-  const final = status >= 400 && status < 500 && ![408, 425, 429].includes(status);
   const problem = await response.json().catch(() => ({}));
   const after = Number(response.headers.get("retry-after")) * 1_000 || 0;
-  throw new Lost(problem.detail ?? `the server answered ${status}`, { final, status, after });
-}
-
-/** Bytes arrive as they please; what is whole of them comes out (WHATWG HTML §9.2.6, in the server's dialect). */
-export class EventStreamParser {
-  #rest = "";
-  #fields = { id: null, event: "message", data: [] };
-
-  /** @param {string} text @returns {Received} */
-  feed(text) {
-    const lines = (this.#rest + text).split("\n");
-    this.#rest = lines.pop();
-    const received = { items: [] };
-    for (const line of lines) {
-      const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line.replace(/\r$/, ""));
-      if (line === "" || line === "\r") this.#finish(received.items);
-      else if (name === "retry" && /^\d+$/.test(value)) received.retry = Number(value);
-      else if (name === "data") this.#fields.data.push(value);
-      else if (name === "id" || name === "event") this.#fields[name] = value;
-    }
-    return received;
-  }
-
-  #finish(items) {
-    const { id, event, data } = this.#fields;
-    this.#fields = { id: null, event: "message", data: [] };
-    if (data.length) items.push({ type: event, data: JSON.parse(data.join("\n")), cursor: id });
-  }
+  throw refusal(problem.detail ?? `the server answered ${response.status}`, response.status, after);
 }

@@ -1,20 +1,20 @@
 /**
- * The token that a viewer shows where a server asks who watches: one, or whatever a function gives, asked
- * again when that has expired.
+ * The token that a viewer shows where a server asks for one: a string, or whatever a function gives, which is
+ * called again when that has expired.
  *
  * @typedef {string | (() => string | Promise<string>)} Token
  */
 export class Tokens {
   #token;
-  #current = null;
+  /** @type {?string} */ #current = null;
   #hasWorked = false;
 
-  /** @param {?Token} token */
+  /** @param {Token} [token] */
   constructor(token) {
     this.#token = token;
   }
 
-  /** What goes with each request. @returns {Promise<Object<string, string>>} */
+  /** The headers of each request. @returns {Promise<Record<string, string>>} */
   async headers() {
     if (!this.#token) return {};
     if (this.#current === null) {
@@ -29,7 +29,7 @@ export class Tokens {
     this.#hasWorked = true;
   }
 
-  /** The present one is not good any more; whether to ask for another: not where one never worked. */
+  /** The present one is not good any more; return whether to ask for another: not where one never worked. */
   renew() {
     if (typeof this.#token !== "function" || !this.#hasWorked) return false;
     this.#current = null;

@@ -92,7 +92,7 @@ function listen() {
   live.addEventListener("gap", () => settle({ anew: true }));
   live.addEventListener("refused", ({ detail }) => note(`This video can't be watched: ${detail.detail}`, true));
   live.addEventListener("bye", ({ detail }) => detail.reconnect || note("The show is over. Thank you for watching."));
-  live.addEventListener("state", showLine);
+  live.addEventListener("connection", showLine);
   showLine();
   for (const input of $("choice").querySelectorAll("input"))
     input.addEventListener("change", () => live.setTransport(input.value));
@@ -186,7 +186,7 @@ function everySecond() {
 }
 
 function showLine() {
-  const { name, transport } = live.state;
+  const { name, transport } = live.connection;
   $("live").dataset.state = name;
   $("live-word").textContent = { live: "Live", connecting: "Connecting", waiting: "Reconnecting", closed: "Ended" }[name];
   $("line-word").textContent = { sse: "Stream", poll: "Long-poll", ws: "WebSocket" }[transport];
@@ -194,7 +194,7 @@ function showLine() {
 }
 
 function showFigures() {
-  const { transport, node, shared, url } = live.state;
+  const { transport, node, shared, url } = live.connection;
   $("transport").textContent = { sse: "Event stream", poll: "Long-poll", ws: "WebSocket" }[transport] + (shared ? ", another tab's" : "");
   $("node").textContent = $("node").title = node ?? new URL(url).host;
   const middle = delays.toSorted((a, b) => a - b)[delays.length >> 1];

@@ -1,0 +1,118 @@
+/**
+ * The likes backend: what is asked for once is done once, however many attempts it takes, within a time limit.
+ *
+ * @typedef {{likes: number, reactions: Record<string, number>, comments: {id: string, user?: string, at: number, text: string}[]}} Summary
+ */
+
+import { childOf, sleep } from "./timing.js";
+
+// Milliseconds.
+const WITHIN = 10_000; // all attempts
+const ATTEMPT_WITHIN = 4_000;
+const FIRST_WAIT = 400;
+const TRIES = 5;
+
+/**
+ * Why something was not done; `message` is for people. `status` is the last answer's, 0 without one; `reason` what the
+ * server gave ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend.
+ */
+export class LiveError extends Error {
+  /** @param {string} message @param {{status?: number, reason?: string, retryAfter?: number, unsupported?: boolean}} more */
+  constructor(message, { status = 0, reason, retryAfter, unsupported = false } = {}) {
+    super(message);
+    this.name = "LiveError";
+    this.status = status;
+    this.reason = reason;
+    this.retryAfter = retryAfter;
+    this.unsupported = unsupported;
+  }
+}
+
+export class Likes {
+  #root;
+  #tokens;
+  #credentials;
+
+  /** @param {string} url the backend's @param {string} video @param {import("./tokens.js").Tokens} tokens @param {RequestCredentials} [credentials] */
+  constructor(url, video, tokens, credentials) {
+    this.#root = new URL(`v1/videos/${encodeURIComponent(video)}/`, url);
+    this.#tokens = tokens;
+    this.#credentials = credentials;
+  }
+
+  /** @param {string} reaction @param {string} [user] */
+  like(reaction, user) {
+    return this.#ask("POST", "likes", { user, reaction });
+  }
+
+  /** @param {string} text @param {string} [user] */
+  comment(text, user) {
+    return this.#ask("POST", "comments", { user, text });
+  }
+
+  /** @param {string} id */
+  async retract(id) {
+    await this.#ask("DELETE", `comments/${encodeURIComponent(id)}`);
+  }
+
+  summary() {
+    return this.#ask("GET", "summary");
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
+  async #ask(method, path, body) {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), WITHIN);
+    /** @type {Record<string, string>} */ const headers = {};
+    if (body) Object.assign(headers, { "content-type": "application/json", "idempotency-key": key() });
+    let last = new LiveError("That did not get through in time. Please try again in a moment.");
+    try {
+      for (let tried = 1; tried <= TRIES; tried++) {
+        const answer = await this.#attempt(new URL(path, this.#root), { method, headers, body: body && JSON.stringify(body) }, limit.signal);
+        if (answer && !(answer instanceof LiveError)) return answer.document;
+        if (answer) last = answer;
+        if (answer?.status === 401 && this.#tokens.renew()) continue;
+        if (answer && answer.status !== 429 && answer.status !== 408 && answer.status < 500) throw answer;
+        const asked = answer?.retryAfter ?? 0;
+        if (answer?.reason || asked > WITHIN / 2) throw answer;
+        await sleep(asked + Math.random() * FIRST_WAIT * 2 ** tried, limit.signal);
+        if (limit.signal.aborted) break;
+      }
+      throw last;
+    } finally {
+      clearTimeout(timer);
+      limit.abort();
+    }
+  }
+
+  /** One request: what was answered, what was refused, or null when there was no answer. @param {URL} url @param {RequestInit} request @param {AbortSignal} limit */
+  async #attempt(url, request, limit) {
+    const attempt = childOf(limit);
+    const timer = setTimeout(() => attempt.abort(), ATTEMPT_WITHIN);
+    const credentials = this.#credentials;
+    try {
+      const headers = { ...request.headers, .../** @type {any} */ (await this.#tokens.headers()) };
+      const response = await fetch(url, { ...request, headers, cache: "no-store", signal: attempt.signal, ...(credentials && { credentials }) });
+      if (response.ok) {
+        if (request.method === "POST") this.#tokens.worked();
+        return { document: response.status === 204 ? null : await response.json() };
+      }
+      const { status } = response;
+      const { detail, reason } = await response.json().catch(() => ({}));
+      const retryAfter = Number(response.headers.get("retry-after")) * 1_000 || undefined;
+      if (request.method === "POST" && !reason && (status === 404 || status === 405 || status === 501))
+        return new LiveError("Taking part isn't possible at this address. You still see what the others send.", { status, unsupported: true });
+      return new LiveError(detail ?? "That was not accepted.", { status, reason, retryAfter });
+    } catch {
+      return null; // the network; the same key makes it safe to try again
+    } finally {
+      clearTimeout(timer);
+      attempt.abort();
+    }
+  }
+}
+
+// Where a page is served without TLS to other machines, there is no randomUUID.
+function key() {
+  return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
+}

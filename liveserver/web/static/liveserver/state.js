@@ -1,0 +1,70 @@
+/**
+ * The state of a video: the newest event of each key. All clients, nodes and datacenters apply this rule, so
+ * that they come to the same state whatever the order of arrival.
+ *
+ * @typedef {import("../liveserver.js").LiveEvent} LiveEvent
+ */
+
+const MOST_CLEARED = 1_000; // keys whose clearing is remembered, so that an older event does not bring them back
+
+/** Whether `a` replaces `b`: the higher version; without one, the later `at`, then the greater id. @param {LiveEvent} a @param {LiveEvent} b */
+export function isNewer(a, b) {
+  if (a.version !== undefined && b.version !== undefined && a.version !== b.version) return a.version > b.version;
+  if ((a.version === undefined) !== (b.version === undefined)) return a.version !== undefined;
+  return a.at !== b.at ? a.at > b.at : a.id > b.id;
+}
+
+export class State {
+  /** @type {Map<string, LiveEvent>} */ events = new Map();
+  /** @type {Map<string, LiveEvent>} */ #cleared = new Map();
+
+  /** Apply one event; return whether it changed the state. @param {LiveEvent} event */
+  apply(event) {
+    const { key } = event;
+    if (typeof key !== "string") return false;
+    const present = this.events.get(key) ?? this.#cleared.get(key);
+    if (present && !isNewer(event, present)) return false;
+    this.#cleared.delete(key);
+    if (event.data === null || event.data === undefined) {
+      this.events.delete(key);
+      this.#cleared.set(key, event);
+      if (this.#cleared.size > MOST_CLEARED) this.#cleared.delete(/** @type {string} */ (this.#cleared.keys().next().value));
+    } else {
+      this.events.set(key, event);
+    }
+    return true;
+  }
+
+  /** Set all of it, as a server tells it behind `ready` and `gap`; return what changed. @param {LiveEvent[]} events */
+  replace(events) {
+    const told = new Set(events.map(({ key }) => key));
+    const changed = [];
+    for (const [key, event] of this.events) {
+      if (told.has(key)) continue;
+      this.events.delete(key);
+      changed.push({ ...event, data: null });
+    }
+    for (const event of events) if (this.apply(event)) changed.push(event);
+    return changed;
+  }
+}
+
+/**
+ * The likes of a video, exactly: the sum over its stores' newest totals; null until one was told.
+ * @param {Map<string, LiveEvent>} events @returns {?{likes: number, reactions: Map<string, number>}}
+ */
+export function sumLikes(events) {
+  const reactions = new Map();
+  let isKnown = false;
+  let likes = 0;
+  for (const [key, { type, data }] of events) {
+    if (type !== "likes" || !key.startsWith("likes/")) continue;
+    isKnown = true;
+    for (const [reaction, count] of Object.entries(data?.total ?? {})) {
+      if (!Number.isFinite(count)) continue;
+      reactions.set(reaction, (reactions.get(reaction) ?? 0) + count);
+      likes += count;
+    }
+  }
+  return isKnown ? { likes, reactions } : null;
+}
