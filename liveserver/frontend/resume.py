@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import count
 from typing import NamedTuple
 
@@ -61,7 +62,8 @@ class Resumer:
             elif seen is not None:
                 start = str(Cursor.read(start).merged(seen))
         is_resumed = isinstance(cursor, Cursor) and not place.gap
-        ready = Ready(channel.video, self.frontend.node, start, is_resumed, place.gap)
+        now, heartbeat = round(time.time() * 1000), round(self.settings.heartbeat * 1000)
+        ready = Ready(channel.video, self.frontend.node, start, is_resumed, place.gap, now, heartbeat)
         return Resumption(ready, place.position, seen)
 
     def opening(self, home: Audience, form: Form, arrival: Resumption) -> bytes:

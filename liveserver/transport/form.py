@@ -32,14 +32,19 @@ class Reason(Enum):
         self.code = code
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """The first thing a viewer is told: where it stands."""
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The first thing a viewer is told: where it stands.
+
+    `at` is this node's clock, `heartbeat` how often a quiet connection is written to; both in milliseconds.
+    """
 
     video: str
     node: str
     cursor: str
     resumed: bool
     gap: bool
+    at: int | msgspec.UnsetType = msgspec.UNSET
+    heartbeat: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Gap(msgspec.Struct, frozen=True):

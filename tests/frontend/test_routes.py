@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 import trio
@@ -38,7 +40,10 @@ async def test_an_event_stream_begins_with_its_head_and_ready(autojump_clock: Mo
         assert 1000 <= int(retry.removeprefix("retry: ")) <= 4000
         cursor = id_line.removeprefix("id: ")
         assert event == "event: ready"
-        assert msgspec.json.decode(data.removeprefix("data: ")) == {
+        ready = msgspec.json.decode(data.removeprefix("data: "))
+        assert abs(ready.pop("at") / 1000 - time.time()) < 60
+        assert ready.pop("heartbeat") == 15_000
+        assert ready == {
             "video": "v", "node": "n1", "cursor": cursor, "resumed": False, "gap": False,
         }  # fmt: skip
         assert rest == ["", ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ async def test_ready_then_events_with_their_cursors(autojump_clock: MockClock) -
         client = await connect(on)
         ready = await client.watch()
         receipt = await on.publish(3)
+        assert abs(ready.pop("at") / 1000 - time.time()) < 60
+        assert ready.pop("heartbeat") == 15_000
         assert ready == {
             "video": "v", "node": "n1", "cursor": f"dc1-{receipt.epoch}-0", "resumed": False, "gap": False,
         }  # fmt: skip
