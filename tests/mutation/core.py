@@ -24,6 +24,7 @@ _BEYOND = {
     "frontend/history": ("tests/frontend",),
     "frontend/delivery": ("tests/frontend",),
     "frontend/channels": ("tests/frontend",),
+    "transport": ("tests/transport", "tests/frontend"),
     "dispatcher/relay": ("tests/dispatcher", "tests/bus/test_contract_relay.py"),
 }
 
@@ -38,7 +39,7 @@ def core_files() -> list[Path]:
 
 
 def guards(file: Path) -> list[list[str]]:
-    """Return groups of pytest paths, the nearest first: a mutant that one group kills meets no further one."""
+    """Return groups of pytest paths, the nearest first; a mutant that one group kills skips the rest."""
     inner = file.relative_to("liveserver")
     mirrored = Path("tests", inner.parent, f"test_{inner.stem}.py")
     folder = Path("tests", *inner.parts[:-1])

@@ -1,8 +1,8 @@
 """The mutations of one source: each a small edit that changes what the code does.
 
-Text is edited in place and nothing is reformatted, so a mutant is its original with a few characters changed
-and its report is one line. Annotations, docstrings, logging and error texts are left alone: no test has to hold
-their words.
+Text is edited in place and nothing is reformatted, so a mutant is its original with a few characters
+changed and its report is one line. Annotations, docstrings, logging and error texts are left alone: no
+test has to hold their words.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"),
     ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="), ast.Is: ("is", "is not"), ast.IsNot: ("is not", "is"),
-    ast.In: ("in", "not in"), ast.NotIn: ("not in", "in"),
+    ast.In: ("in", "not in"), ast.NotIn: ("not in", "in"),  # codespell:ignore
 }  # fmt: skip
 _ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
     ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "//"), ast.FloorDiv: ("//", "*"),
@@ -160,13 +160,10 @@ class _Finder(ast.NodeVisitor):
         between = self._bytes[start:end].decode()
         match = re.search(rf"(?<![\w<>=!]){re.escape(swap[0])}(?![\w<>=])", re.sub(r"#.*", "", between))
         if match:
-            begin = start + len(between[: match.start()].encode())
-            self._add(
-                begin,
-                begin + len(swap[0]),
-                swap[1],
-                between[: match.start()].count("\n") + (left.end_lineno or 0),
-            )
+            before = between[: match.start()]
+            begin = start + len(before.encode())
+            line = (left.end_lineno or 0) + before.count("\n")
+            self._add(begin, begin + len(swap[0]), swap[1], line)
 
     def _replace(self, node: ast.expr | ast.stmt, text: str) -> None:
         start = self._offset(node.lineno, node.col_offset)
@@ -184,8 +181,12 @@ class _Finder(ast.NodeVisitor):
 
 def _is_text(node: ast.BinOp) -> bool:
     """Whether this adds up texts, where a minus is only a TypeError."""
-    return any(isinstance(each, ast.Constant | ast.JoinedStr) and not isinstance(getattr(each, "value", 0), int)
-               for each in _operands(node))  # fmt: skip
+    operands = list(_operands(node))
+    return any(
+        isinstance(each, ast.JoinedStr)
+        or (isinstance(each, ast.Constant) and isinstance(each.value, str | bytes))
+        for each in operands
+    )
 
 
 def _operands(node: ast.expr) -> Iterator[ast.expr]:

@@ -1,7 +1,7 @@
 """Change the core a little, many times, and see whether a test notices: `make mutants ARGS="--count 200"`.
 
-Each mutant is written into a copy of the tree, never into this one. It meets the tests of its own module first,
-then those of its package. A test that hangs has noticed: each run has a time limit.
+Each mutant is written into a copy of the tree, never into this one. It meets the tests of its own module
+first, then those of its package. A test that hangs has noticed: each run has a time limit.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ def main() -> None:
     print(f"{len(chosen)} mutants, --seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
         tree = copy_tree(Path(directory))
-        survivors = [
-            report for number, each in enumerate(chosen, 1) if (report := try_one(tree, number, *each))
-        ]
+        reports = [try_one(tree, number, *each) for number, each in enumerate(chosen, 1)]
+    survivors = [report for report in reports if report]
     killed = len(chosen) - len(survivors)
     score = 100 * killed / max(1, len(chosen))
     print(f"\n{killed} of {len(chosen)} noticed: {score:.1f} %")
@@ -47,7 +46,7 @@ def main() -> None:
 
 
 def sample(count: int, seed: int, parts: list[str]) -> list[tuple[Path, Mutation]]:
-    """Return `count` mutations, drawn evenly over the files so that a long file does not outweigh a short one."""
+    """Return `count` mutations, drawn evenly over the files: a long file does not outweigh a short one."""
     chance = random.Random(seed)
     files = [file for file in core_files() if any(part in file.as_posix() for part in parts)]
     found = {file: mutations(file) for file in files}
@@ -87,10 +86,8 @@ def try_one(tree: Path, number: int, file: Path, mutation: Mutation) -> str:
         noticed = next((" ".join(group) for group in guards(file) if not passes(tree, group)), "")
     finally:
         (tree / file).write_text(source)
-    print(
-        f"{number:4} {time.monotonic() - begun:5.1f} s  {f'noticed by {noticed}' if noticed else 'SURVIVED'}  {where}",
-        flush=True,
-    )
+    verdict = f"noticed by {noticed}" if noticed else "SURVIVED"
+    print(f"{number:4} {time.monotonic() - begun:5.1f} s  {verdict}  {where}", flush=True)
     return "" if noticed else where
 
 

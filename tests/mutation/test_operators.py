@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.mutation.core import core_files, guards
+from tests.mutation.core import ROOT, core_files, guards
 from tests.mutation.operators import lua_mutations, python_mutations
 from tests.mutation.run import mutations, sample
 
@@ -53,7 +53,7 @@ def test_lua_comments_and_strings_are_left_alone() -> None:
 def test_every_mutant_of_the_core_is_a_program_and_another_one() -> None:
     for file in core_files():
         if file.suffix == ".py":
-            source = file.read_text()
+            source = (ROOT / file).read_text()
             for each in mutations(file)[::7]:
                 assert ast.dump(ast.parse(each.apply(source))) != ast.dump(ast.parse(source)), each.describe(
                     source
