@@ -167,7 +167,7 @@ def opened(core: int, load_core: int, videos: int, events: int) -> Iterator[Pair
     with ExitStack() as stack:
 
         def start(name: str, core: int, *peers: str) -> Datacenter:
-            own = (f"node.datacenter={name}", f"log.events={events}")
+            own = (f"node.datacenter={name}", f"history.max_events={events}")
             return stack.enter_context(
                 run_datacenter(core, core, [core], settings=own, dispatcher_settings=peers)
             )

@@ -54,7 +54,7 @@ def run_server(core: Core, *settings: str, command: str | None = None, workers: 
     `command` replaces `python -m liveserver run`, for another server with the same options.
     """
     port, *ops = free_ports(1 + workers, 1)
-    overrides = [f"listen.public={HOST}:{port}", f"listen.ops={HOST}:{ops[0]}", "node.drain=1s"]
+    overrides = [f"listen.public={HOST}:{port}", f"listen.ops={HOST}:{ops[0]}", "node.drain_timeout=1s"]
     overrides += [f"node.workers={workers}", *settings]
     start = shlex.split(command) if command else [sys.executable, "-m", "liveserver", "run"]
     start += [word for text in overrides for word in ("--set", text)]

@@ -50,8 +50,10 @@ def test_sizes_have_theirs(text: str, size: int) -> None:
 
 
 def test_lists_and_texts_are_written_as_in_the_file() -> None:
-    settings = load(None, ['node.roles=["dispatcher"]', "node.name=a-1", "node.open_to_all=true"], {})
-    assert (settings.node.roles, settings.node.name, settings.node.open_to_all) == (
+    settings = load(
+        None, ['node.roles=["dispatcher"]', "node.name=a-1", "node.allow_unauthenticated=true"], {}
+    )
+    assert (settings.node.roles, settings.node.name, settings.node.allow_unauthenticated) == (
         ["dispatcher"],
         "a-1",
         True,

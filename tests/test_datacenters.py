@@ -30,7 +30,7 @@ async def datacenters() -> AsyncIterator[dict[str, Datacenter]]:
         redis = {name: (await stack.enter_async_context(run_redis_server())).url for name in names}
         made = {}
         for name, count in names.items():
-            own = (f"node.datacenter={name}", "node.drain=200ms")
+            own = (f"node.datacenter={name}", "node.drain_timeout=200ms")
             peers = [f"peers.{other}.url={url}" for other, url in redis.items() if other != name]
             dispatchers = [
                 NodeProcess(f"{name}-di{n}", "dispatcher", redis[name], *own, *peers, "relay.lease=1s")

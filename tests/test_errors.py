@@ -56,5 +56,5 @@ def test_what_belongs_in_headers() -> None:
 
 
 def test_a_configuration_error_says_where() -> None:
-    error = ConfigError("log.age", "is no duration")
-    assert (error.where, str(error)) == ("log.age", "log.age: is no duration")
+    error = ConfigError("history.max_age", "is no duration")
+    assert (error.where, str(error)) == ("history.max_age", "history.max_age: is no duration")

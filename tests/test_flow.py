@@ -27,7 +27,7 @@ class Cluster(NamedTuple):
 
 @pytest.fixture
 async def cluster(redis_server: str) -> AsyncIterator[Cluster]:
-    dispatchers, frontends = small_cluster(redis_server, "node.drain=500ms")
+    dispatchers, frontends = small_cluster(redis_server, "node.drain_timeout=500ms")
     async with running(*dispatchers, *frontends):
         yield Cluster(dispatchers, frontends)
 

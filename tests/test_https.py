@@ -27,7 +27,7 @@ async def test_nodes_and_commands_believe_an_authority_of_ones_own(
     dispatcher = NodeProcess("di", "dispatcher", redis_server, *secure, f"listen.tls=127.0.0.1:{ports[0]}")
     frontend = NodeProcess(
         "fe", "frontend", redis_server, *secure, f"listen.tls=127.0.0.1:{ports[1]}",
-        f'frontend.dispatchers=["{urls[0]}"]', f"tls.authorities={authority.file}",
+        f'frontend.dispatchers=["{urls[0]}"]', f"tls.ca_file={authority.file}",
     )  # fmt: skip
     environment = {**os.environ, "SSL_CERT_FILE": str(authority.file)}
     liveserver = [sys.executable, "-m", "liveserver"]

@@ -67,7 +67,7 @@ class Authorizer:
         self.is_publishing_open = not (self._publishers or self._nodes)
 
         def rate(what: str, value: float) -> RateLimiter:
-            return RateLimiter(what, value, limits.burst, limits.remembered)
+            return RateLimiter(what, value, limits.burst, limits.rate_cache_size)
 
         self.connects = CompositeRateLimiter(
             rate("connections from this address", limits.connects_per_address),

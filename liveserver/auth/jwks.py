@@ -3,7 +3,7 @@
 Rules:
 
 1. It is fetched at the start, every `jwks_refresh`, and when a token names a key that is not in it; for
-   that reason at most once in `jwks_pause`, so that invented names cost nobody anything.
+   that reason at most once in `jwks_cooldown`, so that invented names cost nobody anything.
 2. A fetch that fails changes nothing: the keys that were there stay.
 3. One fetch at a time; whoever needs it waits for the one under way.
 """
@@ -48,7 +48,7 @@ class Jwks:
 
     async def look_again(self) -> None:
         """A key is not among these: fetch them anew, unless that was done a moment ago."""
-        await self._refresh(self._settings.jwks_pause)
+        await self._refresh(self._settings.jwks_cooldown)
 
     async def _refresh(self, pause: float) -> None:
         asked = self._asked_at

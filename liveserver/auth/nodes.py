@@ -64,7 +64,7 @@ class NodeTokens:
             "auth.nodes_secret", settings.nodes_secret, settings.nodes_secret_file, SHORTEST_SECRET
         )
         self.secrets = frozenset(secrets)
-        self.signature = Signature(node, secrets[0] if secrets else None, settings.node_token, clock)
+        self.signature = Signature(node, secrets[0] if secrets else None, settings.node_token_ttl, clock)
         self._keys = [Key(HS256, secret.encode()) for secret in secrets]
         self._rules = tokens.Rules(audience=NODES_AUDIENCE, leeway=settings.leeway)
         self._max_token = settings.max_token

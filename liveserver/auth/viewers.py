@@ -31,7 +31,7 @@ class ViewersStatistics(msgspec.Struct, frozen=True):
         int,
         total("Viewers' tokens that are not good here. Many: a site's secret, or its clock, is another."),
     ]
-    remembered: Annotated[int, gauge("Viewers' tokens known now, at most auth.remembered_tokens.")]
+    remembered: Annotated[int, gauge("Viewers' tokens known now, at most auth.token_cache_size.")]
     key_sets_fetched: Annotated[int, total("Times the key set, auth.jwks, was fetched.")]
     key_sets_failed: Annotated[
         int,
@@ -92,7 +92,7 @@ class ViewerTokens:
             grant = tokens.grant_of(claims, self._settings.leeway)
             self._verified += 1
             self._known[name] = grant
-            if len(self._known) > self._settings.remembered_tokens:
+            if len(self._known) > self._settings.token_cache_size:
                 self._known.popitem(last=False)
         if (
             shown.source is CredentialSource.QUERY

@@ -4,7 +4,7 @@ Rules:
 
 1. A row leaves the database only after a dispatcher has accepted its event; until then the batch is
    repeated, at whichever dispatcher answers. The events keep their ids, so a repeat is not shown twice
-   as long as the dispatchers know those (`log.ids`).
+   as long as the dispatchers know those (`history.dedup_window`).
 2. One batch at a time, in the order of the rows. Meanwhile the next one fills up.
 3. Rows come straight from the transaction that made them: no like waits for a look at the database.
    Only at the start, and when more wait than are kept in memory, are they read from there.

@@ -99,7 +99,7 @@ class Writer:
         while True:
             await self._wait()
             batch = [
-                self._queue.popleft() for _ in range(min(len(self._queue), self._settings.commit_wishes))
+                self._queue.popleft() for _ in range(min(len(self._queue), self._settings.commit_requests))
             ]
             accepted = self._take_accepted()
             self._in_transaction = len(batch)

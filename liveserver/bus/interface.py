@@ -13,7 +13,7 @@ Rules every implementation keeps (tests/bus/test_contract.py holds them to it):
 5. *Epochs.* A log that began anew (expired, or its store came back empty) has another epoch, and
    counts from 1 again. An epoch is never used twice.
 6. *Everything expires.* The log by length and age, ids after their window, leases unless renewed,
-   and all of a video's keys when it has been quiet for `log.idle`.
+   and all of a video's keys when it has been quiet for `history.idle_ttl`.
 7. *Another datacenter's events* stand in the log beside our own, each origin's in its order, without
    holes except where its own log had lost them. `relay` takes what is next in number and drops what
    it has; it may be called by several at once. They are forwarded to inboxes, never to the feed.

@@ -20,7 +20,7 @@ ANSWER_TIMEOUT = 15.0  # longer than a dispatcher tries a commit
 RETRY = 0.1
 RETRY_MOST = 5.0
 
-# A server knows an id for 5 minutes (log.ids). Well within it, a repeat is never a double.
+# A server knows an id for 5 minutes (history.dedup_window). Well within it, a repeat is never a double.
 GIVE_UP_AFTER = 60.0
 
 

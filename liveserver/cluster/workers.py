@@ -80,7 +80,7 @@ async def run(settings: Settings, options: Sequence[str]) -> None:
     with ExitStack() as stack:
         ports_held = [stack.enter_context(held(setting, address)) for setting, address in shared.items()]
         try:
-            await Workers(plan(settings, *ports_held), options, settings.node.drain + PATIENCE).run()
+            await Workers(plan(settings, *ports_held), options, settings.node.drain_timeout + PATIENCE).run()
         except* LiveserverError as failed:
             raise ConfigError("node", str(_first(failed))) from None
 

@@ -19,9 +19,9 @@ from liveserver.config.sections import Datacenter as Datacenter
 from liveserver.config.sections import DispatcherSettings as DispatcherSettings
 from liveserver.config.sections import EdgeSettings as EdgeSettings
 from liveserver.config.sections import FrontendSettings as FrontendSettings
+from liveserver.config.sections import HistorySettings as HistorySettings
 from liveserver.config.sections import LimitSettings as LimitSettings
 from liveserver.config.sections import ListenSettings as ListenSettings
-from liveserver.config.sections import LogSettings as LogSettings
 from liveserver.config.sections import Name as Name
 from liveserver.config.sections import NodeSettings as NodeSettings
 from liveserver.config.sections import OpsSettings as OpsSettings

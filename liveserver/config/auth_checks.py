@@ -32,7 +32,7 @@ def check_auth(settings: Settings) -> None:
             raise ConfigError(
                 "edge.trusted_proxies", f"{text!r} is no address or network like 10.0.0.0/8"
             ) from None
-    if not settings.node.open_to_all:
+    if not settings.node.allow_unauthenticated:
         _check_exposure(settings)
     is_closed = auth.publishers or has_nodes_secret(auth)
     if settings.node.roles == ["dispatcher"] and is_closed and not has_nodes_secret(auth):
@@ -75,7 +75,7 @@ def _check_exposure(settings: Settings) -> None:
     """Nothing that changes anything, or tells an operator's things, is open to the world by accident."""
     auth, listen, roles = settings.auth, settings.listen, settings.node.roles
     instead = (
-        "; or listen on 127.0.0.1, or set node.open_to_all = true if a firewall or proxy decides who may"
+        "; or listen on 127.0.0.1, or set node.allow_unauthenticated = true if a firewall or proxy decides"
     )
     for name, address in (("public", listen.public), ("tls", listen.tls)):
         if address is None or address.is_loopback:

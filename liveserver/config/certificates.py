@@ -64,15 +64,15 @@ def _no_password() -> str:
     )
 
 
-def client_context(authorities: str, setting: str = "tls.authorities") -> ssl.SSLContext:
+def client_context(ca_file: str, setting: str = "tls.ca_file") -> ssl.SSLContext:
     """How https servers are believed: by a file of authorities, or those of the system if it is empty.
 
     Raises `ConfigError` in the name of `setting`.
     """
-    if not authorities:
+    if not ca_file:
         return ssl.create_default_context()
-    pem = _read(setting, authorities)
+    pem = _read(setting, ca_file)
     try:
         return ssl.create_default_context(cadata=pem.decode("ascii"))
     except (ValueError, ssl.SSLError):
-        raise ConfigError(setting, f"{authorities} holds no certificate in PEM form") from None
+        raise ConfigError(setting, f"{ca_file} holds no certificate in PEM form") from None

@@ -89,5 +89,5 @@ def _check_tls(settings: Settings) -> None:
         if address.port and address.port in (settings.listen.public.port, settings.listen.ops.port):
             raise ConfigError("listen.tls", f"{address} has the port of another address; choose another")
         server_context(tls)
-    if tls.authorities:
-        client_context(tls.authorities)
+    if tls.ca_file:
+        client_context(tls.ca_file)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from liveserver.config.checks import check
+from liveserver.config.renames import refuse_renamed
 from liveserver.config.sections import Settings
 from liveserver.errors import ConfigError
 from liveserver.units import Secret, quantity
@@ -44,8 +45,11 @@ def load(
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
-            raise ConfigError(f"--set {override}", "write it as section.name=value, log.age=5m for example")
+            raise ConfigError(
+                f"--set {override}", "write it as section.name=value, history.max_age=5m for example"
+            )
         _put(tree, name.strip(), value.strip(), f"--set {name}")
+    refuse_renamed(tree)
     settings = convert(tree, Settings)
     check(settings)
     return settings
@@ -78,7 +82,7 @@ def convert(tree: Any, kind: type[T]) -> T:
 
 def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
     *sections, key = name.split(".")
-    example = next((text for start, text in NAMED.items() if name.startswith(start)), "log.age=5m")
+    example = next((text for start, text in NAMED.items() if name.startswith(start)), "history.max_age=5m")
     if not (key and all(sections) and name.count(".") == example.partition("=")[0].count(".")):
         raise ConfigError(where, f"write it as section.name=value, {example} for example")
     for section in sections:

@@ -37,9 +37,9 @@ class NodeSettings(Section, frozen=True):
     roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher", "backend"])
     # processes sharing `listen.public`, named NAME-w1, NAME-w2, …; more than 1 needs `bus.kind = "redis"`
     workers: Count = 1
-    open_to_all: bool = False  # listen beyond loopback although authentication is off
+    allow_unauthenticated: bool = False  # listen beyond loopback although authentication is off
     log_format: Literal["console", "json"] = "console"  # `json`: one object per line
-    drain: Duration = Duration(10.0)  # after SIGTERM, viewers are disconnected evenly over this time
+    drain_timeout: Duration = Duration(10.0)  # after SIGTERM, viewers are disconnected evenly over this time
     switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
 
 
@@ -66,10 +66,10 @@ class EdgeSettings(Section, frozen=True):
     # connections of one address, 0: unlimited; loopback and `trusted_proxies` are exempt
     max_per_address: Annotated[int, Meta(ge=0)] = 0
     accept_rate: Count = 5_000  # new connections per second; further ones wait in the kernel
-    max_head: Size = Size(16 * 1024)  # request line and headers
+    max_header_size: Size = Size(16 * 1024)  # request line and headers
     max_body: Size = Size(4 * 1024**2)  # one request body
-    max_bodies: Size = Size(256 * 1024**2)  # all request bodies being received, together
-    head_timeout: Duration = Duration(10.0)  # from the first byte to the end of the headers
+    max_body_memory: Size = Size(256 * 1024**2)  # all request bodies being received, together
+    header_timeout: Duration = Duration(10.0)  # from the first byte to the end of the headers
     body_timeout: Duration = Duration(20.0)  # from the end of the headers to the end of the body
     keep_alive: Duration = Duration(75.0)  # between two requests of one connection
     write_timeout: Duration = Duration(20.0)  # a response that makes no progress for this long is aborted
@@ -87,7 +87,7 @@ class TLSSettings(Section, frozen=True):
     handshake_timeout: Duration = Duration(10.0)  # a handshake that takes longer is aborted
     reload: Duration = Duration(5.0)  # how often the files are checked for changes
     # a PEM file of the authorities that dispatchers with https URLs are verified against; empty: the system's
-    authorities: str = ""
+    ca_file: str = ""
 
 
 class BusSettings(Section, frozen=True):
@@ -101,13 +101,13 @@ class BusSettings(Section, frozen=True):
     inbox_batches: Count = 10_000
 
 
-class LogSettings(Section, frozen=True):
+class HistorySettings(Section, frozen=True):
     """How much of each video's log is retained, in the bus and on the frontends with viewers of it."""
 
-    events: Count = 10_000  # events per video
-    age: Duration = Duration(600.0)  # older events are removed
-    idle: Duration = Duration(86_400.0)  # a video's keys in Redis expire after this long without an event
-    ids: Duration = Duration(300.0)  # how long an event's id is remembered, so that a repeat is a duplicate
+    max_events: Count = 10_000  # events per video
+    max_age: Duration = Duration(600.0)  # older events are removed
+    idle_ttl: Duration = Duration(86_400.0)  # a video's keys in Redis expire after this long without an event
+    dedup_window: Duration = Duration(300.0)  # how long an event's id is remembered; a repeat is a duplicate
 
 
 class DispatcherSettings(Section, frozen=True):
@@ -133,7 +133,7 @@ class FrontendSettings(Section, frozen=True):
     counts_interval: Duration = Duration(1.0)
     linger: Duration = Duration(10.0)  # a video stays subscribed this long after its last viewer
     subscribe_timeout: Duration = Duration(10.0)  # how long a new video's first viewer waits for a dispatcher
-    segment: Count = 500  # viewers written to between two checkpoints
+    segment_size: Count = 500  # viewers written to between two checkpoints
     # least time between two writes to the same viewers; 0: no coalescing in time
     flush_interval: Duration = Duration(0.02)
     # a stream that was quiet this long is sent a heartbeat, a WebSocket a ping
@@ -151,10 +151,10 @@ class FrontendSettings(Section, frozen=True):
     default_wait: Duration = Duration(25.0)  # a long-poll's `wait` unless given
     poll_events: Count = 500  # default and upper bound of a long-poll's `limit`
     replay_events: Count = 200  # upper bound of `replay`
-    trace_visits: Count = 10_000  # writes per video remembered for `…/events/{id}/trace`
-    socket_videos: Count = 100  # subscriptions on one WebSocket
-    socket_message: Size = Size(4 * 1024)  # one message of a WebSocket client
-    socket_messages: Count = 100  # messages of a WebSocket client per second
+    trace_flushes: Count = 10_000  # writes per video remembered for `…/events/{id}/trace`
+    websocket_max_videos: Count = 100  # subscriptions on one WebSocket
+    websocket_max_message_size: Size = Size(4 * 1024)  # one message of a WebSocket client
+    websocket_message_rate: Count = 100  # messages of a WebSocket client per second
     pong_timeout: Duration = Duration(20.0)  # a WebSocket whose ping is not answered within this is closed
 
 
@@ -173,7 +173,7 @@ class BackendSettings(Section, frozen=True):
     max_reactions: Count = 64  # different reactions of one video
     summary_comments: Count = 50  # comments in a summary
     idempotency_window: Duration = Duration(3600.0)  # how long an `Idempotency-Key` is remembered
-    commit_wishes: Count = 1_000  # likes and comments in one transaction
+    commit_requests: Count = 1_000  # likes and comments in one transaction
     queue: Count = 10_000  # likes and comments waiting for the next transactions; beyond it: 503
     batch_events: Count = 500  # events in one request to a dispatcher
     # outbox rows in memory while no dispatcher answers; further ones stay in the database
@@ -195,7 +195,7 @@ class RelaySettings(Section, frozen=True):
     # of a dispatcher's membership in the group that relays from a peer; renewed three times within it
     lease: Duration = Duration(10.0)
     sweep_interval: Duration = Duration(5.0)  # how often a peer is asked which videos moved
-    deep_interval: Duration = Duration(60.0)  # how often everything in a peer's log is compared
+    full_sweep_interval: Duration = Duration(60.0)  # how often everything in a peer's log is compared
     batch_events: Count = 5_000  # events in one round trip
     # received and not yet relayed; beyond it events are dropped and read from the peer's log
     buffer: Size = Size(32 * 1024**2)
@@ -222,7 +222,7 @@ class AuthSettings(Section, frozen=True):
     public_key_file: str | None = None  # PEM; RS256 for an RSA key, ES256 for one on P-256
     jwks: str | None = None  # a key set: a file, or an `https://` URL
     jwks_refresh: Duration = Duration(600.0)  # how often the key set is fetched anew
-    jwks_pause: Duration = Duration(30.0)  # least time between two fetches caused by unknown key ids
+    jwks_cooldown: Duration = Duration(30.0)  # least time between two fetches caused by unknown key ids
     jwks_timeout: Duration = Duration(5.0)  # for one fetch
     audience: str | None = None  # tokens must have this `aud`
     issuer: str | None = None  # tokens must have this `iss`
@@ -231,11 +231,11 @@ class AuthSettings(Section, frozen=True):
     max_token: Size = Size(8 * 1024)  # a longer token is refused unread
     cookie: str = "liveserver_token"  # the name of the cookie a token may come in; empty: none
     query_lifetime: Duration = Duration(900.0)  # the most a `?token=` may have left, since URLs are logged
-    remembered_tokens: Count = 50_000  # verified tokens kept in memory until they expire
+    token_cache_size: Count = 50_000  # verified tokens kept in memory until they expire
     publishers: dict[Name, PublisherSettings] = msgspec.field(default_factory=dict)  # one table per publisher
     nodes_secret: Secret | None = None  # signs requests between nodes; rather use `nodes_secret_file`
     nodes_secret_file: str | None = None  # one secret per line; the same on all nodes
-    node_token: Duration = Duration(60.0)  # lifetime of a signature between nodes
+    node_token_ttl: Duration = Duration(60.0)  # lifetime of a signature between nodes
     # for the ops pages except `/healthz` and `/readyz`; rather use `ops_key_file`
     ops_key: Secret | None = None
     ops_key_file: str | None = None  # one key per line
@@ -245,7 +245,7 @@ class LimitSettings(Section, frozen=True):
     """Rates, per second, and numbers at once, of each node. 0: unlimited."""
 
     burst: Duration = Duration(10.0)  # unused rate accumulates for this long
-    remembered: Count = 100_000  # addresses, users and videos whose rates are kept
+    rate_cache_size: Count = 100_000  # addresses, users and videos whose rates are kept
     connects_per_address: Rate = 0.0  # new viewers per address
     connects_per_user: Rate = 0.0  # new viewers per user
     connects_per_video: Rate = 0.0  # new viewers per video
@@ -285,7 +285,7 @@ class Settings(Section, frozen=True):
     edge: EdgeSettings = EdgeSettings()
     tls: TLSSettings = TLSSettings()
     bus: BusSettings = BusSettings()
-    log: LogSettings = LogSettings()
+    history: HistorySettings = HistorySettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     frontend: FrontendSettings = FrontendSettings()
     backend: BackendSettings = BackendSettings()

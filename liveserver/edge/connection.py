@@ -42,7 +42,7 @@ class Connection:
         self.sock = sock
         self.closed = False
         self.seat = ""  # see seats.py
-        self.deadline = trio.current_time() + server.settings.head_timeout
+        self.deadline = trio.current_time() + server.settings.header_timeout
         self._server = server
         self._buffer = b""
         self._is_mid_request = False
@@ -153,21 +153,25 @@ class Connection:
                 buffer = await self._receive_beside(deferred)
                 if not buffer:
                     return None
-        self.deadline = trio.current_time() + (settings.head_timeout if buffer else settings.keep_alive)
+        self.deadline = trio.current_time() + (settings.header_timeout if buffer else settings.keep_alive)
         self._is_mid_request = bool(buffer)
         while (end := buffer.find(HEAD_END)) < 0:
-            if len(buffer) > settings.max_head:
-                raise HeadersTooLarge(f"the request line and headers have at most {settings.max_head} bytes")
+            if len(buffer) > settings.max_header_size:
+                raise HeadersTooLarge(
+                    f"the request line and headers have at most {settings.max_header_size} bytes"
+                )
             data = await self.receive()
             if not data:
                 return None
             if not buffer:
                 self._is_mid_request = True
-                self.deadline = trio.current_time() + settings.head_timeout
+                self.deadline = trio.current_time() + settings.header_timeout
             buffer += data
         end += len(HEAD_END)
-        if end > settings.max_head:
-            raise HeadersTooLarge(f"the request line and headers have at most {settings.max_head} bytes")
+        if end > settings.max_header_size:
+            raise HeadersTooLarge(
+                f"the request line and headers have at most {settings.max_header_size} bytes"
+            )
         request = Request(buffer[:end])
         self._buffer = buffer[end:]
         self._is_mid_request = request.has_body

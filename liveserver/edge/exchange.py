@@ -49,7 +49,7 @@ class Http2Application:
         try:
             with exchange.scope:
                 try:
-                    request = _request(scope, server.settings.max_head)
+                    request = _request(scope, server.settings.max_header_size)
                     if (origin := request.headers.get(b"origin")) is not None:
                         request.cors = server.origins.headers(origin)
                     handler = server.router.match(request)

@@ -38,7 +38,7 @@ def http2_config(settings: EdgeSettings) -> Config:
     """Hypercorn's limits, all of them ours."""
     config = Config()
     config.h2_max_concurrent_streams = settings.http2_streams
-    config.h2_max_header_list_size = settings.max_head
+    config.h2_max_header_list_size = settings.max_header_size
     config.keep_alive_timeout = settings.keep_alive
     config.keep_alive_max_requests = 2**31  # streams that are under way would be cut off
     config.read_timeout = None  # a viewer has nothing to say

@@ -238,8 +238,8 @@ class EdgeServer:
 
     @contextmanager
     def room_for_body(self, size: int) -> Iterator[None]:
-        """While a body of `size` bytes is being received. Raises `Unavailable` beyond `max_bodies`."""
-        if self._body_bytes + size > self.settings.max_bodies:
+        """While a body of `size` bytes is being received. Raises `Unavailable` beyond `max_body_memory`."""
+        if self._body_bytes + size > self.settings.max_body_memory:
             raise Unavailable("too many large requests are under way; try again", retry_after=1)
         self._body_bytes += size
         try:

@@ -79,7 +79,9 @@ class Frontend:
     async def drain(self) -> None:
         """Let all viewers go, evenly over the drain time, and withdraw the leases."""
         self.is_draining = True
-        await drain(self.table.channels, self.sockets, self._settings.node.drain, self._settings.frontend)
+        await drain(
+            self.table.channels, self.sockets, self._settings.node.drain_timeout, self._settings.frontend
+        )
         with trio.move_on_after(WITHDRAW_SECONDS):
             try:
                 await self.table.withdraw_all()
@@ -128,7 +130,7 @@ async def open_frontend(
         fanout = FanOut(settings.frontend, settings.edge.keep_alive, nursery)
         canary = Canary(node, leases, settings.canary, lambda: intake.renew())
         intake = Receiver(bus, node, settings.node.datacenter, channels, nursery, canary)
-        table = SubscriptionTable(node, leases, channels, fanout, intake, settings.frontend, settings.log)
+        table = SubscriptionTable(node, leases, channels, fanout, intake, settings.frontend, settings.history)
         nursery.start_soon(intake.run, table.renew_now)
         nursery.start_soon(fanout.run)
         nursery.start_soon(table.run)

@@ -49,7 +49,7 @@ class Received(msgspec.Struct, frozen=True):
 class Written(msgspec.Struct, frozen=True):
     """To how many viewers, in how many visits, and from when to when.
 
-    `is_complete` is false when visits of that time are forgotten (`frontend.trace_visits`).
+    `is_complete` is false when visits of that time are forgotten (`frontend.trace_flushes`).
     """
 
     viewers: int

@@ -53,7 +53,7 @@ class WebSocket(MultiplexedConnection):
         self._serial = arrivals.serial()
         self._protocol = Connection(ConnectionType.SERVER)
         self._message = ""  # as much as has come of it
-        self._messages = TokenBucket(self._settings.socket_messages)
+        self._messages = TokenBucket(self._settings.websocket_message_rate)
         self._is_pinged = False
         self._tips = 0
         arrivals.frontend.sockets.add(self)
@@ -128,7 +128,7 @@ class WebSocket(MultiplexedConnection):
             self.end(wire.close(code, "" if is_theirs else event.reason or ""))
             return
         if not self._messages.take(trio.current_time()):
-            most = self._settings.socket_messages
+            most = self._settings.websocket_message_rate
             self.end(wire.close(1008, f"at most {most} messages a second"))
         elif isinstance(event, Ping):
             self.say(wire.pong(bytes(event.payload)))
@@ -141,8 +141,12 @@ class WebSocket(MultiplexedConnection):
 
     async def _take_text(self, event: TextMessage) -> None:
         self._message += event.data
-        if len(self._message) > self._settings.socket_message:
-            self.end(wire.close(1009, f"a message has at most {self._settings.socket_message} characters"))
+        if len(self._message) > self._settings.websocket_max_message_size:
+            self.end(
+                wire.close(
+                    1009, f"a message has at most {self._settings.websocket_max_message_size} characters"
+                )
+            )
         elif event.message_finished:
             text, self._message = self._message, ""
             video: str | None = None
@@ -167,9 +171,9 @@ class WebSocket(MultiplexedConnection):
         frontend, settings = self._arrivals.frontend, self._settings
         if wish.video in self.viewers:
             raise BadRequest("this video is watched here already; unsubscribe it to begin elsewhere in it")
-        if len(self.viewers) >= settings.socket_videos:
+        if len(self.viewers) >= settings.websocket_max_videos:
             raise BadRequest(
-                f"at most {settings.socket_videos} videos on one connection; unsubscribe from one, "
+                f"at most {settings.websocket_max_videos} videos on one connection; unsubscribe from one, "
                 "or open another connection"
             )
         if not 0 <= wish.replay <= settings.replay_events:

@@ -85,10 +85,10 @@ class Node:
                 return
             bus: MemoryBus | RedisBus
             if settings.bus.kind == "memory":
-                bus = MemoryBus(settings.node.datacenter, settings.log, settings.bus.inbox_batches)
+                bus = MemoryBus(settings.node.datacenter, settings.history, settings.bus.inbox_batches)
             else:
                 bus = await stack.enter_async_context(
-                    RedisBus.open(settings.node.datacenter, settings.bus, settings.log)
+                    RedisBus.open(settings.node.datacenter, settings.bus, settings.history)
                 )
             self.checks["bus"] = bus.ping
             self.parts["redis" if settings.bus.kind == "redis" else "memory_bus"] = bus.statistics
@@ -131,7 +131,7 @@ class Node:
                     LeaseClient.open(
                         settings.frontend.dispatchers,
                         settings.frontend.dispatcher_timeout,
-                        client_context(settings.tls.authorities),
+                        client_context(settings.tls.ca_file),
                         gate.signature,
                     )
                 )
@@ -148,7 +148,7 @@ class Node:
                 PublishClient.open(
                     settings.dispatchers,
                     settings.dispatcher_timeout,
-                    client_context(self.settings.tls.authorities),
+                    client_context(self.settings.tls.ca_file),
                     gate.signature,
                 )
             )

@@ -1,7 +1,7 @@
 """One process from its start to its last viewer.
 
 SIGTERM or SIGINT drains: readiness goes red, accepting stops, viewers are told `bye` over
-`node.drain`, leases are withdrawn, the process ends. A second signal ends it at once.
+`node.drain_timeout`, leases are withdrawn, the process ends. A second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def run(settings: Settings) -> None:
             gc.freeze()
             log.info("ready", **msgspec.to_builtins(running.addresses), roles=settings.node.roles)
             await anext(signals)
-            log.info("draining", seconds=settings.node.drain)
+            log.info("draining", seconds=settings.node.drain_timeout)
             async with trio.open_nursery() as draining:
 
                 async def drain() -> None:

@@ -24,9 +24,9 @@ from liveserver.web.openapi import ops_document
 from liveserver.web.openapi.route import openapi_blueprint
 
 _NOT_HERE = (
-    "this event is not in this node's log: nobody watches the video here, or it is older than log.events "
-    "and log.age allow, or it was never accepted; ask the other frontends, and look at what its publisher "
-    "was answered"
+    "this event is not in this node's log: the video has no viewers here, or the event is older than "
+    "history.max_events and history.max_age allow, or it was never accepted; ask the other frontends, and "
+    "check the publisher's response"
 )
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _NO_FRONTEND = "this node writes to no viewers; ask at the ops port of a frontend"

@@ -27,7 +27,7 @@ async def test_a_signature_is_good_at_every_node_with_the_secret() -> None:
 
 
 async def test_it_is_kept_for_half_its_life_and_good_for_all_of_it(autojump_clock: MockClock) -> None:
-    nodes = NodeTokens(auth(nodes_secret=NODES, node_token="60s"), "n1", Clock())
+    nodes = NodeTokens(auth(nodes_secret=NODES, node_token_ttl="60s"), "n1", Clock())
     first = shown(nodes)
     autojump_clock.jump(29)
     assert shown(nodes) == first

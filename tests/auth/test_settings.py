@@ -64,7 +64,7 @@ def test_what_does_not_go_together_is_said(overrides: list[str], complaint: str)
         [OUTSIDE, BUS, DISPATCHER, NODES_SECRET],
         [OUTSIDE, BACKEND, THERE_TOO, *TOKENS],
         [OUTSIDE, SITE, *TOKENS, "listen.ops=0.0.0.0:90", f"auth.ops_key={KEY}"],
-        [OUTSIDE, "listen.ops=0.0.0.0:90", "node.open_to_all=true"],
+        [OUTSIDE, "listen.ops=0.0.0.0:90", "node.allow_unauthenticated=true"],
         ["auth.jwks=http://127.0.0.1:1/keys", "auth.viewers=token"],
     ],
 )

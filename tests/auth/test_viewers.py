@@ -170,7 +170,7 @@ async def test_in_an_address_it_has_to_be_short_lived() -> None:
 
 
 async def test_it_is_verified_once_and_forgotten_when_it_expires(autojump_clock: MockClock) -> None:
-    bouncer = viewers(remembered_tokens=2)
+    bouncer = viewers(token_cache_size=2)
     first = header(token(exp=NOW + 60))
     for _ in range(3):
         await bouncer.admit(first)

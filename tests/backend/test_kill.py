@@ -126,7 +126,7 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(database: 
         NO_REDIS,
         "bus.kind=memory",
         'node.roles=["dispatcher","frontend"]',
-        "log.events=100000",
+        "history.max_events=100000",
     )
     backend = NodeProcess(
         "backend",

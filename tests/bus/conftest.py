@@ -10,18 +10,18 @@ import redis
 
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.bus.redis.bus import RedisBus
-from liveserver.config import BusSettings, Duration, LogSettings, convert
+from liveserver.config import BusSettings, Duration, HistorySettings, convert
 from tests.bus.harness import OpenBus, WholeBus
 
 
 @pytest.fixture(params=["memory", "redis"])
 def open_bus(request: pytest.FixtureRequest) -> OpenBus:
-    """A bus of either kind; its arguments are `LogSettings`'."""
+    """A bus of either kind; its arguments are `HistorySettings`'."""
     url = request.getfixturevalue("redis_server") if request.param == "redis" else ""
 
     @asynccontextmanager
-    async def opened(*, inbox_batches: int = 10_000, **log: float) -> AsyncIterator[WholeBus]:
-        settings = convert(log, LogSettings)
+    async def opened(*, inbox_batches: int = 10_000, **history: float) -> AsyncIterator[WholeBus]:
+        settings = convert(history, HistorySettings)
         if request.param == "memory":
             yield MemoryBus("dc1", settings, inbox_batches)
             return

@@ -9,14 +9,14 @@ import trio
 
 from liveserver.bus.interface import AppendRequest, AppendResult, Inbox
 from liveserver.bus.redis.bus import RedisBus
-from liveserver.config import BusSettings, Duration, LogSettings
+from liveserver.config import BusSettings, Duration, HistorySettings
 from liveserver.errors import BusError
 from liveserver.event import Batch
 
 
 @asynccontextmanager
-async def open_bus(url: str, *, answer_in: float = 5, **log: float) -> AsyncIterator[RedisBus]:
-    settings = LogSettings(**{name: Duration(value) for name, value in log.items()})  # type: ignore[arg-type]
+async def open_bus(url: str, *, answer_in: float = 5, **history: float) -> AsyncIterator[RedisBus]:
+    settings = HistorySettings(**{name: Duration(value) for name, value in history.items()})  # type: ignore[arg-type]
     async with RedisBus.open("dc1", BusSettings(url=url, timeout=Duration(answer_in)), settings) as bus:
         yield bus
 

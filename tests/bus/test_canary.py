@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from liveserver.bus.canary import Canary, CanaryInbox, NotDelivering
 from liveserver.bus.interface import AppendRequest, Inbox, Lease, ignore
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.config import CanarySettings, Duration, LogSettings
+from liveserver.config import CanarySettings, Duration, HistorySettings
 from liveserver.errors import BusError
 from liveserver.viewer_count import ViewerCount
 
@@ -59,7 +59,7 @@ class Aviary:
     """A canary at work, and what it was made to do."""
 
     def __init__(self, listens_after: float = 0.0) -> None:
-        bus = SlowBus("dc1", LogSettings(), 100)
+        bus = SlowBus("dc1", HistorySettings(), 100)
         bus.listens_after = listens_after
         self.dispatcher = Dispatcher(bus)
         self.perch = CanaryInbox(bus, "n1")

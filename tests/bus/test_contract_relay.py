@@ -137,7 +137,7 @@ async def test_origins_whose_names_begin_alike_are_not_confused(bus: WholeBus) -
 
 
 async def test_a_relayed_log_is_bounded_as_any(open_bus: OpenBus) -> None:
-    async with open_bus(events=200) as bus:
+    async with open_bus(max_events=200) as bus:
         for start in range(1, 1000, 10):
             await bus.relay([relayed(range(start, start + 10))])
         stretch = await bus.read("v", 0, 10_000)

@@ -37,7 +37,7 @@ QUICK = (
     "frontend.retry_min=50ms",
     "frontend.retry_max=300ms",
     "frontend.subscribe_timeout=3s",
-    "node.drain=500ms",
+    "node.drain_timeout=500ms",
 )
 
 

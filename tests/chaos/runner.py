@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from liveserver.bus.redis.bus import RedisBus
-from liveserver.config import BusSettings, LogSettings
+from liveserver.config import BusSettings, HistorySettings
 from tests.chaos.checker import check
 from tests.chaos.harness import Stage, open_stage
 from tests.chaos.history import Gap, Heard, History, Place
@@ -34,7 +34,7 @@ VARIED = {
     "frontend.flush_interval": ["0ms", "20ms", "100ms"],
     "frontend.linger": ["200ms", "1s"],
     "frontend.poll_events": ["7", "500"],
-    "frontend.segment": ["1", "2", "200"],
+    "frontend.segment_size": ["1", "2", "200"],
 }
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class Play:
     async def read_logs(self) -> dict[str, list[tuple[Place, str]]]:
         """The logs as Redis has them now."""
         logs: dict[str, list[tuple[Place, str]]] = {}
-        async with RedisBus.open("dc1", BusSettings(url=self.stage.redis.url), LogSettings()) as bus:
+        async with RedisBus.open("dc1", BusSettings(url=self.stage.redis.url), HistorySettings()) as bus:
             for video in self.videos:
                 stretch = await bus.read(video, 0, 100_000)
                 logs[video] = [

@@ -11,7 +11,7 @@ CLUSTER = """
 stop_after = "1s"
 
 [settings.node]
-drain = "100ms"
+drain_timeout = "100ms"
 
 [[datacenters]]
 name = "dc1"

@@ -25,7 +25,7 @@ TWO_OF_EACH = """
 stop_after = "5s"
 
 [settings.node]
-drain = "500ms"
+drain_timeout = "500ms"
 
 [[datacenters]]
 name = "dc1"

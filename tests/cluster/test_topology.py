@@ -49,7 +49,7 @@ def test_a_node_is_started_by_a_command_that_says_it_all(tmp_path: Path) -> None
     assert frontend.command[:5] == (sys.executable, "-m", "liveserver", "run", "--until-eof")
     assert "--config" not in frontend.command
     assert set(frontend.command) >= {
-        'node.drain="100ms"',
+        'node.drain_timeout="100ms"',
         'node.name="dc1-fe1"',
         'node.roles=["frontend"]',
         'listen.public="127.0.0.1:2"',
@@ -87,8 +87,11 @@ def test_a_likes_backend_has_a_file_of_its_own_unless_all_store_in_one_place(tmp
         (("dc1-di1", "dc1-fe1"), "the name dc1-fe1 is used 2 times; give each its own"),
         (('"dispatcher"', '"frontend"'), "datacenters.dc1: has a frontend but no dispatcher; add one"),
         (('"dispatcher"', '"cook"'), "datacenters[0].nodes[1].role: Invalid enum value 'cook'"),
-        (("drain = ", "drane = "), "node.drane: there is no such name; is it drain?"),
-        (('"100ms"', '"soon"'), "node.drain: 'soon' is not a duration"),
+        (
+            ("drain_timeout = ", "drain_timeuot = "),
+            "node.drain_timeuot: there is no such name; is it drain_timeout?",
+        ),
+        (('"100ms"', '"soon"'), "node.drain_timeout: 'soon' is not a duration"),
         (("[settings.node]", "[setings.node]"), "setings: there is no such name; is it settings?"),
     ],
 )

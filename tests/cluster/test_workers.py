@@ -74,7 +74,7 @@ async def running(redis_url: str, *more: str) -> AsyncIterator[Running]:
     """Two workers of both roles; killed with the block if they have not ended."""
     port, ops = free_port(), two_free_ports()
     overrides = [*REDIS, ROLES, f"bus.url={redis_url}", f"listen.public=127.0.0.1:{port}"]
-    overrides += ["node.drain=200ms"]
+    overrides += ["node.drain_timeout=200ms"]
     overrides += [f"listen.ops=127.0.0.1:{ops}", *more]
     command = [sys.executable, "-m", "liveserver", "run"]
     process = await trio.lowlevel.open_process(
@@ -132,7 +132,10 @@ async def test_each_says_what_it_can_hold_behind_its_name(redis_server: str) -> 
 
 
 async def test_a_second_signal_kills_a_worker_that_hangs(redis_server: str, until: Until) -> None:
-    async with running(redis_server, "node.drain=60s") as node, httpx.AsyncClient(trust_env=False) as client:
+    async with (
+        running(redis_server, "node.drain_timeout=60s") as node,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
         await node.wait_ready(client, 1, until)
         os.kill(node.workers_pid("a-w1"), signal.SIGSTOP)
         node.process.send_signal(signal.SIGINT)

@@ -27,7 +27,7 @@ def service() -> dict[str, list[str]]:
 
 def test_the_unit_gives_a_drain_its_time_and_viewers_their_descriptors() -> None:
     unit, settings = service(), Settings()
-    assert int(unit["TimeoutStopSec"][0]) >= settings.node.drain + 5
+    assert int(unit["TimeoutStopSec"][0]) >= settings.node.drain_timeout + 5
     assert int(unit["LimitNOFILE"][0]) > settings.edge.max_connections + 300
     assert unit["KillSignal"] == ["SIGTERM"]
     assert unit["KillMode"] == ["mixed"]

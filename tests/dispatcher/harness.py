@@ -8,7 +8,7 @@ import trio
 
 from liveserver.bus.interface import AppendRequest, AppendResult
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.config import LogSettings
+from liveserver.config import HistorySettings
 from liveserver.errors import BusError
 
 
@@ -19,7 +19,7 @@ class Bus(MemoryBus):
     """
 
     def __init__(self) -> None:
-        super().__init__("dc1", LogSettings(), 100)
+        super().__init__("dc1", HistorySettings(), 100)
         self.appended: list[list[AppendRequest]] = []
         self.failures = 0.0
         self.is_late = False

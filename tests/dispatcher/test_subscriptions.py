@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from liveserver.bus.interface import Lease
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.config import LogSettings
+from liveserver.config import HistorySettings
 from liveserver.dispatcher.subscriptions import Subscriptions
 
 
@@ -14,7 +14,7 @@ class Asked(MemoryBus):
     """A bus that remembers what it was asked."""
 
     def __init__(self) -> None:
-        super().__init__("dc1", LogSettings(), 10)
+        super().__init__("dc1", HistorySettings(), 10)
         self.asked: list[tuple[object, ...]] = []
 
     async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:

@@ -225,7 +225,7 @@ async def test_the_answer_to_head_has_no_body_to_be_taken_for_the_next_answer() 
 async def test_after_a_request_that_was_not_read_whole_the_connection_ends(
     request_: bytes, status: int
 ) -> None:
-    async with serving(ECHO, max_head=1000, max_body=1000) as served, served.connect() as client:
+    async with serving(ECHO, max_header_size=1000, max_body=1000) as served, served.connect() as client:
         answer = await client.ask(numbered(0)) and await client.ask(request_)
         assert (answer.status, answer.headers["connection"]) == (status, "close")
         assert answer.detail
@@ -233,7 +233,7 @@ async def test_after_a_request_that_was_not_read_whole_the_connection_ends(
 
 
 async def test_heads_and_bodies_up_to_the_limits_are_taken() -> None:
-    async with serving(ECHO, max_head=1000, max_body=1000) as served, served.connect() as client:
+    async with serving(ECHO, max_header_size=1000, max_body=1000) as served, served.connect() as client:
         head = GET + b"A: " + b"a" * (1000 - len(GET) - 7) + b"\r\n\r\n"
         assert len(head) == 1000
         assert (await client.ask(head)).status == 200
@@ -267,7 +267,7 @@ async def test_who_goes_on_sending_for_ever_is_not_heard_for_ever(
 
 
 async def test_a_slow_head_is_told_so(autojump_clock: trio.testing.MockClock) -> None:
-    async with serving(ECHO, head_timeout=10) as served, served.connect() as client:
+    async with serving(ECHO, header_timeout=10) as served, served.connect() as client:
         await client.ask(numbered(1))
         await trio.sleep(30)
         begun = trio.current_time()
@@ -309,7 +309,10 @@ async def test_a_handler_may_take_longer_than_a_client_may(autojump_clock: trio.
 
     async with (
         serving(
-            {("GET", "/echo"): slow, ("POST", "/echo"): slow}, head_timeout=10, body_timeout=20, keep_alive=30
+            {("GET", "/echo"): slow, ("POST", "/echo"): slow},
+            header_timeout=10,
+            body_timeout=20,
+            keep_alive=30,
         ) as served,
         served.connect() as client,
     ):
@@ -412,7 +415,7 @@ async def test_half_a_request_behind_a_deferred_answer_has_its_own_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     laters = Laters()
-    async with serving({("GET", "/later"): laters}, head_timeout=10) as served, served.connect() as client:
+    async with serving({("GET", "/later"): laters}, header_timeout=10) as served, served.connect() as client:
         await client.send(b"GET /later HTTP/1.1\r\n" + HOST + b"\r\n" + GET)
         later = await laters.wait(1)
         await trio.sleep(1000)
@@ -558,7 +561,7 @@ async def test_bodies_under_way_have_a_bound_together(autojump_clock: trio.testi
     begun = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 600\r\n\r\nx"
     whole = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nx"
     async with (
-        serving({("POST", "/echo"): echo}, max_bodies=1000) as served,
+        serving({("POST", "/echo"): echo}, max_body_memory=1000) as served,
         served.connect() as first,
         served.connect() as second,
     ):

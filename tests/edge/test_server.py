@@ -219,7 +219,7 @@ async def test_cancelling_closes_every_socket() -> None:
 
 async def test_deadlines_are_swept_all_at_once(autojump_clock: trio.testing.MockClock) -> None:
     async with (
-        serving(ECHO, head_timeout=10, keep_alive=75) as served,
+        serving(ECHO, header_timeout=10, keep_alive=75) as served,
         served.connect() as slow,
         served.connect() as idle,
         served.connect() as busy,

@@ -247,7 +247,7 @@ def test_links_are_followed(authority: Authority, tmp_path: Path) -> None:
         ({"tls.key": "ENCRYPTED"}, "tls.key: is encrypted"),
         ({"tls.ciphers": "none-such"}, "tls.ciphers: 'none-such' names no cipher"),
         ({"tls.minimum_version": "1.1"}, "tls.minimum_version"),
-        ({"tls.authorities": "KEY"}, "tls.authorities: .* holds no certificate"),
+        ({"tls.ca_file": "KEY"}, "tls.ca_file: .* holds no certificate"),
         ({"listen.tls": "0.0.0.0:8443"}, "listen.tls: .* is reachable from outside"),
         ({"listen.tls": "127.0.0.1:8000"}, "listen.tls: .* has the port of another address"),
         ({"listen.tls": None}, "listen.tls: is not set although there is a certificate"),

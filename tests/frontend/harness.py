@@ -33,7 +33,7 @@ VIRTUAL_LIMIT = 600.0  # seconds, which pass quickly under the tests' clock: not
 
 
 def settings(**sections: dict[str, Any]) -> Settings:
-    """Settings with some replaced: `settings(frontend={"segment": 2})`.
+    """Settings with some replaced: `settings(frontend={"segment_size": 2})`.
 
     Viewers are told how many they are only where a test asks for it, by `counts_interval`.
     """
@@ -175,7 +175,7 @@ async def stage(
     """A frontend for the duration of the block; on the given bus, if it is to share one."""
     configured = configured or settings()
     if bus is None:
-        bus = MemoryBus(configured.node.datacenter, configured.log, configured.bus.inbox_batches)
+        bus = MemoryBus(configured.node.datacenter, configured.history, configured.bus.inbox_batches)
     publisher = Publisher(bus, configured.node.datacenter, configured.dispatcher)
     subscriptions = Subscriptions(bus, configured.dispatcher.max_lease)
     dispatcher = LocalDispatcher(Parser(configured.dispatcher), publisher, subscriptions)

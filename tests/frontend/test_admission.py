@@ -104,7 +104,7 @@ async def test_a_poll_is_answered_when_the_token_ends(autojump_clock: MockClock)
 async def test_many_that_expire_at_once_are_let_go_without_holding_up_the_others(
     autojump_clock: MockClock,
 ) -> None:
-    configured = settings(auth=TOKENS, frontend={"segment": 2})
+    configured = settings(auth=TOKENS, frontend={"segment_size": 2})
     async with stage(configured, clock=Clock()) as on:
         same = bearer(token(exp=NOW + 30))
         clients = [(await on.ready("v", "", same))[0] for _ in range(7)]

@@ -11,7 +11,7 @@ from tests.frontend.harness import settings, stage
 
 
 async def test_byes_are_spread_over_the_drain_time(autojump_clock: MockClock) -> None:
-    async with stage(settings(node={"drain": "10s"}, frontend={"segment": 7})) as on:
+    async with stage(settings(node={"drain_timeout": "10s"}, frontend={"segment_size": 7})) as on:
         clients = [(await on.ready())[0] for _ in range(40)]
         started = trio.current_time()
         told: list[float] = []
@@ -37,7 +37,7 @@ async def test_byes_are_spread_over_the_drain_time(autojump_clock: MockClock) ->
 
 
 async def test_polls_are_answered_at_once(autojump_clock: MockClock) -> None:
-    async with stage(settings(node={"drain": "10s"})) as on:
+    async with stage(settings(node={"drain_timeout": "10s"})) as on:
         receipt = await on.publish(1)
         client = on.connect()
         await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1")
@@ -50,7 +50,7 @@ async def test_polls_are_answered_at_once(autojump_clock: MockClock) -> None:
 
 
 async def test_events_still_flow_to_those_not_yet_told(autojump_clock: MockClock) -> None:
-    async with stage(settings(node={"drain": "10s"})) as on:
+    async with stage(settings(node={"drain_timeout": "10s"})) as on:
         clients = [(await on.ready())[0] for _ in range(10)]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(on.frontend.drain)
@@ -61,7 +61,7 @@ async def test_events_still_flow_to_those_not_yet_told(autojump_clock: MockClock
 
 
 async def test_a_lagging_viewer_is_told_between_whole_events(autojump_clock: MockClock) -> None:
-    async with stage(settings(node={"drain": "1s"})) as on:
+    async with stage(settings(node={"drain_timeout": "1s"})) as on:
         slow, _ = await on.ready("v", "", send_buffer=4096, receive_buffer=4096)
         for _ in range(20):
             await on.publish(10, padding=500)
@@ -74,7 +74,7 @@ async def test_a_lagging_viewer_is_told_between_whole_events(autojump_clock: Moc
 
 
 async def test_who_comes_while_draining_is_sent_away(autojump_clock: MockClock) -> None:
-    async with stage(settings(node={"drain": "0s"})) as on:
+    async with stage(settings(node={"drain_timeout": "0s"})) as on:
         await on.frontend.drain()
         client = await on.watch()
         assert msgspec.json.decode((await client.event()).data)["reason"] == "drain"
@@ -82,7 +82,7 @@ async def test_who_comes_while_draining_is_sent_away(autojump_clock: MockClock) 
 
 async def test_the_goodbye_stands_where_the_viewer_does(autojump_clock: MockClock) -> None:
     """Who resumes from there, as a browser's EventSource does, is told nothing twice."""
-    async with stage(settings(node={"drain": "1s"})) as on:
+    async with stage(settings(node={"drain_timeout": "1s"})) as on:
         client, _ = await on.ready()
         await on.publish(3)
         likes: list[str] = []

@@ -159,7 +159,7 @@ async def test_json_lines(authority: Authority) -> None:
 
 
 async def test_a_gap_is_told(authority: Authority) -> None:
-    async with over_http2(authority, log={"events": 10}) as both:
+    async with over_http2(authority, history={"max_events": 10}) as both:
         async with both.watch() as stream:
             cursor = (await stream.event()).id
         await both.on.publish(100)
@@ -188,7 +188,7 @@ async def test_a_poll_waits_for_what_comes(authority: Authority) -> None:
 
 
 async def test_draining_says_bye_and_ends_the_connection(authority: Authority) -> None:
-    async with over_http2(authority, node={"drain": "200ms"}) as both, both.watch() as stream:
+    async with over_http2(authority, node={"drain_timeout": "200ms"}) as both, both.watch() as stream:
         await stream.event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(both.on.frontend.drain)

@@ -77,7 +77,7 @@ async def test_resuming_gives_exactly_the_rest(autojump_clock: MockClock, wish: 
 
 
 async def test_a_gap_is_told_at_once_and_later(autojump_clock: MockClock) -> None:
-    async with stage(settings(log={"events": 3})) as on:
+    async with stage(settings(history={"max_events": 3})) as on:
         receipt = await on.publish(5)
         client = await connect(on)
         ready = await client.watch("v", cursor=f"dc1-{receipt.epoch}-1")
@@ -121,7 +121,7 @@ async def test_what_was_seen_elsewhere_is_withheld(autojump_clock: MockClock) ->
 async def test_errors_are_told_and_the_connection_stays(
     autojump_clock: MockClock, message: str, says: str, video: str | None
 ) -> None:
-    async with stage(settings(frontend={"socket_videos": 2})) as on:
+    async with stage(settings(frontend={"websocket_max_videos": 2})) as on:
         client = await connect(on)
         await client.watch("taken")
         if "third" in message:
@@ -179,7 +179,7 @@ async def test_closing(autojump_clock: MockClock, frame: bytes, code: int) -> No
 
 
 async def test_an_endless_message_is_too_big(autojump_clock: MockClock) -> None:
-    async with stage(settings(frontend={"socket_message": "100"})) as on:
+    async with stage(settings(frontend={"websocket_max_message_size": "100"})) as on:
         client = await connect(on)
         for _ in range(11):
             await client.send(TextMessage(data="0123456789", message_finished=False))
@@ -187,7 +187,7 @@ async def test_an_endless_message_is_too_big(autojump_clock: MockClock) -> None:
 
 
 async def test_too_many_messages_a_second(autojump_clock: MockClock) -> None:
-    async with stage(settings(frontend={"socket_messages": 10})) as on:
+    async with stage(settings(frontend={"websocket_message_rate": 10})) as on:
         client = await connect(on)
         for _ in range(30):
             await client.say(ping={})
@@ -230,7 +230,7 @@ async def test_a_client_is_asked_whether_it_lives(autojump_clock: MockClock) -> 
 
 
 async def test_a_full_node_and_a_draining_one_say_bye(autojump_clock: MockClock) -> None:
-    async with stage(settings(node={"drain": "0s"})) as on:
+    async with stage(settings(node={"drain_timeout": "0s"})) as on:
         on.frontend.is_full = lambda: True
         client = await connect(on)
         kind, bye = await client.message()
@@ -245,7 +245,7 @@ async def test_a_full_node_and_a_draining_one_say_bye(autojump_clock: MockClock)
 
 
 async def test_draining_tells_each_connection_once(autojump_clock: MockClock) -> None:
-    async with stage(settings(node={"drain": "10s"})) as on:
+    async with stage(settings(node={"drain_timeout": "10s"})) as on:
         many, one, none = [await connect(on) for _ in range(3)]
         for video in ("a", "b"):
             await many.watch(video)
@@ -366,7 +366,7 @@ async def test_a_client_that_takes_nothing_is_told_bye(autojump_clock: MockClock
 
 
 async def test_a_client_that_asks_and_never_reads_is_not_heard_for_ever(autojump_clock: MockClock) -> None:
-    configured = settings(frontend={"slow_timeout": "10s", "socket_messages": 1_000_000})
+    configured = settings(frontend={"slow_timeout": "10s", "websocket_message_rate": 1_000_000})
     async with stage(configured) as on:
         client = await connect(on, **SMALL)
         with trio.move_on_after(5):
@@ -378,7 +378,7 @@ async def test_a_client_that_asks_and_never_reads_is_not_heard_for_ever(autojump
 
 
 async def test_a_slow_client_out_of_reach_is_told_of_the_gap_in_each_video(autojump_clock: MockClock) -> None:
-    async with stage(settings(log={"events": 50}, frontend={"slow_timeout": "1h"})) as on:
+    async with stage(settings(history={"max_events": 50}, frontend={"slow_timeout": "1h"})) as on:
         slow = await connect(on, **SMALL)
         for video in ("a", "b"):
             await slow.watch(video)

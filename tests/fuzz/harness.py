@@ -10,7 +10,7 @@ import trio
 
 from liveserver.bus.interface import Head, Slice
 from liveserver.bus.redis.listener import Listener
-from liveserver.config import EdgeSettings, LogSettings
+from liveserver.config import EdgeSettings, HistorySettings
 from liveserver.cursor import Cursor
 from liveserver.edge.connection import Connection
 from liveserver.edge.router import Router
@@ -87,7 +87,7 @@ def served(pieces: list[bytes]) -> tuple[bytes, bytes]:
         for method in ("GET", "POST"):
             router.add(method, "/echo", echo)
         router.add("POST", "/v1/videos/{video}/events", echo)
-        edge = _Edge(EdgeSettings(max_head=4096, max_body=4096), router, _nowhere)  # type: ignore[arg-type]
+        edge = _Edge(EdgeSettings(max_header_size=4096, max_body=4096), router, _nowhere)  # type: ignore[arg-type]
         connection = FedConnection(pieces, edge)
         edge.connections.add(connection)
         await connection.run()
@@ -113,7 +113,7 @@ class _Messages:
 class _NoVisitor:
     """The fan-out where nobody watches."""
 
-    trace_visits = 10
+    trace_flushes = 10
     delays: Any = None
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ def listen(data: bytes) -> None:
         statistics = listener.statistics()
         assert statistics.malformed + statistics.received <= data.count(b"\0") + 1
         listener.mailbox.missed()
-        channel = Channel("v", cast(Any, _NoVisitor()), LogSettings(events=CAPACITY))
+        channel = Channel("v", cast(Any, _NoVisitor()), HistorySettings(max_events=CAPACITY))
         channel.open(Head("e", 0, Cursor()))
         assert channel.take_stash()
         taken = await anext(listener.mailbox)

@@ -107,7 +107,7 @@ async def at_work(command: list[str]) -> AsyncIterator[Program]:
 
 async def play(redis_url: str, directory: Path) -> dict[str, Program]:
     """The story, for all clients at the same time; a client that does not play along is left as it is."""
-    settings = ("node.drain=200ms", "frontend.retry_min=100ms", "frontend.retry_max=300ms")
+    settings = ("node.drain_timeout=200ms", "frontend.retry_min=100ms", "frontend.retry_max=300ms")
     node = NodeProcess("n1", 'frontend","dispatcher', redis_url, *settings)
     programs: dict[str, Program] = {}
 

@@ -56,7 +56,7 @@ async def serving(**sections: dict[str, Any]) -> AsyncIterator[Server]:
     """A node for the duration of the block; `sections` are settings."""
     any_port = "127.0.0.1:0"
     given = {"listen": {"public": any_port, "ops": any_port, "tls": any_port}} | sections
-    given["node"] = {"roles": ["frontend", "dispatcher"], "drain": "100ms"} | given.get("node", {})
+    given["node"] = {"roles": ["frontend", "dispatcher"], "drain_timeout": "100ms"} | given.get("node", {})
     with trio.fail_after(LIMIT), TemporaryDirectory() as directory:
         authority = Authority(Path(directory))
         given["tls"] = {"certificate": str(authority.certificate), "key": str(authority.key)}

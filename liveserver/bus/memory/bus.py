@@ -4,7 +4,7 @@ Rules, beside the interface's:
 
 1. `append` is synchronous inside: no task switch, so a parcel is atomic by itself.
 2. Memory is bounded without a task: whatever grows is kept in the order in which it ends, and each
-   append first lets go what has ended at the front. A video that is quiet for `log.idle` and that
+   append first lets go what has ended at the front. A video that is quiet for `history.idle_ttl` and that
    nobody is subscribed to goes whole, and begins a new epoch should it come back.
 3. A row whose node listens to no inbox here is pruned, as over Redis.
 """
@@ -33,7 +33,7 @@ from liveserver.bus.interface import (
 )
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory.video_log import VideoLog
-from liveserver.config import LogSettings
+from liveserver.config import HistorySettings
 from liveserver.event import Batch
 from liveserver.instruments import gauge, total
 from liveserver.viewer_count import ViewerCount
@@ -46,7 +46,7 @@ class MemoryStatistics(msgspec.Struct, frozen=True):
     """What the bus holds now, and what it dropped since the start."""
 
     videos: Annotated[int, gauge("Videos the bus remembers.")]
-    ids: Annotated[int, gauge("Publishers' ids it remembers (log.ids).")]
+    ids: Annotated[int, gauge("Publishers' ids it remembers (history.dedup_window).")]
     tokens: Annotated[int, gauge("Parcels it remembers.")]
     dropped: Annotated[int, total("Batches for which an inbox had no room; read from the log instead.")]
 
@@ -57,12 +57,12 @@ class MemoryBus:
     def __init__(
         self,
         datacenter: str,
-        log: LogSettings,
+        history: HistorySettings,
         inbox_batches: int,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self.datacenter = datacenter
-        self._settings = log
+        self._settings = history
         self._inbox_batches = inbox_batches
         self._clock = clock
         self._videos: OrderedDict[str, VideoLog] = OrderedDict()  # the longest quiet first
@@ -209,7 +209,7 @@ class MemoryBus:
                 continue
             if name:
                 video.ids.add(name)
-                self._ids.append((now + self._settings.ids, video.ids, name))
+                self._ids.append((now + self._settings.dedup_window, video.ids, name))
             lines.append(parcel.lines[index])
         return lines, frozenset(duplicates)
 
@@ -249,7 +249,7 @@ class MemoryBus:
         elif quiet:
             return video
         self._videos.move_to_end(name)
-        video.keep_until = max(video.keep_until, now + self._settings.idle)
+        video.keep_until = max(video.keep_until, now + self._settings.idle_ttl)
         return video
 
     def _expire(self, now: float) -> None:
@@ -264,7 +264,7 @@ class MemoryBus:
             if video.keep_until > now:
                 break
             del self._videos[name]
-        while self._active and next(iter(self._active.values())) <= now - self._settings.idle:
+        while self._active and next(iter(self._active.values())) <= now - self._settings.idle_ttl:
             self._active.popitem(last=False)
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ import msgspec
 
 from liveserver.bus.interface import AppendResult, Head, ReplicaPosition, ReplicationBatch, Slice
 from liveserver.bus.memory.viewer_counter import ViewerCounter
-from liveserver.config import LogSettings
+from liveserver.config import HistorySettings
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
 from liveserver.ids import new_epoch
@@ -33,7 +33,7 @@ class VideoLog:
         "tokens",
     )  # fmt: skip
 
-    def __init__(self, name: str, origin: str, settings: LogSettings) -> None:
+    def __init__(self, name: str, origin: str, settings: HistorySettings) -> None:
         self.name = name
         self.epoch = new_epoch()
         self.offset = 0
@@ -84,7 +84,7 @@ class VideoLog:
         self._trim(now)
         oldest = self.offset + 1
         if self._batches:
-            oldest = max(self._batches[0][1].first, self.offset - self._settings.events + 1)
+            oldest = max(self._batches[0][1].first, self.offset - self._settings.max_events + 1)
         first, last = max(after + 1, oldest), min(after + limit, self.offset)
         stretch: list[Batch] = []
         for _, batch in self._batches:
@@ -114,8 +114,8 @@ class VideoLog:
 
     def _trim(self, now: float) -> None:
         """By whole batches: what length cuts inside of one, `read` leaves out."""
-        batches, last_gone = self._batches, self.offset - self._settings.events
-        while batches and (batches[0][1].last <= last_gone or batches[0][0] <= now - self._settings.age):
+        batches, last_gone = self._batches, self.offset - self._settings.max_events
+        while batches and (batches[0][1].last <= last_gone or batches[0][0] <= now - self._settings.max_age):
             batches.popleft()
 
 

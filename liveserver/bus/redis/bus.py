@@ -50,7 +50,7 @@ from liveserver.bus.redis.deployment import Command, in_cluster
 from liveserver.bus.redis.known_heads import HeadTrackingInbox, KnownHeads
 from liveserver.bus.redis.listener import Listener, ListenerStatistics, listening
 from liveserver.bus.redis.replies import keys
-from liveserver.config import BusSettings, LogSettings
+from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError
 from liveserver.instruments import Distribution, gauge, histogram, total
 from liveserver.viewer_count import ViewerCount
@@ -91,14 +91,14 @@ class RedisBus:
     """
 
     def __init__(
-        self, datacenter: str, bus: BusSettings, log: LogSettings, *, named: str = "bus.url"
+        self, datacenter: str, bus: BusSettings, history: HistorySettings, *, named: str = "bus.url"
     ) -> None:
         self._datacenter = datacenter
         self._inbox_batches = bus.inbox_batches
         # In a cluster a transaction is one slot's. What it is for elsewhere, that nobody restarts between
         # `life` and what trusts it, a pipeline to one server does as well; tokens make repeats harmless.
         self._in_cluster = in_cluster(bus.url)
-        self._commands = Commands(datacenter, log, in_cluster=self._in_cluster)
+        self._commands = Commands(datacenter, history, in_cluster=self._in_cluster)
         self._link = Link(bus, self._commands.scripts, named)
         # Two: one group commit at a time, and one that is left behind in its timeout.
         self._appending = trio.CapacityLimiter(2)
@@ -110,13 +110,13 @@ class RedisBus:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, datacenter: str, bus: BusSettings, log: LogSettings, *, named: str = "bus.url"
+        cls, datacenter: str, bus: BusSettings, history: HistorySettings, *, named: str = "bus.url"
     ) -> AsyncIterator[RedisBus]:
         """A bus whose connections end with the block.
 
         Raises `ConfigError` when the URL, which the setting `named` gives, is none.
         """
-        opened = cls(datacenter, bus, log, named=named)
+        opened = cls(datacenter, bus, history, named=named)
         try:
             yield opened
         finally:

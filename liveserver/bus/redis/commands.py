@@ -9,7 +9,7 @@ from liveserver.bus.interface import ANNOUNCE, AppendRequest, ReplicationBatch
 from liveserver.bus.redis.connection import Script
 from liveserver.bus.redis.deployment import Command
 from liveserver.bus.redis.replies import keys, ms, written
-from liveserver.config import LogSettings
+from liveserver.config import HistorySettings
 from liveserver.viewer_count import ViewerCount
 
 TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
@@ -23,14 +23,14 @@ Opening: TypeAlias = tuple[str, str, int]
 class Commands:
     """One datacenter's commands; `scripts` are what Redis has to know for them."""
 
-    def __init__(self, datacenter: str, log: LogSettings, *, in_cluster: bool) -> None:
+    def __init__(self, datacenter: str, history: HistorySettings, *, in_cluster: bool) -> None:
         self._in_cluster = in_cluster
         settings: dict[str, str | int] = {
             "ORIGIN": datacenter,
-            "EVENTS": log.events,
-            "AGE": ms(log.age),
-            "IDLE": ms(log.idle),
-            "IDS": ms(log.ids),
+            "EVENTS": history.max_events,
+            "AGE": ms(history.max_age),
+            "IDLE": ms(history.idle_ttl),
+            "IDS": ms(history.dedup_window),
             "TOKENS": ms(TOKEN_WINDOW),
             "SETTLE": ms(SETTLE),
             "ANNOUNCE": ms(ANNOUNCE),

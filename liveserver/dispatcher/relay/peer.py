@@ -198,7 +198,7 @@ class PeerRelay:
             await self._look(self._since, compare=is_sure)
             if not is_sure or trio.current_time() >= self._deep_at:
                 # Also what others had to relay, and what our own log has lost.
-                self._deep_at = trio.current_time() + self._settings.deep_interval
+                self._deep_at = trio.current_time() + self._settings.full_sweep_interval
                 await self._look(clock - _ms(self._age), compare=True)
         except BusError:
             self._is_sure = False

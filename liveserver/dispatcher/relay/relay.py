@@ -27,7 +27,8 @@ class Relay:
 
     def __init__(self, theirs: Mapping[str, PeerBus], ours: Bus, node: str, settings: Settings) -> None:
         self._peers = [
-            PeerRelay(peer, bus, ours, node, settings.relay, settings.log.age) for peer, bus in theirs.items()
+            PeerRelay(peer, bus, ours, node, settings.relay, settings.history.max_age)
+            for peer, bus in theirs.items()
         ]
 
     async def run(self) -> None:
@@ -55,6 +56,6 @@ async def open_relay(ours: Bus, node: str, settings: Settings) -> AsyncIterator[
                 inbox_batches=settings.relay.inbox_batches,
             )
             theirs[name] = await stack.enter_async_context(
-                RedisBus.open(name, bus, settings.log, named=f"peers.{name}.url")
+                RedisBus.open(name, bus, settings.history, named=f"peers.{name}.url")
             )
         yield Relay(theirs, ours, node, settings)

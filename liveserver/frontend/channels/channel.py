@@ -18,7 +18,7 @@ from collections import deque
 import trio
 
 from liveserver.bus.interface import Head, Slice
-from liveserver.config import LogSettings
+from liveserver.config import HistorySettings
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.frontend.channels.viewer_count import ChannelViewerCount
@@ -31,9 +31,9 @@ STASH = 1_000  # batches
 class Channel:
     """One video on this node. Made by the subscription table; open once `opened` is set."""
 
-    def __init__(self, video: str, visitor: Scheduler, log: LogSettings) -> None:
+    def __init__(self, video: str, visitor: Scheduler, history: HistorySettings) -> None:
         self.video = video
-        self.log = ChannelLog(video, log.events, log.age)
+        self.log = ChannelLog(video, history.max_events, history.max_age)
         self.audience = Audience(self.log, visitor)
         self.watching = ChannelViewerCount(video)
         self.epoch = ""

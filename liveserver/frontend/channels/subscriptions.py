@@ -24,7 +24,7 @@ import trio
 
 from liveserver.bus.canary import CanarySender
 from liveserver.bus.interface import Lease
-from liveserver.config import FrontendSettings, LogSettings
+from liveserver.config import FrontendSettings, HistorySettings
 from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.channels.receiver import Receiver
@@ -100,7 +100,7 @@ class SubscriptionTable:
         fanout: FanOut,
         intake: Receiver,
         settings: FrontendSettings,
-        log_settings: LogSettings,
+        history: HistorySettings,
     ) -> None:
         self.channels = channels
         self._node = node
@@ -108,7 +108,7 @@ class SubscriptionTable:
         self._fanout = fanout
         self._intake = intake
         self._settings = settings
-        self._log_settings = log_settings
+        self._history = history
         self._wanted: dict[str, None] = {}  # new videos, to subscribe to
         self._unwanted: dict[str, None] = {}  # to unsubscribe from
         self._changed: dict[str, None] = {}  # whose viewers have changed
@@ -123,7 +123,7 @@ class SubscriptionTable:
         """
         channel = self.channels.get(video)
         if channel is None:
-            channel = self.channels[video] = Channel(video, self._fanout, self._log_settings)
+            channel = self.channels[video] = Channel(video, self._fanout, self._history)
             self._wanted[video] = None
             self._something.set()
         return ChannelRef(channel, self._settings.subscribe_timeout)

@@ -32,7 +32,7 @@ class Scheduler(Protocol):
 
     segment_size: int
     max_write: int
-    trace_visits: int
+    trace_flushes: int
     counts: FanOutStatistics
     delays: Delays
 
@@ -70,7 +70,7 @@ class Audience:
     def __init__(self, log: ChannelLog, visitor: Scheduler) -> None:
         self.log = log
         self.counts = visitor.counts
-        self.visits = FlushHistory(log, visitor.delays, visitor.trace_visits)
+        self.visits = FlushHistory(log, visitor.delays, visitor.trace_flushes)
         self.count = 0
         self.empty_since = trio.current_time()
         self.lagging: set[Viewer] = set()

@@ -51,9 +51,9 @@ class FanOut:
     """Visits segments; catches up whoever falls behind in tasks of `nursery`."""
 
     def __init__(self, settings: FrontendSettings, keep_alive: float, nursery: trio.Nursery) -> None:
-        self.segment_size: int = settings.segment
+        self.segment_size: int = settings.segment_size
         self.max_write: int = settings.max_write
-        self.trace_visits: int = settings.trace_visits
+        self.trace_flushes: int = settings.trace_flushes
         self.settings = settings
         self.counts = FanOutStatistics()
         self.delays = Delays()

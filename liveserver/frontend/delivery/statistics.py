@@ -44,8 +44,8 @@ class FanOutStatistics(msgspec.Struct):
     gaps: Annotated[
         int,
         total(
-            "Times a viewer was told that events are gone. Slow viewers, or log.events and log.age are too "
-            "short for how long viewers stay away."
+            "Times a viewer was told that events are gone. Slow viewers, or history.max_events and "
+            "history.max_age are too short for how long viewers stay away."
         ),
     ] = 0
     holes: Annotated[

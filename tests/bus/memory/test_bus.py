@@ -9,12 +9,12 @@ from trio.testing import MockClock
 from liveserver.bus.interface import AppendRequest, AppendResult
 from liveserver.bus.memory import bus as memory
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.config import Duration, LogSettings
+from liveserver.config import Duration, HistorySettings
 
 
-def settings(**log: float) -> LogSettings:
-    durations = {name: Duration(value) for name, value in log.items() if name != "events"}
-    return LogSettings(events=int(log.get("events", 10_000)), **durations)
+def settings(**history: float) -> HistorySettings:
+    durations = {name: Duration(value) for name, value in history.items() if name != "max_events"}
+    return HistorySettings(max_events=int(history.get("max_events", 10_000)), **durations)
 
 
 async def append(bus: MemoryBus, video: str, *ids: str | None, token: str = "") -> AppendResult:
@@ -52,7 +52,7 @@ async def test_an_inbox_has_room_again_once_it_was_taken() -> None:
 
 
 async def test_the_log_is_exact_in_length(autojump_clock: MockClock) -> None:
-    bus = MemoryBus("dc1", settings(events=5), 10)
+    bus = MemoryBus("dc1", settings(max_events=5), 10)
     for _ in range(4):
         await trio.sleep(1)
         await append(bus, "v", None, None, None)
@@ -62,7 +62,7 @@ async def test_the_log_is_exact_in_length(autojump_clock: MockClock) -> None:
 
 
 async def test_the_log_ages_without_an_append(autojump_clock: MockClock) -> None:
-    bus = MemoryBus("dc1", settings(age=10), 10)
+    bus = MemoryBus("dc1", settings(max_age=10), 10)
     await append(bus, "v", None, None)
     await trio.sleep(6)
     await append(bus, "v", None)
@@ -74,7 +74,7 @@ async def test_the_log_ages_without_an_append(autojump_clock: MockClock) -> None
 
 
 async def test_ids_last_for_their_window(autojump_clock: MockClock) -> None:
-    bus = MemoryBus("dc1", settings(ids=10), 10)
+    bus = MemoryBus("dc1", settings(dedup_window=10), 10)
     await append(bus, "v", "1")
     await trio.sleep(9)
     assert (await append(bus, "v", "1")).duplicates == {0}
@@ -86,7 +86,7 @@ async def test_ids_last_for_their_window(autojump_clock: MockClock) -> None:
 
 
 async def test_quiet_videos_go_and_come_back_in_a_new_epoch(autojump_clock: MockClock) -> None:
-    bus = MemoryBus("dc1", settings(idle=100), 10)
+    bus = MemoryBus("dc1", settings(idle_ttl=100), 10)
     before = await append(bus, "v", None)
     await bus.subscribe("n", {"watched": 1}, 300)
     await trio.sleep(101)

@@ -11,7 +11,7 @@ from tests.bus.redis_harness import append, lines, open_bus, parcel
 
 
 async def test_every_key_expires(redis_server: str, client: redis.Redis) -> None:
-    async with open_bus(redis_server, idle=1000, ids=50) as bus, bus.inbox("n"):
+    async with open_bus(redis_server, idle_ttl=1000, dedup_window=50) as bus, bus.inbox("n"):
         await bus.subscribe("n", {"v": 3}, 20)
         await bus.append([parcel("t1", "a", ids=["1"]), parcel("t2", "b", video="w")])
         await bus.read("only-read", 0, 10)
@@ -43,7 +43,7 @@ async def test_the_table_and_the_active_videos(redis_server: str, client: redis.
 
 
 async def test_quiet_videos_leave_the_active_ones(redis_server: str, client: redis.Redis) -> None:
-    async with open_bus(redis_server, idle=100) as bus:
+    async with open_bus(redis_server, idle_ttl=100) as bus:
         client.zadd(
             "ls:active", {"quiet": time.time() * 1000 - 101_000, "recent": time.time() * 1000 - 50_000}
         )
@@ -83,7 +83,7 @@ async def test_events_of_other_origins_are_read_and_stand_in_the_cursor(
 
 
 async def test_age_is_kept_by_marks(redis_server: str, client: redis.Redis) -> None:
-    async with open_bus(redis_server, age=100) as bus:
+    async with open_bus(redis_server, max_age=100) as bus:
         for number in range(5):
             await append(bus, f"t{number}", "a")
         assert b"," not in (client.hget("ls:{v}:meta", "marks") or b",")  # an eighth of the age apart

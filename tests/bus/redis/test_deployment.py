@@ -13,7 +13,7 @@ import trio
 from liveserver.bus.interface import Inbox
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.cluster.redis_server import free_port
-from liveserver.config import BusSettings, LogSettings
+from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError, ConfigError
 from tests.bus import test_contract, test_contract_inboxes, test_contract_relay, test_contract_viewer_counts
 from tests.bus.deployments import PASSWORD, Deployment, clustered, encrypted, wait, watched
@@ -147,7 +147,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(directory: Path)
 )
 def test_what_is_no_url(url: str) -> None:
     with pytest.raises(ConfigError, match=r"bus\.url.*redis\+sentinel://host1,host2/name") as refused:
-        RedisBus("dc1", BusSettings(url=url), LogSettings())
+        RedisBus("dc1", BusSettings(url=url), HistorySettings())
     assert "hunter2" not in str(refused.value)
 
 

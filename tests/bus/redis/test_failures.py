@@ -15,7 +15,7 @@ import trio
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.bus.redis.deployment import Command
 from liveserver.cluster.redis_server import RedisServer, free_port
-from liveserver.config import BusSettings, LogSettings
+from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError, ConfigError
 from tests.bus.redis_harness import (
     append,
@@ -277,7 +277,7 @@ async def test_no_message_has_the_password(redis_server: str, redis_process: Red
             assert caught.value.__suppress_context__ or caught.value.__context__ is None
     for broken in ("redis://:hunter2/x@host:1", "redis://:a@host:hunter2", "http://:hunter2@host", "hunter2"):
         with pytest.raises(ConfigError, match=r"bus\.url") as refused:
-            RedisBus("dc1", BusSettings(url=broken), LogSettings())
+            RedisBus("dc1", BusSettings(url=broken), HistorySettings())
         assert "hunter2" not in str(refused.value)
 
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from liveserver.bus.redis.bus import RedisBus
-from liveserver.config import BusSettings, Duration, LogSettings
+from liveserver.config import BusSettings, Duration, HistorySettings
 from liveserver.errors import BusError
 from tests.bus.harness import parcel
 
@@ -75,7 +75,7 @@ async def test_what_answers_nonsense_is_an_error_in_time(answer: bytes) -> None:
         settings = BusSettings(
             kind="redis", url=f"redis://:hunter2@127.0.0.1:{port}/0", timeout=Duration(0.3)
         )
-        async with RedisBus.open("dc1", settings, LogSettings()) as bus:
+        async with RedisBus.open("dc1", settings, HistorySettings()) as bus:
             for call in (
                 lambda: bus.append([parcel("v", "a")]),
                 lambda: bus.subscribe("n", {"v": 1}, 30),

@@ -11,7 +11,7 @@ import trio
 from liveserver.bus.interface import ActiveVideos, AppendRequest, Inbox, PeerBus, Slice, ignore
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.config import LogSettings, RelaySettings, convert
+from liveserver.config import HistorySettings, RelaySettings, convert
 from liveserver.dispatcher.relay.peer import PeerRelay, PeerStatistics
 from liveserver.errors import BusError
 from liveserver.event import Batch
@@ -20,8 +20,8 @@ from liveserver.viewer_count import ViewerCount
 _tokens = itertools.count(1)
 
 
-def datacenter(name: str, **log: float) -> MemoryBus:
-    return MemoryBus(name, convert(log, LogSettings), 1_000)
+def datacenter(name: str, **history: float) -> MemoryBus:
+    return MemoryBus(name, convert(history, HistorySettings), 1_000)
 
 
 async def publish(bus: MemoryBus, video: str, *texts: str) -> None:

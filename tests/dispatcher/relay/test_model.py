@@ -48,7 +48,7 @@ class World:
     """The datacenters; `told[ours][video, origin]` is what was forwarded there, in order."""
 
     def __init__(self, seed: int, events: int, nursery: trio.Nursery) -> None:
-        self.buses = {name: datacenter(name, events=events) for name in NAMES}
+        self.buses = {name: datacenter(name, max_events=events) for name in NAMES}
         self.told = {name: defaultdict[tuple[str, str], list[Told]](list) for name in NAMES}
         self.links: list[UnsteadyLink] = []
         self.relays: dict[tuple[str, str, str], Relaying] = {}
@@ -76,7 +76,7 @@ class World:
             batch_events=7,
             buffer="2KiB",
             retry_max="1s",
-            deep_interval="10s",
+            full_sweep_interval="10s",
         )  # fmt: skip
         self._nursery.start_soon(relay.run)
 

@@ -154,7 +154,7 @@ async def test_a_cut_of_minutes_is_caught_up_with(autojump_clock: MockClock, nur
 async def test_what_the_peer_has_lost_is_a_jump_in_its_numbers(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    dc1, dc2 = datacenter("dc1"), datacenter("dc2", events=10)
+    dc1, dc2 = datacenter("dc1"), datacenter("dc2", max_events=10)
     link = Link(dc2)
     there = Relaying(link, dc1)
     nursery.start_soon(there.run)

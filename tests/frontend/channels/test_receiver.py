@@ -42,7 +42,7 @@ class LossyBus(MemoryBus):
     """The memory bus with a bad link to its inboxes: `lose` or `garble` many batches, and reads that fail."""
 
     def __init__(self, configured: Settings) -> None:
-        super().__init__(configured.node.datacenter, configured.log, configured.bus.inbox_batches)
+        super().__init__(configured.node.datacenter, configured.history, configured.bus.inbox_batches)
         self.lose = self.garble = 0
         self.fail_reads = 0
         self.reads = 0
@@ -143,7 +143,7 @@ async def test_a_long_hole_is_read_in_pages(autojump_clock: MockClock) -> None:
 
 
 async def test_what_the_log_has_lost_is_told_as_a_gap(autojump_clock: MockClock) -> None:
-    configured, bus = lossy(log={"events": 10})
+    configured, bus = lossy(history={"max_events": 10})
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
         await on.publish(2)

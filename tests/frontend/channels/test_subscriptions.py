@@ -50,7 +50,7 @@ class RecordedLeases:
 
 @asynccontextmanager
 async def opened(configured: Settings) -> AsyncIterator[tuple[Frontend, RecordedLeases]]:
-    leases = RecordedLeases(MemoryBus("dc1", configured.log, 100))
+    leases = RecordedLeases(MemoryBus("dc1", configured.history, 100))
     async with open_frontend("n1", configured, leases._bus, leases) as frontend:
         yield frontend, leases
 
@@ -129,7 +129,7 @@ async def test_a_dispatcher_that_does_not_come_back_in_time(autojump_clock: Mock
 
 
 async def test_leaving_withdraws_everything(autojump_clock: MockClock) -> None:
-    async with opened(settings(node={"drain": "0s"})) as (frontend, leases):
+    async with opened(settings(node={"drain_timeout": "0s"})) as (frontend, leases):
         await visit(frontend, "v")
         await visit(frontend, "w")
         await frontend.drain()

@@ -45,7 +45,7 @@ async def test_events_that_come_together_go_out_in_one_write(autojump_clock: Moc
 
 
 async def test_viewers_are_kept_in_segments(autojump_clock: MockClock) -> None:
-    async with stage(settings(frontend={"segment": 4})) as on:
+    async with stage(settings(frontend={"segment_size": 4})) as on:
         clients = [(await on.ready())[0] for _ in range(10)]
         assert [segment.size for segment in on.channel().audience.segments()] == [4, 4, 2]
         await on.publish(2)
@@ -58,7 +58,7 @@ async def test_viewers_are_kept_in_segments(autojump_clock: MockClock) -> None:
 
 
 async def test_emptied_segments_are_forgotten(autojump_clock: MockClock) -> None:
-    async with stage(settings(frontend={"segment": 2})) as on:
+    async with stage(settings(frontend={"segment_size": 2})) as on:
         clients = [(await on.ready())[0] for _ in range(6)]
         for client in clients[:4]:
             client.sock.close()
@@ -89,7 +89,7 @@ async def test_channels_take_turns(autojump_clock: MockClock, monkeypatch: pytes
         order.append(segment.home.log.video)
         return visit(segment)
 
-    async with stage(settings(frontend={"segment": 5})) as on:
+    async with stage(settings(frontend={"segment_size": 5})) as on:
         hot = [(await on.ready("hot"))[0] for _ in range(50)]
         small, _ = await on.ready("small")
         await trio.sleep(1)
@@ -119,7 +119,7 @@ async def test_a_viewer_that_resumes_catches_up_beside_the_others(autojump_clock
 
 async def test_hundreds_come_and_go_while_events_flow(autojump_clock: MockClock) -> None:
     """Each sees an unbroken run of numbers from its own ready on."""
-    async with stage(settings(frontend={"segment": 7})) as on:
+    async with stage(settings(frontend={"segment_size": 7})) as on:
 
         async def visit(stay: float) -> None:
             client, ready = await on.ready()

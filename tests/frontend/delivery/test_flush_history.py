@@ -37,7 +37,7 @@ async def test_a_visit_is_remembered_with_its_time_and_its_viewers(autojump_cloc
 
 
 async def test_only_so_many_visits_are_remembered(autojump_clock: MockClock) -> None:
-    async with stage(settings(frontend={"trace_visits": 5})) as on:
+    async with stage(settings(frontend={"trace_flushes": 5})) as on:
         client, _ = await on.ready()
         for _ in range(100):
             await on.publish()
@@ -95,7 +95,7 @@ async def test_long_polls_are_counted_too(autojump_clock: MockClock) -> None:
 
 
 async def test_who_lags_and_is_skipped_is_remarked_once_for_all(autojump_clock: MockClock) -> None:
-    async with stage(settings(log={"events": 50}, frontend={"slow_timeout": "10s"})) as on:
+    async with stage(settings(history={"max_events": 50}, frontend={"slow_timeout": "10s"})) as on:
         for _ in range(2):
             await on.ready("v", "", send_buffer=4096, receive_buffer=4096)
         for _ in range(60):
