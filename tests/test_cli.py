@@ -108,7 +108,7 @@ def test_check_prints_what_run_would_read_back_to_the_same(capsys: pytest.Captur
     assert code == 0
     assert "is right" in err
     assert 'roles = ["dispatcher"]' in out
-    assert [line.split() for line in out.splitlines() if "max_body" in line] == [
+    assert [line.split() for line in out.splitlines() if "max_body " in line] == [
         ["max_body", "=", '"7MiB"', "#", "default:", '"4MiB"']
     ]
     assert config.convert(tomllib.loads(out), config.Settings) == config.load(
