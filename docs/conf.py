@@ -66,6 +66,10 @@ html_show_sphinx = False
 # Pages that stand elsewhere in the repository, where code hosts look for them. A file of that name here only
 # links to them; Sphinx is given the text itself, with links as they lead from here.
 ROOT_PAGES = {
+    "architecture": "ARCHITECTURE.md",
+    "results": "bench/RESULTS.md",
+    "benches": "bench/README.md",
+    "deploy-files": "config/deploy/README.md",
     "changelog": "CHANGELOG.md",
     "contributing": "CONTRIBUTING.md",
     "security": "SECURITY.md",
@@ -89,10 +93,12 @@ def lead_from_here(text: str, folder: Path) -> str:
 
 
 def read_root_page(app: Any, name: str, source: list[str]) -> None:
-    """Give Sphinx the text of a page that stands elsewhere in the repository."""
+    """Give Sphinx the text of a page that stands elsewhere, with all links to such pages leading here."""
     if name in ROOT_PAGES:
         page = ROOT / ROOT_PAGES[name]
         source[0] = lead_from_here(page.read_text("utf-8"), page.parent)
+    else:
+        source[0] = lead_from_here(source[0], DOCS)
 
 
 def setup(app: Any) -> None:
