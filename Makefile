@@ -13,7 +13,7 @@ BENCH_READY := .venv/.ready-bench
 DOCS_READY := .venv/.ready-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants
+.PHONY: help install run run-cluster test check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants soak
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -63,6 +63,9 @@ chaos: $(READY) ## Break a cluster on purpose, and see that nothing is lost; ARG
 
 chaos-datacenters: $(READY) ## Three datacenters whose links break and whose dispatchers die; ARGS="--seed 7" for that one
 	@exec $(BIN)/python -m tests.chaos.datacenters $(ARGS)
+
+soak: $(READY) ## Half an hour of a life-like load: nothing lost, memory flat; ARGS="--minutes 3" for a look
+	@exec $(BIN)/python -m bench.soak $(ARGS)
 
 mutants: $(READY) ## Small changes to the core that tests have to notice; ARGS="--count 200 --file frontend"
 	@exec $(BIN)/python -m tests.mutation.run $(ARGS)

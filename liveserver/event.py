@@ -19,7 +19,13 @@ VIDEO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 ORIGIN = re.compile(r"[a-z0-9]{1,16}")
 RETRACT = "retract"  # an earlier event, data.id, is to disappear
-RESERVED_TYPES = frozenset({"ready", "gap", "bye", "events", "viewers", RETRACT})
+# What wire forms, browsers' event sources and clients call things of their own. An event type that is one of
+# these would be taken for it: by a WebSocket's reader, by `addEventListener`, by an object used as a map.
+CONTROL_WORDS = frozenset(
+    {"ready", "gap", "bye", "state", "viewers", "events", "error", "ping", "pong", "subscribe", "unsubscribe"}
+    | {"open", "close", "message", "abort", "refused", "connection", "disconnected", "lost", "constructor"}
+)
+RESERVED_TYPES = CONTROL_WORDS | {RETRACT}
 
 _EPOCH, _NUMBER = rb"[a-z0-9]{1,12}", rb"[1-9][0-9]{0,14}"  # as in a cursor, or it could not be resumed from
 _BATCH_HEAD = re.compile(
@@ -29,7 +35,7 @@ _BATCH_HEAD = re.compile(
 _TYPE = re.compile(TYPE.pattern.encode())
 
 
-class Publication(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One event as its publisher sent it. `data` stays unparsed JSON; empty when absent."""
 
     type: str

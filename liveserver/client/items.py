@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from liveserver.client.errors import ProtocolError
-from liveserver.event import RESERVED_TYPES
+from liveserver.event import CONTROL_WORDS
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,7 +110,7 @@ def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
             return [_viewers.decode(data)]
         if kind == "bye":
             return [_bye.decode(data)]
-        if kind in RESERVED_TYPES:
+        if kind in CONTROL_WORDS:
             return []  # of a later version
         return [with_cursor(_event.decode(data), cursor)]
     except (msgspec.DecodeError, RecursionError) as error:

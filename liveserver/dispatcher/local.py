@@ -32,5 +32,5 @@ class LocalDispatcher:
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:
         """A JSON array of events that name their videos. Raises `Unavailable`, `BadRequest`, `TooLarge`."""
-        lots = self._parser.lots(body, "application/json", None, retractions=retractions)
+        lots = await self._parser.parse(body, "application/json", None, retractions=retractions)
         await self._publisher.publish(lots)

@@ -8,13 +8,17 @@ import time
 from collections.abc import Callable
 
 import msgspec
+import trio
 
 from liveserver.config import DispatcherSettings
+from liveserver.dispatcher.json_check import check_names, check_value, documents, escape_line_ends
 from liveserver.errors import BadRequest, TooLarge
 from liveserver.event import RESERVED_TYPES, RETRACT, TYPE, VIDEO, Event, Publication
 from liveserver.ids import IdMaker
 
 MAX_NAME = 128  # characters of a user or an id
+YIELD_BYTES = 32 * 1024  # of a body, between two turns of everything else
+KNOWN, KNOWN_BYTES = 1_000, 64  # values whose check is remembered, and how long one of them is at most
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -40,56 +44,113 @@ class Parser:
         self._settings = settings
         self._clock = clock
         self._new_id = IdMaker()
+        self._known: dict[bytes, msgspec.Raw] = {}  # data that was checked: likes have few kinds of it
+
+    async def parse(
+        self, body: bytes, kind: str, video: str | None, *, retractions: bool = False
+    ) -> list[VideoBatch]:
+        """Return what `lots` does; a large body lets other tasks run in between."""
+        if len(body) <= YIELD_BYTES:
+            return self.lots(body, kind, video, retractions=retractions)
+        publications = self._decode(body, kind)
+        lots: dict[str, VideoBatch] = {}
+        step = max(1, len(publications) * YIELD_BYTES // len(body))
+        is_doubtful = _has_doubtful_names(publications, body)
+        for start in range(0, len(publications), step):
+            await trio.lowlevel.checkpoint()
+            is_doubtful |= self._render(publications[start : start + step], start, video, retractions, lots)
+        if is_doubtful:
+            checked = 0
+            for document in documents(body, kind):
+                check_names(document)
+                checked += len(document)
+                if checked > YIELD_BYTES:
+                    checked = 0
+                    await trio.lowlevel.checkpoint()
+        return list(lots.values())
 
     def lots(
         self, body: bytes, kind: str, video: str | None, *, retractions: bool = False
     ) -> list[VideoBatch]:
-        """One lot per video, in the order in which they are first named.
+        """Return one batch per video, in the order in which they are first named.
 
         `kind` is the body's media type; `video` is the path's, or None when each event names its own.
         Events are either of types that anybody may publish, or they are all `retractions`.
         Raises `BadRequest` or `TooLarge`, which say which event is wrong, counted from 1.
         """
         publications = self._decode(body, kind)
-        if not publications:
-            raise BadRequest("there is no event in the body")
-        if len(publications) > self._settings.max_events:
-            raise TooLarge(f"one request has at most {self._settings.max_events} events")
-        now = int(self._clock() * 1000)
         lots: dict[str, VideoBatch] = {}
-        for index, publication in enumerate(publications, 1):
+        is_doubtful = self._render(publications, 0, video, retractions, lots)
+        if is_doubtful or _has_doubtful_names(publications, body):
+            for document in documents(body, kind):
+                check_names(document)
+        return list(lots.values())
+
+    def _render(
+        self,
+        publications: list[Publication],
+        start: int,
+        video: str | None,
+        retractions: bool,
+        lots: dict[str, VideoBatch],
+    ) -> bool:
+        """Add them to `lots`; `start` is how many came before. Return whether names in their data may double.
+
+        Raises `BadRequest`, `TooLarge`.
+        """
+        now = int(self._clock() * 1000)
+        is_doubtful = False
+        for index, publication in enumerate(publications, start + 1):
             try:
                 name = self._video_of(publication, video)
-                line = self._line(publication, name, now, retractions)
+                event = self._event(publication, name, now, retractions)
+                raw = bytes(publication.data)
+                if raw:
+                    data = self._known.get(raw)
+                    if data is None:
+                        is_doubtful |= self._check_data(raw)
+                        data = self._known.get(raw) or msgspec.Raw(_on_one_line(raw))
+                    event.data = data
+                line = event.type.encode() + b" " + _encode(event)
             except (BadRequest, TooLarge) as error:
-                if len(publications) == 1:
+                if len(publications) == 1 and not start:
                     raise
                 raise type(error)(f"event {index}: {error.detail}") from None
             lot = lots.get(name)
             if lot is None:
                 lot = lots[name] = VideoBatch(name, [], [])
-            lot.lines.append(line)
+            lot.lines.append(line if line.isascii() else escape_line_ends(line))
             lot.ids.append(publication.id)
-        return list(lots.values())
+        return is_doubtful
 
     def canary(self, video: str, token: str) -> list[VideoBatch]:
         """One event that says nothing but its id."""
         now = int(self._clock() * 1000)
-        return [VideoBatch(video, [self._line(Publication("canary", id=token), video, now)], [token])]
+        event = self._event(Publication("canary", id=token), video, now)
+        return [VideoBatch(video, [b"canary " + _encode(event)], [token])]
 
     def _decode(self, body: bytes, kind: str) -> list[Publication]:
+        """Raises `BadRequest`, `TooLarge`."""
         try:
             if not body.isascii():
                 body.decode("utf-8")
             if kind == "application/x-ndjson":
-                return _one.decode_lines(body)
-            return _several.decode(body) if body.lstrip()[:1] == b"[" else [_one.decode(body)]
+                publications = _one.decode_lines(body)
+            elif body.lstrip()[:1] == b"[":
+                publications = _several.decode(body)
+            else:
+                return [_one.decode(body)]
         except UnicodeDecodeError:
             raise BadRequest("the body is not UTF-8") from None
         except RecursionError:
             raise BadRequest("the JSON is nested too deeply") from None
         except msgspec.DecodeError as error:
             raise BadRequest(f"the body is not what is published here: {error}") from None
+        if not publications:
+            raise BadRequest("there is no event in the body")
+        if len(publications) > self._settings.max_events:
+            raise TooLarge(f"one request has at most {self._settings.max_events} events")
+        return publications
 
     def _video_of(self, publication: Publication, video: str | None) -> str:
         name = publication.video
@@ -103,9 +164,9 @@ class Parser:
             raise BadRequest("the event names another video than the path; publish it at /v1/events")
         return video
 
-    def _line(self, publication: Publication, video: str, now: int, retractions: bool = False) -> bytes:
-        """`type`, a space and the event as viewers see it."""
-        kind, user, own_id, data = publication.type, publication.user, publication.id, publication.data
+    def _event(self, publication: Publication, video: str, now: int, retractions: bool = False) -> Event:
+        """Return the event as viewers see it, without its data. Raises `BadRequest`."""
+        kind, user, own_id = publication.type, publication.user, publication.id
         if not TYPE.fullmatch(kind):
             raise BadRequest("a type has 1 to 32 of a-z 0-9 _ . -, beginning with a letter")
         if retractions:
@@ -117,20 +178,33 @@ class Parser:
             raise BadRequest(f"a user has at most {MAX_NAME} characters")
         if own_id is not None and not (0 < len(own_id) <= MAX_NAME and own_id.isprintable()):
             raise BadRequest(f"an id has 1 to {MAX_NAME} printable characters")
-        event = Event(own_id or self._new_id(now), video, kind, msgspec.UNSET if user is None else user, now)
-        raw = bytes(data)
-        if raw:
-            if len(raw) > self._settings.max_data:
-                raise TooLarge(f"an event's data has at most {self._settings.max_data} bytes")
-            if b"\n" in raw or b"\r" in raw:
-                raw = raw.translate(None, b"\r\n")  # white space: JSON strings cannot hold them bare
-            if raw.count(b"[") + raw.count(b"{") > self._settings.max_depth:
-                self._check_depth(raw)
-            event.data = msgspec.Raw(raw)
-        return kind.encode() + b" " + _encode(event)
+        return Event(own_id or self._new_id(now), video, kind, msgspec.UNSET if user is None else user, now)
+
+    def _check_data(self, raw: bytes) -> bool:
+        """Return whether names in it may double. Raises `BadRequest`, `TooLarge`."""
+        if len(raw) > self._settings.max_data:
+            raise TooLarge(f"an event's data has at most {self._settings.max_data} bytes")
+        if raw.count(b"[") + raw.count(b"{") > self._settings.max_depth:
+            self._check_depth(raw)
+        is_doubtful = check_value(raw)
+        if not is_doubtful and len(raw) <= KNOWN_BYTES:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[raw] = msgspec.Raw(_on_one_line(raw))
+        return is_doubtful
 
     def _check_depth(self, raw: bytes) -> None:
         """In C as far as it goes: a body full of brackets must not hold up the others."""
         brackets = _STRING.sub(b"", raw).translate(None, _NO_BRACKETS)
         if max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0) > self._settings.max_depth:
             raise BadRequest(f"data is nested at most {self._settings.max_depth} deep")
+
+
+def _on_one_line(raw: bytes) -> bytes:
+    """Return the JSON without its line breaks, which are white space: strings cannot hold them bare."""
+    return raw.translate(None, b"\r\n") if b"\n" in raw or b"\r" in raw else raw
+
+
+def _has_doubtful_names(publications: list[Publication], body: bytes) -> bool:
+    """Return whether a field may be there twice: then the body has more quotes, or hides them by escapes."""
+    return b"\\" in body or body.count(b'"') != _encode(publications).count(b'"')

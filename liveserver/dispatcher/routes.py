@@ -51,7 +51,7 @@ class DispatcherRoutes:
         request.arguments(())
         grant = self._gate.publisher(request.headers)
         grant.require(PUBLISH, video)
-        lots = self._parser.lots(request.body, kind, video)
+        lots = await self._parser.parse(request.body, kind, video)
         self._spend(grant, request, peer, lots)
         done = await self._publisher.publish(lots)
         return json_response(
@@ -75,7 +75,7 @@ class DispatcherRoutes:
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
         grant = self._gate.publisher(request.headers)
-        lots = self._parser.lots(request.body, kind, None, retractions=scope == MODERATE)
+        lots = await self._parser.parse(request.body, kind, None, retractions=scope == MODERATE)
         for lot in lots:
             grant.require(scope, lot.video)
         self._spend(grant, request, peer, lots)

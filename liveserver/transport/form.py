@@ -86,6 +86,11 @@ class Form(ABC):
         """One event; `data` is JSON without a line break. An empty cursor is none."""
 
     @abstractmethod
+    def control(self, cursor: bytes, word: bytes, data: bytes) -> bytes:
+        """Return the frame of what is no event: `ready`, `gap`, `viewers`, … An event is never one of these,
+        whatever its type."""
+
+    @abstractmethod
     def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
         """Events' frames as they go on the wire in one write; `cursor` is the one after the last."""
 
@@ -121,6 +126,9 @@ class HttpForm(Form):
     def retry(self, milliseconds: int) -> bytes:
         """How long to wait before coming back; empty when the form has no word for it."""
 
+    def control(self, cursor: bytes, word: bytes, data: bytes) -> bytes:
+        return self.frame(cursor, word, data)
+
     def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
         return self.envelope(b"".join(frames))
 
@@ -130,8 +138,8 @@ class HttpForm(Form):
         return frame
 
     def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
-        return self.envelope(self.retry(retry) + self.frame(cursor, b"ready", encode(ready)))
+        return self.envelope(self.retry(retry) + self.control(cursor, b"ready", encode(ready)))
 
     def farewell(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
-        bye = self.frame(cursor, b"bye", encode(Bye(reason.word, reason.reconnect)))
+        bye = self.control(cursor, b"bye", encode(Bye(reason.word, reason.reconnect)))
         return self.envelope(self.retry(retry) + bye) + self.end

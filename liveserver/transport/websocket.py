@@ -17,7 +17,6 @@ from liveserver.transport.form import Form, Ready, Reason, encode
 PING = b"\x89\x00"
 _TEXT, _CLOSE, _PONG = 0x81, 0x88, 0x8A
 _MAX_REASON = 123  # bytes that fit into a close frame beside the code
-_MESSAGES = frozenset({b"ready", b"gap", b"bye", b"error", b"viewers", b"pong"})  # all others are events
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +65,10 @@ class SocketForm(Form):
     heartbeat = b""
 
     def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
-        return _frame(_TEXT, b'{"%b":%b}' % (event, data)) if event in _MESSAGES else data
+        return data
+
+    def control(self, cursor: bytes, word: bytes, data: bytes) -> bytes:
+        return _frame(_TEXT, b'{"%b":%b}' % (word, data))
 
     def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
         # A video's name and a cursor need no escaping: their alphabets have no quotes and no backslashes.
@@ -80,17 +82,17 @@ class SocketForm(Form):
         return frame
 
     def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
-        return self.frame(cursor, b"ready", encode(ready))
+        return self.control(cursor, b"ready", encode(ready))
 
     def farewell(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
         bye = {"reason": reason.word, "reconnect": reason.reconnect, "retry": retry}
-        return self.frame(b"", b"bye", msgspec.json.encode(bye)) + close(reason.code, reason.word)
+        return self.control(b"", b"bye", msgspec.json.encode(bye)) + close(reason.code, reason.word)
 
 
 def error(problem: Problem, video: str | None) -> bytes:
     """The message that says what was wrong, with the video it is about, if it is about one."""
     document = msgspec.json.decode(problem.body())
-    return SOCKET.frame(
+    return SOCKET.control(
         b"", b"error", msgspec.json.encode(document | ({"video": video} if video is not None else {}))
     )
 
@@ -117,4 +119,4 @@ def _frame(opcode: int, payload: bytes) -> bytes:
 
 
 SOCKET = SocketForm()
-PONG_MESSAGE = SOCKET.frame(b"", b"pong", b"{}")
+PONG_MESSAGE = SOCKET.control(b"", b"pong", b"{}")

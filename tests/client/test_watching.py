@@ -119,12 +119,21 @@ async def test_a_gap_at_the_start_and_one_later_are_told_alike(
     assert items[3] == Gap(cursor(8))
 
 
-async def test_viewers_are_told_and_reserved_types_are_not(autojump_clock: trio.testing.MockClock) -> None:
+async def test_viewers_are_yielded_and_unknown_control_words_are_not(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     counts = {"video": "v1", "here": 1, "datacenter": 2, "total": 3}
-    servers = Servers(stream(ready(1), block("viewers", counts, 1), block("retract", 7, 1), like(2), FOREVER))
+    servers = Servers(stream(ready(1), block("viewers", counts, 1), block("pong", 7, 1), like(2), FOREVER))
     items = await take(servers, 3)
     assert items[1] == Viewers(1, 2, 3)
     assert numbers(items) == ["e2"]
+
+
+async def test_a_retraction_is_yielded_like_any_event(autojump_clock: trio.testing.MockClock) -> None:
+    event = {"id": "r1", "video": "v1", "type": "retract", "at": 1, "data": {"id": "e1"}}
+    servers = Servers(stream(ready(1), block("retract", event, 2), FOREVER))
+    (item,) = [item for item in await take(servers, 2) if isinstance(item, Event)]
+    assert (item.type, item.data, item.cursor) == ("retract", {"id": "e1"}, cursor(2))
 
 
 async def test_bye_for_good_is_the_end(autojump_clock: trio.testing.MockClock) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from liveserver.config import DispatcherSettings, Size
-from liveserver.dispatcher.parse import Parser, VideoBatch
+from liveserver.dispatcher.parse import YIELD_BYTES, Parser, VideoBatch
 from liveserver.errors import BadRequest, Problem, TooLarge
 from liveserver.event import RESERVED_TYPES
 from liveserver.ids import IdMaker
@@ -189,8 +190,117 @@ def test_depth_is_counted_as_a_parser_counts(data: Any) -> None:
 
 
 def test_data_is_kept_as_it_came() -> None:
-    for text in ("1e999", "123456789012345678901234567890", "-0", "1.50E+3", '"\\u00fc\\/"', '{"a":1,"a":2}'):
+    for text in ("1e308", "123456789012345678901234567890", "-0", "1.50E+3", '"\\u00fc\\/"', '{"b":1,"a":2}'):
         assert line('{"type":"like","data":' + text + "}").endswith(b',"data":%b}' % text.encode())
+
+
+# What some readers could not read back, or would read otherwise
+
+
+NOT_INTEROPERABLE = {
+    "beyond a double": "1e999",
+    "beyond a double, negative": "[-1E+400]",
+    "5,000 digits": "9" * 5000,
+    "5,000 digits of a fraction": "0." + "1" * 5000,
+    "309 digits": '{"a":' + "9" * 309 + "}",
+    "a name twice": '{"a":1,"a":2}',
+    "a name twice, deep": '[{"b":[{"a":1,"c":2,"a":3}]}]',
+    "a name twice, once escaped": '{"a":1,"\\u0061":2}',
+    "a name twice beside text with colons": '{"a":":","a":":"}',
+    "the empty name twice": '{"":1,"":2}',
+    "a lone high surrogate": '"\\ud83d"',
+    "a lone low surrogate in a name": '{"\\udc00":1}',
+    "surrogates in the wrong order": '"\\ude00\\ud83d"',
+    "NaN": "NaN",
+    "infinity": "-Infinity",
+    "too deep": "[" * 65 + "]" * 65,
+    "a comment": "[1]/**/",
+    "a trailing comma": "[1,]",
+    "a leading zero": "007",
+    "hexadecimal": "0x10",
+    "single quotes": "'a'",
+    "an escape that is none": '"\\x41"',
+    "a bare control character": '"\x0b"',
+}
+
+
+@pytest.mark.parametrize("data", NOT_INTEROPERABLE.values(), ids=NOT_INTEROPERABLE)
+@pytest.mark.parametrize("kind", [JSON, NDJSON])
+def test_data_that_a_common_parser_cannot_read_back_is_refused(data: str, kind: str) -> None:
+    for before in ("", of() + "\n"):
+        body = f'{before}{{"type":"like","data":{data}}}'
+        if before and kind == JSON:
+            body = f"[{body}]".replace("\n", ",")
+        with pytest.raises(BadRequest):
+            lots(body, kind)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"type":"like","type":"comment"}',
+        '{"type" : "like" , "type" : "like"}',
+        '{"type":"like","\\u0074ype":"comment"}',
+        '{"type":"like","user":"a","user":"b"}',
+        '{"type":"like","user":null,"user":"b"}',
+        '{"type":"like","user":"b","user":null}',
+        '{"type":"like","user":"a\\u003a","user":"b"}',
+        '{"type":"like","id":"1","id":"2"}',
+        '{"type":"like","video":"v1","video":"v1"}',
+        '{"type":"like","data":null,"data":1}',
+        '{"type":"like","data":{"a":1},"data":{"a":1}}',
+    ],
+)
+def test_a_field_that_comes_twice_is_refused(body: str) -> None:
+    for each, kind in ((body, JSON), (f"[{of()},{body}]", JSON), (f"{of()}\n{body}\n", NDJSON)):
+        with pytest.raises(BadRequest, match="two members named"):
+            lots(each, kind)
+
+
+def test_names_that_are_no_doubles_are_accepted() -> None:
+    for data in (
+        '{"a":{"a":1},"b":{"a":2}}',
+        '[{"a":1},{"a":1}]',
+        '{"a":"\\"a\\":1","b":"a:b:c"}',
+        '{"a":1,"A":2,"a ":3}',
+        '{"text":"see: https://example.org:8080/ \\"a\\":1"}',
+    ):
+        assert event(line('{"type":"like","user":"a:b","data":' + data + "}"))["data"] == json.loads(data)
+
+
+LINE_ENDS = "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+@pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_no_text_can_end_a_line_for_any_reader(end: str, escaped: bool) -> None:
+    text = f"a{end}b"
+    body = of(user=text, data={text: [text]})
+    if not escaped and end >= "\x7f":  # others are not JSON unless they are escaped
+        body = json.dumps(json.loads(body), ensure_ascii=False)
+    (shown,) = line(body).decode().splitlines()
+    assert event(shown.encode())["user"] == text
+    assert event(shown.encode())["data"] == {text: [text]}
+    with pytest.raises(BadRequest, match="id"):
+        lots(of(id=text))
+
+
+async def test_a_large_body_lets_others_run_in_between() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    body = "[" + ",".join([of(data={f"k{index}": ["x", {"a": ":"}] for index in range(400)})] * 100) + "]"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        (lot,) = await parser.parse(body.encode(), JSON, "v1")
+        nursery.cancel_scope.cancel()
+    assert len(lot.lines) == 100
+    assert turns > len(body) // (2 * YIELD_BYTES)
 
 
 def test_an_event_stays_on_one_line() -> None:
@@ -214,7 +324,7 @@ def test_whatever_is_published_is_what_viewers_get(
 ) -> None:
     body = json.dumps({"type": "like", "user": user, "data": data}, indent=indent, ensure_ascii=ascii_)
     rendered = line(body.encode("utf-8", "replace"))
-    assert b"\n" not in rendered
+    assert len(rendered.decode().splitlines()) == 1
     value = event(rendered)
     assert (value["data"], value["user"]) == (data, user)
 

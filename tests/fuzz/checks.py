@@ -30,7 +30,7 @@ from liveserver.dispatcher.parse import Parser
 from liveserver.edge.chunked import ChunkedBody
 from liveserver.edge.request import HEAD_END, Request
 from liveserver.errors import BadRequest, Problem, TooLarge, Unauthorized
-from liveserver.event import TYPE, Batch, MalformedBatch
+from liveserver.event import RESERVED_TYPES, TYPE, Batch, MalformedBatch
 from liveserver.transport.websocket import parse_message
 from liveserver.viewer_count import MalformedViewerCount, ViewerCount
 from tests.fuzz import harness
@@ -150,10 +150,19 @@ def publish(data: bytes) -> None:
             for line in lot.lines:
                 name, _, event = line.partition(b" ")
                 assert TYPE.fullmatch(name.decode())
-                assert json.loads(event)["type"] == name.decode()
+                assert name.decode() not in RESERVED_TYPES
+                assert len(line.decode().splitlines()) == 1, "a reader takes something for a line's end"
+                assert json.loads(event, object_pairs_hook=_members)["type"] == name.decode()
+                assert isinstance(msgspec.json.decode(event), dict)  # with all its numbers
 
 
 _parser = Parser(DispatcherSettings(), clock=lambda: 1e9)
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    assert len(members) == len(pairs), "a name comes twice"
+    return members
 
 
 def lease(data: bytes) -> None:

@@ -26,7 +26,8 @@ _HTTP = (
 )  # fmt: skip
 _JSON = (
     b'{"type":"like"}', b'"type":"like"', b'"user":"u"', b'"data":', b'"id":"1"', b'"video":"v"', b"[", b"]",
-    b"{", b"}", b",", b'"\\ud800"', b'"\\u0000"', b"1e999", b"-0", b"null", b"\n", b"\r",
+    b"{", b"}", b",", b'"\\ud800"', b'"\\u0000"', b"1e999", b"9" * 140, b'"a":1,"a":2', b'"\\u0061":1',
+    b"\xe2\x80\xa8", b"\xc2\x85", b'"type":"error"', b"-0", b"null", b"\n", b"\r",
     b"\xff", b"\xef\xbb\xbf",
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ def test_a_frame_is_a_line(form: HttpForm) -> None:
     assert form.frame(b"dc1-a-1", b"like", b'{"id":"01J"}') == (
         b'{"cursor":"dc1-a-1","event":"like","data":{"id":"01J"}}\n'
     )
-    assert form.frame(b"", b"bye", b"{}") == b'{"cursor":null,"event":"bye","data":{}}\n'
+    assert form.control(b"", b"bye", b"{}") == b'{"cursor":null,"event":"bye","data":{}}\n'
 
 
 @both

@@ -23,7 +23,7 @@ data = st.recursive(
 
 def test_a_frame_is_as_api_md_shows_it() -> None:
     ready = Ready("v1", "dc1-fe1", "dc1-k3f9a-1532", resumed=False, gap=False)
-    frames = SSE.retry(2731) + SSE.frame(b"dc1-k3f9a-1532", b"ready", encode(ready))
+    frames = SSE.retry(2731) + SSE.control(b"dc1-k3f9a-1532", b"ready", encode(ready))
     frames += SSE.frame(b"dc1-k3f9a-1533", b"like", b'{"id":"01J"}')
     assert frames == (
         b"retry: 2731\n"
@@ -39,9 +39,9 @@ def test_a_frame_is_as_api_md_shows_it() -> None:
 
 
 def test_without_a_cursor_there_is_no_id_to_forget_by() -> None:
-    assert SSE.frame(b"", b"bye", b"{}") == b"event: bye\ndata: {}\n\n"
+    assert SSE.control(b"", b"bye", b"{}") == b"event: bye\ndata: {}\n\n"
     parser = SSEParser()
-    parser.feed(SSE.frame(b"dc1-a-1", b"like", b"{}") + SSE.frame(b"", b"bye", b"{}"))
+    parser.feed(SSE.frame(b"dc1-a-1", b"like", b"{}") + SSE.control(b"", b"bye", b"{}"))
     assert parser.last_id == "dc1-a-1"
 
 

@@ -13,6 +13,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 
 from liveserver.errors import BadRequest
+from liveserver.event import CONTROL_WORDS
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Gap, Ready, Reason, encode
 from liveserver.transport.websocket import SOCKET, Subscribe, Unsubscribe, parse_message
@@ -40,9 +41,17 @@ def test_the_server_s_messages() -> None:
     )
     ready = SOCKET.opening(b"dc1-a-1", READY, 1000)
     assert said(ready) == [{"ready": msgspec.to_builtins(READY)}]
-    gap = SOCKET.envelope(SOCKET.frame(b"dc1-a-1", b"gap", encode(Gap("v1", "dc1-a-1"))))
+    gap = SOCKET.envelope(SOCKET.control(b"dc1-a-1", b"gap", encode(Gap("v1", "dc1-a-1"))))
     assert said(gap) == [{"gap": {"video": "v1", "cursor": "dc1-a-1"}}]
     assert SOCKET.heartbeat == b""
+
+
+def test_an_event_is_bare_whatever_its_type_is() -> None:
+    for word in sorted(CONTROL_WORDS):
+        frame = SOCKET.frame(b"dc1-a-2", word.encode(), b'{"id":"1"}')
+        assert said(SOCKET.joined("v1", b"dc1-a-2", [frame])) == [
+            {"events": {"video": "v1", "cursor": "dc1-a-2", "events": [{"id": "1"}]}}
+        ]
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -107,11 +107,11 @@ class Audience:
         if not self._viewers:
             return b""
         if cursor:
-            return form.frame(cursor, VIEWERS, self._viewers)
+            return form.control(cursor, VIEWERS, self._viewers)
         frame = self._told.get((form, position))
         if frame is None:
             cursor = self.log.cursor_at(position) if position >= self.log.base else b""
-            frame = self._told[form, position] = form.frame(cursor, VIEWERS, self._viewers)
+            frame = self._told[form, position] = form.control(cursor, VIEWERS, self._viewers)
         return frame
 
     def moved(self) -> None:

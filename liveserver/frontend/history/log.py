@@ -19,13 +19,14 @@ from typing import NamedTuple
 import msgspec
 
 from liveserver.cursor import Cursor, Mark
-from liveserver.event import Batch
+from liveserver.event import CONTROL_WORDS, Batch
 from liveserver.frontend.history.origin_index import OriginIndex
 from liveserver.frontend.history.redaction import RETRACT_TYPE, beginning_of_target, emptied
 from liveserver.transport.form import Form, Gap, encode
 
 GAP = b"gap"
 NOWHERE = Mark("", 0)
+_CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -115,6 +116,8 @@ class ChannelLog:
         before, after = (text.encode() for text in self.cursor.around(origin, epoch))
         for number, line in enumerate(lines, first):
             event, _, data = line.partition(b" ")
+            if event in _CONTROL_WORDS:  # a dispatcher that accepted it is not ours, or is older
+                event = b"x-" + event
             self.items.append(Item(event, data, b"%b%d%b" % (before, number, after), origin, epoch, number))
             if event == RETRACT_TYPE:
                 self._take_back(data)
@@ -241,7 +244,7 @@ def cursor_before(cursor: Cursor, batches: Sequence[Batch]) -> Cursor:
 def gap_frame(form: Form, video: str, cursor: Cursor) -> bytes:
     """What somebody is told who has missed what came before `cursor`."""
     text = str(cursor)
-    return form.frame(text.encode(), GAP, encode(Gap(video, text)))
+    return form.control(text.encode(), GAP, encode(Gap(video, text)))
 
 
 class FrameLog:
@@ -318,5 +321,8 @@ class FrameLog:
             self._joined.clear()
 
     def _rendered(self, start: int, end: int) -> list[bytes]:
-        frame = self._form.frame
-        return [frame(item.cursor, item.event, item.data) for item in self._log.between(start, end)]
+        frame, control = self._form.frame, self._form.control
+        return [
+            (control if item.event == GAP else frame)(item.cursor, item.event, item.data)
+            for item in self._log.between(start, end)
+        ]

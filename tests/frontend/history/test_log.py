@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveserver.cursor import Cursor, Mark
-from liveserver.event import Batch
+from liveserver.event import CONTROL_WORDS, Batch
 from liveserver.frontend.history.log import GAP, ChannelLog, Item, cursor_before
 from liveserver.transport.ndjson import NDJSON
 from liveserver.transport.sse import SSE
+from liveserver.transport.websocket import SOCKET
 
 NOW = 0.0
 
@@ -40,6 +41,21 @@ def resumed(log: ChannelLog, cursor: Cursor) -> tuple[list[tuple[str, str, int]]
 
 def _name(item: Item) -> tuple[str, str, int]:
     return item.origin, item.epoch, item.number
+
+
+def test_an_event_of_a_control_word_s_type_is_never_taken_for_that_word() -> None:
+    # Dispatchers refuse such types; an older one, or whatever else writes into Redis, may not have.
+    for word in sorted(CONTROL_WORDS):
+        log = log_at("dc1-aaa-10")
+        text = b'{"id":"1","video":"v","type":"%b"}' % word.encode()
+        log.append(Batch("v", "aaa", 11, "dc1", "aaa", 11, [b"%b %b" % (word.encode(), text)]), 0, NOW)
+        assert log.before_gap(0, log.tip) == log.tip
+        written = {form: log.frames(form).write(0, 1000)[0] for form in (SSE, NDJSON, SOCKET)}
+        assert b"event: x-%b\n" % word.encode() in written[SSE]
+        assert b'"event":"x-%b"' % word.encode() in written[NDJSON]
+        assert written[SOCKET].endswith(
+            b'{"events":{"video":"v","cursor":"dc1-aaa-11","events":[%b]}}' % text
+        )
 
 
 def test_a_cursor_at_the_tip_has_nothing_to_come() -> None:

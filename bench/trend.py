@@ -1,0 +1,49 @@
+"""Whether a figure grows with time: a straight line through samples, with its confidence.
+
+What a node holds follows its viewers, which come and go. So the memory is explained by the viewers first,
+and the slope is that of what is left (Frisch, Waugh and Lovell's theorem on partial regression).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+HOUR = 3600.0
+
+
+class Trend(NamedTuple):
+    """Growth in units an hour, and half the width of its 95 % confidence interval."""
+
+    per_hour: float
+    margin: float
+
+    @property
+    def at_least(self) -> float:
+        """What it grows by an hour, with the benefit of the doubt."""
+        return self.per_hour - self.margin
+
+
+def trend(seconds: Sequence[float], values: Sequence[float], viewers: Sequence[float]) -> Trend:
+    """Return how `values` grow with time when `viewers` are held equal. Needs four samples or more."""
+    if not 4 <= len(seconds) == len(values) == len(viewers):
+        raise ValueError("a trend needs four samples or more, of all three")
+    times, figures = _residuals(seconds, viewers), _residuals(values, viewers)
+    spread = sum(time * time for time in times)
+    if not spread:
+        return Trend(0.0, math.inf)
+    slope = sum(time * figure for time, figure in zip(times, figures, strict=True)) / spread
+    left = sum((figure - slope * time) ** 2 for time, figure in zip(times, figures, strict=True))
+    error = math.sqrt(left / (len(times) - 3) / spread)
+    return Trend(slope * HOUR, 2 * error * HOUR)
+
+
+def _residuals(values: Sequence[float], by: Sequence[float]) -> list[float]:
+    """What of `values` a straight line in `by` does not explain."""
+    mean, mean_by = fmean(values), fmean(by)
+    spread = sum((each - mean_by) ** 2 for each in by)
+    slope = sum((each - mean_by) * (value - mean) for each, value in zip(by, values, strict=True))
+    slope = slope / spread if spread else 0.0
+    return [value - mean - slope * (each - mean_by) for each, value in zip(by, values, strict=True)]

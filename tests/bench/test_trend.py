@@ -1,0 +1,36 @@
+"""A trend is found where there is one, and viewers that come and go are none."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from bench.trend import trend
+
+SECONDS = [10.0 * number for number in range(100)]
+VIEWERS = [500 + 400 * math.sin(second / 90) for second in SECONDS]
+
+
+def test_a_steady_growth_is_found_beneath_a_tide_of_viewers() -> None:
+    values = [
+        90 + 0.004 * viewers + 20 * second / 3600 for second, viewers in zip(SECONDS, VIEWERS, strict=True)
+    ]
+    found = trend(SECONDS, values, VIEWERS)
+    assert found.per_hour == pytest.approx(20)
+    assert found.margin == pytest.approx(0, abs=1e-6)
+
+
+def test_noise_is_no_growth_and_the_margin_says_how_sure_that_is() -> None:
+    chance = random.Random(4)
+    values = [90 + 0.004 * viewers + chance.gauss(0, 1) for viewers in VIEWERS]
+    found = trend(SECONDS, values, VIEWERS)
+    assert found.at_least < 0 < found.per_hour + found.margin
+    assert 0.5 < found.margin < 5
+
+
+@pytest.mark.parametrize("samples", [0, 3])
+def test_too_few_samples_are_refused(samples: int) -> None:
+    with pytest.raises(ValueError, match="four"):
+        trend(SECONDS[:samples], SECONDS[:samples], SECONDS[:samples])
