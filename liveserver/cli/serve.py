@@ -64,8 +64,9 @@ def run(
             from liveserver.cluster import workers as several
 
             options = ["--config", str(config_file)] if config_file else []
-            options += [word for override in overrides for word in ("--set", override)]
-            trio.run(several.run, effective, options)
+            shown, environment = config.move_secrets(overrides)
+            options += [word for override in shown for word in ("--set", override)]
+            trio.run(several.run, effective, options, environment)
         else:
             from liveserver import node
 

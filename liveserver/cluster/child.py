@@ -10,10 +10,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
@@ -37,14 +38,26 @@ Say = Callable[[str], None]
 
 
 class Child:
-    """Keeps one command running. `say` takes one line of text, without its end."""
+    """Keeps one command running. `say` takes one line of text, without its end.
+
+    `environment` comes on top of this process' own.
+    """
 
     def __init__(
-        self, name: str, command: Sequence[str], *, stdin: int, stop_after: float, output: Say, say: Say
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        stdin: int,
+        stop_after: float,
+        output: Say,
+        say: Say,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.starts = 0
         self._command = list(command)
+        self._environment = {**os.environ, **(environment or {})}
         self._stdin = stdin
         self._stop_after = stop_after
         self._output = output
@@ -101,6 +114,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env=self._environment,
         )
         self._process = process
         self.starts += 1

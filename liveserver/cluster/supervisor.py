@@ -137,6 +137,7 @@ class Supervisor:
                 child = self.children[node.name] = Child(
                     node.name,
                     node.command,
+                    environment=node.environment,
                     stdin=lifeline.reading_end,
                     stop_after=self._layout.stop_after,
                     output=partial(self.say, node.name, colour=colour),

@@ -42,7 +42,7 @@ class _File(Section, frozen=True):
 
 
 class NodeSpec(msgspec.Struct, frozen=True):
-    """One node: what it is, where it listens, and the command line that starts it.
+    """One node: what it is, where it listens, and the command line and environment that start it.
 
     `all_ops` are the ops addresses of its workers, of which `ops` is the first.
     """
@@ -54,6 +54,7 @@ class NodeSpec(msgspec.Struct, frozen=True):
     ops: Address
     command: tuple[str, ...]
     all_ops: tuple[Address, ...] = ()
+    environment: dict[str, str] = {}  # on top of this process' own: what is secret
 
 
 class DatacenterSpec(msgspec.Struct, frozen=True):
@@ -170,7 +171,8 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterSpec:
         )  # now, so that what is wrong is said once and not by every child
         command = [sys.executable, "-m", "liveserver", "run", "--until-eof"]
         command += ["--config", str(base)] if base else []
-        command += [argument for override in overrides for argument in ("--set", override)]
+        shown, environment = config.move_secrets(overrides)
+        command += [argument for override in shown for argument in ("--set", override)]
         nodes.append(
             NodeSpec(
                 node.name,
@@ -180,6 +182,7 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterSpec:
                 Address(ops),
                 tuple(command),
                 ops_addresses(settings),
+                environment,
             )
         )
     return DatacenterSpec(datacenter.name, datacenter.redis, nodes)

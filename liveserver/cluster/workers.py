@@ -15,7 +15,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import cycle
@@ -62,10 +62,11 @@ def plan(settings: Settings, public: Address, tls: Address | None = None) -> lis
     ]
 
 
-async def run(settings: Settings, options: Sequence[str]) -> None:
+async def run(settings: Settings, options: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run the workers until told to end by SIGTERM or SIGINT; returns when all have ended.
 
-    `options` are those of `liveserver run` that led to `settings`, for the workers to read again.
+    `options` are those of `liveserver run` that led to `settings`, for the workers to read again, and
+    `environment` the variables with what is secret among them.
 
     Error handling: raises `ConfigError` when an address is taken, or a worker says that it cannot run.
     """
@@ -80,7 +81,8 @@ async def run(settings: Settings, options: Sequence[str]) -> None:
     with ExitStack() as stack:
         ports_held = [stack.enter_context(held(setting, address)) for setting, address in shared.items()]
         try:
-            await Workers(plan(settings, *ports_held), options, settings.node.drain_timeout + PATIENCE).run()
+            stop_after = settings.node.drain_timeout + PATIENCE
+            await Workers(plan(settings, *ports_held), options, environment, stop_after).run()
         except* LiveserverError as failed:
             raise ConfigError("node", str(_first(failed))) from None
 
@@ -88,9 +90,16 @@ async def run(settings: Settings, options: Sequence[str]) -> None:
 class Workers:
     """The nursery of the workers. `stop_after` seconds after having been asked to end, one is killed."""
 
-    def __init__(self, workers: Sequence[Worker], options: Sequence[str], stop_after: float) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        options: Sequence[str],
+        environment: Mapping[str, str],
+        stop_after: float,
+    ) -> None:
         self._workers = workers
         self._options = options
+        self._environment = environment
         self._stop_after = stop_after
         self._voice = Printer(("workers", *(worker.name for worker in workers)))
         self._say = partial(self._voice.say, "workers")
@@ -120,6 +129,7 @@ class Workers:
         return Child(
             worker.name,
             [*command, *self._options, *worker.options],
+            environment=self._environment,
             stdin=lifeline.reading_end,
             stop_after=self._stop_after,
             output=partial(self._voice.say, worker.name, colour=colour),

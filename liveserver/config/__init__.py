@@ -10,6 +10,7 @@ from liveserver.config.loading import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
 from liveserver.config.loading import convert as convert
 from liveserver.config.loading import is_secret as is_secret
 from liveserver.config.loading import load as load
+from liveserver.config.loading import move_secrets as move_secrets
 from liveserver.config.loading import read_toml as read_toml
 from liveserver.config.sections import AuthSettings as AuthSettings
 from liveserver.config.sections import BackendSettings as BackendSettings

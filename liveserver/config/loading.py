@@ -15,6 +15,7 @@ import msgspec
 from liveserver.config.checks import check
 from liveserver.config.renames import refuse_renamed
 from liveserver.config.sections import Settings
+from liveserver.config.writing import without_password
 from liveserver.errors import ConfigError
 from liveserver.units import Secret, quantity
 
@@ -90,16 +91,36 @@ def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
         if not isinstance(tree, dict):
             raise ConfigError(section, "is a section, not a value")
     guess = _guess(value)
-    tree[key] = guess if isinstance(guess, str) or not is_secret(name) else value
+    is_typed = isinstance(guess, str) or name == "auth.publishers" or not is_secret(name)
+    tree[key] = guess if is_typed else value  # a secret of digits is a text, too
 
 
 def is_secret(name: str) -> bool:
     """Whether a setting, by its full name, is one that nobody is to be shown."""
     section, _, key = name.partition(".")
+    if name == "auth.publishers":
+        return True
     if name.startswith("auth.publishers."):
         return name.endswith(".key") or name.count(".") < 3
     kind = type(getattr(Settings(), section, None))
     return Secret in getattr(get_type_hints(kind).get(key), "__args__", ())
+
+
+def move_secrets(overrides: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Split `name=value` overrides into a command line's, and environment variables for the secret ones.
+
+    Command lines are visible to every user of a machine. Secret are keys and secrets, and URLs with a
+    password. A publisher whose name has capitals stays behind: variables' names have no case here.
+    """
+    plain, environment = [], {}
+    for override in overrides:
+        name, _, value = override.partition("=")
+        name = name.strip()
+        if name == name.lower() and (is_secret(name) or without_password(value) != value):
+            environment[ENVIRONMENT_PREFIX + name.upper().replace(".", "__")] = value.strip()
+        else:
+            plain.append(override)
+    return plain, environment
 
 
 def _guess(text: str) -> Any:

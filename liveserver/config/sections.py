@@ -273,6 +273,9 @@ class CanarySettings(Section, frozen=True):
 class OpsSettings(Section, frozen=True):
     """Metrics, status and dashboard."""
 
+    max_connections: Count = 64  # open connections to the ops port; beyond it the kernel's backlog holds them
+    timeout: Duration = Duration(20.0)  # for one request and its response; then the connection is closed
+
     # videos with most viewers that have metrics of their own; the others are counted as `(other)`
     top_videos: Count = 20
 

@@ -105,6 +105,8 @@ class EdgeServer:
         settings: EdgeSettings,
         router: Router,
         fallback: Callable[[socket.socket, bytes], Awaitable[None]],
+        *,
+        reserve: int = RESERVE,
     ) -> None:
         self.settings = settings
         self.router = router
@@ -116,6 +118,7 @@ class EdgeServer:
         self._refused: dict[str, int] = {}  # by status: there are not many
         self.http2: Callable[[socket.socket], Awaitable[None]] | None = None
         self._fallback = fallback
+        self._reserve = reserve
         self._accepting = trio.CancelScope()
         self._paid_until = -math.inf  # each connection costs its share of a second
         self._body_bytes = 0  # of requests that are still being received
@@ -176,7 +179,7 @@ class EdgeServer:
         self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None
     ) -> tuple[int, bool]:
         """How many were accepted, and whether there is room for more."""
-        ceiling = self.settings.max_connections + RESERVE
+        ceiling = self.settings.max_connections + self._reserve
         for count in range(ACCEPT_BURST):
             if len(self.connections) >= ceiling:
                 return count, False

@@ -6,14 +6,20 @@ import socket
 from contextlib import ExitStack
 from typing import Any
 
-import hypercorn.trio
+import msgspec
 import trio
-from hypercorn.config import Config as HypercornConfig
+from quart_trio import QuartTrio
 
 from liveserver.config import Address, Settings
-from liveserver.edge.server import Secured, listen
+from liveserver.edge.handoff import open_handoff
+from liveserver.edge.router import Router
+from liveserver.edge.server import EdgeServer, Secured, listen
 from liveserver.edge.tls import TLSAcceptor
 from liveserver.errors import ConfigError
+
+OPS_ACCEPT_RATE = 500  # connections per second: probes and scrapes are few
+OPS_BACKLOG = 128
+OPS_MAX_BODY = 64 * 1024  # bytes
 
 
 def listen_public(settings: Settings) -> socket.socket:
@@ -31,14 +37,19 @@ def listen_tls(settings: Settings, stack: ExitStack) -> Secured | None:
 
 def _listen(settings: Settings, name: str, address: Address) -> socket.socket:
     frontend = settings.frontend
+    return _listen_at(
+        name,
+        address,
+        settings.listen.backlog,
+        shared=settings.node.workers > 1,
+        send_buffer=frontend.send_buffer if "frontend" in settings.node.roles else 0,
+        user_timeout=frontend.slow_timeout,
+    )
+
+
+def _listen_at(name: str, address: Address, backlog: int, **options: Any) -> socket.socket:
     try:
-        return listen(
-            address,
-            settings.listen.backlog,
-            shared=settings.node.workers > 1,
-            send_buffer=frontend.send_buffer if "frontend" in settings.node.roles else 0,
-            user_timeout=frontend.slow_timeout,
-        )
+        return listen(address, backlog, **options)
     except OSError as error:
         raise ConfigError(
             f"listen.{name}",
@@ -47,27 +58,37 @@ def _listen(settings: Settings, name: str, address: Address) -> socket.socket:
 
 
 async def serve_ops(
-    app: Any, settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+    app: QuartTrio, settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve the ops pages until cancelled. Started, with its `host:port`, once it listens.
 
-    Raises `ConfigError` when it cannot.
+    The edge's server stands in front, without a hot route, so its rules hold here as well: strict parsing,
+    deadlines, a bounded number of connections, one request on each, HTTP/1.1 only.
+
+    Raises `ConfigError` when it cannot listen.
     """
-    address = settings.listen.ops
-    config = HypercornConfig()
-    config.bind = [address]
-    config.accesslog = config.errorlog = None
-    config.include_server_header = False
-    config.graceful_timeout = 0.5
-    async with trio.open_nursery() as nursery:
-        try:
-            binds = await nursery.start(hypercorn.trio.serve, app, config)
-        except OSError as error:
-            raise ConfigError(
-                "listen.ops",
-                f"cannot listen at {address} ({error.strerror}); end what listens there, or choose another",
-            ) from error
-        task_status.started(binds[0].removeprefix("http://"))
+    ops = settings.ops
+    limits = msgspec.structs.replace(
+        settings.edge,
+        allow_origins=[],
+        max_connections=ops.max_connections,
+        max_per_address=0,
+        accept_rate=OPS_ACCEPT_RATE,
+        max_body=OPS_MAX_BODY,
+        header_timeout=min(settings.edge.header_timeout, ops.timeout),
+        keep_alive=min(settings.edge.header_timeout, ops.timeout),
+    )
+    listener = _listen_at("ops", settings.listen.ops, OPS_BACKLOG)
+    with listener:
+        async with open_handoff(app, max_body=OPS_MAX_BODY, timeout=ops.timeout) as handoff:
+
+            async def serve(sock: socket.socket, received: bytes) -> None:
+                with trio.move_on_after(ops.timeout):
+                    await handoff.serve(sock, received)
+
+            edge = EdgeServer(limits, Router(), serve, reserve=0)
+            task_status.started(written(listener.getsockname()))
+            await edge.serve(listener)
 
 
 def written(where: tuple[Any, ...]) -> str:

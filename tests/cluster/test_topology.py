@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from liveserver.cluster import ports, topology
-from liveserver.config import Address
+from liveserver.config import Address, Secret, load
 from liveserver.errors import ConfigError
 from tests.cluster.harness import CLUSTER, write
 
@@ -110,3 +110,29 @@ async def test_a_port_is_busy_while_somebody_listens() -> None:
     assert ports.is_busy(address)
     await listener.aclose()
     assert not ports.is_busy(address)
+
+
+def test_secrets_of_the_file_are_in_the_environment_and_not_on_the_command_line(tmp_path: Path) -> None:
+    secret, key, password = "s" * 40, "k" * 40, "pa55word"
+    text = CLUSTER.format(1, 2, 3, 4, 5).replace(
+        "[[datacenters]]",
+        f"""[settings.auth]
+secret = "{secret}"
+nodes_secret = "{secret}"
+viewers = "token"
+publishers = {{ Site-1 = {{ key = "{key}" }} }}
+
+[settings.backend]
+database = "postgresql://me:{password}@db/likes"
+
+[[datacenters]]""",
+        1,
+    )
+    for node in topology.load(write(tmp_path, text)).nodes:
+        assert not any(word in " ".join(node.command) for word in (secret, key, password))
+        assert 'auth.viewers="token"' in node.command
+        overrides = node.command[node.command.index("--set") + 1 :: 2]
+        settings = load(None, overrides, node.environment)
+        assert settings.auth.secret == settings.auth.nodes_secret == Secret(secret)
+        assert settings.auth.publishers["Site-1"].key == Secret(key)
+        assert settings.backend.database == f"postgresql://me:{password}@db/likes"

@@ -158,7 +158,7 @@ async def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
         taken = listener.socket.getsockname()[1]
         for setting in ("public", "ops"):
             with pytest.raises(ConfigError, match=rf"listen.{setting}: 127.0.0.1:{taken} is in use already"):
-                await workers.run(settings(f"listen.{setting}=127.0.0.1:{taken}"), [])
+                await workers.run(settings(f"listen.{setting}=127.0.0.1:{taken}"), [], {})
 
 
 def test_a_worker_is_a_node_with_a_name_and_an_ops_port_of_its_own() -> None:
