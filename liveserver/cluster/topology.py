@@ -143,7 +143,7 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterSpec:
         f"peers.{other.name}.url": _redis_url(other) for other in file.datacenters if other is not datacenter
     }
     shared = [
-        f"{section}.{name}={toml(value)}"
+        f"{section}.{name}={toml(value, reveal=True)}"
         for section, values in file.settings.items()
         for name, value in values.items()
     ]
@@ -165,7 +165,11 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterSpec:
         said = (file.settings, config.read_toml(base) if base else {})
         has_own = node.role == "backend" and not any("database" in each.get("backend", {}) for each in said)
         own = [f"backend.database={toml(f'{node.name}.db')}"] if has_own else []
-        overrides = [*own, *shared, *(f"{name}={toml(value)}" for name, value in identity.items())]
+        overrides = [
+            *own,
+            *shared,
+            *(f"{name}={toml(value, reveal=True)}" for name, value in identity.items()),
+        ]
         settings = config.load(
             base, overrides
         )  # now, so that what is wrong is said once and not by every child

@@ -22,17 +22,19 @@ def without_password(text: str) -> str:
     return _PASSWORD.sub(lambda found: f"{found[1]}{HIDDEN}@" if found[1] else f"{found[2]}{HIDDEN}", text)
 
 
-def toml(value: Any) -> str:
-    """A setting's value on one line. A secret is `"…"`, which no secret can be."""
+def toml(value: Any, *, reveal: bool = False) -> str:
+    """Format a setting's value on one line. Unless revealed, a secret or a URL's password is `…`."""
     if isinstance(value, Secret):
+        if reveal:
+            return json.dumps(value.reveal(), ensure_ascii=False)
         return json.dumps(HIDDEN, ensure_ascii=False)
     if isinstance(value, msgspec.Struct):
         value = {name: each for name, each in msgspec.structs.asdict(value).items() if each is not None}
     if isinstance(value, Mapping):
-        pairs = [f"{_name(name)} = {toml(each)}" for name, each in value.items()]
+        pairs = [f"{_name(name)} = {toml(each, reveal=reveal)}" for name, each in value.items()]
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(toml, value))}]"
+        return f"[{', '.join(toml(each, reveal=reveal) for each in value)}]"
     if isinstance(value, Duration):
         if value and value < 1:
             return f'"{value * 1000:g}ms"'
@@ -45,7 +47,7 @@ def toml(value: Any) -> str:
             if value and value % size == 0:
                 return f'"{value // size}{unit}"'
         return str(int(value))
-    if isinstance(value, str):
+    if isinstance(value, str) and not reveal:
         value = without_password(value)
     # Text, numbers, yes and no: TOML writes them as JSON does.
     return json.dumps(value, ensure_ascii=False)
