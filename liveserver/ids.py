@@ -1,4 +1,4 @@
-"""Ids: of events whose publisher made none up, and of requests that fail."""
+"""Ids of events without a publisher's own id, of epochs, and of failed requests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import itertools
 import random
 import re
 import secrets
+import time
 
-_EPOCH_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+_BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+_EPOCH_START = 1_577_836_800  # 2020-01-01, in seconds since 1970; six digits last until 2088
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,63}")
 
 
-def new_epoch() -> str:
-    """Return a random name for a new life of a log, of 60 million: no video meets one of its own twice."""
-    return "".join(random.choices(_EPOCH_ALPHABET, k=5))
+def new_epoch(after: str = "") -> str:
+    """Return a name for a new epoch of a log: it sorts after the names made in earlier seconds.
+
+    Six digits in base 36 count seconds, two are random. It also sorts after `after`, the newest
+    epoch known of the same log, whatever the clock says.
+    """
+    second = int(time.time()) - _EPOCH_START
+    if len(after) == 8:
+        second = max(second, int(after[:6], 36) + 1)
+    digits = (_BASE36[second // 36**place % 36] for place in range(5, -1, -1))
+    return "".join([*digits, *random.choices(_BASE36, k=2)])
 
 
 class IdMaker:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveserver.cursor import MAX_BYTES, Cursor, CursorError, Mark
+from liveserver.cursor import MAX_BYTES, Cursor, CursorError, Mark, is_newer_epoch
 
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 origins = st.text(_CHARACTERS, min_size=1, max_size=16)
@@ -95,6 +95,25 @@ def test_merged_has_seen_what_either_has(one: Cursor, other: Cursor) -> None:
     assert both.merged(one) == both
     assert one.merged(one) == one
     assert one.merged(Cursor()) == Cursor().merged(one) == one
+
+
+ordered_marks = st.builds(Mark, st.sampled_from(["0aaaaaaa", "0aaaaaab", "0aaaaaac"]), st.integers(0, 5))
+ordered_cursors = st.builds(lambda tree: Cursor(tree.items()), st.dictionaries(few_origins, ordered_marks))
+
+
+@given(ordered_cursors, ordered_cursors)
+def test_of_two_ordered_epochs_the_newer_prevails_on_either_side(one: Cursor, other: Cursor) -> None:
+    both = one.merged(other)
+    assert both == other.merged(one)
+    for origin, mark in both:
+        assert mark == max(each for each in (one.get(origin), other.get(origin)) if each is not None)
+
+
+def test_without_takes_one_origin_away() -> None:
+    cursor = Cursor([("dc1", Mark("a", 1)), ("dc2", Mark("b", 2))])
+    assert str(cursor.without("dc1")) == "dc2-b-2"
+    assert cursor.without("dc3") == cursor
+    assert is_newer_epoch("a", "b") is None
 
 
 def test_a_cursor_is_equal_to_cursors_only() -> None:

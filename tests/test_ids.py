@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveserver.ids import IdMaker, request_id
+from liveserver.cursor import is_newer_epoch
+from liveserver.ids import IdMaker, new_epoch, request_id
 
 MADE = re.compile(r"[0-9a-f]{16}")
 
@@ -38,3 +39,26 @@ def test_an_id_is_printable_and_short(given: bytes) -> None:
     assert made.isascii()
     assert made.isprintable()
     assert 0 < len(made) <= 64
+
+
+def test_epochs_sort_by_when_they_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
+    first = new_epoch()
+    monkeypatch.setattr("time.time", lambda: 1_800_000_001.0)
+    second = new_epoch()
+    assert is_newer_epoch(second, first) is True
+    assert is_newer_epoch(first, second) is False
+
+
+def test_an_epoch_sorts_after_the_one_before_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_800_003_600.0)
+    epochs = [new_epoch()]
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
+    for _ in range(50):
+        epochs.append(new_epoch(epochs[-1]))
+    assert epochs == sorted(set(epochs))
+
+
+def test_names_of_another_form_have_no_order() -> None:
+    assert is_newer_epoch("k3f9a", "k3f9b") is None
+    assert is_newer_epoch(new_epoch(), "k3f9b") is None

@@ -150,6 +150,8 @@ class FrontendSettings(Section, frozen=True):
     max_wait: Duration = Duration(60.0)  # upper bound of a long-poll's `wait`
     default_wait: Duration = Duration(25.0)  # a long-poll's `wait` unless given
     poll_events: Count = 500  # default and upper bound of a long-poll's `limit`
+    # of events in a long-poll's answer; the next poll goes on behind the last one
+    poll_bytes: Size = Size(1024 * 1024)
     replay_events: Count = 200  # upper bound of `replay`
     trace_flushes: Count = 10_000  # writes per video remembered for `…/events/{id}/trace`
     websocket_max_videos: Count = 100  # subscriptions on one WebSocket

@@ -32,6 +32,7 @@ async def drain(
 ) -> None:
     """Answer waiting polls at once; tell `bye` to all on streams and on `sockets`, spread over `seconds`."""
     for channel in channels.values():
+        channel.settled.set()  # viewers that wait for it to open are refused
         for segment in channel.audience.poll_segments():
             segment.expire(float("inf"))
     everybody: list[Drainable] = [

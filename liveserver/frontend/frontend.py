@@ -68,8 +68,8 @@ class Frontend:
     async def viewers(self, video: str) -> ViewersPayload:
         """How many are watching a video, also one that nobody watches here. Raises `Unavailable`."""
         channel = self.table.channels.get(video)
-        if channel is not None and channel.opened.is_set():
-            return channel.watching.viewers(channel.audience.watching)
+        if channel is not None and channel.is_open:
+            return channel.viewer_count.viewers(channel.audience.watching)
         try:
             tally = await self._bus.count(video)
         except BusError:

@@ -13,14 +13,14 @@ from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.delivery.audience import Audience
 from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.frontend.frontend import Frontend
-from liveserver.frontend.history.log import ResumePoint
+from liveserver.frontend.history.log import GAP, ResumePoint
 from liveserver.transport.form import Form, Ready
 
 NOW, EARLIEST = "now", "earliest"
 
 
 class Resumption(NamedTuple):
-    """Where a viewer begins, what its `ready` says, and what is to be withheld from it (`seen`)."""
+    """Where a viewer on a stream begins, its `ready`, and what is to be withheld from it (`seen`)."""
 
     ready: Ready
     position: int
@@ -43,28 +43,28 @@ class Resumer:
         if isinstance(cursor, Cursor):
             return await self.frontend.intake.resume(channel, cursor)
         log = channel.log
-        if cursor == EARLIEST or (replay and log.tip - log.base < replay):
+        if cursor == EARLIEST or (replay and log.event_count < replay):
             await self.frontend.intake.fill(channel)
-        if cursor == EARLIEST:
-            return ResumePoint(channel.log.base, gap=False, is_exact=True)
-        return ResumePoint(max(channel.log.base, channel.log.tip - replay), gap=False, is_exact=True)
+        return ResumePoint(log.before_events(log.event_count if cursor == EARLIEST else replay))
 
     async def arrive(self, channel: Channel, cursor: Cursor | str, replay: int) -> Resumption:
         """Where a viewer on a stream begins; it has to take its seat at once. Raises `BusError`."""
-        place = await self.place(channel, cursor, replay)
-        self.frontend.fanout.counts.gaps += place.gap
-        seen = None
-        start = channel.log.cursor_at(place.position).decode()
+        point, log = await self.place(channel, cursor, replay), channel.log
+        position, seen = point.position, point.seen
+        self.frontend.fanout.counts.gaps += point.gap
+        if position < log.tip and log.between(position, position + 1)[0].event == GAP and point.gap:
+            position += 1  # `ready` tells it
+        start = log.cursor_at(position).decode()
         if isinstance(cursor, Cursor):
-            seen = None if place.is_exact else cursor
-            if not place.gap:
+            if not point.gap:
                 start = str(cursor)
             elif seen is not None:
-                start = str(Cursor.read(start).merged(seen))
-        is_resumed = isinstance(cursor, Cursor) and not place.gap
+                seen = Cursor.parse_trusted(start).merged(seen)
+                start = str(seen)
+        is_resumed = isinstance(cursor, Cursor) and not point.gap
         now, heartbeat = round(time.time() * 1000), round(self.settings.heartbeat * 1000)
-        ready = Ready(channel.video, self.frontend.node, start, is_resumed, place.gap, now, heartbeat)
-        return Resumption(ready, place.position, seen)
+        ready = Ready(channel.video, self.frontend.node, start, is_resumed, point.gap, now, heartbeat)
+        return Resumption(ready, position, seen)
 
     def opening(self, home: Audience, form: Form, arrival: Resumption) -> bytes:
         """The first words to a viewer of this audience: where it stands, and how many there are."""

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 import trio
 
 from liveserver.config import FrontendSettings
-from liveserver.cursor import Cursor
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import head, json_response, with_headers
@@ -15,7 +14,7 @@ from liveserver.edge.router import Router
 from liveserver.edge.upgrade import accept_websocket
 from liveserver.errors import BadRequest, BusError, TooMany, Unavailable
 from liveserver.frontend.admission import Admission
-from liveserver.frontend.delivery.long_poll import PollWaiter, poll_answer
+from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.resume import NOW, Resumer, parse_cursor
@@ -62,18 +61,21 @@ class WatchRoutes:
                     leave = stack.callback(visitor.enter(video))
                     async with self._frontend.table.visit(video) as channel:
                         arrival = await self._arrivals.arrive(channel, cursor, replay)
-                        home, serial = channel.audience, self._arrivals.serial()
-                        viewer = StreamViewer(peer, home, form, arrival.position, arrival.seen, serial)
-                        viewer.until, viewer.on_leave = visitor.until, leave
-                        stack.pop_all()  # from here on it is the viewer's
-                        opening = self._arrivals.opening(home, form, arrival)
-                        home.welcome(viewer, with_headers(head(200, *form.headers), request.cors) + opening)
-                        return viewer
+                        reason = self._frontend.refusal()
+                        if reason is None:
+                            home, serial = channel.audience, self._arrivals.serial()
+                            viewer = StreamViewer(peer, home, form, arrival.position, arrival.seen, serial)
+                            viewer.until, viewer.on_leave = visitor.until, leave
+                            stack.pop_all()  # from here on it is the viewer's
+                            opening = self._arrivals.opening(home, form, arrival)
+                            words = with_headers(head(200, *form.headers), request.cors) + opening
+                            home.welcome(viewer, words)
+                            return viewer
         except TooMany as too_many:
             reason = Reason.OVERLOAD
             retry += 1000 * too_many.retry_after
         except (Unavailable, BusError):
-            reason = Reason.UNAVAILABLE
+            reason = Reason.DRAIN if self._frontend.is_draining else Reason.UNAVAILABLE
         self._frontend.fanout.counts.say_bye(reason)
         request.keep_alive = False
         return head(200, *form.headers) + form.farewell(b"", reason, retry)
@@ -104,15 +106,18 @@ class WatchRoutes:
             with ExitStack() as stack:
                 leave = stack.callback(visitor.enter(video))
                 async with self._frontend.table.visit(video) as channel:
-                    place = await self._arrivals.place(channel, cursor, replay)
-                    seen = cursor if isinstance(cursor, Cursor) and not place.is_exact else None
-                    empty = not isinstance(cursor, Cursor) or wait == 0
-                    answer = poll_answer(channel.log, place.position, seen, limit, gap=place.gap, empty=empty)
+                    point = await self._arrivals.place(channel, cursor, replay)
+                    empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
+                    answer = channel.audience.poll_pages.answer(
+                        point.position, point.seen, limit, is_cut=point.is_cut, empty=empty
+                    )
                     if answer is not None:
-                        self._frontend.fanout.counts.gaps += place.gap
+                        self._frontend.fanout.counts.gaps += point.gap
                         return answer
                     deadline = min(trio.current_time() + wait, visitor.until)
-                    waiter = PollWaiter(peer, channel.log.tip, seen, limit, deadline, request.cors, leave)
+                    waiter = PollWaiter(
+                        peer, channel.log.tip, point.seen, limit, deadline, request.cors, leave
+                    )
                     stack.pop_all()  # from here on it is the waiting poll's
                     channel.audience.wait(waiter)
                     return waiter

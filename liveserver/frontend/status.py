@@ -118,7 +118,7 @@ def video_status(channel: Channel) -> VideoStatus:
         events=len(channel.log.items),
         lagging=len(audience.lagging),
         lag=audience.lag,
-        mending=channel.is_mending,
+        mending=channel.is_backfilling,
     )
 
 

@@ -179,8 +179,7 @@ class WebSocket(MultiplexedConnection):
         if not 0 <= wish.replay <= settings.replay_events:
             raise BadRequest(f"replay is a number from 0 to {settings.replay_events}")
         cursor = parse_cursor(wish.cursor)
-        if frontend.is_draining:
-            raise Unavailable("this node is being restarted; go to another")
+        self._check_draining()
         try:
             with ExitStack() as stack:
                 leave = stack.callback(self._visitor.enter(wish.video))
@@ -188,6 +187,7 @@ class WebSocket(MultiplexedConnection):
                     arrival = await self._arrivals.arrive(channel, cursor, wish.replay)
                     if self.is_gone or self.peer.closed:
                         return
+                    self._check_draining()
                     home = channel.audience
                     viewer = MultiplexedViewer(
                         self, home, wire.SOCKET, arrival.position, arrival.seen, self._serial
@@ -198,6 +198,10 @@ class WebSocket(MultiplexedConnection):
                     home.welcome(viewer, self._arrivals.opening(home, wire.SOCKET, arrival))
         except BusError:
             raise Unavailable("the log cannot be read just now; try again") from None
+
+    def _check_draining(self) -> None:
+        if self._arrivals.frontend.is_draining:
+            raise Unavailable("this node is being restarted; connect to another")
 
     def _unsubscribe(self, wish: wire.Unsubscribe) -> None:
         """Watch a video no more. Raises `BadRequest`."""

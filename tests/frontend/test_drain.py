@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
+import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.frontend.harness import settings, stage
+from liveserver.bus.interface import Lease, Slice
+from liveserver.bus.memory.bus import MemoryBus
+from tests.frontend.fakes import connect
+from tests.frontend.harness import Stage, settings, stage
+
+
+class GatedBus(MemoryBus):
+    """A memory bus whose answers wait until `gate` is set."""
+
+    def __init__(self) -> None:
+        configured = settings()
+        super().__init__("dc1", configured.history, 100)
+        self.gate = trio.Event()
+
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+        if "v" in videos:
+            await self.gate.wait()
+        return await super().subscribe(node, videos, lease)
+
+    async def read(self, video: str, after: int, limit: int) -> Slice:
+        await self.gate.wait()
+        return await super().read(video, after, limit)
+
+
+async def begun(on: Stage) -> None:
+    """Until draining has begun."""
+    await trio.testing.wait_all_tasks_blocked(0.001)
+    assert on.frontend.is_draining
 
 
 async def test_byes_are_spread_over_the_drain_time(autojump_clock: MockClock) -> None:
@@ -93,3 +123,65 @@ async def test_the_goodbye_stands_where_the_viewer_does(autojump_clock: MockCloc
         while (event := await client.event()).type != "bye":
             pass
         assert event.id == likes[-1]
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+@pytest.mark.parametrize("query", ["", "?cursor=earliest"])
+async def test_viewers_on_their_way_in_when_draining_begins_are_told(
+    autojump_clock: MockClock, query: str, is_answered: bool
+) -> None:
+    """They wait for a dispatcher, or for the log, and are not counted among the viewers yet."""
+    bus = GatedBus()
+    await bus.subscribe("elsewhere", {"w": 1}, 300)
+    async with stage(settings(node={"drain_timeout": "5s"}), bus) as on:
+        if query:  # the video is open, and its log is to be read
+            bus.gate.set()
+            await on.publish(3)
+            await on.ready()
+            bus.gate = trio.Event()
+        client = on.connect()
+        await client.get(f"/v1/videos/v/events{query}")
+        poll = on.connect()
+        await poll.get("/v1/videos/v/poll?cursor=earliest")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on.frontend.drain)
+            await begun(on)
+            if is_answered or query:
+                bus.gate.set()
+            await client.head()
+            assert msgspec.json.decode((await client.event()).data) == {"reason": "drain", "reconnect": True}
+            assert await client.chunk() == b""
+            head = await poll.head()
+            assert "200" in head or "503" in head
+        assert on.frontend.statistics().viewers == 0
+
+
+async def test_a_subscription_on_its_way_when_draining_begins_is_refused(autojump_clock: MockClock) -> None:
+    bus = GatedBus()
+    async with stage(settings(node={"drain_timeout": "5s"}), bus) as on:
+        client = await connect(on)
+        await client.say(subscribe={"video": "v"})
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on.frontend.drain)
+            kinds = [(await client.message())[0] for _ in range(2)]
+            assert sorted(kinds) == ["bye", "error"]
+        assert on.frontend.statistics().viewers == 0
+
+
+async def test_a_long_poll_that_begins_to_wait_after_draining_began_is_answered(
+    autojump_clock: MockClock,
+) -> None:
+    bus = GatedBus()
+    async with stage(settings(node={"drain_timeout": "5s"}), bus) as on:
+        client = on.connect()
+        await client.get("/v1/videos/v/poll?cursor=dc9-aaa-1")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on.frontend.drain)
+            await begun(on)
+            bus.gate.set()
+            before = trio.current_time()
+            assert "HTTP/1.1" in await client.head()
+            assert trio.current_time() - before < 1

@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from liveserver.event import Batch
 from tests.frontend.harness import Client, settings, stage
 
 
@@ -312,3 +313,39 @@ async def test_pages_of_other_origins_may_watch_if_they_are_allowed(autojump_clo
                 await trio.testing.wait_all_tasks_blocked(0.01)
                 await on.publish(1)
             assert allowed in (await poller.head()).split("\r\n")
+
+
+@pytest.mark.parametrize("is_poll", [False, True])
+async def test_gaps_are_not_counted_as_replayed_events(autojump_clock: MockClock, is_poll: bool) -> None:
+    async with stage() as on:
+        stays, _ = await on.ready()
+        epoch = (await on.publish(1)).epoch
+        assert await stays.events(1) == [1]
+        for offset in (2, 3, 4):  # each after a gap in another origin's numbers
+            line = b'like {"n":%d}' % offset
+            batch = Batch("v", epoch, offset, "dc2", "aaa", 10 * offset, [line])
+            assert on.channel().append_batch(batch)
+        kinds = [(await stays.event()).type for _ in range(6)]
+        assert kinds == ["gap", "like"] * 3
+        if is_poll:
+            client = on.connect()
+            await client.get("/v1/videos/v/poll?replay=3")
+            assert [event["n"] for event in (await client.json())["events"]] == [2, 3, 4]
+        else:
+            client, ready = await on.ready("v", "?replay=3")
+            assert not ready["gap"]
+            kinds = [(await client.event()).type for _ in range(5)]
+            assert kinds == ["like", "gap", "like", "gap", "like"]
+
+
+async def test_ready_says_that_a_gap_follows_later(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        stays, _ = await on.ready()
+        epoch = (await on.publish(3)).epoch
+        assert await stays.events(3) == [1, 2, 3]
+        batch = Batch("v", epoch, 4, "dc2", "aaa", 8, [b'like {"n":4}'])
+        assert on.channel().append_batch(batch)
+        for number, follow in ((1, ["like", "like", "gap", "like"]), (3, ["like"])):
+            client, ready = await on.ready("v", f"?cursor=dc1-{epoch}-{number}")
+            assert (ready["resumed"], ready["gap"]) == (False, True)
+            assert [(await client.event()).type for _ in follow] == follow

@@ -11,6 +11,7 @@ import trio.testing
 from trio.testing import MockClock
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
+from liveserver.cursor import Mark
 from liveserver.frontend.delivery.multiplexed import MultiplexedViewer
 from liveserver.frontend.delivery.segment import StreamSegment
 from tests.frontend.fakes import SocketClient, connect
@@ -84,8 +85,8 @@ async def test_a_gap_is_told_at_once_and_later(autojump_clock: MockClock) -> Non
         assert (ready["resumed"], ready["gap"], ready["cursor"]) == (False, True, f"dc1-{receipt.epoch}-2")
         assert await client.events(3) == [3, 4, 5]
         log = on.channel().log
-        log.append_gap(log.cursor.advanced("dc2", "zzzzz", 7), trio.current_time())
-        on.channel().audience.moved()
+        log.append_gap("dc2", Mark("zzzzz", 7), trio.current_time())
+        on.channel().audience.schedule()
         assert await client.message() == (
             "gap",
             {"video": "v", "cursor": f"dc1-{receipt.epoch}-5~dc2-zzzzz-7"},

@@ -18,7 +18,7 @@ from liveserver.edge.server import EdgeServer
 from liveserver.edge.server_interface import ConnectionInterface
 from liveserver.event import Batch, MalformedBatch
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.delivery.long_poll import poll_answer
+from liveserver.frontend.delivery.long_poll import PollPages
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.transport.ndjson import NDJSON
 from liveserver.transport.sse import SSE
@@ -110,17 +110,18 @@ class _Messages:
         return bool(self._payloads)
 
 
-class _NoVisitor:
+class _NoScheduler:
     """The fan-out where nobody watches."""
 
     trace_flushes = 10
+    poll_bytes = 1000
     delays: Any = None
 
     def __init__(self) -> None:
         self.counts = FanOutStatistics()
 
-    def moved(self, segments: object) -> None:
-        """Nobody is to be told."""
+    def schedule(self, segments: object) -> None:
+        """There are none."""
 
 
 CAPACITY = 32  # batches that wait, and events of the log
@@ -135,9 +136,9 @@ def listen(data: bytes) -> None:
         statistics = listener.statistics()
         assert statistics.malformed + statistics.received <= data.count(b"\0") + 1
         listener.mailbox.missed()
-        channel = Channel("v", cast(Any, _NoVisitor()), HistorySettings(max_events=CAPACITY))
+        channel = Channel("v", cast(Any, _NoScheduler()), HistorySettings(max_events=CAPACITY))
         channel.open(Head("e", 0, Cursor()))
-        assert channel.take_stash()
+        assert channel.drain_stash()
         taken = await anext(listener.mailbox)
         assert len(taken) <= CAPACITY
         for each in taken:
@@ -145,7 +146,7 @@ def listen(data: bytes) -> None:
                 each.check()
             except MalformedBatch:
                 continue
-            if not channel.take(each):
+            if not channel.append_batch(each):
                 _mend(channel, each)
             _show(channel)
 
@@ -154,13 +155,13 @@ def listen(data: bytes) -> None:
 
 def _mend(channel: Channel, batch: Batch) -> None:
     """As if the log had just this batch."""
-    channel.is_mending = True
+    channel.is_backfilling = True
     cursor = channel.log.cursor.advanced(
         batch.origin, batch.origin_epoch, batch.number + len(batch.lines) - 1
     )
-    channel.follow(Slice(Head(batch.epoch, batch.last, cursor), batch.first, [batch]))
-    channel.take_stash()
-    channel.is_mending = False
+    channel.apply_slice(Slice(Head(batch.epoch, batch.last, cursor), batch.first, [batch]))
+    channel.drain_stash()
+    channel.is_backfilling = False
 
 
 def _show(channel: Channel) -> None:
@@ -171,7 +172,7 @@ def _show(channel: Channel) -> None:
         while position < log.tip:
             chunk, position = log.frames(form).write(position, 1000)
             assert chunk
-    for cursor in (Cursor(), log.floor, log.cursor, Cursor.read("dc1-e-1~dc2-f-3")):
+    for cursor in (Cursor(), log.floor, log.cursor, Cursor.parse_trusted("dc1-e-1~dc2-f-3")):
         place = log.locate(cursor)
         assert log.base <= place.position <= log.tip
-        poll_answer(log, place.position, None if place.is_exact else cursor, 10, gap=place.gap, empty=True)
+        PollPages(log, 1000).answer(place.position, place.seen, 10, is_cut=place.is_cut, empty=True)

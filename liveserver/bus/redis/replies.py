@@ -28,7 +28,7 @@ def receipt(answer: bytes) -> AppendResult:
     """What append.lua returns: `epoch first number duplicates cursor`."""
     epoch, first, number, duplicates, cursor = answer.decode().split(" ")
     twice = frozenset(map(int, duplicates.split(","))) if duplicates != "-" else frozenset[int]()
-    return AppendResult(epoch, int(first), int(number), twice, Cursor.read(cursor))
+    return AppendResult(epoch, int(first), int(number), twice, Cursor.parse_trusted(cursor))
 
 
 def standing(answer: bytes) -> tuple[ReplicaPosition, int]:
@@ -51,7 +51,7 @@ def moved(since: int, time: tuple[int, int], found: list[bytes]) -> ActiveVideos
 def head(answer: bytes) -> Head:
     """What head.lua returns, and subscribe.lua first: `epoch offset cursor`."""
     epoch, offset, cursor = answer.decode().split(" ")
-    return Head(epoch, int(offset), Cursor.read(cursor))
+    return Head(epoch, int(offset), Cursor.parse_trusted(cursor))
 
 
 def lease(video: str, answer: bytes) -> Lease:

@@ -2,13 +2,14 @@
 
 Rules:
 
-1. `epoch` and `offset` say how far this node has followed the datacenter's log. What comes is next
-   in number (taken), already known (dropped), or beyond a hole, and then nothing is taken until the
-   hole has been mended from the log: viewers get events in the log's order or not at all.
-2. What comes while a hole is being mended waits in a short stash. Losing it costs nothing but
-   another look at the log, since whatever was forwarded was logged before.
-3. Events that nobody can give any more are a gap in the log, which tells the viewers by itself.
-4. Of each origin nothing is taken twice, whatever place it has in the datacenter's log.
+1. `epoch` and `offset` say how far this node has followed the datacenter's log. A batch is next in
+   number (appended), already known (dropped), or beyond a missing range, and then nothing is appended
+   until the range has been read from the log: viewers get events in the log's order or not at all.
+2. What comes during a backfill waits in a short stash. Losing it costs nothing but another read of the
+   log, since whatever was forwarded was logged before.
+3. Events that the datacenter's log has lost are a gap in this log, which viewers pass like an event.
+4. No event of an origin is appended twice, whatever its place in the datacenter's log, and none of an
+   epoch that its origin has left.
 """
 
 from __future__ import annotations
@@ -26,26 +27,28 @@ from liveserver.frontend.delivery.audience import Audience, Scheduler
 from liveserver.frontend.history.log import ChannelLog, cursor_before
 
 STASH = 1_000  # batches
+TRIM_SHARE = 8  # of the capacity is over it before the log is trimmed on an append
 
 
 class Channel:
-    """One video on this node. Made by the subscription table; open once `opened` is set."""
+    """One video on this node. Made by the subscription table; open once `is_open`."""
 
-    def __init__(self, video: str, visitor: Scheduler, history: HistorySettings) -> None:
+    def __init__(self, video: str, scheduler: Scheduler, history: HistorySettings) -> None:
         self.video = video
         self.log = ChannelLog(video, history.max_events, history.max_age)
-        self.audience = Audience(self.log, visitor)
-        self.watching = ChannelViewerCount(video)
+        self.audience = Audience(self.log, scheduler)
+        self.viewer_count = ChannelViewerCount(video)
         self.epoch = ""
         self.offset = 0
-        self.opened = trio.Event()
-        self.arriving = 0  # viewers on their way in
-        self.is_mending = True  # until it is opened there is nothing to append to
+        self.is_open = False
+        self.settled = trio.Event()  # it was opened, or will not be
+        self.arriving = 0  # viewers that are about to join
+        self.is_backfilling = True  # until it is opened there is nothing to append to
         self.first = 0  # offset of the oldest event held, in the epoch it was opened in
         self.is_complete = False  # nothing older than what is held is in the datacenter's log
         self.filling = trio.Lock()
-        self.looking = trio.Lock()
-        self.looks_begun = self.looks_done = 0  # by the number of the last one
+        self.reading = trio.Lock()
+        self.reads_begun = self.reads_done = 0  # by the number of the last one
         self._stash: deque[Batch] = deque(maxlen=STASH)
 
     def open(self, head: Head) -> None:
@@ -53,68 +56,90 @@ class Channel:
         self.epoch, self.offset = head.epoch, head.offset
         self.first = head.offset + 1
         self.is_complete = head.offset == 0
-        self.log.begin(head.cursor)
-        self.opened.set()
+        self.log.start_at(head.cursor)
+        self.is_open = True
+        self.settled.set()
 
-    def take(self, batch: Batch) -> bool:
-        """Take what comes; False when a hole, or a new epoch, is before it."""
-        if self.is_mending:
+    def close(self) -> None:
+        """Free what the channel holds, now that nobody watches it."""
+        self.settled.set()
+        self.audience.close()
+        self.log.clear()
+        self._stash.clear()
+
+    def append_batch(self, batch: Batch) -> bool:
+        """Append what was received; False when a missing range, or a new epoch, is before it."""
+        if self.is_backfilling:
             self._stash.append(batch)
             return True
         if not self._append(batch):
             self._stash.append(batch)
             return False
-        self._publish()
+        self._notify()
         return True
 
-    def follow(self, stretch: Slice) -> None:
-        """Take what was read from the log, up to its head; what lies before it is gone."""
-        batches = stretch.batches
-        if stretch.head.epoch != self.epoch or stretch.oldest > self.offset + 1:
-            self.epoch = stretch.head.epoch
-            self.offset = stretch.oldest - 1
-            self.is_complete = True  # what was before that is gone
-            # What was seen of other origins stays so, although it comes once more in the log's new life.
-            before = cursor_before(stretch.head.cursor, batches)
-            self.log.append_gap(before.merged(self.log.cursor), trio.current_time())
-            self.audience.counts.holes += 1
-        for batch in batches:
+    def apply_slice(self, part: Slice) -> None:
+        """Append what was read from the log, up to its head; what lies before it is lost."""
+        if part.head.epoch != self.epoch or part.oldest > self.offset + 1:
+            self.epoch = part.head.epoch
+            self.offset = part.oldest - 1
+            self.is_complete = True  # what was before that is lost
+            self._append_gaps(cursor_before(part.head.cursor, part.batches))
+        for batch in part.batches:
             self._append(batch)
-        self._publish()
+        self._notify()
 
-    def take_stash(self) -> bool:
-        """Go on with what came meanwhile; False when a hole, or another epoch, is left: look once more."""
-        self.is_mending = False
+    def _append_gaps(self, cursor: Cursor) -> None:
+        """Go on from `cursor`, the datacenter's own, with a gap in each origin of which it says more."""
+        now = trio.current_time()
+        self.audience.counts.holes += 1
+        for origin, mark in cursor:
+            seen = self.log.cursor.get(origin)
+            if seen is not None and mark.epoch != self.epoch:  # another origin's
+                if mark.epoch == seen.epoch:
+                    is_known = mark.number <= seen.number
+                else:
+                    is_known = self.log.is_newer(origin, seen.epoch, mark.epoch) is True
+                if is_known:  # although it comes once more in the log's new epoch
+                    continue
+            if mark != seen:
+                self.log.append_gap(origin, mark, now)
+
+    def drain_stash(self) -> bool:
+        """Append what came during a backfill; False when a range, or another epoch, is still missing."""
+        self.is_backfilling = False
         while self._stash:
             if not self._append(self._stash.popleft()):
                 self._stash.clear()
-                self.is_mending = True
+                self.is_backfilling = True
                 break
-        self._publish()
-        return not self.is_mending
+        self._notify()
+        return not self.is_backfilling
 
     def is_behind(self, head: Head) -> bool:
-        """Whether the log's head is beyond what this channel has; a lost last event shows here."""
+        """Return whether the log's head is beyond what this channel has; a lost last event shows here."""
         return head.epoch != self.epoch or head.offset > self.offset
 
-    def fill(self, batches: list[Batch]) -> None:
+    def prepend(self, batches: list[Batch]) -> None:
         """Put older events, up to the oldest held, in front."""
         if batches:
-            self.log.prepend(batches)
+            self.log.prepend(batches, trio.current_time())
             self.first = batches[0].first
         self.is_complete = True
 
-    def stands_before(self, cursor: Cursor, origin: str) -> bool:
-        """Whether `cursor` has seen events of `origin` that did not come here yet."""
+    def is_behind_cursor(self, cursor: Cursor, origin: str) -> bool:
+        """Return whether `cursor` has seen events of `origin` that were not received here yet."""
         seen, here = cursor.get(origin), self.log.cursor.get(origin)
-        return (
-            seen is not None and here is not None and seen.epoch == here.epoch and seen.number > here.number
-        )
+        if seen is None or here is None:
+            return False
+        if seen.epoch == here.epoch:
+            return seen.number > here.number
+        return self.log.is_newer(origin, seen.epoch, here.epoch) is True
 
-    def has_life(self, cursor: Cursor, origin: str) -> bool:
-        """Whether what `cursor` has seen of `origin`, if anything, is of a life that is known here."""
+    def knows_epoch(self, cursor: Cursor, origin: str) -> bool:
+        """Return whether what `cursor` has seen of `origin`, if anything, is of an epoch known here."""
         seen = cursor.get(origin)
-        return seen is None or self.log.has_life(origin, seen.epoch)
+        return seen is None or self.log.has_epoch(origin, seen.epoch)
 
     def _append(self, batch: Batch) -> bool:
         if batch.epoch != self.epoch or batch.first > self.offset + 1:
@@ -122,15 +147,23 @@ class Channel:
         if batch.last > self.offset:
             known = self.offset + 1 - batch.first
             seen = self.log.cursor.get(batch.origin)
-            if seen is not None and seen.epoch == batch.origin_epoch:
-                known = max(known, seen.number + 1 - batch.number)
+            if seen is not None:
+                if seen.epoch == batch.origin_epoch:
+                    known = max(known, seen.number + 1 - batch.number)
+                elif self.log.is_newer(batch.origin, seen.epoch, batch.origin_epoch):
+                    known = len(batch.lines)
             if known < len(batch.lines):
                 self.log.append(batch, known, trio.current_time())
             self.offset = batch.last
         return True
 
-    def _publish(self) -> None:
-        """Let everybody know that the log has grown."""
-        self.audience.moved()
-        if len(self.log.items) > self.log.capacity // 2:
-            self.log.trim(trio.current_time(), self.audience.needed())
+    def _notify(self) -> None:
+        """Let the audience know that the log has grown, and bound the log."""
+        self.audience.schedule()
+        log = self.log
+        if len(log.items) > log.capacity + log.capacity // TRIM_SHARE:
+            log.trim(trio.current_time(), self.audience.needed(), log.capacity // TRIM_SHARE)
+
+    def trim(self) -> None:
+        """Drop what has become too old; called once a second."""
+        self.log.trim(trio.current_time(), self.audience.needed())

@@ -1,8 +1,8 @@
-"""From the inbox into the channels; holes are mended from the log.
+"""Receives batches at the node's inbox for its channels, and backfills missing ranges from the log.
 
-The one recovery there is (rule: every hop is a numbered feed): on a jump in the numbers, on a head
-that is further than what was heard, and after every interruption, read what is missing from the
-datacenter's log. What the log has no more is told as a gap.
+There is one recovery (rule: every hop is a numbered feed): on a jump in the numbers, on a head that is
+further than what was received, and after every interruption, read what is missing from the datacenter's
+log. What the log has lost becomes a gap.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ class Receiver:
         ) = 0
 
     async def run(self, on_listening: Callable[[], None]) -> None:
-        """Listen for ever. `on_listening` is called whenever it has begun anew: whatever came before
+        """Listen until cancelled. `on_listening` is called each time listening has begun: earlier batches
         may have been missed."""
         wait = BACK_OFF[0]
         while True:
             with trio.CancelScope() as self._scope:
                 try:
-                    async with self._bus.inbox(self._node, self._hear) as inbox:
+                    async with self._bus.inbox(self._node, self._on_viewer_count) as inbox:
                         self.is_listening = True
                         self._canary.begin_listening()
                         wait = BACK_OFF[0]
@@ -95,9 +95,9 @@ class Receiver:
                                 self._interruptions += 1
                                 on_listening()
                             for batch in batches:
-                                self._take(batch)
+                                self._receive(batch)
                 except BusError as error:
-                    log.warning("the inbox cannot be reached", reason=str(error))
+                    log.warning("inbox_unreachable", reason=str(error))
                 finally:
                     self.is_listening = False
                     self._canary.end_listening()
@@ -109,7 +109,7 @@ class Receiver:
         """Listen anew, over another connection."""
         self._scope.cancel()
 
-    def _take(self, batch: Batch) -> None:
+    def _receive(self, batch: Batch) -> None:
         self._batches += 1
         self._events += len(batch.lines)
         channel = self._channels.get(batch.video)
@@ -121,97 +121,98 @@ class Receiver:
             batch.check()
         except MalformedBatch:
             self._malformed += 1
-            return  # what comes next shows the hole
-        if not channel.take(batch):
-            self._mend_soon(channel)
+            return  # the next batch shows what is missing
+        if not channel.append_batch(batch):
+            self._start_backfill(channel)
 
-    def _hear(self, tally: ViewerCount) -> None:
+    def _on_viewer_count(self, tally: ViewerCount) -> None:
         if channel := self._channels.get(tally.video):
-            channel.watching.tally = tally
+            channel.viewer_count.tally = tally
 
     def open(self, channel: Channel, head: Head) -> None:
-        """A new channel's head has come: follow from there."""
+        """Follow a new channel's log from its head, which has come."""
         channel.open(head)
-        if not channel.take_stash():
-            self._mend_soon(channel)
+        if not channel.drain_stash():
+            self._start_backfill(channel)
 
     def compare(self, channel: Channel, head: Head) -> None:
-        """Catch up if the log is further than what was heard."""
-        if channel.is_behind(head) and not channel.is_mending:
-            self._mend_soon(channel)
+        """Catch up if the log is further than what was received."""
+        if channel.is_behind(head) and not channel.is_backfilling:
+            self._start_backfill(channel)
 
     async def resume(self, channel: Channel, cursor: Cursor) -> ResumePoint:
-        """Where `cursor` goes on, having looked into the datacenter's log where that is needed.
+        """Return where `cursor` resumes, having read the datacenter's log where that is needed.
 
         Raises `BusError` when it was needed and could not be read.
         """
-        if channel.stands_before(cursor, self._datacenter) or not channel.has_life(cursor, self._datacenter):
+        ours = self._datacenter
+        if channel.is_behind_cursor(cursor, ours) or not channel.knows_epoch(cursor, ours):
             # Only this datacenter numbers these events, so what was seen of them must be in the log;
-            # and a life that is unknown here may be an old one, or a new one that was not heard of yet.
-            await self._look(channel)
-        is_beyond = channel.stands_before(cursor, self._datacenter)
-        place = channel.log.locate(cursor)
-        if (place.gap or is_beyond) and not channel.is_complete:
-            await self.fill(channel)
-            place = channel.log.locate(cursor)
+            # and an epoch that is unknown here may be an old one, or a new one not received yet.
+            await self._read_head(channel)
+        is_beyond = channel.is_behind_cursor(cursor, ours)
         if is_beyond:  # the log has lost what was seen, or the cursor is made up
-            return ResumePoint(channel.log.base, gap=True, is_exact=True)
-        return place
+            cursor = cursor.without(ours)
+        point = channel.log.locate(cursor)
+        if (point.gap or is_beyond) and not channel.is_complete:
+            await self.fill(channel)
+            point = channel.log.locate(cursor)
+        return point._replace(gap=True, is_cut=True) if is_beyond else point
 
     async def fill(self, channel: Channel) -> None:
-        """Have all that the datacenter's log holds. Raises `BusError`."""
+        """Hold all that the datacenter's log holds. Raises `BusError`."""
         async with channel.filling:
             if channel.is_complete:
                 return
             first, epoch = channel.first, channel.epoch
-            stretch = await self._read_to(channel.video, 0, first - 1)
-            if stretch.head.epoch != epoch == channel.epoch:
-                await self._look(channel)  # or who comes would be brought into a life that is over
+            part = await self._read_to(channel.video, 0, first - 1)
+            if part.head.epoch != epoch == channel.epoch:
+                await self._read_head(channel)  # or new viewers would begin in an epoch that is over
             if channel.log.base != 0 or channel.epoch != epoch:
-                channel.is_complete = True  # trimmed, or begun anew: older events are no use any more
+                channel.is_complete = True  # trimmed, or begun anew: older events are of no use any more
                 return
-            channel.fill(_until(stretch.batches, first - 1))
+            channel.prepend(_until(part.batches, first - 1))
 
-    def _mend_soon(self, channel: Channel) -> None:
+    def _start_backfill(self, channel: Channel) -> None:
         self._holes += 1
-        channel.is_mending = True
-        self._nursery.start_soon(self._mend, channel)
+        channel.is_backfilling = True
+        self._nursery.start_soon(self._backfill, channel)
 
-    async def _mend(self, channel: Channel) -> None:
+    async def _backfill(self, channel: Channel) -> None:
         wait = BACK_OFF[0]
         while self._channels.get(channel.video) is channel:
             try:
                 await self._catch_up(channel)
             except BusError as error:
-                log.warning("a hole cannot be mended yet", video=channel.video, reason=str(error))
+                log.warning("backfill_failed", video=channel.video, reason=str(error))
                 await trio.sleep(random.uniform(0, wait))
                 wait = min(2 * wait, BACK_OFF[1])
                 continue
-            if channel.take_stash():
+            if channel.drain_stash():
                 return
 
-    async def _look(self, channel: Channel) -> None:
-        """Catch up, for all who come meanwhile: they share the next look. Raises `BusError`."""
-        came = channel.looks_begun
-        async with channel.looking:
-            if channel.looks_done <= came:
-                channel.looks_begun += 1
+    async def _read_head(self, channel: Channel) -> None:
+        """Catch up; callers that come meanwhile share the next read. Raises `BusError`."""
+        came = channel.reads_begun
+        async with channel.reading:
+            if channel.reads_done <= came:
+                channel.reads_begun += 1
                 await self._catch_up(channel)
-                channel.looks_done = channel.looks_begun
+                channel.reads_done = channel.reads_begun
 
     async def _catch_up(self, channel: Channel) -> None:
         """Follow the log to its head. Raises `BusError`."""
         epoch = channel.epoch
-        stretch = await self._read_to(channel.video, channel.offset)
-        if stretch.head.epoch != epoch:
-            stretch = await self._read_to(channel.video, 0)
+        part = await self._read_to(channel.video, channel.offset)
+        if part.head.epoch != epoch:
+            part = await self._read_to(channel.video, 0)
         if channel.epoch == epoch:
-            channel.follow(stretch)
+            channel.apply_slice(part)
 
     async def _read_to(self, video: str, after: int, last: int | None = None) -> Slice:
-        """The log after `after` up to `last`, or to its head, as one slice.
+        """Return the log after `after` up to `last`, or to its head, as one slice.
 
-        Where its beginning is gone, or goes while being read, the slice begins at the oldest there is.
+        Where its beginning is lost, or goes while being read, the slice begins at the oldest event.
         """
         batches: list[Batch] = []
         epoch = ""

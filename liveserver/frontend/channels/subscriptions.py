@@ -73,10 +73,10 @@ class ChannelRef:
         channel = self._channel
         channel.arriving += 1
         try:
-            if not channel.opened.is_set():
+            if not channel.is_open:
                 with trio.move_on_after(self._patience):
-                    await channel.opened.wait()
-                if not channel.opened.is_set():
+                    await channel.settled.wait()
+                if not channel.is_open:
                     raise Unavailable(
                         "this video cannot be followed from here just now; try again", retry_after=2
                     )
@@ -159,23 +159,32 @@ class SubscriptionTable:
         """One round of requests. Raises `DispatcherError`, `BusError`; nothing is forgotten then."""
         now = trio.current_time()
         if self._renew_at <= now:
-            # Everything that is subscribed; what is new comes below, and does not wait for this.
-            await self._renew([video for video in self.channels if video not in self._wanted])
+            # All that are subscribed; new ones come below, and do not wait for this. The time of the next
+            # renewal is set before the request, since `renew_now` may be called during it.
             self._renew_at = now + self._settings.lease / 3
+            try:
+                await self._renew([video for video in self.channels if video not in self._wanted])
+            except (DispatcherError, BusError):
+                self._renew_at = now
+                raise
         while self._wanted:
             await self._renew(list(islice(self._wanted, ASK_AT_ONCE)))
         while self._changed:
             page = list(islice(self._changed, ASK_AT_ONCE))
-            await self._renew([video for video in page if video in self.channels])
-            for video in page:
-                self._changed.pop(video, None)
+            for video in page:  # before the request: a change during it is another one
+                del self._changed[video]
+            try:
+                await self._renew([video for video in page if video in self.channels])
+            except (DispatcherError, BusError):
+                self._changed.update(dict.fromkeys(page))
+                raise
         while self._unwanted:
             page = list(islice(self._unwanted, ASK_AT_ONCE))
             if videos := [video for video in page if video not in self.channels]:
                 await self._leases.withdraw(self._node, videos)
             for video in page:
                 del self._unwanted[video]
-        self._renew_at = min(self._renew_at, now + self._settings.lease / 3)
+        self._renew_at = min(self._renew_at, now + self._settings.lease / 3)  # the first time
 
     async def _renew(self, videos: list[str]) -> None:
         for page in _pages(videos, ASK_AT_ONCE):
@@ -188,8 +197,8 @@ class SubscriptionTable:
                 channel = self.channels.get(video)
                 if channel is None:
                     continue
-                channel.watching.report(counts[video], lease.tally, is_announced=lease.is_announced)
-                if channel.opened.is_set():
+                channel.viewer_count.report(counts[video], lease.tally, is_announced=lease.is_announced)
+                if channel.is_open:
                     self._intake.compare(channel, lease.head)
                 else:
                     self._intake.open(channel, lease.head)
@@ -201,12 +210,14 @@ class SubscriptionTable:
             await trio.sleep(LINGER_TICK)
             before = trio.current_time() - self._settings.linger
             for video, channel in list(self.channels.items()):
+                channel.trim()
                 if (
                     channel.audience.count == 0
                     and channel.audience.empty_since <= before
                     and not channel.arriving
                 ):
                     del self.channels[video]
+                    channel.close()
                     self._wanted.pop(video, None)
                     self._unwanted[video] = None
                     self._something.set()

@@ -67,7 +67,7 @@ class CountedChannel(Protocol):
     def audience(self) -> CountedAudience: ...
 
     @property
-    def watching(self) -> ChannelViewerCount: ...
+    def viewer_count(self) -> ChannelViewerCount: ...
 
 
 async def count_viewers(
@@ -80,12 +80,12 @@ async def count_viewers(
         here = {}
         for video, channel in channels.items():
             here[video] = count = channel.audience.look()
-            if channel.watching.is_due(count):
+            if channel.viewer_count.is_due(count):
                 report(video)
         await trio.sleep(pause)
         for video, count in here.items():
             if channel_now := channels.get(video):
-                viewers = encode(channel_now.watching.viewers(count))
-                if viewers != channel_now.watching.told:
-                    channel_now.watching.told = viewers
+                viewers = encode(channel_now.viewer_count.viewers(count))
+                if viewers != channel_now.viewer_count.told:
+                    channel_now.viewer_count.told = viewers
                     channel_now.audience.tell(viewers)

@@ -14,7 +14,7 @@ import trio
 
 from liveserver.frontend.delivery.expiry import Expirable
 from liveserver.frontend.delivery.flush_history import Delays, FlushHistory
-from liveserver.frontend.delivery.long_poll import PollSegment, PollWaiter
+from liveserver.frontend.delivery.long_poll import PollPages, PollSegment, PollWaiter
 from liveserver.frontend.delivery.segment import Segment, StreamSegment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.delivery.viewer import State, Viewer, attempt
@@ -32,12 +32,17 @@ class Scheduler(Protocol):
 
     segment_size: int
     max_write: int
+    poll_bytes: int
     trace_flushes: int
     counts: FanOutStatistics
     delays: Delays
 
-    def moved(self, segments: Iterable[Segment]) -> None:
-        """The log of these has grown."""
+    def schedule(self, segments: Iterable[Segment]) -> None:
+        """Flush these, as far as they are behind."""
+        ...
+
+    def drop(self, segment: Segment) -> None:
+        """Forget a segment without viewers, of a channel that is closed."""
         ...
 
     def wake(self, segment: Segment) -> None:
@@ -71,13 +76,15 @@ class Audience:
         self.log = log
         self.counts = visitor.counts
         self.visits = FlushHistory(log, visitor.delays, visitor.trace_flushes)
+        self.poll_pages = PollPages(log, visitor.poll_bytes)
+        self.is_closed = False
         self.count = 0
         self.empty_since = trio.current_time()
         self.lagging: set[Viewer] = set()
         self._visitor = visitor
         self._streams: dict[Form, list[StreamSegment]] = {}
         self._polls: list[PollSegment] = []
-        self._moved: trio.Event | None = None
+        self._appended: trio.Event | None = None
         self._waiting = 0  # polls, of `count`
         self._most_waiting: deque[int] = deque([0], maxlen=LOOKS)  # since each of the last looks
         self._viewers = b""  # the newest that was told of them
@@ -100,7 +107,7 @@ class Audience:
         for segments in self._streams.values():
             for segment in segments:
                 segment.is_owed = True
-        self._visitor.moved(self.segments())
+        self._visitor.schedule(self.segments())
 
     def told(self, form: Form, position: int, cursor: bytes = b"") -> bytes:
         """The frame with how many are watching, at a position or a cursor; empty before it is known."""
@@ -114,17 +121,25 @@ class Audience:
             frame = self._told[form, position] = form.control(cursor, VIEWERS, self._viewers)
         return frame
 
-    def moved(self) -> None:
-        """The log has grown."""
-        self._visitor.moved(self.segments())
-        if self._moved is not None:
-            self._moved.set()
-            self._moved = None
+    def schedule(self) -> None:
+        """Have what the log has grown by sent."""
+        self._visitor.schedule(self.segments())
+        if self._appended is not None:
+            self._appended.set()
+            self._appended = None
 
-    async def wait_moved(self) -> None:
-        if self._moved is None:
-            self._moved = trio.Event()
-        await self._moved.wait()
+    async def wait_appended(self) -> None:
+        if self._appended is None:
+            self._appended = trio.Event()
+        await self._appended.wait()
+
+    def close(self) -> None:
+        """Free what is held, now that there are no viewers."""
+        self.is_closed = True
+        for segment in list(self.segments()):
+            self._visitor.drop(segment)
+        self.poll_pages.clear()
+        self._told.clear()
 
     def segments(self) -> Iterator[Segment]:
         for segments in self._streams.values():

@@ -17,7 +17,7 @@ from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
 from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import Viewer, random_retry
-from liveserver.frontend.history.log import GAP, gap_frame
+from liveserver.frontend.history.frames import GAP, gap_frame
 from liveserver.transport.form import Reason
 
 
@@ -35,7 +35,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings) -> None:
                 viewer.seen = viewer.unsent = None
                 viewer.home.rejoin(viewer)
                 return
-            if not await _wait_moved(viewer, settings.heartbeat):
+            if not await _wait_appended(viewer, settings.heartbeat):
                 viewer.unsent = memoryview(viewer.form.envelope(viewer.form.heartbeat))
             continue
         try:
@@ -88,7 +88,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             _withhold(viewer, viewer.position - 1, withheld)
             withheld = 0
         if item.event == GAP:
-            viewer.seen = Cursor.read(item.cursor.decode()).merged(viewer.seen)
+            viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(viewer.seen)
             return viewer.form.envelope(gap_frame(viewer.form, log.video, viewer.seen))
         viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
         frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
@@ -109,18 +109,21 @@ def _withhold(viewer: Viewer, end: int, count: int) -> None:
 
 def _is_settled(viewer: Viewer) -> bool:
     """Whether this node has seen all that the viewer has, so that nothing needs withholding."""
-    here = viewer.home.log.cursor
+    log = viewer.home.log
     assert viewer.seen is not None
-    return all(
-        known is not None and (known.epoch != mark.epoch or known.number >= mark.number)
-        for known, mark in ((here.get(origin), mark) for origin, mark in viewer.seen)
-    )
+    for origin, mark in viewer.seen:
+        here = log.cursor.get(origin)
+        if here is None or (here.epoch == mark.epoch and here.number < mark.number):
+            return False
+        if here.epoch != mark.epoch and log.is_newer(origin, mark.epoch, here.epoch):
+            return False
+    return True
 
 
-async def _wait_moved(viewer: Viewer, timeout: float) -> bool:
+async def _wait_appended(viewer: Viewer, timeout: float) -> bool:
     """Until the channel's log has grown; False when it did not within `timeout` seconds."""
     with trio.move_on_after(timeout) as scope:
-        await viewer.home.wait_moved()
+        await viewer.home.wait_appended()
     return not scope.cancelled_caught
 
 

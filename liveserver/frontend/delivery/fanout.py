@@ -53,6 +53,7 @@ class FanOut:
     def __init__(self, settings: FrontendSettings, keep_alive: float, nursery: trio.Nursery) -> None:
         self.segment_size: int = settings.segment_size
         self.max_write: int = settings.max_write
+        self.poll_bytes: int = settings.poll_bytes
         self.trace_flushes: int = settings.trace_flushes
         self.settings = settings
         self.counts = FanOutStatistics()
@@ -70,7 +71,7 @@ class FanOut:
 
     # What the audiences tell
 
-    def moved(self, segments: Iterable[Segment]) -> None:
+    def schedule(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
             if segment.turn is ScheduleState.QUIET and segment.is_behind:
                 del self._quiet[segment]
@@ -86,6 +87,11 @@ class FanOut:
         if segment.turn is ScheduleState.QUIET and segment.is_behind:
             del self._quiet[segment]
             self._make_ready(segment)
+
+    def drop(self, segment: Segment) -> None:
+        self._quiet.pop(segment, None)
+        if segment.turn is ScheduleState.QUIET:
+            self._forget(segment)
 
     def expect(self, guest: Expirable) -> None:
         before = self._expiries.next_at
@@ -159,7 +165,9 @@ class FanOut:
         """Move on those whose time has come."""
         while self._resting and self._rested_at(self._resting[0]) <= now:
             segment = self._resting.popleft()
-            if segment.is_behind:
+            if segment.home.is_closed:
+                self._forget(segment)
+            elif segment.is_behind:
                 self._make_ready(segment)
             else:
                 self._make_quiet(segment)

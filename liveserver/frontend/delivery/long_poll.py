@@ -1,21 +1,24 @@
-"""Those who wait in a long-poll: answered by the same visits, with the same bytes for the same place.
+"""Long-polls: answered by the same flushes as streams, with the same bytes for the same position.
 
-Waiting costs no timer either: the fan-out looks over the deadlines a few times a second.
+Waiting takes no timer either: the fan-out checks the deadlines a few times a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import trio
 
 from liveserver.cursor import Cursor
 from liveserver.edge.answer import DeferredResponse, Peer
-from liveserver.edge.response import json_response, with_headers
+from liveserver.edge.response import date_line, json_response, with_headers
 from liveserver.frontend.delivery.segment import Segment, SegmentAudience
-from liveserver.frontend.history.log import GAP, ChannelLog
+from liveserver.frontend.history.log import GAP, ChannelLog, Item
 from liveserver.transport.longpoll import poll_body
+
+MAX_PAGES = 16  # answers of one channel kept to be shared
+MAX_EVENT = 20 * 1024  # bytes: `data` has at most 16 KiB, and no event has more than this
 
 
 class PollWaiter(DeferredResponse):
@@ -86,35 +89,91 @@ class PollWaiter(DeferredResponse):
             self.segment.remove(self)
 
 
-def poll_answer(
-    log: ChannelLog, position: int, seen: Cursor | None, limit: int, *, gap: bool = False, empty: bool = False
-) -> bytes | None:
-    """The whole response for whoever stands at `position`; None when there is nothing to tell yet.
+class PollPages:
+    """The answers to long-polls of one channel: at most `limit` events and about `max_bytes` each.
 
-    `empty`: answer all the same.
+    Clients at one position share one answer's bytes, also those that take it slowly.
     """
-    if position < log.base:
-        gap, position = True, log.base
-    items = log.between(position, log.tip if seen else min(position + limit, log.tip))
-    end = position + len(items)
-    if seen is not None:
-        news = [(at, item) for at, item in enumerate(items, position + 1) if not log.was_seen(item, seen)][
-            :limit
-        ]
-        items = [item for _, item in news]
-        if len(news) == limit:
-            end = news[-1][0]
-    cursor = log.cursor_at(end)
-    if seen is not None:
-        cursor = str(Cursor.read(cursor.decode()).merged(seen)).encode()
-    if not items and not gap and not empty:
-        return None
-    gap = gap or any(item.event == GAP for item in items)
-    return json_response(200, poll_body(cursor, gap, [item.data for item in items if item.event != GAP]))
+
+    __slots__ = ("_date", "_log", "_max_bytes", "_pages", "_version")
+
+    def __init__(self, log: ChannelLog, max_bytes: int) -> None:
+        self._log = log
+        self._max_bytes = max_bytes
+        self._pages: dict[tuple[int, int, bool], bytes] = {}
+        self._version = (0, 0)
+        self._date = b""
+
+    def answer(
+        self, position: int, seen: Cursor | None, limit: int, *, is_cut: bool = False, empty: bool = False
+    ) -> bytes | None:
+        """Return the whole response to a client at `position`; None when there is nothing new.
+
+        `is_cut`: events before the position are missing. `empty`: answer even when there is nothing.
+        """
+        log = self._log
+        if position < log.base:
+            is_cut, position = True, log.base
+        if seen is not None:
+            return self._withholding(position, seen, limit, is_cut, empty)
+        end = self._end(position, limit)
+        if end == position and not is_cut and not empty:
+            return None
+        version, date = (log.base, log.redactions), date_line()
+        if version != self._version or date != self._date or len(self._pages) >= MAX_PAGES:
+            self._pages.clear()
+            self._version, self._date = version, date
+        key = (position, end, is_cut)
+        found = self._pages.get(key)
+        if found is None:
+            items = log.between(position, end)
+            found = self._pages[key] = _response(log.cursor_at(end), items, is_cut)
+        return found
+
+    def clear(self) -> None:
+        self._pages.clear()
+
+    def _end(self, position: int, limit: int) -> int:
+        """Return the position behind the answer's last event: one at least, if there is one."""
+        end, size = self._log.after_events(position, limit), 0
+        if (end - position) * MAX_EVENT <= self._max_bytes:
+            return end
+        for at, item in enumerate(self._log.between(position, end), position):
+            size += len(item.data)
+            if size > self._max_bytes and at > position:
+                return at
+        return end
+
+    def _withholding(
+        self, position: int, seen: Cursor, limit: int, is_cut: bool, empty: bool
+    ) -> bytes | None:
+        """The same for a client that has seen some of what follows, or of what is still to come."""
+        log = self._log
+        items: list[Item] = []
+        end, count, size = position, 0, 0
+        for at, item in enumerate(log.between(position, log.tip), position):
+            if not log.was_seen(item, seen):
+                size += len(item.data)
+                if count == limit or (size > self._max_bytes and items):
+                    break
+                items.append(item)
+                count += item.event != GAP
+            end = at + 1
+        if not items and not is_cut and not empty:
+            return None
+        cursor = Cursor.parse_trusted(log.cursor_at(end).decode()).merged(seen)
+        return _response(str(cursor).encode(), items, is_cut)
+
+
+def _response(cursor: bytes, items: Sequence[Item], is_cut: bool) -> bytes:
+    events = [item.data for item in items if item.event != GAP]
+    return json_response(200, poll_body(cursor, is_cut or len(events) < len(items), events))
 
 
 class LongPollAudience(SegmentAudience, Protocol):
     """What waiting polls know of the audience they belong to."""
+
+    poll_pages: PollPages
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
         """Write a poll's answer; it waits no more."""
@@ -169,19 +228,19 @@ class PollSegment(Segment):
         return self._answer_where(lambda waiter: waiter.deadline <= now)
 
     def _answer_where(self, is_due: Callable[[PollWaiter], bool]) -> int:
-        log = self.home.log
+        log, pages = self.home.log, self.home.poll_pages
         shared: dict[tuple[int, int, bool], bytes | None] = {}
         waiting, self.waiters = self.waiters, []
         for waiter in waiting:
             due = is_due(waiter)
             if waiter.seen is not None:
-                answer = poll_answer(log, waiter.position, waiter.seen, waiter.limit, empty=due)
+                answer = pages.answer(waiter.position, waiter.seen, waiter.limit, empty=due)
             else:
                 place = (waiter.position, waiter.limit, due)
                 if place not in shared:
-                    shared[place] = poll_answer(log, waiter.position, None, waiter.limit, empty=due)
+                    shared[place] = pages.answer(waiter.position, None, waiter.limit, empty=due)
                 answer = shared[place]
-            if answer is None:  # what came since was all seen elsewhere
+            if answer is None:  # all that came since was seen elsewhere
                 waiter.position = log.tip
                 self.waiters.append(waiter)
                 continue

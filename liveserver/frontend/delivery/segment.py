@@ -204,7 +204,7 @@ class StreamSegment(Segment):
             else:
                 self.seat(viewer)
                 if self.is_owed:
-                    end = self._end
+                    end = viewer.position  # which may be beyond where the segment stands
                     notice = self._notice(end)
                     sent = attempt(viewer.send, notice)
                     writes += 1

@@ -65,6 +65,7 @@ class AudienceInterface(Protocol):
     """What a viewer knows of the audience it belongs to."""
 
     log: ChannelLog
+    is_closed: bool
     counts: FanOutStatistics
     visits: FlushHistory
 
@@ -80,8 +81,8 @@ class AudienceInterface(Protocol):
         """It was behind, and is level again."""
         ...
 
-    async def wait_moved(self) -> None:
-        """Until the log has grown."""
+    async def wait_appended(self) -> None:
+        """Return when the log has grown."""
         ...
 
     def __hash__(self) -> int: ...

@@ -1,36 +1,39 @@
-"""A channel's recent log: what was heard of one video, in order, and where a cursor stands in it.
+"""A channel's recent log: what was received of one video, in order, and where a cursor stands in it.
 
 Rules:
 
 1. A *position* counts items on this node. Positions have no holes and outlive the epochs of the log
    they mirror. `base` is the oldest held, `tip` the next to come.
-2. A gap is an item like any other: whoever passes it is told, and nobody has to ask.
-3. An item carries the cursor after it. Everybody who is level shares it, so it is rendered once.
-4. Frames are rendered when first needed, once per form, and joined once for all who stand at the
-   same position.
+2. A gap is an item like any other: a viewer that passes it is sent it, without a test per viewer. It
+   says which origin it is of, and up to where that origin's events are missing.
+3. An item carries the cursor after it. All viewers that are level share it, so it is rendered once.
+4. What a cursor has seen of an origin is compared by epoch, then by number. Which of two epochs is
+   newer is known from the log if it holds both, else from their names.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from liveserver.cursor import Cursor, Mark
+from liveserver.cursor import Cursor, Mark, is_newer_epoch
 from liveserver.event import CONTROL_WORDS, Batch
+from liveserver.frontend.history.frames import GAP, FrameLog
 from liveserver.frontend.history.origin_index import OriginIndex
-from liveserver.frontend.history.redaction import RETRACT_TYPE, beginning_of_target, emptied
+from liveserver.frontend.history.redaction import RETRACT_TYPE, RetractedIds, redacted
 from liveserver.transport.form import Form, Gap, encode
 
-GAP = b"gap"
-NOWHERE = Mark("", 0)
 _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
+NO_POSITION = -(1 << 62)
+
+__all__ = ["GAP", "ChannelLog", "Item", "ResumePoint", "cursor_before"]
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """One event with the cursor after it; or a gap up to `number` of its origin, of all if it is empty."""
+    """One event with the cursor after it; or a gap up to `number` of its origin."""
 
     event: bytes
     data: bytes
@@ -43,13 +46,14 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 class ResumePoint(NamedTuple):
     """Where a cursor resumes: the position of the first item it has not seen.
 
-    `gap`: events after the cursor are gone. `is_exact`: nothing from `position` on, nor anything
-    still to come, was seen already; otherwise what the cursor covers has to be withheld.
+    `gap`: events after the cursor are missing. `is_cut`: some of them lie before what is held, and no
+    gap in the log tells of them. `seen`: what has to be withheld from here on; None if nothing.
     """
 
     position: int
-    gap: bool
-    is_exact: bool
+    gap: bool = False
+    is_cut: bool = False
+    seen: Cursor | None = None
 
 
 class ChannelLog:
@@ -66,17 +70,31 @@ class ChannelLog:
         self.capacity = capacity
         self.age = age
         self._arrivals: deque[tuple[float, int]] = deque()  # (time, the tip then)
-        self._heard_from = 0  # the position from which on they are known
+        self._live_from = 0  # the position from which on arrivals are known
+        self._prepended: tuple[float, int] | None = None  # when, and the position behind them
+        self._expired = NO_POSITION  # before it, all is older than `age`
         self._gaps: list[int] = []  # positions
         self._origins: dict[str, OriginIndex] = {}
         self._frames: dict[Form, FrameLog] = {}
+        self._retracted = RetractedIds(capacity)
+        self.redactions = 0  # so far: what was rendered before one may show what it took back
 
-    def begin(self, cursor: Cursor) -> None:
+    def start_at(self, cursor: Cursor) -> None:
         """Stand at `cursor`; nothing was appended yet."""
         self.floor = self.cursor = cursor
 
+    def clear(self) -> None:
+        """Free what is held; the log is not used any more."""
+        self.base = self.tip
+        self.floor = self.cursor
+        self.items.clear()
+        self._arrivals.clear()
+        self._gaps.clear()
+        self._origins.clear()
+        self._frames.clear()
+
     def frames(self, form: Form) -> FrameLog:
-        """This log as frames of one form."""
+        """Return this log as frames of one form."""
         found = self._frames.get(form)
         if found is None:
             found = self._frames[form] = FrameLog(self, form)
@@ -86,41 +104,64 @@ class ChannelLog:
         return self.items[start - self.base : end - self.base]
 
     def before_gap(self, start: int, end: int) -> int:
-        """How far one gets from `start` towards `end` before there is a gap."""
+        """Return how far one gets from `start` towards `end` before there is a gap."""
         return next((gap for gap in self._gaps if start <= gap < end), end)
 
+    def after_events(self, start: int, count: int) -> int:
+        """Return the position behind `count` events from `start` on, gaps not counted; at most the tip."""
+        end = start + count
+        for gap in self._gaps:
+            if start <= gap <= end:
+                end += 1
+        return min(end, self.tip)
+
+    def before_events(self, count: int) -> int:
+        """Return the position of the `count`th event from the end, gaps not counted, or of the oldest."""
+        start = self.tip - count
+        for gap in reversed(self._gaps):
+            if gap >= start:
+                start -= 1
+        start = max(start, self.base)
+        while start in self._gaps:
+            start += 1
+        return start
+
+    @property
+    def event_count(self) -> int:
+        """How many events are held."""
+        return len(self.items) - len(self._gaps)
+
     def cursor_at(self, position: int) -> bytes:
-        """The cursor of whoever has seen everything before `position`."""
+        """Return the cursor of a viewer that has seen everything before `position`."""
         if position > self.base:
             return self.items[position - self.base - 1].cursor
         return str(self.floor).encode()
 
     def arrived_at(self, position: int) -> float | None:
-        """When the item at `position` came, in Trio's time; None when it was read from the log, or is not
-        here. Quick for the latest ones."""
+        """Return when the item at `position` came, in Trio's time; None when it was read from the log, or
+        is not held. Fast for the latest ones."""
         arrived = None
         for when, tip in reversed(self._arrivals):
             if tip <= position:
                 break
             arrived = when
-        return arrived if self.base <= position and self._heard_from <= position < self.tip else None
+        return arrived if self.base <= position and self._live_from <= position < self.tip else None
 
     def append(self, batch: Batch, skip: int, now: float) -> None:
         """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap."""
         origin, epoch, first = batch.origin, batch.origin_epoch, batch.number + skip
         if (self.cursor.get(origin) or Mark(epoch, 0)) != (epoch, first - 1):
-            self.append_gap(
-                self.cursor.advanced(origin, epoch, first - 1), now, origin, Mark(epoch, first - 1)
-            )
+            self.append_gap(origin, Mark(epoch, first - 1), now)
         lines = batch.lines[skip:] if skip else batch.lines
         before, after = (text.encode() for text in self.cursor.around(origin, epoch))
+        retracting: list[bytes] = []  # prefixes of the events that these lines retract
         for number, line in enumerate(lines, first):
             event, _, data = line.partition(b" ")
             if event in _CONTROL_WORDS:  # a dispatcher that accepted it is not ours, or is older
                 event = b"x-" + event
             self.items.append(Item(event, data, b"%b%d%b" % (before, number, after), origin, epoch, number))
-            if event == RETRACT_TYPE:
-                self._take_back(data)
+            if event == RETRACT_TYPE and (prefix := self._retracted.add(data)) is not None:
+                retracting.append(prefix)
         index = self._origins.get(origin)
         if index is None:
             index = self._origins[origin] = OriginIndex()
@@ -128,201 +169,142 @@ class ChannelLog:
         self.cursor = self.cursor.advanced(origin, epoch, first + len(lines) - 1)
         self.tip += len(lines)
         self._arrivals.append((now, self.tip))
+        if retracting:
+            self._redact(self.base, self._retracted.matcher(retracting))
+        if self._retracted:
+            self._redact(self.tip - len(lines), self._retracted.has_target)
 
-    def append_gap(self, cursor: Cursor, now: float, origin: str = "", upto: Mark = NOWHERE) -> None:
-        """Say that something is missing here, of one origin or of all; what follows begins at `cursor`."""
-        text = str(cursor)
+    def append_gap(self, origin: str, upto: Mark, now: float) -> None:
+        """Note that the origin's events up to `upto` are missing here, as far as they were not held."""
+        self.cursor = self.cursor.advanced(origin, *upto)
+        text = str(self.cursor)
         self.items.append(Item(GAP, encode(Gap(self.video, text)), text.encode(), origin, *upto))
         self._gaps.append(self.tip)
-        self.cursor = cursor
         self.tip += 1
         self._arrivals.append((now, self.tip))
 
-    def prepend(self, batches: Sequence[Batch]) -> None:
+    def prepend(self, batches: Sequence[Batch], now: float) -> None:
         """Put older events before the oldest item; the last of them is the one just before it."""
         older = ChannelLog(self.video, self.capacity, self.age, cursor_before(self.floor, batches))
         for batch in batches:
-            older.append(batch, 0, 0.0)
+            older.append(batch, 0, now)
+        self._prepended = now, self.base
         self.base -= older.tip
         self._gaps[:0] = [position + self.base for position in older._gaps]
         self.items[:0] = older.items
         self.floor = older.floor
-        for item in [item for item in self.items[len(older.items) :] if item.event == RETRACT_TYPE]:
-            self._take_back(item.data)
         for origin, index in older._origins.items():
             index.shift(self.base)
             if origin in self._origins:
                 self._origins[origin].prepend(index)
             else:
                 self._origins[origin] = index
+        if older._retracted or self._retracted:
+            self._retracted.update(older._retracted)
+            self._redact(self.base, self._retracted.has_target)
 
-    def _take_back(self, retraction: bytes) -> None:
-        """Empty the event that this one retracts, if it is held."""
-        beginning = beginning_of_target(retraction)
-        if beginning is None:
-            return
-        for at, item in enumerate(self.items):
-            if item.event != RETRACT_TYPE and item.data.startswith(beginning):
-                if (data := emptied(item.data)) is None:
-                    return
+    def _redact(self, start: int, is_retracted: Callable[[bytes], bool]) -> None:
+        """Redact the retracted events from the position `start` on."""
+        for at in range(start - self.base, len(self.items)):
+            item = self.items[at]
+            if not is_retracted(item.data) or item.event == RETRACT_TYPE:
+                continue
+            if (data := redacted(item.data)) is not None:
+                self.redactions += 1
                 self.items[at] = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
                 for frames in self._frames.values():
                     frames.render_again(self.base + at)
-                return
 
-    def trim(self, now: float, needed: int) -> None:
-        """Forget what is over the bounds, but nothing from `needed` on before twice the bound is reached.
+    def trim(self, now: float, needed: int, least: int = 1) -> None:
+        """Drop what is over the bounds, but nothing from `needed` on before twice the bound is reached.
 
-        Done in strokes of an eighth, since each one moves the rest of the list.
+        Nothing is done for fewer than `least` items: each time, the rest of the list is moved.
         """
-        over = len(self.items) - self.capacity
+        if self._prepended is not None and self._prepended[0] < now - self.age:
+            self._expired = max(self._expired, self._prepended[1])
+            self._prepended = None
         while self._arrivals and self._arrivals[0][0] < now - self.age:
-            self._heard_from = self._arrivals.popleft()[1]
-            over = max(over, self._heard_from - self.base)
+            self._expired = self._live_from = self._arrivals.popleft()[1]
+        over = max(len(self.items) - self.capacity, self._expired - self.base)
         cut = max(min(over, needed - self.base), len(self.items) - 2 * self.capacity)
-        if cut <= len(self.items) // 8:
+        if cut < least:
             return
-        self.floor = Cursor.read(self.items[cut - 1].cursor.decode())
+        self.floor = Cursor.parse_trusted(self.items[cut - 1].cursor.decode())
         del self.items[:cut]
         self.base += cut
         while self._arrivals and self._arrivals[0][1] <= self.base:
-            self._heard_from = self._arrivals.popleft()[1]
+            self._live_from = self._arrivals.popleft()[1]
         self._gaps = [position for position in self._gaps if position >= self.base]
         for index in self._origins.values():
-            index.forget(self.base)
+            index.trim(self.base)
+        for frames in self._frames.values():
+            frames.trim()
 
     def locate(self, cursor: Cursor) -> ResumePoint:
-        """Where `cursor` resumes in what is held here. O(origins · log runs)."""
-        position, covered, gap, is_exact = self.tip, self.base, False, True
+        """Return where `cursor` resumes in what is held here. O(origins · log ranges)."""
+        position, covered, is_cut, is_ahead = self.tip, self.base, False, False
         for origin in cursor.origins | self.cursor.origins:
             mark, tip = cursor.get(origin), self.cursor.get(origin)
-            if tip is None:  # an origin nothing was heard of here, yet
-                is_exact = False
+            if tip is None:  # nothing was received of this origin yet
+                is_ahead = True
                 continue
-            if mark is not None and mark.epoch == tip.epoch and mark.number > tip.number:
-                is_exact = False
-            index = self._origins.get(origin) or OriginIndex()
-            found = index.find(mark, self.floor.get(origin), tip)
-            gap = gap or found.gap
+            found = (self._origins.get(origin) or OriginIndex()).find(mark, self.floor.get(origin), tip)
+            is_cut = is_cut or self._is_cut(origin, mark)
+            is_ahead = is_ahead or found.is_ahead
             if found.first is not None:
                 position = min(position, found.first)
             if found.covered is not None:
                 covered = max(covered, found.covered)
-        gap = gap or any(
-            at >= position and not self.was_seen(self.items[at - self.base], cursor) for at in self._gaps
-        )
-        return ResumePoint(position, gap, is_exact and covered <= position)
+        gap = next((at for at in self._gaps if not self.was_seen(self.items[at - self.base], cursor)), None)
+        if gap is not None:
+            position = min(position, gap)
+        seen = cursor if is_ahead or covered > position else None
+        return ResumePoint(position, is_cut or gap is not None, is_cut, seen)
 
-    def has_life(self, origin: str, epoch: str) -> bool:
-        """Whether this life of the origin is the present one, held here, or the one before what is held."""
-        for end in (self.cursor.get(origin), self.floor.get(origin)):
-            if end is not None and end.epoch == epoch:
-                return True
-        index = self._origins.get(origin)
-        return index is not None and index.has(epoch)
+    def has_epoch(self, origin: str, epoch: str) -> bool:
+        """Return whether this epoch of the origin is held, the present one, or the one at the floor."""
+        return epoch in self._epochs(origin)
+
+    def is_newer(self, origin: str, epoch: str, other: str) -> bool | None:
+        """Return whether an epoch of the origin began after another; None when that is not known."""
+        known = self._epochs(origin)
+        if epoch in known and other in known:
+            return known.index(epoch) > known.index(other)
+        return is_newer_epoch(epoch, other)
 
     def was_seen(self, item: Item, cursor: Cursor) -> bool:
-        """Whether whoever has this cursor has seen the item; of a gap, whether it has none."""
+        """Return whether a viewer with this cursor has seen the item; of a gap, whether it has none."""
         mark = cursor.get(item.origin)
         if mark is None or mark.epoch == item.epoch:
             return mark is not None and item.number <= mark.number
+        is_newer = self.is_newer(item.origin, mark.epoch, item.epoch)
+        if is_newer is not None:
+            return is_newer
         present = self.cursor.get(item.origin)
-        if present is not None and (
-            mark.epoch == present.epoch or not self.has_life(item.origin, mark.epoch)
-        ):
-            return item.epoch != present.epoch  # see OriginIndex.find
-        return self._origins[item.origin].is_before(item.epoch, mark.epoch)
+        return present is not None and item.epoch != present.epoch  # see OriginIndex._first_after
+
+    def _is_cut(self, origin: str, mark: Mark | None) -> bool:
+        """Return whether events of the origin after `mark` lie before what is held."""
+        floor = self.floor.get(origin)
+        if mark is None:
+            return floor is not None and floor.number > 0
+        if floor is None:
+            floor = Mark(self._epochs(origin)[0], 0)
+        if mark.epoch == floor.epoch:
+            return mark.number < floor.number
+        return self.is_newer(origin, mark.epoch, floor.epoch) is not True
+
+    def _epochs(self, origin: str) -> list[str]:
+        """Return the epochs of an origin that this log has been through and still knows, oldest first."""
+        index, floor, tip = self._origins.get(origin), self.floor.get(origin), self.cursor.get(origin)
+        known = [floor.epoch] if floor is not None else []
+        known += [held.epoch for held in index.epochs] if index is not None else []
+        known += [tip.epoch] if tip is not None else []
+        return list(dict.fromkeys(known))
 
 
 def cursor_before(cursor: Cursor, batches: Sequence[Batch]) -> Cursor:
-    """The cursor before the first of `batches`, given the one after the last."""
+    """Return the cursor before the first of `batches`, given the one after the last."""
     for batch in reversed(batches):
         cursor = cursor.advanced(batch.origin, batch.origin_epoch, batch.number - 1)
     return cursor
-
-
-def gap_frame(form: Form, video: str, cursor: Cursor) -> bytes:
-    """What somebody is told who has missed what came before `cursor`."""
-    text = str(cursor)
-    return form.control(text.encode(), GAP, encode(Gap(video, text)))
-
-
-class FrameLog:
-    """A channel's log in one wire form: frames rendered once, and joined once per starting position."""
-
-    __slots__ = ("_base", "_form", "_frames", "_joined", "_joined_tip", "_log")
-
-    def __init__(self, log: ChannelLog, form: Form) -> None:
-        self._log = log
-        self._form = form
-        self._base = log.tip
-        self._frames: list[bytes] = []
-        self._joined: dict[int, tuple[bytes, int]] = {}  # start → (bytes, end), all for one tip
-        self._joined_tip = log.tip
-
-    def write(self, start: int, limit: int) -> tuple[bytes, int]:
-        """The bytes to send to whoever stands at `start`, and where it stands then.
-
-        At most `limit` bytes of frames, but at least one frame; empty at the tip. A gap goes out alone.
-        Who stands before `base` is told that there is one, and goes on from there.
-        """
-        tip = self._log.tip
-        if start < self._log.base:
-            return self._form.envelope(
-                gap_frame(self._form, self._log.video, self._log.floor)
-            ), self._log.base
-        if tip != self._joined_tip:
-            self._joined.clear()
-            self._joined_tip = tip
-        found = self._joined.get(start)
-        if found is None:
-            found = self._joined[start] = self._join(start, tip, limit)
-        return found
-
-    def _join(self, start: int, tip: int, limit: int) -> tuple[bytes, int]:
-        if start >= tip:
-            return b"", tip
-        tip = self._log.before_gap(start, tip)
-        self._render(start, max(tip, start + 1))
-        if tip == start:  # the gap itself
-            return self._form.envelope(self._frames[start - self._base]), start + 1
-        frames = self._frames[start - self._base : tip - self._base]
-        if sum(map(len, frames)) > limit:
-            size = fitting = 0
-            for frame in frames:
-                size += len(frame)
-                if size > limit and fitting:
-                    break
-                fitting += 1
-            del frames[fitting:]
-            tip = start + fitting
-        return self._form.joined(self._log.video, self._log.cursor_at(tip), frames), tip
-
-    def _render(self, start: int, tip: int) -> None:
-        """Have the frames from `start` to `tip`, and none that the log has forgotten."""
-        forgotten = self._log.base - self._base
-        if forgotten > len(self._frames):  # nobody read this form for long
-            self._frames.clear()
-            self._base = max(self._log.base, start)
-        elif forgotten > len(self._frames) // 8:
-            del self._frames[:forgotten]
-            self._base += forgotten
-        if start < self._base:
-            self._frames[:0] = self._rendered(start, self._base)
-            self._base = start
-        end = self._base + len(self._frames)
-        if end < tip:
-            self._frames += self._rendered(end, tip)
-
-    def render_again(self, position: int) -> None:
-        """The item there is another now."""
-        if 0 <= (at := position - self._base) < len(self._frames):
-            self._frames[at : at + 1] = self._rendered(position, position + 1)
-            self._joined.clear()
-
-    def _rendered(self, start: int, end: int) -> list[bytes]:
-        frame, control = self._form.frame, self._form.control
-        return [
-            (control if item.event == GAP else frame)(item.cursor, item.event, item.data)
-            for item in self._log.between(start, end)
-        ]

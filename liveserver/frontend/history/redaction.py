@@ -1,20 +1,26 @@
-"""What was taken back keeps its place in the log, and loses its content.
+"""Redaction: a retracted event keeps its place in the log and loses its content.
 
-Whoever passes the place later is told just there that the event is retracted. So numbers stay dense,
-and each event's id is told once.
+A viewer that passes the place later is told there that the event is retracted. So numbers stay dense,
+and each event's id is still sent.
 """
 
 from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from liveserver.event import RETRACT, Event
 
 RETRACT_TYPE = RETRACT.encode()
+FEW = 8  # prefixes that are faster compared one by one
+_ID_PREFIX = re.compile(rb'\{"id":"(?:[^"\\]|\\.)*",')
 
 
 class _Target(msgspec.Struct):
-    """The data of a retraction: which event it takes back."""
+    """The data of a retraction: the event that it takes back."""
 
     id: str
 
@@ -23,8 +29,54 @@ class _Retraction(msgspec.Struct):
     data: _Target
 
 
-def beginning_of_target(retraction: bytes) -> bytes | None:
-    """How the JSON of the event begins that this retraction's JSON takes back; None when it names none."""
+class RetractedIds:
+    """The ids that retractions in a log named, by how their events' JSON begins; the newest `limit`.
+
+    An event may come after its retraction (datacenters relay in different orders), and several events
+    may have one id (published in two datacenters).
+    """
+
+    __slots__ = ("_limit", "_prefixes")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._prefixes: OrderedDict[bytes, None] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._prefixes)
+
+    def add(self, retraction: bytes) -> bytes | None:
+        """Note the target of a retraction's JSON; its prefix, or None when it names none."""
+        prefix = target_prefix(retraction)
+        if prefix is not None:
+            self._add(prefix)
+        return prefix
+
+    def _add(self, prefix: bytes) -> None:
+        self._prefixes[prefix] = None
+        self._prefixes.move_to_end(prefix)
+        if len(self._prefixes) > self._limit:
+            self._prefixes.popitem(last=False)
+
+    def update(self, other: RetractedIds) -> None:
+        for prefix in other._prefixes:
+            self._add(prefix)
+
+    def matcher(self, prefixes: Sequence[bytes]) -> Callable[[bytes], bool]:
+        """Return the fastest test for these few, just noted, prefixes."""
+        if len(prefixes) > FEW:
+            return self.has_target
+        few = tuple(prefixes)
+        return lambda data: data.startswith(few)
+
+    def has_target(self, data: bytes) -> bool:
+        """Return whether this event's JSON is of a retracted event."""
+        prefix = _ID_PREFIX.match(data)
+        return prefix is not None and prefix[0] in self._prefixes
+
+
+def target_prefix(retraction: bytes) -> bytes | None:
+    """Return how the JSON of the retracted event begins; None when the retraction names none."""
     try:
         target = msgspec.json.decode(retraction, type=_Retraction).data.id
     except msgspec.DecodeError:
@@ -32,8 +84,8 @@ def beginning_of_target(retraction: bytes) -> bytes | None:
     return msgspec.json.encode({"id": target})[:-1] + b","
 
 
-def emptied(data: bytes) -> bytes | None:
-    """An event's JSON as a retraction of itself; None when it is no event's."""
+def redacted(data: bytes) -> bytes | None:
+    """Return an event's JSON as a retraction of itself; None when it is not an event's."""
     try:
         event = msgspec.json.decode(data, type=Event)
     except msgspec.DecodeError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
@@ -311,3 +313,145 @@ async def test_many_viewers_that_resume_read_the_log_once(autojump_clock: MockCl
             for _ in range(30):
                 nursery.start_soon(come)
         assert bus.reads <= 2
+
+
+def relayed(epoch: str, first: int, last: int) -> ReplicationBatch:
+    lines = [b'like {"n":"%b-%d"}' % (epoch.encode(), number) for number in range(first, last + 1)]
+    return ReplicationBatch("v", "dc2", epoch, first, last, lines)
+
+
+OLD, NEW = "0aaaaaaa", "0aaaaaab"
+
+
+@pytest.mark.parametrize("transport", ["sse", "poll"])
+async def test_an_origins_newer_epoch_that_a_viewer_has_seen_elsewhere_is_not_sent_again(
+    autojump_clock: MockClock, transport: str
+) -> None:
+    """This datacenter is behind: it still has only the epoch before."""
+    configured, bus = lossy()
+    async with stage(configured, bus) as on:
+        stays, _ = await on.ready()
+        await bus.relay([relayed(OLD, 1, 50)])
+        own = (await bus.read("v", 0, 1)).head.epoch
+        cursor = f"dc1-{own}-0~dc2-{NEW}-5"
+        client = on.connect()
+        if transport == "poll":
+            await client.get(f"/v1/videos/v/poll?cursor={cursor}")
+        else:
+            client, ready = await on.ready("v", f"?cursor={cursor}")
+            assert (ready["resumed"], ready["gap"]) == (True, False)
+        await trio.sleep(1)
+        standing = (await bus.relay([relayed(OLD, 51, 52)]))[0]
+        jump = msgspec.structs.replace(relayed(NEW, 1, 7), instead=standing)
+        await bus.relay([jump])
+        await on.publish(1)
+        if transport == "poll":
+            answer = await client.json()
+            assert not answer["gap"]
+            assert [event["n"] for event in answer["events"]][:2] == [f"{NEW}-6", f"{NEW}-7"]
+        else:
+            sent = [await client.event() for _ in range(3)]
+            assert [msgspec.json.decode(event.data)["n"] for event in sent] == [f"{NEW}-6", f"{NEW}-7", 1]
+        kinds = [(await stays.event()).type for _ in range(61)]
+        assert kinds == ["like"] * 52 + ["gap"] + ["like"] * 8
+
+
+async def test_an_epoch_that_its_origin_has_left_is_not_sent_again_in_a_new_epoch_of_the_log(
+    autojump_clock: MockClock,
+) -> None:
+    configured, bus = lossy()
+    async with stage(configured, bus) as on:
+        client, _ = await on.ready()
+        await bus.relay([relayed(OLD, 1, 2)])
+        standing = (await bus.relay([relayed(OLD, 1, 2)]))[0]
+        await bus.relay([msgspec.structs.replace(relayed(NEW, 1, 2), instead=standing)])
+        kinds = [(await client.event()).type for _ in range(5)]
+        assert kinds == ["like", "like", "gap", "like", "like"]
+        del bus._videos["v"]  # the store came back empty
+        await on.bus.subscribe("n1", {"v": 1}, 30)
+        await bus.relay([relayed(OLD, 1, 2)])
+        standing = (await bus.relay([relayed(OLD, 1, 2)]))[0]
+        await bus.relay([msgspec.structs.replace(relayed(NEW, 1, 3), instead=standing)])
+        assert (await client.event()).type == "gap"
+        event = await client.event()
+        assert msgspec.json.decode(event.data)["n"] == f"{NEW}-3"
+
+
+async def test_a_cursor_beyond_our_own_log_is_a_gap_and_spares_other_origins(
+    autojump_clock: MockClock,
+) -> None:
+    configured, bus = lossy()
+    async with stage(configured, bus) as on:
+        receipt = await on.publish(3)
+        await bus.relay([relayed(OLD, 1, 2)])
+        for mark in (f"{receipt.epoch}-99", "zzzzzzzz-1"):
+            client, ready = await on.ready("v", f"?cursor=dc1-{mark}~dc2-{OLD}-2")
+            assert (ready["resumed"], ready["gap"]) == (False, True)
+            assert await client.events(3) == [1, 2, 3]
+            await trio.sleep(1)
+            assert not client.pending()
+
+
+async def test_filling_after_live_events_repeats_none(autojump_clock: MockClock) -> None:
+    configured, bus = lossy()
+    async with stage(configured, bus) as on:
+        receipt = await on.publish(10)
+        stays, _ = await on.ready()
+        await on.publish(5)
+        assert await stays.events(5) == list(range(11, 16))
+        comes, ready = await on.ready("v", f"?cursor=dc1-{receipt.epoch}-3")
+        assert ready["resumed"]
+        assert await comes.events(12) == list(range(4, 16))
+        await on.publish(1)
+        assert await comes.events(1) == [16]
+        assert await stays.events(1) == [16]
+        channel = on.channel()
+        assert [item.number for item in channel.log.items] == list(range(1, 17))
+
+
+async def test_a_fill_that_is_overtaken_by_a_new_epoch_repeats_none(autojump_clock: MockClock) -> None:
+    configured, bus = lossy(frontend={"lease": "300s"})
+    async with stage(configured, bus) as on:
+        await on.publish(10)
+        stays, _ = await on.ready()
+        bus.answer_after = 1.0
+        async with trio.open_nursery() as nursery:
+
+            async def come() -> None:
+                client, ready = await on.ready("v", "?cursor=earliest")
+                assert not ready["resumed"]
+                assert await client.events(2) == [11, 12]
+
+            nursery.start_soon(come)
+            await trio.sleep(0.5)  # the log's beginning was read, and its answer is under way
+            del bus._videos["v"]
+            await on.bus.subscribe("n1", {"v": 1}, 300)
+            bus.answer_after = 0.0
+            await on.publish(2)
+            assert (await stays.event()).type == "gap"
+            assert await stays.events(2) == [11, 12]
+        assert [item.event for item in on.channel().log.items] == [b"gap", b"like", b"like"]
+
+
+async def test_two_reads_that_find_a_new_epoch_together_apply_it_once(autojump_clock: MockClock) -> None:
+    """A backfill and the read for a viewer's cursor race, with answers that arrive in either order."""
+    for first, second in itertools.product((0.1, 0.5, 1.0), repeat=2):
+        configured, bus = lossy(frontend={"lease": "300s"})
+        async with stage(configured, bus) as on:
+            stays, _ = await on.ready()
+            await on.publish(2)
+            assert await stays.events(2) == [1, 2]
+            del bus._videos["v"]
+            await on.bus.subscribe("n1", {"v": 1}, 300)
+            bus.answer_after = first
+            new = await on.publish(4)  # a backfill begins
+            await trio.sleep(0.05)
+            bus.answer_after = second
+            comes, ready = await on.ready("v", f"?cursor=dc1-{new.epoch}-2")
+            assert (ready["resumed"], ready["gap"]) == (True, False)
+            assert await comes.events(2) == [5, 6]
+            assert (await stays.event()).type == "gap"
+            assert await stays.events(4) == [3, 4, 5, 6]
+            await on.publish(1)
+            assert await stays.events(1) == [7]
+            assert await comes.events(1) == [7]

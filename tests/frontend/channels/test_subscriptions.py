@@ -13,9 +13,9 @@ from liveserver.bus.canary import PREFIX
 from liveserver.bus.interface import AppendRequest, Lease
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Settings
-from liveserver.errors import DispatcherError, Unavailable
+from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.frontend import Frontend, open_frontend
-from tests.frontend.harness import settings
+from tests.frontend.harness import settings, stage
 
 
 class RecordedLeases:
@@ -48,6 +48,27 @@ class RecordedLeases:
         await self._bus.unsubscribe(node, videos)
 
 
+class SlowLeases(MemoryBus):
+    """A memory bus whose answers to `subscribe` take `seconds`, after `failures` that fail."""
+
+    def __init__(self, configured: Settings) -> None:
+        super().__init__(configured.node.datacenter, configured.history, 100)
+        self.seconds = 0.0
+        self.failures = 0
+        self.asked = 0
+        self.reported: list[dict[str, int]] = []
+
+    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+        if not any(video.startswith(PREFIX) for video in videos):
+            self.asked += 1
+            self.reported.append(dict(videos))
+            await trio.sleep(self.seconds)
+            if self.failures:
+                self.failures -= 1
+                raise BusError("the link is down")
+        return await super().subscribe(node, videos, lease)
+
+
 @asynccontextmanager
 async def opened(configured: Settings) -> AsyncIterator[tuple[Frontend, RecordedLeases]]:
     leases = RecordedLeases(MemoryBus("dc1", configured.history, 100))
@@ -57,7 +78,7 @@ async def opened(configured: Settings) -> AsyncIterator[tuple[Frontend, Recorded
 
 async def visit(frontend: Frontend, video: str, seconds: float = 0) -> None:
     async with frontend.table.visit(video) as channel:
-        assert channel.opened.is_set()
+        assert channel.is_open
         await trio.sleep(seconds)
 
 
@@ -134,3 +155,47 @@ async def test_leaving_withdraws_everything(autojump_clock: MockClock) -> None:
         await visit(frontend, "w")
         await frontend.drain()
         assert leases.asked[-1] == ("withdraw", ["v", "w"])
+
+
+async def test_a_renewal_asked_for_during_one_follows_it(autojump_clock: MockClock) -> None:
+    """Listening began anew while heads were on their way: they are from before, and are compared again."""
+    configured = settings(frontend={"lease": "30s"})
+    bus = SlowLeases(configured)
+    async with stage(configured, bus) as on:
+        await on.ready()
+        await trio.sleep(1)
+        asked, bus.seconds = bus.asked, 0.5
+        on.frontend.table.renew_now()
+        await trio.sleep(0.25)
+        on.frontend.table.renew_now()
+        await trio.sleep(1)
+        assert bus.asked == asked + 2
+        await trio.sleep(5)
+        assert bus.asked == asked + 2  # and then none until a third of the lease is over
+
+
+async def test_a_renewal_that_fails_is_tried_again_soon(autojump_clock: MockClock) -> None:
+    configured = settings(frontend={"lease": "30s"})
+    bus = SlowLeases(configured)
+    async with stage(configured, bus) as on:
+        await on.ready()
+        await trio.sleep(1)
+        asked, bus.failures = bus.asked, 2
+        on.frontend.table.renew_now()
+        await trio.sleep(1)
+        assert bus.asked == asked + 3
+
+
+async def test_a_count_that_changes_during_a_report_is_reported_again(autojump_clock: MockClock) -> None:
+    configured = settings(frontend={"lease": "300s"})
+    bus = SlowLeases(configured)
+    async with stage(configured, bus) as on:
+        await on.ready()
+        await trio.sleep(1)
+        bus.seconds = 0.5
+        on.frontend.table.report("v")
+        await trio.sleep(0.25)
+        await on.ready()
+        on.frontend.table.report("v")
+        await trio.sleep(2)
+        assert bus.reported[-1] == {"v": 2}

@@ -115,11 +115,11 @@ async def test_what_a_viewer_has_seen_elsewhere_is_withheld_and_counted(autojump
         client, ready = await on.ready()
         channel = on.channel()
         lines = [b'like {"n":%d}' % number for number in range(1, 6)]
-        assert channel.take(Batch("v", channel.epoch, 1, "dc2", "p0x1b", 1, lines[:1]))
+        assert channel.append_batch(Batch("v", channel.epoch, 1, "dc2", "p0x1b", 1, lines[:1]))
         assert await client.events(1) == [1]
         ahead, ready = await on.ready("v", f"?cursor=dc1-{channel.epoch}-0~dc2-p0x1b-3")
         assert ready["resumed"]
-        assert channel.take(Batch("v", channel.epoch, 2, "dc2", "p0x1b", 2, lines[1:]))
+        assert channel.append_batch(Batch("v", channel.epoch, 2, "dc2", "p0x1b", 2, lines[1:]))
         assert await ahead.events(2) == [4, 5]
         assert await client.events(4) == [2, 3, 4, 5]
         assert on.frontend.statistics().fanout.withheld == 2

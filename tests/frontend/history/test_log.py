@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import CONTROL_WORDS, Batch
-from liveserver.frontend.history.log import GAP, ChannelLog, Item, cursor_before
+from liveserver.frontend.history.log import GAP, ChannelLog, Item, ResumePoint, cursor_before
 from liveserver.transport.ndjson import NDJSON
 from liveserver.transport.sse import SSE
 from liveserver.transport.websocket import SOCKET
@@ -34,7 +34,7 @@ def resumed(log: ChannelLog, cursor: Cursor) -> tuple[list[tuple[str, str, int]]
     place = log.locate(cursor)
     items = [item for item in log.between(place.position, log.tip) if item.event != GAP]
     covered = [item for item in items if log.was_seen(item, cursor)]
-    if place.is_exact:
+    if place.seen is None:
         assert not covered
     return [_name(item) for item in items if item not in covered], place.gap
 
@@ -61,30 +61,31 @@ def test_an_event_of_a_control_word_s_type_is_never_taken_for_that_word() -> Non
 def test_a_cursor_at_the_tip_has_nothing_to_come() -> None:
     log = log_at("dc1-aaa-10")
     log.append(batch(11, 5), 0, NOW)
-    assert log.locate(Cursor.parse("dc1-aaa-15")) == (log.tip, False, True)
+    assert log.locate(Cursor.parse("dc1-aaa-15")) == ResumePoint(log.tip)
 
 
 def test_a_cursor_in_the_middle_resumes_behind_it() -> None:
     log = log_at("dc1-aaa-10")
     log.append(batch(11, 5), 0, NOW)
-    assert log.locate(Cursor.parse("dc1-aaa-12")) == (2, False, True)
+    assert log.locate(Cursor.parse("dc1-aaa-12")) == ResumePoint(2)
 
 
 def test_a_cursor_before_what_is_held_is_a_gap() -> None:
     log = log_at("dc1-aaa-10")
     log.append(batch(11, 5), 0, NOW)
-    assert log.locate(Cursor.parse("dc1-aaa-9")) == (0, True, True)
+    assert log.locate(Cursor.parse("dc1-aaa-9")) == ResumePoint(0, gap=True, is_cut=True)
 
 
 def test_a_cursor_of_another_epoch_is_a_gap() -> None:
     log = log_at("dc1-aaa-10")
     log.append(batch(11, 5), 0, NOW)
-    assert log.locate(Cursor.parse("dc1-bbb-12")) == (0, True, True)
+    assert log.locate(Cursor.parse("dc1-bbb-12")) == ResumePoint(0, gap=True, is_cut=True)
 
 
 def test_a_cursor_that_is_ahead_withholds() -> None:
     log = log_at("dc1-aaa-10")
-    assert log.locate(Cursor.parse("dc1-aaa-12")) == (0, False, False)
+    cursor = Cursor.parse("dc1-aaa-12")
+    assert log.locate(cursor) == ResumePoint(0, seen=cursor)
 
 
 def test_a_datacenter_that_is_behind_withholds_what_was_seen_elsewhere() -> None:
@@ -125,8 +126,8 @@ def test_a_new_epoch_is_a_gap_in_the_log_and_is_resumed_within() -> None:
 def test_a_cursor_of_a_life_without_events_yet_is_not_given_the_old_one_again() -> None:
     log = log_at("dc1-aaa-0")
     log.append(batch(1, 5), 0, NOW)
-    log.append_gap(Cursor.parse("dc1-bbb-0"), NOW)
-    assert log.locate(Cursor.parse("dc1-bbb-0")) == (log.tip, False, True)
+    log.append_gap("dc1", Mark("bbb", 0), NOW)
+    assert log.locate(Cursor.parse("dc1-bbb-0")) == ResumePoint(log.tip)
     log.append(batch(1, 1, "dc2", epoch="ccc"), 0, NOW)
     assert resumed(log, Cursor.parse("dc1-bbb-0")) == ([("dc2", "ccc", 1)], False)
     log.append(batch(1, 2, epoch="bbb"), 0, NOW)
@@ -138,7 +139,7 @@ def test_a_cursor_of_a_life_that_went_by_unheard_is_given_the_present_one_only()
     """It may have been before the one that is held, or after it, and then that one was seen."""
     log = log_at("dc1-aaa-0")
     log.append(batch(1, 5), 0, NOW)
-    log.append_gap(Cursor.parse("dc1-ccc-0"), NOW)
+    log.append_gap("dc1", Mark("ccc", 0), NOW)
     assert resumed(log, Cursor.parse("dc1-bbb-7")) == ([], True)
     log.append(batch(1, 2, epoch="ccc"), 0, NOW)
     dc1 = [("dc1", "ccc", 1), ("dc1", "ccc", 2)]
@@ -146,7 +147,7 @@ def test_a_cursor_of_a_life_that_went_by_unheard_is_given_the_present_one_only()
     log = log_at("dc1-aaa-0")
     log.append(batch(1, 1, "dc2", epoch="ddd"), 0, NOW)
     log.append(batch(1, 5), 0, NOW)
-    log.append_gap(Cursor.parse("dc1-ccc-0~dc2-ddd-1"), NOW)
+    log.append_gap("dc1", Mark("ccc", 0), NOW)
     log.append(batch(1, 2, epoch="ccc"), 0, NOW)
     assert resumed(log, Cursor.parse("dc1-bbb-7")) == ([("dc2", "ddd", 1), *dc1], True)
 
@@ -167,7 +168,7 @@ def test_cursors_are_rendered_with_all_origins() -> None:
 def test_prepended_events_are_resumed_like_any() -> None:
     log = log_at("dc1-aaa-10")
     log.append(batch(11, 2), 0, NOW)
-    log.prepend([batch(5, 3), batch(8, 3)])
+    log.prepend([batch(5, 3), batch(8, 3)], NOW)
     assert (log.base, log.tip) == (-6, 2)
     assert log.cursor_at(log.base) == b"dc1-aaa-4"
     assert resumed(log, Cursor.parse("dc1-aaa-6")) == ([("dc1", "aaa", n) for n in range(7, 13)], False)
@@ -210,7 +211,7 @@ def test_frames_of_trimmed_and_prepended_events() -> None:
     frames = log.frames(NDJSON)
     log.append(batch(11, 2), 0, NOW)
     assert frames.write(0, 10_000)[0].count(b"\n{") == 2 - 1 + 1
-    log.prepend([batch(9, 2)])
+    log.prepend([batch(9, 2)], NOW)
     assert b"dc1-aaa-9" in frames.write(-2, 10_000)[0]
     log.append(batch(13, 30), 0, NOW)
     log.trim(NOW, needed=log.tip)
@@ -332,7 +333,7 @@ def test_what_was_taken_back_keeps_its_place_and_loses_its_content() -> None:
 def test_what_was_taken_back_before_it_is_read_from_the_log_is_empty_too() -> None:
     log = log_at("dc1-aaa-3")
     log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
-    log.prepend([Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID)])
+    log.prepend([Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID)], NOW)
     assert lines(log)[1] == (b"retract", INSTEAD)
     both = log_at("dc1-aaa-0")
     both.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, TAKEN_BACK]), 0, NOW)
@@ -344,3 +345,132 @@ def test_taking_back_what_is_not_held_or_not_named_changes_nothing() -> None:
     strange = [line("retract", "d", data) for data in ('{"id":"x"}', '{"id":7}', "[]", '"b"')]
     log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, *strange, line("retract", "e")]), 0, NOW)
     assert lines(log)[:3] == [(kind, data) for kind, _, data in (each.partition(b" ") for each in SAID)]
+
+
+# Two epochs of dc2, by names that sort by age.
+OLD, NEW = "0aaaaaaa", "0aaaaaab"
+
+
+def relayed(first: int, count: int, number: int, epoch: str) -> Batch:
+    return batch(first, count, "dc2", number, epoch)
+
+
+def test_a_log_that_is_behind_withholds_an_origins_newer_epoch() -> None:
+    """The viewer has seen it in another datacenter; what is held here is of the epoch before."""
+    log = log_at(f"dc1-aaa-0~dc2-{OLD}-0")
+    log.append(relayed(1, 5, 1, OLD), 0, NOW)
+    cursor = Cursor.parse(f"dc1-aaa-0~dc2-{NEW}-3")
+    assert log.locate(cursor) == ResumePoint(log.tip, seen=cursor)
+    log.append(batch(6, 1, number=1), 0, NOW)
+    log.append(relayed(7, 1, 6, OLD), 0, NOW)  # the end of the old epoch comes late
+    log.append(relayed(8, 5, 1, NEW), 0, NOW)
+    assert resumed(log, cursor) == ([("dc1", "aaa", 1), ("dc2", NEW, 4), ("dc2", NEW, 5)], False)
+
+
+def test_an_epoch_that_went_by_unheard_is_a_gap_and_all_newer_ones_follow() -> None:
+    log = log_at(f"dc1-aaa-0~dc2-{OLD}-0")
+    log.append(relayed(1, 2, 1, OLD), 0, NOW)
+    log.append(relayed(3, 2, 1, "0aaaaaac"), 0, NOW)
+    log.append(relayed(5, 2, 1, "0aaaaaad"), 0, NOW)
+    later = [("dc2", "0aaaaaac", 1), ("dc2", "0aaaaaac", 2), ("dc2", "0aaaaaad", 1), ("dc2", "0aaaaaad", 2)]
+    assert resumed(log, Cursor.parse(f"dc1-aaa-0~dc2-{NEW}-9")) == (later, True)
+
+
+def test_an_epoch_from_before_all_that_is_held_is_a_gap() -> None:
+    log = log_at(f"dc1-aaa-0~dc2-{NEW}-5")
+    log.append(relayed(1, 2, 6, NEW), 0, NOW)
+    assert resumed(log, Cursor.parse(f"dc1-aaa-0~dc2-{OLD}-9")) == (
+        [("dc2", NEW, 6), ("dc2", NEW, 7)],
+        True,
+    )
+
+
+def test_the_first_epoch_heard_of_an_origin_is_a_gap_for_a_cursor_of_an_older_one() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(relayed(1, 2, 1, NEW), 0, NOW)
+    assert resumed(log, Cursor.parse(f"dc1-aaa-0~dc2-{OLD}-9")) == (
+        [("dc2", NEW, 1), ("dc2", NEW, 2)],
+        True,
+    )
+
+
+def test_a_cursor_of_another_origin_only() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 2), 0, NOW)
+    assert resumed(log, Cursor.parse("dc7-aaa-3")) == ([("dc1", "aaa", 1), ("dc1", "aaa", 2)], False)
+    assert log.locate(Cursor.parse("dc7-aaa-3")).seen is not None
+    log.trim(NOW + 1000, needed=log.tip)
+    assert resumed(log, Cursor.parse("dc7-aaa-3")) == ([], True)
+
+
+def test_every_copy_of_a_retracted_id_loses_its_content() -> None:
+    log = log_at("dc1-aaa-0~dc2-bbb-0")
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID), 0, NOW)
+    log.append(Batch("v", "aaa", 4, "dc2", "bbb", 1, [SAID[1]]), 0, NOW)
+    log.append(Batch("v", "aaa", 5, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
+    assert [item.data for item in log.items if b"oops" in item.data] == []
+    assert [item.event for item in log.items] == [b"like", b"retract", b"like", b"retract", b"retract"]
+
+
+def test_an_event_that_comes_after_its_retraction_has_no_content() -> None:
+    log = log_at("dc1-aaa-0~dc2-bbb-0")
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [TAKEN_BACK]), 0, NOW)
+    frames = log.frames(SSE)
+    log.append(Batch("v", "aaa", 2, "dc2", "bbb", 1, SAID), 0, NOW)
+    assert b"oops" not in frames.write(0, 10_000)[0]
+    assert lines(log)[2] == (b"retract", INSTEAD)
+    log.trim(NOW + 1000, needed=log.tip)  # the retraction itself is held no more
+    log.append(Batch("v", "aaa", 5, "dc2", "bbb", 4, [SAID[1]]), 0, NOW)
+    assert lines(log) == [(b"retract", INSTEAD)]
+
+
+def test_a_retraction_that_is_read_from_the_log_holds_for_later_events() -> None:
+    log = log_at("dc1-aaa-1")
+    log.append(Batch("v", "aaa", 2, "dc1", "aaa", 2, SAID), 0, NOW)
+    log.prepend([Batch("v", "aaa", 1, "dc1", "aaa", 1, [TAKEN_BACK])], NOW)
+    assert lines(log)[2] == (b"retract", INSTEAD)
+
+
+def test_remembered_retractions_are_bounded() -> None:
+    log = log_at("dc1-aaa-0", capacity=4)
+    said = [line("retract", f"r{n}", f'{{"id":"x{n}"}}') for n in range(50)]
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, said), 0, NOW)
+    log.append(Batch("v", "aaa", 51, "dc1", "aaa", 51, [line("like", "x49"), line("like", "x0")]), 0, NOW)
+    assert [item.event for item in log.items[-2:]] == [b"retract", b"like"]
+
+
+def test_gaps_are_not_counted_as_events() -> None:
+    log = log_at("dc1-aaa-0")
+    for number in (1, 5, 9):
+        log.append(batch(1, 2, number=number), 0, NOW)
+    assert [item.event for item in log.items].count(GAP) == 2
+    assert log.event_count == 6
+    for count in range(1, 7):
+        start = log.before_events(count)
+        assert sum(item.event != GAP for item in log.between(start, log.tip)) == count
+        end = log.after_events(log.base, count)
+        assert sum(item.event != GAP for item in log.between(log.base, end)) == count
+    assert (log.before_events(100), log.after_events(log.base, 100)) == (log.base, log.tip)
+
+
+def test_age_counts_from_when_events_were_read_for_those_that_were_not_received() -> None:
+    log = ChannelLog("v", 1000, 60.0, Cursor.parse("dc1-aaa-10"))
+    log.prepend([batch(1, 10)], 5.0)
+    log.append(batch(11, 1), 0, 30.0)
+    log.trim(60.0, needed=log.tip)
+    assert log.event_count == 11
+    log.trim(66.0, needed=log.tip)
+    assert [item.number for item in log.items] == [11]
+    log.trim(91.0, needed=log.tip)
+    assert log.items == []
+    assert log.cursor_at(log.tip) == b"dc1-aaa-11"
+    assert log.locate(Cursor.parse("dc1-aaa-11")) == ResumePoint(log.tip)
+
+
+def test_joined_frames_are_kept_for_few_positions() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 500), 0, NOW)
+    frames = log.frames(SSE)
+    for position in range(400):
+        frames.write(position, 10_000)
+    assert len(frames._joined) <= 64

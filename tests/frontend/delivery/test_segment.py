@@ -1,0 +1,191 @@
+"""A segment's flush: what is sent to those that stand in it and to those that join."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Iterable
+from typing import Any
+
+from liveserver.client.sse import SSEEvent, SSEParser
+from liveserver.cursor import Cursor
+from liveserver.edge.answer import SocketLike
+from liveserver.event import Batch
+from liveserver.frontend.delivery.audience import Audience
+from liveserver.frontend.delivery.expiry import Expirable
+from liveserver.frontend.delivery.flush_history import Delays
+from liveserver.frontend.delivery.long_poll import PollWaiter
+from liveserver.frontend.delivery.segment import Segment
+from liveserver.frontend.delivery.statistics import FanOutStatistics
+from liveserver.frontend.delivery.viewer import StreamViewer, Viewer
+from liveserver.frontend.history.log import ChannelLog
+from liveserver.transport.sse import SSE_HTTP10
+
+VIEWERS = b'{"video":"v","here":2,"datacenter":2,"total":2}'
+
+
+class Scheduler:
+    """A fan-out that flushes only what the test flushes."""
+
+    segment_size = 10
+    poll_bytes = 1000
+    trace_flushes = 10
+
+    def __init__(self, max_write: int = 1000) -> None:
+        self.max_write = max_write
+        self.counts = FanOutStatistics()
+        self.delays = Delays()
+        self.lagging: list[Viewer] = []
+
+    def schedule(self, segments: Iterable[Segment]) -> None: ...
+
+    def wake(self, segment: Segment) -> None: ...
+
+    def drop(self, segment: Segment) -> None: ...
+
+    def expect(self, guest: Expirable) -> None: ...
+
+    def forget(self, guest: Expirable) -> None: ...
+
+    def catch_up(self, viewer: Viewer) -> None:
+        self.lagging.append(viewer)
+
+    def answer(self, waiter: PollWaiter, response: bytes) -> None: ...
+
+
+class Socket:
+    """Takes `room` bytes, and keeps them."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.room = math.inf
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        if not self.room:
+            raise BlockingIOError
+        size = int(min(len(data), self.room))
+        self.room -= size
+        self.sent += bytes(data[:size])
+        return size
+
+    def recv(self, size: int, /) -> bytes:
+        raise BlockingIOError
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+    def getpeername(self) -> Any:
+        return "127.0.0.1"
+
+    def events(self) -> list[SSEEvent]:
+        return SSEParser().feed(self.sent)
+
+
+class Peer:
+    """A connection over such a socket."""
+
+    def __init__(self) -> None:
+        self.socket = Socket()
+        self.deadline = 0.0
+        self.closed = False
+
+    @property
+    def sock(self) -> SocketLike:
+        return self.socket
+
+    def wait_readable(self) -> Awaitable[None]:
+        raise NotImplementedError
+
+    def wait_writable(self) -> Awaitable[None]:
+        raise NotImplementedError
+
+    def take_received(self) -> bytes:
+        return b""
+
+    async def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Room:
+    """An audience at a log of `events` events, and its viewers."""
+
+    def __init__(self, events: int, max_write: int = 1000) -> None:
+        self.log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
+        self.append(1, events)
+        self.scheduler = Scheduler(max_write)
+        self.audience = Audience(self.log, self.scheduler)
+        self._serial = 0
+
+    def append(self, first: int, count: int) -> None:
+        lines = [b'like {"n":%d}' % n for n in range(first, first + count)]
+        self.log.append(Batch("v", "aaa", first, "dc1", "aaa", first, lines), 0, 0.0)
+
+    def join(self, position: int) -> tuple[StreamViewer, Socket]:
+        peer = Peer()
+        self._serial += 1
+        viewer = StreamViewer(peer, self.audience, SSE_HTTP10, position, None, self._serial)
+        self.audience.welcome(viewer, b":\n")
+        return viewer, peer.socket
+
+    def flush(self) -> None:
+        for segment in self.audience.segments():
+            segment.visit()
+
+
+def ids(socket: Socket, kind: str) -> list[int]:
+    return [int(event.id.rpartition("-")[2]) for event in socket.events() if event.type == kind]
+
+
+async def test_a_joiner_ahead_of_a_cut_flush_is_not_sent_an_older_cursor() -> None:
+    room = Room(8, max_write=200)
+    _, behind = room.join(0)
+    _, ahead = room.join(8)
+    room.audience.tell(VIEWERS)
+    room.flush()
+    reached = ids(behind, "like")[-1]
+    assert 0 < reached < 8, "the flush is meant to be cut"
+    assert ids(behind, "viewers") == [reached]
+    assert ids(ahead, "viewers") == [8]
+    room.append(9, 1)
+    for _ in range(3):
+        room.flush()
+    assert ids(behind, "like") == list(range(1, 10))
+    assert ids(ahead, "like") == [9]
+
+
+async def test_a_joiner_that_is_level_is_sent_the_pending_count_once() -> None:
+    room = Room(3)
+    _, level = room.join(3)
+    room.append(4, 2)
+    _, joiner = room.join(0)
+    room.audience.tell(VIEWERS)
+    room.flush()
+    assert ids(joiner, "like") == [1, 2, 3, 4, 5]
+    assert (ids(level, "viewers"), ids(joiner, "viewers")) == ([5], [5])
+    room.flush()
+    assert (ids(level, "viewers"), ids(joiner, "viewers")) == ([5], [5])
+
+
+async def test_a_joiner_that_takes_part_of_the_count_lags_where_it_stands() -> None:
+    room = Room(8, max_write=200)
+    room.join(0)
+    ahead, socket = room.join(8)
+    room.audience.tell(VIEWERS)
+    socket.room = 5
+    room.flush()
+    assert room.scheduler.lagging == [ahead]
+    assert ahead.position == 8
+    assert ahead.unsent is not None
+    assert SSEParser().feed(socket.sent + bytes(ahead.unsent))[-1].id == "dc1-aaa-8"
+
+
+async def test_needed_is_the_position_of_the_slowest_segment() -> None:
+    room = Room(8)
+    room.scheduler.segment_size = 1
+    room.join(2)
+    room.join(6)
+    assert room.audience.needed() == 2
+    room.flush()
+    assert room.audience.needed() == 8
