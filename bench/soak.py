@@ -92,7 +92,12 @@ class Evening:
             self.redis.process.wait()
 
     async def _start_nodes(self, directory: Path) -> None:
-        common = ["bus.kind=redis", f"bus.url={self.redis.url}", "log.events=2000", "log.age=60s"]
+        common = [
+            "bus.kind=redis",
+            f"bus.url={self.redis.url}",
+            "history.max_events=2000",
+            "history.max_age=60s",
+        ]
         self.dispatcher = Node("dispatcher", common, directory)
         await self.dispatcher.start()
         there = f'frontend.dispatchers=["http://{HOST}:{self.dispatcher.port}"]'
