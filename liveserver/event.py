@@ -4,7 +4,8 @@ Three forms, in the order an event takes them:
 
 - `Publication`: what a publisher sent, parsed and checked.
 - a *line*: `type`, a space, and the event's JSON as viewers see it, without a line break. Rendered
-  once, by the dispatcher that accepts the event, and carried unchanged to the last frontend.
+  once, by the dispatcher that accepts the event, and carried unchanged to the last frontend. The head of
+  a keyed event's line has more words, see `state.py`.
 - `Batch`: consecutive lines of one video and one origin with their numbers; what the inbox, the
   feed and the log's readers speak.
 """
@@ -14,6 +15,8 @@ from __future__ import annotations
 import re
 
 import msgspec
+
+from liveserver import state
 
 VIDEO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
@@ -36,13 +39,19 @@ _TYPE = re.compile(TYPE.pattern.encode())
 
 
 class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """One event as its publisher sent it. `data` stays unparsed JSON; empty when absent."""
+    """One event as its publisher sent it. `data` stays unparsed JSON; empty when absent.
+
+    `key` and `version` make it a part of the video's state; `position` is media time in milliseconds.
+    """
 
     type: str
     user: str | None = None
     data: msgspec.Raw = msgspec.Raw()
     id: str | None = None
     video: str | None = None
+    key: str | None = None
+    version: int | None = None
+    position: int | None = None
 
 
 class Event(msgspec.Struct, omit_defaults=True, gc=False):
@@ -56,6 +65,9 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     type: str
     user: str | msgspec.UnsetType = msgspec.UNSET
     at: int = 0
+    key: str | msgspec.UnsetType = msgspec.UNSET
+    version: int | msgspec.UnsetType = msgspec.UNSET
+    position: int | msgspec.UnsetType = msgspec.UNSET
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -112,9 +124,13 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
             for line in self.lines:
                 kind, _, data = line.partition(b" ")
                 if _TYPE.fullmatch(kind) is None or b"\r" in data:
-                    raise MalformedBatch(f"a line is a type, a space and JSON: {line[:100]!r}")
+                    if kind[:1] != state.MARK or b"\r" in data:
+                        raise MalformedBatch(f"a line is a type, a space and JSON: {line[:100]!r}")
+                    state.read(line)
                 if not data.isascii():
                     data.decode("utf-8")
                 _check_json(data)
+        except state.MalformedKeyed as error:
+            raise MalformedBatch(str(error)) from None
         except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
             raise MalformedBatch(f"a line has JSON in UTF-8: {error}") from None

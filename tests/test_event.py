@@ -98,7 +98,7 @@ def test_an_event_leaves_out_what_it_has_not() -> None:
     assert (
         msgspec.json.encode(Event("1", "v", "like", at=5)) == b'{"id":"1","video":"v","type":"like","at":5}'
     )
-    whole = Event("1", "v", "like", "u", 5, msgspec.Raw(b'{"reaction":"heart"}'))
+    whole = Event("1", "v", "like", "u", 5, data=msgspec.Raw(b'{"reaction":"heart"}'))
     assert msgspec.json.encode(whole) == (
         b'{"id":"1","video":"v","type":"like","user":"u","at":5,"data":{"reaction":"heart"}}'
     )

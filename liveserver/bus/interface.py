@@ -21,6 +21,10 @@ Rules every implementation keeps (tests/bus/test_contract.py holds them to it):
    announced last, all of the video's nodes hear the new `ViewerCount`; at most one in `ANNOUNCE` seconds and
    video, so a hundred nodes that report at once cost one summing up. Who was too early is told, and
    reports again. Only nodes with a living lease count.
+9. *State* (liveserver/state.py). Beside its log a video has the newest event of each key, changed in the same
+   step. Our own events that are older than it are dropped before they are numbered; relayed ones are
+   numbered like any other, and the state keeps the newer. It outlives the log's events, and its epochs,
+   and expires with the video.
 """
 
 from __future__ import annotations
@@ -43,20 +47,22 @@ class AppendRequest(msgspec.Struct, frozen=True):
 
     `ids` runs beside `lines`: the publisher's own id, by which a repeat is known, or None when the
     dispatcher made it up. `token` names this very parcel: appended again after a `BusError`, the bus
-    answers as it did, or would have, the first time.
+    answers as it did, or would have, the first time. `is_keyed`: there are keyed events among the lines.
     """
 
     video: str
     token: str
     lines: list[bytes]
     ids: list[str | None]
+    is_keyed: bool = False
 
 
 class AppendResult(msgspec.Struct, frozen=True):
-    """What `append` did. `duplicates` are indexes into the parcel; the rest was numbered in order.
+    """What `append` did. `duplicates` and `stale` are indexes into the parcel; the rest is numbered in order.
 
     `first` is the offset and `number` the origin's number of the first event accepted (of the next
-    one to come, when all were duplicates); `cursor` stands after the last one.
+    one to come, when none was); `cursor` stands after the last one. `stale` are older than the state.
+    `is_full`: the video's state has no room for the parcel, nothing of it was appended.
     """
 
     epoch: str
@@ -64,6 +70,12 @@ class AppendResult(msgspec.Struct, frozen=True):
     number: int
     duplicates: frozenset[int]
     cursor: Cursor
+    stale: frozenset[int] = frozenset()
+    is_full: bool = False
+
+    def accepted(self, parcel: AppendRequest) -> int:
+        """Return how many of the parcel's events are new."""
+        return 0 if self.is_full else len(parcel.lines) - len(self.duplicates) - len(self.stale)
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -78,12 +90,14 @@ class Lease(msgspec.Struct, frozen=True):
     """What a node is told when it subscribes: where the log ends, and how many watch.
 
     `is_announced`: the tally is the newest, and has been announced. Otherwise it is the last one that
-    was, and whoever reports again after `ANNOUNCE` seconds has the newest announced.
+    was, and whoever reports again after `ANNOUNCE` seconds has the newest announced. `state` has the lines
+    of the state, tombstones included, if it was asked for: as of the head, or newer.
     """
 
     head: Head
     tally: ViewerCount
     is_announced: bool = True
+    state: list[bytes] = []
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -165,12 +179,14 @@ class Bus(Protocol):
         """
         ...
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def subscribe(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         """Put (video, node) into the subscription table for `lease` seconds, with its viewer count.
 
         Returns each video's head as of after the row was there: who listened to its inbox before
         calling this misses nothing after the head. Renewing, and reporting another count, is the same
-        call.
+        call. The leases of those `opening` have the video's state, too.
         """
         ...
 
@@ -180,6 +196,10 @@ class Bus(Protocol):
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
         """The retained events with offsets `after + 1` to `after + limit`, of the present epoch."""
+        ...
+
+    async def state(self, video: str) -> list[bytes]:
+        """Return the lines of the video's state as of now, tombstones included, in any order."""
         ...
 
     async def count(self, video: str) -> ViewerCount:

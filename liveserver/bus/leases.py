@@ -15,11 +15,15 @@ Node = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z
 
 
 class LeaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Subscribe `node` to `videos` (with so many viewers each) for `lease` seconds."""
+    """Subscribe `node` to `videos` (with so many viewers each) for `lease` seconds.
+
+    `opening` are those of the videos whose state is wanted.
+    """
 
     node: Node
     lease: float
     videos: dict[str, int]
+    opening: list[str] = []
 
 
 class WithdrawRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +34,7 @@ class WithdrawRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WireLease(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A head, with the cursor in its text form, and how many watch."""
+    """A head, with the cursor in its text form, how many watch, and the lines of the state if asked for."""
 
     epoch: str
     offset: int
@@ -38,6 +42,7 @@ class WireLease(msgspec.Struct, frozen=True, omit_defaults=True):
     datacenter: int = 0
     total: int = 0
     is_announced: bool = True
+    state: list[str] = []
 
 
 class LeaseAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,7 +58,13 @@ class LeaseAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
             head, tally = lease.head, lease.tally
             origin = tally.origin
             heads[video] = WireLease(
-                head.epoch, head.offset, str(head.cursor), tally.datacenter, tally.total, lease.is_announced
+                head.epoch,
+                head.offset,
+                str(head.cursor),
+                tally.datacenter,
+                tally.total,
+                lease.is_announced,
+                [line.decode() for line in lease.state],
             )
         return cls(heads, origin)
 
@@ -64,6 +75,7 @@ class LeaseAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
                 Head(wire.epoch, wire.offset, Cursor.parse(wire.cursor)),
                 ViewerCount(video, self.origin, wire.datacenter, wire.total),
                 wire.is_announced,
+                [line.encode() for line in wire.state],
             )
             for video, wire in self.heads.items()
         }

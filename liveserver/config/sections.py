@@ -108,6 +108,8 @@ class HistorySettings(Section, frozen=True):
     max_age: Duration = Duration(600.0)  # older events are removed
     idle_ttl: Duration = Duration(86_400.0)  # a video's keys in Redis expire after this long without an event
     dedup_window: Duration = Duration(300.0)  # how long an event's id is remembered; a repeat is a duplicate
+    state_keys: Count = 20_000  # keys in a video's state; beyond it: 413
+    state_size: Size = Size(4 * 1024**2)  # a video's state, keys and events; beyond it: 413
 
 
 class DispatcherSettings(Section, frozen=True):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 import trio
 
+from liveserver import state
 from liveserver.config import DispatcherSettings
 from liveserver.dispatcher.json_check import check_names, check_value, documents, escape_line_ends
 from liveserver.errors import BadRequest, TooLarge
@@ -30,11 +31,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 class VideoBatch(msgspec.Struct, gc=False):
-    """Events of one video, as lines, with the publisher's ids beside them (None: made up here)."""
+    """Events of one video, as lines, with the publisher's ids beside them (None: made up here).
+
+    `is_keyed`: there are keyed events among them.
+    """
 
     video: str
     lines: list[bytes]
     ids: list[str | None]
+    is_keyed: bool = False
 
 
 class Parser:
@@ -111,7 +116,10 @@ class Parser:
                         is_doubtful |= self._check_data(raw)
                         data = self._known.get(raw) or msgspec.Raw(_on_one_line(raw))
                     event.data = data
-                line = event.type.encode() + b" " + _encode(event)
+                if publication.key is None and publication.version is None:
+                    line = event.type.encode() + b" " + _encode(event)
+                else:
+                    line = _keyed_head(publication, event) + b" " + _encode(event)
             except (BadRequest, TooLarge) as error:
                 if len(publications) == 1 and not start:
                     raise
@@ -121,6 +129,8 @@ class Parser:
                 lot = lots[name] = VideoBatch(name, [], [])
             lot.lines.append(line if line.isascii() else escape_line_ends(line))
             lot.ids.append(publication.id)
+            if publication.key is not None:
+                lot.is_keyed = True
         return is_doubtful
 
     def canary(self, video: str, token: str) -> list[VideoBatch]:
@@ -178,7 +188,12 @@ class Parser:
             raise BadRequest(f"a user has at most {MAX_NAME} characters")
         if own_id is not None and not (0 < len(own_id) <= MAX_NAME and own_id.isprintable()):
             raise BadRequest(f"an id has 1 to {MAX_NAME} printable characters")
-        return Event(own_id or self._new_id(now), video, kind, msgspec.UNSET if user is None else user, now)
+        event = Event(own_id or self._new_id(now), video, kind, msgspec.UNSET if user is None else user, now)
+        if publication.position is not None:
+            if not 0 <= publication.position <= state.MAX_VERSION:
+                raise BadRequest("a position is a number of milliseconds from 0 to 2^53 - 1")
+            event.position = publication.position
+        return event
 
     def _check_data(self, raw: bytes) -> bool:
         """Return whether names in it may double. Raises `BadRequest`, `TooLarge`."""
@@ -208,3 +223,21 @@ def _on_one_line(raw: bytes) -> bytes:
 def _has_doubtful_names(publications: list[Publication], body: bytes) -> bool:
     """Return whether a field may be there twice: then the body has more quotes, or hides them by escapes."""
     return b"\\" in body or body.count(b'"') != _encode(publications).count(b'"')
+
+
+def _keyed_head(publication: Publication, event: Event) -> bytes:
+    """Return the head of a keyed event's line; give the event its key and version. Raises `BadRequest`."""
+    key, version = publication.key, publication.version
+    if key is None:
+        raise BadRequest("a version belongs to a key; give the event a key, too")
+    if not state.KEY.fullmatch(key):
+        raise BadRequest("a key has 1 to 128 of a-z 0-9 _ . : / -, beginning with a letter")
+    if version is not None and not 0 <= version <= state.MAX_VERSION:
+        raise BadRequest("a version is a number from 0 to 2^53 - 1")
+    if not state.KEYED_ID.fullmatch(event.id):
+        raise BadRequest('the id of an event with a key is printable ASCII, without " and \\')
+    event.key = key
+    if version is not None:
+        event.version = version
+    is_cleared = bytes(publication.data) == b"null"
+    return state.head(event.type, key, version, event.at, is_cleared=is_cleared, is_internal=False)

@@ -9,6 +9,8 @@ Rules:
    and may repeat with the same ids. What had to queue up behind it is tried once: nobody waits for
    one time-out after the other.
 4. What waits is bounded: beyond `queue_events`, 503 at once.
+5. What a request has for one video is accepted or refused as a whole. Keyed events may be refused, when the
+   video's state is full; so a request that has some is appended on its own, in its place.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import deque
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 import structlog
@@ -26,7 +28,7 @@ from liveserver.bus.interface import AppendRequest, AppendResult, Bus
 from liveserver.config import DispatcherSettings
 from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import VideoBatch
-from liveserver.errors import BusError, Unavailable
+from liveserver.errors import BusError, TooLarge, Unavailable
 from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
 from liveserver.oneshot import Oneshot
 
@@ -36,11 +38,12 @@ log = structlog.get_logger(__name__)
 
 
 class PublishResult(msgspec.Struct, frozen=True):
-    """What became of one request: how many events are new, how many were known, and where the log of
-    each of its videos stands after them."""
+    """What became of one request: how many events are new, were known, and are older than the state, and
+    where the log of each of its videos stands after them."""
 
     accepted: int
     duplicates: int
+    stale: int
     cursors: dict[str, Cursor]
 
 
@@ -49,6 +52,7 @@ class PublishStatistics(msgspec.Struct, frozen=True):
 
     accepted: Annotated[int, total("Events accepted: numbered, and in the log.")]
     duplicates: Annotated[int, total("Events whose id was known: counted, and not sent again.")]
+    stale: Annotated[int, total("Events that were older than their video's state: not sent.")]
     commits: Annotated[int, total("Group commits: round trips to the bus, with what had gathered meanwhile.")]
     failures: Annotated[
         int, total("Commits that the bus did not answer; their publishers were told 503. Look at Redis.")
@@ -90,12 +94,14 @@ class Publisher:
         self._queue: deque[_Request] = deque()
         self._waiting = 0
         self._something = trio.Event()
-        self._accepted = self._duplicates = self._commits = self._failures = self._shed = 0
+        self._accepted = self._duplicates = self._stale = 0
+        self._commits = self._failures = self._shed = 0
         self._commit_events = Histogram(SIZES)
         self._commit_time = Histogram(DELAYS)
 
     async def publish(self, lots: list[VideoBatch]) -> PublishResult:
-        """Return once all of it is in the log. Raises `Unavailable`; nothing is known then.
+        """Return once all of it is in the log. Raises `Unavailable`; nothing is known then. Raises `TooLarge`
+        when the state of a video has no room.
 
         A publisher that goes away while it waits has been accepted all the same.
         """
@@ -129,15 +135,7 @@ class Publisher:
         return batch
 
     async def _commit(self, batch: list[_Request]) -> None:
-        merged: dict[str, VideoBatch] = {}
-        for pending in batch:
-            for lot in pending.lots:
-                whole = merged.setdefault(lot.video, VideoBatch(lot.video, [], []))
-                whole.lines += lot.lines
-                whole.ids += lot.ids
-        parcels = [
-            AppendRequest(lot.video, secrets.token_hex(8), lot.lines, lot.ids) for lot in merged.values()
-        ]
+        parcels, parts = _merged(batch)
         begun = trio.current_time()
         try:
             receipts = await self._append(parcels, batch[0].deadline)
@@ -154,9 +152,9 @@ class Publisher:
         self._commits += 1
         self._commit_time.observe(trio.current_time() - begun)
         self._commit_events.observe(sum(pending.size for pending in batch))
-        self._answer(
-            batch, {receipt_of.video: receipt for receipt_of, receipt in zip(parcels, receipts, strict=True)}
-        )
+        new = [0] * len(parcels)  # of each parcel, how many of the events looked at so far are new
+        for pending, own in zip(batch, parts, strict=True):
+            self._answer(pending, own, receipts, new)
 
     async def _append(self, parcels: list[AppendRequest], deadline: float) -> list[AppendResult]:
         """Raises `BusError` when the bus has not answered until then."""
@@ -171,38 +169,47 @@ class Publisher:
             await trio.sleep(pause)
             wait = min(2 * wait, BACK_OFF[1])
 
-    def _answer(self, batch: list[_Request], receipts: dict[str, AppendResult]) -> None:
-        """Tell each publisher which of the merged events were its own."""
-        offered = dict.fromkeys(receipts, 0)  # events of each video looked at so far
-        new = dict.fromkeys(receipts, 0)  # of those, how many were accepted
-        for pending in batch:
-            accepted = duplicates = 0
-            cursors: dict[str, Cursor] = {}
-            for lot in pending.lots:
-                video, count = lot.video, len(lot.lines)
-                receipt = receipts[video]
-                start = offered[video]
-                offered[video] = start + count
-                known = receipt.duplicates and sum(
-                    index in receipt.duplicates for index in range(start, start + count)
+    def _answer(
+        self, pending: _Request, parts: list[Part], receipts: list[AppendResult], new: list[int]
+    ) -> None:
+        """Tell a publisher what became of its own of the merged events."""
+        accepted = duplicates = stale = 0
+        cursors: dict[str, Cursor] = {}
+        full = ""
+        for lot, index, start in parts:
+            receipt = receipts[index]
+            if receipt.is_full:
+                full = full or lot.video
+                continue
+            own_indexes = range(start, start + len(lot.lines))
+            known, old = _within(receipt.duplicates, own_indexes), _within(receipt.stale, own_indexes)
+            fresh = len(lot.lines) - known - old
+            new[index] += fresh
+            accepted += fresh
+            duplicates += known
+            stale += old
+            own = receipt.cursor.get(self._datacenter)
+            assert own is not None
+            # The cursor after this request's own last event, not after the whole commit.
+            number = receipt.number + new[index] - 1 if fresh else own.number
+            cursors[lot.video] = receipt.cursor.advanced(self._datacenter, own.epoch, number)
+        self._accepted += accepted
+        self._duplicates += duplicates
+        self._stale += stale
+        if full:
+            pending.resolve(
+                TooLarge(
+                    f'the state of {full} has no room for more keys or bytes; clear some, by "data":null'
                 )
-                known = int(known or 0)
-                new[video] += count - known
-                accepted += count - known
-                duplicates += known
-                own = receipt.cursor.get(self._datacenter)
-                assert own is not None
-                # The cursor after this request's own last event, not after the whole commit.
-                number = receipt.number + new[video] - 1 if count > known else own.number
-                cursors[video] = receipt.cursor.advanced(self._datacenter, own.epoch, number)
-            self._accepted += accepted
-            self._duplicates += duplicates
-            pending.resolve(PublishResult(accepted, duplicates, cursors))
+            )
+        else:
+            pending.resolve(PublishResult(accepted, duplicates, stale, cursors))
 
     def statistics(self) -> PublishStatistics:
         return PublishStatistics(
             accepted=self._accepted,
             duplicates=self._duplicates,
+            stale=self._stale,
             commits=self._commits,
             failures=self._failures,
             shed=self._shed,
@@ -210,3 +217,34 @@ class Publisher:
             commit_events=self._commit_events.read(),
             commit_time=self._commit_time.read(),
         )
+
+
+Part: TypeAlias = tuple[VideoBatch, int, int]  # what a request has for a video, and where: parcel, index
+
+
+def _merged(batch: list[_Request]) -> tuple[list[AppendRequest], list[list[Part]]]:
+    """Return the parcels of a commit, and beside each request its parts of them."""
+    parcels: list[AppendRequest] = []
+    parts: list[list[Part]] = []
+    growing: dict[str, int] = {}  # video → the parcel that takes more
+    for pending in batch:
+        own: list[Part] = []
+        for lot in pending.lots:
+            index = growing.get(lot.video)
+            if index is None or lot.is_keyed:
+                index = len(parcels)
+                parcels.append(AppendRequest(lot.video, secrets.token_hex(8), [], [], is_keyed=lot.is_keyed))
+                growing[lot.video] = index
+            parcel = parcels[index]
+            own.append((lot, index, len(parcel.lines)))
+            parcel.lines.extend(lot.lines)
+            parcel.ids.extend(lot.ids)
+            if lot.is_keyed:
+                del growing[lot.video]
+        parts.append(own)
+    return parcels, parts
+
+
+def _within(indexes: frozenset[int], some: range) -> int:
+    """Return how many of `some` are among the indexes."""
+    return sum(index in indexes for index in some) if indexes else 0

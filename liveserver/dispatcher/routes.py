@@ -54,10 +54,11 @@ class DispatcherRoutes:
         lots = await self._parser.parse(request.body, kind, video)
         self._spend(grant, request, peer, lots)
         done = await self._publisher.publish(lots)
+        stale = b'"stale":%d,' % done.stale if lots[0].is_keyed else b""
         return json_response(
             202,
-            b'{"accepted":%d,"duplicates":%d,"cursor":"%b"}'
-            % (done.accepted, done.duplicates, str(done.cursors[video]).encode()),
+            b'{"accepted":%d,"duplicates":%d,%b"cursor":"%b"}'
+            % (done.accepted, done.duplicates, stale, str(done.cursors[video]).encode()),
         )
 
     async def publish_several(self, request: Request, peer: Peer) -> Answer:
@@ -83,6 +84,7 @@ class DispatcherRoutes:
         answer = {
             "accepted": done.accepted,
             "duplicates": done.duplicates,
+            **({"stale": done.stale} if any(lot.is_keyed for lot in lots) else {}),
             "cursors": {video: str(cursor) for video, cursor in done.cursors.items()},
         }
         return json_response(202, msgspec.json.encode(answer))

@@ -26,6 +26,10 @@ class Bus(MemoryBus):
         self._free = trio.Event()
         self._free.set()
 
+    def limit_state(self, *, keys: int) -> None:
+        """Bound the state of videos that are new from now on."""
+        self._settings = HistorySettings(state_keys=keys)
+
     def hold(self) -> None:
         self._free = trio.Event()
 

@@ -12,6 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liveserver import state
 from liveserver.config import DispatcherSettings, Size
 from liveserver.dispatcher.parse import YIELD_BYTES, Parser, VideoBatch
 from liveserver.errors import BadRequest, Problem, TooLarge
@@ -20,6 +21,7 @@ from liveserver.ids import IdMaker
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 NOW = 1763862000.123
+NOW_MS = 1763862000123
 parser = Parser(DispatcherSettings(), lambda: NOW)
 
 
@@ -405,3 +407,52 @@ def test_events_without_an_id_are_given_one() -> None:
     first, own, last = [event(each)["id"] for each in lot.lines]
     assert (own, lot.ids) == ("mine", [None, "mine", None])
     assert first < last
+
+
+# Keyed events
+
+
+def test_a_keyed_event_says_its_key_in_the_lines_head() -> None:
+    counted = of(key="likes/s1", version=7, id="a b", position=1500, data=1)
+    (lot,) = lots(f"[{counted},{of(key='pin', id='c', data=None)}]")
+    assert lot.is_keyed
+    assert [line.partition(b" {")[0] for line in lot.lines] == [
+        b";like;likes/s1;7;%d;" % NOW_MS,
+        b";like;pin;-;%d;c" % NOW_MS,
+    ]
+    first, second = map(state.read, lot.lines)
+    assert (first.key, first.rank, first.is_cleared) == ("likes/s1", (7, NOW_MS, b"a b"), False)
+    assert (second.rank, second.is_cleared) == ((-1, NOW_MS, b"c"), True)
+    event = msgspec.json.decode(first.data)
+    assert list(event) == ["id", "video", "type", "at", "key", "version", "position", "data"]
+    assert (event["key"], event["version"], event["position"]) == ("likes/s1", 7, 1500)
+
+
+def test_an_event_without_a_key_is_none() -> None:
+    (lot,) = lots(of(position=0))
+    assert not lot.is_keyed
+    assert lot.lines[0].startswith(b"like {")
+
+
+@pytest.mark.parametrize("key", ["a", "likes/s1", "ban/u:1.2-_", "k" * 128])
+def test_keys_that_are_some(key: str) -> None:
+    assert state.read(lots(of(key=key))[0].lines[0]).key == key
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        *[({"key": key}, "a key has") for key in ("", "A", "1", "k k", "k;k", "k" * 129, "k\n", "é")],
+        ({"version": 1}, "belongs to a key"),
+        *[({"key": "k", "version": version}, "a version is") for version in (-1, 2**53)],
+        ({"key": "k", "version": 1.5}, "not what is published"),
+        ({"key": "k", "version": 2**70}, "not what is published|a version is"),
+        ({"key": "k", "version": "1"}, "not what is published"),
+        *[({"key": "k", "id": name}, "printable ASCII") for name in ("é", 'a"', "a\\b")],
+        *[({"position": position}, "a position is") for position in (-1, 2**53)],
+        ({"position": 1.5}, "not what is published"),
+    ],
+)
+def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        lots(of(**fields))

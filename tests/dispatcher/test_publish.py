@@ -274,3 +274,25 @@ async def test_order_is_kept_from_commit_to_commit() -> None:
         await stage.settle()
         assert await stage.bus.lines("v") == [str(number) for number in range(50)]
         assert [stage.accepted(str(number))[2]["v"] for number in range(50)] == list(range(1, 51))
+
+
+async def test_a_keyed_request_is_a_parcel_of_its_own_in_its_place() -> None:
+    keyed = VideoBatch("v", [b';t;k;-;5; {"id":"k"}', b"like 3"], [None, None], is_keyed=True)
+    async with publishing() as stage:
+        stage.bus.hold()
+        await stage.publish("first", lot("v", "0"))
+        await stage.publish("a", lot("v", "1"), lot("w", "1"))
+        await stage.publish("b", lot("v", "2"))
+        await stage.publish("keyed", keyed)
+        await stage.publish("c", lot("v", "4"), lot("w", "2"))
+        await stage.publish("d", lot("v", "5"))
+        stage.bus.let_go()
+        await stage.settle()
+        _, parcels = stage.bus.appended
+        assert [(parcel.video, len(parcel.lines), parcel.is_keyed) for parcel in parcels] == [
+            ("v", 2, False), ("w", 2, False), ("v", 2, True), ("v", 2, False),
+        ]  # fmt: skip
+        assert await stage.bus.lines("v") == ["0", "1", "2", '{"id":"k"}', "3", "4", "5"]
+        assert stage.accepted("b") == (1, 0, {"v": 3})
+        assert stage.accepted("keyed") == (2, 0, {"v": 5})
+        assert stage.accepted("c") == (2, 0, {"v": 6, "w": 2})

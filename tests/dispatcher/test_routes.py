@@ -76,6 +76,40 @@ async def test_what_is_published_is_accepted_and_logged() -> None:
         assert len(await stage.bus.lines("v1")) == 3
 
 
+async def test_a_keyed_event_is_answered_with_how_many_were_stale() -> None:
+    async with dispatching() as stage:
+        answer = await stage.json(PATH, [{"type": "t", "key": "k", "version": 2}, {"type": "t"}])
+        told = msgspec.json.decode(answer.body)
+        assert (answer.status, told["accepted"], told["stale"]) == (202, 2, 0)
+        answer = await stage.json(PATH, {"type": "t", "key": "k", "version": 1})
+        again = msgspec.json.decode(answer.body)
+        assert again == {"accepted": 0, "duplicates": 0, "stale": 1, "cursor": told["cursor"]}
+        events = [{"type": "t", "video": "v1", "key": "k", "version": version} for version in (1, 3)]
+        told = msgspec.json.decode((await stage.json("/v1/events", events)).body)
+        assert (told["accepted"], told["duplicates"], told["stale"]) == (1, 0, 1)
+        assert len(await stage.bus.lines("v1")) == 3
+
+
+async def test_a_state_without_room_is_a_413_and_what_came_beside_it_is_accepted() -> None:
+    async with dispatching() as stage:
+        stage.bus.limit_state(keys=1)
+        assert (await stage.json(PATH, {"type": "t", "key": "a"})).status == 202
+        answers: dict[str, Answered] = {}
+
+        async def ask(name: str, *events: dict[str, str]) -> None:
+            answers[name] = await stage.json(PATH, list(events))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "full", {"type": "t"}, {"type": "t", "key": "b"})
+            nursery.start_soon(ask, "plain", {"type": "t"})
+            nursery.start_soon(ask, "fits", {"type": "t", "key": "a"})
+        assert {name: answer.status for name, answer in answers.items()} == {
+            "full": 413, "plain": 202, "fits": 202,
+        }  # fmt: skip
+        assert b"clear some" in answers["full"].body
+        assert len(await stage.bus.lines("v1")) == 3
+
+
 async def test_several_videos_at_once() -> None:
     async with dispatching() as stage:
         body = b'{"type":"like","video":"v"}\n{"type":"like","video":"w"}\n{"type":"like","video":"v"}'

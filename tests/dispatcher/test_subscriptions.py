@@ -17,9 +17,11 @@ class Asked(MemoryBus):
         super().__init__("dc1", HistorySettings(), 10)
         self.asked: list[tuple[object, ...]] = []
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def subscribe(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         self.asked.append((node, dict(videos), lease))
-        return await super().subscribe(node, videos, lease)
+        return await super().subscribe(node, videos, lease, opening)
 
     async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
         self.asked.append((node, list(videos)))

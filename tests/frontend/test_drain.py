@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 import pytest
@@ -24,10 +24,12 @@ class GatedBus(MemoryBus):
         super().__init__("dc1", configured.history, 100)
         self.gate = trio.Event()
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def subscribe(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         if "v" in videos:
             await self.gate.wait()
-        return await super().subscribe(node, videos, lease)
+        return await super().subscribe(node, videos, lease, opening)
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
         await self.gate.wait()

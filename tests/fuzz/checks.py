@@ -240,7 +240,7 @@ def answers(data: bytes) -> None:
         with suppress(ValueError):
             take(data)
     with suppress(ValueError, LookupError):
-        replies.lease("v", data)
+        replies.lease("v", data, [])
     entries = [(line[:20], {line[:1]: line[1:], b"o": line[2:], b"l": line}) for line in data.split(b"\n")]
     with suppress(ValueError, LookupError):
         for found in replies.batches("v", "e", entries):

@@ -39,7 +39,7 @@ from liveserver.instruments import gauge, total
 from liveserver.viewer_count import ViewerCount
 
 TOKENS = 10_000  # parcels that are recognised when they are appended again: the newest
-_NO_DUPLICATES: frozenset[int] = frozenset()
+_NONE: frozenset[int] = frozenset()
 
 
 class MemoryStatistics(msgspec.Struct, frozen=True):
@@ -79,7 +79,9 @@ class MemoryBus:
         self._expire(now)
         return [self._append(parcel, now) for parcel in parcels]
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def subscribe(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
@@ -89,7 +91,8 @@ class MemoryBus:
             video.nodes[node] = (now + lease, viewers)
             video.keep_until = max(video.keep_until, now + lease)
             is_announced = self._announce(video, now, lease)
-            leases[name] = Lease(video.head, video.counting.said, is_announced)
+            state = video.state.lines() if name in opening else []
+            leases[name] = Lease(video.head, video.counting.said, is_announced, state)
         return leases
 
     async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
@@ -138,6 +141,11 @@ class MemoryBus:
         await trio.lowlevel.checkpoint()
         self._groups.get(group, {}).pop(node, None)
 
+    async def state(self, video: str) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        known = self._videos.get(video)
+        return known.state.lines() if known and known.keep_until > self._clock() else []
+
     async def count(self, video: str) -> ViewerCount:
         await trio.lowlevel.checkpoint()
         known = self._videos.get(video)
@@ -183,10 +191,12 @@ class MemoryBus:
         video = self._open(parcel.video, now)
         if answered := video.tokens.get(parcel.token):
             return answered
-        lines, duplicates = parcel.lines, _NO_DUPLICATES
-        if any(parcel.ids):
-            lines, duplicates = self._without_duplicates(video, parcel, now)
+        lines, duplicates, stale = parcel.lines, _NONE, _NONE
         first, number = video.offset + 1, video.next_number
+        if parcel.is_keyed and not video.state.has_room(lines, now):
+            return AppendResult(video.epoch, first, number, _NONE, video.cursor, is_full=True)
+        if parcel.is_keyed or any(parcel.ids):
+            lines, duplicates, stale = self._without_repeats(video, parcel, now)
         if lines:
             batch = video.append(lines, now)
             for mailbox in self._feeds:
@@ -194,15 +204,16 @@ class MemoryBus:
             self._forward(video, batch, now)
             self._active[parcel.video] = now
             self._active.move_to_end(parcel.video)
-        receipt = AppendResult(video.epoch, first, number, duplicates, video.cursor)
+        receipt = AppendResult(video.epoch, first, number, duplicates, video.cursor, stale)
         video.tokens[parcel.token] = receipt
         self._tokens.append((video.tokens, parcel.token))
         return receipt
 
-    def _without_duplicates(
+    def _without_repeats(
         self, video: VideoLog, parcel: AppendRequest, now: float
-    ) -> tuple[list[bytes], frozenset[int]]:
-        lines, duplicates = [], []
+    ) -> tuple[list[bytes], frozenset[int], frozenset[int]]:
+        """Fold the keyed events; return the lines to append, the duplicates and what is stale."""
+        lines, duplicates, stale = [], [], []
         for index, name in enumerate(parcel.ids):
             if name and name in video.ids:
                 duplicates.append(index)
@@ -210,8 +221,12 @@ class MemoryBus:
             if name:
                 video.ids.add(name)
                 self._ids.append((now + self._settings.dedup_window, video.ids, name))
-            lines.append(parcel.lines[index])
-        return lines, frozenset(duplicates)
+            line = parcel.lines[index]
+            if parcel.is_keyed and not video.state.fold(line):
+                stale.append(index)
+                continue
+            lines.append(line)
+        return lines, frozenset(duplicates), frozenset(stale)
 
     def _forward(self, video: VideoLog, batch: Batch, now: float) -> None:
         dead = []

@@ -7,11 +7,13 @@ from collections import deque
 import msgspec
 
 from liveserver.bus.interface import AppendResult, Head, ReplicaPosition, ReplicationBatch, Slice
+from liveserver.bus.memory.video_state import VideoState
 from liveserver.bus.memory.viewer_counter import ViewerCounter
 from liveserver.config import HistorySettings
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
 from liveserver.ids import new_epoch
+from liveserver.state import MARK
 
 
 class VideoLog:
@@ -30,6 +32,7 @@ class VideoLog:
         "name",
         "nodes",
         "offset",
+        "state",
         "tokens",
     )  # fmt: skip
 
@@ -42,6 +45,7 @@ class VideoLog:
         self.ids: set[str] = set()
         self.tokens: dict[str, AppendResult] = {}
         self.nodes: dict[str, tuple[float, int]] = {}  # node → end of its lease, viewers
+        self.state = VideoState(settings)
         self.counting = ViewerCounter(name, origin)
         self._origin = origin
         self._settings = settings
@@ -73,7 +77,11 @@ class VideoLog:
         if skip >= len(parcel.lines):
             return None
         self._offsets[parcel.origin] = parcel.offset
-        return self._append(parcel.origin, parcel.epoch, parcel.number + skip, parcel.lines[skip:], now)
+        lines = parcel.lines[skip:]
+        for line in lines:
+            if line.startswith(MARK):
+                self.state.fold_relayed(line)
+        return self._append(parcel.origin, parcel.epoch, parcel.number + skip, lines, now)
 
     def standing(self, origin: str) -> ReplicaPosition:
         mark = self._number_of(origin)

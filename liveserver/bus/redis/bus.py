@@ -7,6 +7,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:nodes    Sorted    node → when its lease ends, in ms by Redis' clock
     ls:{V}:viewers  Hash      node → its viewer count
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
+    ls:{V}:state    Hash      the newest event of each key (state.lua)
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
     ls:run          Hash      which life of the Redis server this is (life.lua); in a cluster ls:{V}:run
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
@@ -138,11 +139,13 @@ class RedisBus:
 
         receipts = await self._link.call(self._appending, work)
         for parcel, receipt in zip(parcels, receipts, strict=True):
-            accepted = len(parcel.lines) - len(receipt.duplicates)
-            self._known.learn(parcel.video, receipt.epoch, receipt.first + accepted - 1)
+            end = receipt.first + receipt.accepted(parcel) - 1
+            self._known.learn(parcel.video, receipt.epoch, end)
         return receipts
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def subscribe(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         leases: dict[str, Lease] = {}
         names = list(videos)
         for start in range(0, len(names), TOGETHER):
@@ -153,8 +156,14 @@ class RedisBus:
                     self._commands.subscribe(node, video, videos[video], lease, self._known.opening(video))
                     for video in some
                 ]
+                new = [video for video in some if video in opening]
+                commands += map(self._commands.state, new)
                 answers = self._link.run(commands, transaction=False)
-                return list(map(replies.lease, some, answers))
+                states = dict(zip(new, map(replies.state, answers[len(some) :]), strict=True))
+                return [
+                    replies.lease(video, answer, states.get(video, []))
+                    for video, answer in zip(some, answers, strict=False)
+                ]
 
             for video, one in zip(some, await self._link.call(self._asking, work), strict=True):
                 self._known.learn(video, one.head.epoch, one.head.offset)
@@ -227,6 +236,11 @@ class RedisBus:
     async def resign(self, group: str, node: str) -> None:
         command = self._commands.resign(group, node)
         await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+
+    async def state(self, video: str) -> list[bytes]:
+        command = self._commands.state(video)
+        (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        return replies.state(answer)
 
     async def count(self, video: str) -> ViewerCount:
         command = self._commands.count(video)

@@ -35,9 +35,11 @@ class Commands:
             "SETTLE": ms(SETTLE),
             "ANNOUNCE": ms(ANNOUNCE),
             "CLUSTER": int(in_cluster),
+            "STATE_KEYS": history.state_keys,
+            "STATE_BYTES": int(history.state_size),
         }
-        self._append = Script("append", settings, "log", "appended")
-        self._relay = Script("relay", settings, "log", "appended")
+        self._append = Script("append", settings, "log", "appended", "state")
+        self._relay = Script("relay", settings, "log", "appended", "state")
         self._subscribe = Script("subscribe", settings, "log", "tally")
         self._count = Script("count", settings, "log", "tally")
         self._note = Script("note", settings, "log", "tally")
@@ -56,22 +58,25 @@ class Commands:
         return [_call(self._life, [name]) for name in names]
 
     def append(self, parcel: AppendRequest, opening: Opening) -> Command:
-        names = keys(parcel.video, "log", "meta", "nodes", "viewers", f"ids:t:{parcel.token}")
+        names = keys(parcel.video, "log", "meta", "nodes", "viewers", "state", f"ids:t:{parcel.token}")
         ids = [name or "" for name in parcel.ids] if any(parcel.ids) else []
-        counts = len(parcel.lines), len(ids)
+        counts = len(parcel.lines), len(ids), int(parcel.is_keyed)
         return _call(self._append, names, parcel.video, *opening, *counts, *parcel.lines, *ids)
 
     def active(self, videos: Iterable[str]) -> Command:
         return _call(self._active, ["ls:active"], *videos)
 
     def relay(self, parcel: ReplicationBatch, opening: Opening) -> Command:
-        names = keys(parcel.video, "log", "meta", "nodes", "viewers")
+        names = keys(parcel.video, "log", "meta", "nodes", "viewers", "state")
         where = parcel.origin, parcel.epoch, parcel.number, parcel.offset, written(parcel.instead)
         return _call(self._relay, names, parcel.video, *opening, *where, *parcel.lines)
 
     def subscribe(self, node: str, video: str, viewers: int, lease: float, opening: Opening) -> Command:
-        names = keys(video, "log", "meta", "nodes", "viewers", "tally")
+        names = keys(video, "log", "meta", "nodes", "viewers", "tally", "state")
         return _call(self._subscribe, names, *opening, node, viewers, ms(lease), video)
+
+    def state(self, video: str) -> Command:
+        return ("HVALS", *keys(video, "state"))
 
     def count(self, video: str) -> Command:
         return _call(self._count, keys(video, "nodes", "viewers", "tally"))

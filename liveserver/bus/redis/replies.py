@@ -7,6 +7,7 @@ from typing import TypeAlias
 from liveserver.bus.interface import ActiveVideos, AppendResult, Head, Lease, ReplicaPosition, Slice
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
+from liveserver.state import MARK
 from liveserver.viewer_count import ViewerCount
 
 
@@ -25,10 +26,22 @@ def _offset(entry: bytes) -> int:
 
 
 def receipt(answer: bytes) -> AppendResult:
-    """What append.lua returns: `epoch first number duplicates cursor`."""
-    epoch, first, number, duplicates, cursor = answer.decode().split(" ")
-    twice = frozenset(map(int, duplicates.split(","))) if duplicates != "-" else frozenset[int]()
-    return AppendResult(epoch, int(first), int(number), twice, Cursor.parse_trusted(cursor))
+    """What append.lua returns: `epoch first number duplicates cursor stale`."""
+    epoch, first, number, duplicates, cursor, stale = answer.decode().split(" ")
+    is_full = stale == "full"
+    dropped = frozenset[int]() if is_full else _indexes(stale)
+    return AppendResult(
+        epoch, int(first), int(number), _indexes(duplicates), Cursor.parse_trusted(cursor), dropped, is_full
+    )
+
+
+def _indexes(text: str) -> frozenset[int]:
+    return frozenset(map(int, text.split(","))) if text != "-" else frozenset[int]()
+
+
+def state(answer: list[bytes]) -> list[bytes]:
+    """The values of a state's hash; those that are no lines are counters (state.lua)."""
+    return [value for value in answer if value.startswith(MARK)]
 
 
 def standing(answer: bytes) -> tuple[ReplicaPosition, int]:
@@ -54,10 +67,10 @@ def head(answer: bytes) -> Head:
     return Head(epoch, int(offset), Cursor.parse_trusted(cursor))
 
 
-def lease(video: str, answer: bytes) -> Lease:
-    """What subscribe.lua returns: a head, and `origin datacenter total announced`."""
+def lease(video: str, answer: bytes, lines: list[bytes]) -> Lease:
+    """What subscribe.lua returns: a head, and `origin datacenter total announced`; and the state's lines."""
     where, *counted = answer.rsplit(b" ", 4)
-    return Lease(head(where), tally(video, b" ".join(counted)), is_announced(answer))
+    return Lease(head(where), tally(video, b" ".join(counted)), is_announced(answer), lines)
 
 
 def tally(video: str, answer: bytes) -> ViewerCount:

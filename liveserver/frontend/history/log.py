@@ -24,6 +24,7 @@ from liveserver.event import CONTROL_WORDS, Batch
 from liveserver.frontend.history.frames import GAP, FrameLog
 from liveserver.frontend.history.origin_index import OriginIndex
 from liveserver.frontend.history.redaction import RETRACT_TYPE, RetractedIds, redacted
+from liveserver.state import MARK
 from liveserver.transport.form import Form, Gap, encode
 
 _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
@@ -157,6 +158,8 @@ class ChannelLog:
         retracting: list[bytes] = []  # prefixes of the events that these lines retract
         for number, line in enumerate(lines, first):
             event, _, data = line.partition(b" ")
+            if event[:1] == MARK:
+                event = event.split(b";", 2)[1]
             if event in _CONTROL_WORDS:  # a dispatcher that accepted it is not ours, or is older
                 event = b"x-" + event
             self.items.append(Item(event, data, b"%b%d%b" % (before, number, after), origin, epoch, number))

@@ -9,12 +9,11 @@ from trio.testing import MockClock
 from liveserver.bus.interface import AppendRequest, AppendResult
 from liveserver.bus.memory import bus as memory
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.config import Duration, HistorySettings
+from liveserver.config import HistorySettings, convert
 
 
-def settings(**history: float) -> HistorySettings:
-    durations = {name: Duration(value) for name, value in history.items() if name != "max_events"}
-    return HistorySettings(max_events=int(history.get("max_events", 10_000)), **durations)
+def settings(**log: float) -> HistorySettings:
+    return convert(log, HistorySettings)
 
 
 async def append(bus: MemoryBus, video: str, *ids: str | None, token: str = "") -> AppendResult:

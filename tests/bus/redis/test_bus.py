@@ -6,6 +6,7 @@ import time
 
 import redis
 
+from liveserver.bus.interface import AppendRequest
 from liveserver.event import Batch
 from tests.bus.redis_harness import append, lines, open_bus, parcel
 
@@ -25,6 +26,29 @@ async def test_every_key_expires(redis_server: str, client: redis.Redis) -> None
     assert left.keys() == bounds.keys()
     for key, seconds in left.items():
         assert bounds[key] - 10 < seconds <= bounds[key], key
+
+
+async def test_the_state_expires_with_the_meta_data(redis_server: str, client: redis.Redis) -> None:
+    line = b';t;k;-;5; {"id":"a"}'
+    parcel = AppendRequest("v", "t1", [line], [None], is_keyed=True)
+    async with open_bus(redis_server, idle_ttl=1000) as bus:
+        await bus.append([parcel])
+        assert 1_110_000 < client.pttl("ls:{v}:state") <= 1_120_000
+        client.pexpire("ls:{v}:state", 5_000)
+        await bus.subscribe("n", {"v": 1}, 2000)  # a video that is watched keeps it, as its meta data
+        assert 2_110_000 < client.pttl("ls:{v}:state") <= 2_120_000
+        client.pexpire("ls:{v}:state", 5_000)
+        client.hset("ls:{v}:meta", "at", 0)  # the last append was half a minute ago
+        await append(bus, "t2", "a")
+        assert 1_110_000 < client.pttl("ls:{v}:state") <= 1_120_000
+
+
+async def test_a_log_that_begins_anew_keeps_its_state(redis_server: str, client: redis.Redis) -> None:
+    line = b';t;k;-;5; {"id":"a"}'
+    async with open_bus(redis_server) as bus:
+        await bus.append([AppendRequest("v", "t1", [line], [None], is_keyed=True)])
+        client.delete("ls:{v}:meta", "ls:{v}:log")
+        assert (await bus.subscribe("n", {"v": 1}, 30, ["v"]))["v"].state == [line]
 
 
 async def test_the_table_and_the_active_videos(redis_server: str, client: redis.Redis) -> None:

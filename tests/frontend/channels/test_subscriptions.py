@@ -58,7 +58,9 @@ class SlowLeases(MemoryBus):
         self.asked = 0
         self.reported: list[dict[str, int]] = []
 
-    async def subscribe(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def subscribe(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         if not any(video.startswith(PREFIX) for video in videos):
             self.asked += 1
             self.reported.append(dict(videos))
@@ -66,7 +68,7 @@ class SlowLeases(MemoryBus):
             if self.failures:
                 self.failures -= 1
                 raise BusError("the link is down")
-        return await super().subscribe(node, videos, lease)
+        return await super().subscribe(node, videos, lease, opening)
 
 
 @asynccontextmanager

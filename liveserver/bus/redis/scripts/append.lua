@@ -1,15 +1,17 @@
 -- Append a parcel to one video's log and forward it: one atomic step, so that what goes out on an
 -- inbox is in offset order.
 --
--- KEYS  log meta nodes viewers token
+-- KEYS  log meta nodes viewers state token
 -- ARGV  1 video  2 offered epoch  3 known epoch  4 known offset
 --       5 how many lines  6 how many ids: none, or one for each line, empty for none
+--       7 whether lines are keyed (1 or 0)
 --       then the lines, then the ids
 --
--- Returns `epoch first number duplicates cursor`, duplicates as indexes from 0 with commas, or `-`.
+-- Returns `epoch first number duplicates cursor stale`, duplicates and what is stale as indexes from 0 with
+-- commas, or `-`; `full` instead of the last: the state has no room, nothing was appended.
 -- The same is kept under the token: a parcel that comes again is answered, not appended.
 
-local token = KEYS[5]
+local token = KEYS[6]
 local answered = call('GET', token)
 if answered then return answered end
 
@@ -19,15 +21,21 @@ if not has_settled(meta, run) then return redis.error_reply('RESTARTED it has re
 local now = now_ms()
 local first, first_number = before + 1, number + 1
 
--- Duplicates out, the others numbered and logged.
-local accepted, duplicates, offset = {}, {}, before
+local keyed = ARGV[7] == '1'
+if keyed and not has_room(state, 8, lines, now) then
+  return epoch .. ' ' .. first .. ' ' .. first_number .. ' - ' .. cursor(epoch, number, others) .. ' full'
+end
+
+-- Duplicates out, and what is older than the state; the others numbered and logged.
+local accepted, duplicates, stale, offset = {}, {}, {}, before
 local by = ORIGIN .. ' ' .. epoch .. ' '
 for i = 1, lines do
-  local id = ids > 0 and ARGV[6 + lines + i] or ''
+  local id, line = ids > 0 and ARGV[7 + lines + i] or '', ARGV[7 + i]
   if id ~= '' and not call('SET', 'ls:{' .. video .. '}:ids:i:' .. id, 1, 'NX', 'PX', IDS) then
     duplicates[#duplicates + 1] = i - 1
+  elseif keyed and not fold(state, line) then
+    stale[#stale + 1] = i - 1
   else
-    local line = ARGV[6 + i]
     offset, number = offset + 1, number + 1
     accepted[#accepted + 1] = line
     call('XADD', log, offset .. '-0', 'o', by .. number, 'l', line)
@@ -39,7 +47,8 @@ if offset > before then
   call('PUBLISH', 'ls:feed', appended(video, epoch, first, by .. first_number, accepted, at, marks, now))
 end
 
-local twice = duplicates[1] and table.concat(duplicates, ',') or '-'
-local answer = epoch .. ' ' .. first .. ' ' .. first_number .. ' ' .. twice .. ' ' .. cursor(epoch, number, others)
+local function indexes(found) return found[1] and table.concat(found, ',') or '-' end
+local answer = epoch .. ' ' .. first .. ' ' .. first_number .. ' ' .. indexes(duplicates) .. ' '
+  .. cursor(epoch, number, others) .. ' ' .. indexes(stale)
 call('SET', token, answer, 'PX', TOKENS)
 return answer

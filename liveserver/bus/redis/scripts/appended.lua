@@ -1,18 +1,21 @@
 -- What follows each append, of our own events as of others': the log is bounded, and those who watch
--- are told. It stands after log.lua in the scripts that append; `log`, `meta`, `nodes`, `viewers` are
--- the video's keys.
+-- are told. It stands after log.lua in the scripts that append; `log`, `meta`, `nodes`, `viewers` and
+-- `state` are the video's keys.
 --
 -- `first` is the offset of the first of `lines`, `origin` says whose they are: `origin epoch number`;
 -- `at` and `marks` are as open_log found them. Returns the batch that was forwarded.
 
-local log, meta, nodes, viewers = unpack(KEYS)
+local log, meta, nodes, viewers, state = unpack(KEYS)
 
 local function appended(video, epoch, first, origin, lines, at, marks, now)
   local before = first - 1
   local offset = before + #lines
   call('PEXPIRE', log, IDLE)
   -- Once in half a minute will do for meta, as it lives longer than the log by more than that.
-  if math.floor(now / 30000) ~= math.floor(at / 30000) then call('PEXPIRE', meta, IDLE + META_LIVES_ON) end
+  if math.floor(now / 30000) ~= math.floor(at / 30000) then
+    call('PEXPIRE', meta, IDLE + META_LIVES_ON)
+    call('PEXPIRE', state, IDLE + META_LIVES_ON)
+  end
 
   -- By length: whole nodes of the stream only, which leaves up to a hundred events more.
   if offset > EVENTS then call('XTRIM', log, 'MAXLEN', '~', EVENTS) end

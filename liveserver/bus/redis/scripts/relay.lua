@@ -1,7 +1,7 @@
 -- Append another datacenter's events to one video's log, each once and in their origin's order, and
 -- forward them to our nodes; not to the feed, from which the other datacenters would get them twice.
 --
--- KEYS  log meta nodes viewers
+-- KEYS  log meta nodes viewers state
 -- ARGV  1 video  2 offered epoch  3 known epoch  4 known offset
 --       5 origin  6 its epoch  7 its number of the first line  8 the last line's offset in its log
 --       9 where this log stood when these were read from the origin's log, or empty: they were heard
@@ -38,6 +38,7 @@ for i = skip + 1, lines do
   local line = ARGV[9 + i]
   offset, number = offset + 1, number + 1
   taken[#taken + 1] = line
+  if string.byte(line) == KEYED and relayed_has_room(state) then fold(state, line) end
   call('XADD', log, offset .. '-0', 'o', by .. number, 'l', line)
 end
 
