@@ -3,7 +3,7 @@
 - `redis_server`: the URL of an empty Redis. One process serves the whole session; it is emptied
   before each test that asks for it. For whatever needs no more than a Redis that works.
 - `own_redis`: a `RedisServer` of the test's own, to be stopped, stalled or restarted.
-- `until(condition)`: wait until an asynchronous condition holds; fails after 10 s.
+- `until(condition)`: wait until an asynchronous condition holds; fails after `UNTIL_SECONDS`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from liveserver.cluster.redis_server import RedisServer, free_port, run_redis_se
 # The same examples every time, and no time limit for each: the machine may be busy.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+UNTIL_SECONDS = 40.0  # far beyond what it takes, also on a machine with much else to do
 
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
@@ -56,7 +58,7 @@ def until() -> Until:
     """`await until(condition)`: return once `await condition()` is true; for real time only."""
 
     async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(UNTIL_SECONDS):
             while not await condition():  # noqa: ASYNC110  # another process' state has no event
                 await trio.sleep(0.01)
 

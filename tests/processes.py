@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +14,7 @@ import trio
 
 from liveserver.cluster.redis_server import free_port
 
+LAST_LINES = 40  # of a log, in the message of a failure
 READY_SECONDS = 40.0  # far beyond what it takes, also on a machine with much else to do
 
 
@@ -33,6 +34,11 @@ class NodeProcess:
             *settings,
         ]
         self.process: subprocess.Popen[bytes] | None = None
+        self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  # appended to by each start
+        self.output: int = self._log.fileno()
+
+    def __del__(self) -> None:
+        self._log.close()
 
     @property
     def url(self) -> str:
@@ -51,10 +57,29 @@ class NodeProcess:
 
     def start(self) -> None:
         # Its standard input is a pipe that ends with this process, and with it the node.
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stderr=self._log())
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=self.output, stderr=subprocess.STDOUT
+        )
 
-    def _log(self) -> int | None:
-        return None if os.environ.get("LIVESERVER_TEST_LOGS") else subprocess.DEVNULL
+    @property
+    def log(self) -> str:
+        """What all its processes have written so far."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    async def wait_log(self, words: str) -> None:
+        """Return once the log has these words."""
+        with trio.fail_after(READY_SECONDS):
+            while words not in self.log:
+                assert self.process is not None
+                assert self.process.poll() is None or words in self.log, self.describe_end()
+                await trio.sleep(0.02)
+
+    def describe_end(self) -> str:
+        """The process' end and its last log lines, for the message of a failure."""
+        code = self.process.poll() if self.process is not None else None
+        last = "\n".join(self.log.splitlines()[-LAST_LINES:])
+        return f"{self.name} ended by itself with {code}; its log:\n{last}"
 
     async def wait_ready(self) -> None:
         with trio.fail_after(READY_SECONDS):
@@ -66,7 +91,7 @@ class NodeProcess:
                     except httpx.HTTPError:
                         pass
                     assert self.process is not None
-                    assert self.process.poll() is None, f"{self.name} ended by itself"
+                    assert self.process.poll() is None, self.describe_end()
                     await trio.sleep(0.05)
 
     def signal(self, number: signal.Signals) -> None:

@@ -31,7 +31,7 @@ async def test_nodes_and_commands_believe_an_authority_of_ones_own(
     )  # fmt: skip
     environment = {**os.environ, "SSL_CERT_FILE": str(authority.file)}
     liveserver = [sys.executable, "-m", "liveserver"]
-    with trio.fail_after(60):
+    with trio.fail_after(90):
         async with running(dispatcher, frontend):
             published = await trio.run_process(
                 [*liveserver, "publish", urls[0], "v", "--count", "3"], env=environment, capture_stdout=True

@@ -58,7 +58,7 @@ def run(
     from liveserver.cluster import parent_watch
 
     if until_eof:
-        parent_watch.end_with_standard_input(effective.node.drain_timeout)
+        parent_watch.end_with_standard_input(effective.node.lame_duck + effective.node.drain_timeout)
     with terminal.taken(own_terminal):
         if effective.node.workers > 1 and not as_worker:
             from liveserver.cluster import workers as several

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterable
+from typing import IO, cast
 
 from rich.console import Console
 from rich.text import Text
 
+from liveserver.line_writer import LineWriter, LineWriterFile
+
+STANDARD_OUTPUT = 1
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
 
@@ -14,7 +19,12 @@ class Printer:
     """`names` are those that will speak, so that their lines begin below each other."""
 
     def __init__(self, names: Iterable[str], console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        if console is None:
+            # The supervisor goes on working whether or not its log is read.
+            writer = LineWriter(STANDARD_OUTPUT)
+            atexit.register(writer.flush)
+            console = Console(file=cast("IO[str]", LineWriterFile(writer)), highlight=False, soft_wrap=True)
+        self.console = console
         self._width = max(map(len, names), default=0)
 
     def say(self, name: str, line: str, colour: str = "bold") -> None:

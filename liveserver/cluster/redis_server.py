@@ -133,14 +133,31 @@ def find_redis_server() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free just now.
+    """Reserve a TCP port of 127.0.0.1 for programs that this process starts, until it ends.
 
-    None of those from which the kernel takes the ports of connections: it stays free until it is used.
+    It is none of those from which the kernel takes the ports of connections.
     """
     while True:
         port = random.randrange(12_000, 32_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        with suppress(OSError):
+            reserve_port(port)
             return port
+
+
+def reserve_port(port: int) -> None:
+    """Keep a TCP port of 127.0.0.1 from being chosen by others. Raises `OSError` when it is in use.
+
+    The socket is bound and does not listen: servers, which bind with SO_REUSEADDR, can have the port, now
+    and after a restart; who binds without it, as this function does, and who asks for any port, cannot.
+    """
+    holder = socket.socket()
+    try:
+        holder.bind(("127.0.0.1", port))
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError:
+        holder.close()
+        raise
+    holder.detach()  # open until this process ends
 
 
 @asynccontextmanager

@@ -30,6 +30,8 @@ from liveserver.cluster.printer import COLOURS, Printer
 from liveserver.config import Address, Settings
 from liveserver.errors import ConfigError, LiveserverError
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Worker(msgspec.Struct, frozen=True):
     """One of the processes, and the settings that are its own."""
@@ -81,7 +83,7 @@ async def run(settings: Settings, options: Sequence[str], environment: Mapping[s
     with ExitStack() as stack:
         ports_held = [stack.enter_context(held(setting, address)) for setting, address in shared.items()]
         try:
-            stop_after = settings.node.drain_timeout + PATIENCE
+            stop_after = settings.node.lame_duck + settings.node.drain_timeout + PATIENCE
             await Workers(plan(settings, *ports_held), options, environment, stop_after).run()
         except* LiveserverError as failed:
             raise ConfigError("node", str(_first(failed))) from None
@@ -108,7 +110,7 @@ class Workers:
 
     async def run(self) -> None:
         """As the module's `run`, the addresses unchecked."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, ParentWatch() as lifeline:
+        with trio.open_signal_receiver(*ENDING) as signals, ParentWatch() as lifeline:
             async with trio.open_nursery() as obeying:
                 obeying.start_soon(self._obey, signals)
                 with self._running:
@@ -137,8 +139,10 @@ class Workers:
         )
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
-        async for _ in signals:
+        async for number in signals:
             if self._running.cancel_called:
+                if number == signal.SIGHUP:
+                    continue  # the terminal was closed while all drain
                 self._say("killing what is left")
                 for child in self._children:
                     child.kill()

@@ -39,6 +39,9 @@ class NodeSettings(Section, frozen=True):
     workers: Count = 1
     allow_unauthenticated: bool = False  # listen beyond loopback although authentication is off
     log_format: Literal["console", "json"] = "console"  # `json`: one object per line
+    log_queue: Count = 10_000  # log lines waiting to be written; beyond it they are dropped and counted
+    # after SIGTERM, only readiness is red for this long, for load balancers; then the drain begins
+    lame_duck: Duration = Duration(0.0)
     drain_timeout: Duration = Duration(10.0)  # after SIGTERM, viewers are disconnected evenly over this time
     switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
 

@@ -13,6 +13,7 @@ from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.transport.form import Reason
 
 STEP = 0.05  # seconds
+LONGEST_SHARE = 1.0  # seconds for one viewer: a few of them do not need all of the time
 
 
 class Drainable(Protocol):
@@ -39,9 +40,11 @@ async def drain(
         viewer for channel in channels.values() for viewer in channel.audience.viewers()
     ]
     everybody += sockets  # also those on which nothing is watched
-    steps, count = max(1, round(seconds / STEP)), len(everybody)
+    count = len(everybody)
+    steps = max(1, round(min(seconds, count * LONGEST_SHARE) / STEP))
+    bounds = [round(count * step / steps) for step in range(steps + 1)]
     for step in range(steps):
-        for viewer in everybody[count * step // steps : count * (step + 1) // steps]:
+        for viewer in everybody[bounds[step] : bounds[step + 1]]:
             if not viewer.is_gone:
                 viewer.say_bye(Reason.DRAIN, random_retry(settings))
         if any(not viewer.is_gone for viewer in everybody):

@@ -1,7 +1,8 @@
 """One process from its start to its last viewer.
 
-SIGTERM or SIGINT drains: readiness goes red, accepting stops, viewers are told `bye` over
-`node.drain_timeout`, leases are withdrawn, the process ends. A second signal ends it at once.
+SIGTERM drains: readiness goes red and, after `node.lame_duck`, accepting stops, viewers are sent `bye` over
+`node.drain_timeout`, leases are withdrawn, the process ends. SIGINT and a closed terminal (SIGHUP) do the
+same without the lame-duck time. A second SIGTERM or SIGINT ends it at once.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from liveserver.node.listening import listen_public, listen_tls, serve_ops, writ
 from liveserver.node.tuning import tuned
 from liveserver.ops.app import ops_app
 
-FINISH_SECONDS = 1.0  # for requests under way, once the viewers have been let go
+FINISH_SECONDS = 1.0  # for requests under way, once the viewers are disconnected
+PROGRESS_SECONDS = 2.0  # between two lines about a drain
+PROGRESS_SECONDS = 2.0  # between two lines about a drain
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +41,7 @@ class ListenAddresses(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Running:
-    """A node that serves; `drain` lets everybody go, in order, and returns when that is done."""
+    """A node that serves, until it is drained."""
 
     def __init__(self, node: Node, edge: EdgeServer, handoff: Handoff, addresses: ListenAddresses) -> None:
         self.node = node
@@ -46,8 +49,19 @@ class Running:
         self._edge = edge
         self._handoff = handoff
 
-    async def drain(self) -> None:
+    @property
+    def connections(self) -> int:
+        """Clients' connections that are open."""
+        return len(self._edge.connections)
+
+    async def drain(self, lame_duck: float = 0.0) -> None:
+        """Disconnect all clients in order, and return when that is done.
+
+        For the first `lame_duck` seconds only readiness is red: load balancers that have not noticed yet are
+        still served.
+        """
         self.node.is_draining = True
+        await trio.sleep(lame_duck)
         self._edge.stop_accepting()
         if self.node.frontend is not None:
             await self.node.frontend.drain()
@@ -58,26 +72,49 @@ class Running:
 async def run(settings: Settings) -> None:
     """Run one node until it is told to end by SIGTERM or SIGINT. Raises as `serve` does."""
     settings = named(settings)
-    logs.configure(settings.node.log_format, settings.node.name or "")
+    logs.configure(settings.node.log_format, settings.node.name or "", most_lines=settings.node.log_queue)
+    logs.capture_libraries()
     settings = tuned(settings)
     async with trio.open_nursery() as nursery:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             running: Running = await nursery.start(serve, settings)
             gc.collect()
             gc.freeze()
             log.info("ready", **msgspec.to_builtins(running.addresses), roles=settings.node.roles)
-            await anext(signals)
-            log.info("draining", seconds=settings.node.drain_timeout)
+            number = await anext(signals)
             async with trio.open_nursery() as draining:
-
-                async def drain() -> None:
-                    await running.drain()
-                    draining.cancel_scope.cancel()
-
-                draining.start_soon(drain)
-                await anext(signals)
+                draining.start_soon(_drain, running, number, draining.cancel_scope)
+                draining.start_soon(_report_progress, running)
+                async for number in signals:
+                    if number != signal.SIGHUP:
+                        break
+                log.warning("drain_cut_short", connections=running.connections)
                 draining.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
+
+
+async def _drain(running: Running, number: int, scope: trio.CancelScope) -> None:
+    """Drain after a signal, and cancel `scope` then."""
+    settings = running.node.settings.node
+    lame_duck = settings.lame_duck if number == signal.SIGTERM else 0.0
+    log.info(
+        "draining",
+        signal=signal.Signals(number).name,
+        connections=running.connections,
+        lame_duck=lame_duck,
+        drain_timeout=settings.drain_timeout,
+        hint="a second Ctrl-C or SIGTERM ends it at once",
+    )
+    await running.drain(lame_duck)
+    log.info("drained")
+    scope.cancel()
+
+
+async def _report_progress(running: Running) -> None:
+    """Log how many connections are left, while a drain is under way."""
+    while True:
+        await trio.sleep(PROGRESS_SECONDS)
+        log.info("still_draining", connections=running.connections)
 
 
 async def serve(
@@ -99,6 +136,7 @@ async def serve(
         ):
             edge = EdgeServer(limits, node.router, handoff.serve)
             node.parts["edge"] = edge.statistics
+            node.parts["log"] = logs.statistics
             edge.http2 = handoff.http2(edge)
             if secured is not None:
                 node.parts["tls"] = secured.door.statistics

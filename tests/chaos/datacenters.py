@@ -22,7 +22,7 @@ import trio
 
 from bench.proxy import HOST, Proxy, open_proxy
 from liveserver.cluster.redis_server import RedisServer, run_redis_server
-from tests.chaos.harness import QUICK, Node, steady_port
+from tests.chaos.harness import QUICK, Node
 from tests.chaos.history import Gap, Heard
 from tests.chaos.viewer_processes import Notes, Publisher, Viewer, client
 from tests.processes import running
@@ -48,7 +48,7 @@ async def open_world(directory: Path) -> AsyncIterator[World]:
     world = World()
     async with AsyncExitStack() as stack:
         for name in NAMES:
-            world.redis[name] = await stack.enter_async_context(run_redis_server(steady_port()))
+            world.redis[name] = await stack.enter_async_context(run_redis_server())
         for here, there in permutations(NAMES, 2):
             world.links[here, there] = await stack.enter_async_context(open_proxy(world.redis[there].port))
         for name in NAMES:

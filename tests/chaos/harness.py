@@ -9,20 +9,17 @@ viewers ──▶ to_frontend ──▶    frontends   ──▶ frontend_redis 
 
 from __future__ import annotations
 
-import random
 import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import redis
 import trio
 
 from bench.proxy import HOST, Proxy, open_proxy
-from liveserver.cluster.redis_server import RedisServer
+from liveserver.cluster.redis_server import RedisServer, free_port
 from tests.processes import NodeProcess, running
 
 # Everything that takes a while in earnest takes a moment here.
@@ -41,25 +38,14 @@ QUICK = (
 )
 
 
-# Below the range from which the kernel takes ports for outgoing connections (32768 and up): a node
-# that is restarted must find its own still free.
-PORTS = range(20_000, 32_000)
-_taken: set[int] = set()  # by this process, so that those that start at the same time do not meet
-
-
 class Node(NodeProcess):
     """A node that writes its log into a file."""
 
     def __init__(self, directory: Path, name: str, role: str, redis_url: str, *settings: str) -> None:
-        port, ops_port = steady_port(), steady_port()
-        addresses = f"listen.public={HOST}:{port}", f"listen.ops={HOST}:{ops_port}"
-        super().__init__(name, role, redis_url, *settings, *addresses)
-        self.port, self.ops_port = port, ops_port
-        self._path = directory / f"{name}.log"
-
-    def start(self) -> None:
-        with self._path.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        super().__init__(name, role, redis_url, *settings)
+        self._log.close()
+        self._log = (directory / f"{name}.log").open("a+b")
+        self.output = self._log.fileno()
 
     @property
     def is_running(self) -> bool:
@@ -82,7 +68,7 @@ class Stage:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.redis = RedisServer(steady_port(), directory / "redis", appendonly=True)
+        self.redis = RedisServer(free_port(), directory / "redis", appendonly=True)
         self.dispatchers: list[Node] = []
         self.frontends: list[Node] = []
         self.to_dispatcher: list[Proxy] = []
@@ -185,16 +171,6 @@ async def open_stage(directory: Path, settings: Sequence[str] = ()) -> AsyncIter
             stage.to_frontend.append(await proxied(stage.frontends[-1].port))
         await stack.enter_async_context(running(*stage.nodes))
         yield stage
-
-
-def steady_port() -> int:
-    """A TCP port that was free just now, and that no outgoing connection takes meanwhile."""
-    while True:
-        port = random.choice(PORTS)
-        with suppress(OSError), socket.create_server((HOST, port)):
-            if port not in _taken:
-                _taken.add(port)
-                return port
 
 
 def _kill(server: RedisServer) -> None:

@@ -41,7 +41,7 @@ class Log:
         self._changed.set()
         self._changed = trio.Event()
 
-    async def wait_for(self, pattern: str, times: int = 1, *, seconds: float = 20) -> re.Match[str]:
+    async def wait_for(self, pattern: str, times: int = 1, *, seconds: float = 60) -> re.Match[str]:
         """The last of `times` lines in which the pattern occurs."""
         with trio.fail_after(seconds):
             while True:

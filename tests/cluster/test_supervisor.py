@@ -35,7 +35,7 @@ class Cluster:
 
     async def wait_gone(self) -> None:
         """Return when nobody listens at any of its addresses."""
-        with trio.fail_after(15):
+        with trio.fail_after(90):
             while any(ports.is_busy(address) for address in self._addresses):  # noqa: ASYNC110
                 await trio.sleep(0.02)
 
@@ -57,7 +57,7 @@ async def cluster(directory: Path) -> AsyncIterator[Cluster]:
         nursery.start_soon(read_lines, process.stdout, log)
         try:
             await log.wait_for("Ctrl-C ends everything")
-            with trio.fail_after(60):
+            with trio.fail_after(90):
                 yield Cluster(process, log, [Address(f"127.0.0.1:{port}") for port in chosen])
         finally:
             with trio.CancelScope(shield=True):
@@ -107,7 +107,7 @@ async def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> 
     async with listener:
         taken = listener.socket.getsockname()[1]
         path = write(tmp_path, CLUSTER.format(*(free_port() for _ in range(3)), taken, free_port()))
-        with trio.fail_after(20):
+        with trio.fail_after(90):
             ran = await trio.run_process(
                 [sys.executable, "-m", "liveserver", "cluster", "--config", str(path)],
                 capture_stdout=True,

@@ -71,7 +71,7 @@ async def terminal(*command: str) -> AsyncIterator[Terminal]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
         try:
-            with trio.fail_after(60):
+            with trio.fail_after(90):
                 yield Terminal(process, log, keyboard)
         finally:
             with trio.CancelScope(shield=True):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -17,7 +17,7 @@ import trio
 
 from liveserver.client import publish
 from liveserver.cluster import ports, workers
-from liveserver.cluster.redis_server import free_port
+from liveserver.cluster.redis_server import free_port, reserve_port
 from liveserver.cluster.topology import load
 from liveserver.config import Address, Settings
 from liveserver.config import load as load_settings
@@ -38,7 +38,8 @@ def two_free_ports() -> int:
     """The first of two neighbours that nobody listens at."""
     while True:
         port = free_port()
-        if port < 65535 and not ports.is_busy(Address(f"127.0.0.1:{port + 1}")):
+        with suppress(OSError):
+            reserve_port(port + 1)
             return port
 
 
@@ -87,7 +88,7 @@ async def running(redis_url: str, *more: str) -> AsyncIterator[Running]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read_lines, process.stdout, log)
         try:
-            with trio.fail_after(60):
+            with trio.fail_after(120):
                 yield Running(process, log, port, ops)
         finally:
             with trio.CancelScope(shield=True):

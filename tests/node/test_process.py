@@ -1,0 +1,98 @@
+"""One process asked to end: how long it takes, what its clients see, and what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+
+from tests.conftest import Until
+from tests.processes import NodeProcess, running
+
+pytestmark = pytest.mark.process
+
+ROLES = 'frontend","dispatcher'
+
+
+@asynccontextmanager
+async def node(*settings: str) -> AsyncIterator[NodeProcess]:
+    process = NodeProcess("n1", ROLES, "redis://127.0.0.1:1/0", "bus.kind=memory", *settings)
+    async with running(process):
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+async def test_a_viewer_is_sent_bye_soon_whatever_ends_the_node(number: signal.Signals) -> None:
+    async with node("node.drain_timeout=60s") as server, httpx.AsyncClient(trust_env=False) as client:
+        url = f"{server.url}/v1/videos/v/events"
+        async with client.stream("GET", url, headers={"accept": "text/event-stream"}) as stream:
+            lines = stream.aiter_lines()
+            while not (await anext(lines)).startswith("event: ready"):
+                pass
+            server.signal(number)
+            with trio.fail_after(30):  # far from the 60 s that a full node takes
+                seen = [line async for line in lines]
+                assert await server.wait_ended() == 0
+        assert "event: bye" in seen
+        assert "draining" in server.log
+        assert "a second Ctrl-C" in server.log
+
+
+async def test_connections_are_taken_for_the_lame_duck_time(until: Until) -> None:
+    async with (
+        node("node.lame_duck=60s", "node.drain_timeout=100ms") as server,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+
+        async def is_unready() -> bool:
+            return (await client.get(f"{server.ops_url}/readyz")).status_code == 503
+
+        server.signal(signal.SIGTERM)
+        await until(is_unready)
+        assert (await client.get(f"{server.url}/v1/videos/v/poll")).status_code == 200
+        server.signal(signal.SIGTERM)  # at once, then
+        with trio.fail_after(20):
+            assert await server.wait_ended() == 0
+        assert "drain_cut_short" in server.log
+
+
+async def test_a_log_that_is_not_read_holds_up_nothing() -> None:
+    """The log goes to a pipe that is full before the node writes its first line."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        try:
+            while True:
+                os.write(writing, b"x" * 4096)
+        except BlockingIOError:
+            os.set_blocking(writing, True)
+        process = NodeProcess("n1", ROLES, "redis://127.0.0.1:1/0", "bus.kind=memory")
+        process.output = writing
+        async with running(process), httpx.AsyncClient(trust_env=False) as client:
+            for _ in range(20):
+                assert (await client.get(f"{process.url}/v1/videos/v/poll")).status_code == 200
+            metrics = (await client.get(f"{process.ops_url}/metrics")).text
+            assert "liveserver_log_written_total 0.0" in metrics
+            with trio.fail_after(20):
+                assert await process.terminate() == 0
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+async def test_a_disk_that_is_full_ends_nothing() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = NodeProcess("n1", ROLES, "redis://127.0.0.1:1/0", "bus.kind=memory")
+        process.output = full
+        async with running(process), httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{process.url}/v1/videos/v/poll")).status_code == 200
+            with trio.fail_after(20):
+                assert await process.terminate() == 0
+    finally:
+        os.close(full)
