@@ -13,7 +13,7 @@ BENCH_READY := .venv/.ready-bench
 DOCS_READY := .venv/.ready-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants soak
+.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants soak
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -31,6 +31,14 @@ run-cluster: $(READY) ## Two datacenters on this machine: Redis, dispatchers, fr
 
 test: $(READY) ## The tests, as many at a time as there are cores; ARGS="-n 0 tests/edge" for some, one by one
 	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+test-fast: $(READY) ## The tests without processes, browsers and slow ones, in less than a minute
+	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadfile --hypothesis-profile=fast \
+		-m 'not process and not browser and not slow' $(ARGS)
+
+coverage: $(READY) ## All tests, with branch coverage; fails below the floor in pyproject.toml
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report= $(ARGS)
+	@exec $(BIN)/python -m coverage report
 
 check: $(READY) ## Lint, formatting, types, spelling, and which part may import which
 	@$(BIN)/ruff check --quiet .

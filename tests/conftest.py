@@ -4,6 +4,9 @@
   before each test that asks for it. For whatever needs no more than a Redis that works.
 - `own_redis`: a `RedisServer` of the test's own, to be stopped, stalled or restarted.
 - `until(condition)`: wait until an asynchronous condition holds; fails after `UNTIL_SECONDS`.
+
+Tests that ask for one of these servers are marked `redis` by themselves. `--hypothesis-profile=fast` tries
+fewer examples (`make test-fast`).
 """
 
 from __future__ import annotations
@@ -19,11 +22,25 @@ from liveserver.cluster.redis_server import RedisServer, free_port, run_redis_se
 
 # The same examples every time, and no time limit for each: the machine may be busy.
 settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("fast", deadline=None, derandomize=True, max_examples=15)
 settings.load_profile("steady")
 
 UNTIL_SECONDS = 40.0  # far beyond what it takes, also on a machine with much else to do
 
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a Redis: by its fixtures, or by a parameter that chooses that bus."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        parameters = getattr(item, "callspec", None)
+        if (
+            "redis_process" in fixtures
+            or "own_redis" in fixtures
+            or (parameters and "redis" in parameters.params.values())
+        ):
+            item.add_marker(pytest.mark.redis)
 
 
 @pytest.fixture(scope="session")

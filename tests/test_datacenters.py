@@ -14,6 +14,8 @@ from liveserver.cluster.redis_server import run_redis_server
 from tests.processes import NodeProcess, running
 from tests.watching import Viewer, publish_many
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 
 class Datacenter(NamedTuple):
     """One of them, running."""

@@ -17,6 +17,8 @@ from liveserver.client import publish
 from tests.processes import NodeProcess, running, small_cluster
 from tests.watching import Transport, Viewer, publish_many
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 
 class Cluster(NamedTuple):
     """A running small cluster."""

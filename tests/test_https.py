@@ -15,6 +15,8 @@ from liveserver.cluster.redis_server import free_port
 from tests.edge.authority import Authority
 from tests.processes import NodeProcess, running
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 
 @pytest.mark.parametrize("transport", ["sse", "poll", "ws"])
 async def test_nodes_and_commands_believe_an_authority_of_ones_own(

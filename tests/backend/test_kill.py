@@ -22,6 +22,8 @@ from liveserver.backend.schema import open_engine
 from tests.backend.postgres import postgres, programs
 from tests.processes import NodeProcess, running
 
+pytestmark = pytest.mark.process
+
 KILLS = int(os.environ.get("LIVESERVER_TEST_KILLS", "5"))
 CLIENTS = 12
 BETWEEN_KILLS = 120  # answers, at most

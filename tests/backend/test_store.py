@@ -136,6 +136,7 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.lists(

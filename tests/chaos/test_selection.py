@@ -9,6 +9,8 @@ import pytest
 from tests.chaos.runner import perform
 from tests.chaos.scenarios import SCENARIOS
 
+pytestmark = [pytest.mark.process, pytest.mark.redis, pytest.mark.slow]
+
 
 @pytest.mark.parametrize(
     ("name", "seed"),

@@ -16,6 +16,8 @@ from liveserver.cluster.parent_watch import ParentWatch
 from liveserver.errors import LiveserverError
 from tests.cluster.harness import Log
 
+pytestmark = pytest.mark.process
+
 # What a shell puts into the background has no input; so it is given the one that lasts.
 WAITS = "exec 3<&0; cat <&3 & wait"
 

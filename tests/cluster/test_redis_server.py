@@ -16,6 +16,8 @@ from liveserver.cluster.redis_server import find_redis_server, free_port, run_re
 from liveserver.errors import BusError, ConfigError
 from tests.conftest import Until
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 
 async def test_it_answers_within_its_block_and_ends_with_it() -> None:
     async with run_redis_server() as server:

@@ -21,6 +21,8 @@ from liveserver.errors import LiveserverError
 from tests.cluster.harness import Log, read_lines, write
 from tests.watching import Transport, Viewer
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 TWO_OF_EACH = """
 stop_after = "5s"
 

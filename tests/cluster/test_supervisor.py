@@ -12,12 +12,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 import trio
 
 from liveserver.cluster import ports
 from liveserver.cluster.redis_server import free_port
 from liveserver.config import Address
 from tests.cluster.harness import CLUSTER, Log, read_lines, write
+
+pytestmark = [pytest.mark.process, pytest.mark.redis]
 
 
 class Cluster:

@@ -23,6 +23,8 @@ from liveserver.config import Address
 from tests.cluster.harness import CLUSTER, Log, write
 from tests.conftest import Until
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 ROOT = Path(__file__).parents[2]
 CTRL_C = b"\x03"
 

@@ -26,6 +26,8 @@ from tests.cluster.harness import CLUSTER, Log, read_lines, write
 from tests.conftest import Until
 from tests.watching import Viewer
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 REDIS = ("bus.kind=redis", "node.workers=2", "node.name=a")
 ROLES = 'node.roles=["frontend","dispatcher"]'
 

@@ -18,6 +18,8 @@ from liveserver.client import publish
 from liveserver.cluster.redis_server import RedisServer
 from tests.processes import NodeProcess, running
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 PROGRAMS = Path(__file__).parent / "programs"
 NODE_MODULES = Path(sys.prefix) / "node"  # where `make install` puts what comes from npm
 EVENTS = 20  # published before the server goes away, while it is away, and after it came back

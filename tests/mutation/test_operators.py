@@ -10,6 +10,8 @@ from tests.mutation.core import ROOT, core_files, guards
 from tests.mutation.operators import lua_mutations, python_mutations
 from tests.mutation.run import mutations, sample
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("source", "mutants"),

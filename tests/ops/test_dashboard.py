@@ -16,6 +16,8 @@ from liveserver.ops.app import ops_app
 from tests.processes import NodeProcess
 from tests.web.browsers import running_browser, wait_until
 
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
 STATIC = Path(dashboard.__file__).parent / "static"
 FILES = sorted(path.name for path in STATIC.iterdir() if path.name != "index.html")
 

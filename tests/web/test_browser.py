@@ -18,6 +18,8 @@ from tests.web.browsers import running_browser, wait_until
 from tests.web.harness import WATCH, Stage, expect_likes, expect_seen, opened, watching
 from tests.web.tcp_relay import Relay
 
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
+
 
 @pytest.fixture(scope="module")
 def stage(redis_process: RedisServer) -> Iterator[Stage]:

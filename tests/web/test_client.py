@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.web.browsers import running_browser, wait_until
 from tests.web.scripted import ScriptedFrontend, cursor, event, frame
 
+pytestmark = pytest.mark.browser
+
 # `live` watches; `seen` are the ids as "*" told them, `fired` everything else that was fired, in order.
 WATCH = """async ({ urls, options }) => {
     const { LiveVideo } = await import("/liveserver.js");

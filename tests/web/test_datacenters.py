@@ -16,6 +16,8 @@ from tests.processes import NodeProcess
 from tests.web.browsers import running_browser
 from tests.web.harness import expect_likes
 
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
+
 
 class Datacenter:
     """A dispatcher, a frontend and a likes backend over a Redis, not yet started."""

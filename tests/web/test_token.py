@@ -17,6 +17,8 @@ from tests.auth.harness import SECRET
 from tests.processes import NodeProcess
 from tests.web.browsers import running_browser, wait_until
 
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
+
 WATCH = """async ({ urls, given, options }) => {
     const { LiveVideo } = await import("/liveserver.js");
     window.seen = [], window.told = [], window.asked = 0;

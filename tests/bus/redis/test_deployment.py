@@ -26,6 +26,8 @@ from tests.bus.redis_harness import (
     open_bus,
 )
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 Rule = Callable[[RedisBus], Awaitable[None]]
 
 # Those that take no time, and say nothing about it.

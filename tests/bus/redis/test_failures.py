@@ -27,6 +27,8 @@ from tests.bus.redis_harness import (
 )
 from tests.conftest import Until
 
+pytestmark = [pytest.mark.process, pytest.mark.redis]
+
 
 class Proxy:
     """A TCP hop before Redis that can keep its answers to itself."""

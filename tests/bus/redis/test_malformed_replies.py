@@ -16,6 +16,8 @@ from liveserver.config import BusSettings, Duration, HistorySettings
 from liveserver.errors import BusError
 from tests.bus.harness import parcel
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = {
     "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "bytes": bytes(range(256)) * 4,

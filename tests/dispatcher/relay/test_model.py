@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from typing import NamedTuple
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from trio.testing import MockClock
 
 from liveserver.bus.memory.bus import MemoryBus
 from tests.dispatcher.relay.harness import Link, Relaying, datacenter, publish
+
+pytestmark = pytest.mark.slow
 
 NAMES = ("dc1", "dc2", "dc3")
 VIDEOS = ("v",)

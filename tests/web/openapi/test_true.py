@@ -27,6 +27,8 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.processes import NodeProcess
 
+pytestmark = pytest.mark.process
+
 EXAMPLES = int(os.environ.get("LIVESERVER_API_EXAMPLES", "8"))
 CHECKS = [
     not_a_server_error,
