@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 MAX_BYTES = 128
 CACHE_SIZE = 1024  # parsed texts
-ORDERED_EPOCH_LENGTH = 8  # of the names that sort by age
+ORDERED_EPOCH_LENGTH = 8  # of the names that sort by age, at least
 _TEXT = re.compile(
     r"[a-z0-9]{1,16}-[a-z0-9]{1,12}-(?:0|[1-9][0-9]{0,14})(?:~[a-z0-9]{1,16}-[a-z0-9]{1,12}-(?:0|[1-9][0-9]{0,14}))*"
 )
@@ -36,7 +36,7 @@ class CursorError(ValueError):
 
 def is_newer_epoch(epoch: str, other: str) -> bool | None:
     """Return whether `epoch` began after `other`, of the same origin; None if the names do not say."""
-    if len(epoch) == len(other) == ORDERED_EPOCH_LENGTH:
+    if len(epoch) == len(other) >= ORDERED_EPOCH_LENGTH:
         return epoch > other
     return None
 

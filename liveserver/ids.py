@@ -17,14 +17,14 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,63}")
 def new_epoch(after: str = "") -> str:
     """Return a name for a new epoch of a log: it sorts after the names made in earlier seconds.
 
-    Six digits in base 36 count seconds, two are random. It also sorts after `after`, the newest
-    epoch known of the same log, whatever the clock says.
+    Six digits in base 36 count seconds, four are random: no name is used twice. It also sorts after
+    `after`, the newest epoch known of the same log, whatever the clock says.
     """
     second = int(time.time()) - _EPOCH_START
-    if len(after) == 8:
+    if len(after) == 10:
         second = max(second, int(after[:6], 36) + 1)
     digits = (_BASE36[second // 36**place % 36] for place in range(5, -1, -1))
-    return "".join([*digits, *random.choices(_BASE36, k=2)])
+    return "".join([*digits, *random.choices(_BASE36, k=4)])
 
 
 class IdMaker:

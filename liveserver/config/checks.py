@@ -10,7 +10,7 @@ from liveserver.config.sections import Settings
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
 
-MARK = len("-abcde-123456789~")  # what a cursor has of each datacenter besides its name
+MARK = len("-0123456789-123456789~")  # what a cursor has of each datacenter besides its name
 
 
 def check(settings: Settings) -> None:

@@ -9,34 +9,33 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
     ls:{V}:state    Hash      the newest event of each key (state.lua)
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
-    ls:run          Hash      which life of the Redis server this is (life.lua); in a cluster ls:{V}:run
+    ls:run          Hash      which incarnation of Redis this is (incarnation.lua); in a cluster ls:{V}:run
+    ls:members      Hash      process that may have been told something → incarnation to which it reported
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
     ls:dispatchers:GROUP      Sorted: node → when its lease ends; who shares the relaying from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
 
 Rules:
 
-1. All keys expire, and all times are Redis' own: the nodes' clocks don't matter.
-2. What this process was last told about a log (redis_known.py) goes with each call. A Redis that knows less
-   lost data, and the log begins a new epoch. After a restart nothing is appended for `SETTLE`, and each
-   process, as soon as it listens again, tells what it knows: who was told most need not be the first.
+1. All keys expire, and all times are Redis' own, without its steps: the nodes' clocks don't matter.
+2. What this process was last told about a log (known_heads.py) goes with each call. A Redis that knows less
+   lost data, and the log begins a new epoch. After a restart or a failover nothing is appended or read until
+   every member has reported what it knows (membership.py), or else each log begins a new epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Annotated
 
 import msgspec
-import structlog
 import trio
 
 from liveserver.bus.interface import (
     ActiveVideos,
     AppendRequest,
     AppendResult,
-    Head,
     Inbox,
     Lease,
     ReplicaPosition,
@@ -45,24 +44,26 @@ from liveserver.bus.interface import (
     ignore,
 )
 from liveserver.bus.redis import replies
-from liveserver.bus.redis.commands import SETTLE, Commands
+from liveserver.bus.redis.commands import Commands
 from liveserver.bus.redis.connection import Link
 from liveserver.bus.redis.deployment import Command, in_cluster
 from liveserver.bus.redis.known_heads import HeadTrackingInbox, KnownHeads
-from liveserver.bus.redis.listener import Listener, ListenerStatistics, listening
+from liveserver.bus.redis.listener import LONGEST_PAUSE, Listener, ListenerStatistics, listening
+from liveserver.bus.redis.membership import Membership
 from liveserver.bus.redis.replies import keys
+from liveserver.bus.redis.reporting import Reporter
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError
 from liveserver.instruments import Distribution, gauge, histogram, total
 from liveserver.viewer_count import ViewerCount
 
-TOLD = (
-    10_000  # of the logs that are known, about how many Redis is told after a restart: what it lost is recent
-)
-TELL_AGAIN = 0.1  # seconds
-
-log = structlog.get_logger(__name__)
 TOGETHER = 1_000  # videos subscribed in one pipeline
+LEAVE = 0.5  # seconds to say that this process ends
+
+
+def settling(timeout: float) -> float:
+    """Return how long members are waited for: until one that notices a stalled link has a new one."""
+    return 2 * timeout + LONGEST_PAUSE + 0.5
 
 
 class RedisStatistics(msgspec.Struct, frozen=True):
@@ -96,16 +97,15 @@ class RedisBus:
     ) -> None:
         self._datacenter = datacenter
         self._inbox_batches = bus.inbox_batches
-        # In a cluster a transaction is one slot's. What it is for elsewhere, that nobody restarts between
-        # `life` and what trusts it, a pipeline to one server does as well; tokens make repeats harmless.
-        self._in_cluster = in_cluster(bus.url)
-        self._commands = Commands(datacenter, history, in_cluster=self._in_cluster)
+        self._commands = Commands(datacenter, history, in_cluster=in_cluster(bus.url))
         self._link = Link(bus, self._commands.scripts, named)
         # Two: one group commit at a time, and one that is left behind in its timeout.
         self._appending = trio.CapacityLimiter(2)
         self._relaying = trio.CapacityLimiter(4)
         self._asking = trio.CapacityLimiter(4)
         self._known = KnownHeads()
+        self._membership = Membership(settling(self._link.timeout))
+        self._reporter = Reporter(self._link, self._commands, self._known, self._membership)
         self._listeners: list[Listener] = []
 
     @classmethod
@@ -121,6 +121,8 @@ class RedisBus:
         try:
             yield opened
         finally:
+            with trio.move_on_after(LEAVE, shield=True), suppress(BusError):
+                await opened._link.call(opened._asking, opened._reporter.leave)
             opened._link.close()
 
     async def append(self, parcels: Sequence[AppendRequest]) -> list[AppendResult]:
@@ -131,17 +133,16 @@ class RedisBus:
         def work() -> list[AppendResult]:
             make, videos = self._commands, dict.fromkeys(parcel.video for parcel in parcels)
             opening = {video: self._known.opening(video) for video in videos}
-            life = make.life(videos)
             appends = [make.append(parcel, opening[parcel.video]) for parcel in parcels]
-            commands = [*life, *appends, make.active(videos)]
-            answers = self._link.run(commands, transaction=not self._in_cluster)
-            return [replies.receipt(answer) for answer in answers[len(life) : -1]]
+            commands = [*appends, make.active(videos)]
+            answers = self._reporter.run(commands, videos)
+            receipts = [replies.receipt(answer) for answer in answers[:-1]]
+            for parcel, receipt in zip(parcels, receipts, strict=True):
+                end = receipt.first + receipt.accepted(parcel) - 1
+                self._known.learn(parcel.video, receipt.epoch, end)
+            return receipts
 
-        receipts = await self._link.call(self._appending, work)
-        for parcel, receipt in zip(parcels, receipts, strict=True):
-            end = receipt.first + receipt.accepted(parcel) - 1
-            self._known.learn(parcel.video, receipt.epoch, end)
-        return receipts
+        return await self._link.call(self._appending, work)
 
     async def subscribe(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
@@ -158,16 +159,17 @@ class RedisBus:
                 ]
                 new = [video for video in some if video in opening]
                 commands += map(self._commands.state, new)
-                answers = self._link.run(commands, transaction=False)
+                answers = self._reporter.run(commands, some)
                 states = dict(zip(new, map(replies.state, answers[len(some) :]), strict=True))
-                return [
+                granted = [
                     replies.lease(video, answer, states.get(video, []))
                     for video, answer in zip(some, answers, strict=False)
                 ]
+                for video, one in zip(some, granted, strict=True):
+                    self._known.learn(video, one.head.epoch, one.head.offset)
+                return granted
 
-            for video, one in zip(some, await self._link.call(self._asking, work), strict=True):
-                self._known.learn(video, one.head.epoch, one.head.offset)
-                leases[video] = one
+            leases.update(zip(some, await self._link.call(self._asking, work), strict=True))
         return leases
 
     async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
@@ -190,36 +192,35 @@ class RedisBus:
             commands: list[Command] = []
             for video, last in after.items():
                 commands += self._commands.read(video, last, limit, self._known.opening(video))
-            answers = iter(self._link.run(commands, transaction=True))
-            return {
+            answers = iter(self._reporter.run(commands, after, transaction=True))
+            stretches = {
                 video: replies.stretch(video, *part)
                 for video, part in zip(after, zip(answers, answers, answers, strict=True), strict=True)
             }
+            for video, stretch in stretches.items():
+                self._known.learn(video, stretch.head.epoch, stretch.head.offset)
+            return stretches
 
-        stretches = await self._link.call(self._asking, work)
-        for video, stretch in stretches.items():
-            self._known.learn(video, stretch.head.epoch, stretch.head.offset)
-        return stretches
+        return await self._link.call(self._asking, work)
 
     async def relay(self, parcels: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
         if not parcels:
             await trio.lowlevel.checkpoint()
             return []
 
-        def work() -> list[tuple[ReplicaPosition, int]]:
+        def work() -> list[ReplicaPosition]:
             make = self._commands
             opening = {parcel.video: self._known.opening(parcel.video) for parcel in parcels}
             relays = [make.relay(parcel, opening[parcel.video]) for parcel in parcels]
-            life = make.life(opening)
-            answers = self._link.run([*life, *relays], transaction=not self._in_cluster)
-            return [replies.standing(answer) for answer in answers[len(life) :]]
+            answers = self._reporter.run(relays, opening)
+            standings = []
+            for parcel, answer in zip(parcels, answers, strict=True):
+                standing, offset = replies.standing(answer)
+                self._known.learn(parcel.video, standing.log, offset)
+                standings.append(standing)
+            return standings
 
-        standings = []
-        answers = await self._link.call(self._relaying, work)
-        for parcel, (standing, offset) in zip(parcels, answers, strict=True):
-            self._known.learn(parcel.video, standing.log, offset)
-            standings.append(standing)
-        return standings
+        return await self._link.call(self._relaying, work)
 
     async def moved(self, since: int, limit: int) -> ActiveVideos:
         def work() -> ActiveVideos:
@@ -275,40 +276,16 @@ class RedisBus:
             self._link.failures,
         )
 
-    async def _tell_in_time(self) -> None:
-        """Tell it before anything is appended again, as often as it takes.
-
-        That one attempt fails says nothing of Redis: its connection may be one of before the restart.
-        """
-        with trio.move_on_after(SETTLE):
-            while True:
-                try:
-                    await self._tell_known()
-                except BusError:
-                    await trio.sleep(TELL_AGAIN)
-                else:
-                    return
-        log.warning("Redis was not told what this process knows: if it lost data, numbers may repeat")
-
-    async def _tell_known(self) -> None:
-        """Tell Redis what this process was told: whatever it has lost begins a new epoch."""
-        names = self._known.latest(TOLD)
-        for start in range(0, len(names), TOGETHER):
-            some = names[start : start + TOGETHER]
-
-            def work(some: list[str] = some) -> list[Head]:
-                commands = [self._commands.head(video, self._known.opening(video)) for video in some]
-                return [replies.head(answer) for answer in self._link.run(commands, transaction=False)]
-
-            for video, head in zip(some, await self._link.call(self._asking, work), strict=True):
-                self._known.learn(video, head.epoch, head.offset)
-
     @asynccontextmanager
     async def _listen(self, channel: str, hear: Callable[[ViewerCount], None]) -> AsyncIterator[Inbox]:
-        listener = Listener(self._link, channel, self._inbox_batches, hear)
+        listener = Listener(
+            self._link, channel, self._inbox_batches, hear, self._membership.process, self._reporter.wake
+        )
         self._listeners.append(listener)
+        self._reporter.start()
         try:
             async with listening(listener) as mailbox:
-                yield HeadTrackingInbox(mailbox, self._known, self._tell_in_time)
+                yield HeadTrackingInbox(mailbox, self._known)
         finally:
+            self._reporter.stop()
             self._listeners.remove(listener)

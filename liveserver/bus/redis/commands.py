@@ -13,7 +13,11 @@ from liveserver.config import HistorySettings
 from liveserver.viewer_count import ViewerCount
 
 TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
-SETTLE = 3.0  # seconds after a restart in which nothing is appended; a listener is back sooner
+EMPTY = 120.0  # seconds that a log without events lasts beyond its leases
+SLACK = 7_200.0  # seconds that a key outlives the rows in it: steps of the clock end keys, but not rows
+LEAP = 10.0  # seconds that the clock may go on between two beats, which are one apart; more is a step
+
+SERVER = ["ls:run", "ls:members"]
 
 # What each script needs to open a log: an epoch should it begin anew, and what is known of it, as the
 # epoch and the offset of its end.
@@ -24,7 +28,7 @@ class Commands:
     """One datacenter's commands; `scripts` are what Redis has to know for them."""
 
     def __init__(self, datacenter: str, history: HistorySettings, *, in_cluster: bool) -> None:
-        self._in_cluster = in_cluster
+        self.in_cluster = in_cluster
         settings: dict[str, str | int] = {
             "ORIGIN": datacenter,
             "EVENTS": history.max_events,
@@ -32,7 +36,9 @@ class Commands:
             "IDLE": ms(history.idle_ttl),
             "IDS": ms(history.dedup_window),
             "TOKENS": ms(TOKEN_WINDOW),
-            "SETTLE": ms(SETTLE),
+            "EMPTY": ms(EMPTY),
+            "SLACK": ms(SLACK),
+            "LEAP": ms(LEAP),
             "ANNOUNCE": ms(ANNOUNCE),
             "CLUSTER": int(in_cluster),
             "STATE_KEYS": history.state_keys,
@@ -45,17 +51,26 @@ class Commands:
         self._note = Script("note", settings, "log", "tally")
         self._head = Script("head", settings)
         self._active = Script("active", settings)
-        self._life = Script("life", settings)
+        self._incarnation = Script("incarnation", settings)
+        self._prune = Script("prune", settings)
+        self._report = Script("report", settings)
         self._enlist = Script("enlist", settings)
+        # The first one is loaded first: where the others are known, it is too.
         self.scripts = (
-            self._append, self._relay, self._subscribe, self._head, self._active, self._life, self._enlist,
-            self._count, self._note,
+            self._incarnation, self._append, self._relay, self._subscribe, self._head, self._active,
+            self._enlist, self._count, self._note, self._prune, self._report,
         )  # fmt: skip
 
-    def life(self, videos: Iterable[str]) -> list[Command]:
-        """One for the server; in a cluster, where each video may be on another one, for each."""
-        names = [keys(video, "run")[0] for video in videos] if self._in_cluster else ["ls:run"]
-        return [_call(self._life, [name]) for name in names]
+    def incarnation(self, videos: Iterable[str], arguments: Iterable[str]) -> list[Command]:
+        """One for the server; in a cluster, where each video may be on another one, one for each video."""
+        names = [keys(video, "run", "members") for video in videos] if self.in_cluster else [SERVER]
+        return [_call(self._incarnation, name, *arguments) for name in names]
+
+    def prune(self, process: str, *, leave: bool = False) -> Command:
+        return _call(self._prune, SERVER, process, "leave" if leave else "")
+
+    def report(self, video: str, opening: Opening) -> Command:
+        return _call(self._report, keys(video, "log", "meta"), *opening)
 
     def append(self, parcel: AppendRequest, opening: Opening) -> Command:
         names = keys(parcel.video, "log", "meta", "nodes", "viewers", "state", f"ids:t:{parcel.token}")

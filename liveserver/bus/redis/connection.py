@@ -28,8 +28,8 @@ from liveserver.errors import BusError, ConfigError
 from liveserver.instruments import DELAYS, Histogram
 
 # What comes of taking an answer apart that is not of the kind it should be.
-NONSENSE = (ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError)
-WAITS = "RESTARTED"  # how a script says that nothing is wrong with the connection, see log.lua
+MALFORMED_REPLY_ERRORS = (ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError)
+UNSETTLED = "RESTARTED"  # the beginning of what a script says of an unsettled log, see log.lua
 
 T = TypeVar("T")
 
@@ -91,11 +91,20 @@ class Link:
             "see whether it is overloaded or stopped, and try again"
         )
 
-    def run(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
-        """The answers to the commands, in one round trip. In a worker thread.
+    def run(
+        self,
+        commands: Sequence[Command],
+        *,
+        transaction: bool,
+        inspect: Callable[[Sequence[Any]], None] | None = None,
+    ) -> list[Any]:
+        """Return the replies to the commands, in one round trip. In a worker thread.
 
-        Raises `RedisError` when any of them failed. Scripts Redis does not know yet are loaded.
+        Raises `RedisError` when any of them failed, after `inspect` has seen all replies. Scripts Redis does
+        not know yet are loaded.
         """
+        if not commands:
+            return []
         try:
             answers = self._place.run(commands, transaction=transaction)
             if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -103,11 +112,13 @@ class Link:
                 # commands here are all made to be repeatable.
                 self._place.load([script.source for script in self._scripts])
                 answers = self._place.run(commands, transaction=transaction)
+            if inspect:
+                inspect(answers)
             for answer in answers:
                 if isinstance(answer, Exception):
                     raise answer
         except (RedisError, OSError) as error:
-            if not str(error).startswith(WAITS):
+            if not str(error).startswith(UNSETTLED):
                 self._place.drop()
             raise
         return answers

@@ -1,12 +1,13 @@
-"""What this process was last told about each log: a Redis that knows less lost data."""
+"""What this process was last told about each log: a Redis that knows less has lost data."""
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.redis.commands import Opening
+from liveserver.cursor import is_newer_epoch
 from liveserver.event import Batch
 from liveserver.ids import new_epoch
 
@@ -14,37 +15,47 @@ KNOWN = 50_000  # videos whose heads are remembered, the latest used
 
 
 class KnownHeads:
-    """The end of each log, as far as it is known, of the `KNOWN` videos that were used last."""
+    """The end of each log, as far as it is known, of the `KNOWN` videos used last. Threads share it."""
 
     def __init__(self) -> None:
-        self._ends: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._heads: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._heads)
 
     def opening(self, video: str) -> Opening:
-        """What goes with each command that opens this log."""
-        return (new_epoch(), *self._ends.get(video, ("-", 0)))
+        """Return what goes with each command that opens this log."""
+        return (new_epoch(), *self._heads.get(video, ("-", 0)))
 
     def learn(self, video: str, epoch: str, offset: int) -> None:
-        """The log's life `epoch` has come as far as this, at least."""
-        known = self._ends.get(video)
-        if known is None or known[0] != epoch or known[1] < offset:
-            self._ends[video] = (epoch, offset)
-        self._ends.move_to_end(video)
-        if len(self._ends) > KNOWN:
-            self._ends.popitem(last=False)
+        """Redis has answered that the log has come as far as this, at least."""
+        with self._lock:
+            known = self._heads.get(video)
+            if known is None or known[0] != epoch or known[1] < offset:
+                self._heads[video] = (epoch, offset)
+            self._heads.move_to_end(video)
+            if len(self._heads) > KNOWN:
+                self._heads.popitem(last=False)
 
-    def latest(self, count: int) -> list[str]:
-        """The videos used last, up to so many."""
-        return list(self._ends)[-count:]
+    def learn_from_batch(self, batch: Batch) -> None:
+        """A batch was received. It may have waited since before the log's present epoch."""
+        known = self._heads.get(batch.video)
+        if known is None or not is_newer_epoch(known[0], batch.epoch):
+            self.learn(batch.video, batch.epoch, batch.last)
+
+    def videos(self) -> list[str]:
+        """Return all of them, the latest used first: what was lost is recent."""
+        with self._lock:
+            return list(reversed(self._heads))
 
 
 class HeadTrackingInbox:
-    """An inbox from which it is learnt how far each log has come. When listening has begun anew, Redis is
-    told first, by `tell`: it may have restarted with less than it had."""
+    """An inbox from which `known` learns how far each log has come."""
 
-    def __init__(self, mailbox: Mailbox, known: KnownHeads, tell: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, mailbox: Mailbox, known: KnownHeads) -> None:
         self._mailbox = mailbox
         self._known = known
-        self._tell = tell
 
     def __aiter__(self) -> HeadTrackingInbox:
         return self
@@ -52,7 +63,5 @@ class HeadTrackingInbox:
     async def __anext__(self) -> list[Batch]:
         batches = await anext(self._mailbox)
         for batch in batches:
-            self._known.learn(batch.video, batch.epoch, batch.last)
-        if not batches:
-            await self._tell()
+            self._known.learn_from_batch(batch)
         return batches

@@ -37,7 +37,7 @@ from liveserver.viewer_count import MARK, MalformedViewerCount, ViewerCount
 LIVES = "ls:life"  # a channel
 TICK = 0.1  # seconds between two looks at whether to end
 TOGETHER = 1_000  # messages handed over at once, at most
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see redis_commands.SETTLE
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see membership.py
 LEAVE = 0.4  # seconds for the thread to end; one that hangs in Redis ends by its own timeout
 
 
@@ -60,12 +60,22 @@ class ListenerStatistics(msgspec.Struct, frozen=True):
 class Listener:
     """Listens to `channel` until `stop`. Use `listening`, which starts and ends it."""
 
-    def __init__(self, link: Link, channel: str, capacity: int, hear: Callable[[ViewerCount], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        channel: str,
+        capacity: int,
+        hear: Callable[[ViewerCount], None],
+        member: str = "",
+        on_listening: Callable[[], None] = lambda: None,
+    ) -> None:
         self.mailbox = Mailbox(capacity, trio.lowlevel.current_trio_token(), hear)
         self.begun = trio.Event()  # listening for the first time
         self.ended = trio.Event()
         self._link = link
         self._channel = channel
+        self._member = f"ls:member:{member}"  # a channel that shows that this process listens
+        self._on_listening = on_listening
         self._trio_token = trio.lowlevel.current_trio_token()
         self._stop = threading.Event()
         # The thread's own, read by statistics().
@@ -118,7 +128,7 @@ class Listener:
 
     def _listen(self, connection: Any) -> None:
         connection.connect()
-        connection.send_command("SUBSCRIBE", self._channel, LIVES, check_health=False)
+        connection.send_command("SUBSCRIBE", LIVES, self._member, self._channel, check_health=False)
         heard, asked = time.monotonic(), True  # the confirmation is asked for
         while not self._stop.is_set():
             if connection.can_read(TICK):
@@ -139,6 +149,9 @@ class Listener:
             if isinstance(message, list) and message[1:2] == [LIVES.encode()]:
                 if message[0] == b"message":
                     self.mailbox.missed()
+                    self._on_listening()
+            elif isinstance(message, list) and message[1:2] == [self._member.encode()]:
+                pass
             elif isinstance(message, list) and message[0] == b"message":
                 try:
                     if message[2].startswith(MARK):
@@ -161,6 +174,7 @@ class Listener:
             self.mailbox.missed()
         self._starts += 1
         self._listening = True
+        self._on_listening()
         self._tell(self.begun)
 
     def _tell(self, event: trio.Event) -> None:

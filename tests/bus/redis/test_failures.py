@@ -129,7 +129,7 @@ async def test_what_is_no_batch_is_counted_and_dropped(redis_server: str, client
 async def test_a_restart_that_keeps_the_data_loses_nothing(
     own_redis: RedisServer, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liveserver.bus.redis.commands.SETTLE", 0.5)
+    monkeypatch.setattr("liveserver.bus.redis.bus.settling", lambda timeout: 1.5)
     async with open_bus(own_redis.url, answer_in=1) as bus, bus.inbox("n") as inbox:
         await bus.subscribe("n", {"v": 1}, 30)
         before = await append(bus, "t1", "a")
@@ -170,7 +170,7 @@ async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
 
     Also when the connection over which the other would tell what it knows is not good any more.
     """
-    monkeypatch.setattr("liveserver.bus.redis.commands.SETTLE", 1.5)
+    monkeypatch.setattr("liveserver.bus.redis.bus.settling", lambda timeout: 1.5)
     async with (
         open_bus(own_redis.url, answer_in=1) as knows_little,
         open_bus(own_redis.url, answer_in=1) as frontend,
@@ -193,10 +193,10 @@ async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
             run = frontend._link.run
             stale: list[Exception] = [redis.ConnectionError("reset")]
 
-            def run_at_last(commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+            def run_at_last(commands: Sequence[Command], **options: Any) -> list[Any]:
                 if stale:
                     raise stale.pop()
-                return run(commands, transaction=transaction)
+                return run(commands, **options)
 
             monkeypatch.setattr(frontend._link, "run", run_at_last)
         async with trio.open_nursery() as nursery:
@@ -285,7 +285,7 @@ async def test_no_message_has_the_password(redis_server: str, redis_process: Red
 
 async def test_what_was_sent_is_not_in_the_message(redis_server: str, client: redis.Redis) -> None:
     client.set("ls:{v}:log", "not a stream")
-    run = client.info("server")["run_id"]
+    run = client.info("replication")["master_replid"]
     client.hset("ls:{v}:meta", mapping={"epoch": "abcde", "offset": 1, "number": 1, "run": run})
     async with open_bus(redis_server) as bus:
         with pytest.raises(BusError, match="WRONGTYPE") as caught:

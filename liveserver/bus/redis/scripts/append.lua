@@ -16,8 +16,8 @@ local answered = call('GET', token)
 if answered then return answered end
 
 local video, lines, ids = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
-local epoch, before, number, others, at, marks, run = open_log(meta, log, ARGV[2], ARGV[3], ARGV[4])
-if not has_settled(meta, run) then return redis.error_reply('RESTARTED it has restarted, and waits until all are back') end
+local epoch, before, number, others, at, marks, settled = open_log(meta, log, ARGV[2], ARGV[3], ARGV[4])
+if not settled then return redis.error_reply(UNSETTLED) end
 local now = now_ms()
 local first, first_number = before + 1, number + 1
 

@@ -1,5 +1,5 @@
--- What the scripts share: opening a video's log. It stands before each of them, and before it stand
--- the settings, as ORIGIN (this datacenter), EVENTS, AGE, IDLE, IDS, TOKENS and SETTLE (times in ms).
+-- Shared by all scripts: opening a video's log. Before it stand the settings: ORIGIN (this datacenter),
+-- EVENTS, AGE, IDLE, IDS, TOKENS, EMPTY (times in ms), CLUSTER (1 in a Redis Cluster).
 --
 -- Meta is a hash:
 --   epoch, offset   of the last event
@@ -7,51 +7,85 @@
 --   others          the cursor's part of the other origins: origin-epoch-number, joined by ~
 --   from:ORIGIN     where the last event taken from that origin stands in its own log, an offset
 --   at              when the last append was (ms)
---   marks           for trimming by age, see append.lua
---   run             the life of the server in which the log was last found whole, see life.lua
+--   marks           for trimming by age, see appended.lua
+--   run             the incarnation of Redis in which the log was made or found whole, see incarnation.lua
 --
--- A log begins anew, in the epoch offered, when its meta is gone, and also when it ends before what
--- the caller has already been told (`known`, an offset of the epoch `known_epoch`): then Redis came
--- back with less than it had, and to count on would give old numbers to new events.
+-- An epoch's name is its generation, six digits in base 36, and four random characters. The name that a caller
+-- offers has the time as generation; here it is raised above those that are known. So no name is used twice, and
+-- of two epochs of one log the later one has the higher generation, whatever the clocks say.
 --
--- Who was told most may not be the first to call. So after a restart a log is unsettled for a while:
--- nothing is appended, and all who listen come back and tell what they know. Only then it counts on.
+-- A log begins a new epoch when its meta is gone; when it ends before what the caller was told (`known`, an
+-- offset of `known_epoch`); and when Redis may have lost what was told (incarnation.lua). While that is open
+-- the log is unsettled: it is neither appended to nor read, except by those who report what they know.
 
 local call = redis.call
 local META_LIVES_ON = 120000 -- meta outlives the log, or what is left of it would be taken for all
+local UNSETTLED = 'RESTARTED Redis has restarted; waiting until every process has reported what it knows'
 
-local function now_ms()
-  local time = call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- Where the server's life is noted. In a cluster each video may be on another server, and has its own.
+-- Where the incarnation is noted. In a cluster each video may be on another server, and has its own.
 local function run_key(meta)
   return CLUSTER == 1 and string.sub(meta, 1, -5) .. 'run' or 'ls:run'
 end
 
--- Whether this log may be appended to: it has been in this life of the server, or all who know more of
--- it have had the time to come back and say so.
-local function has_settled(meta, run)
-  local id, since = unpack(call('HMGET', run_key(meta), 'id', 'since'))
-  if run == id then return true end
-  if now_ms() - tonumber(since or 0) < SETTLE then return false end
-  call('HSET', meta, 'run', id or '')
-  return true
+-- Redis' clock without its steps (incarnation.lua keeps `skew`), in milliseconds.
+local skew = CLUSTER == 1 and 0 or nil
+local function now_ms()
+  local time = call('TIME')
+  if not skew then skew = tonumber(call('HGET', 'ls:run', 'skew') or 0) end
+  return time[1] * 1000 + math.floor(time[2] / 1000) - skew
 end
 
+local function generation(epoch)
+  return #epoch == 10 and tonumber(string.sub(epoch, 1, 6), 36) or 0
+end
+
+-- The offered name, with this generation at least.
+local function epoch_name(offered, least)
+  if generation(offered) >= least then return offered end
+  local digits, name = '0123456789abcdefghijklmnopqrstuvwxyz', string.sub(offered, -4)
+  for _ = 1, 6 do
+    local digit = least % 36
+    name, least = string.sub(digits, digit + 1, digit + 1) .. name, math.floor(least / 36)
+  end
+  return name
+end
+
+-- Returns epoch, offset, number, others, at, marks, and whether the log is settled.
 local function open_log(meta, log, offered, known_epoch, known)
   local found = call('HMGET', meta, 'epoch', 'offset', 'number', 'others', 'at', 'marks', 'run')
-  local epoch, offset, number, others = found[1], tonumber(found[2] or 0), tonumber(found[3] or 0), found[4]
-  if epoch and (epoch ~= known_epoch or offset >= tonumber(known)) then
-    return epoch, offset, number, others or '', tonumber(found[5] or 0), found[6] or '', found[7]
+  local state = call('HMGET', run_key(meta), 'id', 'verdict', 'skew')
+  local epoch, id, verdict = found[1], state[1] or '', state[2]
+  if CLUSTER == 0 then
+    skew = tonumber(state[3] or 0)
+  elseif not string.find(call('INFO', 'replication'), id, 1, true) then
+    id = '' -- incarnation.lua, which is not in one transaction with this, did not run
+  end
+  if id == '' then return '-', 0, 0, '', 0, '', false end
+  if epoch then
+    local offset = tonumber(found[2])
+    local settled = found[7] == id
+    local is_ahead = known_epoch == epoch and offset < tonumber(known)
+    if not settled and not is_ahead then
+      if known_epoch ~= epoch and known_epoch ~= '-' and generation(known_epoch) >= generation(epoch) then
+        is_ahead = true
+      elseif verdict == 'complete' then
+        call('HSET', meta, 'run', id)
+        settled = true
+      elseif verdict == 'partial' then
+        is_ahead = true
+      end
+    end
+    if not is_ahead then
+      return epoch, offset, tonumber(found[3]), found[4] or '', tonumber(found[5] or 0), found[6] or '', settled
+    end
   end
   -- The others' events are gone with the log: what their numbers were says nothing in a new epoch.
-  local run = call('HGET', run_key(meta), 'id') or ''
+  local before = math.max(generation(known_epoch), epoch and generation(epoch) or 0)
+  epoch = epoch_name(offered, before + 1)
   call('DEL', meta, log)
-  call('HSET', meta, 'epoch', offered, 'offset', 0, 'number', 0, 'run', run)
-  call('PEXPIRE', meta, IDLE + META_LIVES_ON)
-  return offered, 0, 0, '', 0, '', run
+  call('HSET', meta, 'epoch', epoch, 'offset', 0, 'number', 0, 'run', id)
+  call('PEXPIRE', meta, EMPTY)
+  return epoch, 0, 0, '', 0, '', true
 end
 
 -- The cursor at the log's end: origin-epoch-number of each origin, in ascending order.

@@ -12,7 +12,8 @@
 
 local video, origin, theirs = ARGV[1], ARGV[5], ARGV[6]
 local first, lines = tonumber(ARGV[7]), #ARGV - 9
-local epoch, before, _, others, at, marks, run = open_log(meta, log, ARGV[2], ARGV[3], ARGV[4])
+local epoch, before, _, others, at, marks, settled = open_log(meta, log, ARGV[2], ARGV[3], ARGV[4])
+if not settled then return redis.error_reply(UNSETTLED) end
 
 local mark = string.match('~' .. others .. '~', '~(' .. origin .. '%-[^~]+)~')
 local known, number, place = '-', 0, 0
@@ -30,7 +31,6 @@ elseif ARGV[9] == epoch .. ' ' .. standing then
 end
 if not skip or skip >= lines then return epoch .. ' ' .. before .. ' ' .. standing end
 
-if not has_settled(meta, run) then return redis.error_reply('RESTARTED it has restarted, and waits until all are back') end
 local now, offset, taken = now_ms(), before, {}
 local by = origin .. ' ' .. theirs .. ' '
 first, number = first + skip, first + skip - 1
