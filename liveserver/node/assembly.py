@@ -41,6 +41,7 @@ from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 from liveserver.ops.health import Check
 from liveserver.web.app import public_app
+from liveserver.web.identity import identity_blueprint
 from liveserver.web.openapi import public_document
 
 
@@ -164,6 +165,7 @@ class Node:
         origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
         return public_app(
             *self.blueprints,
+            identity_blueprint(self.gate.liker),
             headers_for=origins.headers,
             preflight=PREFLIGHT,
             openapi=public_document(self.settings),

@@ -63,6 +63,7 @@ class ScriptedFrontend:
         self.asked: list[tuple[str, str, dict[str, str]]] = []  # method, path with query, headers
         self.poll: Callable[[dict[str, str]], dict[str, Any]] | None = None
         self.likes: Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]] | None] | None = None
+        self.refusal: tuple[int, dict[str, Any]] | None = None  # of streams
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"frontend": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -112,11 +113,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        headers = self._lower()
         with self.frontend.lock:
             self.frontend.asked.append((self.command, self.path, headers))
         if "/v1/" not in parts.path:
             self._file(parts.path.lstrip("/") or "index.html")
+        elif parts.path.endswith("/events") and self.frontend.refusal is not None:
+            self._answer(*self.frontend.refusal)
         elif parts.path.endswith("/events"):
             self._stream(Stream(query, headers, self._write))
         elif parts.path.endswith("/poll") and self.frontend.poll is not None:
@@ -124,10 +127,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._post(None)
 
+    def _lower(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         with self.frontend.lock:
-            self.frontend.asked.append((self.command, self.path, dict(self.headers)))
+            self.frontend.asked.append((self.command, self.path, self._lower()))
         self._post(body)
 
     def do_OPTIONS(self) -> None:

@@ -323,7 +323,7 @@ def test_credentials_go_to_other_origins_when_asked_for(
     other.likes = lambda path, body: (201, {"id": "1", "total": 1})
     page.evaluate("live.like()")
     sent = next(headers for method, _, headers in other.asked if method == "POST")
-    assert sent.get("Cookie") == ("who=me" if credentials else None)
+    assert sent.get("cookie") == ("who=me" if credentials else None)
 
 
 def test_offline_is_noticed_and_online_too(context: BrowserContext, frontend: ScriptedFrontend) -> None:

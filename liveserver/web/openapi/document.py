@@ -39,7 +39,7 @@ def public_document(settings: Settings) -> Json:
     """Of the public port: the roles' operations, and the page."""
     roles = settings.node.roles
     paths: list[Json] = [pages.PUBLIC_PATHS]
-    schemas: list[Json] = []
+    schemas: list[Json] = [pages.PUBLIC_SCHEMAS]
     if "frontend" in roles:
         paths.append(watching.paths(settings.frontend))
         schemas.append(watching.SCHEMAS)

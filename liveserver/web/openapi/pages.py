@@ -112,6 +112,29 @@ PUBLIC_PATHS: Json = {
     "/liveserver.js": _file("client", "text/javascript", "The browser client"),
     "/liveserver/{name}": _named("liveserver"),
     "/openapi.json": OPENAPI,
+    "/v1/videos/{video}/me": {
+        "get": {
+            "operationId": "me",
+            "tags": ["pages"],
+            "summary": "Who this viewer is to the node, and what it may do with a video",
+            "parameters": [ref("parameters", "Video")],
+            "responses": {
+                "200": answer("By the token, if one is asked for", JSON, schema("Me")),
+                **problems(400, 401, 403, 429, 431, 500, 503),
+            },
+        }
+    },
+}
+
+PUBLIC_SCHEMAS: Json = {
+    "Me": record(
+        {
+            "user": TEXT,
+            "scopes": {"type": "array", "items": TEXT},
+            "signed_in": {**YES_OR_NO, "description": "A token was asked for and shown; `user` is its user"},
+        },
+        "user",
+    )
 }
 
 _READY = answer("It can deliver now", JSON, schema("Readiness"))

@@ -30,7 +30,9 @@
  * @typedef {import("./liveserver/tokens.js").Token} Token
  * @typedef {{transport?: "auto"|"sse"|"poll"|"ws", cursor?: ?string, replay?: number, share?: boolean, token?: Token,
  *   credentials?: RequestCredentials, likes?: string|URL, user?: string | (() => string | undefined)}} Options
+ * @typedef {{user?: string, key?: string}} Deed
  * @typedef {import("./liveserver/likes.js").Summary} Summary
+ * @typedef {import("./liveserver/likes.js").Me} Me
  *
  * @typedef {object} Target
  * @property {{
@@ -135,14 +137,14 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     this.#report("closed");
   }
 
-  /** Throws `LiveError`. @param {string} reaction @param {{user?: string}} options @returns {Promise<{id: string, total: number}>} */
-  like(reaction = "heart", { user = this.#user() } = {}) {
-    return this.#likes.like(reaction, user);
+  /** Throws `LiveError`. The same `key` again is the same like. @param {string} reaction @param {Deed} options @returns {Promise<{id: string, total: number}>} */
+  like(reaction = "heart", { user = this.#user(), key } = {}) {
+    return this.#likes.post("likes", { user, reaction }, key);
   }
 
-  /** Throws `LiveError`. @param {string} text @param {{user?: string}} options @returns {Promise<{id: string}>} */
-  comment(text, { user = this.#user() } = {}) {
-    return this.#likes.comment(text, user);
+  /** Throws `LiveError`. The same `key` again is the same comment. @param {string} text @param {Deed} options @returns {Promise<{id: string}>} */
+  comment(text, { user = this.#user(), key } = {}) {
+    return this.#likes.post("comments", { user, text }, key);
   }
 
   /** Take back a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */
@@ -152,7 +154,12 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
 
   /** The totals, and the newest comments. Throws `LiveError`. @returns {Promise<Summary>} */
   summary() {
-    return this.#likes.summary();
+    return this.#likes.get("summary");
+  }
+
+  /** Who this viewer is to the server, and what it may. Throws `LiveError`. @returns {Promise<Me>} */
+  me() {
+    return this.#likes.get("me");
   }
 
   #user() {

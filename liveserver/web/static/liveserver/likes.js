@@ -2,6 +2,7 @@
  * The likes backend: what is asked for once is done once, however many attempts it takes, within a time limit.
  *
  * @typedef {{likes: number, reactions: Record<string, number>, comments: {id: string, user?: string, at: number, text: string}[]}} Summary
+ * @typedef {{user?: string, scopes: string[], signed_in: boolean}} Me
  */
 
 import { childOf, sleep } from "./timing.js";
@@ -40,14 +41,9 @@ export class Likes {
     this.#credentials = credentials;
   }
 
-  /** @param {string} reaction @param {string} [user] */
-  like(reaction, user) {
-    return this.#ask("POST", "likes", { user, reaction });
-  }
-
-  /** @param {string} text @param {string} [user] */
-  comment(text, user) {
-    return this.#ask("POST", "comments", { user, text });
+  /** @param {string} what @param {object} body @param {string} key makes it safe to do it again */
+  post(what, body, key = newKey()) {
+    return this.#ask("POST", what, body, key);
   }
 
   /** @param {string} id */
@@ -55,16 +51,17 @@ export class Likes {
     await this.#ask("DELETE", `comments/${encodeURIComponent(id)}`);
   }
 
-  summary() {
-    return this.#ask("GET", "summary");
+  /** @param {string} what */
+  get(what) {
+    return this.#ask("GET", what);
   }
 
-  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
-  async #ask(method, path, body) {
+  /** @param {string} method @param {string} path @param {object} [body] @param {string} [key] @returns {Promise<any>} */
+  async #ask(method, path, body, key) {
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), WITHIN);
     /** @type {Record<string, string>} */ const headers = {};
-    if (body) Object.assign(headers, { "content-type": "application/json", "idempotency-key": key() });
+    if (body) Object.assign(headers, { "content-type": "application/json", "idempotency-key": key });
     let last = new LiveError("That did not get through in time. Please try again in a moment.");
     try {
       for (let tried = 1; tried <= TRIES; tried++) {
@@ -113,6 +110,6 @@ export class Likes {
 }
 
 // Where a page is served without TLS to other machines, there is no randomUUID.
-function key() {
+function newKey() {
   return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
 }

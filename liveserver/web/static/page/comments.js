@@ -1,46 +1,169 @@
-/** The comments: text, and never anything else; the newest below, followed while one is there. */
+/**
+ * The comments: text, and never anything else; the newest below, followed while one is there.
+ *
+ * A comment of one's own is there at once, as pending; it is sent, or stays where it is with the reason and a way to
+ * send it again. Lines of one author within a minute stand under one name.
+ */
+
+import { cleanName, cleanText, element, initial } from "./text.js";
 
 const MOST = 200; // in the list
 const NEAR = 60; // pixels from the end that still count as there
+const MINUTE = 60_000;
+const ROLES = new Map([["host", "Host"], ["moderator", "Moderator"]]);
 
 export class Comments {
   #list;
   #scroll;
   #empty;
   #fresh;
-  #known = new Map();
+  #on;
+  /** In the order of the list. */ #entries = [];
+  /** What was taken back, also before it was seen. */ #removed = new Set();
   #unread = 0;
 
-  /** @param {{list: HTMLElement, scroll: HTMLElement, empty: HTMLElement, fresh: HTMLElement}} parts */
-  constructor({ list, scroll, empty, fresh }) {
+  /**
+   * @param {{list: HTMLElement, scroll: HTMLElement, empty: HTMLElement, fresh: HTMLElement}} parts
+   * @param {{mention: (name: string) => void, mayRemove: (own: boolean) => boolean, remove: (id: string) => void,
+   *   isMe: (text: string) => boolean}} on
+   */
+  constructor({ list, scroll, empty, fresh }, on) {
     this.#list = list;
     this.#scroll = scroll;
     this.#empty = empty;
     this.#fresh = fresh;
+    this.#on = on;
     fresh.addEventListener("click", () => this.#follow());
     scroll.addEventListener("scroll", () => this.#isAtEnd() && this.#seen());
     new ResizeObserver(() => this.#unread || this.#follow()).observe(scroll);
   }
 
-  /** @param {{id: string, user?: string, at?: number, text: string}} comment @param {boolean} own */
-  add({ id, user, at, text }, own = false) {
-    if (this.#known.has(id)) return;
-    const follows = own || this.#isAtEnd();
-    const name = user || "Somebody";
-    const face = element("span", "face", [...name][0].toUpperCase());
-    face.setAttribute("aria-hidden", "true");
+  /** @param {{id: string, user?: string, at?: number, text: string, role?: string}} comment @param {boolean} own */
+  add({ id, user, at, text, role }, own = false) {
+    if (this.#removed.has(id) || !cleanText(text)) return;
+    const known = this.#entries.find((entry) => entry.id === id);
+    if (known) return void (known.at === Infinity && at && this.#place(known, at));
+    const isAwaited = (entry) => entry.at === Infinity && entry.state !== "failed" && entry.raw === text && entry.user === cleanName(user);
+    const awaited = this.#entries.find(isAwaited);
+    if (awaited) {
+      // The same words under the same name: one's own, unless the answer says, or has said, another id.
+      this.#own(awaited, own || awaited.state === "sending");
+      awaited.id = id;
+      this.#settle(awaited, at);
+      return;
+    }
+    this.#insert(this.#make({ id, user, at: at ?? Infinity, text, own, role }), own);
+  }
+
+  /** One's own, not accepted yet. @param {{user?: string, text: string}} comment */
+  pend({ user, text }) {
+    const entry = this.#make({ id: null, user, at: Infinity, text, own: true });
+    const status = element("p", "status");
+    entry.item.append(status);
+    Object.assign(entry, { state: "sending", status });
+    this.#mark(entry, "pending", "Sending…");
+    this.#insert(entry, true);
+    return {
+      sending: () => this.#mark(Object.assign(entry, { state: "sending" }), "pending", "Sending…"),
+      /** @param {string} id */
+      sent: (id) => this.#accepted(entry, id),
+      /** @param {string} why @param {() => void} again */
+      failed: (why, again) => {
+        entry.state = "failed";
+        this.#mark(entry, "failed", `Not sent. ${why} `);
+        const retry = element("button", "", "Try again");
+        const drop = element("button", "", "Discard");
+        retry.type = drop.type = "button";
+        retry.addEventListener("click", again);
+        drop.addEventListener("click", () => this.#drop(entry));
+        status.append(retry, drop);
+        this.#follow();
+      },
+    };
+  }
+
+  /** Taken back by its author, or by a moderator. @param {string} id */
+  remove(id) {
+    if (typeof id !== "string") return;
+    this.#removed.add(id);
+    if (this.#removed.size > 2 * MOST) this.#removed.delete(this.#removed.values().next().value);
+    const entry = this.#entries.find((each) => each.id === id);
+    if (entry) this.#drop(entry);
+  }
+
+  #own(entry, isOwn) {
+    entry.own = isOwn;
+    entry.item.classList.toggle("own", isOwn);
+    this.#group(this.#entries.indexOf(entry));
+    this.#group(this.#entries.indexOf(entry) + 1);
+  }
+
+  #accepted(entry, id) {
+    if (this.#removed.has(id)) return this.#drop(entry);
+    const twin = this.#entries.find((each) => each !== entry && each.id === id);
+    if (entry.id && entry.id !== id) {
+      // It was another's; one's own comes by the stream, or has come.
+      this.#own(entry, false);
+      if (twin) this.#own(twin, true);
+      return;
+    }
+    if (twin) this.#drop(twin);
+    entry.id = id;
+    this.#settle(entry, twin?.at);
+  }
+
+  #settle(entry, at) {
+    entry.state = "sent";
+    entry.status?.remove();
+    entry.item.classList.remove("pending", "failed");
+    this.#offerRemoval(entry);
+    if (at) this.#place(entry, at);
+  }
+
+  #mark(entry, kind, text) {
+    entry.item.classList.remove("pending", "failed");
+    entry.item.classList.add(kind);
+    entry.status.textContent = text;
+  }
+
+  #make({ id, user, at, text, own, role }) {
+    const name = cleanName(user) || "Guest";
+    const said = cleanText(text);
     const item = element("li", own ? "own" : "");
     item.style.setProperty("--hue", hue(name));
-    const who = element("p", "who", name);
-    if (at) {
-      const time = element("time", "", new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-      time.dateTime = new Date(at).toISOString();
-      who.append(time);
-    }
-    item.append(face, who, element("p", "said", text));
-    this.#known.set(id, { item, at: at ?? Infinity });
-    this.#list.insertBefore(item, this.#after(at));
-    while (this.#list.childElementCount > MOST) this.#forget(this.#list.firstElementChild);
+    const face = element("span", "face", initial(name));
+    face.setAttribute("aria-hidden", "true");
+    const who = element("p", "who");
+    const mention = element("button", "name");
+    mention.type = "button";
+    mention.tabIndex = -1; // one may as well write it
+    mention.append(element("bdi", "", name));
+    mention.addEventListener("click", () => this.#on.mention(name));
+    const time = element("time");
+    who.append(mention);
+    if (ROLES.has(role)) who.append(element("span", "role", ROLES.get(role)));
+    who.append(time);
+    const line = element("p", "said", said);
+    line.dir = "auto";
+    if (!own && this.#on.isMe(said)) item.classList.add("mentioned");
+    item.append(face, who, line);
+    const entry = { id, user: cleanName(user), raw: text, own, item, time, at, state: "sent" };
+    if (id) this.#offerRemoval(entry);
+    return entry;
+  }
+
+  #offerRemoval(entry) {
+    if (!this.#on.mayRemove(entry.own) || entry.item.querySelector(".remove")) return;
+    const button = element("button", "remove", "Remove");
+    button.type = "button";
+    button.addEventListener("click", () => this.#on.remove(entry.id));
+    entry.item.append(button);
+  }
+
+  #insert(entry, own) {
+    const follows = own || this.#isAtEnd();
+    this.#put(entry);
+    while (this.#entries.length > MOST) this.#drop(this.#entries[0]);
     this.#empty.hidden = true;
     if (follows) return this.#follow();
     this.#unread += 1;
@@ -48,24 +171,48 @@ export class Comments {
     this.#fresh.hidden = false;
   }
 
-  /** Taken back by who wrote it, or by a moderator. */
-  remove(id) {
-    this.#known.get(id)?.item.remove();
-    this.#known.delete(id);
-    this.#empty.hidden = this.#list.childElementCount > 0;
+  /** Where a comment of that time belongs: one that comes late goes where it would have been. */
+  #put(entry) {
+    let index = this.#entries.length;
+    while (index && this.#entries[index - 1].at > entry.at) index -= 1;
+    this.#list.insertBefore(entry.item, this.#entries[index]?.item ?? null);
+    this.#entries.splice(index, 0, entry);
+    this.#group(index);
+    this.#group(index + 1);
   }
 
-  /** Where a comment of that time belongs: what is told late goes where it would have been. */
-  #after(at = Infinity) {
-    let next = null;
-    for (const { item, at: then } of [...this.#known.values()].reverse())
-      if (item.isConnected && then > at) next = !next || item.compareDocumentPosition(next) & 4 ? item : next;
-    return next;
+  #place(entry, at) {
+    entry.at = at;
+    const index = this.#entries.indexOf(entry);
+    this.#entries.splice(index, 1);
+    const follows = this.#isAtEnd();
+    this.#put(entry);
+    this.#group(index);
+    if (follows) this.#follow();
   }
 
-  #forget(item) {
-    item.remove();
-    for (const [id, known] of this.#known) if (known.item === item) return this.#known.delete(id);
+  #drop(entry) {
+    const index = this.#entries.indexOf(entry);
+    if (index < 0) return;
+    const hadFocus = entry.item.contains(document.activeElement);
+    this.#entries.splice(index, 1);
+    entry.item.remove();
+    this.#group(index);
+    this.#empty.hidden = this.#entries.length > 0;
+    if (hadFocus) this.#scroll.focus();
+  }
+
+  /** Show name and time where they differ from those before. */
+  #group(index) {
+    const entry = this.#entries[index];
+    if (!entry) return;
+    const before = this.#entries[index - 1];
+    const at = Number.isFinite(entry.at) ? entry.at : Date.now();
+    const then = before && (Number.isFinite(before.at) ? before.at : Date.now());
+    const isSameMinute = before && Math.floor(at / MINUTE) === Math.floor(then / MINUTE);
+    entry.item.classList.toggle("grouped", !!isSameMinute && before.user === entry.user && before.own === entry.own && entry.user !== "");
+    entry.time.dateTime = new Date(at).toISOString();
+    entry.time.textContent = isSameMinute ? "" : new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   }
 
   #isAtEnd() {
@@ -82,13 +229,6 @@ export class Comments {
     this.#unread = 0;
     this.#fresh.hidden = true;
   }
-}
-
-function element(name, kind, text = "") {
-  const made = document.createElement(name);
-  if (kind) made.className = kind;
-  made.textContent = text;
-  return made;
 }
 
 /** The same colour for the same name. */

@@ -1,51 +1,77 @@
 /**
- * The page's conductor: what is watched goes to the stage, the counter and the comments; what is tapped
+ * Connect the parts of the page: what is watched goes to the stage, the counter and the comments; what is tapped
  * or typed goes to the likes backend. What is on the screen comes from the stream, one's own like as well.
  *
- *     /?video=demo&frontends=http://127.0.0.1:8101,http://127.0.0.1:8102&likes=http://…&src=film.mp4
+ *     /?video=demo&title=A+name&frontends=http://127.0.0.1:8101,http://127.0.0.1:8102&likes=http://…&src=film.mp4#token=…
  */
 
 import { LiveVideo } from "../liveserver.js";
 import { Comments } from "./comments.js";
-import { Likes } from "./likes.js";
-import { ownName } from "./name.js";
+import { Composer } from "./composer.js";
+import { Counter } from "./counter.js";
+import { findToken, Identity } from "./identity.js";
 import { Floating, icon, REACTIONS } from "./reactions.js";
 import { Scene } from "./scene.js";
+import { cleanName, cleanText } from "./text.js";
 
 // Milliseconds.
-const SETTLE_SOON = 2_000; // looks at the backend's totals
+const SETTLE_AFTER = [150, 1_000, 3_000]; // looks at the backend's totals behind a beginning
 const SETTLE_EVERY = 20_000;
 const NOTE_FOR = 6_000;
+const SPREAD = 250; // a sum's reactions, until the next one
+
+const WORDS = new Map([["live", "Live"], ["stalled", "No signal"], ["connecting", "Connecting"], ["waiting", "Reconnecting"], ["closed", "Ended"]]);
+const TRANSPORTS = new Map([["sse", ["Event stream", "Stream"]], ["poll", ["Long-poll", "Long-poll"]], ["ws", ["WebSocket", "WebSocket"]]]);
 
 const $ = (id) => document.getElementById(id);
 const parameters = new URLSearchParams(location.search);
 const video = parameters.get("video") || "demo";
 const frontends = (parameters.get("frontends") || location.origin).split(",").filter(Boolean);
 const number = new Intl.NumberFormat();
+const reactions = [...REACTIONS.keys()];
 
-const live = new LiveVideo(frontends, video);
-const likes = new Likes(parameters.get("likes") || location.origin, video);
-const comments = new Comments({ list: $("comments"), scroll: $("scroll"), empty: $("empty"), fresh: $("fresh") });
+const me = new Identity($("me"));
+const live = new LiveVideo(frontends, video, {
+  likes: parameters.get("likes") || location.origin,
+  token: findToken(),
+  user: () => me.user,
+  ...(parameters.get("credentials") === "include" && { credentials: "include" }),
+});
+const counter = new Counter(live);
+const comments = new Comments(
+  { list: $("comments"), scroll: $("scroll"), empty: $("empty"), fresh: $("fresh") },
+  {
+    mention: (name) => $("form").hidden || composer.insert(`@${name} `),
+    mayRemove: (own) => !!me.grant?.isSignedIn && (own || me.may("moderate")),
+    remove: (id) => attempt(() => live.retract(id)),
+    isMe: (text) => !!me.name && text.includes(`@${cleanName(me.name)}`),
+  },
+);
 const floating = new Floating($("reactions"));
-const myName = ownName($("me"));
-const startedAt = Date.now();
+const composer = new Composer(
+  { form: $("form"), text: $("text"), left: $("left"), send: $("send"), pick: $("pick"), emoji: $("emoji") },
+  say,
+);
 
-// What is counted: the backend's total when last asked, and the likes seen since.
-const tally = { before: 0, since: 0, seen: 0, perSecond: 0, lastSecond: 0, dirty: true };
 const mine = new Map(); // reaction → taps whose likes have not come back yet
+const single = new Map(); // reaction → likes that came one by one since the last sum
 const delays = [];
 let received = 0;
 let reconnects = -1;
+let readyAt = Infinity;
+let isDirty = false;
+let isAlone = false; // there is no likes backend
+let isOff = false; // and it was tried
 
-$("title").textContent = parameters.get("title") || video;
-document.title = `${$("title").textContent} · live`;
+$("title-text").textContent = parameters.get("title") || video;
+document.title = `${$("title-text").textContent} · live`;
+$("second").href = location.href;
 const scene = startStage();
 const buttons = makeButtons();
 listen();
-settle();
-setTimeout(settle, SETTLE_SOON);
-setInterval(settle, SETTLE_EVERY);
-setInterval(everySecond, 1000);
+void introduce().then(settle);
+setInterval(() => counter.needsSummary && settle(), SETTLE_EVERY);
+setInterval(everySecond, 1_000);
 
 function startStage() {
   const source = parameters.get("src");
@@ -57,8 +83,9 @@ function startStage() {
 }
 
 function makeButtons() {
-  const made = {};
-  for (const [index, [reaction, { name }]] of Object.entries(REACTIONS).entries()) {
+  const made = new Map();
+  for (const [index, reaction] of reactions.entries()) {
+    const { name } = REACTIONS.get(reaction);
     const button = document.createElement("button");
     button.type = "button";
     button.dataset.reaction = reaction;
@@ -68,7 +95,7 @@ function makeButtons() {
     button.append(icon(reaction));
     button.addEventListener("click", () => like(reaction));
     $("buttons").append(button);
-    made[reaction] = button;
+    made.set(reaction, button);
   }
   return made;
 }
@@ -76,129 +103,216 @@ function makeButtons() {
 function listen() {
   live.addEventListener("*", ({ detail }) => {
     received += 1;
-    if (detail.at >= startedAt && delays.push(Math.max(0, Date.now() - detail.at)) > 60) delays.shift();
+    if (detail.at >= readyAt && delays.push(Math.max(0, live.now() - detail.at)) > 60) delays.shift();
   });
   live.addEventListener("like", ({ detail }) => onLike(detail));
+  live.addEventListener("likes", ({ detail }) => onSum(detail));
   live.addEventListener("comment", ({ detail }) => onComment(detail));
-  live.addEventListener("retract", ({ detail }) => comments.remove(detail?.data?.id));
+  live.addEventListener("retract", ({ detail }) => comments.remove(detail.data?.id));
+  live.addEventListener("state", () => {
+    showState();
+    showCount();
+  });
   live.addEventListener("viewers", ({ detail }) => {
-    $("viewers").hidden = false;
+    $("viewers").hidden = !(detail.total > 0); // oneself, at least, is watching
     $("viewer-count").textContent = number.format(detail.total);
   });
   live.addEventListener("ready", ({ detail }) => {
     reconnects += 1;
-    if (!detail.resumed) settle({ anew: true });
+    if (readyAt === Infinity) readyAt = live.now();
+    if (!detail.resumed) restart();
   });
-  live.addEventListener("gap", () => settle({ anew: true }));
-  live.addEventListener("refused", ({ detail }) => note(`This video can't be watched: ${detail.detail}`, true));
+  live.addEventListener("gap", restart);
+  live.addEventListener("refused", ({ detail }) => refused(detail));
   live.addEventListener("bye", ({ detail }) => detail.reconnect || note("The show is over. Thank you for watching."));
   live.addEventListener("connection", showLine);
   showLine();
   for (const input of $("choice").querySelectorAll("input"))
     input.addEventListener("change", () => live.setTransport(input.value));
-  $("form").addEventListener("submit", say);
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", ({ target }) => $("line").contains(target) || ($("line").open = false));
   $("stage").addEventListener("dblclick", ({ target }) => target.closest(".top") || like("heart"));
 }
 
-function onLike({ user, data }) {
-  const reaction = data?.reaction ?? "heart";
-  tally.since += 1;
-  tally.lastSecond += 1;
+/** Learn who this is, and what may be done; where no backend answers, everything may be tried. */
+async function introduce() {
+  try {
+    me.learn(await live.me());
+  } catch (error) {
+    if (error.status === 401 || error.status === 403) me.learn({ scopes: [], signed_in: true });
+  }
+  showState();
+}
+
+function onLike(event) {
+  const reaction = reactionOf(event);
+  counter.like(event);
+  single.set(reaction, (single.get(reaction) ?? 0) + 1);
   showCount();
   scene?.cheer();
-  const own = user === myName() && mine.get(reaction) > 0;
-  if (own) mine.set(reaction, mine.get(reaction) - 1); // it floated when it was tapped
+  const isOwn = me.owns(event) || (event.user === me.user && mine.get(reaction) > 0);
+  if (isOwn && mine.get(reaction) > 0) mine.set(reaction, mine.get(reaction) - 1); // it floated when it was tapped
   else floating.add(reaction);
 }
 
-function onComment({ id, user, at, data }) {
+/** Many likes at once: those that did not come one by one float until the next sum. */
+function onSum({ at, data }) {
+  if (at < readyAt || !data?.added) return showCount();
+  for (const [reaction, added] of Object.entries(data.added)) {
+    const rest = Math.max(0, Math.min(Number(added) || 0, 1e6) - (single.get(reaction) ?? 0));
+    const own = Math.min(rest, mine.get(reaction) ?? 0);
+    if (own) mine.set(reaction, mine.get(reaction) - own);
+    counter.add(rest);
+    const shown = Math.min(rest - own, 12);
+    for (let each = 0; each < shown; each++) setTimeout(() => (floating.add(reaction), scene?.cheer()), (each / shown) * SPREAD);
+  }
+  single.clear();
+  showCount();
+}
+
+function reactionOf({ data }) {
+  return typeof data?.reaction === "string" ? data.reaction : "heart";
+}
+
+function onComment(event) {
+  const { id, user, at, data, role } = event;
   const text = typeof data === "string" ? data : data?.text;
-  if (text) comments.add({ id, user, at, text }, user === myName());
+  if (typeof text === "string") comments.add({ id, user, at, text, role }, me.owns(event));
 }
 
 async function like(reaction) {
+  if (!mayLike()) return;
   floating.add(reaction, true);
   scene?.cheer();
-  const button = buttons[reaction];
+  const button = buttons.get(reaction);
   button.classList.add("tapped");
   setTimeout(() => button.classList.remove("tapped"), 90);
   mine.set(reaction, (mine.get(reaction) ?? 0) + 1);
-  if (!(await attempt(() => likes.like(myName(), reaction)))) mine.set(reaction, Math.max(0, mine.get(reaction) - 1));
+  const done = await attempt(() => live.like(reaction));
+  if (done) me.note(done.id);
+  else mine.set(reaction, Math.max(0, (mine.get(reaction) ?? 0) - 1));
 }
 
-async function say(event) {
-  event.preventDefault();
-  const text = $("text").value.trim();
-  if (!text) return;
-  $("text").value = "";
-  if (!(await attempt(() => likes.comment(myName(), text))) && !$("text").value) $("text").value = text;
+/** @param {string} text */
+function say(text) {
+  const key = crypto.randomUUID?.() ?? String(Math.random()); // the same when it is sent again
+  const pending = comments.pend({ user: me.name, text });
+  return {
+    sending: () => pending.sending(),
+    run: async () => {
+      const { id } = await live.comment(text, { key });
+      me.note(id);
+      pending.sent(id);
+    },
+    failed: (error, again) => {
+      pending.failed(error.message, again);
+      if (error.unsupported) impossible(error);
+    },
+  };
 }
 
 async function attempt(act) {
   try {
-    await act();
-    delete $("buttons").dataset.off;
-    return true;
+    return (await act()) ?? {};
   } catch (error) {
-    if (error.impossible) $("buttons").dataset.off = "";
-    note(error.message);
-    return false;
+    if (error.unsupported) impossible(error);
+    else note(error.message);
+    return null;
   }
 }
 
-/**
- * What was before, by the backend's word. Whatever has been delivered was stored earlier, so its total is
- * never below what is counted here: the least difference ever seen is the one with nothing on its way.
- */
-async function settle({ anew = false } = {}) {
-  const since = tally.since;
-  const summary = await likes.summary();
+function impossible(error) {
+  isAlone = isOff = true;
+  note(error.message);
+  showState();
+}
+
+function refused({ status, detail }) {
+  const why = status === 401 || status === 403 ? "This video is for viewers who are signed in" : "This video can't be watched";
+  note(`${why}: ${detail}`, true);
+}
+
+/** What moderators have set, and what this viewer may. */
+function showState() {
+  const settings = live.state.get("settings")?.data ?? {};
+  const mayComment = me.may("comment");
+  $("buttons").hidden = !me.may("like");
+  if (isOff || settings.likes === "closed") $("buttons").dataset.off = "";
+  else delete $("buttons").dataset.off;
+  $("form").hidden = !mayComment || settings.comments === "closed";
+  $("closed").hidden = !$("form").hidden;
+  $("closed").textContent = mayComment ? "Comments are closed." : "You can watch here, but not comment.";
+  $("text").placeholder = settings.comments === "slow" ? `One comment every ${Number(settings.slow) || 30} s` : "Say something nice";
+  $("keys").hidden = $("form").hidden && $("buttons").hidden;
+  $("me-field").hidden = !!me.grant?.isSignedIn || !mayComment;
+  $("me-known").hidden = !me.grant?.isSignedIn || !me.name;
+  $("me-name").textContent = cleanName(me.name);
+  const pin = live.state.get("pin")?.data;
+  const pinned = cleanText(typeof pin?.text === "string" ? pin.text : (pin?.comment?.text ?? ""));
+  $("pin").hidden = !pinned;
+  $("pin-text").textContent = pinned;
+}
+
+function mayLike() {
+  return me.may("like") && live.state.get("settings")?.data?.likes !== "closed";
+}
+
+function restart() {
+  counter.restart();
+  for (const after of SETTLE_AFTER) setTimeout(settle, after);
+}
+
+/** Ask the backend for its total, and for the comments from before. */
+async function settle() {
+  const mark = counter.mark();
+  let summary;
+  try {
+    summary = isAlone ? null : await live.summary();
+  } catch (error) {
+    isAlone = error.status === 404; // otherwise it is asked again
+  }
   if (!summary) return;
-  const before = summary.likes - since;
-  tally.before = anew || !tally.settled ? before : Math.min(tally.before, before);
-  tally.settled = true;
+  counter.settle(summary.likes, mark);
   showCount();
-  for (const comment of summary.comments.toReversed()) comments.add(comment, comment.user === myName());
+  for (const comment of summary.comments.toReversed()) comments.add(comment, me.owns(comment));
 }
 
 function showCount() {
-  if (tally.dirty) return;
-  tally.dirty = true; // many in one frame are one change on the screen
+  if (isDirty || counter.total === counter.shown) return;
+  isDirty = true; // many in one frame are one change on the screen
   requestAnimationFrame(writeCount);
 }
 
 function writeCount() {
-  const total = tally.before + tally.since;
-  tally.dirty = false;
+  const { total } = counter;
+  isDirty = false;
+  counter.showed(total);
   $("count").textContent = number.format(total);
   $("count").dataset.exact = total;
   $("count-word").textContent = total === 1 ? "like" : "likes";
 }
 
 function everySecond() {
-  tally.perSecond = tally.perSecond * 0.4 + tally.lastSecond * 0.6;
-  tally.lastSecond = 0;
-  $("rate").hidden = tally.perSecond < 1.5;
-  $("rate").textContent = `${number.format(Math.round(tally.perSecond))} / s`;
+  counter.tick();
+  $("rate").hidden = counter.perSecond < 1.5;
+  $("rate").textContent = `${number.format(Math.round(counter.perSecond))} / s`;
   if ($("line").open) showFigures();
 }
 
 function showLine() {
   const { name, transport } = live.connection;
   $("live").dataset.state = name;
-  $("live-word").textContent = { live: "Live", connecting: "Connecting", waiting: "Reconnecting", closed: "Ended" }[name];
-  $("line-word").textContent = { sse: "Stream", poll: "Long-poll", ws: "WebSocket" }[transport];
+  $("live-word").textContent = name === "waiting" && navigator.onLine === false ? "Offline" : WORDS.get(name);
+  $("line-word").textContent = TRANSPORTS.get(transport)[1];
   showFigures();
 }
 
 function showFigures() {
   const { transport, node, shared, url } = live.connection;
-  $("transport").textContent = { sse: "Event stream", poll: "Long-poll", ws: "WebSocket" }[transport] + (shared ? ", another tab's" : "");
+  $("transport").textContent = TRANSPORTS.get(transport)[0] + (shared ? ", another tab's" : "");
   $("node").textContent = $("node").title = node ?? new URL(url).host;
   const middle = delays.toSorted((a, b) => a - b)[delays.length >> 1];
-  $("latency").textContent = middle === undefined ? "…" : `${number.format(middle)} ms`;
+  $("latency").textContent = middle === undefined ? "…" : `${number.format(Math.round(middle))} ms`;
   $("received").textContent = number.format(received);
   $("reconnects").textContent = number.format(Math.max(0, reconnects));
 }
@@ -211,7 +325,7 @@ function onKey(event) {
     return;
   }
   if (event.target.closest("input, textarea, select")) return;
-  const reaction = event.key.toLowerCase() === "l" ? "heart" : Object.keys(REACTIONS)[Number(event.key) - 1];
+  const reaction = event.key.toLowerCase() === "l" ? "heart" : reactions[Number(event.key) - 1];
   if (reaction) like(reaction);
   else if (event.key.toLowerCase() === "c") {
     event.preventDefault();

@@ -1,15 +1,15 @@
 /**
  * The reactions: how they look, and how they float up over the video.
  *
- * The screen shows a feeling, the counter the number: of hundreds a second only as many float as can be
- * seen one by one, your own always among them. Who prefers less motion sees them appear and fade.
+ * The counter shows the number: of hundreds a second only as many float as can be seen one by one, your own always
+ * among them. Where reduced motion is preferred they appear and fade.
  */
 
 const FACE = ["#ffc93d", "M12 1.8a10.2 10.2 0 1 0 0 20.4 10.2 10.2 0 0 0 0-20.4z"];
 const EYES = "M8.4 7.6a1.5 1.9 0 1 0 0 3.8 1.5 1.9 0 0 0 0-3.8zm7.2 0a1.5 1.9 0 1 0 0 3.8 1.5 1.9 0 0 0 0-3.8z";
 
-/** Shapes in a box of 24, each [colour, path]. @type {Record<string, {name: string, shapes: string[][]}>} */
-export const REACTIONS = {
+/** Shapes in a box of 24, each [colour, path]; a Map, since names come from others. @type {Map<string, {name: string, shapes: string[][]}>} */
+export const REACTIONS = new Map(Object.entries({
   heart: {
     name: "Like",
     shapes: [["#ff3d6e", "M12 21.2s-7.7-4.7-9.9-9.5C.5 8.1 2.4 4.2 6.2 3.9c2.3-.2 4.2 1 5.8 3.2 1.6-2.2 3.5-3.4 5.8-3.2 3.8.3 5.7 4.2 4.1 7.8-2.2 4.8-9.9 9.5-9.9 9.5z"]],
@@ -33,14 +33,15 @@ export const REACTIONS = {
     name: "Wow",
     shapes: [FACE, ["#4a2c0a", EYES], ["#4a2c0a", "M12 13a2.9 3.4 0 1 0 0 6.8 2.9 3.4 0 0 0 0-6.8z"]],
   },
-};
+}));
+const UNKNOWN = "star";
 
 /** A reaction as an `<svg>`; what is not known is a star. */
 export function icon(reaction) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("aria-hidden", "true");
-  for (const [colour, shape] of (REACTIONS[reaction] ?? REACTIONS.star).shapes) {
+  for (const [colour, shape] of (REACTIONS.get(reaction) ?? REACTIONS.get(UNKNOWN)).shapes) {
     const path = document.createElementNS(svg.namespaceURI, "path");
     path.setAttribute("fill", colour);
     path.setAttribute("d", shape);
@@ -58,7 +59,7 @@ export class Floating {
   #canvas;
   #context;
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
-  #sprites = {};
+  #sprites = new Map();
   #particles = [];
   #budget = PER_SECOND;
   #at = 0;
@@ -67,7 +68,7 @@ export class Floating {
   constructor(canvas) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d");
-    for (const [name, { shapes }] of Object.entries(REACTIONS)) this.#sprites[name] = sprite(shapes);
+    for (const [name, { shapes }] of REACTIONS) this.#sprites.set(name, sprite(shapes));
     new ResizeObserver(() => this.#resize()).observe(canvas);
   }
 
@@ -77,7 +78,7 @@ export class Floating {
     if (!own) this.#budget -= 1;
     const small = this.#canvas.clientWidth < 560;
     this.#particles.push({
-      sprite: this.#sprites[reaction] ?? this.#sprites.star,
+      sprite: this.#sprites.get(reaction) ?? this.#sprites.get(UNKNOWN),
       born: performance.now() / 1000,
       life: LIFE * (0.8 + Math.random() * 0.4),
       x: (small ? 0.82 : 0.88) + (Math.random() - 0.5) * (small ? 0.2 : 0.14),

@@ -1,8 +1,10 @@
 /**
- * Something alive where there is no film: northern lights over a lake, brighter the more is liked.
+ * A scene where there is no film: northern lights over a lake, brighter the more is liked.
  *
- * By night in a dark page, at daybreak in a light one. Small pictures, drawn thirty times a second and
- * only while they can be seen; one still picture for who prefers less motion.
+ * By night in a dark page, at daybreak in a light one. It is the page's background, so it may cost little: the lights
+ * are drawn small and enlarged once, the lake is one flipped copy a frame, and there are thirty frames a second
+ * only while people like it, six otherwise. None while it cannot be seen, and one still picture where reduced
+ * motion is preferred.
  */
 
 const NIGHT = {
@@ -20,8 +22,11 @@ const DAYBREAK = {
   stars: 0.25,
 };
 const SHORE = 0.72; // of the height
-const SPARE = 10; // pixels beyond the edges, for the waves
-const FRAME = 1000 / 30;
+const WIDEST = 480; // pixels; CSS enlarges it
+const LIGHTS = { width: 96, height: 64 }; // pixels
+const FAST = 1000 / 30;
+const SLOW = 1000 / 6;
+const LIVELY = 0.06; // the energy above which it is drawn fast
 
 export class Scene {
   #canvas;
@@ -29,94 +34,108 @@ export class Scene {
   #dark = matchMedia("(prefers-color-scheme: dark)");
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
   #sky = document.createElement("canvas");
-  #hills = document.createElement("canvas");
-  #strips = [];
+  #lights = Object.assign(document.createElement("canvas"), LIGHTS);
+  #front = document.createElement("canvas");
+  #ripples = document.createElement("canvas");
+  /** @type {HTMLCanvasElement[]} */ #strips = [];
   #energy = 0;
-  #last = -Infinity;
+  #last = 0;
+  #isSeen = true;
+  #timer = 0;
   #asked = 0;
-  #between = FRAME; // milliseconds: a machine that is late already is asked for less
-  #seen = true;
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d", { alpha: false });
     new ResizeObserver(() => this.#prepare()).observe(canvas);
-    new IntersectionObserver(([entry]) => (this.#seen = entry.isIntersecting)).observe(canvas);
+    new IntersectionObserver(([entry]) => {
+      this.#isSeen = entry.isIntersecting;
+      this.#schedule();
+    }).observe(canvas);
     for (const wish of [this.#dark, this.#calm]) wish.addEventListener("change", () => this.#prepare());
-    requestAnimationFrame((now) => this.#frame(now));
+    document.addEventListener("visibilitychange", () => this.#schedule());
   }
 
-  /** Somebody likes it. */
+  /** Brighten it: a like has come. */
   cheer() {
     this.#energy = Math.min(1, this.#energy + 0.12 * (1 - this.#energy));
   }
 
   #prepare() {
     const ratio = this.#canvas.clientHeight / (this.#canvas.clientWidth || 1);
-    const width = Math.min(900, Math.round(this.#canvas.clientWidth * Math.min(devicePixelRatio || 1, 1.5)));
+    const width = Math.min(WIDEST, this.#canvas.clientWidth);
     const height = Math.round(width * ratio);
     if (!width || !height) return;
     const palette = this.#dark.matches ? NIGHT : DAYBREAK;
-    for (const canvas of [this.#canvas, this.#sky, this.#hills]) Object.assign(canvas, { width, height });
+    for (const canvas of [this.#canvas, this.#sky, this.#front]) Object.assign(canvas, { width, height });
+    Object.assign(this.#ripples, { width: width * 1.1, height: height * (1 - SHORE) });
     paintSky(this.#sky.getContext("2d"), width, height, palette);
-    paintHills(this.#hills.getContext("2d"), width, height, palette);
+    paintHills(this.#front.getContext("2d"), width, height, palette);
+    paintRipples(this.#ripples.getContext("2d"), this.#ripples.width, this.#ripples.height);
     this.#strips = palette.lights.map((colour) => strip(colour, palette.glow));
     this.#draw(this.#calm.matches ? 40 : performance.now() / 1000);
+    this.#schedule();
+  }
+
+  /** Ask for the next frame, unless there is to be none. */
+  #schedule() {
+    clearTimeout(this.#timer);
+    cancelAnimationFrame(this.#asked);
+    if (this.#calm.matches || !this.#isSeen || document.hidden) return;
+    const between = this.#energy > LIVELY ? FAST : SLOW;
+    // A timer first: a frame asked for is a frame composed, also when nothing is drawn in it.
+    const wait = Math.max(0, between - (performance.now() - this.#last) - 4);
+    this.#timer = setTimeout(() => (this.#asked = requestAnimationFrame((now) => this.#frame(now))), wait);
   }
 
   #frame(now) {
-    requestAnimationFrame((next) => this.#frame(next));
-    this.#between += (Math.min(250, Math.max(FRAME, 2 * (now - this.#asked))) - this.#between) * 0.1;
-    this.#asked = now;
-    if (this.#calm.matches || !this.#seen || now - this.#last < this.#between - 4) return;
     this.#energy *= Math.exp(-Math.min(200, now - this.#last) / 2500);
     this.#last = now;
     this.#draw(now / 1000);
+    this.#schedule();
   }
 
   #draw(time) {
     const { width, height } = this.#canvas;
     const context = this.#context;
     const shore = Math.round(height * SHORE);
+    const rows = height - shore;
+    this.#drawLights(time);
     context.drawImage(this.#sky, 0, 0);
     context.globalCompositeOperation = "lighter";
-    this.#strips.forEach((light, layer) => this.#curtain(light, layer, time, width, shore));
+    context.drawImage(this.#lights, 0, 0, width, shore);
     context.globalCompositeOperation = "source-over";
-    context.globalAlpha = 1;
-    context.drawImage(this.#hills, 0, 0);
-    // The lake gives back what is above it, row by row, less and less steadily.
-    const rows = height - shore;
-    for (let row = 0; row < rows; row += 2) {
-      const depth = row / rows;
-      const swell = 90 / (40 + row); // far waves look shorter
-      const wave = Math.sin(row * 0.3 * swell - time * 1.6) * (0.4 + depth * 3.2) + Math.sin(row * 0.11 + time * 0.9) * depth * 5;
-      const from = shore - 2 - row * 1.9;
-      context.drawImage(this.#canvas, 0, from, width, 2, wave - SPARE, shore + row, width + 2 * SPARE, 2);
-    }
-    const water = context.createLinearGradient(0, shore, 0, height);
-    water.addColorStop(0, "rgb(255 255 255 / 10%)");
-    water.addColorStop(0.06, "rgb(4 10 28 / 12%)");
-    water.addColorStop(1, "rgb(4 8 24 / 62%)");
-    context.fillStyle = water;
-    context.fillRect(0, shore, width, rows);
+    context.drawImage(this.#front, 0, 0);
+    // The lake gives back what is above it, flattened.
+    context.setTransform(1, 0, 0, -1, 0, height);
+    context.drawImage(this.#canvas, 0, shore - rows * 1.9, width, rows * 1.9, 0, 0, width, rows);
+    context.resetTransform();
+    context.drawImage(this.#ripples, (Math.sin(time * 0.5) - 1) * 0.05 * width, shore, width * 1.1, rows);
   }
 
-  /** One band of light: strips side by side, each as tall and as bright as three slow waves make it. */
-  #curtain(light, layer, time, width, shore) {
-    const step = Math.max(2, Math.round(width / 260));
-    const pace = time * (0.16 + layer * 0.05);
+  /** Three bands of light, each as tall and as bright as three slow waves make it, column by column. */
+  #drawLights(time) {
+    const { width, height } = LIGHTS;
+    const context = this.#lights.getContext("2d");
+    context.globalAlpha = 1;
+    context.globalCompositeOperation = "source-over";
+    context.clearRect(0, 0, width, height);
+    context.globalCompositeOperation = "lighter";
     const lift = 0.75 + this.#energy * 0.55;
-    for (let x = 0; x < width; x += step) {
-      const u = (x / width) * 5 + layer * 2.3;
-      const fold = Math.sin(u * 1.3 + pace) + 0.6 * Math.sin(u * 2.9 - pace * 1.7) + 0.3 * Math.sin(u * 7.1 + pace * 3);
-      const shimmer = 0.5 + 0.5 * Math.sin(u * 4.3 + pace * 2.2 + Math.sin(u * 11 - pace * 4));
-      const veil = 0.5 + 0.5 * Math.sin(u * 0.9 - pace * 0.8 + layer);
-      const tall = shore * (0.34 + 0.16 * fold * 0.5 + 0.2 * shimmer) * lift;
-      const foot = shore * (0.74 - layer * 0.1 + 0.07 * fold);
-      this.#context.globalAlpha = Math.min(1, veil * (0.16 + 0.5 * shimmer) * lift);
-      this.#context.drawImage(light, x, Math.round(foot - tall), step, Math.round(tall * 1.12));
-    }
+    this.#strips.forEach((light, layer) => {
+      const pace = time * (0.16 + layer * 0.05);
+      for (let x = 0; x < width; x++) {
+        const u = (x / width) * 5 + layer * 2.3;
+        const fold = Math.sin(u * 1.3 + pace) + 0.6 * Math.sin(u * 2.9 - pace * 1.7) + 0.3 * Math.sin(u * 7.1 + pace * 3);
+        const shimmer = 0.5 + 0.5 * Math.sin(u * 4.3 + pace * 2.2 + Math.sin(u * 11 - pace * 4));
+        const veil = 0.5 + 0.5 * Math.sin(u * 0.9 - pace * 0.8 + layer);
+        const tall = height * (0.34 + 0.16 * fold * 0.5 + 0.2 * shimmer) * lift;
+        const foot = height * (0.74 - layer * 0.1 + 0.07 * fold);
+        context.globalAlpha = Math.min(1, veil * (0.16 + 0.5 * shimmer) * lift);
+        context.drawImage(light, x, foot - tall, 1, tall * 1.12);
+      }
+    });
   }
 }
 
@@ -170,7 +189,27 @@ function paintHills(context, width, height, { hills }) {
   });
 }
 
-/** The same landscape for everybody. */
+/** What lies over the lake's picture: shade that deepens towards us, and broken lines of light. */
+function paintRipples(context, width, height) {
+  const shade = context.createLinearGradient(0, 0, 0, height);
+  shade.addColorStop(0, "rgb(255 255 255 / 10%)");
+  shade.addColorStop(0.06, "rgb(4 10 28 / 12%)");
+  shade.addColorStop(1, "rgb(4 8 24 / 62%)");
+  context.clearRect(0, 0, width, height);
+  context.fillStyle = shade;
+  context.fillRect(0, 0, width, height);
+  const random = repeatable(23);
+  for (let count = 0; count < 260; count++) {
+    const depth = random() ** 1.5;
+    const long = width * (0.02 + 0.09 * depth) * (0.4 + random());
+    context.fillStyle = random() < 0.5 ? "rgb(255 255 255 / 7%)" : "rgb(4 8 24 / 16%)";
+    context.beginPath();
+    context.ellipse(random() * width, depth * height, long, 0.4 + depth * 1.4, 0, 0, 7);
+    context.fill();
+  }
+}
+
+/** The same landscape for every viewer. */
 function repeatable(seed) {
   return () => ((seed = (seed * 16807) % 2147483647) / 2147483647);
 }

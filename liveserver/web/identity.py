@@ -1,0 +1,39 @@
+"""Tell a viewer who it is to this node, and what it may do with a video: what a page shows and hides."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+from quart import Blueprint, Response, request
+
+from liveserver.auth.grant import Grant, matches
+from liveserver.errors import BadRequest
+from liveserver.event import VIDEO
+from liveserver.web.auth_headers import asked_by
+
+Authorize = Callable[[Mapping[bytes, bytes]], Awaitable[Grant]]
+
+
+class Me(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`signed_in`: a token was asked for and shown; `user` is its user, and all that is done is theirs."""
+
+    scopes: list[str]
+    signed_in: bool
+    user: str | None = None
+
+
+def identity_blueprint(authorize: Authorize) -> Blueprint:
+    """`GET /v1/videos/{video}/me`."""
+    identity = Blueprint("identity", __name__)
+
+    @identity.get("/v1/videos/<video>/me")
+    async def me(video: str) -> Response:
+        if not VIDEO.fullmatch(video):
+            raise BadRequest("a video is named with up to 128 of A-Z a-z 0-9 . _ -, a letter or digit first")
+        grant = await authorize(asked_by(request.headers))
+        scopes = sorted(grant.scopes) if matches(grant.videos, video) else []
+        answer = msgspec.json.encode(Me(scopes, grant.is_viewer, grant.user))
+        return Response(answer, 200, {"content-type": "application/json", "cache-control": "no-store"})
+
+    return identity
