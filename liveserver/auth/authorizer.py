@@ -118,7 +118,8 @@ class Authorizer:
         Raises `Unauthorized`, `Forbidden`, `Unavailable`.
         """
         if self._viewers.is_open:
-            return OPEN
+            # Where anything is locked, viewers are not let do what their tokens would not allow.
+            return OPEN if self.is_publishing_open else ANYBODY
         return await self._viewers.admit(shown(headers, token, self._auth.cookie, self._origins))
 
     async def liker(self, headers: Headers) -> Grant:
@@ -126,11 +127,10 @@ class Authorizer:
 
         Raises as `viewer` does.
         """
-        if self._publishers:
-            if b"authorization" in headers and (grant := self._publishers.find(bearer(headers))) is not None:
+        if self._publishers and b"authorization" in headers:
+            grant = self._publishers.find(bearer(headers))
+            if grant is not None:
                 return grant
-            if self._viewers.is_open:
-                return ANYBODY
         return await self.viewer(headers)
 
     def operator(self, headers: Headers) -> None:

@@ -42,6 +42,10 @@ class Grant(msgspec.Struct, frozen=True):
         """Raises `Forbidden`, which says what is missing."""
         if scope not in self.scopes:
             raise Forbidden(f"this needs the scope {scope!r}, which what was shown does not have")
+        self.require_video(video)
+
+    def require_video(self, video: str) -> None:
+        """Raise `Forbidden` unless the grant is for this video, whatever it allows there."""
         if not matches(self.videos, video):
             raise Forbidden("what was shown is for other videos; ask for one that names this video")
 

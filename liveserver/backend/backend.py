@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+import structlog
 import trio
 from sqlalchemy.exc import SQLAlchemyError
 
-from liveserver.backend.commands import OutboxRow, Stored, Summary, Wish
+from liveserver.backend.commands import Command, OutboxRow, Stored, Summary
+from liveserver.backend.engine import is_transient, reason
 from liveserver.backend.outbox import Outbox, OutboxStatistics, PublishTarget
 from liveserver.backend.store import Store
+from liveserver.backend.transaction import Committed
 from liveserver.backend.writer import Writer, WriteStatistics
+from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings
 from liveserver.errors import ConfigError, Unavailable
+
+READ_ATTEMPTS = 3
+OPEN_SECONDS = 15.0
+RETRY_FIRST, RETRY_LONGEST = 0.05, 1.0  # seconds
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 class BackendStatistics(msgspec.Struct, frozen=True):
@@ -32,35 +45,48 @@ class Backend:
     def __init__(self, store: Store, settings: BackendSettings, dispatcher: PublishTarget) -> None:
         self._store = store
         self._one_reader = trio.CapacityLimiter(1)
-        self.writer = Writer(store, settings, lambda rows: self.outbox.put(rows))
-        self.outbox = Outbox(settings, dispatcher, self._waiting, self.writer.forget)
+        self.outbox = Outbox(settings, dispatcher, self._waiting, lambda rows: self.writer.remove(rows))
+        self.writer = Writer(store, settings, self._committed, self.outbox.read_again)
 
-    async def write(self, wish: Wish) -> Stored:
+    async def write(self, command: Command) -> Stored:
         """As `Writer.write`."""
-        return await self.writer.write(wish)
+        return await self.writer.write(command)
 
     async def summary(self, video: str) -> Summary:
         """Raises `Unavailable`."""
         try:
-            return await trio.to_thread.run_sync(self._store.summary, video, limiter=self._one_reader)
+            return await self._read(lambda: self._store.summary(video))
         except SQLAlchemyError:
             raise Unavailable("the totals cannot be read just now; try again") from None
 
     async def check(self) -> None:
-        """For readiness: raises `Unavailable` when the database does not answer.
+        """For readiness: raise `Unavailable` when the database does not store.
 
-        That no dispatcher does is no reason to turn viewers away: what they do is stored, and waits.
+        That no dispatcher answers is no reason to turn viewers away: what they do is stored, and waits.
         """
-        try:
-            await trio.to_thread.run_sync(self._store.ping, limiter=self._one_reader)
-        except SQLAlchemyError:
-            raise Unavailable("the database does not answer") from None
+        await self.writer.check()
 
-    async def _waiting(self, after: tuple[str, int], limit: int) -> list[OutboxRow]:
+    def _committed(self, committed: Committed, removed: Sequence[OutboxRow]) -> None:
+        self.outbox.on_removed(removed)
+        self.outbox.put(committed.rows)
+
+    async def _waiting(self, limit: int) -> list[OutboxRow]:
         try:
-            return await trio.to_thread.run_sync(self._store.waiting, after, limit, limiter=self._one_reader)
+            return await self._read(lambda: self._store.waiting(limit))
         except SQLAlchemyError as error:
-            raise Unavailable(str(error.__cause__ or type(error).__name__)) from None
+            raise Unavailable(reason(error)) from None
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        """Return what `read` does, in a thread; try again when that may help. Raises `SQLAlchemyError`."""
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
+        for attempts_left in reversed(range(READ_ATTEMPTS)):
+            try:
+                return await trio.to_thread.run_sync(read, limiter=self._one_reader)
+            except SQLAlchemyError as error:
+                if not (attempts_left and is_transient(error)):
+                    raise
+            await backoff.sleep()
+        raise AssertionError("the last attempt returns or raises")
 
     def statistics(self) -> BackendStatistics:
         return BackendStatistics(self.writer.statistics(), self.outbox.statistics())
@@ -70,19 +96,11 @@ class Backend:
 async def open_backend(settings: BackendSettings, dispatcher: PublishTarget) -> AsyncIterator[Backend]:
     """Run a likes backend for the duration of the block; what is left in its outbox waits for its next life.
 
-    Raises `ConfigError` when the database cannot be opened.
+    A database that is not there yet is waited for, `OPEN_SECONDS` long. Raises `ConfigError` when it cannot
+    be opened.
     """
     with ExitStack() as stack:
-        url = _url(settings, stack)
-        try:
-            store = await trio.to_thread.run_sync(Store, url, settings)
-        except ValueError:
-            # Not chained: the original may quote a part of the password.
-            raise ConfigError(
-                "backend.database", "is not a URL like postgresql://user:password@host:5432/name"
-            ) from None
-        except (SQLAlchemyError, ImportError) as error:
-            raise ConfigError("backend.database", f"cannot be opened ({_reason(error)})") from error
+        store = await _open_store(_url(settings, stack), settings)
         stack.callback(store.close)
         async with trio.open_nursery() as nursery:
             backend = Backend(store, settings, dispatcher)
@@ -90,6 +108,24 @@ async def open_backend(settings: BackendSettings, dispatcher: PublishTarget) -> 
             nursery.start_soon(backend.outbox.run)
             yield backend
             nursery.cancel_scope.cancel()
+
+
+async def _open_store(url: str, settings: BackendSettings) -> Store:
+    backoff, patience = Backoff(RETRY_FIRST, RETRY_LONGEST), trio.current_time() + OPEN_SECONDS
+    while True:
+        try:
+            return await trio.to_thread.run_sync(Store, url, settings)
+        except ValueError:
+            # Not chained: the original may quote a part of the password.
+            raise ConfigError(
+                "backend.database", "is not a URL like postgresql://user:password@host:5432/name"
+            ) from None
+        except (SQLAlchemyError, ImportError) as error:
+            may_pass = isinstance(error, SQLAlchemyError) and is_transient(error)
+            if not may_pass or trio.current_time() > patience:
+                raise ConfigError("backend.database", f"cannot be opened ({_reason(error)})") from error
+            log.warning("database_not_open_yet", reason=reason(error))
+        await backoff.sleep()
 
 
 def _url(settings: BackendSettings, stack: ExitStack) -> str:
@@ -108,7 +144,7 @@ def _url(settings: BackendSettings, stack: ExitStack) -> str:
 
 
 def _reason(error: Exception) -> str:
-    text = str(getattr(error, "orig", None) or error).partition("\n")[0]
+    text = reason(error) if getattr(error, "orig", None) else str(error).partition("\n")[0]
     if isinstance(error, ImportError):
         text += "; for PostgreSQL, install liveserver[postgres]"
     return text

@@ -1,4 +1,4 @@
-"""What viewers want of the likes backend, and what becomes of it."""
+"""What viewers ask of the likes backend, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from liveserver.errors import BadRequest, Problem
 
 
 class Like(msgspec.Struct, frozen=True):
-    """A reaction to a video. `key` is the request's Idempotency-Key."""
+    """A reaction to a video. `key` is the request's Idempotency-Key, which is the user's own."""
 
     video: str
     user: str | None
@@ -38,11 +38,11 @@ class Retraction(msgspec.Struct, frozen=True):
     id: str
 
 
-Wish = Like | Comment | Retraction
+Command = Like | Comment | Retraction
 
 
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to a wish: its event's id and, for a like, the video's likes with it."""
+    """The answer to a command: its event's id and, for a like, the video's likes with it."""
 
     id: str
     total: int | msgspec.UnsetType = msgspec.UNSET
@@ -51,8 +51,8 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
 class OutboxRow(msgspec.Struct, frozen=True):
     """An event on its way to a dispatcher.
 
-    `sender` names one life of one backend, later lives sort behind earlier ones; `number` counts its
-    rows from 1. `body` is the event as `POST /v1/events` takes it.
+    `sender` names one life of one backend; `number` counts its rows from 1. `body` is the event as
+    `POST /v1/events` takes it.
     """
 
     sender: str
@@ -76,8 +76,8 @@ class Summary(msgspec.Struct, frozen=True):
 Outcome = Stored | Problem
 
 
-def plain(text: str, what: str) -> str:
-    """Text is taken as it is, but PostgreSQL has no place for a NUL. Raises `BadRequest`."""
+def reject_nul(text: str, what: str) -> str:
+    """Return the text. Raises `BadRequest` for a NUL character, which PostgreSQL cannot store."""
     if "\0" in text:
         raise BadRequest(f"a {what} has no NUL character")
     return text

@@ -12,7 +12,7 @@ from liveserver.auth.client_addresses import peer_address
 from liveserver.auth.grant import COMMENT, LIKE
 from liveserver.auth.rate_limits import CompositeRateLimiter
 from liveserver.backend.backend import Backend
-from liveserver.backend.commands import Comment, Like, Wish, plain
+from liveserver.backend.commands import Command, Comment, Like, reject_nul
 from liveserver.config import BackendSettings
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
@@ -25,18 +25,17 @@ MAX_KEY = 255  # characters of an Idempotency-Key
 T = TypeVar("T")
 
 User = Annotated[str, Meta(max_length=128)]
-Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
 
 
 class LikeBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is sent to like."""
+    """The body of a like."""
 
     user: User | None = None
-    reaction: Reaction = "heart"
+    reaction: str | None = None  # the first of `backend.reactions`
 
 
 class CommentBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is sent to comment."""
+    """The body of a comment."""
 
     text: str
     user: User | None = None
@@ -55,26 +54,30 @@ class LikeRoutes:
         router.add("POST", "/v1/videos/{video}/comments", self.comment)
 
     async def like(self, request: Request, peer: Peer) -> Answer:
-        """Answered once it is stored."""
+        """Store a like, then answer."""
         video = request.checked_video()
         body = self._read(request, LikeBody)
-        user = await self._ask(request, peer, LIKE, self._gate.likes, body.user)
-        return await self._write(Like(video, user, body.reaction, _key(request)))
+        reactions = self._settings.reactions
+        reaction = reactions[0] if body.reaction is None else body.reaction
+        if reaction not in reactions:
+            raise BadRequest(f"the reactions here are {', '.join(reactions)}")
+        user = await self._authorize(request, peer, LIKE, self._gate.likes, body.user)
+        return await self._write(Like(video, user, reaction, _key(request)))
 
     async def comment(self, request: Request, peer: Peer) -> Answer:
-        """Answered once it is stored."""
+        """Store a comment, then answer."""
         video, most = request.checked_video(), self._settings.max_text
         body = self._read(request, CommentBody)
         if not body.text.strip():
             raise BadRequest("a comment has a text")
         if len(body.text) > most:
             raise BadRequest(f"a comment has at most {most} characters")
-        text = plain(body.text, "comment")
-        user = await self._ask(request, peer, COMMENT, self._gate.comments, body.user)
+        text = reject_nul(body.text, "comment")
+        user = await self._authorize(request, peer, COMMENT, self._gate.comments, body.user)
         return await self._write(Comment(video, user, text, _key(request)))
 
     def _read(self, request: Request, kind: type[T]) -> T:
-        """The body. Raises `WrongType`, `TooLarge`, `BadRequest`."""
+        """Return the body. Raises `WrongType`, `TooLarge`, `BadRequest`."""
         request.require_type("application/json")
         request.arguments(())
         if len(request.body) > self._settings.max_request:
@@ -84,11 +87,11 @@ class LikeRoutes:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadRequest(f"the body is not what is sent here: {error}") from None
 
-    async def _ask(
+    async def _authorize(
         self, request: Request, peer: Peer, scope: str, rates: CompositeRateLimiter, user: str | None
     ) -> str | None:
-        """Whose deed it is. Raises `Unauthorized`, `Forbidden`, `TooMany`, `Unavailable`."""
-        user = None if user is None else plain(user, "user")
+        """Return the user to record. Raises `Unauthorized`, `Forbidden`, `TooMany`, `Unavailable`."""
+        user = None if user is None else reject_nul(user, "user")
         grant = await self._gate.liker(request.headers)
         grant.require(scope, request.video)
         user = grant.speaks_for(user)
@@ -97,8 +100,8 @@ class LikeRoutes:
             rates.spend(address, user, request.video)
         return user
 
-    async def _write(self, wish: Wish) -> bytes:
-        return json_response(201, msgspec.json.encode(await self._backend.write(wish)))
+    async def _write(self, command: Command) -> bytes:
+        return json_response(201, msgspec.json.encode(await self._backend.write(command)))
 
 
 def _key(request: Request) -> str | None:

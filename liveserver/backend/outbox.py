@@ -1,19 +1,22 @@
-"""What has been stored goes to a dispatcher, for certain and in order.
+"""Hand what has been stored to a dispatcher, for certain and in order.
 
 Rules:
 
 1. A row leaves the database only after a dispatcher has accepted its event; until then the batch is
    repeated, at whichever dispatcher answers. The events keep their ids, so a repeat is not shown twice
-   as long as the dispatchers know those (`history.dedup_window`).
+   while the dispatchers remember those.
 2. One batch at a time, in the order of the rows. Meanwhile the next one fills up.
 3. Rows come straight from the transaction that made them: no like waits for a look at the database.
-   Only at the start, and when more wait than are kept in memory, are they read from there.
-4. Retractions are told to dispatchers apart from what everybody may publish, in their place in the order.
+   They are read from there at the start, when more wait than are kept in memory, and when it is not known
+   whether a transaction was committed.
+4. What is owed is what stands in the table, whatever a process remembers: a row that two sweeps in turn
+   find there, and that is not under way here, is handed over, also when the process that made it, another
+   one at the same database, is gone.
+5. Retractions are published apart from what everybody may publish, in their place in the order.
 """
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Protocol
@@ -23,11 +26,14 @@ import structlog
 import trio
 
 from liveserver.backend.commands import OutboxRow
+from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings
 from liveserver.errors import BadRequest, DispatcherError, TooLarge, Unavailable
 from liveserver.instruments import gauge, total
 
-BACK_OFF = 0.05, 2.0  # seconds, first and longest; full jitter
+RETRY_FIRST, RETRY_LONGEST = 0.05, 2.0  # seconds
+
+Position = tuple[str, int]
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +57,7 @@ class OutboxStatistics(msgspec.Struct, frozen=True):
     batches: Annotated[int, total("Requests to dispatchers that they answered.")]
     failures: Annotated[int, total("Requests to dispatchers without an answer; repeated until there is one.")]
     refused: Annotated[int, total("Events that a dispatcher calls malformed: stored, and shown to nobody.")]
+    found: Annotated[int, total("Events that a sweep found in the database, left by another process.")]
     waiting: Annotated[
         int, gauge("Stored events that no dispatcher has taken yet. Growing: look at dispatchers.")
     ]
@@ -60,74 +67,124 @@ class OutboxStatistics(msgspec.Struct, frozen=True):
 class Outbox:
     """Hands over what it is `put`. `run` must be running.
 
-    `read(after, limit)` reads rows from the database behind a position, in order; `forget(rows)`
-    removes those that have been accepted.
+    `read(limit)` reads the first rows from the database, in order; `remove(rows)` asks for the removal of
+    those that have been accepted, and `on_removed` is to be called when they are gone.
     """
 
     def __init__(
         self,
         settings: BackendSettings,
         dispatcher: PublishTarget,
-        read: Callable[[tuple[str, int], int], Awaitable[list[OutboxRow]]],
-        forget: Callable[[Sequence[OutboxRow]], None],
+        read: Callable[[int], Awaitable[list[OutboxRow]]],
+        remove: Callable[[Sequence[OutboxRow]], None],
     ) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
         self._read = read
-        self._forget = forget
+        self._remove = remove
         self._rows: deque[OutboxRow] = deque()
-        self._position = ("", 0)  # the last row that came into memory
-        self._behind = True  # there may be rows behind it that only the database has
-        self._something = trio.Event()
-        self._published = self._batches = self._failures = self._refused = 0
+        self._known: set[Position] = set()  # in memory, under way, or accepted and still in the database
+        self._accepted = 0  # of those: accepted and still in the database
+        self._behind = True  # there may be rows that only the database has
+        self._strangers: set[Position] = set()  # what the last sweep found and nobody here knows
+        self._wakeup = trio.Event()
+        self._published = self._batches = self._failures = self._refused = self._found = 0
 
     def put(self, rows: Sequence[OutboxRow]) -> None:
-        """These have just been committed, behind all that were before."""
+        """Take rows that have just been committed, behind all that were before."""
         for row in rows:
             if self._behind:
                 break
-            if row.position > self._position:
-                if len(self._rows) >= self._settings.outbox_rows:
-                    self._behind = True
-                    break
-                self._rows.append(row)
-                self._position = row.position
-        self._something.set()
+            if len(self._rows) >= self._settings.outbox_rows:
+                self._behind = True
+                break
+            self._append(row)
+        self._wakeup.set()
+
+    def read_again(self) -> None:
+        """Look into the database for rows that never came here: a transaction's end is not known."""
+        self._behind = True
+        self._wakeup.set()
+
+    def on_removed(self, rows: Sequence[OutboxRow]) -> None:
+        """Forget rows that are no longer in the database."""
+        self._known.difference_update(row.position for row in rows)
+        self._accepted -= len(rows)
+        self._wakeup.set()
 
     async def run(self) -> None:
-        """Hand over what comes, for ever."""
-        while True:
-            await self._refill()
-            batch = self._next_batch()
-            await self._hand_over(batch)
-            self._forget(batch)
+        """Hand over what comes, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sweep)
+            while True:
+                await self._refill()
+                batch = self._next_batch()
+                await self._hand_over(batch)
+                self._accepted += len(batch)
+                self._remove(batch)
 
     async def _refill(self) -> None:
         """Return when there is something to hand over."""
-        wait = BACK_OFF[0]
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while not self._rows:
-            if not self._behind:
-                self._something = trio.Event()
-                await self._something.wait()
+            # Those that cannot be removed just now stand before what is to be read.
+            if not self._behind or self._accepted >= self._settings.outbox_rows:
+                self._wakeup = trio.Event()
+                await self._wakeup.wait()
                 continue
-            start = self._position
             self._behind = False  # from here on, what is committed meanwhile is kept
+            known, limit = frozenset(self._known), self._settings.outbox_rows + self._accepted
             try:
-                page = await self._read(start, self._settings.outbox_rows)
+                page = await self._read(limit)
             except Unavailable as error:
-                self._rows.clear()
-                self._position, self._behind = start, True
-                log.warning("the outbox cannot be read", reason=error.detail)
-                await trio.sleep(random.uniform(0, wait))
-                wait = min(2 * wait, BACK_OFF[1])
+                self._behind = True
+                self._take_rows()
+                log.warning("outbox_not_read", reason=error.detail)
+                await backoff.sleep()
                 continue
-            end = page[-1].position if page else start
-            if len(page) >= self._settings.outbox_rows:
-                self._rows = deque(page)
-                self._position, self._behind = end, True
-            else:
-                self._rows = deque([*page, *(row for row in self._rows if row.position > end)])
-                self._position = max(end, self._position)
+            meanwhile = self._take_rows()
+            for row in page:
+                if row.position not in known:
+                    self._append(row)
+            if len(page) >= limit:
+                self._behind = True
+                continue
+            for row in meanwhile:
+                if row.position not in self._known:
+                    self._append(row)
+
+    async def _sweep(self) -> None:
+        """Find rows that nobody hands over."""
+        while True:
+            await trio.sleep(self._settings.outbox_sweep)
+            if self._behind:
+                self._strangers.clear()  # the database is read anyway
+                continue
+            known, limit = frozenset(self._known), self._settings.outbox_rows + len(self._known)
+            try:
+                page = await self._read(limit)
+            except Unavailable:
+                continue
+            strangers = [row for row in page if row.position not in known | self._known]
+            left = [row for row in strangers if row.position in self._strangers]
+            self._strangers = {row.position for row in strangers}
+            for row in left:
+                if len(self._rows) < self._settings.outbox_rows:
+                    self._found += 1
+                    self._append(row)
+            if left:
+                log.warning("outbox_rows_found", events=len(left))
+                self._wakeup.set()
+
+    def _take_rows(self) -> deque[OutboxRow]:
+        """Return what is in memory, which knows it no more; all of it is in the database."""
+        rows, self._rows = self._rows, deque()
+        self._known.difference_update(row.position for row in rows)
+        return rows
+
+    def _append(self, row: OutboxRow) -> None:
+        self._rows.append(row)
+        self._known.add(row.position)
 
     def _next_batch(self) -> list[OutboxRow]:
         batch = [self._rows.popleft()]
@@ -140,15 +197,15 @@ class Outbox:
         return batch
 
     async def _hand_over(self, batch: Sequence[OutboxRow]) -> None:
-        """Return when all of it is accepted; what no dispatcher will ever take is dropped, and said."""
+        """Return when all of it is accepted. What no dispatcher will ever take is dropped and logged."""
         body = b"[" + b",".join([row.body for row in batch]) + b"]"
-        wait = BACK_OFF[0]
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while True:
             try:
                 await self._dispatcher.publish(body, retractions=batch[0].is_retraction)
             except (Unavailable, DispatcherError) as error:
                 self._failures += 1
-                log.warning("stored events wait for a dispatcher", events=len(batch), reason=str(error))
+                log.warning("outbox_waiting", events=len(batch), reason=str(error))
             except (BadRequest, TooLarge) as error:
                 if len(batch) > 1:
                     middle = len(batch) // 2
@@ -156,15 +213,14 @@ class Outbox:
                     await self._hand_over(batch[middle:])
                 else:
                     self._refused += 1
-                    row = body.decode()
-                    log.error("no dispatcher takes this event", row=row, reason=error.detail)  # noqa: TRY400
+                    event = batch[0].body.decode()
+                    log.error("outbox_event_refused", stored=event, reason=error.detail)  # noqa: TRY400
                 return
             else:
                 self._batches += 1
                 self._published += len(batch)
                 return
-            await trio.sleep(random.uniform(0, wait))
-            wait = min(2 * wait, BACK_OFF[1])
+            await backoff.sleep()
 
     def statistics(self) -> OutboxStatistics:
         return OutboxStatistics(
@@ -172,6 +228,7 @@ class Outbox:
             batches=self._batches,
             failures=self._failures,
             refused=self._refused,
+            found=self._found,
             waiting=len(self._rows),
             behind=self._behind,
         )

@@ -1,19 +1,15 @@
-"""The likes backend's tables, and the engines that speak to them: SQLite or PostgreSQL.
+"""The likes backend's tables.
 
-The totals are kept beside the likes, in the same transaction, so that nothing is ever counted. The
-times are milliseconds since the epoch.
+The totals are kept beside the likes, in the same transaction, so that nothing is ever counted. Times are
+milliseconds since the epoch and only for display: nothing is decided by them.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
-    Engine,
     Index,
     Integer,
     LargeBinary,
@@ -21,14 +17,30 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
 )
-from sqlalchemy.engine import make_url
 
-BUSY_MILLISECONDS = 5_000  # another process writes to the same SQLite file
+NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what is called INTEGER
 
 metadata = MetaData()
+
+# One row: the database's own id, and how long it has been in use, in milliseconds of monotonic clocks.
+store = Table(
+    "store",
+    metadata,
+    Column("only", Integer, primary_key=True),
+    Column("id", String(32), nullable=False),
+    Column("age", BigInteger, nullable=False),
+)
+
+# One row for each start of each backend; `serial` is the number of its last transaction.
+lives = Table(
+    "lives",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("serial", BigInteger, nullable=False),
+    Column("previous", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
 
 likes = Table(
     "likes",
@@ -43,7 +55,7 @@ likes = Table(
 comments = Table(
     "comments",
     metadata,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
     Column("id", String(128), nullable=False, unique=True),
     Column("video", String(128), nullable=False),
     Column("user", String(128)),
@@ -67,6 +79,7 @@ totals = Table(
     Column("total", BigInteger, nullable=False),
 )
 
+# Events that no dispatcher has accepted yet, as far as the database knows.
 outbox = Table(
     "outbox",
     metadata,
@@ -76,46 +89,16 @@ outbox = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
-# What was answered to requests with an Idempotency-Key, for as long as they may be repeated.
-answers = Table(
-    "answers",
+# What was answered to requests with an Idempotency-Key, while they may be repeated. `expires` is in the
+# store's age; `user` is empty for requests without one.
+idempotency_keys = Table(
+    "idempotency_keys",
     metadata,
     Column("video", String(128), primary_key=True),
     Column("route", String(16), primary_key=True),
+    Column("user", String(128), primary_key=True),
     Column("key", String(255), primary_key=True),
     Column("answer", LargeBinary, nullable=False),
     Column("expires", BigInteger, nullable=False),
 )
-Index("answers_expire", answers.c.expires)
-
-
-def open_engine(url: str, *, writes: bool) -> Engine:
-    """An engine with one connection. One that writes takes SQLite's lock when a transaction begins, and
-    not in the middle of it, where another process may have been quicker.
-
-    Raises `sqlalchemy.exc.ArgumentError` and `ImportError` for a URL that cannot be spoken to.
-    """
-    parsed = make_url(url)
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    is_remote = parsed.get_backend_name() != "sqlite"  # a file's connection does not break
-    engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_pre_ping=is_remote)
-    if engine.dialect.name == "sqlite":
-        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-
-        @event.listens_for(engine, "connect")
-        def on_connect(connection: Any, _: object) -> None:
-            connection.isolation_level = None  # else the driver begins transactions when it likes
-            for setting in (
-                f"busy_timeout = {BUSY_MILLISECONDS}",
-                "journal_mode = WAL",
-                "synchronous = FULL",  # stored means that it outlives a power cut, too
-                "journal_size_limit = 67108864",
-            ):
-                connection.execute(f"PRAGMA {setting}")
-
-        @event.listens_for(engine, "begin")
-        def on_begin(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-    return engine
+Index("idempotency_keys_expire", idempotency_keys.c.expires)

@@ -1,28 +1,51 @@
-"""What the likes backend often says to its database, made once: making it costs more than saying it."""
+"""The statements that are executed often, built once: building one costs more than executing it."""
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, insert, select, tuple_
+from sqlalchemy import bindparam, case, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
-from liveserver.backend.schema import answers, comments, likes, outbox, totals
+from liveserver.backend.schema import comments, idempotency_keys, likes, lives, outbox, store, totals
 
 NEW_LIKES = insert(likes)
 NEW_COMMENTS = insert(comments)
-NEW_ANSWERS = insert(answers)
+NEW_KEYS = insert(idempotency_keys)
 NEW_ROWS = insert(outbox)
 
-TOTALS = select(totals).where(totals.c.video.in_(bindparam("videos", expanding=True)))
-
-ANSWERS = select(answers).where(
-    tuple_(answers.c.video, answers.c.route, answers.c.key).in_(bindparam("keys", expanding=True)),
-    answers.c.expires > bindparam("now"),
+# Sorted, so that two backends at one PostgreSQL never wait for each other in a circle.
+TOTALS = (
+    select(totals)
+    .where(totals.c.video.in_(bindparam("videos", expanding=True)))
+    .order_by(totals.c.video, totals.c.reaction)
 )
-EXPIRED = delete(answers).where(answers.c.expires <= bindparam("now"))
+LOCKED_TOTALS = TOTALS.with_for_update()
+
+KNOWN_KEYS = select(idempotency_keys).where(
+    tuple_(
+        idempotency_keys.c.video, idempotency_keys.c.route, idempotency_keys.c.user, idempotency_keys.c.key
+    ).in_(bindparam("keys", expanding=True)),
+    idempotency_keys.c.expires > bindparam("age"),
+)
+EXPIRED_KEYS = delete(idempotency_keys).where(idempotency_keys.c.expires <= bindparam("age"))
 
 ACCEPTED = delete(outbox).where(
     outbox.c.sender == bindparam("its_sender"), outbox.c.number == bindparam("its_number")
+)
+
+# Names the transaction. What it returns says whether an attempt with this number was committed before.
+NEXT_SERIAL = (
+    update(lives)
+    .where(lives.c.number == bindparam("life"))
+    .values(previous=lives.c.serial, serial=bindparam("next"))
+    .returning(lives.c.previous)
+)
+
+# The store grows older by this process's monotonic clock, or has already by another's.
+GROW_OLDER = (
+    update(store)
+    .values(age=case((store.c.age > bindparam("mine"), store.c.age), else_=bindparam("mine")))
+    .returning(store.c.age)
 )
 
 
@@ -35,3 +58,7 @@ def _adding(dialect: type[postgresql.Insert] | type[sqlite.Insert]) -> Insert:
 
 
 MORE = {"postgresql": _adding(postgresql.Insert), "sqlite": _adding(sqlite.Insert)}  # by dialect
+NEW_STORE = {
+    "postgresql": postgresql.insert(store).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(store).on_conflict_do_nothing(),
+}

@@ -1,79 +1,119 @@
-"""What viewers did, in the database: many wishes in one transaction, with all that follows from them.
+"""What viewers did, in the database: many commands in one transaction, with all that follows from them.
 
 Rules:
 
 1. A like, its share of the total, its outbox row and the answer to its Idempotency-Key are one
    transaction: after a crash all of them are there, or none.
 2. Totals are never counted; a transaction adds to them once per (video, reaction).
-3. Outbox rows are numbered in the order in which they are committed: there is one writer per process.
-   So whoever has read up to a number has missed nothing below it.
+3. Each transaction has a number in its life, and leaves it in the database. An attempt whose answer was
+   lost is made again with the same number, and finds there whether the first one was committed.
+4. Nothing is decided by the time of day. Keys expire by the store's age, which grows by monotonic clocks
+   while backends run; lives are counted by the database.
 
 This file blocks; `writer.py` calls it in worker threads, one transaction at a time.
 """
 
 from __future__ import annotations
 
+import math
+import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-import msgspec
-from sqlalchemy import Connection, select, tuple_, update
+from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from liveserver.backend import statements
-from liveserver.backend.commands import Comment, Like, OutboxRow, Outcome, Retraction, Stored, Summary, Wish
-from liveserver.backend.schema import comments, metadata, open_engine, outbox, totals
+from liveserver.backend.commands import Command, OutboxRow, Summary
+from liveserver.backend.engine import open_engine
+from liveserver.backend.schema import comments, lives, metadata, outbox, totals
+from liveserver.backend.schema import store as the_store
+from liveserver.backend.transaction import Committed, Transaction
 from liveserver.config import BackendSettings
-from liveserver.errors import BadRequest, NotFound
 from liveserver.ids import IdMaker
 
-SQL_VALUES = 500  # in one IN (…); SQLite knows up to 32,766
+AGE_SECONDS = 1.0  # how often the store's age is written down, at most
 
-_encode = msgspec.json.Encoder().encode
-_answer = msgspec.json.Decoder(Stored)
-
-
-class Committed(msgspec.Struct, frozen=True):
-    """What became of each wish, in their order, and the events that follow from them."""
-
-    outcomes: list[Outcome]
-    rows: list[OutboxRow]
-    repeats: int
+Clock = Callable[[], float]
 
 
 class Store:
     """The database. `commit` is for one thread at a time; `summary` and `waiting` for another."""
 
-    def __init__(self, url: str, settings: BackendSettings, clock: Callable[[], float] = time.time) -> None:
-        """Connect, and create what is not there yet. Raises `SQLAlchemyError`, `ImportError`."""
+    def __init__(
+        self,
+        url: str,
+        settings: BackendSettings,
+        clock: Clock = time.time,
+        monotonic: Clock = time.monotonic,
+    ) -> None:
+        """Connect, create what is missing, and begin a life. Raises `SQLAlchemyError`, `ImportError`."""
         self._settings = settings
         self._clock = clock
+        self._monotonic = monotonic
         self._new_id = IdMaker()
-        self.sender = self._new_id(int(clock() * 1000))
         self._number = 0
-        self._writing = open_engine(url, writes=True)
-        self._reading = open_engine(url, writes=False)
-        self._more = statements.MORE[self._writing.dialect.name]
-        metadata.create_all(self._writing)
+        self._serial = 0
+        self._candidate: Committed | None = None  # of the last attempt at a transaction
+        self._writing = open_engine(url, writes=True, prepares=settings.prepared_statements)
+        self._reading = open_engine(url, writes=False, prepares=settings.prepared_statements)
+        try:
+            self._add_totals = statements.MORE[self._writing.dialect.name]
+            _create_tables(self._writing)
+            with self._writing.begin() as connection:
+                row = {"only": 1, "id": secrets.token_hex(6), "age": 0}
+                connection.execute(statements.NEW_STORE[self._writing.dialect.name], row)
+                self.id, age = connection.execute(select(the_store.c.id, the_store.c.age)).one()
+                self._life = connection.execute(
+                    insert(lives).values(serial=0, previous=0).returning(lives.c.number)
+                ).scalar_one()
+        except BaseException:
+            self.close()
+            raise
+        self.sender = f"{self._life:016d}"
+        self._born = monotonic() - age / 1000  # by this process's monotonic clock
+        self._aged = -math.inf  # when the age was last written down
 
     def close(self) -> None:
         self._writing.dispose()
         self._reading.dispose()
 
-    def commit(self, wishes: Sequence[Wish], accepted: Sequence[OutboxRow] = ()) -> Committed:
-        """Store the wishes and remove the outbox rows that a dispatcher has accepted, all in one transaction.
+    def commit(
+        self, commands: Sequence[Command], accepted: Sequence[OutboxRow] = (), *, again: bool = False
+    ) -> Committed:
+        """Store the commands and remove outbox rows that a dispatcher has accepted, in one transaction.
 
         Raises `SQLAlchemyError`; then nothing has been stored, or, when a connection broke at the last
-        moment, nothing is known.
+        moment, nothing is known: the same commands `again` are stored once.
         """
-        with self._writing.begin() as connection:
-            transaction = _Transaction(self, connection, int(self._clock() * 1000))
-            self._remove(connection, accepted)
-            return transaction.store(wishes)
+        if not again:
+            self._serial += 1
+            self._candidate = None
+        try:
+            with self._writing.begin() as connection:
+                if self._is_committed(connection) and self._candidate is not None:
+                    return self._candidate
+                transaction = Transaction(
+                    connection,
+                    self._settings,
+                    self._add_totals,
+                    now=int(self._clock() * 1000),
+                    age=self._age(connection),
+                    new_id=self._new_id,
+                    new_row=self._new_row,
+                )
+                self._remove(connection, accepted)
+                self._candidate = committed = transaction.store(commands)
+        except SQLAlchemyError as error:
+            if not isinstance(error, IntegrityError):
+                self._writing.dispose()  # the next attempt is on a new connection, wherever the name leads
+            raise
+        return committed
 
     def summary(self, video: str) -> Summary:
         """Raises `SQLAlchemyError`."""
-        with self._reading.begin() as connection:
+        with self._reader() as connection:
             counts = connection.execute(
                 select(totals.c.reaction, totals.c.total).where(totals.c.video == video)
             )
@@ -90,25 +130,50 @@ class Store:
                 [{name: value for name, value in row.items() if value is not None} for row in newest],
             )
 
-    def waiting(self, after: tuple[str, int], limit: int) -> list[OutboxRow]:
-        """Outbox rows of this life and earlier ones, from a position on. Raises `SQLAlchemyError`."""
-        with self._reading.begin() as connection:
-            rows = connection.execute(
-                select(outbox)
-                .where(tuple_(outbox.c.sender, outbox.c.number) > after, outbox.c.sender <= self.sender)
-                .order_by(outbox.c.sender, outbox.c.number)
-                .limit(limit)
-            )
+    def waiting(self, limit: int) -> list[OutboxRow]:
+        """Return the first rows of the outbox, of all lives, in order. Raises `SQLAlchemyError`."""
+        with self._reader() as connection:
+            rows = connection.execute(select(outbox).order_by(outbox.c.sender, outbox.c.number).limit(limit))
             return [OutboxRow(row.sender, row.number, row.is_retraction, row.body) for row in rows]
 
-    def ping(self) -> None:
-        """Raises `SQLAlchemyError` when the database does not answer."""
-        with self._reading.begin() as connection:
-            connection.execute(select(1))
+    @contextmanager
+    def _reader(self) -> Iterator[Connection]:
+        """A transaction that reads. A connection on which one failed is not used again."""
+        try:
+            with self._reading.begin() as connection:
+                yield connection
+        except SQLAlchemyError:
+            self._reading.dispose()
+            raise
 
-    def next_number(self) -> int:
+    def _new_row(self, is_retraction: bool, body: bytes) -> OutboxRow:
         self._number += 1
-        return self._number
+        return OutboxRow(self.sender, self._number, is_retraction, body)
+
+    def _is_committed(self, connection: Connection) -> bool:
+        """Name the transaction; return whether one of this name was committed before.
+
+        An attempt that is still being committed, on a connection that broke, holds the row until it is.
+        """
+        names = {"life": self._life, "next": self._serial}
+        previous = connection.execute(statements.NEXT_SERIAL, names).scalar_one_or_none()
+        if previous is None:  # a replica that knew less was promoted, or a backup restored: another life
+            begun = insert(lives).values(serial=self._serial, previous=0).returning(lives.c.number)
+            self._life = connection.execute(begun).scalar_one()
+            self.sender = f"{self._life:016d}"
+            return False
+        return bool(previous == self._serial)
+
+    def _age(self, connection: Connection) -> int:
+        """Return the store's age in milliseconds; write it down now and then."""
+        age = self._monotonic() - self._born
+        if age - self._aged >= AGE_SECONDS:
+            oldest = connection.execute(statements.GROW_OLDER, {"mine": int(age * 1000)}).scalar_one_or_none()
+            if oldest is not None and oldest > age * 1000:
+                self._born -= oldest / 1000 - age
+                age = oldest / 1000
+            self._aged = age
+        return int(age * 1000)
 
     def _remove(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
         if rows:
@@ -116,157 +181,13 @@ class Store:
             connection.execute(statements.ACCEPTED, numbers)
 
 
-class _Transaction:
-    """One transaction's worth of wishes: decided one by one, then written table by table."""
-
-    def __init__(self, store: Store, connection: Connection, now: int) -> None:
-        self._store = store
-        self._settings = store._settings
-        self._connection = connection
-        self._now = now
-        self._likes: list[dict[str, object]] = []
-        self._comments: list[dict[str, object]] = []
-        self._retracted: list[str] = []
-        self._rows: list[OutboxRow] = []
-        self._added: Counter[tuple[str, str]] = Counter()
-        self._reactions: dict[str, set[str]] = {}
-        self._totals: dict[str, int] = {}
-
-    def store(self, wishes: Sequence[Wish]) -> Committed:
-        self._read_totals({wish.video for wish in wishes if isinstance(wish, Like)})
-        known = self._read_answers([wish for wish in wishes if not isinstance(wish, Retraction)])
-        fresh: dict[tuple[str, str, str], Stored] = {}
-        outcomes: list[Outcome] = []
-        repeats = 0
-        for wish in wishes:
-            key = (
-                None
-                if isinstance(wish, Retraction) or wish.key is None
-                else (wish.video, wish.route, wish.key)
-            )
-            earlier = (known.get(key) or fresh.get(key)) if key else None
-            if earlier is not None:
-                repeats += 1
-                outcomes.append(earlier)
-                continue
-            outcome = self._one(wish)
-            if key and isinstance(outcome, Stored):
-                fresh[key] = outcome
-            outcomes.append(outcome)
-        self._write(fresh)
-        return Committed(outcomes, self._rows, repeats)
-
-    def _one(self, wish: Wish) -> Outcome:
-        if isinstance(wish, Like):
-            return self._like(wish)
-        if isinstance(wish, Comment):
-            return self._comment(wish)
-        return self._retract(wish)
-
-    def _like(self, like: Like) -> Outcome:
-        reactions = self._reactions[like.video]
-        if like.reaction not in reactions:
-            if len(reactions) >= self._settings.max_reactions:
-                return BadRequest(
-                    f"a video has at most {self._settings.max_reactions} different reactions; use one of them"
-                )
-            reactions.add(like.reaction)
-        made = self._post(like.video, "like", like.user, {"reaction": like.reaction})
-        self._likes.append(
-            {"id": made, "video": like.video, "user": like.user, "reaction": like.reaction, "at": self._now}
-        )
-        self._added[like.video, like.reaction] += 1
-        self._totals[like.video] += 1
-        return Stored(made, self._totals[like.video])
-
-    def _comment(self, comment: Comment) -> Outcome:
-        made = self._post(comment.video, "comment", comment.user, {"text": comment.text})
-        self._comments.append(
-            {"id": made, "video": comment.video, "user": comment.user, "text": comment.text, "at": self._now,
-             "retracted": False}
-        )  # fmt: skip
-        return Stored(made)
-
-    def _retract(self, wish: Retraction) -> Outcome:
-        """Rare: so each is looked up by itself. One made in this very transaction is written first."""
-        self._flush_comments()
-        found = self._connection.execute(
-            select(comments.c.retracted).where(comments.c.video == wish.video, comments.c.id == wish.id)
-        ).scalar_one_or_none()
-        if found is None:
-            return NotFound("this video has no such comment")
-        if not found:
-            self._connection.execute(
-                update(comments).where(comments.c.id == wish.id).values(retracted=True, text="", user=None)
-            )
-            self._post(wish.video, "retract", None, {"id": wish.id})
-        return Stored(wish.id)
-
-    def _post(self, video: str, kind: str, user: str | None, data: dict[str, str]) -> str:
-        """An event into the outbox; returns its id."""
-        made = self._store._new_id(self._now)
-        event = {"id": made, "video": video, "type": kind, "data": data}
-        if user is not None:
-            event["user"] = user
-        self._rows.append(
-            OutboxRow(self._store.sender, self._store.next_number(), kind == "retract", _encode(event))
-        )
-        return made
-
-    def _read_totals(self, videos: set[str]) -> None:
-        for video in videos:
-            self._reactions[video] = set()
-            self._totals[video] = 0
-        names = sorted(videos)
-        for start in range(0, len(names), SQL_VALUES):
-            rows = self._connection.execute(statements.TOTALS, {"videos": names[start : start + SQL_VALUES]})
-            for video, reaction, total in rows:
-                self._reactions[video].add(reaction)
-                self._totals[video] += total
-
-    def _read_answers(self, wishes: Sequence[Like | Comment]) -> dict[tuple[str, str, str], Stored]:
-        keys = [(wish.video, wish.route, wish.key) for wish in wishes if wish.key is not None]
-        known: dict[tuple[str, str, str], Stored] = {}
-        for start in range(0, len(keys), SQL_VALUES):
-            some = {"keys": keys[start : start + SQL_VALUES], "now": self._now}
-            rows = self._connection.execute(statements.ANSWERS, some)
-            for row in rows:
-                known[row.video, row.route, row.key] = _answer.decode(row.answer)
-        return known
-
-    def _flush_comments(self) -> None:
-        if self._comments:
-            self._connection.execute(statements.NEW_COMMENTS, self._comments)
-            self._comments = []
-
-    def _write(self, fresh: dict[tuple[str, str, str], Stored]) -> None:
-        execute = self._connection.execute
-        if self._added:
-            execute(statements.NEW_LIKES, self._likes)
-            execute(
-                self._store._more,
-                # Sorted, so that two processes at one PostgreSQL never wait for each other in a circle.
-                [
-                    {"video": video, "reaction": reaction, "total": added}
-                    for (video, reaction), added in sorted(self._added.items())
-                ],
-            )
-        self._flush_comments()
-        if fresh:
-            expires = self._now + int(self._settings.idempotency_window * 1000)
-            execute(statements.EXPIRED, {"now": self._now})
-            execute(
-                statements.NEW_ANSWERS,
-                [
-                    {
-                        "video": video,
-                        "route": route,
-                        "key": key,
-                        "answer": _encode(stored),
-                        "expires": expires,
-                    }
-                    for (video, route, key), stored in fresh.items()
-                ],
-            )
-        if self._rows:
-            execute(statements.NEW_ROWS, [msgspec.structs.asdict(row) for row in self._rows])
+def _create_tables(engine: Engine) -> None:
+    """Create what is not there yet. Another process that does the same at the same time is no error."""
+    for attempt in range(3):
+        try:
+            metadata.create_all(engine)
+        except (IntegrityError, OperationalError, ProgrammingError):
+            if attempt == 2:
+                raise
+        else:
+            return

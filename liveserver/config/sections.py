@@ -21,6 +21,7 @@ Videos = Annotated[
 ]  # "v1", "concert-*", "*"
 Rate = Annotated[float, Meta(ge=0)]  # a second; 0: as many as come
 Limit = Annotated[int, Meta(ge=0)]  # at once; 0: as many as come
+Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
 Scope = Literal["publish", "like", "comment", "moderate"]
 
 
@@ -177,14 +178,24 @@ class BackendSettings(Section, frozen=True):
     dispatcher_timeout: Duration = Duration(3.0)  # for one request; then the next dispatcher is tried
     max_request: Size = Size(16 * 1024)  # one request body
     max_text: Count = 500  # characters of a comment
-    max_reactions: Count = 64  # different reactions of one video
+    # the reactions there are; others are refused. The page shows these five
+    reactions: Annotated[list[Reaction], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: ["heart", "fire", "star", "laugh", "wow"]
+    )
     summary_comments: Count = 50  # comments in a summary
-    idempotency_window: Duration = Duration(3600.0)  # how long an `Idempotency-Key` is remembered
+    # how long an `Idempotency-Key` is remembered, of the time that backends run
+    idempotency_window: Duration = Duration(3600.0)
+    # how long a database that fails is tried again before likes and comments are answered 503
+    write_timeout: Duration = Duration(5.0)
+    # PostgreSQL prepares statements on its side; not possible behind a pooler in transaction mode
+    prepared_statements: bool = False
     commit_requests: Count = 1_000  # likes and comments in one transaction
     queue: Count = 10_000  # likes and comments waiting for the next transactions; beyond it: 503
     batch_events: Count = 500  # events in one request to a dispatcher
     # outbox rows in memory while no dispatcher answers; further ones stay in the database
     outbox_rows: Count = 10_000
+    # how often the database is searched for events that no life of a backend has handed over
+    outbox_sweep: Duration = Duration(5.0)
 
 
 class PeerSettings(Section, frozen=True):

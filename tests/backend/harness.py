@@ -29,15 +29,20 @@ class Clock:
         return self.now
 
 
-def open_store(directory: Path, clock: Clock | None = None, **values: Any) -> Store:
-    return Store(f"sqlite:///{directory / 'likes.db'}", settings(**values), clock or Clock())
+def open_store(
+    directory: Path, clock: Clock | None = None, monotonic: Clock | None = None, **values: Any
+) -> Store:
+    url = f"sqlite:///{directory / 'likes.db'}"
+    return Store(url, settings(**values), clock or Clock(), monotonic or Clock())
 
 
 def look(directory: Path, query: str) -> list[tuple[Any, ...]]:
     """What the file has, past the store."""
     connection = sqlite3.connect(directory / "likes.db")
     try:
-        return connection.execute(query).fetchall()
+        found = connection.execute(query).fetchall()
+        connection.commit()
+        return found
     finally:
         connection.close()
 

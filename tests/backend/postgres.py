@@ -1,14 +1,20 @@
-"""A PostgreSQL of the test's own, in a directory of its own, where its programs are installed."""
+"""A PostgreSQL of the test's own, where it is installed; and what stands before it."""
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from liveserver.backend.engine import open_engine
 
 NOBODY = 65534  # PostgreSQL refuses to run as root
 
@@ -52,3 +58,105 @@ def postgres(binaries: Path) -> Iterator[str]:
             yield f"postgresql+psycopg://test@/postgres?host={directory}"
         finally:
             run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+
+
+def execute(url: str, *statements: str) -> None:
+    """Execute each by itself, outside of a transaction."""
+    engine = open_engine(url, writes=False)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def directory_of(url: str) -> str:
+    """Where a server's socket is."""
+    return url.rpartition("host=")[2]
+
+
+@contextmanager
+def pgbouncer(url: str, pool: int) -> Iterator[str]:
+    """The URL of a pooler in transaction mode, with so many connections to the server."""
+    user = NOBODY if os.geteuid() == 0 else None
+    with TemporaryDirectory(prefix="pgb-", dir="/tmp") as name:
+        directory = Path(name)
+        (directory / "users").write_text('"test" ""\n')
+        (directory / "ini").write_text(
+            f"""[databases]
+postgres = host={directory_of(url)} user=test
+[pgbouncer]
+unix_socket_dir = {name}
+listen_port = 5432
+auth_type = any
+auth_file = {name}/users
+pool_mode = transaction
+default_pool_size = {pool}
+logfile = {name}/log
+"""
+        )
+        if user is not None:
+            for path in (directory, *directory.iterdir()):
+                os.chown(path, user, user)
+        with subprocess.Popen(
+            ["pgbouncer", "-q", f"{name}/ini"], user=user, group=user, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                deadline = time.monotonic() + 20
+                while not (directory / ".s.PGSQL.5432").exists():
+                    assert process.poll() is None, (directory / "log").read_text()
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                yield f"postgresql+psycopg://test@/postgres?host={name}"
+            finally:
+                process.kill()
+
+
+class Proxy:
+    """Between a client and its server: forwards, until `loses(data)` says of what the client sends that its
+    answer is lost. Then the connection ends after the server has answered."""
+
+    def __init__(self, url: str, loses: Callable[[bytes], bool]) -> None:
+        self._directory = TemporaryDirectory(prefix="pgp-", dir="/tmp")
+        self._target = f"{directory_of(url)}/.s.PGSQL.5432"
+        self._loses = loses
+        self.lost = 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(f"{self._directory.name}/.s.PGSQL.5432")
+        self._listener.listen()
+        self.url = f"postgresql+psycopg://test@/postgres?host={self._directory.name}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._directory.cleanup()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        """PostgreSQL's protocol asks and answers in turn, so one thread is enough."""
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._target)
+        with client, server:
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                if server in ready:
+                    answer = server.recv(65536)
+                    if not answer:
+                        return
+                    client.sendall(answer)
+                    continue
+                asked = client.recv(65536)
+                if not asked:
+                    return
+                server.sendall(asked)
+                if self._loses(asked):
+                    server.recv(65536)
+                    self.lost += 1
+                    return

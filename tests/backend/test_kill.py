@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import random
+import resource
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 import trio
 from sqlalchemy import text
 
-from liveserver.backend.schema import open_engine
+from liveserver.backend.engine import open_engine
 from tests.backend.postgres import postgres, programs
 from tests.processes import NodeProcess, running
 
@@ -169,3 +171,105 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(database: 
     assert summary["likes"] == likes == rows(database, "select sum(total) from totals")[0][0]
     said = f"{len(answered)} answered, {crowd.lost} lost, of which {len(times) - len(answered)} were stored"
     print(f"{KILLS} kills: {said}")
+
+
+async def ready(backend: NodeProcess, expected: int) -> dict[str, Any]:
+    """What readiness says, once its status is the expected one."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        while True:
+            answer = await client.get(f"{backend.ops_url}/readyz")
+            if answer.status_code == expected:
+                return dict(answer.json()["checks"])
+            await trio.sleep(0.1)
+
+
+class QuietProcess(NodeProcess):
+    """A node that logs into no file."""
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+
+async def test_a_disk_on_which_nothing_more_can_be_written_turns_readiness_red(tmp_path: Path) -> None:
+    backend = QuietProcess(
+        "backend",
+        "backend",
+        NO_REDIS,
+        f"backend.database=sqlite:///{tmp_path / 'liveserver.db'}",
+        'backend.dispatchers=["http://127.0.0.1:1"]',
+    )
+    with trio.fail_after(60):
+        async with running(backend), httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            likes = f"{backend.url}/v1/videos/v/likes"
+            assert (await client.post(likes, json={})).json()["total"] == 1
+            assert backend.process is not None
+            pid, unlimited = backend.process.pid, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            red = await ready(backend, 503)
+            assert (red["database"]["ok"], red["accepting"]["ok"]) == (False, True)
+            assert "does not store" in red["database"]["detail"]
+            assert (await client.post(likes, json={})).status_code == 503
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+            await ready(backend, 200)
+            assert (await client.post(likes, json={})).json()["total"] == 2
+
+
+FAKETIME = max(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), default=None)
+
+
+class FakeTimeProcess(NodeProcess):
+    """A node whose clock is off by `offset`, which libfaketime understands; its monotonic clock is right."""
+
+    offset = "+0"
+
+    def start(self) -> None:
+        assert FAKETIME is not None
+        faked = {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME": self.offset,
+            "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=self.output,
+            stderr=self.output,
+            env={**os.environ, **faked},
+        )
+
+
+@pytest.mark.parametrize(("before", "after"), [("+3600", "+0"), ("+0", "+3600"), ("-3600", "+3600")])
+async def test_what_was_stored_by_another_clock_is_published(before: str, after: str, tmp_path: Path) -> None:
+    if FAKETIME is None:
+        pytest.skip("libfaketime is not installed")
+    dispatcher = NodeProcess(
+        "dispatcher", "dispatcher", NO_REDIS, "bus.kind=memory", 'node.roles=["dispatcher","frontend"]'
+    )
+    backend = FakeTimeProcess(
+        "backend",
+        "backend",
+        NO_REDIS,
+        f"backend.database=sqlite:///{tmp_path / 'liveserver.db'}",
+        f'backend.dispatchers=["{dispatcher.url}"]',
+    )
+    backend.offset = before
+    with trio.fail_after(90):
+        async with running(backend), httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            key = {"idempotency-key": "k"}
+            likes = f"{backend.url}/v1/videos/v/likes"
+            made = [(await client.post(likes, json={})).json()["id"] for _ in range(10)]
+            first = (await client.post(likes, json={}, headers=key)).json()
+            await backend.kill()
+            backend.offset = after
+            backend.start()
+            await backend.wait_ready()
+            async with running(dispatcher):
+                again = (await client.post(likes, json={}, headers=key)).json()
+                assert again == first, "an hour by the wrong clock is no hour"
+                events: list[dict[str, Any]] = []
+                while len(events) < 11:  # until the outbox tries the dispatcher again
+                    events = await shown(dispatcher.url, 11)
+            assert [event["id"] for event in events] == [*made, first["id"]]

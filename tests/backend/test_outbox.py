@@ -40,13 +40,13 @@ class Database:
         self.looks = 0
         self.gate: trio.Event | None = None
 
-    async def read(self, after: tuple[str, int], limit: int) -> list[OutboxRow]:
+    async def read(self, limit: int) -> list[OutboxRow]:
         self.looks += 1
         await trio.lowlevel.checkpoint()
         if self.failures:
             self.failures -= 1
             raise Unavailable("not now")
-        found = [each for each in self.rows if each.position > after][:limit]
+        found = sorted(self.rows, key=lambda row: row.position)[:limit]
         if self.gate is not None:
             await self.gate.wait()
         return found
@@ -62,8 +62,12 @@ class Stage:
         self.dispatcher = dispatcher
         self.database = Database()
         self.outbox = Outbox(
-            settings(**values), dispatcher, self.database.read, lambda gone: self.database.forget(gone)
+            settings(**values), dispatcher, self.database.read, lambda gone: self.remove(gone)
         )
+
+    def remove(self, gone: Sequence[OutboxRow]) -> None:
+        self.database.forget(gone)
+        self.outbox.on_removed(gone)
 
     def commit(self, some: Sequence[OutboxRow]) -> None:
         self.database.rows += some
@@ -169,6 +173,65 @@ async def test_memory_is_bounded_while_nobody_answers(autojump_clock: trio.testi
         await on.dispatcher.wait_taken(101)
         assert not on.outbox.statistics().behind
     assert on.dispatcher.ids == names(rows(1, 101))
+
+
+async def test_a_row_that_came_through_no_transaction_of_ours_is_found(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    on = Stage(FakeDispatcher(), outbox_sweep="5s")
+    async with on.running():
+        on.commit(rows(1, 3))
+        await on.dispatcher.wait_taken(3)
+        on.database.rows += [*rows(4, 4), *rows(1, 2, "z")]  # an answer that was lost; another process's
+        await trio.sleep(4.9)
+        on.commit(rows(5, 5))
+        await trio.sleep(5.2)
+        assert on.dispatcher.ids == ["b1", "b2", "b3", "b5", "b4", "z1", "z2"]
+        assert (on.database.rows, on.outbox.statistics().found) == ([], 3)
+
+
+async def test_rows_that_another_process_hands_over_itself_are_left_to_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    on = Stage(FakeDispatcher(), outbox_sweep="5s")
+    async with on.running():
+        await trio.testing.wait_all_tasks_blocked()  # at the start all that is there is handed over
+        for number in range(1, 10):
+            theirs = row(number, "z")
+            on.database.rows.append(theirs)
+            await trio.sleep(5)
+            on.database.forget([theirs])
+        assert on.dispatcher.ids == []
+
+
+async def test_a_commit_of_unknown_end_is_looked_up_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    on = Stage(FakeDispatcher())
+    async with on.running():
+        on.commit(rows(1, 1))
+        await on.dispatcher.wait_taken(1)
+        on.database.rows += rows(2, 3)
+        began = trio.current_time()
+        on.outbox.read_again()
+        on.commit(rows(4, 4))
+        await on.dispatcher.wait_taken(4)
+        assert trio.current_time() == began
+        assert on.dispatcher.ids == ["b1", "b2", "b3", "b4"]
+
+
+async def test_what_cannot_be_removed_is_not_read_again_and_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    on = Stage(FakeDispatcher(), outbox_rows=4, batch_events=2)
+    on.database.rows += rows(1, 20)
+    kept: list[OutboxRow] = []
+    on.outbox._remove = kept.extend
+    async with on.running():
+        await trio.sleep(100)
+        assert on.dispatcher.ids == names(rows(1, 4))
+        on.remove(kept[:])
+        kept.clear()
+        await trio.sleep(1)
+        assert on.dispatcher.ids == names(rows(1, 8))
 
 
 @pytest.mark.parametrize("seed", range(30))

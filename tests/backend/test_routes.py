@@ -122,6 +122,11 @@ async def test_the_same_key_answers_the_same(until: Until) -> None:
         (LIKES, {"reaction": "♥"}, {}, 400),
         (LIKES, {"reaction": "heart\n"}, {}, 400),
         (LIKES, {"reaction": ""}, {}, 400),
+        (LIKES, {"reaction": "constructor"}, {}, 400),
+        (LIKES, {"reaction": "__proto__"}, {}, 400),
+        (LIKES, {"reaction": "Heart"}, {}, 400),
+        (LIKES, {"reaction": "sad"}, {}, 400),
+        (LIKES, {"reaction": None, "user": 3}, {}, 400),
         (LIKES, {"user": "u" * 129}, {}, 400),
         (LIKES, {"user": "\0"}, {}, 400),
         (LIKES, {"likes": 1_000_000}, {}, 400),
@@ -143,6 +148,48 @@ async def test_what_is_wrong_is_said(path: str, body: Any, headers: dict[str, st
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
         assert answer.json()["detail"]
         assert await on.get(SUMMARY) == {"likes": 0, "reactions": {}, "comments": []}
+
+
+async def test_reactions_are_those_of_the_settings() -> None:
+    async with serving('backend.reactions=["clap","heart"]') as on:
+        assert (await on.post(LIKES, {"reaction": "clap"})).status_code == 201
+        assert (await on.post(LIKES, {})).status_code == 201
+        refused = await on.post(LIKES, {"reaction": "wow"})
+        assert (refused.status_code, refused.json()["detail"]) == (400, "the reactions here are clap, heart")
+        assert (await on.get(SUMMARY))["reactions"] == {"clap": 2}
+
+
+async def test_a_key_answers_nobody_but_its_user() -> None:
+    async with serving() as on:
+        first = await on.post(COMMENTS, {"user": "ada", "text": "mine"}, idempotency_key="1")
+        second = await on.post(COMMENTS, {"user": "bob", "text": "mine too"}, idempotency_key="1")
+        assert first.json()["id"] != second.json()["id"]
+        assert {each["text"] for each in (await on.get(SUMMARY))["comments"]} == {"mine", "mine too"}
+
+
+SECRET, KEY = "s" * 40, "k" * 40
+NODES = f"auth.nodes_secret={SECRET}"
+SITE = f'auth.publishers={{site={{key="{KEY}",videos=["concert-*"],scopes=["publish"]}}}}'
+
+
+@pytest.mark.parametrize("locks", [(NODES,), (SITE,), (NODES, SITE)])
+async def test_where_anything_is_locked_open_viewers_take_no_comments_back(locks: tuple[str, ...]) -> None:
+    async with serving(*locks) as on:
+        made = (await on.post(COMMENTS, {"text": "stays"})).json()["id"]
+        answer = await on.client.delete(f"{on.url}{COMMENTS}/{made}")
+        assert answer.status_code == 403
+        assert [each["id"] for each in (await on.get(SUMMARY))["comments"]] == [made]
+
+
+async def test_a_publisher_reads_the_summaries_of_its_own_videos() -> None:
+    async with serving(SITE, "auth.viewers=token", f"auth.secret={'v' * 40}") as on:
+        shown = {"authorization": f"Bearer {KEY}"}
+        own = await on.client.get(f"{on.url}/v1/videos/concert-1/summary", headers=shown)
+        assert own.status_code == 200
+        for video in ("v", "concert", "other-concert-1"):
+            other = await on.client.get(f"{on.url}/v1/videos/{video}/summary", headers=shown)
+            assert other.status_code == 403, video
+        assert (await on.client.get(f"{on.url}/v1/videos/concert-1/summary")).status_code == 401
 
 
 async def test_other_methods_are_named() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import SQLAlchemyError
 
 from liveserver.backend.commands import Like, Retraction, Stored
-from liveserver.errors import BadRequest, NotFound
+from liveserver.errors import NotFound
 from tests.backend.harness import Clock, comment, like, look, open_store
 
 
@@ -31,7 +33,7 @@ def test_a_like_its_total_and_its_outbox_row(tmp_path: Path) -> None:
         "user": "u1",
         "data": {"reaction": "heart"},
     }
-    assert store.waiting(("", 0), 10) == done.rows
+    assert store.waiting(10) == done.rows
     assert store.summary("v").reactions == {"heart": 1, "wow": 1}
     assert (store.summary("v").likes, store.summary("w").likes, store.summary("x").likes) == (2, 1, 0)
     store.close()
@@ -71,8 +73,8 @@ def test_a_retracted_comment_is_gone_and_told_once(tmp_path: Path) -> None:
 
 
 def test_a_key_answers_the_same_and_stores_once(tmp_path: Path) -> None:
-    clock = Clock()
-    store = open_store(tmp_path, clock, idempotency_window="1h")
+    running = Clock()
+    store = open_store(tmp_path, monotonic=running, idempotency_window="1h")
     done = store.commit([like(key="a"), like(key="a"), like(key="b"), comment(key="a"), like("w", key="a")])
     assert done.outcomes[0] == done.outcomes[1]
     assert (len(done.rows), done.repeats) == (4, 1)
@@ -82,11 +84,11 @@ def test_a_key_answers_the_same_and_stores_once(tmp_path: Path) -> None:
     assert (again.rows, again.repeats) == ([], 2)
     store.close()
 
-    reopened = open_store(tmp_path, clock, idempotency_window="1h")
+    reopened = open_store(tmp_path, monotonic=running, idempotency_window="1h")
     assert reopened.commit([like(key="a")]).outcomes == [done.outcomes[0]]
-    clock.now += 3601
+    running.now += 3601
     assert len(reopened.commit([like(key="a")]).rows) == 1
-    assert look(tmp_path, "select count(*) from answers") == [(1,)]  # those that expired are gone
+    assert look(tmp_path, "select count(*) from idempotency_keys") == [(1,)]  # those that expired are gone
     reopened.close()
 
 
@@ -94,33 +96,112 @@ def test_what_a_dispatcher_accepted_leaves_the_outbox(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     rows = store.commit([like() for _ in range(1500)]).rows
     done = store.commit([like()], rows[:1200])
-    assert store.waiting(("", 0), 1000) == rows[1200:] + done.rows
-    assert store.waiting(rows[1300].position, 1000) == rows[1301:] + done.rows
-    assert store.waiting(("", 0), 7) == rows[1200:1207]
+    assert store.waiting(1000) == rows[1200:] + done.rows
+    assert store.waiting(7) == rows[1200:1207]
     store.close()
 
 
-def test_the_next_life_finds_what_was_left_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [1.0, 3600.0, -3600.0, 0.0])
+def test_the_next_life_finds_what_was_left_in_order_whatever_the_clock_says(
+    tmp_path: Path, step: float
+) -> None:
     clock = Clock()
     lives = []
     for _ in range(3):
         store = open_store(tmp_path, clock)
         lives.append(store.commit([like(), like()]).rows)
         store.close()
-        clock.now += 1
+        clock.now += step
     store = open_store(tmp_path, clock)
-    assert store.waiting(("", 0), 100) == [row for rows in lives for row in rows]
+    assert store.waiting(100) == [row for rows in lives for row in rows]
     store.commit([], lives[0] + lives[1])
-    assert store.waiting(("", 0), 100) == lives[2]
+    assert store.waiting(100) == lives[2]
     store.close()
 
 
-def test_a_video_has_so_many_reactions_and_no_more(tmp_path: Path) -> None:
-    store = open_store(tmp_path, max_reactions=2)
-    outcomes = store.commit([like(reaction=name) for name in ("a", "b", "c", "a")]).outcomes
-    assert [type(outcome) for outcome in outcomes] == [Stored, Stored, BadRequest, Stored]
-    assert isinstance(store.commit([like(reaction="d")]).outcomes[0], BadRequest)
-    assert store.summary("v").reactions == {"a": 2, "b": 1}
+@pytest.mark.parametrize("step", [7200.0, -7200.0])
+def test_a_clock_that_is_set_changes_nothing_for_keys(tmp_path: Path, step: float) -> None:
+    clock, running = Clock(), Clock()
+    store = open_store(tmp_path, clock, running, idempotency_window="1h")
+    [first] = store.commit([like(key="a")]).outcomes
+    clock.now += step
+    assert store.commit([like(key="a")]).outcomes == [first]
+    running.now += 3500
+    assert store.commit([like(key="a")]).outcomes == [first]
+    store.close()
+    running.now = 5.0  # the machine was started anew; the store is as old as it was
+    reopened = open_store(tmp_path, clock, running, idempotency_window="1h")
+    running.now += 50
+    assert reopened.commit([like(key="a")]).outcomes == [first]
+    running.now += 100
+    assert reopened.commit([like(key="a")]).outcomes != [first]
+    reopened.close()
+
+
+def test_a_key_is_its_users_own(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    asked = [Like("v", user, "heart", "a") for user in ("ada", "bob", None, "ada", "bob", None)]
+    outcomes = store.commit(asked).outcomes
+    assert len({outcome.id for outcome in outcomes if isinstance(outcome, Stored)}) == 3
+    assert outcomes[:3] == outcomes[3:] == store.commit(asked[:3]).outcomes
+    store.close()
+
+
+def test_two_processes_at_one_database_have_lives_of_their_own(tmp_path: Path) -> None:
+    first, second = open_store(tmp_path), open_store(tmp_path)
+    assert first.id == second.id
+    assert first.sender != second.sender
+    rows = first.commit([like()]).rows + second.commit([like()]).rows
+    assert first.waiting(10) == second.waiting(10) == rows
+    first.close()
+    second.close()
+
+
+def test_a_transaction_whose_answer_was_lost_is_known_when_it_is_made_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    engine = store._writing
+    commit = engine.dialect.do_commit
+
+    def lose_answer(connection: Any) -> None:
+        commit(connection)
+        raise sqlite3.OperationalError("the answer was lost")
+
+    engine.dialect.do_commit = lose_answer  # type: ignore[method-assign,assignment]
+    with pytest.raises(SQLAlchemyError):
+        store.commit([like(), comment()])
+    engine.dialect.do_commit = commit  # type: ignore[method-assign]
+    again = store.commit([like(), comment()], again=True)
+    assert look(tmp_path, "select count(*) from likes") == [(1,)]
+    assert store.waiting(10) == again.rows
+    assert [len(again.outcomes), len(again.rows)] == [2, 2]
+    [after] = store.commit([like()]).outcomes
+    assert isinstance(after, Stored)
+    assert after.total == 2
+    store.close()
+
+
+def test_a_transaction_that_failed_is_stored_when_it_is_made_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.commit([like()])
+    rename = "alter table outbox rename to hidden"
+    look(tmp_path, rename)
+    with pytest.raises(SQLAlchemyError):
+        store.commit([like()])
+    look(tmp_path, "alter table hidden rename to outbox")
+    [outcome] = store.commit([like()], again=True).outcomes
+    assert isinstance(outcome, Stored)
+    assert outcome.total == 2
+    assert look(tmp_path, "select count(*) from likes") == [(2,)]
+    store.close()
+
+
+def test_a_database_that_forgot_the_life_begins_another(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    before = store.sender
+    look(tmp_path, "delete from lives")
+    [row] = store.commit([like()]).rows
+    assert row.sender == store.sender != before
+    assert store.commit([like()], again=True).rows == [row], "it is known by its new life's number"
     store.close()
 
 
@@ -156,19 +237,19 @@ def test_totals_are_the_number_of_rows_and_answers_the_totals_of_their_time(
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        store = open_store(directory, max_reactions=3)
+        store = open_store(directory)
         seen: Counter[str] = Counter()
         answered: dict[tuple[str, str], Stored] = {}
         for batch in batches:
-            for wish, outcome in zip(batch, store.commit(batch).outcomes, strict=True):
+            for command, outcome in zip(batch, store.commit(batch).outcomes, strict=True):
                 assert isinstance(outcome, Stored)
-                if wish.key is not None and (wish.video, wish.key) in answered:
-                    assert outcome == answered[wish.video, wish.key]
+                if command.key is not None and (command.video, command.key) in answered:
+                    assert outcome == answered[command.video, command.key]
                     continue
-                seen[wish.video] += 1
-                assert outcome.total == seen[wish.video]
-                if wish.key is not None:
-                    answered[wish.video, wish.key] = outcome
+                seen[command.video] += 1
+                assert outcome.total == seen[command.video]
+                if command.key is not None:
+                    answered[command.video, command.key] = outcome
         counted = "select video, reaction, count(*) from likes group by 1, 2 order by 1, 2"
         kept = "select video, reaction, total from totals order by 1, 2"
         assert look(directory, counted) == look(directory, kept)

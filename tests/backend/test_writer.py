@@ -1,7 +1,8 @@
-"""Wishes are gathered into transactions, and answered when those are done."""
+"""Commands are gathered into transactions, and answered when those are done."""
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,12 +13,26 @@ import pytest
 import trio
 import trio.testing
 from sqlalchemy.exc import IntegrityError, OperationalError
+from trio.testing import MockClock
 
-from liveserver.backend.commands import OutboxRow, Stored, Wish
-from liveserver.backend.store import Committed, Store
-from liveserver.backend.writer import ACCEPTED_SECONDS, RETRY_SECONDS, Writer
-from liveserver.errors import BadRequest, Unavailable
+from liveserver.backend.commands import Command, OutboxRow, Retraction, Stored
+from liveserver.backend.store import Store
+from liveserver.backend.transaction import Committed
+from liveserver.backend.writer import ACCEPTED_SECONDS, CHECK_SECONDS, FRESH_SECONDS, RETRY_LONGEST, Writer
+from liveserver.errors import NotFound, Unavailable
 from tests.backend.harness import comment, like, open_store, settings
+
+
+def gone() -> OperationalError:
+    """What SQLAlchemy says of a connection that broke."""
+    return OperationalError("", {}, Exception("gone"), connection_invalidated=True)
+
+
+def full(words: str = "database or disk is full") -> OperationalError:
+    """What SQLAlchemy says of a disk on which nothing more can be written."""
+    error = sqlite3.OperationalError(words)
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return OperationalError("", {}, error)
 
 
 class SlowStore:
@@ -27,17 +42,22 @@ class SlowStore:
         self.store = store
         self.sizes: list[tuple[int, int]] = []
         self.failures: list[Exception] = []
+        self.repeats: list[bool] = []
+        self._got_there = False  # whether an attempt at this transaction came as far as the store
         self.may_go = threading.Event()
         self.may_go.set()
         self._ended = trio.Event()
 
-    def commit(self, wishes: Sequence[Wish], accepted: Sequence[OutboxRow]) -> Committed:
+    def commit(self, commands: Sequence[Command], accepted: Sequence[OutboxRow], *, again: bool) -> Committed:
         assert self.may_go.wait(10)
-        self.sizes.append((len(wishes), len(accepted)))
+        self.sizes.append((len(commands), len(accepted)))
+        self.repeats.append(again)
+        self._got_there = again and self._got_there
         try:
             if self.failures:
                 raise self.failures.pop(0)
-            return self.store.commit(wishes, accepted)
+            again, self._got_there = self._got_there, True
+            return self.store.commit(commands, accepted, again=again)
         finally:
             trio.from_thread.run_sync(self._end)
 
@@ -57,7 +77,16 @@ class Stage:
     def __init__(self, store: SlowStore, **values: Any) -> None:
         self.store = store
         self.rows: list[OutboxRow] = []
-        self.writer = Writer(store, settings(**values), self.rows.extend)  # type: ignore[arg-type]
+        self.removed: list[OutboxRow] = []
+        self.uncertain = 0
+        self.writer = Writer(store, settings(**values), self._committed, self._uncertain)  # type: ignore[arg-type]
+
+    def _committed(self, committed: Committed, removed: Sequence[OutboxRow]) -> None:
+        self.rows += committed.rows
+        self.removed += removed
+
+    def _uncertain(self) -> None:
+        self.uncertain += 1
 
 
 @asynccontextmanager
@@ -117,53 +146,111 @@ async def test_who_goes_away_has_liked_all_the_same(tmp_path: Path) -> None:
 
 
 async def test_one_that_is_refused_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    async with stage(tmp_path, max_reactions=1) as on:
-        await on.writer.write(like())
-        with pytest.raises(BadRequest):
-            await on.writer.write(like(reaction="wow"))
+    async with stage(tmp_path) as on:
+        with pytest.raises(NotFound):
+            await on.writer.write(Retraction("v", "nothing"))
         await on.writer.write(comment())
 
 
-async def test_a_database_that_fails_is_told_and_tried_again(tmp_path: Path) -> None:
+async def test_an_error_that_does_not_pass_is_told_at_once(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
-        on.store.failures = [OperationalError("", {}, Exception("disk is full"))]
+        on.store.failures = [full()]
         with pytest.raises(Unavailable, match="Idempotency-Key"):
             await on.writer.write(like())
+        assert (on.uncertain, on.writer.statistics().retries) == (1, 0)
         assert (await on.writer.write(like())).total == 1
         assert on.writer.statistics().failures == 1
+
+
+async def test_an_error_that_passes_is_not_told(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with stage(tmp_path) as on:
+        on.store.failures = [gone() for _ in range(5)]
+        assert (await on.writer.write(like())).total == 1
+        assert on.store.repeats == [False, True, True, True, True, True]
+        statistics = on.writer.statistics()
+        assert (statistics.retries, statistics.failures, on.uncertain) == (5, 0, 0)
+        await on.writer.write(like())
+        assert on.store.repeats[-1] is False
+
+
+async def test_a_database_that_stays_away_is_told_in_time(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with stage(tmp_path, write_timeout="5s") as on:
+        on.store.failures = [gone() for _ in range(1000)]
+        began = trio.current_time()
+        with pytest.raises(Unavailable):
+            await on.writer.write(like())
+        assert 5 <= trio.current_time() - began < 6
+        tried = len(on.store.sizes)
+        with pytest.raises(Unavailable):
+            await on.writer.write(like())
+        assert len(on.store.sizes) == tried + 1, "known to be away: one attempt"
+        on.store.failures.clear()
+        assert (await on.writer.write(like())).total == 1
+        on.store.failures = [gone()]
+        assert (await on.writer.write(like())).total == 2, "the time counts from the next failure on"
 
 
 async def test_a_key_that_another_process_was_quicker_with_is_looked_up_again(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         on.store.failures = [IntegrityError("", {}, Exception("not unique"))]
         assert (await on.writer.write(like(key="a"))).total == 1
-        on.store.failures = [IntegrityError("", {}, Exception("not unique"))] * 2
+        on.store.failures = [IntegrityError("", {}, Exception("not unique"))] * 4
         with pytest.raises(Unavailable):
             await on.writer.write(like(key="b"))
 
 
+async def test_a_check_writes_unless_something_was_written_just_now(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    async with stage(tmp_path) as on:
+        await on.writer.check()
+        assert on.store.sizes == [(0, 0)]
+        await on.writer.check()
+        assert on.store.sizes == [(0, 0)]
+        mock_clock.jump(FRESH_SECONDS)
+        on.store.failures = [full("attempt to write a readonly database")]
+        with pytest.raises(Unavailable, match="readonly"):
+            await on.writer.check()
+        await on.writer.check()
+
+
+async def test_a_check_of_a_database_that_hangs_ends_in_time(tmp_path: Path, mock_clock: MockClock) -> None:
+    async with stage(tmp_path) as on:
+        on.store.may_go.clear()
+
+        async def check() -> None:
+            with pytest.raises(Unavailable, match="does not store"):
+                await on.writer.check()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(check)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            mock_clock.jump(CHECK_SECONDS)
+        on.store.may_go.set()
+
+
 async def test_accepted_rows_leave_together_with_wishes_or_by_themselves(
-    tmp_path: Path, mock_clock: trio.testing.MockClock
+    tmp_path: Path, mock_clock: MockClock
 ) -> None:
     async with stage(tmp_path) as on:
         for _ in range(2):
             await on.writer.write(like())
-        on.writer.forget(on.rows[:1])
-        on.writer.forget(on.rows[1:2])
+        on.writer.remove(on.rows[:1])
+        on.writer.remove(on.rows[1:2])
         await on.writer.write(like())
         assert on.store.sizes[-1] == (1, 0), "they have not waited long enough"
         mock_clock.jump(ACCEPTED_SECONDS)
         await on.writer.write(like())
         assert on.store.sizes[-1] == (1, 2)
         third, fourth = on.rows[2:]
-        assert on.store.store.waiting(("", 0), 10) == [third, fourth]
-        on.store.failures = [OperationalError("", {}, Exception("not now"))]
-        on.writer.forget([third])
+        assert on.store.store.waiting(10) == [third, fourth]
+        on.store.failures = [full()]
+        on.writer.remove([third])
         mock_clock.jump(ACCEPTED_SECONDS)
         while on.writer.statistics().failures < 1:
             await trio.testing.wait_all_tasks_blocked(0.001)  # the transaction is in a thread
-        mock_clock.jump(RETRY_SECONDS)
+        mock_clock.jump(RETRY_LONGEST)
         while on.writer.statistics().commits < 5:
             await trio.testing.wait_all_tasks_blocked(0.001)
         assert on.store.sizes[-2:] == [(0, 1), (0, 1)]
-        assert on.store.store.waiting(("", 0), 10) == [fourth]
+        assert on.store.store.waiting(10) == [fourth]

@@ -1,0 +1,93 @@
+"""The engines that speak to the database, SQLite or PostgreSQL, and which of its errors are worth a retry."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+
+BUSY_MILLISECONDS = 5_000  # another process writes to the same SQLite file
+
+# libpq's, unless the URL says otherwise: a server that hangs is given up in time, and of several hosts
+# (`?host=a,b`) the one that takes writes is chosen.
+POSTGRES_DEFAULTS: Mapping[str, Any] = {
+    "connect_timeout": 3,  # seconds
+    "tcp_user_timeout": 5_000,  # milliseconds
+    "keepalives_idle": 5,  # seconds
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+}
+
+# SQLSTATE classes (PostgreSQL, appendix A) that another attempt, on another connection, may be free of:
+# connection, transaction state (a server that became read-only), rollback, resources, object in use,
+# operator intervention, system error.
+TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+# A prepared statement that the connection behind a pooler does not have, or has already; a changed plan.
+TRANSIENT_STATES = frozenset({"26000", "42P05", "0A000"})
+_SQLITE_TRANSIENT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+
+
+def open_engine(url: str, *, writes: bool, prepares: bool = False) -> Engine:
+    """Return an engine with one connection.
+
+    One that `writes` takes SQLite's lock when a transaction begins, and not in the middle of it, where
+    another process may have been quicker. `prepares`: PostgreSQL's statements are prepared on the server,
+    which a pooler in transaction mode does not bear.
+
+    Raises `sqlalchemy.exc.ArgumentError` and `ImportError` for a URL that cannot be spoken to.
+    """
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    options: dict[str, Any] = {}
+    if parsed.drivername == "postgresql+psycopg":
+        options = {name: value for name, value in POSTGRES_DEFAULTS.items() if name not in parsed.query}
+        if writes and "target_session_attrs" not in parsed.query:
+            options["target_session_attrs"] = "read-write"
+        if not prepares:
+            options["prepare_threshold"] = None
+    engine = create_engine(parsed, pool_size=1, max_overflow=0, connect_args=options)
+    if engine.dialect.name == "sqlite":
+        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+        @event.listens_for(engine, "connect")
+        def on_connect(connection: Any, _: object) -> None:
+            connection.isolation_level = None  # else the driver begins transactions when it likes
+            for setting in (
+                f"busy_timeout = {BUSY_MILLISECONDS}",
+                "journal_mode = WAL",
+                "synchronous = FULL",  # stored means that it outlives a power cut, too
+                "journal_size_limit = 67108864",
+            ):
+                connection.execute(f"PRAGMA {setting}")
+
+        @event.listens_for(engine, "begin")
+        def on_begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def is_transient(error: SQLAlchemyError) -> bool:
+    """Return whether the same transaction may succeed when it is tried again on a new connection."""
+    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError):
+        return False
+    if error.connection_invalidated:
+        return True
+    if isinstance(error.orig, sqlite3.Error):
+        code = getattr(error.orig, "sqlite_errorcode", 0) or 0
+        return code & 0xFF in _SQLITE_TRANSIENT
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # libpq itself: no connection, or one that broke
+        return isinstance(error, OperationalError | InterfaceError)
+    return state[:2] in TRANSIENT_CLASSES or state in TRANSIENT_STATES
+
+
+def reason(error: Exception) -> str:
+    """Return what the driver says, in one line and without the statement or its values."""
+    text = str(getattr(error, "orig", None) or error.__cause__ or type(error).__name__)
+    return text.partition("\n")[0]

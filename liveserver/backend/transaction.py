@@ -1,0 +1,185 @@
+"""One transaction's worth of commands: decided one by one, then written table by table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+from sqlalchemy import Connection, select, update
+from sqlalchemy.sql.dml import Insert
+
+from liveserver.backend import statements
+from liveserver.backend.commands import Command, Comment, Like, OutboxRow, Outcome, Retraction, Stored
+from liveserver.backend.schema import comments
+from liveserver.config import BackendSettings
+from liveserver.errors import NotFound
+
+SQL_VALUES = 500  # in one IN (…); SQLite knows up to 32,766
+
+Key = tuple[str, str, str, str]  # video, route, user, the request's key
+
+encode = msgspec.json.Encoder().encode
+_answer = msgspec.json.Decoder(Stored)
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What became of each command, in their order, and the events that follow from them."""
+
+    outcomes: list[Outcome]
+    rows: list[OutboxRow]
+    repeats: int
+
+
+class Transaction:
+    """What is written together. `now` is in milliseconds since the epoch, `age` is the store's."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: BackendSettings,
+        add_totals: Insert,
+        *,
+        now: int,
+        age: int,
+        new_id: Callable[[int], str],
+        new_row: Callable[[bool, bytes], OutboxRow],
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._add_totals = add_totals
+        self._now = now
+        self._age = age
+        self._new_id = new_id
+        self._new_row = new_row
+        self._likes: list[dict[str, object]] = []
+        self._comments: list[dict[str, object]] = []
+        self._rows: list[OutboxRow] = []
+        self._added: Counter[tuple[str, str]] = Counter()
+        self._totals: dict[str, int] = {}
+
+    def store(self, commands: Sequence[Command]) -> Committed:
+        """Write what the commands ask for. Raises `SQLAlchemyError`."""
+        self._read_totals({command.video for command in commands if isinstance(command, Like)})
+        known = self._read_keys([key for command in commands if (key := _key(command))])
+        fresh: dict[Key, Stored] = {}
+        outcomes: list[Outcome] = []
+        repeats = 0
+        for command in commands:
+            key = _key(command)
+            earlier = (known.get(key) or fresh.get(key)) if key else None
+            if earlier is not None:
+                repeats += 1
+                outcomes.append(earlier)
+                continue
+            outcome = self._one(command)
+            if key and isinstance(outcome, Stored):
+                fresh[key] = outcome
+            outcomes.append(outcome)
+        self._write(fresh)
+        return Committed(outcomes, self._rows, repeats)
+
+    def _one(self, command: Command) -> Outcome:
+        if isinstance(command, Like):
+            return self._like(command)
+        if isinstance(command, Comment):
+            return self._comment(command)
+        return self._retract(command)
+
+    def _like(self, like: Like) -> Outcome:
+        made = self._post(like.video, "like", like.user, {"reaction": like.reaction})
+        self._likes.append(
+            {"id": made, "video": like.video, "user": like.user, "reaction": like.reaction, "at": self._now}
+        )
+        self._added[like.video, like.reaction] += 1
+        self._totals[like.video] += 1
+        return Stored(made, self._totals[like.video])
+
+    def _comment(self, comment: Comment) -> Outcome:
+        made = self._post(comment.video, "comment", comment.user, {"text": comment.text})
+        self._comments.append(
+            {"id": made, "video": comment.video, "user": comment.user, "text": comment.text, "at": self._now,
+             "retracted": False}
+        )  # fmt: skip
+        return Stored(made)
+
+    def _retract(self, command: Retraction) -> Outcome:
+        """Look the comment up by itself: this is rare. One made in this very transaction is written first."""
+        self._flush_comments()
+        found = self._connection.execute(
+            select(comments.c.retracted).where(comments.c.video == command.video, comments.c.id == command.id)
+        ).scalar_one_or_none()
+        if found is None:
+            return NotFound("this video has no such comment")
+        if not found:
+            self._connection.execute(
+                update(comments).where(comments.c.id == command.id).values(retracted=True, text="", user=None)
+            )
+            self._post(command.video, "retract", None, {"id": command.id})
+        return Stored(command.id)
+
+    def _post(self, video: str, kind: str, user: str | None, data: dict[str, str]) -> str:
+        """Put an event into the outbox; return its id."""
+        made = self._new_id(self._now)
+        event = {"id": made, "video": video, "type": kind, "data": data}
+        if user is not None:
+            event["user"] = user
+        self._rows.append(self._new_row(kind == "retract", encode(event)))
+        return made
+
+    def _read_totals(self, videos: set[str]) -> None:
+        """Read what the likes are added to; other backends at the same PostgreSQL wait."""
+        self._totals = dict.fromkeys(videos, 0)
+        read = statements.TOTALS if self._connection.dialect.name == "sqlite" else statements.LOCKED_TOTALS
+        names = sorted(videos)
+        for start in range(0, len(names), SQL_VALUES):
+            rows = self._connection.execute(read, {"videos": names[start : start + SQL_VALUES]})
+            for row in rows:
+                self._totals[row.video] += row.total
+
+    def _read_keys(self, keys: Sequence[Key]) -> dict[Key, Stored]:
+        known: dict[Key, Stored] = {}
+        for start in range(0, len(keys), SQL_VALUES):
+            some = {"keys": keys[start : start + SQL_VALUES], "age": self._age}
+            for row in self._connection.execute(statements.KNOWN_KEYS, some):
+                known[row.video, row.route, row.user, row.key] = _answer.decode(row.answer)
+        return known
+
+    def _flush_comments(self) -> None:
+        if self._comments:
+            self._connection.execute(statements.NEW_COMMENTS, self._comments)
+            self._comments = []
+
+    def _write(self, fresh: dict[Key, Stored]) -> None:
+        execute = self._connection.execute
+        if self._added:
+            execute(statements.NEW_LIKES, self._likes)
+            execute(
+                self._add_totals,
+                # Sorted, so that two processes at one PostgreSQL never wait for each other in a circle.
+                [
+                    {"video": video, "reaction": reaction, "total": added}
+                    for (video, reaction), added in sorted(self._added.items())
+                ],
+            )
+        self._flush_comments()
+        if fresh:
+            expires = self._age + int(self._settings.idempotency_window * 1000)
+            execute(statements.EXPIRED_KEYS, {"age": self._age})
+            execute(
+                statements.NEW_KEYS,
+                [
+                    {"video": video, "route": route, "user": user, "key": key, "answer": encode(stored),
+                     "expires": expires}
+                    for (video, route, user, key), stored in sorted(fresh.items())
+                ],
+            )  # fmt: skip
+        if self._rows:
+            execute(statements.NEW_ROWS, [msgspec.structs.asdict(row) for row in self._rows])
+
+
+def _key(command: Command) -> Key | None:
+    """Return what a request is known by when it is repeated."""
+    if isinstance(command, Retraction) or command.key is None:
+        return None
+    return command.video, command.route, command.user or "", command.key
