@@ -152,7 +152,7 @@ class ReplicationBatch(msgspec.Struct, frozen=True):
 class ActiveVideos(msgspec.Struct, frozen=True):
     """Videos that events were published to, the longest ago first.
 
-    `upto` is when the last of them moved (if there is none, what was asked for); `now` is the
+    `upto` is when the last of them was published to (if there is none, what was asked for); `now` is the
     bus' own clock. Both in milliseconds.
     """
 
@@ -252,8 +252,9 @@ class PeerBus(Protocol):
         which are repeated before their `hold` is over."""
         ...
 
-    async def moved(self, since: int, limit: int) -> ActiveVideos:
-        """The first `limit` videos to which events that originate here were published since then.
+    async def active_since(self, since: int, limit: int) -> ActiveVideos:
+        """Return the first `limit` videos to which events that originate here were published since then,
+        and all others of the last one's millisecond: what is left is after `ActiveVideos.upto`.
 
         `since` is in milliseconds by this bus' clock, see `ActiveVideos.now`; 0: all that are remembered.
         """

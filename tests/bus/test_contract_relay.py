@@ -10,7 +10,7 @@ import trio
 
 from liveserver.bus.interface import ReplicaPosition, ReplicationBatch
 from liveserver.event import Batch
-from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, take
+from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, parcel, take
 from tests.conftest import Until
 
 
@@ -167,24 +167,24 @@ async def test_two_that_relay_at_once_bring_each_event_once(bus: WholeBus) -> No
 
 
 async def test_videos_that_moved_since(bus: WholeBus, until: Until) -> None:
-    assert (await bus.moved(0, 10)).videos == []
+    assert (await bus.active_since(0, 10)).videos == []
     await append(bus, "v", "a")
-    before = (await bus.moved(0, 10)).now
+    before = (await bus.active_since(0, 10)).now
 
     async def time_passed() -> bool:
-        return (await bus.moved(0, 10)).now > before
+        return (await bus.active_since(0, 10)).now > before
 
     await until(time_passed)
     await append(bus, "w", "a")
     await bus.relay([relayed([1], video="x")])
-    moved = await bus.moved(0, 10)
+    moved = await bus.active_since(0, 10)
     assert moved.videos == ["v", "w"]  # what comes from elsewhere is no news to others
     assert before < moved.upto <= moved.now
-    assert (await bus.moved(before + 1, 10)).videos == ["w"]
-    assert (await bus.moved(moved.upto, 10)).videos == ["w"]
-    nothing = await bus.moved(moved.upto + 1, 10)
+    assert (await bus.active_since(before + 1, 10)).videos == ["w"]
+    assert (await bus.active_since(moved.upto, 10)).videos == ["w"]
+    nothing = await bus.active_since(moved.upto + 1, 10)
     assert (nothing.videos, nothing.upto) == ([], moved.upto + 1)
-    first = await bus.moved(0, 1)
+    first = await bus.active_since(0, 1)
     assert first.videos == ["v"]
     assert first.upto <= before
 
@@ -217,3 +217,18 @@ async def test_those_who_share_a_work_know_each_other(bus: WholeBus, until: Unti
     await bus.resign("dc2", "never")
     await bus.resign("dc9", "never")
     assert await bus.enlist("dc2", "b", 30) == ["b"]
+
+
+async def test_videos_of_one_moment_are_listed_together(bus: WholeBus) -> None:
+    """However many: a list that goes on after the last one's millisecond skips none."""
+    await append(bus, "before", "a")
+    await bus.append([parcel(f"v{number}", "a") for number in range(7)])
+    listed: list[str] = []
+    since = 0
+    for _ in range(8):
+        page = await bus.active_since(since, 2)
+        listed += page.videos
+        since = page.upto + 1
+        if not page.videos:
+            break
+    assert sorted(listed) == sorted(["before", *(f"v{number}" for number in range(7))])

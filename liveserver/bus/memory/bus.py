@@ -123,12 +123,15 @@ class MemoryBus:
             standings.append(video.standing(parcel.origin))
         return standings
 
-    async def moved(self, since: int, limit: int) -> ActiveVideos:
+    async def active_since(self, since: int, limit: int) -> ActiveVideos:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
-        moved = [(name, _ms(at)) for name, at in self._active.items() if _ms(at) >= since][:limit]
-        return ActiveVideos([name for name, _ in moved], moved[-1][1] if moved else since, _ms(now))
+        active = [(name, _ms(at)) for name, at in self._active.items() if _ms(at) >= since]
+        upto = active[min(limit, len(active)) - 1][1] if active else since
+        if len(active) > limit:
+            active = [(name, at) for name, at in active if at <= upto]
+        return ActiveVideos([name for name, _ in active], upto, _ms(now))
 
     async def enlist(self, group: str, node: str, lease: float) -> list[str]:
         await trio.lowlevel.checkpoint()

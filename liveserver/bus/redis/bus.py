@@ -222,10 +222,12 @@ class RedisBus:
 
         return await self._link.call(self._relaying, work)
 
-    async def moved(self, since: int, limit: int) -> ActiveVideos:
+    async def active_since(self, since: int, limit: int) -> ActiveVideos:
+        command = self._commands.active_since(since, limit)
+
         def work() -> ActiveVideos:
-            time, found = self._link.run(self._commands.moved(since, limit), transaction=False)
-            return replies.moved(since, time, found)
+            (answer,) = self._link.run([command], transaction=False)
+            return replies.active_videos(answer)
 
         return await self._link.call(self._asking, work)
 

@@ -51,6 +51,7 @@ class Commands:
         self._note = Script("note", settings, "log", "tally")
         self._head = Script("head", settings)
         self._active = Script("active", settings)
+        self._active_since = Script("active_since", settings)
         self._incarnation = Script("incarnation", settings)
         self._prune = Script("prune", settings)
         self._report = Script("report", settings)
@@ -59,6 +60,7 @@ class Commands:
         self.scripts = (
             self._incarnation, self._append, self._relay, self._subscribe, self._head, self._active,
             self._enlist, self._count, self._note, self._prune, self._report,
+            self._active_since,
         )  # fmt: skip
 
     def incarnation(self, videos: Iterable[str], arguments: Iterable[str]) -> list[Command]:
@@ -116,10 +118,8 @@ class Commands:
             ("XRANGE", log, after + 1, after + limit),
         ]
 
-    def moved(self, since: int, limit: int) -> list[Command]:
-        """Two: the time before, and the videos with theirs."""
-        found = "ZRANGEBYSCORE", "ls:active", since, "+inf", "WITHSCORES", "LIMIT", 0, limit
-        return [("TIME",), found]
+    def active_since(self, since: int, limit: int) -> Command:
+        return _call(self._active_since, ["ls:active"], since, limit)
 
     def enlist(self, group: str, node: str, lease: float) -> Command:
         return _call(self._enlist, [f"ls:dispatchers:{group}"], node, ms(lease))

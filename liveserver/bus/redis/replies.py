@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from liveserver.bus.interface import ActiveVideos, AppendResult, Head, Lease, ReplicaPosition, Slice
 from liveserver.cursor import Cursor
@@ -55,10 +56,10 @@ def written(known: ReplicaPosition | None) -> str:
     return f"{known.log} {known.epoch or '-'} {known.number} {known.offset}" if known else ""
 
 
-def moved(since: int, time: tuple[int, int], found: list[bytes]) -> ActiveVideos:
-    """The time, and videos and theirs in turn."""
-    upto = int(float(found[-1])) if found else since
-    return ActiveVideos([video.decode() for video in found[::2]], upto, time[0] * 1000 + time[1] // 1000)
+def active_videos(answer: Sequence[Any]) -> ActiveVideos:
+    """Parse what active_since.lua returns."""
+    now, upto, videos = answer
+    return ActiveVideos([video.decode() for video in videos], int(float(upto)), int(now))
 
 
 def head(answer: bytes) -> Head:

@@ -195,7 +195,8 @@ class PeerRelay:
         await self._share()
         is_sure, self._is_sure = self._is_sure, True
         try:
-            await self._look(self._since, compare=is_sure)
+            # The peer's clock is set back when its Redis comes back with older data.
+            await self._look(min(self._since, clock - _ms(self._settings.sweep_interval)), compare=is_sure)
             if not is_sure or trio.current_time() >= self._deep_at:
                 # Also what others had to relay, and what our own log has lost.
                 self._deep_at = trio.current_time() + self._settings.full_sweep_interval
@@ -210,20 +211,20 @@ class PeerRelay:
     async def _look(self, since: int, *, compare: bool) -> None:
         """Find those behind among the videos that moved since then; all of them, or by comparing."""
         while True:
-            moved = await self._theirs.moved(max(0, since), PAGE)
-            videos = [video for video in moved.videos if self._is_mine(video)]
+            active = await self._theirs.active_since(max(0, since), PAGE)
+            videos = [video for video in active.videos if self._is_mine(video)]
             if compare:
                 videos = await self._compared([video for video in videos if video not in self._behind])
             self._find_behind(videos)
-            if len(moved.videos) < PAGE:
+            if len(active.videos) < PAGE:
                 return
-            since = max(moved.upto, since + 1)
+            since = active.upto + 1
             await self._wait_level()
 
     async def _reach(self) -> int:
         """The peer's clock."""
         try:
-            moved = await self._theirs.moved(NEVER, 1)
+            active = await self._theirs.active_since(NEVER, 1)
         except BusError:
             if self._unreached_since is None:
                 self._unreached_since = trio.current_time()
@@ -231,7 +232,7 @@ class PeerRelay:
         if self._unreached_since is not None:
             log.info("relaying", peer=self._peer)
         self._unreached_since = None
-        return moved.now
+        return active.now
 
     async def _compared(self, videos: Sequence[str]) -> list[str]:
         """Those that lack something which was there some moments ago."""

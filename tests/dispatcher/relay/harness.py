@@ -61,9 +61,9 @@ class Link(PeerBus):
         async with self.bus.feed(hear) as feed:
             yield _Feed(feed, self)
 
-    async def moved(self, since: int, limit: int) -> ActiveVideos:
+    async def active_since(self, since: int, limit: int) -> ActiveVideos:
         await self._pass()
-        return await self.bus.moved(since, limit)
+        return await self.bus.active_since(since, limit)
 
     async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
         self.reads += 1
