@@ -23,7 +23,7 @@ class LeaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: Node
     lease: float
     videos: dict[str, int]
-    opening: list[str] = []
+    opening: list[str] = []  # names that are none of `videos` mean nothing
 
 
 class WithdrawRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,9 +18,11 @@ class LocalDispatcher:
         self._publisher = publisher
         self._subscriptions = subscriptions
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def renew(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         """Raises `BusError`."""
-        return await self._subscriptions.renew(node, videos, lease)
+        return await self._subscriptions.renew(node, videos, lease, opening)
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
         """Raises `BusError`."""

@@ -108,7 +108,7 @@ class DispatcherRoutes:
         if not all(0 <= viewers <= MAX_VIEWERS for viewers in wish.videos.values()):
             raise BadRequest(f"a video has 0 to {MAX_VIEWERS} viewers at one node")
         try:
-            leases = await self._subscriptions.renew(wish.node, wish.videos, wish.lease)
+            leases = await self._subscriptions.renew(wish.node, wish.videos, wish.lease, wish.opening)
         except BusError:
             raise Unavailable("the subscription table cannot be reached just now", retry_after=1) from None
         return json_response(200, msgspec.json.encode(LeaseAnswer.of(leases)))

@@ -31,12 +31,14 @@ class Subscriptions:
         self._max_lease = max_lease
         self._renewed = self._withdrawn = self._failures = 0
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def renew(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         """Subscribe, or stay subscribed; what there is to know of each video. Raises `BusError`."""
         if not videos:
             return {}
         with self._counting_failures():
-            leases = await self._bus.subscribe(node, videos, min(lease, self._max_lease))
+            leases = await self._bus.subscribe(node, videos, min(lease, self._max_lease), opening)
         self._renewed += len(videos)
         return leases
 

@@ -41,8 +41,10 @@ class LeaseClient:
         async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=trust) as client:
             yield cls(client, urls, signature)
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
-        body = await self._ask("/v1/leases", LeaseRequest(node, float(lease), dict(videos)))
+    async def renew(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
+        body = await self._ask("/v1/leases", LeaseRequest(node, float(lease), dict(videos), list(opening)))
         try:
             return msgspec.json.decode(body, type=LeaseAnswer).read()
         except (msgspec.DecodeError, CursorError) as error:

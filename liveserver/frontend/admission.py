@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
-from liveserver.auth.grant import OPEN, WATCH, Grant
+from liveserver.auth.grant import MODERATE, OPEN, WATCH, Grant
 from liveserver.auth.rate_limits import nothing
 from liveserver.edge.answer import Peer
 from liveserver.edge.request import Request
@@ -35,6 +35,10 @@ class ViewerSession:
         """Raises `Forbidden` unless the video may be watched."""
         if self.grant is not OPEN:
             self.grant.require(WATCH, video)
+
+    def is_moderator(self, video: str) -> bool:
+        """Return whether the token has the scope. Without authentication there is no moderator here."""
+        return self.grant is not OPEN and self.grant.may(MODERATE, video)
 
     def enter(self, video: str) -> Callable[[], None]:
         """Begin to watch; what this gives is to be called once, on leaving. Raises `Forbidden`, `TooMany`."""

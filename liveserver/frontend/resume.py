@@ -17,6 +17,7 @@ from liveserver.frontend.history.log import GAP, ResumePoint
 from liveserver.transport.form import Form, Ready
 
 NOW, EARLIEST = "now", "earliest"
+ONE_WRITE = 64 * 1024  # bytes of a state that are copied for each viewer, so as to be sent with `ready`
 
 
 class Resumption(NamedTuple):
@@ -66,12 +67,18 @@ class Resumer:
         ready = Ready(channel.video, self.frontend.node, start, is_resumed, point.gap, now, heartbeat)
         return Resumption(ready, position, seen)
 
-    def opening(self, home: Audience, form: Form, arrival: Resumption) -> bytes:
-        """The first words to a viewer of this audience: where it stands, and how many there are."""
+    def opening(self, home: Audience, form: Form, arrival: Resumption) -> tuple[bytes, bytes]:
+        """Return what a viewer is sent first: where it stands, the state unless it resumed, and how many
+        watch; and apart what is shared with others, since it is large."""
         cursor = arrival.ready.cursor.encode()
         words = form.opening(cursor, arrival.ready, random_retry(self.settings))
+        state = b""
+        if not arrival.ready.resumed:
+            state = home.log.frames(form).state(arrival.position, cursor)
+        if len(state) > ONE_WRITE:  # how many watch comes with the next change
+            return words, state
         viewers = home.told(form, arrival.position, cursor)
-        return words + form.envelope(viewers) if viewers else words
+        return words + state + (form.envelope(viewers) if viewers else b""), b""
 
 
 def parse_cursor(text: str) -> Cursor | str:

@@ -20,8 +20,8 @@ from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.resume import NOW, Resumer, parse_cursor
 from liveserver.frontend.websocket import WebSocket
 from liveserver.transport.form import HttpForm, Reason, encode
-from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10
-from liveserver.transport.sse import SSE, SSE_HTTP10
+from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10, NDJSON_INTERNAL, NDJSON_INTERNAL_HTTP10
+from liveserver.transport.sse import SSE, SSE_HTTP10, SSE_INTERNAL, SSE_INTERNAL_HTTP10
 
 TOKEN = "token"  # noqa: S105  # the query parameter
 RETRY_AFTER = 2  # seconds
@@ -45,7 +45,6 @@ class WatchRoutes:
     async def watch(self, request: Request, peer: Peer) -> Answer:
         """Become a viewer on a stream. Who cannot is told `bye`: an error status would stop a browser
         from ever coming back. Who may not is refused all the same, and that is final."""
-        form = _form(request)
         video = request.checked_video()
         arguments = request.arguments(("cursor", "replay", TOKEN))
         cursor = parse_cursor(arguments.get("cursor", NOW))
@@ -53,8 +52,10 @@ class WatchRoutes:
             cursor = parse_cursor(last.decode("latin-1"))
         replay = self._replay(arguments)
         retry = random_retry(self._settings)
+        form = _form(request)
         try:
             visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
+            form = _form(request, internal=visitor.is_moderator(video))
             reason = self._frontend.refusal()
             if reason is None:
                 with ExitStack() as stack:
@@ -67,9 +68,9 @@ class WatchRoutes:
                             viewer = StreamViewer(peer, home, form, arrival.position, arrival.seen, serial)
                             viewer.until, viewer.on_leave = visitor.until, leave
                             stack.pop_all()  # from here on it is the viewer's
-                            opening = self._arrivals.opening(home, form, arrival)
-                            words = with_headers(head(200, *form.headers), request.cors) + opening
-                            home.welcome(viewer, words)
+                            opening, shared = self._arrivals.opening(home, form, arrival)
+                            headers = with_headers(head(200, *form.headers), request.cors)
+                            home.welcome(viewer, headers + opening, shared)
                             return viewer
         except TooMany as too_many:
             reason = Reason.OVERLOAD
@@ -108,15 +109,29 @@ class WatchRoutes:
                 async with self._frontend.table.visit(video) as channel:
                     point = await self._arrivals.place(channel, cursor, replay)
                     empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
+                    internal = visitor.is_moderator(video)
                     answer = channel.audience.poll_pages.answer(
-                        point.position, point.seen, limit, is_cut=point.is_cut, empty=empty
+                        point.position,
+                        point.seen,
+                        limit,
+                        is_cut=point.is_cut,
+                        empty=empty,
+                        has_state=isinstance(cursor, str),
+                        internal=internal,
                     )
                     if answer is not None:
                         self._frontend.fanout.counts.gaps += point.gap
                         return answer
                     deadline = min(trio.current_time() + wait, visitor.until)
                     waiter = PollWaiter(
-                        peer, channel.log.tip, point.seen, limit, deadline, request.cors, leave
+                        peer,
+                        channel.log.tip,
+                        point.seen,
+                        limit,
+                        deadline,
+                        request.cors,
+                        leave,
+                        is_internal=internal,
                     )
                     stack.pop_all()  # from here on it is the waiting poll's
                     channel.audience.wait(waiter)
@@ -149,9 +164,13 @@ class WatchRoutes:
         return value
 
 
-def _form(request: Request) -> HttpForm:
-    """The streaming form the client asked for; event streams unless it says otherwise."""
+def _form(request: Request, *, internal: bool = False) -> HttpForm:
+    """Return the streaming form the client asked for, event streams by default; or a moderator's."""
     is_old = request.version == "1.0"
     if b"application/x-ndjson" in request.headers.get(b"accept", b""):
+        if internal:
+            return NDJSON_INTERNAL_HTTP10 if is_old else NDJSON_INTERNAL
         return NDJSON_HTTP10 if is_old else NDJSON
+    if internal:
+        return SSE_INTERNAL_HTTP10 if is_old else SSE_INTERNAL
     return SSE_HTTP10 if is_old else SSE

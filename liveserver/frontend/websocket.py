@@ -189,13 +189,13 @@ class WebSocket(MultiplexedConnection):
                         return
                     self._check_draining()
                     home = channel.audience
-                    viewer = MultiplexedViewer(
-                        self, home, wire.SOCKET, arrival.position, arrival.seen, self._serial
-                    )
+                    is_moderator = self._visitor.is_moderator(wish.video)
+                    form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
+                    viewer = MultiplexedViewer(self, home, form, arrival.position, arrival.seen, self._serial)
                     viewer.on_leave = leave
                     stack.pop_all()  # from here on it is the viewer's
                     self.viewers[wish.video] = viewer
-                    home.welcome(viewer, self._arrivals.opening(home, wire.SOCKET, arrival))
+                    home.welcome(viewer, *self._arrivals.opening(home, form, arrival))
         except BusError:
             raise Unavailable("the log cannot be read just now; try again") from None
 

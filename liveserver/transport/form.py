@@ -79,6 +79,7 @@ class Form(ABC):
     """One wire form of a stream."""
 
     word: str  # what the form is called where viewers are counted
+    is_internal = False  # for moderators: with the events that others are not sent
     heartbeat: bytes  # a frame that means nothing but that the line is alive; empty: there are other means
 
     @abstractmethod
@@ -89,6 +90,10 @@ class Form(ABC):
     def control(self, cursor: bytes, word: bytes, data: bytes) -> bytes:
         """Return the frame of what is no event: `ready`, `gap`, `viewers`, … An event is never one of these,
         whatever its type."""
+
+    def state_data(self, video: str, cursor: bytes, events: bytes) -> bytes:
+        """Return the data of `state`; `events` are JSON objects, joined by commas."""
+        return b'{"events":[%b]}' % events
 
     @abstractmethod
     def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
@@ -112,8 +117,9 @@ class HttpForm(Form):
 
     content_type: bytes
 
-    def __init__(self, *, chunked: bool) -> None:
+    def __init__(self, *, chunked: bool, is_internal: bool = False) -> None:
         self.chunked = chunked
+        self.is_internal = is_internal
         self.end = b"0\r\n\r\n" if chunked else b""
         self.headers = (
             b"content-type: " + self.content_type,

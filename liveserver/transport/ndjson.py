@@ -24,3 +24,5 @@ class JsonLines(HttpForm):
 
 NDJSON = JsonLines(chunked=True)
 NDJSON_HTTP10 = JsonLines(chunked=False)
+NDJSON_INTERNAL = JsonLines(chunked=True, is_internal=True)
+NDJSON_INTERNAL_HTTP10 = JsonLines(chunked=False, is_internal=True)

@@ -28,3 +28,5 @@ class EventStream(HttpForm):
 
 SSE = EventStream(chunked=True)
 SSE_HTTP10 = EventStream(chunked=False)
+SSE_INTERNAL = EventStream(chunked=True, is_internal=True)
+SSE_INTERNAL_HTTP10 = EventStream(chunked=False, is_internal=True)

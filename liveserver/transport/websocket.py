@@ -70,6 +70,12 @@ class SocketForm(Form):
     def control(self, cursor: bytes, word: bytes, data: bytes) -> bytes:
         return _frame(_TEXT, b'{"%b":%b}' % (word, data))
 
+    def __init__(self, *, is_internal: bool = False) -> None:
+        self.is_internal = is_internal
+
+    def state_data(self, video: str, cursor: bytes, events: bytes) -> bytes:
+        return b'{"video":"%b","cursor":"%b","events":[%b]}' % (video.encode(), cursor, events)
+
     def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
         # A video's name and a cursor need no escaping: their alphabets have no quotes and no backslashes.
         return _frame(
@@ -119,4 +125,5 @@ def _frame(opcode: int, payload: bytes) -> bytes:
 
 
 SOCKET = SocketForm()
+SOCKET_INTERNAL = SocketForm(is_internal=True)
 PONG_MESSAGE = SOCKET.control(b"", b"pong", b"{}")

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import trio
 
+from liveserver import state
 from liveserver.auth.authorizer import Authorizer
-from liveserver.bus.interface import AppendRequest, AppendResult
+from liveserver.bus.interface import AppendRequest, AppendResult, ReplicationBatch
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.client.sse import SSEEvent, SSEParser
 from liveserver.config import Settings, convert
@@ -161,6 +162,24 @@ class Stage:
             lines.append(b'like {"n":%d,"p":"%b"}' % (self._count, b"x" * padding))
         parcel = AppendRequest(video, f"token-{self._count}", lines, [None] * count)
         return (await self.bus.append([parcel]))[0]
+
+    async def publish_keyed(
+        self, key: str, data: str, *, at: int, kind: str = "t", version: int | None = None, video: str = "v"
+    ) -> None:
+        """Publish a keyed event; `null` clears the key."""
+        internal = kind == "ban"
+        head = state.head(kind, key, version, at, is_cleared=data == "null", is_internal=internal)
+        line = b'%b {"id":"%b-%d","key":"%b","data":%b}' % (
+            head, key.encode(), at, key.encode(), data.encode(),
+        )  # fmt: skip
+        self._count += 1
+        await self.bus.append([AppendRequest(video, f"token-{self._count}", [line], [None], is_keyed=True)])
+
+    async def relay_after_gap(self, line: bytes, number: int, video: str = "v") -> None:
+        """Bring an event of another datacenter that is known to have lost those before it."""
+        (stands,) = await self.bus.relay([ReplicationBatch(video, "dc2", "", 0, 0, [])])
+        batch = ReplicationBatch(video, "dc2", "aaa", number, number, [line], instead=stands)
+        await self.bus.relay([batch])
 
     def channel(self, video: str = "v") -> Channel:
         return self.frontend.table.channels[video]

@@ -10,7 +10,6 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from liveserver.event import Batch
 from tests.frontend.harness import Client, settings, stage
 
 
@@ -319,12 +318,10 @@ async def test_pages_of_other_origins_may_watch_if_they_are_allowed(autojump_clo
 async def test_gaps_are_not_counted_as_replayed_events(autojump_clock: MockClock, is_poll: bool) -> None:
     async with stage() as on:
         stays, _ = await on.ready()
-        epoch = (await on.publish(1)).epoch
+        await on.publish(1)
         assert await stays.events(1) == [1]
         for offset in (2, 3, 4):  # each after a gap in another origin's numbers
-            line = b'like {"n":%d}' % offset
-            batch = Batch("v", epoch, offset, "dc2", "aaa", 10 * offset, [line])
-            assert on.channel().append_batch(batch)
+            await on.relay_after_gap(b'like {"n":%d}' % offset, 10 * offset)
         kinds = [(await stays.event()).type for _ in range(6)]
         assert kinds == ["gap", "like"] * 3
         if is_poll:
@@ -343,8 +340,8 @@ async def test_ready_says_that_a_gap_follows_later(autojump_clock: MockClock) ->
         stays, _ = await on.ready()
         epoch = (await on.publish(3)).epoch
         assert await stays.events(3) == [1, 2, 3]
-        batch = Batch("v", epoch, 4, "dc2", "aaa", 8, [b'like {"n":4}'])
-        assert on.channel().append_batch(batch)
+        await on.relay_after_gap(b'like {"n":4}', 8)
+        assert [(await stays.event()).type for _ in range(2)] == ["gap", "like"]
         for number, follow in ((1, ["like", "like", "gap", "like"]), (3, ["like"])):
             client, ready = await on.ready("v", f"?cursor=dc1-{epoch}-{number}")
             assert (ready["resumed"], ready["gap"]) == (False, True)

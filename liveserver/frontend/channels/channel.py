@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import trio
 
@@ -51,12 +52,12 @@ class Channel:
         self.reads_begun = self.reads_done = 0  # by the number of the last one
         self._stash: deque[Batch] = deque(maxlen=STASH)
 
-    def open(self, head: Head) -> None:
-        """Begin to follow the log at `head`."""
+    def open(self, head: Head, state: Sequence[bytes] = ()) -> None:
+        """Begin to follow the log at `head`, with the lines of the state as of then."""
         self.epoch, self.offset = head.epoch, head.offset
         self.first = head.offset + 1
         self.is_complete = head.offset == 0
-        self.log.start_at(head.cursor)
+        self.log.start_at(head.cursor, state)
         self.is_open = True
         self.settled.set()
 
@@ -68,18 +69,27 @@ class Channel:
         self._stash.clear()
 
     def append_batch(self, batch: Batch) -> bool:
-        """Append what was received; False when a missing range, or a new epoch, is before it."""
+        """Append what was received; False when a missing range, or a new epoch, is before it; or a gap,
+        behind which viewers are sent the state that the bus has."""
         if self.is_backfilling:
             self._stash.append(batch)
             return True
-        if not self._append(batch):
+        if self._is_gap(batch) or not self._append(batch):
             self._stash.append(batch)
             return False
         self._notify()
         return True
 
-    def apply_slice(self, part: Slice) -> None:
-        """Append what was read from the log, up to its head; what lies before it is lost."""
+    def loses_state(self, part: Slice) -> bool:
+        """Return whether keyed events may be missing before or in what was read from the log."""
+        if part.head.epoch != self.epoch or part.oldest > self.offset + 1:
+            return True
+        return any(map(self.log.has_jump, part.batches))
+
+    def apply_slice(self, part: Slice, state: Sequence[bytes] = ()) -> None:
+        """Append what was read from the log, up to its head; what lies before it is lost. `state` are the
+        lines of the bus' state, read after that, if the slice `loses_state`."""
+        self.log.reload_state(state)
         if part.head.epoch != self.epoch or part.oldest > self.offset + 1:
             self.epoch = part.head.epoch
             self.offset = part.oldest - 1
@@ -87,6 +97,7 @@ class Channel:
             self._append_gaps(cursor_before(part.head.cursor, part.batches))
         for batch in part.batches:
             self._append(batch)
+        self.log.end_reload()
         self._notify()
 
     def _append_gaps(self, cursor: Cursor) -> None:
@@ -109,7 +120,8 @@ class Channel:
         """Append what came during a backfill; False when a range, or another epoch, is still missing."""
         self.is_backfilling = False
         while self._stash:
-            if not self._append(self._stash.popleft()):
+            batch = self._stash.popleft()
+            if self._is_gap(batch) or not self._append(batch):
                 self._stash.clear()
                 self.is_backfilling = True
                 break
@@ -140,6 +152,10 @@ class Channel:
         """Return whether what `cursor` has seen of `origin`, if anything, is of an epoch known here."""
         seen = cursor.get(origin)
         return seen is None or self.log.has_epoch(origin, seen.epoch)
+
+    def _is_gap(self, batch: Batch) -> bool:
+        """Return whether the batch is next in number, and yet events of its origin are missing before it."""
+        return batch.epoch == self.epoch and batch.last > self.offset and self.log.has_jump(batch)
 
     def _append(self, batch: Batch) -> bool:
         if batch.epoch != self.epoch or batch.first > self.offset + 1:

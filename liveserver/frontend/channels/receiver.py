@@ -8,7 +8,7 @@ log. What the log has lost becomes a gap.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -129,9 +129,9 @@ class Receiver:
         if channel := self._channels.get(tally.video):
             channel.viewer_count.tally = tally
 
-    def open(self, channel: Channel, head: Head) -> None:
-        """Follow a new channel's log from its head, which has come."""
-        channel.open(head)
+    def open(self, channel: Channel, head: Head, state: Sequence[bytes] = ()) -> None:
+        """Follow a new channel's log from its head, which has come, with the state there."""
+        channel.open(head, state)
         if not channel.drain_stash():
             self._start_backfill(channel)
 
@@ -206,8 +206,9 @@ class Receiver:
         part = await self._read_to(channel.video, channel.offset)
         if part.head.epoch != epoch:
             part = await self._read_to(channel.video, 0)
+        state = await self._bus.state(channel.video) if channel.loses_state(part) else []
         if channel.epoch == epoch:
-            channel.apply_slice(part)
+            channel.apply_slice(part, state)
 
     async def _read_to(self, video: str, after: int, last: int | None = None) -> Slice:
         """Return the log after `after` up to `last`, or to its head, as one slice.

@@ -42,8 +42,11 @@ log = structlog.get_logger(__name__)
 class LeaseService(CanarySender, Protocol):
     """What a frontend wants of a dispatcher. All raise `DispatcherError` or `BusError`."""
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
-        """Subscribe, or stay subscribed, to videos with so many viewers, for `lease` seconds."""
+    async def renew(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
+        """Subscribe, or stay subscribed, to videos with so many viewers, for `lease` seconds. The leases of
+        those `opening` have the video's state."""
         ...
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None: ...
@@ -191,7 +194,8 @@ class SubscriptionTable:
             counts = {
                 video: self.channels[video].audience.watching for video in page if video in self.channels
             }
-            leases = await self._leases.renew(self._node, counts, self._settings.lease)
+            opening = [video for video in counts if not self.channels[video].is_open]
+            leases = await self._leases.renew(self._node, counts, self._settings.lease, opening)
             self._renewed += len(leases)
             for video, lease in leases.items():
                 channel = self.channels.get(video)
@@ -201,7 +205,7 @@ class SubscriptionTable:
                 if channel.is_open:
                     self._intake.compare(channel, lease.head)
                 else:
-                    self._intake.open(channel, lease.head)
+                    self._intake.open(channel, lease.head, lease.state)
             for video in page:
                 self._wanted.pop(video, None)
 

@@ -176,15 +176,17 @@ class Audience:
         """The oldest position that somebody who keeps up still needs."""
         return min((segment.position for segment in self.segments()), default=self.log.tip)
 
-    def welcome(self, viewer: Viewer, opening: bytes) -> None:
-        """A new viewer on a stream; `opening` is the first it is sent."""
+    def welcome(self, viewer: Viewer, opening: bytes, shared: bytes = b"") -> None:
+        """A new viewer on a stream; `opening` is the first it is sent, then what many are sent alike."""
         self.count += 1
         self._visitor.expect(viewer)
         sent = attempt(viewer.send, opening)
-        if sent == len(opening):
-            self.seat(viewer)
+        if sent != len(opening):
+            self.fell_behind(viewer, opening + shared, sent)
+        elif shared and (sent := attempt(viewer.send, shared)) != len(shared):
+            self.fell_behind(viewer, shared, sent)
         else:
-            self.fell_behind(viewer, opening, sent)
+            self.seat(viewer)
 
     def seat(self, viewer: Viewer) -> None:
         """Give a viewer, new or level again, a place in a segment, where it last sat if it can."""

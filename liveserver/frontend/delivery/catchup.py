@@ -73,7 +73,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
     if start < log.base:
         viewer.position = log.base
         viewer.seen = log.floor.merged(viewer.seen)
-        return viewer.form.envelope(gap_frame(viewer.form, log.video, viewer.seen))
+        return _gap(viewer, viewer.seen)
     frames: list[bytes] = []
     size = withheld = 0
     for item in log.between(viewer.position, log.tip):
@@ -89,8 +89,10 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             withheld = 0
         if item.event == GAP:
             viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(viewer.seen)
-            return viewer.form.envelope(gap_frame(viewer.form, log.video, viewer.seen))
+            return _gap(viewer, viewer.seen)
         viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
+        if viewer.position - 1 in log.internal and not viewer.form.is_internal:
+            continue
         frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
         size += len(frames[-1])
         viewer.home.counts.deliveries += 1
@@ -99,6 +101,13 @@ def _next(viewer: Viewer, limit: int) -> bytes:
     if withheld:
         _withhold(viewer, viewer.position, withheld)
     return viewer.form.joined(log.video, str(viewer.seen).encode(), frames) if frames else b""
+
+
+def _gap(viewer: Viewer, cursor: Cursor) -> bytes:
+    """Return the gap before the viewer's position, and the state there."""
+    log, form = viewer.home.log, viewer.form
+    gap = form.envelope(gap_frame(form, log.video, cursor))
+    return gap + log.frames(form).state(viewer.position, str(cursor).encode())
 
 
 def _withhold(viewer: Viewer, end: int, count: int) -> None:

@@ -25,6 +25,7 @@ class PollWaiter(DeferredResponse):
     """A long-poll whose answer is still to come, at the latest at `deadline` (Trio's time).
 
     `headers` are lines that this client's answer has besides; `on_leave` gives back what it takes.
+    `is_internal`: the client is a moderator.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class PollWaiter(DeferredResponse):
         "deadline",
         "headers",
         "is_done",
+        "is_internal",
         "limit",
         "on_leave",
         "peer",
@@ -49,7 +51,10 @@ class PollWaiter(DeferredResponse):
         deadline: float,
         headers: bytes = b"",
         on_leave: Callable[[], None] | None = None,
+        *,
+        is_internal: bool = False,
     ) -> None:
+        self.is_internal = is_internal
         self.on_leave = on_leave
         self.peer = peer
         self.position = position
@@ -100,35 +105,67 @@ class PollPages:
     def __init__(self, log: ChannelLog, max_bytes: int) -> None:
         self._log = log
         self._max_bytes = max_bytes
-        self._pages: dict[tuple[int, int, bool], bytes] = {}
+        self._pages: dict[tuple[int, int, bool, bool, bool], bytes] = {}
         self._version = (0, 0)
         self._date = b""
 
     def answer(
-        self, position: int, seen: Cursor | None, limit: int, *, is_cut: bool = False, empty: bool = False
+        self,
+        position: int,
+        seen: Cursor | None,
+        limit: int,
+        *,
+        is_cut: bool = False,
+        empty: bool = False,
+        has_state: bool = False,
+        internal: bool = False,
     ) -> bytes | None:
         """Return the whole response to a client at `position`; None when there is nothing new.
 
         `is_cut`: events before the position are missing. `empty`: answer even when there is nothing.
+        `has_state`: with the state at the position; behind a gap it is there anyway. `internal`: for a
+        moderator.
         """
         log = self._log
         if position < log.base:
             is_cut, position = True, log.base
         if seen is not None:
-            return self._withholding(position, seen, limit, is_cut, empty)
+            return self._withholding(position, seen, limit, is_cut, empty, internal)
         end = self._end(position, limit)
         if end == position and not is_cut and not empty:
+            return None
+        if not (is_cut or empty or internal) and self._is_hidden(position, end):
             return None
         version, date = (log.base, log.redactions), date_line()
         if version != self._version or date != self._date or len(self._pages) >= MAX_PAGES:
             self._pages.clear()
             self._version, self._date = version, date
-        key = (position, end, is_cut)
+        key = (position, end, is_cut, has_state, internal)
         found = self._pages.get(key)
         if found is None:
-            items = log.between(position, end)
-            found = self._pages[key] = _response(log.cursor_at(end), items, is_cut)
+            items = self._shown(position, end, internal)
+            state = self._state(position, end, is_cut or has_state, internal)
+            found = self._pages[key] = _response(log.cursor_at(end), items, is_cut, state)
         return found
+
+    def _is_hidden(self, start: int, end: int) -> bool:
+        """Return whether all between these positions is for moderators only."""
+        internal = self._log.internal
+        return bool(internal) and all(position in internal for position in range(start, end))
+
+    def _shown(self, start: int, end: int, internal: bool) -> Sequence[Item]:
+        """Return the items that this client is sent."""
+        items, hidden = self._log.between(start, end), self._log.internal
+        if internal or not hidden:
+            return items
+        return [item for position, item in enumerate(items, start) if position not in hidden]
+
+    def _state(self, start: int, end: int, is_wanted: bool, internal: bool) -> bytes:
+        """Return the state behind the last gap of an answer, or at its start if it is wanted there."""
+        log, position = self._log, start if is_wanted else -1
+        while (gap := log.before_gap(max(position, start), end)) < end:
+            position = gap + 1
+        return log.state.rendered(position, internal=internal) if position >= start else b""
 
     def clear(self) -> None:
         self._pages.clear()
@@ -145,29 +182,33 @@ class PollPages:
         return end
 
     def _withholding(
-        self, position: int, seen: Cursor, limit: int, is_cut: bool, empty: bool
+        self, position: int, seen: Cursor, limit: int, is_cut: bool, empty: bool, internal: bool
     ) -> bytes | None:
         """The same for a client that has seen some of what follows, or of what is still to come."""
         log = self._log
         items: list[Item] = []
         end, count, size = position, 0, 0
+        state = log.state.rendered(position, internal=internal) if is_cut else b""
         for at, item in enumerate(log.between(position, log.tip), position):
             if not log.was_seen(item, seen):
                 size += len(item.data)
                 if count == limit or (size > self._max_bytes and items):
                     break
-                items.append(item)
-                count += item.event != GAP
+                if internal or at not in log.internal:
+                    items.append(item)
+                    count += item.event != GAP
+                    if item.event == GAP:
+                        state = log.state.rendered(at + 1, internal=internal)
             end = at + 1
         if not items and not is_cut and not empty:
             return None
         cursor = Cursor.parse_trusted(log.cursor_at(end).decode()).merged(seen)
-        return _response(str(cursor).encode(), items, is_cut)
+        return _response(str(cursor).encode(), items, is_cut, state)
 
 
-def _response(cursor: bytes, items: Sequence[Item], is_cut: bool) -> bytes:
+def _response(cursor: bytes, items: Sequence[Item], is_cut: bool, state: bytes) -> bytes:
     events = [item.data for item in items if item.event != GAP]
-    return json_response(200, poll_body(cursor, is_cut or len(events) < len(items), events))
+    return json_response(200, poll_body(cursor, is_cut or len(events) < len(items), events, state))
 
 
 class LongPollAudience(SegmentAudience, Protocol):
@@ -229,16 +270,20 @@ class PollSegment(Segment):
 
     def _answer_where(self, is_due: Callable[[PollWaiter], bool]) -> int:
         log, pages = self.home.log, self.home.poll_pages
-        shared: dict[tuple[int, int, bool], bytes | None] = {}
+        shared: dict[tuple[int, int, bool, bool], bytes | None] = {}
         waiting, self.waiters = self.waiters, []
         for waiter in waiting:
             due = is_due(waiter)
             if waiter.seen is not None:
-                answer = pages.answer(waiter.position, waiter.seen, waiter.limit, empty=due)
+                answer = pages.answer(
+                    waiter.position, waiter.seen, waiter.limit, empty=due, internal=waiter.is_internal
+                )
             else:
-                place = (waiter.position, waiter.limit, due)
+                place = (waiter.position, waiter.limit, due, waiter.is_internal)
                 if place not in shared:
-                    shared[place] = pages.answer(waiter.position, None, waiter.limit, empty=due)
+                    shared[place] = pages.answer(
+                        waiter.position, None, waiter.limit, empty=due, internal=waiter.is_internal
+                    )
                 answer = shared[place]
             if answer is None:  # all that came since was seen elsewhere
                 waiter.position = log.tip

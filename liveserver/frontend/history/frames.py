@@ -3,13 +3,15 @@ once for all that stand at the same position."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Protocol
 
 from liveserver.cursor import Cursor
+from liveserver.frontend.history.state_history import StateHistory
 from liveserver.transport.form import Form, Gap, encode
 
-GAP = b"gap"
+GAP, STATE = b"gap", b"state"
+MAX_STATES = 8  # positions whose state is kept as a frame
 MAX_JOINED = 64  # positions whose joined frames are kept; more is many viewers that resume, each elsewhere
 
 
@@ -33,6 +35,12 @@ class FrameSource(Protocol):
     base: int
     tip: int
     floor: Cursor
+    state: StateHistory
+
+    @property
+    def internal(self) -> Container[int]:
+        """The positions of events that only moderators are sent."""
+        ...
 
     def between(self, start: int, end: int) -> Sequence[FrameItem]: ...
 
@@ -50,7 +58,7 @@ def gap_frame(form: Form, video: str, cursor: Cursor) -> bytes:
 class FrameLog:
     """The frames of one log in one form."""
 
-    __slots__ = ("_base", "_form", "_frames", "_joined", "_joined_tip", "_log")
+    __slots__ = ("_base", "_form", "_frames", "_joined", "_joined_tip", "_log", "_states")
 
     def __init__(self, log: FrameSource, form: Form) -> None:
         self._log = log
@@ -59,6 +67,23 @@ class FrameLog:
         self._frames: list[bytes] = []
         self._joined: dict[int, tuple[bytes, int]] = {}  # start → (bytes, end), all for one tip
         self._joined_tip = log.tip
+        self._states: dict[bytes, tuple[bytes, bytes]] = {}  # cursor → (what is rendered, the frame)
+
+    def state(self, position: int, cursor: bytes = b"") -> bytes:
+        """Return the state for a viewer that begins at `position`, as it goes on the wire; empty when there
+        is none. `cursor` is the viewer's own, if it is not the position's."""
+        events = self._log.state.rendered(position, internal=self._form.is_internal)
+        if not events:
+            return b""
+        cursor = cursor or self._log.cursor_at(position)
+        found = self._states.get(cursor)
+        if found is None or found[0] is not events:
+            if len(self._states) >= MAX_STATES:
+                self._states.clear()
+            data = self._form.state_data(self._log.video, cursor, events)
+            frame = self._form.envelope(self._form.control(cursor, STATE, data))
+            found = self._states[cursor] = (events, frame)
+        return found[1]
 
     def write(self, start: int, limit: int) -> tuple[bytes, int]:
         """Return the bytes to send to a viewer at `start`, and its position after them.
@@ -68,8 +93,8 @@ class FrameLog:
         """
         tip = self._log.tip
         if start < self._log.base:
-            gap = gap_frame(self._form, self._log.video, self._log.floor)
-            return self._form.envelope(gap), self._log.base
+            gap = self._form.envelope(gap_frame(self._form, self._log.video, self._log.floor))
+            return gap + self.state(self._log.base), self._log.base
         if tip != self._joined_tip:
             self._joined.clear()
             self._joined_tip = tip
@@ -85,8 +110,10 @@ class FrameLog:
             return b"", tip
         tip = self._log.before_gap(start, tip)
         self._render(start, max(tip, start + 1))
-        if tip == start:  # the gap itself
-            return self._form.envelope(self._frames[start - self._base]), start + 1
+        if tip == start:  # the gap itself, and the state behind the last of several
+            gap, end = self._form.envelope(self._frames[start - self._base]), start + 1
+            is_last = end >= self._log.tip or self._log.before_gap(end, end + 1) > end
+            return (gap + self.state(end) if is_last else gap), end
         frames = self._frames[start - self._base : tip - self._base]
         if sum(map(len, frames)) > limit:
             size = fitting = 0
@@ -97,6 +124,10 @@ class FrameLog:
                 fitting += 1
             del frames[fitting:]
             tip = start + fitting
+        if b"" in frames:  # internal events, which this form leaves out
+            frames = [frame for frame in frames if frame]
+            if not frames:
+                return b"", tip
         return self._form.joined(self._log.video, self._log.cursor_at(tip), frames), tip
 
     def _render(self, start: int, tip: int) -> None:
@@ -127,7 +158,12 @@ class FrameLog:
 
     def _rendered(self, start: int, end: int) -> list[bytes]:
         frame, control = self._form.frame, self._form.control
-        return [
+        frames = [
             (control if item.event == GAP else frame)(item.cursor, item.event, item.data)
             for item in self._log.between(start, end)
         ]
+        if (internal := self._log.internal) and not self._form.is_internal:
+            for at in range(start, end):
+                if at in internal:
+                    frames[at - start] = b""
+        return frames

@@ -7,7 +7,9 @@ Rules:
 2. A gap is an item like any other: a viewer that passes it is sent it, without a test per viewer. It
    says which origin it is of, and up to where that origin's events are missing.
 3. An item carries the cursor after it. All viewers that are level share it, so it is rendered once.
-4. What a cursor has seen of an origin is compared by epoch, then by number. Which of two epochs is
+4. Keyed events are folded into the state at their positions. A gap may hide such events, so what the bus has
+   is folded in there, and viewers that pass it are sent the state.
+5. What a cursor has seen of an origin is compared by epoch, then by number. Which of two epochs is
    newer is known from the log if it holds both, else from their names.
 """
 
@@ -24,7 +26,8 @@ from liveserver.event import CONTROL_WORDS, Batch
 from liveserver.frontend.history.frames import GAP, FrameLog
 from liveserver.frontend.history.origin_index import OriginIndex
 from liveserver.frontend.history.redaction import RETRACT_TYPE, RetractedIds, redacted
-from liveserver.state import MARK
+from liveserver.frontend.history.state_history import StateHistory
+from liveserver.state import MARK, Keyed, MalformedKeyed, read
 from liveserver.transport.form import Form, Gap, encode
 
 _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
@@ -78,11 +81,15 @@ class ChannelLog:
         self._origins: dict[str, OriginIndex] = {}
         self._frames: dict[Form, FrameLog] = {}
         self._retracted = RetractedIds(capacity)
+        self.state = StateHistory()
+        self.internal: set[int] = set()  # positions of events that only moderators are sent
+        self._reloaded: list[Keyed] = []  # the bus' state, to be folded in at the next gap
         self.redactions = 0  # so far: what was rendered before one may show what it took back
 
-    def start_at(self, cursor: Cursor) -> None:
-        """Stand at `cursor`; nothing was appended yet."""
+    def start_at(self, cursor: Cursor, state: Sequence[bytes] = ()) -> None:
+        """Stand at `cursor`, with the lines of the state there; nothing was appended yet."""
         self.floor = self.cursor = cursor
+        self.state.start_at(event for event in map(parse_state, state) if event is not None)
 
     def clear(self) -> None:
         """Free what is held; the log is not used any more."""
@@ -93,6 +100,8 @@ class ChannelLog:
         self._gaps.clear()
         self._origins.clear()
         self._frames.clear()
+        self.state.clear()
+        self.internal.clear()
 
     def frames(self, form: Form) -> FrameLog:
         """Return this log as frames of one form."""
@@ -159,7 +168,7 @@ class ChannelLog:
         for number, line in enumerate(lines, first):
             event, _, data = line.partition(b" ")
             if event[:1] == MARK:
-                event = event.split(b";", 2)[1]
+                event = self._fold(line, self.tip + number - first)
             if event in _CONTROL_WORDS:  # a dispatcher that accepted it is not ours, or is older
                 event = b"x-" + event
             self.items.append(Item(event, data, b"%b%d%b" % (before, number, after), origin, epoch, number))
@@ -177,12 +186,45 @@ class ChannelLog:
         if self._retracted:
             self._redact(self.tip - len(lines), self._retracted.has_target)
 
+    def has_jump(self, batch: Batch) -> bool:
+        """Return whether there would be a gap before the batch, or before what of it is new."""
+        mark = self.cursor.get(batch.origin)
+        if mark is None:
+            return batch.number > 1
+        if mark.epoch != batch.origin_epoch:
+            return not self.is_newer(batch.origin, mark.epoch, batch.origin_epoch)
+        return batch.number > mark.number + 1
+
+    def _fold(self, line: bytes, position: int) -> bytes:
+        """Take a keyed event into the state; return its type."""
+        try:
+            event = read(line)
+        except MalformedKeyed:
+            return line.split(b";", 2)[1]
+        if event.is_internal:
+            self.internal.add(position)
+        self.state.fold(event, position)
+        return event.type
+
+    def reload_state(self, lines: Sequence[bytes]) -> None:
+        """Have what the bus has folded in at the next gap, or by `end_reload`."""
+        self._reloaded = [event for event in map(parse_state, lines) if event is not None]
+
+    def end_reload(self) -> None:
+        """Fold in what is left of `reload_state`: there was no gap."""
+        for event in self._reloaded:
+            self.state.fold(event, self.tip - 1)
+        self._reloaded = []
+
     def append_gap(self, origin: str, upto: Mark, now: float) -> None:
         """Note that the origin's events up to `upto` are missing here, as far as they were not held."""
         self.cursor = self.cursor.advanced(origin, *upto)
         text = str(self.cursor)
         self.items.append(Item(GAP, encode(Gap(self.video, text)), text.encode(), origin, *upto))
         self._gaps.append(self.tip)
+        for event in self._reloaded:
+            self.state.fold(event, self.tip)
+        self._reloaded = []
         self.tip += 1
         self._arrivals.append((now, self.tip))
 
@@ -195,6 +237,7 @@ class ChannelLog:
         self.base -= older.tip
         self._gaps[:0] = [position + self.base for position in older._gaps]
         self.items[:0] = older.items
+        self.internal.update(position + self.base for position in older.internal)
         self.floor = older.floor
         for origin, index in older._origins.items():
             index.shift(self.base)
@@ -238,6 +281,9 @@ class ChannelLog:
         while self._arrivals and self._arrivals[0][1] <= self.base:
             self._live_from = self._arrivals.popleft()[1]
         self._gaps = [position for position in self._gaps if position >= self.base]
+        if self.internal:
+            self.internal = {position for position in self.internal if position >= self.base}
+        self.state.trim(self.base)
         for index in self._origins.values():
             index.trim(self.base)
         for frames in self._frames.values():
@@ -304,6 +350,14 @@ class ChannelLog:
         known += [held.epoch for held in index.epochs] if index is not None else []
         known += [tip.epoch] if tip is not None else []
         return list(dict.fromkeys(known))
+
+
+def parse_state(line: bytes) -> Keyed | None:
+    """Return what a line of the bus' state says; None when it is none."""
+    try:
+        return read(line)
+    except MalformedKeyed:
+        return None
 
 
 def cursor_before(cursor: Cursor, batches: Sequence[Batch]) -> Cursor:

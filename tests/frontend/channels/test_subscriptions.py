@@ -26,14 +26,16 @@ class RecordedLeases:
         self.is_down = False
         self.asked: list[tuple[str, list[str]]] = []
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def renew(
+        self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
+    ) -> dict[str, Lease]:
         if any(video.startswith(PREFIX) for video in videos):
             return await self._bus.subscribe(node, videos, lease)
         self.asked.append(("renew", sorted(videos)))
         await trio.sleep(0.01)
         if self.is_down:
             raise DispatcherError("nobody there")
-        return await self._bus.subscribe(node, videos, lease)
+        return await self._bus.subscribe(node, videos, lease, opening)
 
     async def send_canary(self, video: str, token: str) -> None:
         await self._bus.append(

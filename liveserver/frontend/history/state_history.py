@@ -1,0 +1,78 @@
+"""The state of a video at each position of a channel's log: what a viewer that begins there is sent.
+
+Rules:
+
+1. `base` is the state before the oldest change held, `tip` the newest one; between them stand the events
+   that changed it, with their positions. Nothing is folded again for a viewer that begins at the tip.
+2. A state may be newer than its position, never older: where a channel begins, and after a gap, it is what
+   the bus has. Clients apply events by the same rule as the state, so what comes once more changes nothing.
+3. It is rendered once per change, and the result shared by all that are sent it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from liveserver.state import Keyed, State
+
+MAX_RENDERED = 8  # renderings kept: that of the tip, and of where many viewers begin
+
+
+class StateHistory:
+    """The states of one channel."""
+
+    __slots__ = ("_base", "_changes", "_positions", "_rendered", "_tip", "_trimmed")
+
+    def __init__(self) -> None:
+        self._base = State()
+        self._tip = State()
+        self._positions: list[int] = []
+        self._changes: list[Keyed] = []
+        self._trimmed = 0  # changes folded into `_base` so far
+        self._rendered: dict[tuple[int, bool], bytes] = {}
+
+    def start_at(self, events: Iterable[Keyed]) -> None:
+        """Begin with what the bus has."""
+        self._base = State(events)
+        self._tip = State(self._base)
+
+    def fold(self, event: Keyed, position: int) -> None:
+        """Take in an event; `position` is not before those of earlier ones."""
+        if self._tip.fold(event):
+            self._positions.append(position)
+            self._changes.append(event)
+
+    def rendered(self, position: int, *, internal: bool = False) -> bytes:
+        """Return the events' JSON, oldest first and joined by commas, for a viewer that begins at `position`;
+        empty when there is no state. `internal`: for a moderator."""
+        if not len(self._tip):
+            return b""
+        count = bisect_left(self._positions, position)
+        key = (self._trimmed + count, internal)
+        found = self._rendered.get(key)
+        if found is None:
+            if count == len(self._changes):
+                state = self._tip
+            else:
+                state = State(self._base)
+                for event in self._changes[:count]:
+                    state.fold(event)
+            if len(self._rendered) >= MAX_RENDERED:
+                self._rendered.clear()
+            shown = state.shown(internal=internal)
+            found = self._rendered[key] = b",".join(event.data for event in shown)
+        return found
+
+    def trim(self, base: int) -> None:
+        """Forget the states before the position `base`."""
+        count = bisect_left(self._positions, base)
+        if count:
+            for event in self._changes[:count]:
+                self._base.fold(event)
+            del self._positions[:count], self._changes[:count]
+            self._trimmed += count
+
+    def clear(self) -> None:
+        """Free what is held."""
+        self.__init__()  # type: ignore[misc]
