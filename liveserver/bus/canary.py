@@ -4,11 +4,17 @@ A connection that is open proves nothing: after a failover it may lead to a Redi
 uses any more. So every node regularly publishes an event of its own, through a dispatcher and the
 bus, to a video that it alone watches, and waits for it at its own inbox. One that does not come
 back turns the node's readiness red, and has the connections renewed; the next one is sent sooner.
+
+A canary says when its node was started. So two nodes of one name, who share an inbox, find each other there:
+both log it, and the one that was started later is not ready.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Protocol
 
@@ -26,6 +32,8 @@ PREFIX = "canary."
 LEASES = 6  # canaries within one lease
 AGAIN = 0.5  # seconds after one that did not come back
 BACK_OFF = 0.5  # seconds, between two attempts to listen
+TWIN_CANARIES = 2  # of another node: the first may be the last one of a process before this
+_LIFE = re.compile(rb'"id":"[^"]*-([0-9a-f]{16})-[0-9a-f]{16}"')
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +72,10 @@ class NotDelivering(LiveserverError):
     """The last canary did not come back."""
 
 
+class DuplicateName(LiveserverError):
+    """Another node, which was there first, has this node's name."""
+
+
 class Canary:
     """One node's canary. Whoever listens to the node's inbox lets it `hear` what is not for others."""
 
@@ -73,12 +85,18 @@ class Canary:
         dispatcher: CanarySender,
         settings: CanarySettings,
         renew_connections: Callable[[], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.video = f"{PREFIX}{node}"
         self._node = node
         self._dispatcher = dispatcher
         self._settings = settings
         self._renew_connections = renew_connections
+        # When this process' life began, in milliseconds, and four digits by chance: it orders all lives.
+        self._life = b"%012x%b" % (int(clock() * 1000), secrets.token_hex(2).encode())
+        self._twin = b""
+        self._twin_canaries = 0
+        self._twin_at = -math.inf
         self._token = b""
         self._heard = trio.Event()
         self._listening = trio.Event()
@@ -96,9 +114,39 @@ class Canary:
         self._listening = trio.Event()
 
     def hear(self, batch: Batch) -> None:
-        """A batch has come at the node's inbox."""
-        if batch.video == self.video and any(self._token in line for line in batch.lines):
-            self._heard.set()
+        """Take a batch that has come to the node's inbox."""
+        if batch.video != self.video:
+            return
+        for line in batch.lines:
+            if self._token in line:
+                self._heard.set()
+            elif (found := _LIFE.search(line)) and found[1] != self._life:
+                self._hear_twin(found[1])
+
+    def _hear_twin(self, life: bytes) -> None:
+        """Note the canary of another process under this node's name."""
+        if life != self._twin:
+            self._twin, self._twin_canaries = life, 0
+        self._twin_canaries += 1
+        self._twin_at = trio.current_time()
+        if self._twin_canaries == TWIN_CANARIES:
+            log.error(
+                "duplicate_node_name",
+                node=self._node,
+                was_first=self._life < life,
+                hint="give each node a node.name of its own",
+            )
+
+    async def check_name(self) -> str | None:
+        """The readiness check of the node's name; what it returns is a warning. Raises `DuplicateName`."""
+        since = trio.current_time() - self._twin_at
+        is_there = since < 3 * self._settings.interval + self._settings.timeout
+        if self._twin_canaries < TWIN_CANARIES or not is_there:
+            return None
+        said = f"another node is named {self._node} as well; give each node a node.name of its own"
+        if self._life > self._twin:
+            raise DuplicateName(said)
+        return said
 
     async def check(self) -> None:
         """The readiness check. Raises `NotDelivering`."""
@@ -123,7 +171,7 @@ class Canary:
                         await self._dispatcher.renew(self._node, {self.video: 0}, lease)
                         lease_ends = started + lease / 2
                     self._heard = trio.Event()
-                    token = f"{self._node}-{secrets.token_hex(8)}"
+                    token = f"{self._node}-{self._life.decode()}-{secrets.token_hex(8)}"
                     self._token = token.encode()
                     self._sent += 1
                     await self._dispatcher.send_canary(self.video, token)

@@ -17,6 +17,7 @@ import typer
 
 from liveserver import __version__
 from liveserver.cli import error_report
+from liveserver.cli.printable import printable
 from liveserver.cli.publish import publish
 from liveserver.cli.serve import check, cluster, run
 from liveserver.cli.token import token
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complaint = error_report.explain(error)
         code = complaint.code
         if complaint.text:
-            typer.echo(complaint.text, err=True)
+            # It may quote a server's answer.
+            typer.echo("\n".join(map(printable, complaint.text.split("\n"))), err=True)
     except (KeyboardInterrupt, BaseExceptionGroup):
         code = error_report.INTERRUPTED
     try:

@@ -133,6 +133,8 @@ def quantile(before: Distribution | None, now: Distribution | None, share: float
     """Of what was counted between two readings: the bound under which that share lies, interpolated."""
     if before is None or now is None:
         return None
+    if len(now.counts) != len(before.counts):
+        return None
     counts = [later - earlier for later, earlier in zip(now.counts, before.counts, strict=True)]
     wanted, count, lower = share * sum(counts), 0, 0.0
     if not wanted:

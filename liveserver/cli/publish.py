@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveserver.cli.printable import printable
 from liveserver.errors import LiveserverError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class PublishProgress:
         from rich.console import Console
         from rich.progress import Progress, TextColumn
 
-        from liveserver.cli.ending import until_told
+        from liveserver.cli.signals import run_until_signal
 
         console = Console(stderr=True)
         expected = (
@@ -122,7 +123,7 @@ class PublishProgress:
             disable=not console.is_terminal or expected < WORTH_A_BAR,
         ) as progress:
             bar = progress.add_task("publishing", total=self._count, tail="")
-            interrupted = await until_told(lambda: self._publish(progress, bar))
+            interrupted = await run_until_signal(lambda: self._publish(progress, bar))
         if interrupted and not self.sent:
             raise LiveserverError("ended before anything was accepted")
 
@@ -163,7 +164,7 @@ class PublishProgress:
     def _tell_failure(self, reason: str, _: float) -> None:
         """Say it once: nobody should wonder why nothing happens."""
         if not self._failing:
-            typer.echo(f"-- {self._url}: {reason}; trying again", err=True)
+            typer.echo(printable(f"-- {self._url}: {reason}; trying again"), err=True)
         self._failing = True
 
     def _due(self, elapsed: float) -> int:
@@ -185,7 +186,7 @@ class PublishProgress:
             line += f" (p50), {milliseconds(self.answer_times, 0.99)} (p99)"
         if self.retried:
             line += f"; {self.retried:,} requests were tried again"
-        return f"{line}\ncursor {self.cursor}"
+        return f"{line}\ncursor {printable(self.cursor)}"
 
 
 def milliseconds(seconds: Sequence[float], quantile: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from liveserver.cli.printable import printable
 from liveserver.cli.rows import Row
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ async def _top(urls: Sequence[str], interval: float, once: bool, key: str | None
     from rich.console import Console
     from rich.live import Live
 
-    from liveserver.cli.ending import until_told
     from liveserver.cli.nodes import TIMEOUT
+    from liveserver.cli.signals import run_until_signal
 
     console = Console()
     if not console.is_terminal:
@@ -80,7 +81,7 @@ async def _top(urls: Sequence[str], interval: float, once: bool, key: str | None
             await _look(client, urls, FIRST, lambda rows: console.print(table(rows, console.width)), times=1)
             return
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-            await until_told(
+            await run_until_signal(
                 lambda: _look(
                     client, urls, interval, lambda rows: live.update(table(rows, console.width), refresh=True)
                 )
@@ -157,9 +158,11 @@ def table(rows: Sequence[Row], width: int) -> Table:
     for each in rows:
         if each.trouble:
             name = f"{each.node or each.url.removeprefix('http://')}: {each.trouble}"
-            made.add_row(Text(name, "red"))
+            made.add_row(Text(printable(name), "red"))
         else:
-            made.add_row(each.node, *(column.text(each) for column in columns))
+            made.add_row(
+                Text(printable(each.node)), *(Text(printable(column.text(each))) for column in columns)
+            )
     well = [each for each in rows if not each.trouble]
     if len(well) > 1:
         made.add_section()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import msgspec
 import typer
 
+from liveserver.cli.printable import printable, printable_json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -77,7 +79,7 @@ def watch(
     import trio
     from rich.console import Console
 
-    from liveserver.cli.ending import until_told
+    from liveserver.cli.signals import run_until_signal
     from liveserver.client import watch as connect
 
     console = Console(highlight=False, soft_wrap=True)
@@ -90,7 +92,7 @@ def watch(
                 await _write_lines(watcher, _json_line if json_lines else _plain_line)
 
     async def main() -> None:
-        await until_told(go)
+        await run_until_signal(go)
 
     trio.run(main)
 
@@ -110,6 +112,7 @@ async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
     """Events roll by above one status line."""
     import trio
     from rich.live import Live
+    from rich.text import Text
 
     recent = Recent()
     lines: deque[tuple[str, str]] = deque(maxlen=MOST_LINES)
@@ -124,7 +127,7 @@ async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
             console.print(line, style=style, markup=False)
         lines.clear()
         skipped = 0
-        live.update(_status(watcher, video, node, recent), refresh=True)
+        live.update(Text(_status(watcher, video, node, recent)), refresh=True)
 
     async def keep_refreshing() -> NoReturn:
         while True:
@@ -147,7 +150,7 @@ async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
                 nursery.cancel_scope.cancel()
     finally:
         where = f"; to go on from here: --cursor {watcher.cursor}" if watcher.cursor else ""
-        console.print(f"{recent.total:,} events{where}", style="dim")
+        console.print(printable(f"{recent.total:,} events{where}"), style="dim", markup=False)
 
 
 class Recent:
@@ -187,7 +190,7 @@ def describe(item: Item) -> str:
     match item:
         case Event():
             data = "" if item.data is msgspec.UNSET else msgspec.json.encode(item.data).decode()
-            when = time.strftime("%H:%M:%S", time.localtime(item.at / 1000)) + f".{item.at % 1000:03}"
+            when = _clock(item.at)
             line = f"{when}  {item.type:10} {item.user or '-':16} {data}"
         case Ready():
             where = f"to {item.node} " if item.node else ""
@@ -200,9 +203,15 @@ def describe(item: Item) -> str:
             line = f"-- the server said bye: {item.reason}"
         case Disconnected():
             line = f"-- disconnected: {item.reason}; trying {item.url} in {item.wait:.1f} s"
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line
-    ).rstrip()
+    return printable(line).rstrip()
+
+
+def _clock(at: int) -> str:
+    """Format milliseconds since the epoch as this machine's time of day."""
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(at / 1000)) + f".{at % 1000:03}"
+    except (OverflowError, ValueError, OSError):
+        return "--:--:--.---"  # no clock shows it
 
 
 def _status(watcher: Watcher, video: str, node: str | None, recent: Recent) -> str:
@@ -214,7 +223,7 @@ def _status(watcher: Watcher, video: str, node: str | None, recent: Recent) -> s
         "no events" if delay is None else f"{delay * 1000:,.0f} ms late",
         watcher.cursor or "",
     ]
-    return " · ".join(part for part in parts if part)
+    return printable(" · ".join(part for part in parts if part))
 
 
 def _is_event(item: Item) -> bool:
@@ -231,4 +240,4 @@ def _json_line(item: Item) -> str | None:
     from liveserver.client.items import to_json
 
     encoded = to_json(item)
-    return None if encoded is None else encoded.decode()
+    return None if encoded is None else printable_json(encoded.decode())

@@ -2,9 +2,9 @@
 
 LiveserverError
 └── ClientError
-    ├── Refused        the server will not, however often it is asked: 400, 401, 403, 404 …
-    ├── Unreachable    no server answered for as long as was agreed
-    └── Malformed      what came is not what a liveserver sends
+    ├── Refused          the server will not, however often it is asked: 400, 401, 403, 404 …
+    ├── Unreachable      no server answered for as long as was agreed
+    └── ProtocolError    what came is not what a liveserver sends
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from liveserver.errors import LiveserverError
 
 # Status codes that mean "not now" (RFC 9110 §15, RFC 6585, RFC 8470); every other 4xx means "never".
 _NOT_NOW = frozenset({408, 421, 425, 429})
+
+
+LONGEST_WAIT = 300.0  # seconds, whatever a server asks for
 
 
 class ClientError(LiveserverError):
@@ -65,8 +68,13 @@ async def expect_success(response: httpx.Response) -> None:
         response.status_code,
         response.content,
         response.reason_phrase,
-        float(after) if after.isdecimal() else None,
+        bounded(float(after)) if after.isascii() and after.isdecimal() else None,
     )
+
+
+def bounded(seconds: float) -> float:
+    """A time to wait that a server has asked for, within reason: 0 to `LONGEST_WAIT`."""
+    return min(max(0.0, seconds), LONGEST_WAIT)
 
 
 def unsuccessful(

@@ -9,7 +9,8 @@ async for item in events:
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import re
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -20,7 +21,8 @@ from liveserver.event import CONTROL_WORDS
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event of the video. `at` is when it was accepted, in milliseconds since the epoch.
 
-    `data` is any JSON value; `msgspec.UNSET` when the event has none, for null is one.
+    `data` is any JSON value; `msgspec.UNSET` when the event has none, for null is one; its text, a
+    `msgspec.Raw`, when Python cannot hold it (a number out of range, too deep).
     `cursor` is where to resume to get everything after it. None: inside of what one long-poll or one
     message brought; the last of those has it.
     """
@@ -48,7 +50,7 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Events between the item before this one and the next one are gone: they were too long ago.
+    """Events between the item before this one and the next one are gone: too long ago, or not readable.
 
     `cursor` as an event's; None where a long-poll brought events along with the gap.
     """
@@ -79,6 +81,8 @@ class Disconnected(msgspec.Struct, frozen=True):
     wait: float
 
 
+E = TypeVar("E", Event, Gap, Event | Gap)
+
 Item: TypeAlias = Event | Ready | Gap | Viewers | Bye | Disconnected
 
 _event = msgspec.json.Decoder(Event)
@@ -91,11 +95,36 @@ class Page(msgspec.Struct, frozen=True):
     """The answer to a long-poll, or a WebSocket's message with events."""
 
     cursor: str
+    events: list[Event | Gap]
+    gap: bool = False
+
+
+class _PlainPage(msgspec.Struct):
+    cursor: str
     events: list[Event]
     gap: bool = False
 
 
-_page = msgspec.json.Decoder(Page)
+class _RawPage(msgspec.Struct):
+    cursor: str
+    events: list[msgspec.Raw]
+    gap: bool = False
+
+
+class _RawEvent(msgspec.Struct):
+    id: str
+    video: str
+    type: str
+    user: str | None = None
+    at: int = 0
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+_page = msgspec.json.Decoder(_PlainPage)
+_raw_page = msgspec.json.Decoder(_RawPage)
+_raw_event = msgspec.json.Decoder(_RawEvent)
+_PAGE_CURSOR = re.compile(rb'\s*\{"(?:video":"[^"]*",")?cursor":"([!-~]{1,128}?)",')
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
@@ -112,29 +141,51 @@ def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
             return [_bye.decode(data)]
         if kind in CONTROL_WORDS:
             return []  # of a later version
-        return [with_cursor(_event.decode(data), cursor)]
-    except (msgspec.DecodeError, RecursionError) as error:
+        return [with_cursor(_event_of(data), cursor)]
+    except _UNREADABLE as error:
         raise ProtocolError(f"an event {kind!r} that is not one of liveserver's: {error}") from error
 
 
-def from_page(body: bytes) -> Page:
-    """The answer to a long-poll; its last event has the page's cursor. Raises `ProtocolError`."""
+def _event_of(text: str | bytes) -> Event:
+    """One event, its `data` as it came when Python cannot hold it. Raises one of `_UNREADABLE`."""
     try:
-        page = _page.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _event.decode(text)
+    except _UNREADABLE:
+        raw = _raw_event.decode(text)
+        return Event(
+            raw.id, raw.video, raw.type, raw.user, raw.at, raw.data if bytes(raw.data) else msgspec.UNSET
+        )
+
+
+def from_page(body: bytes | msgspec.Raw) -> Page:
+    """The answer to a long-poll; its last event has the page's cursor.
+
+    In the place of an event that is not one, or of all of them, stands a `Gap`. Raises `ProtocolError`.
+    """
+    events: list[Event | Gap] = []
+    try:
+        try:
+            page: _PlainPage | _RawPage = _page.decode(body)
+            events += page.events  # type: ignore[arg-type]
+        except _UNREADABLE:
+            page = _raw_page.decode(body)
+            for each in page.events:
+                try:
+                    events.append(_event_of(bytes(each)))
+                except _UNREADABLE:
+                    events.append(Gap(None))
+    except _UNREADABLE as error:
+        # Too deep to be looked through, say: what is behind it can still be had.
+        if found := _PAGE_CURSOR.match(bytes(body)):
+            return Page(found[1].decode(), [Gap(found[1].decode())])
         raise ProtocolError(f"an answer that is not liveserver's: {error}") from error
-    return placed(page)
+    if events:
+        events[-1] = with_cursor(events[-1], page.cursor)
+    return Page(page.cursor, events, page.gap)
 
 
-def placed(page: Page) -> Page:
-    """The page, its last event knowing where it stands: behind the page."""
-    if page.events:
-        page.events[-1] = with_cursor(page.events[-1], page.cursor)
-    return page
-
-
-def with_cursor(plain: Event, cursor: str) -> Event:
-    """The same event, knowing where it stands."""
+def with_cursor(plain: E, cursor: str) -> E:
+    """Return the same event or gap with its cursor."""
     return msgspec.structs.replace(plain, cursor=cursor)
 
 

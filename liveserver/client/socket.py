@@ -22,8 +22,8 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from liveserver.client.errors import ProtocolError, TemporaryError, unsuccessful
-from liveserver.client.items import Bye, Gap, Item, Page, Ready, Viewers, placed
+from liveserver.client.errors import ProtocolError, TemporaryError, bounded, unsuccessful
+from liveserver.client.items import Bye, Gap, Item, Ready, Viewers, from_page
 from liveserver.client.sources import CONNECT_TIMEOUT, SILENCE
 from liveserver.client.tokens import Tokens
 
@@ -53,7 +53,7 @@ class _Message(msgspec.Struct):
     """What a server says; of a later version, perhaps something else."""
 
     ready: Ready | None = None
-    events: Page | None = None
+    events: msgspec.Raw = msgspec.Raw(b"")
     gap: _Gap | None = None
     viewers: Viewers | None = None
     bye: _Bye | None = None
@@ -154,21 +154,21 @@ class Socket:
         """The items in one message. Raises `ProtocolError`, `Refused`, `TemporaryError`."""
         try:
             said = _message.decode(text)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError(f"a message that is not one of liveserver's: {error}") from error
         items: list[Item] = []
         if said.error is not None:
             raise unsuccessful(self._base, said.error.status, b"", said.error.detail)
         if said.ready is not None:
             items += [said.ready, Gap(said.ready.cursor)] if said.ready.gap else [said.ready]
-        if said.events is not None:
-            items += placed(said.events).events
+        if bytes(said.events):
+            items += from_page(said.events).events
         if said.gap is not None:
             items.append(Gap(said.gap.cursor))
         if said.viewers is not None:
             items.append(said.viewers)
         if said.bye is not None:
-            self.retry = None if said.bye.retry is None else said.bye.retry / 1000
+            self.retry = None if said.bye.retry is None else bounded(said.bye.retry / 1000)
             items.append(Bye(said.bye.reason, said.bye.reconnect))
         return items
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import trio
 
-from liveserver.client.errors import TemporaryError, expect_success
+from liveserver.client.errors import ProtocolError, TemporaryError, bounded, expect_success
 from liveserver.client.items import Gap, Item, Ready, from_page, from_stream
 from liveserver.client.sse import SSEError, SSEParser
 from liveserver.client.tokens import Tokens
@@ -28,6 +28,7 @@ SILENCE = 2.5 * 15
 _WORDS = frozenset({"now", "earliest"})
 
 CONNECT_TIMEOUT = 10.0
+MAX_EVENT = 16 * 1024**2  # bytes of one event; a video's whole state is one
 POLL_WAIT = 25
 
 
@@ -61,7 +62,7 @@ class StreamSource:
         self._deadline: float | None = trio.current_time() + ready_within
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
-        self._parser = SSEParser()
+        self._parser = SSEParser(MAX_EVENT)
 
     async def receive(self) -> list[Item]:
         deadline = trio.current_time() + SILENCE if self._deadline is None else self._deadline
@@ -81,8 +82,16 @@ class StreamSource:
         except SSEError as error:
             raise TemporaryError(str(error)) from error
         if self._parser.retry is not None:
-            self.retry = self._parser.retry / 1000
-        items = [item for event in parsed for item in from_stream(*event)]
+            self.retry = bounded(self._parser.retry / 1000)
+        items: list[Item] = []
+        for event in parsed:
+            try:
+                items += from_stream(*event)
+            except ProtocolError:
+                # Of a server that had nothing to be ready for, it is another server's.
+                if self._deadline is not None and not items:
+                    raise
+                items.append(Gap(event.id))
         if items:
             self._deadline = None
         return items

@@ -22,7 +22,7 @@ from typing import Literal
 import httpx
 import trio
 
-from liveserver.client.errors import Refused, TemporaryError, full_jitter
+from liveserver.client.errors import ProtocolError, Refused, TemporaryError, full_jitter
 from liveserver.client.items import Bye, Disconnected, Event, Gap, Item, Ready
 from liveserver.client.socket import Socket
 from liveserver.client.sources import SILENCE, EventSource, PollSource, StreamSource
@@ -130,6 +130,7 @@ class Watcher:
         # Of the connection under way:
         self._source: EventSource | None = None
         self._was_ready = False
+        self._was_ever_ready = False  # this is a liveserver: what is malformed may be so only now
         self._bye: Bye | None = None
 
     @property
@@ -175,6 +176,12 @@ class Watcher:
         except TemporaryError as error:
             await self._lose(error)
             return
+        except ProtocolError as error:
+            if not self._was_ever_ready:
+                await self.aclose()
+                raise
+            await self._lose(TemporaryError(str(error)))
+            return
         except Refused as error:
             if error.status != UNAUTHORIZED or not self._tokens.renew():
                 await self.aclose()
@@ -188,7 +195,7 @@ class Watcher:
             raise
         for item in items:
             if isinstance(item, Ready):
-                self._was_ready = True
+                self._was_ready = self._was_ever_ready = True
                 self._tokens.worked()
                 self._failures = 0
             elif isinstance(item, Bye):

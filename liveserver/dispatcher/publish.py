@@ -145,7 +145,8 @@ class Publisher:
             for pending in batch:
                 pending.resolve(
                     Unavailable(
-                        "the log cannot be written just now; try again, with the same ids", retry_after=1
+                        "Redis is away: the log cannot be written just now; try again, with the same ids",
+                        retry_after=1,
                     )
                 )
             return

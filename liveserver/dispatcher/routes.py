@@ -110,7 +110,9 @@ class DispatcherRoutes:
         try:
             leases = await self._subscriptions.renew(wish.node, wish.videos, wish.lease, wish.opening)
         except BusError:
-            raise Unavailable("the subscription table cannot be reached just now", retry_after=1) from None
+            raise Unavailable(
+                "Redis is away: the subscription table cannot be reached just now", retry_after=1
+            ) from None
         return json_response(200, msgspec.json.encode(LeaseAnswer.of(leases)))
 
     async def withdraw(self, request: Request, peer: Peer) -> Answer:
@@ -121,7 +123,9 @@ class DispatcherRoutes:
         try:
             await self._subscriptions.withdraw(wish.node, wish.videos)
         except BusError:
-            raise Unavailable("the subscription table cannot be reached just now", retry_after=1) from None
+            raise Unavailable(
+                "Redis is away: the subscription table cannot be reached just now", retry_after=1
+            ) from None
         return json_response(200, b"{}")
 
 

@@ -15,6 +15,7 @@ from liveserver.auth.nodes import UNSIGNED, Signature
 from liveserver.bus.interface import Lease
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.cursor import CursorError
+from liveserver.dispatcher_client.refusals import describe_refusal
 from liveserver.errors import DispatcherError
 
 log = structlog.get_logger(__name__)
@@ -69,11 +70,9 @@ class LeaseClient:
                 )
                 if answer.is_success:
                     return answer.content
-                reason = f"{url} answered {answer.status_code}"
-                if answer.status_code in (401, 403):
-                    reason += "; auth.nodes_secret has to be the same here and there, and the clocks too"
+                reason = describe_refusal(url, answer)
             except httpx.HTTPError as error:
                 reason = f"{url}: {error or type(error).__name__}"
-            log.warning("a dispatcher does not answer", reason=reason)
+            log.warning("dispatcher_request_failed", reason=reason)
             self._urls.append(self._urls.pop(0))
         raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")

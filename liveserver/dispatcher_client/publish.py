@@ -8,16 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
-import msgspec
 import trio
 
 from liveserver.auth.nodes import UNSIGNED, Signature
 from liveserver.dispatcher_client.connections import KeepAliveTransport
+from liveserver.dispatcher_client.refusals import describe_refusal, problem_detail
 from liveserver.errors import BadRequest, DispatcherError
-
-
-class _Document(msgspec.Struct):
-    detail: str = ""
 
 
 class PublishClient:
@@ -64,16 +60,7 @@ class PublishClient:
                 if answer.status_code == 202:
                     return
                 if answer.status_code in (400, 413):
-                    raise BadRequest(_detail(answer))
-                reason = f"{url} answered {answer.status_code}"
-                if answer.status_code in (401, 403):
-                    reason += "; auth.nodes_secret has to be the same here and there, and the clocks too"
+                    raise BadRequest(problem_detail(answer) or f"status {answer.status_code}")
+                reason = describe_refusal(url, answer)
             self._urls.append(self._urls.pop(0))
         raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")
-
-
-def _detail(answer: httpx.Response) -> str:
-    try:
-        return msgspec.json.decode(answer.content, type=_Document).detail
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return f"status {answer.status_code}"

@@ -118,6 +118,7 @@ class Node:
                 nursery.start_soon(canary.run)
                 self.parts["canary"] = canary.statistics
                 self.checks["delivery"] = canary.check
+                self.checks["name"] = canary.check_name
             yield self
 
     @asynccontextmanager
@@ -140,6 +141,7 @@ class Node:
             WatchRoutes(frontend, settings.frontend, Admission(gate)).add_to(self.router)
             self.parts["frontend"] = frontend.statistics
             self.checks["delivery"] = frontend.canary.check
+            self.checks["name"] = frontend.canary.check_name
             yield frontend
 
     async def _backend(self, local: PublishTarget | None, gate: Authorizer, stack: AsyncExitStack) -> None:

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog
 import trio
 from trio.testing import MockClock
 
-from liveserver.bus.canary import Canary, CanaryInbox, NotDelivering
+from liveserver.bus.canary import Canary, CanaryInbox, DuplicateName, NotDelivering
 from liveserver.bus.interface import AppendRequest, Inbox, Lease, ignore
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import CanarySettings, Duration, HistorySettings
@@ -156,3 +157,50 @@ async def test_somebody_elses_event_is_no_canary(autojump_clock: MockClock, nurs
     )
     await trio.sleep(1)
     assert not await aviary.is_ready()
+
+
+async def flock(
+    nursery: trio.Nursery, *starts: float, name: str = "n1"
+) -> tuple[MemoryBus, list[Canary], list[trio.CancelScope]]:
+    """Canaries of nodes of one name, started at these times, at work on one bus."""
+    bus = MemoryBus("dc1", HistorySettings(), 100)
+    canaries, scopes = [], []
+
+    async def run(canary: Canary, scope: trio.CancelScope) -> None:
+        with scope:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(CanaryInbox(bus, name).run, canary)
+                inner.start_soon(canary.run)
+
+    for start in starts:
+        canary = Canary(name, Dispatcher(bus), SETTINGS, lambda: None, lambda start=start: start)  # type: ignore[misc]
+        canaries.append(canary)
+        scopes.append(trio.CancelScope())
+        nursery.start_soon(run, canary, scopes[-1])
+    return bus, canaries, scopes
+
+
+async def test_of_two_nodes_of_one_name_the_later_one_is_not_ready_and_both_say_so(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        _, (first, later), scopes = await flock(nursery, 1000.0, 2000.0)
+        await trio.sleep(12)
+        assert "another node is named n1 as well" in (await first.check_name() or "")
+        with pytest.raises(DuplicateName, match="another node is named n1 as well"):
+            await later.check_name()
+    said = sorted(line["was_first"] for line in lines if line["event"] == "duplicate_node_name")
+    assert said == [False, True]
+    scopes[0].cancel()
+    await trio.sleep(30)
+    assert await later.check_name() is None
+
+
+async def test_the_last_canary_of_a_predecessor_is_no_duplicate(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    _, (_, later), scopes = await flock(nursery, 1000.0, 2000.0)
+    await trio.sleep(1)  # one canary each
+    scopes[0].cancel()
+    await trio.sleep(20)
+    assert await later.check_name() is None

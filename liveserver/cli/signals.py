@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import trio
 
 
-async def until_told(work: Callable[[], Awaitable[None]]) -> bool:
-    """Do `work` until it is done or SIGINT or SIGTERM comes; whether it was a signal that ended it."""
+async def run_until_signal(work: Callable[[], Awaitable[None]]) -> bool:
+    """Run `work` until it is done, or SIGINT or SIGTERM comes; return whether a signal ended it."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
 
