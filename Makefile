@@ -13,7 +13,7 @@ BENCH_READY := .venv/.ready-bench
 DOCS_READY := .venv/.ready-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants soak
+.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants soak worlds
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -77,6 +77,9 @@ soak: $(READY) ## Half an hour of a life-like load: nothing lost, memory flat; A
 
 mutants: $(READY) ## Small changes to the core that tests have to notice; ARGS="--count 200 --file frontend"
 	@exec $(BIN)/python -m tests.mutation.run $(ARGS)
+
+worlds: $(READY) ## Random worlds against a model that remembers everything; ARGS="--worlds 500" for fewer
+	@exec $(BIN)/python -m tests.model.run $(ARGS)
 
 fuzz: $(READY) ## A million inputs that nobody would think of, over all parsers; ARGS="--inputs 10000" for fewer
 	@exec $(BIN)/python -m tests.fuzz.run $(ARGS)

@@ -115,7 +115,7 @@ class Client:
 
 
 class Stage:
-    """A running frontend named `n1`, its bus, and the means to publish and to connect."""
+    """A running frontend, its bus, and the means to publish and to connect."""
 
     def __init__(self, frontend: Frontend, bus: MemoryBus, edge: EdgeServer, nursery: trio.Nursery) -> None:
         self.frontend = frontend
@@ -190,6 +190,7 @@ async def stage(
     configured: Settings | None = None,
     bus: MemoryBus | None = None,
     clock: Callable[[], float] = time.time,
+    node: str = "n1",
 ) -> AsyncIterator[Stage]:
     """A frontend for the duration of the block; on the given bus, if it is to share one."""
     configured = configured or settings()
@@ -200,7 +201,7 @@ async def stage(
     dispatcher = LocalDispatcher(Parser(configured.dispatcher), publisher, subscriptions)
     async with (
         trio.open_nursery() as nursery,
-        open_frontend("n1", configured, bus, dispatcher) as frontend,
+        open_frontend(node, configured, bus, dispatcher) as frontend,
     ):
         nursery.start_soon(publisher.run)
         router = Router()

@@ -113,7 +113,7 @@ class Channel:
                     is_known = self.log.is_newer(origin, seen.epoch, mark.epoch) is True
                 if is_known:  # although it comes once more in the log's new epoch
                     continue
-            if mark != seen:
+            if mark != seen and (seen is not None or mark.number > 0):
                 self.log.append_gap(origin, mark, now)
 
     def drain_stash(self) -> bool:

@@ -63,23 +63,29 @@ def _let_go(viewer: Viewer, settings: FrontendSettings) -> None:
 def _next(viewer: Viewer, limit: int) -> bytes:
     """What to send next, and move the viewer behind it; empty when there is nothing."""
     log, start, visits = viewer.home.log, viewer.position, viewer.home.visits
-    if start < log.base:
+    is_cut = start < log.base and (viewer.seen is None or log.is_cut(viewer.seen))
+    if is_cut:
         viewer.home.counts.gaps += 1
         visits.remark("skipped", start, log.base)
     if viewer.seen is None:
         chunk, viewer.position = log.frames(viewer.form).write(start, limit)
         viewer.home.counts.deliveries += viewer.position - max(start, log.base)
         return chunk
-    if start < log.base:
-        viewer.position = log.base
+    viewer.position = max(start, log.base)
+    if is_cut:
         viewer.seen = log.floor.merged(viewer.seen)
         return _gap(viewer, viewer.seen)
     frames: list[bytes] = []
     size = withheld = 0
     for item in log.between(viewer.position, log.tip):
         was_seen = log.was_seen(item, viewer.seen)
-        if item.event == GAP and not was_seen and frames:
+        is_gap = not was_seen and (item.event == GAP or not log.is_next(item, viewer.seen))
+        if is_gap and frames:
             break  # which goes out alone
+        if is_gap and item.event != GAP:
+            viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number - 1)
+            viewer.home.counts.gaps += 1
+            return _gap(viewer, viewer.seen)
         viewer.position += 1
         if was_seen:
             withheld += 1

@@ -128,7 +128,7 @@ class PollPages:
         """
         log = self._log
         if position < log.base:
-            is_cut, position = True, log.base
+            is_cut, position = is_cut or seen is None or log.is_cut(seen), log.base
         if seen is not None:
             return self._withholding(position, seen, limit, is_cut, empty, internal)
         end = self._end(position, limit)
@@ -194,6 +194,10 @@ class PollPages:
                 size += len(item.data)
                 if count == limit or (size > self._max_bytes and items):
                     break
+                if item.event != GAP:
+                    if not log.is_next(item, seen):
+                        is_cut, state = True, log.state.rendered(at, internal=internal)
+                    seen = seen.advanced(item.origin, item.epoch, item.number)
                 if internal or at not in log.internal:
                     items.append(item)
                     count += item.event != GAP

@@ -273,7 +273,7 @@ class ChannelLog:
             self._expired = self._live_from = self._arrivals.popleft()[1]
         over = max(len(self.items) - self.capacity, self._expired - self.base)
         cut = max(min(over, needed - self.base), len(self.items) - 2 * self.capacity)
-        if cut < least:
+        if cut < max(least, 1):
             return
         self.floor = Cursor.parse_trusted(self.items[cut - 1].cursor.decode())
         del self.items[:cut]
@@ -291,7 +291,7 @@ class ChannelLog:
 
     def locate(self, cursor: Cursor) -> ResumePoint:
         """Return where `cursor` resumes in what is held here. O(origins · log ranges)."""
-        position, covered, is_cut, is_ahead = self.tip, self.base, False, False
+        position, covered, is_cut, is_ahead, is_over = self.tip, self.base, False, False, False
         for origin in cursor.origins | self.cursor.origins:
             mark, tip = cursor.get(origin), self.cursor.get(origin)
             if tip is None:  # nothing was received of this origin yet
@@ -299,16 +299,24 @@ class ChannelLog:
                 continue
             found = (self._origins.get(origin) or OriginIndex()).find(mark, self.floor.get(origin), tip)
             is_cut = is_cut or self._is_cut(origin, mark)
-            is_ahead = is_ahead or found.is_ahead
+            # A mark that cursors here do not name from the start on would be lost with the next one.
+            is_early = mark is not None and found.covered is None and self.floor.get(origin) is None
+            is_ahead = is_ahead or found.is_ahead or is_early
+            is_over = is_over or (is_early and self._is_over(origin, mark))
             if found.first is not None:
                 position = min(position, found.first)
             if found.covered is not None:
                 covered = max(covered, found.covered)
-        gap = next((at for at in self._gaps if not self.was_seen(self.items[at - self.base], cursor)), None)
+        gap = None
+        for at in self._gaps:
+            if self.was_seen(self.items[at - self.base], cursor):
+                covered = max(covered, at + 1)
+            elif gap is None:
+                gap = at
         if gap is not None:
             position = min(position, gap)
         seen = cursor if is_ahead or covered > position else None
-        return ResumePoint(position, is_cut or gap is not None, is_cut, seen)
+        return ResumePoint(position, is_cut or is_over or gap is not None, is_cut, seen)
 
     def has_epoch(self, origin: str, epoch: str) -> bool:
         """Return whether this epoch of the origin is held, the present one, or the one at the floor."""
@@ -332,13 +340,35 @@ class ChannelLog:
         present = self.cursor.get(item.origin)
         return present is not None and item.epoch != present.epoch  # see OriginIndex._first_after
 
+    def is_next(self, item: Item, cursor: Cursor) -> bool:
+        """Return whether nothing of the item's origin lies between the cursor and this unseen event.
+
+        Where the cursor has seen an epoch that this log never held, no gap in it tells that it is over.
+        """
+        mark = cursor.get(item.origin)
+        return mark is None or (mark.epoch == item.epoch and mark.number + 1 == item.number)
+
+    def _is_over(self, origin: str, mark: Mark | None) -> bool:
+        """Return whether the mark's epoch was over before the first event of the origin came here.
+
+        No gap in the log tells of it; `is_next` finds it at that event.
+        """
+        first = self._epochs(origin)[0]
+        if mark is None or mark.epoch == first:
+            return False
+        return self.is_newer(origin, mark.epoch, first) is not True
+
+    def is_cut(self, cursor: Cursor) -> bool:
+        """Return whether events that the cursor has not seen lie before what is held."""
+        return any(self._is_cut(origin, cursor.get(origin)) for origin in self.floor.origins)
+
     def _is_cut(self, origin: str, mark: Mark | None) -> bool:
         """Return whether events of the origin after `mark` lie before what is held."""
         floor = self.floor.get(origin)
         if mark is None:
             return floor is not None and floor.number > 0
         if floor is None:
-            floor = Mark(self._epochs(origin)[0], 0)
+            return False
         if mark.epoch == floor.epoch:
             return mark.number < floor.number
         return self.is_newer(origin, mark.epoch, floor.epoch) is not True

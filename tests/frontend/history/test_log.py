@@ -474,3 +474,11 @@ def test_joined_frames_are_kept_for_few_positions() -> None:
     for position in range(400):
         frames.write(position, 10_000)
     assert len(frames._joined) <= 64
+
+
+def test_trimming_within_the_bounds_changes_nothing() -> None:
+    for least in (0, 1, 100):
+        log = log_at("dc1-aaa-0", capacity=8)
+        log.append(batch(1, 4), 0, NOW)
+        log.trim(NOW, needed=log.tip, least=least)
+        assert (log.base, str(log.floor), log.event_count) == (0, "dc1-aaa-0", 4)

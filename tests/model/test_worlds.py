@@ -1,0 +1,71 @@
+"""Two hundred random worlds; `make worlds` plays thousands."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+
+from liveserver.cursor import Cursor
+from tests.model.history import History, Published
+from tests.model.run import summary
+from tests.model.story import Story, Violation
+from tests.model.world import play
+
+GROUP = 25
+
+
+@pytest.mark.parametrize("first", range(1, 201, GROUP))
+def test_every_viewer_of_every_world_is_sent_each_event_once_or_is_told(first: int) -> None:
+    with structlog.testing.capture_logs():
+        for seed in range(first, first + GROUP):
+            try:
+                play(seed)
+            except BaseException as error:
+                pytest.fail(f"{summary(error)}\npython -m tests.model.run --seed {seed}", pytrace=False)
+
+
+def story() -> Story:
+    """A viewer's that stands before the three likes of one datacenter."""
+    history = History()
+    for number in (1, 2, 3):
+        history.add(Published("dc1", "00000001", number, number, f"id{number}", "like"))
+    told = Story("viewer", history)
+    told.begin("---", "dc1")
+    told.ready("dc1-00000001-0", resumed=False, gap=False)
+    return told
+
+
+def like(number: int) -> dict[str, object]:
+    return {"id": f"id{number}", "type": "like", "data": {"n": number}}
+
+
+def test_the_judge_sees_an_event_twice_out_of_order_or_missing() -> None:
+    told = story()
+    told.event(like(1), "dc1-00000001-1")
+    for number in (1, 3):
+        with pytest.raises(Violation):
+            told.event(like(number), f"dc1-00000001-{number}")
+
+
+def test_the_judge_sees_cursors_that_go_back_or_say_too_much() -> None:
+    told = story()
+    told.event(like(1), "dc1-00000001-1")
+    for cursor in ("dc1-00000001-0", "dc1-00000001-2"):
+        with pytest.raises(Violation):
+            told.notice(cursor, "viewers")
+
+
+def test_the_judge_sees_gaps_that_are_not_real() -> None:
+    told = story()
+    told.event(like(1), "dc1-00000001-1")
+    with pytest.raises(Violation):
+        told.gap("dc1-00000001-1")
+    told.gap("dc1-00000001-2")
+    told.event(like(3), "dc1-00000001-3")
+
+
+def test_the_judge_sees_what_is_missing_at_the_end() -> None:
+    told = story()
+    told.event(like(1), "dc1-00000001-1")
+    with pytest.raises(Violation):
+        told.end(Cursor.parse("dc1-00000001-3"))
