@@ -137,7 +137,8 @@ class Story:
 
     def _is_cut(self, origin: str, after: Mark | None, upto: Mark, sent: set[tuple[str, Mark]]) -> bool:
         """Whether some event of the origin between two marks is not among the ones sent."""
-        if upto.number == 0 or (after is not None and after.epoch != upto.epoch):
+        is_own = after is None and origin == self._datacenter  # see `_is_lacking`
+        if upto.number == 0 or is_own or (after is not None and after.epoch != upto.epoch):
             return True
         first = after.number + 1 if after is not None else 1
         return any((origin, Mark(upto.epoch, number)) not in sent for number in range(first, upto.number + 1))
