@@ -119,7 +119,7 @@ class Viewer:
             self.story.ready(cursor, resumed=data["resumed"], gap=data["gap"])
         elif kind == "gap":
             self.story.gap(cursor)
-        elif kind in ("viewers", "bye"):
+        elif kind in ("viewers", "bye", "state"):
             self.story.notice(cursor, kind)
         else:
             self.story.event(data, cursor)
