@@ -123,16 +123,9 @@ def _withhold(viewer: Viewer, end: int, count: int) -> None:
 
 
 def _is_settled(viewer: Viewer) -> bool:
-    """Whether this node has seen all that the viewer has, so that nothing needs withholding."""
-    log = viewer.home.log
+    """Return whether this node has all that the viewer has seen, so that nothing needs withholding."""
     assert viewer.seen is not None
-    for origin, mark in viewer.seen:
-        here = log.cursor.get(origin)
-        if here is None or (here.epoch == mark.epoch and here.number < mark.number):
-            return False
-        if here.epoch != mark.epoch and log.is_newer(origin, mark.epoch, here.epoch):
-            return False
-    return True
+    return viewer.home.log.reaches(viewer.home.log.tip, viewer.seen)
 
 
 async def _wait_appended(viewer: Viewer, timeout: float) -> bool:

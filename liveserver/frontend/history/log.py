@@ -291,32 +291,37 @@ class ChannelLog:
 
     def locate(self, cursor: Cursor) -> ResumePoint:
         """Return where `cursor` resumes in what is held here. O(origins · log ranges)."""
-        position, covered, is_cut, is_ahead, is_over = self.tip, self.base, False, False, False
+        position, covered, is_cut, is_over = self.tip, self.base, False, False
         for origin in cursor.origins | self.cursor.origins:
             mark, tip = cursor.get(origin), self.cursor.get(origin)
             if tip is None:  # nothing was received of this origin yet
-                is_ahead = True
                 continue
             found = (self._origins.get(origin) or OriginIndex()).find(mark, self.floor.get(origin), tip)
             is_cut = is_cut or self._is_cut(origin, mark)
-            # A mark that cursors here do not name from the start on would be lost with the next one.
-            is_early = mark is not None and found.covered is None and self.floor.get(origin) is None
-            is_ahead = is_ahead or found.is_ahead or is_early
-            is_over = is_over or (is_early and self._is_over(origin, mark))
+            is_over = is_over or self._is_over(origin, mark)
             if found.first is not None:
                 position = min(position, found.first)
             if found.covered is not None:
                 covered = max(covered, found.covered)
-        gap = None
-        for at in self._gaps:
-            if self.was_seen(self.items[at - self.base], cursor):
-                covered = max(covered, at + 1)
-            elif gap is None:
-                gap = at
+        gap = next((at for at in self._gaps if not self.was_seen(self.items[at - self.base], cursor)), None)
         if gap is not None:
             position = min(position, gap)
-        seen = cursor if is_ahead or covered > position else None
+        # Cursors from the position on have to say all that this one does, or it would go back.
+        seen = cursor if covered > position or not self.reaches(position, cursor) else None
         return ResumePoint(position, is_cut or is_over or gap is not None, is_cut, seen)
+
+    def reaches(self, position: int, cursor: Cursor) -> bool:
+        """Return whether the cursor at `position` has seen all that this one has."""
+        here = self.cursor
+        if position < self.tip:
+            here = Cursor.parse_trusted(self.cursor_at(position).decode())
+        for origin, mark in cursor:
+            reached = here.get(origin)
+            if reached is None or (reached.epoch == mark.epoch and reached.number < mark.number):
+                return False
+            if reached.epoch != mark.epoch and self.is_newer(origin, mark.epoch, reached.epoch):
+                return False
+        return True
 
     def has_epoch(self, origin: str, epoch: str) -> bool:
         """Return whether this epoch of the origin is held, the present one, or the one at the floor."""
@@ -353,8 +358,10 @@ class ChannelLog:
 
         No gap in the log tells of it; `is_next` finds it at that event.
         """
+        if mark is None or self.floor.get(origin) is not None:
+            return False
         first = self._epochs(origin)[0]
-        if mark is None or mark.epoch == first:
+        if mark.epoch == first:
             return False
         return self.is_newer(origin, mark.epoch, first) is not True
 

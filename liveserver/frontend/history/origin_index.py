@@ -80,13 +80,11 @@ class Found(NamedTuple):
     """Where a mark stands among one origin's events.
 
     `first` is the position of the first event that the mark does not cover (None: it covers all that
-    are held); all covered events lie before `covered`. `is_ahead`: the mark covers events that are
-    still to come.
+    are held); all covered events lie before `covered`.
     """
 
     first: int | None
     covered: int | None = None
-    is_ahead: bool = False
 
 
 class OriginIndex:
@@ -137,13 +135,13 @@ class OriginIndex:
                 return Found(following.position, covered)
             if index + 1 < len(held):
                 return Found(held[index + 1].start, covered)
-            return Found(None, covered, mark.epoch == tip.epoch and mark.number > tip.number)
+            return Found(None, covered)
         if mark.epoch == tip.epoch:  # no event of it is held: those that are held are older
-            return Found(None, held[-1].end if held else None, mark.number > tip.number)
+            return Found(None, held[-1].end if held else None)
         first = self._first_after(mark, floor, tip)
         covered = held[-1].end if held else None
         if first is None:
-            return Found(None, covered, is_newer_epoch(mark.epoch, tip.epoch) is True)
+            return Found(None, covered)
         return Found(held[first].start, held[first - 1].end if first else None)
 
     def _first_after(self, mark: Mark, floor: Mark | None, tip: Mark) -> int | None:

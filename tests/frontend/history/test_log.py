@@ -482,3 +482,21 @@ def test_trimming_within_the_bounds_changes_nothing() -> None:
         log.append(batch(1, 4), 0, NOW)
         log.trim(NOW, needed=log.tip, least=least)
         assert (log.base, str(log.floor), log.event_count) == (0, "dc1-aaa-0", 4)
+
+
+def test_a_mark_that_the_log_never_reached_is_kept_until_its_epoch_is_over() -> None:
+    log = log_at(f"dc1-aaa-0~dc2-{OLD}-0")
+    log.append(relayed(1, 4, 1, OLD), 0, NOW)  # the fifth never came
+    log.append(batch(5, 2, number=1), 0, NOW)
+    log.append(relayed(7, 1, 1, NEW), 0, NOW)
+    cursor = Cursor.parse(f"dc1-aaa-1~dc2-{OLD}-5")
+    assert log.locate(cursor).seen == cursor
+    assert resumed(log, cursor) == ([("dc1", "aaa", 2), ("dc2", NEW, 1)], True)
+
+
+def test_a_seen_gap_behind_the_position_is_kept_in_the_cursor() -> None:
+    log = log_at(f"dc1-aaa-0~dc2-{OLD}-3")
+    log.append(batch(1, 2), 0, NOW)
+    log.append_gap("dc2", Mark(NEW, 0), NOW)
+    cursor = Cursor.parse(f"dc1-aaa-1~dc2-{NEW}-0")
+    assert log.locate(cursor) == ResumePoint(1, seen=cursor)
