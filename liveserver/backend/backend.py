@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -13,14 +13,15 @@ import structlog
 import trio
 from sqlalchemy.exc import SQLAlchemyError
 
-from liveserver.backend.commands import Command, OutboxRow, Stored, Summary
+from liveserver.backend.commands import Accepted, Command, OutboxRow, Stored, Summary
 from liveserver.backend.engine import is_transient, reason
 from liveserver.backend.outbox import Outbox, OutboxStatistics, PublishTarget
 from liveserver.backend.store import Store
+from liveserver.backend.sums import SumsPublisher, SumsStatistics
 from liveserver.backend.transaction import Committed
 from liveserver.backend.writer import Writer, WriteStatistics
 from liveserver.backoff import Backoff
-from liveserver.config import BackendSettings
+from liveserver.config import BackendSettings, LikeSettings
 from liveserver.errors import ConfigError, Unavailable
 
 READ_ATTEMPTS = 3
@@ -37,16 +38,28 @@ class BackendStatistics(msgspec.Struct, frozen=True):
 
     write: WriteStatistics
     outbox: OutboxStatistics
+    sums: SumsStatistics
 
 
 class Backend:
     """What the routes want of it. Get one from `open_backend`."""
 
-    def __init__(self, store: Store, settings: BackendSettings, dispatcher: PublishTarget) -> None:
+    def __init__(
+        self, store: Store, settings: BackendSettings, likes: LikeSettings, dispatcher: PublishTarget
+    ) -> None:
         self._store = store
         self._one_reader = trio.CapacityLimiter(1)
         self.outbox = Outbox(settings, dispatcher, self._waiting, lambda rows: self.writer.remove(rows))
-        self.writer = Writer(store, settings, self._committed, self.outbox.read_again)
+        self.sums = SumsPublisher(
+            store.id,
+            settings,
+            likes,
+            dispatcher,
+            lambda videos: self._wait_read(lambda: store.read_totals(videos)),
+            lambda limit: self._wait_read(lambda: store.owed(limit)),
+            lambda totals: self.writer.set_announced(totals),
+        )
+        self.writer = Writer(store, settings, self._committed, self._uncertain)
 
     async def write(self, command: Command) -> Stored:
         """As `Writer.write`."""
@@ -66,13 +79,23 @@ class Backend:
         """
         await self.writer.check()
 
-    def _committed(self, committed: Committed, removed: Sequence[OutboxRow]) -> None:
-        self.outbox.on_removed(removed)
+    def _committed(self, committed: Committed, accepted: Accepted) -> None:
+        self.outbox.on_removed(accepted.rows)
+        self.sums.on_announced(accepted.totals)
         self.outbox.put(committed.rows)
+        self.sums.changed(committed.likes)
+
+    def _uncertain(self) -> None:
+        self.outbox.read_again()
+        self.sums.sweep()
 
     async def _waiting(self, limit: int) -> list[OutboxRow]:
+        return await self._wait_read(lambda: self._store.waiting(limit))
+
+    async def _wait_read(self, read: Callable[[], T]) -> T:
+        """As `_read`. Raises `Unavailable`."""
         try:
-            return await self._read(lambda: self._store.waiting(limit))
+            return await self._read(read)
         except SQLAlchemyError as error:
             raise Unavailable(reason(error)) from None
 
@@ -89,32 +112,36 @@ class Backend:
         raise AssertionError("the last attempt returns or raises")
 
     def statistics(self) -> BackendStatistics:
-        return BackendStatistics(self.writer.statistics(), self.outbox.statistics())
+        return BackendStatistics(self.writer.statistics(), self.outbox.statistics(), self.sums.statistics())
 
 
 @asynccontextmanager
-async def open_backend(settings: BackendSettings, dispatcher: PublishTarget) -> AsyncIterator[Backend]:
+async def open_backend(
+    settings: BackendSettings, dispatcher: PublishTarget, likes: LikeSettings | None = None
+) -> AsyncIterator[Backend]:
     """Run a likes backend for the duration of the block; what is left in its outbox waits for its next life.
 
     A database that is not there yet is waited for, `OPEN_SECONDS` long. Raises `ConfigError` when it cannot
     be opened.
     """
+    likes = likes or LikeSettings()
     with ExitStack() as stack:
-        store = await _open_store(_url(settings, stack), settings)
+        store = await _open_store(_url(settings, stack), settings, likes)
         stack.callback(store.close)
         async with trio.open_nursery() as nursery:
-            backend = Backend(store, settings, dispatcher)
+            backend = Backend(store, settings, likes, dispatcher)
             nursery.start_soon(backend.writer.run)
             nursery.start_soon(backend.outbox.run)
+            nursery.start_soon(backend.sums.run)
             yield backend
             nursery.cancel_scope.cancel()
 
 
-async def _open_store(url: str, settings: BackendSettings) -> Store:
+async def _open_store(url: str, settings: BackendSettings, likes: LikeSettings) -> Store:
     backoff, patience = Backoff(RETRY_FIRST, RETRY_LONGEST), trio.current_time() + OPEN_SECONDS
     while True:
         try:
-            return await trio.to_thread.run_sync(Store, url, settings)
+            return await trio.to_thread.run_sync(lambda: Store(url, settings, likes=likes))
         except ValueError:
             # Not chained: the original may quote a part of the password.
             raise ConfigError(

@@ -65,6 +65,19 @@ class OutboxRow(msgspec.Struct, frozen=True):
         return self.sender, self.number
 
 
+Totals = dict[tuple[str, str], int]  # by video and reaction
+
+
+class Accepted(msgspec.Struct):
+    """What a dispatcher has accepted: outbox rows to remove, and totals that are announced with it."""
+
+    rows: list[OutboxRow] = []
+    totals: Totals = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.totals)
+
+
 class Summary(msgspec.Struct, frozen=True):
     """A video's totals and its newest comments, newest first."""
 

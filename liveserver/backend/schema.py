@@ -77,6 +77,13 @@ totals = Table(
     Column("video", String(128), primary_key=True),
     Column("reaction", String(32), primary_key=True),
     Column("total", BigInteger, nullable=False),
+    Column("announced", BigInteger, nullable=False, server_default="0"),  # what a dispatcher has accepted
+)
+Index(
+    "totals_owed",
+    totals.c.video,
+    sqlite_where=totals.c.total > totals.c.announced,
+    postgresql_where=totals.c.total > totals.c.announced,
 )
 
 # Events that no dispatcher has accepted yet, as far as the database knows.

@@ -9,6 +9,22 @@ from sqlalchemy.sql.dml import Insert
 from liveserver.backend.schema import comments, idempotency_keys, likes, lives, outbox, store, totals
 
 NEW_LIKES = insert(likes)
+ANNOUNCED = (
+    update(totals)
+    .where(
+        totals.c.video == bindparam("its_video"),
+        totals.c.reaction == bindparam("its_reaction"),
+        totals.c.announced < bindparam("its_total"),
+    )
+    .values(announced=bindparam("its_total"))
+)
+OWED = (
+    select(totals.c.video)
+    .where(totals.c.total > totals.c.announced)
+    .distinct()
+    .order_by(totals.c.video)
+    .limit(bindparam("most"))
+)
 NEW_COMMENTS = insert(comments)
 NEW_KEYS = insert(idempotency_keys)
 NEW_ROWS = insert(outbox)

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. A like, its share of the total, its outbox row and the answer to its Idempotency-Key are one
-   transaction: after a crash all of them are there, or none.
+1. A like, its share of the total, its outbox row (if it is an event of its own) and the answer to its
+   Idempotency-Key are one transaction: after a crash all of them are there, or none.
 2. Totals are never counted; a transaction adds to them once per (video, reaction).
 3. Each transaction has a number in its life, and leaves it in the database. An attempt whose answer was
    lost is made again with the same number, and finds there whether the first one was committed.
@@ -20,22 +20,32 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, inspect, select
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from liveserver.backend import statements
-from liveserver.backend.commands import Command, OutboxRow, Summary
+from liveserver.backend.commands import Accepted, Command, OutboxRow, Summary
 from liveserver.backend.engine import open_engine
+from liveserver.backend.rates import LikeRates
 from liveserver.backend.schema import comments, lives, metadata, outbox, totals
 from liveserver.backend.schema import store as the_store
 from liveserver.backend.transaction import Committed, Transaction
-from liveserver.config import BackendSettings
+from liveserver.config import BackendSettings, LikeSettings
 from liveserver.ids import IdMaker
 
 AGE_SECONDS = 1.0  # how often the store's age is written down, at most
 
 Clock = Callable[[], float]
+
+
+class Total(NamedTuple):
+    """How often a video has one reaction, and how often as far as a dispatcher has accepted."""
+
+    reaction: str
+    total: int
+    announced: int
 
 
 class Store:
@@ -47,12 +57,14 @@ class Store:
         settings: BackendSettings,
         clock: Clock = time.time,
         monotonic: Clock = time.monotonic,
+        likes: LikeSettings | None = None,
     ) -> None:
         """Connect, create what is missing, and begin a life. Raises `SQLAlchemyError`, `ImportError`."""
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
         self._new_id = IdMaker()
+        self._rates = LikeRates(likes or LikeSettings(), monotonic)
         self._number = 0
         self._serial = 0
         self._candidate: Committed | None = None  # of the last attempt at a transaction
@@ -80,9 +92,9 @@ class Store:
         self._reading.dispose()
 
     def commit(
-        self, commands: Sequence[Command], accepted: Sequence[OutboxRow] = (), *, again: bool = False
+        self, commands: Sequence[Command], accepted: Accepted | None = None, *, again: bool = False
     ) -> Committed:
-        """Store the commands and remove outbox rows that a dispatcher has accepted, in one transaction.
+        """Store the commands, and what a dispatcher has accepted, in one transaction.
 
         Raises `SQLAlchemyError`; then nothing has been stored, or, when a connection broke at the last
         moment, nothing is known: the same commands `again` are stored once.
@@ -102,9 +114,9 @@ class Store:
                     age=self._age(connection),
                     new_id=self._new_id,
                     new_row=self._new_row,
+                    is_each=self._rates.is_each,
                 )
-                self._remove(connection, accepted)
-                self._candidate = committed = transaction.store(commands)
+                self._candidate = committed = transaction.store(commands, accepted or Accepted())
         except SQLAlchemyError as error:
             if not isinstance(error, IntegrityError):
                 self._writing.dispose()  # the next attempt is on a new connection, wherever the name leads
@@ -135,6 +147,19 @@ class Store:
         with self._reader() as connection:
             rows = connection.execute(select(outbox).order_by(outbox.c.sender, outbox.c.number).limit(limit))
             return [OutboxRow(row.sender, row.number, row.is_retraction, row.body) for row in rows]
+
+    def owed(self, limit: int) -> list[str]:
+        """Return videos whose totals no dispatcher has accepted as they are. Raises `SQLAlchemyError`."""
+        with self._reader() as connection:
+            return list(connection.execute(statements.OWED, {"most": limit}).scalars())
+
+    def read_totals(self, videos: Sequence[str]) -> dict[str, list[Total]]:
+        """Return the totals of each video as of one moment. Raises `SQLAlchemyError`."""
+        found: dict[str, list[Total]] = {video: [] for video in videos}
+        with self._reader() as connection:
+            for row in connection.execute(statements.TOTALS, {"videos": list(videos)}):
+                found[row.video].append(Total(row.reaction, row.total, row.announced))
+        return found
 
     @contextmanager
     def _reader(self) -> Iterator[Connection]:
@@ -175,19 +200,27 @@ class Store:
             self._aged = age
         return int(age * 1000)
 
-    def _remove(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
-        if rows:
-            numbers = [{"its_sender": row.sender, "its_number": row.number} for row in rows]
-            connection.execute(statements.ACCEPTED, numbers)
-
 
 def _create_tables(engine: Engine) -> None:
     """Create what is not there yet. Another process that does the same at the same time is no error."""
     for attempt in range(3):
         try:
+            _add_announced(engine)
             metadata.create_all(engine)
         except (IntegrityError, OperationalError, ProgrammingError):
             if attempt == 2:
                 raise
         else:
             return
+
+
+def _add_announced(engine: Engine) -> None:
+    """Give an older database the column. Its likes went out one by one, so nothing is owed."""
+    tables = inspect(engine)
+    if not tables.has_table("totals") or any(
+        column["name"] == "announced" for column in tables.get_columns("totals")
+    ):
+        return
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE totals ADD COLUMN announced BIGINT NOT NULL DEFAULT 0")
+        connection.exec_driver_sql("UPDATE totals SET announced = total")

@@ -10,7 +10,16 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.sql.dml import Insert
 
 from liveserver.backend import statements
-from liveserver.backend.commands import Command, Comment, Like, OutboxRow, Outcome, Retraction, Stored
+from liveserver.backend.commands import (
+    Accepted,
+    Command,
+    Comment,
+    Like,
+    OutboxRow,
+    Outcome,
+    Retraction,
+    Stored,
+)
 from liveserver.backend.schema import comments
 from liveserver.config import BackendSettings
 from liveserver.errors import NotFound
@@ -29,6 +38,8 @@ class Committed(msgspec.Struct, frozen=True):
     outcomes: list[Outcome]
     rows: list[OutboxRow]
     repeats: int
+    refusals: int = 0
+    likes: list[tuple[str, str | None]] = []  # video and user of each that was stored
 
 
 class Transaction:
@@ -44,6 +55,7 @@ class Transaction:
         age: int,
         new_id: Callable[[int], str],
         new_row: Callable[[bool, bytes], OutboxRow],
+        is_each: Callable[[str], bool],
     ) -> None:
         self._connection = connection
         self._settings = settings
@@ -52,15 +64,19 @@ class Transaction:
         self._age = age
         self._new_id = new_id
         self._new_row = new_row
+        self._is_each = is_each
         self._likes: list[dict[str, object]] = []
+        self._likers: list[tuple[str, str | None]] = []
         self._comments: list[dict[str, object]] = []
         self._rows: list[OutboxRow] = []
         self._added: Counter[tuple[str, str]] = Counter()
         self._totals: dict[str, int] = {}
 
-    def store(self, commands: Sequence[Command]) -> Committed:
-        """Write what the commands ask for. Raises `SQLAlchemyError`."""
-        self._read_totals({command.video for command in commands if isinstance(command, Like)})
+    def store(self, commands: Sequence[Command], accepted: Accepted) -> Committed:
+        """Write what the commands ask for, and what was accepted. Raises `SQLAlchemyError`."""
+        liked = {command.video for command in commands if isinstance(command, Like)}
+        self._read_totals(liked.union(video for video, _ in accepted.totals))
+        self._write_accepted(accepted)
         known = self._read_keys([key for command in commands if (key := _key(command))])
         fresh: dict[Key, Stored] = {}
         outcomes: list[Outcome] = []
@@ -77,7 +93,8 @@ class Transaction:
                 fresh[key] = outcome
             outcomes.append(outcome)
         self._write(fresh)
-        return Committed(outcomes, self._rows, repeats)
+        refusals = sum(not isinstance(outcome, Stored) for outcome in outcomes)
+        return Committed(outcomes, self._rows, repeats, refusals, self._likers)
 
     def _one(self, command: Command) -> Outcome:
         if isinstance(command, Like):
@@ -87,7 +104,11 @@ class Transaction:
         return self._retract(command)
 
     def _like(self, like: Like) -> Outcome:
-        made = self._post(like.video, "like", like.user, {"reaction": like.reaction})
+        if self._is_each(like.video):
+            made = self._post(like.video, "like", like.user, {"reaction": like.reaction})
+        else:
+            made = self._new_id(self._now)
+        self._likers.append((like.video, like.user))
         self._likes.append(
             {"id": made, "video": like.video, "user": like.user, "reaction": like.reaction, "at": self._now}
         )
@@ -126,6 +147,17 @@ class Transaction:
             event["user"] = user
         self._rows.append(self._new_row(kind == "retract", encode(event)))
         return made
+
+    def _write_accepted(self, accepted: Accepted) -> None:
+        if accepted.rows:
+            numbers = [{"its_sender": row.sender, "its_number": row.number} for row in accepted.rows]
+            self._connection.execute(statements.ACCEPTED, numbers)
+        if accepted.totals:
+            announced = [
+                {"its_video": video, "its_reaction": reaction, "its_total": total}
+                for (video, reaction), total in sorted(accepted.totals.items())
+            ]
+            self._connection.execute(statements.ANNOUNCED, announced)
 
     def _read_totals(self, videos: set[str]) -> None:
         """Read what the likes are added to; other backends at the same PostgreSQL wait."""

@@ -25,7 +25,7 @@ import structlog
 import trio
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from liveserver.backend.commands import Command, OutboxRow, Stored
+from liveserver.backend.commands import Accepted, Command, OutboxRow, Stored, Totals
 from liveserver.backend.engine import is_transient, reason
 from liveserver.backend.store import Store
 from liveserver.backend.transaction import Committed
@@ -72,15 +72,15 @@ class _Pending(Oneshot[Stored]):
 class Writer:
     """Stores commands. `run` must be running.
 
-    After each transaction it calls `committed` with what became of it and the outbox rows that were
-    removed with it; `uncertain` after one of which it is not known whether it was committed.
+    After each transaction it calls `committed` with what became of it and what was accepted and written down
+    with it; `uncertain` after one of which it is not known whether it was committed.
     """
 
     def __init__(
         self,
         store: Store,
         settings: BackendSettings,
-        committed: Callable[[Committed, Sequence[OutboxRow]], None],
+        committed: Callable[[Committed, Accepted], None],
         uncertain: Callable[[], None],
     ) -> None:
         self._store = store
@@ -89,7 +89,7 @@ class Writer:
         self._on_uncertain = uncertain
         self._queue: deque[_Pending] = deque()
         self._checks: list[Oneshot[bool]] = []
-        self._accepted: list[OutboxRow] = []
+        self._accepted = Accepted([], {})
         self._remove_at = math.inf  # by Trio's clock: when they have waited enough
         self._in_transaction = 0
         self._stored_at = -math.inf
@@ -126,10 +126,19 @@ class Writer:
 
     def remove(self, rows: Sequence[OutboxRow]) -> None:
         """Take rows that were accepted by a dispatcher out of the outbox, when it is convenient."""
-        if rows and not self._accepted:
+        self._accept(Accepted(list(rows)))
+
+    def set_announced(self, totals: Totals) -> None:
+        """Write down that a dispatcher has accepted these totals, when it is convenient."""
+        self._accept(Accepted(totals=totals))
+
+    def _accept(self, more: Accepted) -> None:
+        if more and not self._accepted:
             self._remove_at = trio.current_time() + ACCEPTED_SECONDS
             self._wakeup.set()
-        self._accepted += rows
+        self._accepted.rows += more.rows
+        for which, number in more.totals.items():
+            self._accepted.totals[which] = max(number, self._accepted.totals.get(which, 0))
 
     async def run(self) -> None:
         """Store what comes, until cancelled."""
@@ -146,7 +155,7 @@ class Writer:
             finally:
                 self._in_transaction = 0
             if committed is None:
-                self.remove(accepted)
+                self._accept(accepted)
                 for pending in batch:
                     pending.resolve(
                         Unavailable(
@@ -174,14 +183,14 @@ class Writer:
                 return
         await trio.lowlevel.checkpoint()
 
-    def _take_accepted(self) -> list[OutboxRow]:
-        """Return those that are to be removed now."""
+    def _take_accepted(self) -> Accepted:
+        """Return what is to be written down now."""
         if trio.current_time() < self._remove_at:
-            return []
-        accepted, self._accepted, self._remove_at = self._accepted, [], math.inf
+            return Accepted([], {})
+        accepted, self._accepted, self._remove_at = self._accepted, Accepted([], {}), math.inf
         return accepted
 
-    async def _commit(self, commands: Sequence[Command], accepted: Sequence[OutboxRow]) -> Committed | None:
+    async def _commit(self, commands: Sequence[Command], accepted: Accepted) -> Committed | None:
         """Return what became of them; None when the database does not store."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         attempts = conflicts = 0
@@ -212,7 +221,7 @@ class Writer:
             self._stored_at = trio.current_time()
             self._commits += 1
             self._repeats += committed.repeats
-            self._stored += len(committed.rows)
+            self._stored += len(commands) - committed.repeats - committed.refusals
             return committed
 
     def statistics(self) -> WriteStatistics:

@@ -21,6 +21,7 @@ from liveserver.config.sections import DispatcherSettings as DispatcherSettings
 from liveserver.config.sections import EdgeSettings as EdgeSettings
 from liveserver.config.sections import FrontendSettings as FrontendSettings
 from liveserver.config.sections import HistorySettings as HistorySettings
+from liveserver.config.sections import LikeSettings as LikeSettings
 from liveserver.config.sections import LimitSettings as LimitSettings
 from liveserver.config.sections import ListenSettings as ListenSettings
 from liveserver.config.sections import Name as Name

@@ -198,6 +198,15 @@ class BackendSettings(Section, frozen=True):
     outbox_sweep: Duration = Duration(5.0)
 
 
+class LikeSettings(Section, frozen=True):
+    """How the likes that are stored at a backend go out: each by itself, or summed."""
+
+    tick: Duration = Duration(0.25)  # a video's totals go out at most this often
+    # likes a second of one video that are events of their own, besides the totals; with more than these,
+    # only the totals go out. 0: never; inf: always
+    each_up_to: Annotated[float, Meta(ge=0)] = 20.0
+
+
 class PeerSettings(Section, frozen=True):
     """Another datacenter, whose events are relayed into this one."""
 
@@ -310,6 +319,7 @@ class Settings(Section, frozen=True):
     dispatcher: DispatcherSettings = DispatcherSettings()
     frontend: FrontendSettings = FrontendSettings()
     backend: BackendSettings = BackendSettings()
+    likes: LikeSettings = LikeSettings()
     canary: CanarySettings = CanarySettings()
     ops: OpsSettings = OpsSettings()
     peers: dict[Datacenter, PeerSettings] = msgspec.field(default_factory=dict)  # by their names

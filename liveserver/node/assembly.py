@@ -155,7 +155,7 @@ class Node:
                     gate.signature,
                 )
             )
-        backend = await stack.enter_async_context(open_backend(settings, local))
+        backend = await stack.enter_async_context(open_backend(settings, local, self.settings.likes))
         LikeRoutes(backend, settings, gate).add_to(self.router)
         self.blueprints.append(backend_routes(backend, gate))
         self.parts["backend"] = backend.statistics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ import trio
 
 from liveserver.backend.commands import Comment, Like
 from liveserver.backend.store import Store
-from liveserver.config import BackendSettings, convert
+from liveserver.config import BackendSettings, LikeSettings, convert
 
 
 def settings(**values: Any) -> BackendSettings:
@@ -30,10 +31,15 @@ class Clock:
 
 
 def open_store(
-    directory: Path, clock: Clock | None = None, monotonic: Clock | None = None, **values: Any
+    directory: Path,
+    clock: Clock | None = None,
+    monotonic: Clock | None = None,
+    likes: LikeSettings | None = None,
+    **values: Any,
 ) -> Store:
     url = f"sqlite:///{directory / 'likes.db'}"
-    return Store(url, settings(**values), clock or Clock(), monotonic or Clock())
+    each = LikeSettings(each_up_to=math.inf)
+    return Store(url, settings(**values), clock or Clock(), monotonic or Clock(), likes or each)
 
 
 def look(directory: Path, query: str) -> list[tuple[Any, ...]]:

@@ -36,8 +36,10 @@ class Stage:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def events(self) -> list[dict[str, Any]]:
-        return list((await self.get("/v1/videos/v/poll?cursor=earliest"))["events"])
+    async def events(self, sums: bool = False) -> list[dict[str, Any]]:
+        """The video's events: totals of likes, or all others."""
+        events = (await self.get("/v1/videos/v/poll?cursor=earliest"))["events"]
+        return [event for event in events if (event["type"] == "likes") is sums]
 
 
 @asynccontextmanager
@@ -72,6 +74,15 @@ async def test_a_like_is_stored_and_seen(until: Until) -> None:
             "data": {"reaction": "heart"},
         }
         assert "user" not in events[1]
+
+        async def total_seen() -> bool:
+            sums = await on.events(sums=True)
+            return bool(sums) and sums[-1]["version"] == 3
+
+        await until(total_seen)
+        newest = (await on.events(sums=True))[-1]
+        assert newest["key"].startswith("likes/")
+        assert newest["data"]["total"] == {"heart": 2, "wow": 1}
         assert await on.get(SUMMARY) == {"likes": 3, "reactions": {"heart": 2, "wow": 1}, "comments": []}
         assert await on.get("/v1/videos/other/summary") == {"likes": 0, "reactions": {}, "comments": []}
         status = (await on.client.get(on.ops + "/v1/status")).json()

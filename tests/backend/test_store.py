@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from liveserver.backend.commands import Like, Retraction, Stored
+from liveserver.backend.commands import Accepted, Like, Retraction, Stored
 from liveserver.errors import NotFound
 from tests.backend.harness import Clock, comment, like, look, open_store
 
@@ -95,7 +95,7 @@ def test_a_key_answers_the_same_and_stores_once(tmp_path: Path) -> None:
 def test_what_a_dispatcher_accepted_leaves_the_outbox(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     rows = store.commit([like() for _ in range(1500)]).rows
-    done = store.commit([like()], rows[:1200])
+    done = store.commit([like()], Accepted(rows[:1200]))
     assert store.waiting(1000) == rows[1200:] + done.rows
     assert store.waiting(7) == rows[1200:1207]
     store.close()
@@ -114,7 +114,7 @@ def test_the_next_life_finds_what_was_left_in_order_whatever_the_clock_says(
         clock.now += step
     store = open_store(tmp_path, clock)
     assert store.waiting(100) == [row for rows in lives for row in rows]
-    store.commit([], lives[0] + lives[1])
+    store.commit([], Accepted(lives[0] + lives[1]))
     assert store.waiting(100) == lives[2]
     store.close()
 

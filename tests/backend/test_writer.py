@@ -15,7 +15,7 @@ import trio.testing
 from sqlalchemy.exc import IntegrityError, OperationalError
 from trio.testing import MockClock
 
-from liveserver.backend.commands import Command, OutboxRow, Retraction, Stored
+from liveserver.backend.commands import Accepted, Command, OutboxRow, Retraction, Stored
 from liveserver.backend.store import Store
 from liveserver.backend.transaction import Committed
 from liveserver.backend.writer import ACCEPTED_SECONDS, CHECK_SECONDS, FRESH_SECONDS, RETRY_LONGEST, Writer
@@ -48,9 +48,9 @@ class SlowStore:
         self.may_go.set()
         self._ended = trio.Event()
 
-    def commit(self, commands: Sequence[Command], accepted: Sequence[OutboxRow], *, again: bool) -> Committed:
+    def commit(self, commands: Sequence[Command], accepted: Accepted, *, again: bool) -> Committed:
         assert self.may_go.wait(10)
-        self.sizes.append((len(commands), len(accepted)))
+        self.sizes.append((len(commands), len(accepted.rows) + len(accepted.totals)))
         self.repeats.append(again)
         self._got_there = again and self._got_there
         try:
@@ -81,9 +81,9 @@ class Stage:
         self.uncertain = 0
         self.writer = Writer(store, settings(**values), self._committed, self._uncertain)  # type: ignore[arg-type]
 
-    def _committed(self, committed: Committed, removed: Sequence[OutboxRow]) -> None:
+    def _committed(self, committed: Committed, accepted: Accepted) -> None:
         self.rows += committed.rows
-        self.removed += removed
+        self.removed += accepted.rows
 
     def _uncertain(self) -> None:
         self.uncertain += 1
