@@ -161,7 +161,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
 def started(pin: bool) -> Iterator[Nodes]:
     """All nodes, on this machine."""
     core, load_core = cores() if pin else (None, None)
-    settings = (f"edge.max_connections={MOST_VIEWERS}",)
+    settings = (f"edge.max_connections={MOST_VIEWERS}", "likes.each_up_to=inf")
     with run_datacenter(load_core, load_core, [core], core, settings) as nodes:
         assert nodes.backend
         yield Nodes(

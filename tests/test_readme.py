@@ -163,7 +163,8 @@ def test_the_tour(cluster: Cluster, tmp_path: Path) -> None:
         ).stdout
         assert as_pattern(shown).fullmatch(liked.strip()), liked
 
-        watching.wait_for(as_pattern(block("text", "event: like")))
+        watching.wait_for(as_pattern(block("text", "event: like\n")))
+        watching.wait_for(as_pattern(block("text", "event: likes")))
 
     resumed = cluster.rewrite(block("sh", "Last-Event-ID"))
     stream, poll = resumed.strip().splitlines()
@@ -173,7 +174,7 @@ def test_the_tour(cluster: Cluster, tmp_path: Path) -> None:
     polled = subprocess.run(
         ["bash", "-c", poll], capture_output=True, text=True, timeout=SECONDS, check=True
     ).stdout
-    assert f'"cursor":"dc1-{cluster.epoch}-1"' in polled
+    assert f'"cursor":"dc1-{cluster.epoch}-2"' in polled
     assert polled.count('"type":"like"') == 1
 
 
@@ -227,7 +228,8 @@ def test_everything_in_one_process(tmp_path: Path) -> None:
 def test_no_block_is_left_out() -> None:
     run = {
         block("sh", "make run-cluster"), block("sh", "make run\n"),
-        block("console", "curl -N"), block("console", "/likes"), block("text", "event: like"),
+        block("console", "curl -N"), block("console", "/likes"),
+        block("text", "event: like\n"), block("text", "event: likes"),
         block("sh", "Last-Event-ID"), block("sh", "liveserver publish"),
         block("python", "watch"), block("js", "LiveVideo"),
     }  # fmt: skip

@@ -58,6 +58,7 @@ class Backend:
             lambda videos: self._wait_read(lambda: store.read_totals(videos)),
             lambda limit: self._wait_read(lambda: store.owed(limit)),
             lambda totals: self.writer.set_announced(totals),
+            self.outbox.wait_handed_over,
         )
         self.writer = Writer(store, settings, self._committed, self._uncertain)
 

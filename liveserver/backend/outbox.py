@@ -88,6 +88,8 @@ class Outbox:
         self._behind = True  # there may be rows that only the database has
         self._strangers: set[Position] = set()  # what the last sweep found and nobody here knows
         self._wakeup = trio.Event()
+        self._handed_over = trio.Event()  # set after each batch
+        self._is_handing_over = False
         self._published = self._batches = self._failures = self._refused = self._found = 0
 
     def put(self, rows: Sequence[OutboxRow]) -> None:
@@ -112,6 +114,11 @@ class Outbox:
         self._accepted -= len(rows)
         self._wakeup.set()
 
+    async def wait_handed_over(self) -> None:
+        """Return when nothing is waiting in memory."""
+        while self._rows or self._is_handing_over:
+            await self._handed_over.wait()
+
     async def run(self) -> None:
         """Hand over what comes, until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -119,7 +126,11 @@ class Outbox:
             while True:
                 await self._refill()
                 batch = self._next_batch()
+                self._is_handing_over = True
                 await self._hand_over(batch)
+                self._is_handing_over = False
+                self._handed_over.set()
+                self._handed_over = trio.Event()
                 self._accepted += len(batch)
                 self._remove(batch)
 

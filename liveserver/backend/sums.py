@@ -79,6 +79,7 @@ class SumsPublisher:
 
     `read(videos)` returns their totals; `owed(limit)` the videos whose totals were not accepted;
     `set_announced` writes down what was, later, and `on_announced` is to be called when that is done.
+    `wait_handed_over` returns when likes that are events of their own have gone out.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class SumsPublisher:
         read: Callable[[Sequence[str]], Awaitable[dict[str, list[Total]]]],
         owed: Callable[[int], Awaitable[list[str]]],
         set_announced: Callable[[Totals], None],
+        wait_handed_over: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
+        self._wait_handed_over = wait_handed_over
         self._store = store
         self._settings = settings
         self._tick = likes.tick
@@ -144,6 +147,8 @@ class SumsPublisher:
                     self._wakeup = trio.Event()
                     await self._wakeup.wait()
                 next_tick = trio.current_time() + self._tick
+                with trio.move_on_at(next_tick):  # a total does not overtake its likes
+                    await self._wait_handed_over()
                 names = list(self._waiting)[: self._settings.batch_events]
                 samples = {video: self._waiting.pop(video) for video in names}
                 forced = self._forced.intersection(names)

@@ -1,4 +1,4 @@
-"""One HTTP connection for each server, for who asks it one thing after the other.
+"""Few HTTP connections for each server, which last.
 
 httpx's own pool looks over all its connections at each request, and its client at all its options: that is
 two thirds of what a like's way to a dispatcher costs. The requests, the answers and the errors are httpx's.
@@ -18,16 +18,17 @@ CLOSE = 1.0  # seconds to end all connections
 class KeepAliveTransport(httpx.AsyncBaseTransport):
     """A transport that connects when it is asked something, and again when a connection has ended.
 
-    One request at a time for each server; whoever asks sets the time it may take.
+    A server has as many connections as requests were under way at once. The caller sets the time that a
+    request may take.
     """
 
     def __init__(self, trust: ssl.SSLContext) -> None:
-        """`trust` says whom to believe that they are it, of those with an https URL."""
+        """Verify servers with an https URL by `trust`."""
         self._trust = trust
-        self._connections: dict[str, httpcore.AsyncHTTPConnection] = {}
+        self._idle: dict[str, list[httpcore.AsyncHTTPConnection]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, whole. Raises `httpx.TransportError`."""
+        """Return the answer, whole. Raises `httpx.TransportError`."""
         url = request.url
         asked = httpcore.Request(
             request.method,
@@ -35,13 +36,18 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
             headers=request.headers.raw,
             content=request.content,
         )
+        origin = asked.url.origin
         try:
-            connection = await self._connection(asked.url.origin)
-            answer = await connection.handle_async_request(asked)
+            connection = await self._take(origin)
             try:
-                await answer.aread()
+                answer = await connection.handle_async_request(asked)
+                try:
+                    await answer.aread()
+                finally:
+                    await answer.aclose()
             finally:
-                await answer.aclose()
+                # One that broke, or whose request was cancelled, has closed itself, and is not taken again.
+                self._idle.setdefault(str(origin), []).append(connection)
         except (
             httpcore.NetworkError,
             httpcore.ProtocolError,
@@ -51,17 +57,18 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
             raise httpx.TransportError(str(error) or type(error).__name__) from error
         return httpx.Response(answer.status, headers=answer.headers, content=answer.content)
 
-    async def _connection(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-        """One that can carry a request."""
-        connection = self._connections.get(str(origin))
-        if connection is not None and (connection.is_closed() or connection.has_expired()):
+    async def _take(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        """Return one that can carry a request."""
+        idle = self._idle.get(str(origin))
+        while idle:
+            connection = idle.pop()
+            if not (connection.is_closed() or connection.has_expired()):
+                return connection
             await connection.aclose()
-            connection = None
-        if connection is None:
-            connection = self._connections[str(origin)] = httpcore.AsyncHTTPConnection(origin, self._trust)
-        return connection
+        return httpcore.AsyncHTTPConnection(origin, self._trust)
 
     async def aclose(self) -> None:
         with trio.move_on_after(CLOSE, shield=True):
-            for connection in self._connections.values():
-                await connection.aclose()
+            for idle in self._idle.values():
+                for connection in idle:
+                    await connection.aclose()

@@ -1,4 +1,4 @@
-"""The dispatchers of this datacenter, over HTTP: any of them will do, so the next one when one fails."""
+"""Lease videos at the dispatchers of this datacenter, over HTTP: at the next one when one fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class LeaseClient:
-    """Leases from whichever dispatcher answers. Stays with one while it does."""
+    """Leases from any dispatcher that answers; stays with it while it does."""
 
     def __init__(self, client: httpx.AsyncClient, urls: Sequence[str], signature: Signature) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class LeaseClient:
     ) -> AsyncIterator[LeaseClient]:
         """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher.
 
-        `trust` says whom to believe that they are it, of those with an https URL.
+        Servers with an https URL are verified by `trust`.
         """
         async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=trust) as client:
             yield cls(client, urls, signature)
@@ -74,5 +74,6 @@ class LeaseClient:
             except httpx.HTTPError as error:
                 reason = f"{url}: {error or type(error).__name__}"
             log.warning("dispatcher_request_failed", reason=reason)
-            self._urls.append(self._urls.pop(0))
+            if self._urls[0] == url:  # else another request has found it out, too
+                self._urls.append(self._urls.pop(0))
         raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")

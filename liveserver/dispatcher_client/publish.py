@@ -1,4 +1,4 @@
-"""The dispatchers of this datacenter, over HTTP: any of them will do, so the next one when one fails."""
+"""Publish at the dispatchers of this datacenter, over HTTP: at the next one when one fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from liveserver.errors import BadRequest, DispatcherError
 
 
 class PublishClient:
-    """Publishes at whichever dispatcher answers. Stays with one while it does."""
+    """Publishes at any dispatcher that answers, and stays with it while it does."""
 
     def __init__(
         self, transport: httpx.AsyncBaseTransport, urls: Sequence[str], timeout: float, signature: Signature
@@ -35,17 +35,18 @@ class PublishClient:
     ) -> AsyncIterator[PublishClient]:
         """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher's answer.
 
-        `trust` says whom to believe that they are it, of those with an https URL.
+        Servers with an https URL are verified by `trust`.
         """
         async with KeepAliveTransport(trust) as transport:
             yield cls(transport, urls, timeout, signature)
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:
-        """As `outbox.Dispatcher` says. A refusal is believed from the first that gives one."""
+        """As `outbox.PublishTarget.publish`. A refusal is believed from the first that gives one."""
         path = "/v1/retractions" if retractions else "/v1/events"
         reason = ""
         for _ in range(len(self._urls)):
-            url = self._urls[0] + path
+            first = self._urls[0]
+            url = first + path
             headers = {"content-type": "application/json", **self._signature.headers()}
             try:
                 with trio.fail_after(self._timeout):
@@ -62,5 +63,6 @@ class PublishClient:
                 if answer.status_code in (400, 413):
                     raise BadRequest(problem_detail(answer) or f"status {answer.status_code}")
                 reason = describe_refusal(url, answer)
-            self._urls.append(self._urls.pop(0))
+            if self._urls[0] == first:  # else another request has found it out, too
+                self._urls.append(self._urls.pop(0))
         raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")

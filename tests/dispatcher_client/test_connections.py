@@ -134,3 +134,24 @@ async def test_who_is_cancelled_leaves_nothing_half_said() -> None:
             nursery.cancel_scope.cancel()
         assert (await connections.handle_async_request(ask(server))).status_code == 202
         assert len(server.heard) == 2
+
+
+async def test_two_requests_at_once_have_a_connection_each_which_both_last() -> None:
+    both, asked = trio.Event(), 0
+
+    async def answer_both(stream: trio.SocketStream) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            both.set()
+        await both.wait()
+        await answer(stream)
+
+    async with serving(answer_both) as (server, transport):
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                for _ in range(2):
+                    nursery.start_soon(transport.handle_async_request, ask(server))
+            for _ in range(4):
+                assert (await transport.handle_async_request(ask(server))).status_code == 202
+        assert len(server.heard) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 import httpx
 import pytest
@@ -73,3 +74,25 @@ async def test_a_refusal_is_passed_on(answer: httpx.Response, detail: str) -> No
     with pytest.raises(BadRequest) as caught:
         await dispatchers(handler, "a").publish(b"[]", retractions=False)
     assert caught.value.detail == detail
+
+
+async def test_two_requests_that_fail_at_once_both_leave_the_one_that_is_gone() -> None:
+    both, asked = trio.Event(), []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        if request.url.host == first:
+            if asked.count(first) == 2:
+                both.set()
+            await both.wait()
+            return httpx.Response(503)
+        return httpx.Response(202)
+
+    client = dispatchers(handler, "a", "b")
+    first = client._urls[0].removeprefix("http://")
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(partial(client.publish, b"[]", retractions=False))
+    assert asked[2:] == [name for name in ("a", "b") if name != first] * 2
+    await client.publish(b"[]", retractions=False)
+    assert asked[-1] != first
