@@ -8,6 +8,7 @@
     │   ├── UpgradeRequired 426 HeadersTooLarge 431
     │   └── TooMany 429         Unavailable 503     (come back after `retry_after` seconds)
     ├── BusError                the bus did not answer in time, or is gone; try again
+    │   └── BusRefused          it does not allow what is needed
     └── DispatcherError         no dispatcher answered this frontend; try again
 
 A `Problem` is the fault of a request; `BusError` and `DispatcherError` are faults of what stands
@@ -37,6 +38,10 @@ class ConfigError(LiveserverError):
 
 class BusError(LiveserverError):
     """The bus did not answer; nothing is known about what was under way. Retry with the same ids."""
+
+
+class BusRefused(BusError):
+    """The bus does not allow what is needed: trying again does not help until it is set up otherwise."""
 
 
 class DispatcherError(LiveserverError):

@@ -10,6 +10,7 @@ from liveserver.config.sections import Settings
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
 
+TOKEN_WINDOW = 60.0  # seconds for which the bus knows a commit, so that a repeat of it is not doubled
 MARK = len("-0123456789-123456789~")  # what a cursor has of each datacenter besides its name
 
 
@@ -48,6 +49,11 @@ def check(settings: Settings) -> None:
         raise ConfigError("frontend.default_wait", "is over frontend.max_wait")
     if frontend.lease > settings.dispatcher.max_lease:
         raise ConfigError("frontend.lease", "is over dispatcher.max_lease")
+    if settings.dispatcher.commit_timeout + 2 * settings.bus.timeout > TOKEN_WINDOW:
+        raise ConfigError(
+            "dispatcher.commit_timeout",
+            f"with twice bus.timeout is over {TOKEN_WINDOW:g}s, for which a commit that is repeated is known",
+        )
     _check_peers(settings)
 
 

@@ -28,7 +28,7 @@ from liveserver.bus.interface import AppendRequest, AppendResult, Bus
 from liveserver.config import DispatcherSettings
 from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import VideoBatch
-from liveserver.errors import BusError, TooLarge, Unavailable
+from liveserver.errors import BusError, BusRefused, TooLarge, Unavailable
 from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
 from liveserver.oneshot import Oneshot
 
@@ -163,6 +163,8 @@ class Publisher:
         while True:
             try:
                 return await self._bus.append(parcels)
+            except BusRefused:
+                raise
             except BusError:
                 pause = random.uniform(0, wait)
                 if trio.current_time() + pause >= deadline:

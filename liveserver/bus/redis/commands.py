@@ -10,14 +10,24 @@ from liveserver.bus.redis.connection import Script
 from liveserver.bus.redis.deployment import Command
 from liveserver.bus.redis.replies import keys, ms, written
 from liveserver.config import HistorySettings
+from liveserver.config.checks import TOKEN_WINDOW
 from liveserver.viewer_count import ViewerCount
 
-TOKEN_WINDOW = 60.0  # seconds; a dispatcher stops repeating a parcel long before (dispatcher.commit_timeout)
 EMPTY = 120.0  # seconds that a log without events lasts beyond its leases
 SLACK = 7_200.0  # seconds that a key outlives the rows in it: steps of the clock end keys, but not rows
 LEAP = 10.0  # seconds that the clock may go on between two beats, which are one apart; more is a step
 
 SERVER = ["ls:run", "ls:members"]
+
+# What the scripts use, with arguments that do no harm; see scripts/commands.lua.
+USED = (
+    "INFO replication", "TIME", "EXISTS KEY", "GET KEY", "SET KEY 1 PX 1000", "DEL KEY", "PTTL KEY",
+    "PEXPIRE KEY 1000", "PUBLISH KEY 0", "PUBSUB NUMSUB KEY", "DEL KEY",
+    "HSET KEY 1 1", "HSETNX KEY 1 1", "HGET KEY 1", "HMGET KEY 1", "HGETALL KEY", "HKEYS KEY", "HLEN KEY",
+    "HSTRLEN KEY 1", "HVALS KEY", "HINCRBY KEY 1 1", "HDEL KEY 1", "DEL KEY",
+    "ZADD KEY 1 1", "ZRANGE KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "ZREM KEY 2", "ZREMRANGEBYSCORE KEY 0 0",
+    "DEL KEY", "XADD KEY 1-0 1 1", "XRANGE KEY - + COUNT 1", "XTRIM KEY MAXLEN 1", "DEL KEY",
+)  # fmt: skip
 
 # What each script needs to open a log: an epoch should it begin anew, and what is known of it, as the
 # epoch and the offset of its end.
@@ -51,6 +61,7 @@ class Commands:
         self._note = Script("note", settings, "log", "tally")
         self._head = Script("head", settings)
         self._active = Script("active", settings)
+        self._missing = Script("commands", settings)
         self._active_since = Script("active_since", settings)
         self._incarnation = Script("incarnation", settings)
         self._prune = Script("prune", settings)
@@ -60,7 +71,7 @@ class Commands:
         self.scripts = (
             self._incarnation, self._append, self._relay, self._subscribe, self._head, self._active,
             self._enlist, self._count, self._note, self._prune, self._report,
-            self._active_since,
+            self._active_since, self._missing,
         )  # fmt: skip
 
     def incarnation(self, videos: Iterable[str], arguments: Iterable[str]) -> list[Command]:
@@ -70,6 +81,10 @@ class Commands:
 
     def prune(self, process: str, *, leave: bool = False) -> Command:
         return _call(self._prune, SERVER, process, "leave" if leave else "")
+
+    def missing(self) -> Command:
+        """The names of commands that are missing."""
+        return _call(self._missing, ["ls:commands"], *USED)
 
     def report(self, video: str, opening: Opening) -> Command:
         return _call(self._report, keys(video, "log", "meta"), *opening)

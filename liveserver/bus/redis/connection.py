@@ -24,12 +24,14 @@ from redis.exceptions import NoScriptError, RedisError
 
 from liveserver.bus.redis.deployment import Command, place
 from liveserver.config import BusSettings
-from liveserver.errors import BusError, ConfigError
+from liveserver.errors import BusError, BusRefused, ConfigError
 from liveserver.instruments import DELAYS, Histogram
 
 # What comes of taking an answer apart that is not of the kind it should be.
 MALFORMED_REPLY_ERRORS = (ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError)
 UNSETTLED = "RESTARTED"  # the beginning of what a script says of an unsettled log, see log.lua
+# What Redis says of a command that it does not have, or that this user may not use.
+REFUSALS = ("NOPERM", "can't run this command", "unknown command", "Unknown Redis command")
 
 T = TypeVar("T")
 
@@ -140,6 +142,10 @@ class Link:
         reason = str(error).rpartition("caused error: ")[2] or type(error).__name__
         for secret in self._place.secrets:
             reason = reason.replace(secret, "***")
+        if any(word in reason for word in REFUSALS):
+            return BusRefused(
+                f"Redis at {self._place.address}: {reason}; the commands it needs are in docs/datacenters.md"
+            )
         return BusError(
             f"Redis at {self._place.address}: {reason}; "
             f"see whether it runs and {self._named} is right, and try again"

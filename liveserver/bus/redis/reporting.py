@@ -36,6 +36,7 @@ class Reporter:
         self._membership = membership
         self._reporting = threading.Lock()
         self._must_report = False
+        self._checked = False
         self._wake = threading.Event()
         self._stop: threading.Event | None = None  # of the beating thread
         self._listeners = 0
@@ -124,11 +125,21 @@ class Reporter:
             self._wake.set()
         return found, replies[len(first) :]
 
+    def _check_commands(self) -> None:
+        """Say once which commands are missing. Raises `RedisError`."""
+        if not self._checked:
+            (missing,) = self._link.run([self._commands.missing()], transaction=False)
+            self._checked = True
+            if missing:
+                names = sorted({name.decode() for name in missing})
+                log.error("redis_commands_missing", commands=names, see="docs/datacenters.md#redis")
+
     def _beat(self, stop: threading.Event) -> None:
         while not stop.is_set():
             pause = BEAT
             try:
                 self._wake.clear()
+                self._check_commands()
                 self._run([], [])
                 if self._must_report:
                     self._must_report = False

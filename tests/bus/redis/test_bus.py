@@ -142,3 +142,33 @@ async def test_a_redis_with_less_than_it_had_begins_a_new_epoch(
         after = await append(bus, "t2", "d")
         assert (after.first, after.epoch != before.epoch) == (1, True)
         assert (await another.read("v", 0, 10)).head.epoch == after.epoch
+
+
+async def test_a_quiet_videos_keys_last_as_long_as_its_lease(redis_server: str, client: redis.Redis) -> None:
+    """A lease beyond `idle_ttl` keeps the meta of a video that has events; one without events ends sooner."""
+    async with open_bus(redis_server, idle_ttl=50) as bus:
+        await bus.subscribe("n", {"empty": 1}, 20)
+        assert 130_000 < client.pttl("ls:{empty}:meta") <= 140_000
+        await append(bus, "t", "a")
+        assert 160_000 < client.pttl("ls:{v}:meta") <= 170_000
+        await bus.subscribe("n", {"v": 1}, 200)
+        assert 310_000 < client.pttl("ls:{v}:meta") <= 320_000
+        await bus.subscribe("m", {"v": 1}, 20)
+        assert 310_000 < client.pttl("ls:{v}:meta") <= 320_000
+
+
+async def test_what_is_only_looked_at_leaves_nothing_that_lasts(
+    redis_server: str, client: redis.Redis
+) -> None:
+    async with open_bus(redis_server) as bus:
+        await bus.subscribe("n", {"unknown": 1}, 30)
+        head = (await bus.read("unknown", 0, 10)).head
+        await bus.unsubscribe("n", ["unknown"])
+    left = {key.decode() for key in client.scan_iter()} - {"ls:run"}
+    assert left == {"ls:{unknown}:meta", "ls:{unknown}:tally"}
+    assert all(client.pttl(key) <= 150_000 for key in left)
+    async with open_bus(redis_server) as bus:
+        receipt = await append(bus, "t", "a")
+        assert receipt.first == 1
+        (first,) = await bus.append([parcel("t1", "a", video="unknown")])
+        assert (first.epoch, first.first) == (head.epoch, 1)

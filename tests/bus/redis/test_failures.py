@@ -291,3 +291,11 @@ async def test_what_was_sent_is_not_in_the_message(redis_server: str, client: re
         with pytest.raises(BusError, match="WRONGTYPE") as caught:
             await append(bus, "t", "private")
     assert "private" not in str(caught.value)
+
+
+async def test_a_silent_link_that_answers_is_kept(redis_server: str) -> None:
+    """Nothing comes for several times the timeout but answers to pings."""
+    async with open_bus(redis_server, answer_in=0.2) as bus, bus.inbox("n"):
+        await trio.sleep(1.5)
+        (listener,) = bus.statistics().listeners
+        assert (listener.listening, listener.restarts, listener.error) == (True, 0, "")

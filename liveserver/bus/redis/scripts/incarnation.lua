@@ -11,6 +11,7 @@
 --   verdict   absent: undecided; `complete`: every member has reported, so a log goes on unless a report said
 --             that it was further; `partial`: a member is missing, or the list of members is not the newest, so
 --             that each log begins a new epoch
+--   copied    the view with which the incarnation began
 --   view      changes with the members: a generation, and the incarnation in which it came to be
 --   time, skew  Redis' clock when it was looked at last, and what its steps add up to (ms)
 -- `members` is a hash of those that may have been told something: process -> incarnation to which it reported.
@@ -24,7 +25,7 @@ local run, members = KEYS[1], KEYS[2]
 local process, reported, seen, waited = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local id = string.match(call('INFO', 'replication'), 'master_replid:(%w+)')
 if not id then return redis.error_reply('ERR INFO replication does not have master_replid') end
-local state = call('HMGET', run, 'id', 'verdict', 'view', 'time', 'skew')
+local state = call('HMGET', run, 'id', 'verdict', 'view', 'time', 'skew', 'copied')
 local verdict, view = state[2], state[3] or '0 -'
 
 local function change_view()
@@ -35,7 +36,8 @@ end
 if state[1] ~= id then
   verdict = nil
   if CLUSTER == 0 and call('EXISTS', members) == 0 then verdict = 'partial' end -- none vouches for what is here
-  call('HSET', run, 'id', id)
+  call('HSET', run, 'id', id, 'copied', view)
+  state[6] = view
   call('HDEL', run, 'verdict')
   -- In a cluster those who know more of a log need not have been connected to this very server.
   if CLUSTER == 1 and state[1] then call('PUBLISH', 'ls:life', '') end
@@ -65,8 +67,9 @@ else
   local row = call('HGET', members, process)
   local has_reported = reported == 'new' or string.find(reported, id, 1, true)
   if not verdict and seen ~= '' then
-    local ours, theirs = tonumber(string.match(view, '%d+')), tonumber(string.match(seen, '%d+'))
-    if theirs > ours or theirs == ours and seen ~= view then verdict = 'partial' end
+    local copied = state[6] or view
+    local ours, theirs = tonumber(string.match(copied, '%d+')), tonumber(string.match(seen, '%d+'))
+    if theirs > ours or theirs == ours and seen ~= copied then verdict = 'partial' end
   end
   if not row then change_view() end
   if not row or has_reported and row ~= id then

@@ -1,0 +1,70 @@
+"""Redis without some of the commands that are needed: it is said which, and nothing is tried in vain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from structlog.testing import capture_logs
+
+from liveserver.cluster.redis_server import RedisServer
+from liveserver.errors import BusRefused
+from tests.bus.redis_harness import append, lines, next_batches, open_bus
+from tests.conftest import Until
+
+PAGE = Path(__file__).parents[3] / "docs" / "datacenters.md"
+
+
+@pytest.fixture
+def admin(own_redis: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(own_redis.url) as client:
+        yield client
+
+
+def smallest_acl() -> list[str]:
+    """The documented rules, without the user's name and the password."""
+    found = re.search(r"ACL SETUSER liveserver on >password (.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found
+    return found[1].split()
+
+
+async def test_the_smallest_documented_user_can_do_all_that_is_needed(
+    own_redis: RedisServer, admin: redis.Redis
+) -> None:
+    admin.execute_command("ACL", "SETUSER", "small", "on", ">secret", *smallest_acl())
+    url = own_redis.url.replace("redis://", "redis://small:secret@")
+    with capture_logs() as logs:
+        async with open_bus(url) as bus, bus.inbox("n") as inbox, bus.feed():
+            await bus.subscribe("n", {"v": 1}, 30)
+            await append(bus, "t", "a")
+            assert (await next_batches(inbox))[-1].last == 1
+            assert await lines(bus) == ["a"]
+            assert (await bus.active_since(0, 1)).videos == ["v"]
+            await bus.enlist("dc2", "n", 1)
+            await bus.resign("dc2", "n")
+            await bus.unsubscribe("n", ["v"])
+            await bus.ping()
+    assert not [entry for entry in logs if entry["event"] == "redis_commands_missing"]
+
+
+@pytest.mark.parametrize("missing", ["info", "xadd", "pubsub"])
+async def test_commands_that_are_missing_are_named_at_the_start(
+    own_redis: RedisServer, admin: redis.Redis, missing: str, until: Until
+) -> None:
+    admin.execute_command("ACL", "SETUSER", "less", "on", ">secret", "~*", "&*", "+@all", f"-{missing}")
+    url = own_redis.url.replace("redis://", "redis://less:secret@")
+    with capture_logs() as logs:
+
+        async def said() -> bool:
+            return any(entry["event"] == "redis_commands_missing" for entry in logs)
+
+        async with open_bus(url) as bus, bus.inbox("n"):
+            await until(said)
+            if missing != "pubsub":
+                with pytest.raises(BusRefused, match=r"docs/datacenters\.md"):
+                    await append(bus, "t", "a")
+    (entry,) = [entry for entry in logs if entry["event"] == "redis_commands_missing"]
+    assert entry["commands"] == [missing.upper()]
