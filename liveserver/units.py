@@ -14,6 +14,10 @@ _UNITS = {
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
+# Beyond it a number without a unit is more likely meant to be milliseconds.
+MOST_BARE_SECONDS = 3600
+
+
 class Duration(float):
     """Seconds."""
 
@@ -88,6 +92,10 @@ def quantity(kind: type, value: Any) -> Any:
     else:
         number, unit = "", ""
     if kind is Duration:
+        if number and not unit and float(number) > MOST_BARE_SECONDS:
+            raise ValueError(
+                f'{value!r} has no unit; write "{number}s" for seconds, or "{number}ms" for milliseconds'
+            )
         if number and unit in ("", "ms", "s", "m", "h", "d") and float(number) >= 0:
             return Duration(float(number) * _UNITS[unit or "s"])
         raise ValueError(f'{value!r} is not a duration like "20ms", "15s" or "5m"')

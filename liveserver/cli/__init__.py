@@ -19,7 +19,7 @@ from liveserver import __version__
 from liveserver.cli import error_report
 from liveserver.cli.printable import printable
 from liveserver.cli.publish import publish
-from liveserver.cli.serve import check, cluster, run
+from liveserver.cli.serve import check, cluster, config_, run
 from liveserver.cli.token import token
 from liveserver.cli.top import top
 from liveserver.cli.watch import watch
@@ -32,6 +32,7 @@ _COMMANDS: dict[Callable[..., None], str] = {
     top: "liveserver top http://127.0.0.1:9101 http://127.0.0.1:9102",
     token: "liveserver token --video 'concert-*' --user ada --for 1h --secret-file viewers.secret",
     check: "liveserver check --config config/all-in-one.toml",
+    config_: "liveserver config --full > liveserver.toml",
 }
 
 app = typer.Typer(
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 for _command, _example in _COMMANDS.items():
     # \b: as it stands, however narrow the terminal, so that it can be copied.
-    app.command(epilog=f"\b\nExample:\n  {_example}")(_command)
+    app.command(_command.__name__.rstrip("_"), epilog=f"\b\nExample:\n  {_example}")(_command)
 
 
 @app.callback()

@@ -11,8 +11,9 @@ import typer
 
 from liveserver import config
 from liveserver.cli import terminal
-from liveserver.config.writing import toml
-from liveserver.errors import ConfigError
+from liveserver.cli.printable import printable
+from liveserver.config.render import render, render_full
+from liveserver.errors import ConfigError, LiveserverError
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A TOML file; without one, the defaults.")
@@ -87,6 +88,9 @@ def cluster(
     Redis, dispatchers and frontends, each a process; Ctrl-C ends them all. SIGHUP, or the same command
     with --restart-rolling, restarts every node, one after the other, while the others go on.
     """
+    from liveserver.cluster import topology
+
+    config_file = topology.find(config_file)
     if restart_rolling:
         from liveserver.cluster import pidfile
 
@@ -98,7 +102,7 @@ def cluster(
 
     import trio
 
-    from liveserver.cluster import supervisor, topology
+    from liveserver.cluster import supervisor
 
     with terminal.taken(own_terminal):
         trio.run(supervisor.run, topology.load(config_file))
@@ -111,10 +115,15 @@ def check(
         typer.Option("--role", metavar="ROLE", help="As for run."),
     ] = None,
     settings: Set = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Connect to nothing: no Redis, database, dispatcher, key set.")
+    ] = False,
 ) -> None:
     """Say what is wrong with a configuration, or print it.
 
-    Also for a cluster's file.
+    Opens what run opens: files, keys, addresses, the database, Redis, the dispatchers. Also for a cluster's
+    file, whose settings are checked and nothing opened. Exit code 2 when the configuration is wrong, 1 when
+    a service cannot be reached.
     """
     if config_file and "datacenters" in config.read_toml(config_file):
         from liveserver.cluster import topology
@@ -125,35 +134,41 @@ def check(
         return
     effective = _load(config_file, [*_role_overrides(role), *(settings or ())])
     typer.echo(render(effective))
+
+    import trio
+
+    from liveserver.node.preflight import preflight
+
+    async def open_all() -> None:
+        troubles = [each for each in await preflight(effective, offline=offline) if each.trouble]
+        for each in troubles:
+            typer.echo(printable(f"{each.setting}: {each.trouble}"), err=True)
+        if any(not each.setting.startswith("listen.") for each in troubles):
+            raise LiveserverError("the configuration is right, but what it names cannot be reached")
+
+    trio.run(open_all)
     typer.echo(
         f"\n{config_file or 'The configuration'} is right; what is marked differs from the default.", err=True
     )
 
 
-def render(settings: config.Settings) -> str:
-    """The settings as TOML that `run` reads back to the same; what differs from the defaults is marked."""
-    lines: list[str] = []
-    defaults = config.Settings()
-    for section in settings.__struct_fields__:
-        lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
-        values, standard = getattr(settings, section), getattr(defaults, section)
-        if isinstance(values, dict):  # a table whose names are the operator's
-            lines += [f"{name} = {toml(value)}" for name, value in values.items()]
-            continue
-        for name in values.__struct_fields__:
-            value, default = getattr(values, name), getattr(standard, name)
-            if value is None:
-                lines.append(f"# {name} {'is made up at the start' if name == 'name' else 'is not set'}")
-                continue
-            text = f"{name} = {toml(value)}"
-            if isinstance(value, config.Secret):
-                lines.append(f"# {name} is set, and not shown")
-            elif value == default:
-                lines.append(text)
-            else:
-                was = "none" if default is None else toml(default)
-                lines.append(f"{text:40}  # default: {was}")
-    return "\n".join(lines)
+def config_(
+    config_file: ConfigFile = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", metavar="ROLE", help="As for run."),
+    ] = None,
+    settings: Set = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every setting with its default and what it means, as a file.")
+    ] = False,
+) -> None:
+    """Print the configuration as a TOML file that run reads.
+
+    With --full every setting is there, commented out where it has its default.
+    """
+    effective = _load(config_file, [*_role_overrides(role), *(settings or ())])
+    typer.echo(render_full(effective) if full else render(effective))
 
 
 def _load(path: Path | None, overrides: list[str]) -> config.Settings:

@@ -187,6 +187,10 @@ class Supervisor:
             addresses = [node.public for node in self._layout.nodes if node.role == role]
             if addresses:
                 say(Text(line.format(addresses[0])))
+        for role, address in (("backend", "public"), ("frontend", "ops")):
+            pages = [getattr(node, address) for node in self._layout.nodes if node.role == role]
+            if pages:
+                say(Text(f"{'page' if role == 'backend' else 'dashboard':10} http://{pages[0]}/"))
         say("Ctrl-C ends everything.\n")
 
 

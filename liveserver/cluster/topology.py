@@ -18,6 +18,9 @@ from liveserver.errors import ConfigError
 
 HOST = "127.0.0.1"
 
+DEFAULT = Path("config/cluster.toml")
+SHIPPED = Path(__file__).parent / "shipped" / "cluster.toml"  # the same file, where only the package is
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -75,6 +78,11 @@ class Topology(msgspec.Struct, frozen=True):
     @property
     def nodes(self) -> list[NodeSpec]:
         return [node for datacenter in self.datacenters for node in datacenter.nodes]
+
+
+def find(path: Path) -> Path:
+    """Return `path`, or the package's own cluster file where `path` is the default and does not exist."""
+    return SHIPPED if path == DEFAULT and not path.exists() else path
 
 
 def load(path: Path) -> Topology:

@@ -2,7 +2,7 @@
 
 Three sources, later ones winning: a TOML file, environment variables
 (`LIVESERVER_FRONTEND__LEASE=10s`) and `--set frontend.lease=10s`. Durations are written with their
-unit (`"20ms"`, `"15s"`, `"5m"`; a bare number means seconds), sizes likewise (`"64KiB"`; a bare
+unit (`"20ms"`, `"15s"`, `"5m"`; a bare number, up to 3600, means seconds), sizes likewise (`"64KiB"`; a bare
 number means bytes).
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from liveserver.config.checks import check
+from liveserver.config.explain import explain
 from liveserver.config.renames import refuse_renamed
 from liveserver.config.sections import Settings
 from liveserver.config.writing import without_password
@@ -26,8 +26,6 @@ NAMED = {"peers.": "peers.dc2.url=redis://…", "auth.publishers.": "auth.publis
 
 T = TypeVar("T")
 
-_UNKNOWN = re.compile("Object contains unknown field `(.+)`")
-
 
 def load(
     path: Path | None = None,
@@ -40,7 +38,9 @@ def load(
     """
     tree = read_toml(path) if path else {}
     for variable, value in sorted(environment.items()):
-        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
+        if variable.startswith(ENVIRONMENT_PREFIX) and "__" not in variable:
+            _refuse_mistyped(variable)
+        elif variable.startswith(ENVIRONMENT_PREFIX):
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
             _put(tree, name, value, f"environment variable {variable}")
     for override in overrides:
@@ -71,14 +71,7 @@ def convert(tree: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(tree, kind, dec_hook=quantity)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        where = where.strip("`.")
-        if unknown := _UNKNOWN.fullmatch(message):
-            siblings = getattr(getattr(Settings(), where, None) if where else kind, "__struct_fields__", ())
-            likely = difflib.get_close_matches(unknown[1], siblings, n=1)
-            hint = f"there is no such name{f'; is it {likely[0]}?' if likely else ''}"
-            raise ConfigError(f"{where}.{unknown[1]}".strip("."), hint) from error
-        raise ConfigError(where or "configuration", message) from error
+        raise ConfigError(*explain(tree, kind, error)) from error
 
 
 def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
@@ -93,6 +86,21 @@ def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
     guess = _guess(value)
     is_typed = isinstance(guess, str) or name == "auth.publishers" or not is_secret(name)
     tree[key] = guess if is_typed else value  # a secret of digits is a text, too
+
+
+def _refuse_mistyped(variable: str) -> None:
+    """Raise `ConfigError` for a variable that is a setting's but for its two underscores."""
+    meant = {
+        f"{section}_{name}".upper(): f"{section}__{name}".upper()
+        for section in Settings.__struct_fields__
+        for name in getattr(getattr(Settings(), section), "__struct_fields__", ())
+    }
+    likely = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), meant, n=1, cutoff=0.9)
+    if likely:
+        raise ConfigError(
+            f"environment variable {variable}",
+            f"is no setting; write {ENVIRONMENT_PREFIX}{meant[likely[0]]}, two underscores after the section",
+        )
 
 
 def is_secret(name: str) -> bool:

@@ -80,7 +80,10 @@ async def run(settings: Settings) -> None:
             running: Running = await nursery.start(serve, settings)
             gc.collect()
             gc.freeze()
-            log.info("ready", **msgspec.to_builtins(running.addresses), roles=settings.node.roles)
+            addresses = running.addresses
+            pages = {"page": f"http://{addresses.public}/"} if "backend" in settings.node.roles else {}
+            pages["dashboard"] = f"http://{addresses.ops}/"
+            log.info("ready", **msgspec.to_builtins(addresses), roles=settings.node.roles, **pages)
             number = await anext(signals)
             async with trio.open_nursery() as draining:
                 draining.start_soon(_drain, running, number, draining.cancel_scope)

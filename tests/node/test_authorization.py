@@ -15,8 +15,8 @@ import trio
 
 from liveserver import config, node
 from liveserver.auth import tokens
-from liveserver.cli.serve import render
 from liveserver.config import Settings
+from liveserver.config.render import render
 from liveserver.node import logs
 from tests.auth.harness import KEY, NODES, OTHER, SECRET
 from tests.conftest import Until

@@ -1,0 +1,161 @@
+"""What `run` opens, opened once before: files, keys, addresses, the database, Redis, the dispatchers.
+
+Nothing is left behind but keys in Redis that expire by themselves.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import trio
+from sqlalchemy.exc import SQLAlchemyError
+
+from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.jwks import Jwks
+from liveserver.backend.engine import open_engine, reason
+from liveserver.bus.canary import PREFIX
+from liveserver.bus.interface import AppendRequest
+from liveserver.bus.redis.bus import RedisBus
+from liveserver.config import Address, BusSettings, Settings
+from liveserver.config.certificates import client_context
+from liveserver.edge.server import listen
+from liveserver.errors import BusError, ConfigError, LiveserverError
+
+TIMEOUT = 5.0  # seconds for each service
+LEASE = 1.0  # seconds
+
+
+class Finding(NamedTuple):
+    """One thing that was opened; `trouble` is why it could not be, empty when it could."""
+
+    setting: str
+    trouble: str = ""
+
+
+async def preflight(settings: Settings, *, offline: bool = False) -> list[Finding]:
+    """Open what a node with these settings opens; with `offline` nothing beyond this machine.
+
+    Raises `ConfigError` when a file or an address cannot be used, whatever runs elsewhere.
+    """
+    Authorizer(settings)  # reads secrets and keys
+    roles = settings.node.roles
+    findings = [_listen(f"listen.{name}", address) for name, address in _addresses(settings)]
+    if "backend" in roles and "://" not in settings.backend.database:
+        _check_directory(settings)
+    if offline:
+        return findings
+    services: dict[str, Callable[[], Awaitable[None]]] = {}
+    if settings.auth.jwks is not None:
+        services["auth.jwks"] = lambda: _check_jwks(settings)
+    if settings.bus.kind == "redis" and roles != ["backend"]:
+        services["bus.url"] = lambda: _check_redis(settings)
+    for name, peer in settings.peers.items():
+        services[f"peers.{name}.url"] = lambda url=peer.url, name=name: _check_peer(settings, name, url)  # type: ignore[misc]
+    if "backend" in roles and "://" in settings.backend.database:
+        services["backend.database"] = lambda: _check_database(settings)
+    for role, urls in (
+        ("frontend", settings.frontend.dispatchers),
+        ("backend", settings.backend.dispatchers),
+    ):
+        for url in urls if role in roles else ():
+            services[f"{role}.dispatchers, {url}"] = lambda url=url: _check_dispatcher(settings, url)  # type: ignore[misc]
+    for name, check in services.items():
+        findings.append(await _attempt(name, check))
+    return findings
+
+
+async def _attempt(name: str, check: Callable[[], Awaitable[None]]) -> Finding:
+    try:
+        with trio.fail_after(TIMEOUT):
+            await check()
+    except trio.TooSlowError:
+        return Finding(name, f"no answer within {TIMEOUT:g} s")
+    except LiveserverError as error:
+        return Finding(name, str(error))
+    return Finding(name)
+
+
+def _addresses(settings: Settings) -> list[tuple[str, Address]]:
+    given = settings.listen
+    addresses = [("public", given.public), ("ops", given.ops)]
+    return [*addresses, ("tls", given.tls)] if given.tls is not None else addresses
+
+
+def _listen(setting: str, address: Address) -> Finding:
+    """Raises `ConfigError`, but not for an address in use: the server that this checks may be running."""
+    try:
+        listen(address, 1).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return Finding(setting, f"{address} is in use; by this server, if it is running already")
+        raise ConfigError(setting, f"cannot listen at {address}: {error.strerror or error}") from error
+    return Finding(setting)
+
+
+def _check_directory(settings: Settings) -> None:
+    if settings.backend.database == ":memory:":
+        return
+    file = Path(settings.backend.directory) / settings.backend.database
+    there = next(each for each in (file, *file.absolute().parents) if each.exists())
+    if not os.access(there, os.W_OK):
+        raise ConfigError("backend.directory", f"{there} cannot be written to")
+    if there != file and not there.is_dir():
+        raise ConfigError("backend.directory", f"{there} is no directory")
+
+
+async def _check_jwks(settings: Settings) -> None:
+    keys = Jwks(settings.auth.jwks or "", settings.auth)
+    await keys.look_again()
+    if keys.is_failing:
+        raise LiveserverError("the key set cannot be had; the log line above says why")
+
+
+async def _check_redis(settings: Settings) -> None:
+    """Subscribe, append and listen as a node does: every command that is needed, with its permission."""
+    node = f"check-{secrets.token_hex(4)}"
+    video = f"{PREFIX}{node}"
+    async with RedisBus.open(settings.node.datacenter, settings.bus, settings.history) as bus:
+        await bus.ping()
+        async with bus.inbox(node):
+            await bus.subscribe(node, {video: 0}, LEASE)
+            await bus.append([AppendRequest(video, secrets.token_hex(8), [b'canary {"id":"check"}'], [None])])
+            await bus.unsubscribe(node, [video])
+
+
+async def _check_peer(settings: Settings, name: str, url: str) -> None:
+    peer = BusSettings(kind="redis", url=url, timeout=settings.relay.timeout)
+    async with RedisBus.open(name, peer, settings.history, named=f"peers.{name}.url") as bus:
+        await bus.ping()
+
+
+async def _check_database(settings: Settings) -> None:
+    def connect() -> None:
+        engine = open_engine(settings.backend.database, writes=False)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+
+    try:
+        await trio.to_thread.run_sync(connect, abandon_on_cancel=True)
+    except ValueError:
+        # Not chained: the original may quote a part of the password.
+        raise LiveserverError("is not a URL like postgresql://user:password@host:5432/name") from None
+    except SQLAlchemyError as error:
+        raise LiveserverError(f"cannot be opened ({reason(error)})") from None
+    except ImportError as error:
+        raise LiveserverError(f"{error}; for PostgreSQL, install liveserver[postgres]") from None
+
+
+async def _check_dispatcher(settings: Settings, url: str) -> None:
+    try:
+        async with httpx.AsyncClient(trust_env=False, verify=client_context(settings.tls.ca_file)) as client:
+            await client.get(f"{url.rstrip('/')}/v1/events")  # 405: that one answers
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise BusError(str(error) or type(error).__name__) from None

@@ -1,0 +1,53 @@
+"""`liveserver config`: a file that is read back to the same, with every setting and what it means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from liveserver import config
+from liveserver.cluster import topology
+from liveserver.config.render import render_full
+from tests.test_cli import call
+
+
+def test_full_has_every_setting_with_its_default_and_meaning(tmp_path: Path) -> None:
+    text = render_full(config.Settings())
+    assert config.load(None, (), {}) == config.Settings()
+    (tmp_path / "all.toml").write_text(text)
+    assert config.load(tmp_path / "all.toml", (), {}) == config.Settings()
+    for section in config.Settings.__struct_fields__:
+        for name in getattr(getattr(config.Settings(), section), "__struct_fields__", ()):
+            assert re.search(rf"^# .+\n(?:# .+\n)*?# {name} = ", text, re.M), (section, name)
+    uncommented = re.sub(r"(?m)^# ([a-z0-9_]+ = (?!…))", r"\1", text)
+    uncommented = uncommented[: uncommented.index("# [peers.NAME]")]
+    (tmp_path / "all.toml").write_text(re.sub(r"(?m)^name = .*$", "", uncommented))
+    assert config.load(tmp_path / "all.toml", (), {}) == config.Settings()
+
+
+def test_what_differs_is_not_commented_out_and_secrets_are_not_shown(tmp_path: Path) -> None:
+    overrides = [
+        "edge.max_body=7MiB", "auth.ops_key=a-secret-key", "auth.publishers.site.key=another-secret",
+        "bus.kind=redis", "peers.dc2.url=redis://me:pa55word@host/0",
+    ]  # fmt: skip
+    text = render_full(config.load(None, overrides, {}))
+    assert 'max_body = "7MiB"  # default: "4MiB"' in text.splitlines()
+    assert "[auth.publishers.site]" in text or "site" in text
+    assert not any(secret in text for secret in ("a-secret-key", "another-secret", "pa55word"))
+
+
+def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "config", "--full")
+    assert (code, out) == (0, render_full(config.Settings()) + "\n")
+    assert call(capsys, "config")[1].startswith("[node]\n")
+
+
+def test_the_package_brings_the_clusters_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert topology.find(topology.DEFAULT) == topology.DEFAULT
+    monkeypatch.chdir(tmp_path)
+    found = topology.find(topology.DEFAULT)
+    assert found == topology.SHIPPED
+    assert topology.load(found).nodes[0].name == "dc1-fe1"
+    assert topology.find(Path("mine.toml")) == Path("mine.toml")

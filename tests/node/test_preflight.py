@@ -1,0 +1,89 @@
+"""`check` finds what `run` would stumble over: addresses, files, services, and Redis with its commands."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import redis
+
+from liveserver import config
+from liveserver.cluster.redis_server import RedisServer, free_port
+from liveserver.errors import ConfigError
+from liveserver.node.preflight import Finding, preflight
+
+FREE = ("listen.public=127.0.0.1:0", "listen.ops=127.0.0.1:0")
+
+
+def settings(*overrides: str) -> config.Settings:
+    return config.load(None, [*FREE, "backend.database=:memory:", *overrides], {})
+
+
+async def troubles(*overrides: str, offline: bool = False) -> list[Finding]:
+    return [each for each in await preflight(settings(*overrides), offline=offline) if each.trouble]
+
+
+async def test_the_defaults_have_no_trouble() -> None:
+    assert await troubles() == []
+
+
+async def test_an_address_in_use_is_said_and_one_that_is_not_ours_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = f"127.0.0.1:{server.getsockname()[1]}"
+        [found] = await troubles(f"listen.ops={taken}")
+        assert found.setting == "listen.ops"
+        assert f"{taken} is in use" in found.trouble
+    with pytest.raises(ConfigError, match=r"^listen\.ops: cannot listen at 192\.0\.2\.1:9"):
+        await troubles("listen.ops=192.0.2.1:9", "node.allow_unauthenticated=true")
+
+
+async def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="secret_file"):
+        await troubles("auth.viewers=token", f"auth.secret_file={tmp_path / 'none'}")
+
+
+async def test_a_directory_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"^backend\.directory: "):
+        await troubles(f"backend.directory={tmp_path / 'file'}", "backend.database=likes.db")
+
+
+async def test_services_that_are_away_are_named_and_not_asked_offline(tmp_path: Path) -> None:
+    nowhere = free_port()
+    away = (
+        'node.roles=["frontend"]',
+        "bus.kind=redis",
+        f"bus.url=redis://127.0.0.1:{nowhere}/0",
+        f'frontend.dispatchers=["http://127.0.0.1:{nowhere}"]',
+        "auth.viewers=token",
+        f"auth.jwks=http://127.0.0.1:{nowhere}/keys",
+    )
+    found = await troubles(*away)
+    assert [each.setting for each in found] == [
+        "auth.jwks", "bus.url", f"frontend.dispatchers, http://127.0.0.1:{nowhere}",
+    ]  # fmt: skip
+    assert await troubles(*away, offline=True) == []
+
+
+async def test_a_database_that_is_away_is_named_without_its_password() -> None:
+    pytest.importorskip("psycopg")
+    url = f"postgresql://me:pa55word@127.0.0.1:{free_port()}/likes"
+    [found] = await troubles(f"backend.database={url}")
+    assert found.setting == "backend.database"
+    assert "pa55word" not in found.trouble
+
+
+@pytest.mark.redis
+async def test_redis_is_tried_with_the_commands_that_are_needed(own_redis: RedisServer) -> None:
+    bus = ("bus.kind=redis", f"bus.url={own_redis.url}")
+    assert await troubles(*bus) == []
+    with redis.Redis.from_url(own_redis.url) as client:
+        assert all(client.ttl(key) > 0 for key in client)  # what is left goes by itself
+        client.acl_setuser(
+            "weak", enabled=True, passwords=["+pw"], commands=["+@all", "-xadd"], keys=["*"], channels=["*"]
+        )
+    weak = own_redis.url.replace("redis://", "redis://weak:pw@")
+    [found] = await troubles("bus.kind=redis", f"bus.url={weak}")
+    assert found.setting == "bus.url"
+    assert "can't run this command" in found.trouble
