@@ -8,6 +8,8 @@ import trio
 from tests.matrix.server import TOKENS, serving
 from tests.matrix.transports import TRANSPORTS, Transport
 
+pytestmark = pytest.mark.slow
+
 every_transport = pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda each: each.name)
 
 
