@@ -63,6 +63,7 @@ class ScriptedFrontend:
         self.asked: list[tuple[str, str, dict[str, str]]] = []  # method, path with query, headers
         self.poll: Callable[[dict[str, str]], dict[str, Any]] | None = None
         self.likes: Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]] | None] | None = None
+        self.scripts: dict[str, str] = {}  # more files, by their names
         self.refusal: tuple[int, dict[str, Any]] | None = None  # of streams
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"frontend": self})
@@ -136,6 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.frontend.asked.append((self.command, self.path, self._lower()))
         self._post(body)
 
+    def do_DELETE(self) -> None:
+        self._post(None)
+
     def do_OPTIONS(self) -> None:
         self.send_response(204)
         self._cors()
@@ -161,10 +165,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, name: str) -> None:
         path = STATIC / name
-        if not path.is_file():
+        if name not in self.frontend.scripts and not path.is_file():
             self._answer(404, {})
             return
-        content = path.read_bytes()
+        script = self.frontend.scripts.get(name)
+        content = path.read_bytes() if script is None else script.encode()
         self.send_response(200)
         self.send_header("content-type", CONTENT_TYPES[path.suffix])
         self.send_header("content-length", str(len(content)))

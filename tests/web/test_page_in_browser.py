@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.web.browsers import SECONDS, running_browser, wait_until
 from tests.web.scripted import ScriptedFrontend, Stream, event, frame
 
+pytestmark = pytest.mark.browser
+
 expect.set_options(timeout=SECONDS * 1000)
 
 MINUTE = 60_000

@@ -10,12 +10,13 @@
  * 2. Streams, long-polls, reconnecting: `liveserver/connection.js`. Tabs that share: `liveserver/tabs.js`.
  * 3. Nothing begins before the task of `new` is over, and nothing is fired or held after `close()`.
  *
- * @typedef {{id: string, video: string, type: string, at: number, user?: string, data?: any, key?: string,
- *   version?: number, position?: number, role?: string, by?: string}} LiveEvent
- * @typedef {LiveEvent & {data: {reaction: string}}} LikeEvent
- * @typedef {LiveEvent & {data: {text: string}}} CommentEvent
- * @typedef {LiveEvent & {data: {id: string}}} RetractEvent
- * @typedef {LiveEvent & {key: string, data: {added: Record<string, number>, total: Record<string, number>, users?: string[]}}} LikesEvent
+ * @typedef {{id: string, video: string, type: string, at: number, user?: string, key?: string, version?: number,
+ *   position?: number, role?: string, by?: string}} BareEvent
+ * @typedef {BareEvent & {data?: any}} LiveEvent
+ * @typedef {BareEvent & {data: {reaction: string}}} LikeEvent
+ * @typedef {BareEvent & {data: {text: string}}} CommentEvent
+ * @typedef {BareEvent & {data: {id: string}}} RetractEvent
+ * @typedef {BareEvent & {key: string, data: {added: Record<string, number>, total: Record<string, number>, users?: string[]}}} LikesEvent
  * @typedef {{video: string, node: ?string, cursor: string, resumed: boolean, gap: boolean, skipped?: string}} Ready
  * @typedef {{video: string, cursor: string}} Gap
  * @typedef {{video: string, here: number, datacenter: number, total: number}} Viewers
@@ -37,11 +38,11 @@
  * @typedef {object} Target
  * @property {{
  *   <K extends keyof LiveVideoEvents>(type: K, listener: ((event: CustomEvent<LiveVideoEvents[K]>) => void) | null, options?: boolean | AddEventListenerOptions): void;
- *   (type: string, listener: ((event: CustomEvent<LiveEvent>) => void) | EventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+ *   <T extends string>(type: T extends keyof LiveVideoEvents ? never : T, listener: ((event: CustomEvent<LiveEvent>) => void) | null, options?: boolean | AddEventListenerOptions): void;
  * }} addEventListener
  * @property {{
  *   <K extends keyof LiveVideoEvents>(type: K, listener: ((event: CustomEvent<LiveVideoEvents[K]>) => void) | null, options?: boolean | EventListenerOptions): void;
- *   (type: string, listener: ((event: CustomEvent<LiveEvent>) => void) | EventListenerObject | null, options?: boolean | EventListenerOptions): void;
+ *   <T extends string>(type: T extends keyof LiveVideoEvents ? never : T, listener: ((event: CustomEvent<LiveEvent>) => void) | null, options?: boolean | EventListenerOptions): void;
  * }} removeEventListener
  * @property {(event: Event) => boolean} dispatchEvent
  */

@@ -9,8 +9,9 @@ const MOST_CLEARED = 1_000; // keys whose clearing is remembered, so that an old
 
 /** Whether `a` replaces `b`: the higher version; without one, the later `at`, then the greater id. @param {LiveEvent} a @param {LiveEvent} b */
 export function isNewer(a, b) {
-  if (a.version !== undefined && b.version !== undefined && a.version !== b.version) return a.version > b.version;
-  if ((a.version === undefined) !== (b.version === undefined)) return a.version !== undefined;
+  const version = a.version ?? -1; // none is lower than any
+  const other = b.version ?? -1;
+  if (version !== other) return version > other;
   return a.at !== b.at ? a.at > b.at : a.id > b.id;
 }
 
@@ -25,7 +26,7 @@ export class State {
     const present = this.events.get(key) ?? this.#cleared.get(key);
     if (present && !isNewer(event, present)) return false;
     this.#cleared.delete(key);
-    if (event.data === null || event.data === undefined) {
+    if (event.data === null) {
       this.events.delete(key);
       this.#cleared.set(key, event);
       if (this.#cleared.size > MOST_CLEARED) this.#cleared.delete(/** @type {string} */ (this.#cleared.keys().next().value));

@@ -1,0 +1,49 @@
+/**
+ * Why something was not done; `message` is for people. `status` is the last answer's, 0 without one; `reason` what the
+ * server gave ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend.
+ */
+export class LiveError extends Error {
+    /** @param {string} message @param {{status?: number, reason?: string, retryAfter?: number, unsupported?: boolean}} more */
+    constructor(message: string, { status, reason, retryAfter, unsupported }?: {
+        status?: number;
+        reason?: string;
+        retryAfter?: number;
+        unsupported?: boolean;
+    });
+    status: number;
+    reason: string | undefined;
+    retryAfter: number | undefined;
+    unsupported: boolean;
+}
+export class Likes {
+    /** @param {string} url the backend's @param {string} video @param {import("./tokens.js").Tokens} tokens @param {RequestCredentials} [credentials] */
+    constructor(url: string, video: string, tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials);
+    /** @param {string} what @param {object} body @param {string} key makes it safe to do it again */
+    post(what: string, body: object, key?: string): Promise<any>;
+    /** @param {string} id */
+    retract(id: string): Promise<void>;
+    /** @param {string} what */
+    get(what: string): Promise<any>;
+    #private;
+}
+/**
+ * The likes backend: what is asked for once is done once, however many attempts it takes, within a time limit.
+ */
+export type Summary = {
+    likes: number;
+    reactions: Record<string, number>;
+    comments: {
+        id: string;
+        user?: string;
+        at: number;
+        text: string;
+    }[];
+};
+/**
+ * The likes backend: what is asked for once is done once, however many attempts it takes, within a time limit.
+ */
+export type Me = {
+    user?: string;
+    scopes: string[];
+    signed_in: boolean;
+};

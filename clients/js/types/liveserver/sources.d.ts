@@ -1,0 +1,70 @@
+/** @param {Request} request @returns {AsyncGenerator<Received>} */
+export function stream(request: Request): AsyncGenerator<Received>;
+/** @param {Request} request @returns {AsyncGenerator<Received>} */
+export function polls(request: Request): AsyncGenerator<Received>;
+/** @param {Request} request @returns {AsyncGenerator<Received>} */
+export function socket({ url, video, cursor, replay, heartbeat, signal, tokens }: Request): AsyncGenerator<Received>;
+/** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
+export class Lost extends Error {
+    /** @param {string} reason @param {{blocked?: boolean, final?: boolean, after?: number, status?: number}} options */
+    constructor(reason: string, { blocked, final, after, status }?: {
+        blocked?: boolean;
+        final?: boolean;
+        after?: number;
+        status?: number;
+    });
+    blocked: boolean;
+    final: boolean;
+    after: number;
+    status: number;
+}
+/**
+ * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None reconnects by
+ * itself.
+ *
+ * All are asynchronous generators of what was received at once: the items, none when the server only
+ * showed that it lives, and how long to wait before reconnecting where it said so. They throw `Lost`.
+ *
+ * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
+ * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
+ */
+export type Item = {
+    kind: "event" | "control";
+    type: string;
+    data: any;
+    cursor: string | null;
+};
+/**
+ * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None reconnects by
+ * itself.
+ *
+ * All are asynchronous generators of what was received at once: the items, none when the server only
+ * showed that it lives, and how long to wait before reconnecting where it said so. They throw `Lost`.
+ *
+ * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
+ * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
+ */
+export type Received = {
+    items: Item[];
+    retry?: number;
+};
+/**
+ * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None reconnects by
+ * itself.
+ *
+ * All are asynchronous generators of what was received at once: the items, none when the server only
+ * showed that it lives, and how long to wait before reconnecting where it said so. They throw `Lost`.
+ *
+ * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
+ * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
+ */
+export type Request = {
+    url: string;
+    video: string;
+    cursor: string | null;
+    replay: number;
+    heartbeat: number;
+    signal: AbortSignal;
+    tokens: import("./tokens.js").Tokens;
+    credentials?: RequestCredentials;
+};

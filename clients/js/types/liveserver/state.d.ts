@@ -1,0 +1,23 @@
+/** Whether `a` replaces `b`: the higher version; without one, the later `at`, then the greater id. @param {LiveEvent} a @param {LiveEvent} b */
+export function isNewer(a: LiveEvent, b: LiveEvent): boolean;
+/**
+ * The likes of a video, exactly: the sum over its stores' newest totals; null until one was told.
+ * @param {Map<string, LiveEvent>} events @returns {?{likes: number, reactions: Map<string, number>}}
+ */
+export function sumLikes(events: Map<string, LiveEvent>): {
+    likes: number;
+    reactions: Map<string, number>;
+} | null;
+export class State {
+    /** @type {Map<string, LiveEvent>} */ events: Map<string, LiveEvent>;
+    /** Apply one event; return whether it changed the state. @param {LiveEvent} event */
+    apply(event: LiveEvent): boolean;
+    /** Set all of it, as a server tells it behind `ready` and `gap`; return what changed. @param {LiveEvent[]} events */
+    replace(events: LiveEvent[]): import("../liveserver.js").LiveEvent[];
+    #private;
+}
+/**
+ * The state of a video: the newest event of each key. All clients, nodes and datacenters apply this rule, so
+ * that they come to the same state whatever the order of arrival.
+ */
+export type LiveEvent = import("../liveserver.js").LiveEvent;
