@@ -62,14 +62,14 @@ class Jwks:
             except (httpx.HTTPError, OSError, KeySetError, trio.TooSlowError, httpx.InvalidURL) as error:
                 self.failed += 1
                 self.is_failing = True
-                log.warning("the key set cannot be had", keys=len(self.keys), reason=_reason(error))
+                log.warning("jwks_fetch_failed", keys=len(self.keys), reason=_reason(error))
                 return
             self.fetched += 1
             self.is_failing = False
             if keys != self.keys:
                 self.keys = keys
                 self.serial += 1
-                log.info("keys", count=len(keys))
+                log.info("jwks_keys_changed", count=len(keys))
 
     async def _fetch(self) -> bytes:
         if "://" not in self._source:

@@ -196,7 +196,7 @@ class Canary:
     def _fell(self, reason: str) -> None:
         self._lost += 1
         if self._is_alive or self._reason != reason:
-            log.warning("not delivering", reason=reason)
+            log.warning("not_delivering", reason=reason)
         self._is_alive, self._reason = False, reason
 
     def statistics(self) -> CanaryStatistics:
@@ -228,7 +228,7 @@ class CanaryInbox:
                             for batch in batches:
                                 canary.hear(batch)
                 except BusError as error:
-                    log.warning("the canary's inbox cannot be reached", reason=str(error))
+                    log.warning("canary_inbox_unreachable", reason=str(error))
                     await trio.sleep(BACK_OFF)
                 finally:
                     canary.end_listening()

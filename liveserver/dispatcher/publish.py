@@ -141,7 +141,7 @@ class Publisher:
             receipts = await self._append(parcels, batch[0].deadline)
         except BusError as error:
             self._failures += 1
-            log.warning("a commit failed", reason=str(error))
+            log.warning("commit_failed", reason=str(error))
             for pending in batch:
                 pending.resolve(
                     Unavailable(

@@ -143,7 +143,7 @@ class Handoff:
                 nursery.cancel_scope.cancel()
             await _linger(stream)
         except Exception:
-            log.exception("a handed-over connection failed")
+            log.exception("handoff_failed")
         finally:
             stream.close()
 

@@ -189,7 +189,7 @@ class EdgeServer:
                 return count, True
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
-                    log.warning("accepting pauses", reason=errno.errorcode[error.errno or 0])
+                    log.warning("accept_paused", reason=errno.errorcode[error.errno or 0])
                     return count, False
                 continue  # this client has gone before it came
             seat = self.seats.take(str(peer[0]) if isinstance(peer, tuple) else "")
@@ -270,9 +270,9 @@ class EdgeServer:
         """A defect of ours ended a request or a connection: it is told to the log, not to the others."""
         self._failures += 1
         if request_id:
-            log.exception("a request failed", request=request_id, what=what)
+            log.exception("request_failed", request=request_id, what=what)
         else:
-            log.exception("a connection failed")
+            log.exception("connection_failed")
 
     def statistics(self) -> EdgeStatistics:
         return EdgeStatistics(

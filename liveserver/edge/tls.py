@@ -164,7 +164,7 @@ class TLSAcceptor:
             await wait(sock)
 
     async def watch(self) -> None:
-        """Look for a new certificate, for ever."""
+        """Look for a new certificate again and again."""
         while True:
             await trio.sleep(self._settings.reload)
             self.look()
@@ -184,11 +184,11 @@ class TLSAcceptor:
         except ConfigError as error:
             self._reloads_failed += 1
             self._complaint = str(error)
-            log.warning("the new certificate cannot be used; the old one stays", reason=str(error))
+            log.warning("certificate_reload_failed", reason=str(error))
         else:
             self._reloads += 1
             self._complaint = ""
-            log.info("a new certificate", expires=self._expires.isoformat())
+            log.info("certificate_reloaded", expires=self._expires.isoformat())
 
     def _signature(self) -> list[tuple[int, ...]]:
         """What changes when a file does, or is another one."""

@@ -86,7 +86,7 @@ class Frontend:
             try:
                 await self.table.withdraw_all()
             except (DispatcherError, BusError) as error:
-                log.warning("leases are left to run out", reason=str(error))
+                log.warning("lease_withdrawal_failed", reason=str(error))
 
     def overview(self) -> FrontendStatus:
         """The videos with most viewers, `ops.top_videos` of them."""

@@ -46,7 +46,7 @@ def install(app: QuartTrio, *, trust_request_ids: bool) -> None:
     async def on_defect(error: Exception) -> Response:
         called = name()
         log.error(
-            "a request failed", request=called, what=f"{request.method} {request.path[:200]}", exc_info=error
+            "request_failed", request=called, what=f"{request.method} {request.path[:200]}", exc_info=error
         )
         return _answer(errors.Problem("this is a defect of the server; its log has the details"), called)
 

@@ -42,7 +42,7 @@ def test_json_is_one_object_a_line(output: Output) -> None:
     try:
         raise ValueError("a\nb")
     except ValueError:
-        log.exception("a request failed", request="r1")
+        log.exception("request_failed", request="r1")
     lines = [json.loads(line) for line in output.read().splitlines()]
     assert [line.pop("time")[-1] for line in lines] == ["Z", "Z"]
     assert lines[0] == {
@@ -63,7 +63,7 @@ def test_a_traceback_does_not_show_variables(log_format: logs.LogFormat, output:
     try:
         raise ValueError(len(token))
     except ValueError:
-        structlog.get_logger("somewhere").exception("a request failed")
+        structlog.get_logger("somewhere").exception("request_failed")
     written = output.read()
     assert "ValueError: 19" in written
     assert token not in written
@@ -93,7 +93,7 @@ def test_a_traceback_shows_neither_variables_nor_lines_of_others(
     try:
         raise ValueError(evil + password[:0])
     except ValueError:
-        structlog.get_logger("somewhere").exception("a request failed")
+        structlog.get_logger("somewhere").exception("request_failed")
     written = output.read()
     assert "Traceback" in written
     assert "hunter2" not in written

@@ -162,7 +162,7 @@ class PeerRelay:
     def _complain(self, name: str) -> None:
         if not self._is_misnamed:
             self._is_misnamed = True
-            log.error("this peer is another datacenter than its name says", peer=self._peer, is_in_truth=name)
+            log.error("relay_peer_mismatch", peer=self._peer, is_in_truth=name)
 
     def _suspect(self) -> None:
         """Something may have been missed."""
@@ -311,7 +311,7 @@ class PeerRelay:
             except BusError as error:
                 self._failures += 1
                 if wait == self._settings.retry_min:
-                    log.warning("relaying is held up", peer=self._peer, reason=str(error))
+                    log.warning("relay_retrying", peer=self._peer, reason=str(error))
             await trio.sleep(random.uniform(0, wait))
             wait = min(2 * wait, self._settings.retry_max)
 

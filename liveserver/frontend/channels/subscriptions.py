@@ -154,7 +154,7 @@ class SubscriptionTable:
                     await self._ask()
                 except (DispatcherError, BusError) as error:
                     self._failures += 1
-                    log.warning("leases cannot be renewed", reason=str(error))
+                    log.warning("lease_renewal_failed", reason=str(error))
                     await trio.sleep(RETRY)
                     self._something.set()
 
