@@ -1,15 +1,15 @@
-"""Who may: viewers by token, publishers by key, nodes by signature; and how often.
+"""Authentication, authorization and rate limits.
 
-grant.py        what somebody may, once it is known who that is
-credentials.py  what a request shows: header, cookie, query
-keys.py         secrets and public keys, read from settings and files
-jwks.py         keys that somebody else changes: fetched, and fetched again
-tokens.py       JWTs: made, and taken apart
-viewers.py      a viewer's token becomes a grant, once
-publishers.py   a publisher's key becomes a grant
-operators.py    who sees the ops pages
-nodes.py        what one node asks of another, signed
-rates.py        how often, and how many at once
-addresses.py    whose request it is, behind proxies too
-gate.py         all of it, for one node
+credentials.py       what a request presents: header, cookie, query
+client_addresses.py  the address of a request, behind proxies too
+keys.py              secrets and public keys, read from settings and files
+jwks.py              a key set that is fetched again when it changes
+tokens.py            JWTs: made and parsed
+viewers.py           a viewer's token becomes a grant, once
+publishers.py        a publisher's key becomes a grant
+nodes.py             signed requests between nodes
+operators.py         access to the ops pages
+grant.py             what is allowed, with which videos, until when
+rate_limits.py       rates, and numbers at once
+authorizer.py        all of it, for one node
 """

@@ -1,5 +1,17 @@
 """The `liveserver` command: what a person touches first.
 
+serve.py         `run`, `cluster`, `check`, `config`
+signals.py       Ctrl-C as the ordinary end
+terminal.py      Ctrl-C for this process alone
+publish.py       `publish`
+watch.py         `watch`
+top.py           `top`
+rows.py          its table
+nodes.py         what nodes report, and rates from it
+token.py         `token`
+printable.py     others' text, safe for a terminal
+error_report.py  every failure as one line and an exit code
+
 1. `--help` is quick and has an example: what a command needs is imported when it runs.
 2. An error is one line: what is wrong, where, and what to do. Never a traceback (`error_report.py`).
 3. Exit codes: 0 done, 1 it went wrong, 2 the command or the configuration is wrong.

@@ -1,19 +1,19 @@
 """The Python client, for Trio: watching a video, and publishing to one.
 
+watching.py    one exact sequence out of many connections
+sources.py     one connection: an event stream, or long-polls
+socket.py      one connection: a WebSocket
+sse.py         the bytes of an event stream, parsed without I/O
+items.py       what watching yields
+publishing.py  events out, each once
+tokens.py      the token that a viewer shows
+errors.py      what can go wrong, and how long to wait before trying again
+
 async with watch("http://127.0.0.1:8101", "demo") as events:
     async for event in events:
         print(event)
 
 await publish("http://127.0.0.1:8111", "demo", [{"type": "like", "user": "u1"}])
-
-watching.py    one exact sequence out of many connections
-sources.py     one connection: an event stream, or long-polls
-socket.py      one connection: a WebSocket
-sse.py         the bytes of an event stream, parsed without I/O
-publishing.py  events out, each once
-tokens.py      what is shown where a server asks who watches
-items.py       what watching yields
-errors.py      what can go wrong, and how long to wait before trying again
 """
 
 from liveserver.client.errors import ClientError, ProtocolError, Refused, Unreachable

@@ -1,13 +1,14 @@
 """Many processes on this machine: a cluster from config/cluster.toml, or a node's workers.
 
-layout.py      the file, read and checked: which nodes there are, and the command that starts each
-supervisor.py  starts everything, tells when it is ready, ends everything
-rolling.py     restarts every node in turn
-workers.py     one node as several processes that share its port
-child.py       one node's process: passed through, begun again, ended
-probe.py       whether a node can deliver
-lifeline.py    how nothing outlives a supervisor that was killed
-lock.py        which process runs a file's cluster
-ports.py       whether somebody already listens
-voice.py       everybody's lines in one log
+topology.py      the file, read and checked: the nodes, and the command that starts each
+ports.py         whether the ports are free
+pidfile.py       which process runs a file's cluster
+redis_server.py  a Redis server of our own
+supervisor.py    starts everything, reports when it is ready, ends everything
+workers.py       one node as several processes that share its port
+child.py         one process: output passed through, restarted, ended
+probe.py         whether a node can deliver
+rolling.py       every node restarted in turn
+printer.py       the output of all processes in one log
+parent_watch.py  processes end with a supervisor that was killed
 """

@@ -1,1 +1,14 @@
-"""Holds the viewers: what is subscribed, what was heard, who is told."""
+"""Holds the viewers: from the inbox to their sockets.
+
+channels/     subscriptions and the inbox: batches into channels
+history/      the recent log of a channel
+delivery/     from the log to the sockets
+routes.py     streams, long-polls, counts
+websocket.py  many videos on one connection
+admission.py  who may watch what, until when
+resume.py     where in the log a viewer begins
+frontend.py   the role, put together
+drain.py      viewers disconnected evenly
+status.py     statistics, and the most watched videos
+trace.py      what happened to one event
+"""

@@ -1,5 +1,12 @@
 """One process: opens what its roles need, runs it in one nursery, and lets it go in order.
 
+preflight.py  what a start will need, opened once before
+process.py    one process from its start to its last viewer
+assembly.py   bus, roles and routes, put together
+listening.py  the public port and the ops port
+logs.py       the form of the log
+tuning.py     descriptors, garbage collection, thread switching
+
 bus ─ dispatcher ─ backend ─ frontend ─ edge (public port), and beside them the ops port
 """
 

@@ -1,1 +1,8 @@
-"""What an operator looks at: health, readiness, metrics, status."""
+"""The ops port: readiness, metrics, status, dashboard.
+
+app.py        the routes
+health.py     readiness, one check after the other
+metrics.py    Prometheus, from `statistics()`
+usage.py      memory, CPU and descriptors of this process
+dashboard.py  the page
+"""

@@ -1,1 +1,7 @@
-"""The bus inside one process."""
+"""The bus inside one process.
+
+bus.py             the verbs
+video_log.py       one video: its log, ids and nodes
+video_state.py     the newest event of each key
+viewer_counter.py  viewer counts of one video
+"""

@@ -1,1 +1,12 @@
-"""The bus over Redis."""
+"""The bus over Redis.
+
+deployment.py   one server, Sentinel or Cluster, from a URL
+connection.py   connections, threads, time limits, errors
+commands.py     scripts and commands with their arguments
+replies.py      names of keys, and what scripts return
+bus.py          the verbs: one pipeline per call
+listener.py     one thread per pub/sub channel, into a mailbox
+known_heads.py  the head of each log that this process knows
+membership.py   this process among those that may know heads
+reporting.py    known heads restored to a Redis that was restarted
+"""

@@ -1,6 +1,9 @@
-"""From the other datacenters into ours: what originates there is heard, and appended here.
+"""From the other datacenters into ours: what originates there is appended here.
 
-peer's feed ─▶ peer.py ─▶ waiting.py ─▶ Bus.relay          heard, and carried in groups
-peer's log  ─▶ mending.py ────────────▶ Bus.relay          what was not heard
-sharing.py                                                 who of our dispatchers does it
+relay.py          one relay per peer
+peer.py           a peer's feed, received and relayed; sweeps
+rendezvous.py     which dispatcher relays a video
+buffer.py         received and not yet relayed, bounded
+backfill.py       missing events, read from the peer's log
+viewer_counts.py  a peer's viewer counts
 """

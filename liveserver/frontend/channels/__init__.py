@@ -1,1 +1,7 @@
-"""Videos on this node: subscriptions, the inbox, channels."""
+"""Videos on this node: subscriptions, the inbox, channels.
+
+subscriptions.py  which videos are watched here, and their leases
+receiver.py       batches from the inbox; missing ranges from the log
+channel.py        one video: its log and its audience
+viewer_count.py   viewer counts, to dispatchers and viewers
+"""

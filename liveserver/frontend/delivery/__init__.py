@@ -1,1 +1,13 @@
-"""From the log to the sockets: segments, fan-out, catch-up."""
+"""From the log to the sockets.
+
+audience.py       the viewers of a channel
+segment.py        a few hundred viewers at one position
+viewer.py         one viewer on its connection
+multiplexed.py    one connection with viewers of several videos
+long_poll.py      a waiting long-poll
+fanout.py         the loop that writes to all
+catchup.py        viewers whose socket is full
+expiry.py         viewers whose token expires
+flush_history.py  what flushes did, for metrics and traces
+statistics.py     counts
+"""

@@ -1,1 +1,8 @@
-"""The recent log of a video on this node."""
+"""The recent log of a video on this node.
+
+log.py            events in order, and where a cursor stands
+origin_index.py   positions by an origin's own numbers
+state_history.py  the state at each position
+redaction.py      retracted events
+frames.py         frames in one wire form, rendered once
+"""

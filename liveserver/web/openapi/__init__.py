@@ -1,5 +1,13 @@
 """The interface as an OpenAPI 3.1 document: what this node offers, with the limits it is configured with.
 
+route.py       `GET /openapi.json`
+document.py    the document of a node, by its roles
+watching.py    frontends
+publishing.py  dispatchers
+liking.py      likes backends
+pages.py       the page and the ops port
+components.py  shared parts
+
 Written by hand, one module per role, and held against the router and against running servers by
 `tests/web/openapi/`.
 """
