@@ -29,6 +29,11 @@ CONTROL_WORDS = frozenset(
     | {"open", "close", "message", "abort", "refused", "connection", "disconnected", "lost", "constructor"}
 )
 RESERVED_TYPES = CONTROL_WORDS | {RETRACT}
+# What only nodes publish, where authentication is on: the totals of likes, and what moderators do. Of those,
+# what is internal is numbered and kept like everything else, and rendered for moderators only.
+INTERNAL_TYPES = frozenset({"ban", "waiting", "audit"})
+HOUSE_TYPES = INTERNAL_TYPES | {"likes", "settings", "pin"}
+HOUSE_KEYS = ("likes/", "ban/", "waiting/")
 
 _EPOCH, _NUMBER = rb"[a-z0-9]{1,12}", rb"[1-9][0-9]{0,14}"  # as in a cursor, or it could not be resumed from
 _BATCH_HEAD = re.compile(
@@ -38,10 +43,16 @@ _BATCH_HEAD = re.compile(
 _TYPE = re.compile(TYPE.pattern.encode())
 
 
+def is_house(kind: str, key: str | None) -> bool:
+    """Return whether only nodes publish events of this type, or with this key."""
+    return kind in HOUSE_TYPES or (key is not None and (key in HOUSE_TYPES or key.startswith(HOUSE_KEYS)))
+
+
 class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One event as its publisher sent it. `data` stays unparsed JSON; empty when absent.
 
-    `key` and `version` make it a part of the video's state; `position` is media time in milliseconds.
+    `key` and `version` make it a part of the video's state; `position` is media time in milliseconds. Only
+    nodes say when it was done (`at`), what the `role` of its user is, and which moderator did it (`by`).
     """
 
     type: str
@@ -52,6 +63,9 @@ class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     key: str | None = None
     version: int | None = None
     position: int | None = None
+    at: int | None = None
+    role: str | None = None
+    by: str | None = None
 
 
 class Event(msgspec.Struct, omit_defaults=True, gc=False):
@@ -68,6 +82,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     key: str | msgspec.UnsetType = msgspec.UNSET
     version: int | msgspec.UnsetType = msgspec.UNSET
     position: int | msgspec.UnsetType = msgspec.UNSET
+    role: str | msgspec.UnsetType = msgspec.UNSET
+    by: str | msgspec.UnsetType = msgspec.UNSET
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -14,9 +14,21 @@ from liveserver import state
 from liveserver.config import DispatcherSettings
 from liveserver.dispatcher.json_check import check_names, check_value, documents, escape_line_ends
 from liveserver.errors import BadRequest, TooLarge
-from liveserver.event import RESERVED_TYPES, RETRACT, TYPE, VIDEO, Event, Publication
+from liveserver.event import (
+    HOUSE_TYPES,
+    INTERNAL_TYPES,
+    RESERVED_TYPES,
+    RETRACT,
+    TYPE,
+    VIDEO,
+    Event,
+    Publication,
+    is_house,
+)
 from liveserver.ids import IdMaker
 
+MAX_AHEAD = 5_000  # ms that `at` may be ahead of this node's clock
+ROLES = frozenset({"host", "moderator"})
 MAX_NAME = 128  # characters of a user or an id
 YIELD_BYTES = 32 * 1024  # of a body, between two turns of everything else
 KNOWN, KNOWN_BYTES = 1_000, 64  # values whose check is remembered, and how long one of them is at most
@@ -33,13 +45,14 @@ _encode = msgspec.json.Encoder().encode
 class VideoBatch(msgspec.Struct, gc=False):
     """Events of one video, as lines, with the publisher's ids beside them (None: made up here).
 
-    `is_keyed`: there are keyed events among them.
+    `is_keyed`: there are keyed events among them. `is_house`: there is what only nodes publish.
     """
 
     video: str
     lines: list[bytes]
     ids: list[str | None]
     is_keyed: bool = False
+    is_house: bool = False
 
 
 class Parser:
@@ -116,10 +129,17 @@ class Parser:
                         is_doubtful |= self._check_data(raw)
                         data = self._known.get(raw) or msgspec.Raw(_on_one_line(raw))
                     event.data = data
-                if publication.key is None and publication.version is None:
-                    line = event.type.encode() + b" " + _encode(event)
-                else:
-                    line = _keyed_head(publication, event) + b" " + _encode(event)
+                is_plain = (
+                    publication.key is None
+                    and publication.version is None
+                    and publication.position is None
+                    and publication.at is None
+                    and publication.role is None
+                    and publication.by is None
+                    and event.type not in HOUSE_TYPES
+                )
+                head = event.type.encode() if is_plain else _extended(publication, event, now)
+                line = head + b" " + _encode(event)
             except (BadRequest, TooLarge) as error:
                 if len(publications) == 1 and not start:
                     raise
@@ -129,8 +149,9 @@ class Parser:
                 lot = lots[name] = VideoBatch(name, [], [])
             lot.lines.append(line if line.isascii() else escape_line_ends(line))
             lot.ids.append(publication.id)
-            if publication.key is not None:
-                lot.is_keyed = True
+            if not is_plain:
+                lot.is_keyed |= head.startswith(state.MARK)
+                lot.is_house |= _is_nodes_own(publication)
         return is_doubtful
 
     def canary(self, video: str, token: str) -> list[VideoBatch]:
@@ -188,12 +209,7 @@ class Parser:
             raise BadRequest(f"a user has at most {MAX_NAME} characters")
         if own_id is not None and not (0 < len(own_id) <= MAX_NAME and own_id.isprintable()):
             raise BadRequest(f"an id has 1 to {MAX_NAME} printable characters")
-        event = Event(own_id or self._new_id(now), video, kind, msgspec.UNSET if user is None else user, now)
-        if publication.position is not None:
-            if not 0 <= publication.position <= state.MAX_VERSION:
-                raise BadRequest("a position is a number of milliseconds from 0 to 2^53 - 1")
-            event.position = publication.position
-        return event
+        return Event(own_id or self._new_id(now), video, kind, msgspec.UNSET if user is None else user, now)
 
     def _check_data(self, raw: bytes) -> bool:
         """Return whether names in it may double. Raises `BadRequest`, `TooLarge`."""
@@ -225,19 +241,62 @@ def _has_doubtful_names(publications: list[Publication], body: bytes) -> bool:
     return b"\\" in body or body.count(b'"') != _encode(publications).count(b'"')
 
 
+def _is_nodes_own(publication: Publication) -> bool:
+    """Return whether there is something about it that only nodes may say."""
+    return (
+        is_house(publication.type, publication.key)
+        or publication.at is not None
+        or publication.role is not None
+        or publication.by is not None
+    )
+
+
+def _extended(publication: Publication, event: Event, now: int) -> bytes:
+    """Give the event what not every event has; return the head of its line. Raises `BadRequest`."""
+    at, role, by, position = publication.at, publication.role, publication.by, publication.position
+    if at is not None:
+        if not 0 <= at <= now + MAX_AHEAD:
+            raise BadRequest(f"at is in milliseconds since the epoch, and at most {MAX_AHEAD} ms ahead")
+        event.at = at
+    if role is not None:
+        if role not in ROLES:
+            raise BadRequest("a role is host or moderator")
+        event.role = role
+    if by is not None:
+        if len(by) > MAX_NAME:
+            raise BadRequest(f"a user has at most {MAX_NAME} characters")
+        event.by = by
+    if position is not None:
+        if not 0 <= position <= state.MAX_VERSION:
+            raise BadRequest("a position is a number of milliseconds from 0 to 2^53 - 1")
+        event.position = position
+    if publication.key is None and event.type not in INTERNAL_TYPES:
+        if publication.version is not None:
+            raise BadRequest("a version belongs to a key; give the event a key, too")
+        return event.type.encode()
+    return _keyed_head(publication, event)
+
+
 def _keyed_head(publication: Publication, event: Event) -> bytes:
-    """Return the head of a keyed event's line; give the event its key and version. Raises `BadRequest`."""
+    """Return the head of a keyed or internal event's line. Raises `BadRequest`."""
     key, version = publication.key, publication.version
-    if key is None:
-        raise BadRequest("a version belongs to a key; give the event a key, too")
-    if not state.KEY.fullmatch(key):
-        raise BadRequest("a key has 1 to 128 of a-z 0-9 _ . : / -, beginning with a letter")
-    if version is not None and not 0 <= version <= state.MAX_VERSION:
-        raise BadRequest("a version is a number from 0 to 2^53 - 1")
+    if key is not None:
+        if not state.KEY.fullmatch(key):
+            raise BadRequest("a key has 1 to 128 of a-z 0-9 _ . : / -, beginning with a letter")
+        event.key = key
+    if version is not None:
+        if key is None:
+            raise BadRequest("a version belongs to a key; give the event a key, too")
+        if not 0 <= version <= state.MAX_VERSION:
+            raise BadRequest("a version is a number from 0 to 2^53 - 1")
+        event.version = version
     if not state.KEYED_ID.fullmatch(event.id):
         raise BadRequest('the id of an event with a key is printable ASCII, without " and \\')
-    event.key = key
-    if version is not None:
-        event.version = version
-    is_cleared = bytes(publication.data) == b"null"
-    return state.head(event.type, key, version, event.at, is_cleared=is_cleared, is_internal=False)
+    return state.head(
+        event.type,
+        key or "",
+        version,
+        event.at,
+        is_cleared=bytes(publication.data) == b"null",
+        is_internal=event.type in INTERNAL_TYPES,
+    )

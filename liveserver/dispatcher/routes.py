@@ -8,7 +8,7 @@ import msgspec
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
-from liveserver.auth.grant import MODERATE, NODE, PUBLISH, Grant
+from liveserver.auth.grant import MODERATE, NODE, OPEN, PUBLISH, Grant
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.dispatcher.parse import Parser, VideoBatch
 from liveserver.dispatcher.publish import Publisher
@@ -17,7 +17,7 @@ from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
-from liveserver.errors import BadRequest, BusError, Unavailable
+from liveserver.errors import BadRequest, BusError, Forbidden, Unavailable
 from liveserver.event import VIDEO
 
 MAX_LEASES = 10_000  # videos in one request
@@ -52,6 +52,7 @@ class DispatcherRoutes:
         grant = self._gate.publisher(request.headers)
         grant.require(PUBLISH, video)
         lots = await self._parser.parse(request.body, kind, video)
+        _check_house(grant, lots)
         self._spend(grant, request, peer, lots)
         done = await self._publisher.publish(lots)
         stale = b'"stale":%d,' % done.stale if lots[0].is_keyed else b""
@@ -79,6 +80,7 @@ class DispatcherRoutes:
         lots = await self._parser.parse(request.body, kind, None, retractions=scope == MODERATE)
         for lot in lots:
             grant.require(scope, lot.video)
+        _check_house(grant, lots)
         self._spend(grant, request, peer, lots)
         done = await self._publisher.publish(lots)
         answer = {
@@ -127,6 +129,15 @@ class DispatcherRoutes:
                 "Redis is away: the subscription table cannot be reached just now", retry_after=1
             ) from None
         return json_response(200, b"{}")
+
+
+def _check_house(grant: Grant, lots: list[VideoBatch]) -> None:
+    """Raises `Forbidden` for what only nodes publish: totals, moderation, and what it says of users."""
+    if grant is not NODE and grant is not OPEN and any(lot.is_house for lot in lots):
+        raise Forbidden(
+            "the types and keys likes, settings, ban, pin, waiting and audit, and at, role and by, are for "
+            "nodes of the cluster; use other ones"
+        )
 
 
 def _read(request: Request, kind: type[T]) -> T:

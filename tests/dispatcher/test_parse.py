@@ -96,7 +96,7 @@ def test_one_an_array_or_lines() -> None:
         ('{"type":"like","user":1}', JSON),
         ('{"type":"like","id":1}', JSON),
         ('{"type":"like","video":1}', JSON),
-        ('{"type":"like","at":1}', JSON),
+        ('{"type":"like","ate":1}', JSON),
         ('{"type":"like","Type":"like"}', JSON),
         ('{"type":"like","data":}', JSON),
         ('{"type":"like","data":01}', JSON),
@@ -454,5 +454,63 @@ def test_keys_that_are_some(key: str) -> None:
     ],
 )
 def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        lots(of(**fields))
+
+
+# What only nodes publish
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_house"),
+    [
+        ({}, False),
+        ({"type": "pinned", "key": "pinned"}, False),
+        ({"key": "likesome"}, False),
+        ({"key": "settingsx"}, False),
+        *[({"type": kind}, True) for kind in ("likes", "settings", "pin", "ban", "waiting", "audit")],
+        *[
+            ({"key": key}, True)
+            for key in ("likes/s", "settings", "pin", "ban/u", "waiting/x", "ban", "audit")
+        ],
+        ({"at": 5}, True),
+        ({"role": "host"}, True),
+        ({"by": "ada"}, True),
+    ],
+)
+def test_what_only_nodes_publish_is_known(fields: dict[str, object], is_house: bool) -> None:
+    (lot,) = lots(of(**fields))
+    assert lot.is_house is is_house
+
+
+def test_internal_events_are_marked_with_a_key_and_without() -> None:
+    (lot,) = lots(f"[{of(type='ban', key='ban/u', id='a')},{of(type='audit', id='b')},{of(type='pin')}]")
+    assert [line.split(b" ")[0] for line in lot.lines] == [
+        b";ban;ban/u;-;%d;i" % NOW_MS,
+        b";audit;;-;%d;i" % NOW_MS,
+        b"pin",
+    ]
+    assert state.read(lot.lines[1]).is_internal
+
+
+def test_nodes_say_when_it_was_done_and_by_whom() -> None:
+    (lot,) = lots(of(type="pin", key="pin", at=1000, by="mod", role="moderator", id="a"))
+    assert state.read(lot.lines[0]).at == 1000
+    said = msgspec.json.decode(state.read(lot.lines[0]).data)
+    assert (said["at"], said["by"], said["role"]) == (1000, "mod", "moderator")
+    assert lots(of(at=NOW_MS + 5_000))
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        *[({"at": at}, "at is in milliseconds") for at in (-1, NOW_MS + 5_001)],
+        ({"role": "king"}, "a role is"),
+        ({"by": "x" * 129}, "at most 128"),
+        ({"type": "audit", "version": 1}, "belongs to a key"),
+        ({"type": "audit", "id": "\u00e9"}, "printable ASCII"),
+    ],
+)
+def test_what_nodes_say_is_checked_too(fields: dict[str, object], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
         lots(of(**fields))

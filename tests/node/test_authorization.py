@@ -108,6 +108,26 @@ async def test_publishing_needs_a_key_and_a_key_its_videos(tmp_path: Path) -> No
         assert await on.status_of("POST", EVENTS, MODERATOR, LIKE) == 403
 
 
+async def test_what_nodes_publish_is_refused_from_a_publisher(tmp_path: Path) -> None:
+    node_token = tokens.make({"aud": "liveserver-nodes", "exp": time.time() + 60}, NODES)
+    own = [
+        {"type": "settings", "key": "settings", "data": {"comments": "closed"}},
+        {"type": "ban", "key": "ban/ada"},
+        {"type": "x", "key": "likes/made-up", "version": 9, "data": {"total": {"heart": 10**9}}},
+        {"type": "pin"},
+        {**LIKE, "at": 1},
+        {**LIKE, "role": "host"},
+        {**LIKE, "by": "ada"},
+    ]
+    async with serving(locked(tmp_path)) as [on]:
+        for event in own:
+            assert await on.status_of("POST", EVENTS, KEY, event) == 403
+            assert await on.status_of("POST", EVENTS, KEY, [LIKE, event]) == 403
+            assert await on.status_of("POST", "/v1/events", KEY, [{**event, "video": "v"}]) == 403
+            assert await on.status_of("POST", EVENTS, node_token, event) == 202
+        assert await on.status_of("POST", EVENTS, KEY, {"type": "x", "key": "pinned"}) == 202
+
+
 async def test_leases_are_the_nodes_own(tmp_path: Path) -> None:
     async with serving(locked(tmp_path)) as [on]:
         wish = {"node": "n9", "lease": 5, "videos": {"v": 1}}
