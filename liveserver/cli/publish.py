@@ -30,6 +30,14 @@ def publish(
     kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="The event's type.")] = "like",
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Whose event it is.")] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="JSON", help="What it carries.")] = None,
+    event_key: Annotated[
+        str | None,
+        typer.Option("--event-key", metavar="KEY", help="A key: the video's state keeps its newest event."),
+    ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", metavar="N", help="With --event-key: the higher is the newer."),
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option("--rate", metavar="N", help="Events a second; without --count, until Ctrl-C."),
@@ -56,8 +64,14 @@ def publish(
     if count is not None and count < 1:
         raise typer.BadParameter("is at least 1", param_hint="--count")
     event: dict[str, Any] = {"type": kind}
+    if version is not None and event_key is None:
+        raise typer.BadParameter("needs --event-key", param_hint="--version")
     if user is not None:
         event["user"] = user
+    if event_key is not None:
+        event["key"] = event_key
+    if version is not None:
+        event["version"] = version
     if data is not None:
         try:
             event["data"] = json.loads(data)
@@ -98,6 +112,7 @@ class PublishProgress:
         self._count = count
         self.sent = 0
         self.accepted = 0
+        self.stale = 0
         self.retried = 0
         self._failing = False
         self.seconds = 0.0
@@ -156,6 +171,7 @@ class PublishProgress:
                 self.sent += size
                 # A duplicate of ids just made up is one whose first answer was lost.
                 self.accepted += receipt.accepted + receipt.duplicates
+                self.stale += receipt.stale
                 self.retried += receipt.attempts - 1
                 self.cursor = receipt.cursor
                 self.seconds = trio.current_time() - begun
@@ -179,6 +195,8 @@ class PublishProgress:
     def summary(self) -> str:
         """What was accepted, how fast, how long an answer took; and, on a line of its own, the cursor."""
         line = f"{self.accepted:,} accepted"
+        if self.stale:
+            line += f", {self.stale:,} older than the state"
         if len(self.answer_times) > 1:
             line += f" in {self.seconds:.1f} s, {self._speed():,.0f}/s"
         line += f"; answered within {milliseconds(self.answer_times, 0.5)}"

@@ -17,7 +17,7 @@ from liveserver.cli.printable import printable, printable_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from liveserver.client import Item, Watcher
+    from liveserver.client import Event, Item, Watcher
 
 # Seconds.
 REFRESH = 0.1  # of the terminal; nobody reads faster
@@ -185,18 +185,20 @@ class Recent:
 
 def describe(item: Item) -> str:
     """One line for people, on which nothing that a viewer wrote can control the terminal."""
-    from liveserver.client import Bye, Disconnected, Event, Gap, Ready, Viewers
+    from liveserver.client import Bye, Disconnected, Event, Gap, Ready, State, Viewers
 
     match item:
         case Event():
-            data = "" if item.data is msgspec.UNSET else msgspec.json.encode(item.data).decode()
-            when = _clock(item.at)
-            line = f"{when}  {item.type:10} {item.user or '-':16} {data}"
+            line = f"{_clock(item.at)}  {item.type:10} {item.user or '-':16} {_data(item)}"
+            if item.key is not None:
+                line += f"  [{item.key}{'' if item.version is None else f' {item.version}'}]"
         case Ready():
             where = f"to {item.node} " if item.node else ""
             line = f"-- connected {where}at {item.cursor or 'the beginning'}" + ", resumed" * item.resumed
         case Gap():
             line = "-- gap: events before the next one are gone"
+        case State():
+            line = f"-- state: {', '.join(f'{event.key} {_data(event)}' for event in item.events)}"
         case Viewers():
             line = f"-- {item.total} watching, {item.here} of them here"
         case Bye():
@@ -212,6 +214,10 @@ def _clock(at: int) -> str:
         return time.strftime("%H:%M:%S", time.localtime(at / 1000)) + f".{at % 1000:03}"
     except (OverflowError, ValueError, OSError):
         return "--:--:--.---"  # no clock shows it
+
+
+def _data(event: Event) -> str:
+    return "" if event.data is msgspec.UNSET else msgspec.json.encode(event.data).decode()
 
 
 def _status(watcher: Watcher, video: str, node: str | None, recent: Recent) -> str:

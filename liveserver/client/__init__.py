@@ -5,6 +5,7 @@ sources.py     one connection: an event stream, or long-polls
 socket.py      one connection: a WebSocket
 sse.py         the bytes of an event stream, parsed without I/O
 items.py       what watching yields
+state.py       the newest event of each key
 publishing.py  events out, each once
 tokens.py      the token that a viewer shows
 errors.py      what can go wrong, and how long to wait before trying again
@@ -17,7 +18,7 @@ await publish("http://127.0.0.1:8111", "demo", [{"type": "like", "user": "u1"}])
 """
 
 from liveserver.client.errors import ClientError, ProtocolError, Refused, Unreachable
-from liveserver.client.items import Bye, Disconnected, Event, Gap, Item, Ready, Viewers
+from liveserver.client.items import Bye, Disconnected, Event, Gap, Item, Ready, State, Viewers
 from liveserver.client.publishing import PublishReceipt, publish
 from liveserver.client.tokens import Token
 from liveserver.client.watching import Transport, Watcher, watch
@@ -33,6 +34,7 @@ __all__ = [
     "PublishReceipt",
     "Ready",
     "Refused",
+    "State",
     "Token",
     "Transport",
     "Unreachable",

@@ -10,6 +10,8 @@ async for item in events:
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -25,6 +27,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     `msgspec.Raw`, when Python cannot hold it (a number out of range, too deep).
     `cursor` is where to resume to get everything after it. None: inside of what one long-poll or one
     message brought; the last of those has it.
+
+    `key` and `version` make it a part of the video's state; its `data` is None when it clears the key.
+    `position` is media time in milliseconds; `role` its user's, host or moderator; `by` the moderator that
+    did it.
     """
 
     id: str
@@ -34,6 +40,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     at: int = 0
     data: Any = msgspec.UNSET
     cursor: str | None = None
+    key: str | None = None
+    version: int | None = None
+    position: int | None = None
+    role: str | None = None
+    by: str | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -56,6 +67,16 @@ class Gap(msgspec.Struct, frozen=True):
     """
 
     cursor: str | None
+
+
+class State(msgspec.Struct, frozen=True):
+    """The newest event of each key, oldest first: behind a `Ready` that did not resume, and behind a `Gap`.
+
+    `cursor` as an event's; None where a long-poll brought events along with the state.
+    """
+
+    cursor: str | None
+    events: list[Event]
 
 
 class Viewers(msgspec.Struct, frozen=True):
@@ -83,7 +104,7 @@ class Disconnected(msgspec.Struct, frozen=True):
 
 E = TypeVar("E", Event, Gap, Event | Gap)
 
-Item: TypeAlias = Event | Ready | Gap | Viewers | Bye | Disconnected
+Item: TypeAlias = Event | Ready | Gap | State | Viewers | Bye | Disconnected
 
 _event = msgspec.json.Decoder(Event)
 _ready = msgspec.json.Decoder(Ready)
@@ -97,18 +118,21 @@ class Page(msgspec.Struct, frozen=True):
     cursor: str
     events: list[Event | Gap]
     gap: bool = False
+    state: list[Event] = []
 
 
 class _PlainPage(msgspec.Struct):
     cursor: str
     events: list[Event]
     gap: bool = False
+    state: list[msgspec.Raw] = []
 
 
 class _RawPage(msgspec.Struct):
     cursor: str
     events: list[msgspec.Raw]
     gap: bool = False
+    state: list[msgspec.Raw] = []
 
 
 class _RawEvent(msgspec.Struct):
@@ -118,6 +142,11 @@ class _RawEvent(msgspec.Struct):
     user: str | None = None
     at: int = 0
     data: msgspec.Raw = msgspec.Raw(b"")
+    key: str | None = None
+    version: int | None = None
+    position: int | None = None
+    role: str | None = None
+    by: str | None = None
 
 
 _page = msgspec.json.Decoder(_PlainPage)
@@ -125,6 +154,16 @@ _raw_page = msgspec.json.Decoder(_RawPage)
 _raw_event = msgspec.json.Decoder(_RawEvent)
 _PAGE_CURSOR = re.compile(rb'\s*\{"(?:video":"[^"]*",")?cursor":"([!-~]{1,128}?)",')
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class StateMessage(msgspec.Struct):
+    """What `state` says; over a WebSocket with its cursor."""
+
+    events: list[msgspec.Raw]
+    cursor: str | None = None
+
+
+_state = msgspec.json.Decoder(StateMessage)
 
 
 def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
@@ -135,6 +174,8 @@ def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
             return [ready, Gap(ready.cursor)] if ready.gap else [ready]
         if kind == "gap":
             return [Gap(cursor)]
+        if kind == "state":
+            return [State(cursor, state_events(_state.decode(data).events))]
         if kind == "viewers":
             return [_viewers.decode(data)]
         if kind == "bye":
@@ -152,9 +193,18 @@ def _event_of(text: str | bytes) -> Event:
         return _event.decode(text)
     except _UNREADABLE:
         raw = _raw_event.decode(text)
-        return Event(
-            raw.id, raw.video, raw.type, raw.user, raw.at, raw.data if bytes(raw.data) else msgspec.UNSET
-        )
+        data = raw.data if bytes(raw.data) else msgspec.UNSET
+        where = raw.key, raw.version, raw.position, raw.role, raw.by
+        return Event(raw.id, raw.video, raw.type, raw.user, raw.at, data, None, *where)
+
+
+def state_events(raw: Sequence[msgspec.Raw]) -> list[Event]:
+    """Return the events of a state, without what is none."""
+    events = []
+    for each in raw:
+        with suppress(*_UNREADABLE):
+            events.append(_event_of(bytes(each)))
+    return events
 
 
 def from_page(body: bytes | msgspec.Raw) -> Page:
@@ -181,7 +231,7 @@ def from_page(body: bytes | msgspec.Raw) -> Page:
         raise ProtocolError(f"an answer that is not liveserver's: {error}") from error
     if events:
         events[-1] = with_cursor(events[-1], page.cursor)
-    return Page(page.cursor, events, page.gap)
+    return Page(page.cursor, events, page.gap, state_events(page.state))
 
 
 def with_cursor(plain: E, cursor: str) -> E:
@@ -197,6 +247,9 @@ def to_json(item: Item) -> bytes | None:
             return msgspec.json.encode({"cursor": item.cursor, "event": item.type, "data": plain})
         case Disconnected():
             return None
+        case State():
+            data = {"events": item.events}
+            return msgspec.json.encode({"cursor": item.cursor, "event": "state", "data": data})
         case Ready() | Gap():
             return msgspec.json.encode(
                 {"cursor": item.cursor, "event": type(item).__name__.lower(), "data": item}

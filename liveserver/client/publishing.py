@@ -25,12 +25,16 @@ GIVE_UP_AFTER = 60.0
 
 
 class PublishReceipt(msgspec.Struct, frozen=True):
-    """The events are in the log; `cursor` stands after the last of them. `attempts`: requests it took."""
+    """The events are in the log; `cursor` stands after the last of them. `attempts`: requests it took.
+
+    `stale`: events with a key that were older than the video's state, and were not sent.
+    """
 
     accepted: int
     duplicates: int
     cursor: str
     attempts: int = 1
+    stale: int = 0
 
 
 async def publish(
@@ -45,8 +49,9 @@ async def publish(
 ) -> PublishReceipt:
     """Publish to `video` at one of the dispatchers `urls`, and return when all events are logged.
 
-    An event is `{"type": …, "user": …, "data": …, "id": …}`, only `type` is required. More than 1,000
-    go out as several requests, in order. For many calls hand in a `client`, and its connections are kept.
+    An event is `{"type": …, "user": …, "data": …, "id": …}`, only `type` is required; with a `key`, and
+    perhaps a `version`, it is part of the video's state. More than 1,000 go out as several requests, in
+    order. For many calls hand in a `client`, and its connections are kept.
     `on_failure` is told of every failed attempt: the reason, and the seconds until the next. `key` is the
     publisher's, where the dispatchers ask for one.
 
@@ -69,6 +74,7 @@ async def publish(
                 total.duplicates + receipt.duplicates,
                 receipt.cursor,
                 total.attempts + receipt.attempts,
+                total.stale + receipt.stale,
             )
         return total
     finally:

@@ -23,7 +23,17 @@ from trio_websocket import (
 )
 
 from liveserver.client.errors import ProtocolError, TemporaryError, bounded, unsuccessful
-from liveserver.client.items import Bye, Gap, Item, Ready, Viewers, from_page
+from liveserver.client.items import (
+    Bye,
+    Gap,
+    Item,
+    Ready,
+    State,
+    StateMessage,
+    Viewers,
+    from_page,
+    state_events,
+)
 from liveserver.client.sources import CONNECT_TIMEOUT, SILENCE
 from liveserver.client.tokens import Tokens
 
@@ -55,6 +65,7 @@ class _Message(msgspec.Struct):
     ready: Ready | None = None
     events: msgspec.Raw = msgspec.Raw(b"")
     gap: _Gap | None = None
+    state: StateMessage | None = None
     viewers: Viewers | None = None
     bye: _Bye | None = None
     error: _Error | None = None
@@ -165,6 +176,8 @@ class Socket:
             items += from_page(said.events).events
         if said.gap is not None:
             items.append(Gap(said.gap.cursor))
+        if said.state is not None:
+            items.append(State(said.state.cursor, state_events(said.state.events)))
         if said.viewers is not None:
             items.append(said.viewers)
         if said.bye is not None:

@@ -17,7 +17,7 @@ import httpx
 import trio
 
 from liveserver.client.errors import ProtocolError, TemporaryError, bounded, expect_success
-from liveserver.client.items import Gap, Item, Ready, from_page, from_stream
+from liveserver.client.items import Gap, Item, Ready, State, from_page, from_stream
 from liveserver.client.sse import SSEError, SSEParser
 from liveserver.client.tokens import Tokens
 
@@ -168,6 +168,8 @@ class PollSource:
             self._ready = True
         if page.gap:
             items.append(Gap(None if page.events else page.cursor))
+        if page.state:
+            items.append(State(None if page.events else page.cursor, page.state))
         items += page.events
         self._cursor = page.cursor
         return items

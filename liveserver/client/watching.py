@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -23,9 +23,10 @@ import httpx
 import trio
 
 from liveserver.client.errors import ProtocolError, Refused, TemporaryError, full_jitter
-from liveserver.client.items import Bye, Disconnected, Event, Gap, Item, Ready
+from liveserver.client.items import Bye, Disconnected, Event, Gap, Item, Ready, State
 from liveserver.client.socket import Socket
 from liveserver.client.sources import SILENCE, EventSource, PollSource, StreamSource
+from liveserver.client.state import LiveState
 from liveserver.client.tokens import Token, Tokens
 
 Transport = Literal["sse", "poll", "ws", "auto"]
@@ -118,6 +119,7 @@ class Watcher:
         self._stream: Literal["sse", "ws"] = "ws" if transport == "ws" else "sse"
         self._streaming = transport != "poll"
         self._pending: deque[Item] = deque()
+        self._state = LiveState()
         self._handed_on = cursor  # the cursor of the last item given to whoever iterates
         self._received = cursor  # the cursor of the last item taken from a connection
         self._ended = False
@@ -139,6 +141,11 @@ class Watcher:
         return self._handed_on
 
     @property
+    def state(self) -> Mapping[str, Event]:
+        """The newest event of each key, as of the last item iterated over."""
+        return self._state.events
+
+    @property
     def url(self) -> str:
         """The frontend in use, or next to be tried."""
         return self._urls[self._turn]
@@ -158,6 +165,7 @@ class Watcher:
             await self._receive()
         item = self._pending.popleft()
         self._handed_on = _cursor_of(item) or self._handed_on
+        self._state.apply(item)
         return item
 
     async def aclose(self) -> None:
@@ -246,4 +254,4 @@ class Watcher:
 
 
 def _cursor_of(item: Item) -> str | None:
-    return item.cursor if isinstance(item, Event | Ready | Gap) else None
+    return item.cursor if isinstance(item, Event | Ready | Gap | State) else None

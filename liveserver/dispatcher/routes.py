@@ -105,6 +105,7 @@ class DispatcherRoutes:
         self._gate.node(request.headers)
         wish = _read(request, LeaseRequest)
         _check(wish.node, wish.videos)
+        _check(wish.node, wish.opening)
         if not wish.lease > 0:
             raise BadRequest("a lease is a number of seconds above 0")
         if not all(0 <= viewers <= MAX_VIEWERS for viewers in wish.videos.values()):

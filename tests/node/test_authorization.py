@@ -110,7 +110,7 @@ async def test_publishing_needs_a_key_and_a_key_its_videos(tmp_path: Path) -> No
 
 async def test_what_nodes_publish_is_refused_from_a_publisher(tmp_path: Path) -> None:
     node_token = tokens.make({"aud": "liveserver-nodes", "exp": time.time() + 60}, NODES)
-    own = [
+    own: list[dict[str, Any]] = [
         {"type": "settings", "key": "settings", "data": {"comments": "closed"}},
         {"type": "ban", "key": "ban/ada"},
         {"type": "x", "key": "likes/made-up", "version": 9, "data": {"total": {"heart": 10**9}}},

@@ -85,6 +85,12 @@ def record(properties: Json, *optional: str, closed: bool = False, description: 
 TEXT: Json = {"type": "string"}
 COUNT: Json = {"type": "integer", "minimum": 0}
 YES_OR_NO: Json = {"type": "boolean"}
+EVENT_KEY: Json = {"type": ["string", "null"], "pattern": "^[a-z][a-z0-9_.:/-]{0,127}$"}
+EXACT: Json = {
+    "type": ["integer", "null"],
+    "minimum": 0,
+    "maximum": 2**53 - 1,
+}  # what JavaScript counts exactly
 OPTIONAL_NAME: Json = {"type": ["string", "null"], "maxLength": 128}
 
 COMMON_PARAMETERS: Json = {
@@ -117,9 +123,19 @@ COMMON_SCHEMAS: Json = {
                 "type": "integer",
                 "description": "When it was accepted, in milliseconds since the epoch",
             },
-            "data": {"description": "Whatever its publisher sent"},
+            "key": {**EVENT_KEY, "description": "The state keeps the newest event of each key"},
+            "version": {**EXACT, "description": "Of two events with a key, the higher is the newer"},
+            "position": {**EXACT, "description": "Media time, in milliseconds"},
+            "role": {"enum": ["host", "moderator"], "description": "What its user is"},
+            "by": {"type": "string", "description": "The moderator that did it"},
+            "data": {"description": "Whatever its publisher sent; null clears the key"},
         },
         "user",
+        "key",
+        "version",
+        "position",
+        "role",
+        "by",
         "data",
         description="An event as viewers see it",
     ),

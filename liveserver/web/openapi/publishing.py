@@ -6,6 +6,8 @@ from liveserver.config import DispatcherSettings
 from liveserver.event import RESERVED_TYPES
 from liveserver.web.openapi.components import (
     COUNT,
+    EVENT_KEY,
+    EXACT,
     JSON,
     NDJSON,
     OPTIONAL_NAME,
@@ -33,15 +35,22 @@ _ID = {
 _DATA = {"description": "Any JSON, at most dispatcher.max_data and not too deep"}
 _NODE = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
 
-_PUBLICATION = {"type": _TYPE, "user": OPTIONAL_NAME, "data": _DATA, "id": _ID}
+_KEYED = {"key": EVENT_KEY, "version": EXACT, "position": EXACT}  # see components
+_NODES_OWN = {
+    "at": {**EXACT, "description": "Nodes only: when it was done, in milliseconds since the epoch"},
+    "role": {"enum": ["host", "moderator", None], "description": "Nodes only: what its user is"},
+    "by": {**OPTIONAL_NAME, "description": "Nodes only: the moderator that did it"},
+}
+_PUBLICATION = {"type": _TYPE, "user": OPTIONAL_NAME, "data": _DATA, "id": _ID, **_KEYED, **_NODES_OWN}
+_OPTIONAL = ("user", "data", "id", *_KEYED, *_NODES_OWN)
+
+_STALE = {**COUNT, "description": "Keyed events that were older than the state; with keyed events only"}
 
 SCHEMAS: Json = {
-    "Publication": record(_PUBLICATION, "user", "data", "id", closed=True, description="An event to publish"),
+    "Publication": record(_PUBLICATION, *_OPTIONAL, closed=True, description="An event to publish"),
     "PublicationOf": record(
         {**_PUBLICATION, "video": schema("Video")},
-        "user",
-        "data",
-        "id",
+        *_OPTIONAL,
         closed=True,
         description="An event to publish, with the video it is of",
     ),
@@ -52,19 +61,21 @@ SCHEMAS: Json = {
             "data": {"description": 'Which event: `{"id":"…"}`'},
             "video": schema("Video"),
         },
-        "user",
-        "data",
-        "id",
+        *_OPTIONAL,
         closed=True,
         description="An earlier event is to disappear",
     ),
-    "Accepted": record({"accepted": COUNT, "duplicates": COUNT, "cursor": schema("Cursor")}),
+    "Accepted": record(
+        {"accepted": COUNT, "duplicates": COUNT, "stale": _STALE, "cursor": schema("Cursor")}, "stale"
+    ),
     "AcceptedOfEach": record(
         {
             "accepted": COUNT,
             "duplicates": COUNT,
+            "stale": _STALE,
             "cursors": {"type": "object", "additionalProperties": schema("Cursor")},
-        }
+        },
+        "stale",
     ),
     "LeaseRequest": record(
         {
@@ -76,7 +87,13 @@ SCHEMAS: Json = {
                 "propertyNames": schema("Video"),
                 "additionalProperties": whole(0, 2**31),
             },
+            "opening": {
+                "type": "array",
+                "items": schema("Video"),
+                "description": "Those of the videos whose state is asked for",
+            },
         },
+        "opening",
         closed=True,
     ),
     "Leases": record(
@@ -91,10 +108,12 @@ SCHEMAS: Json = {
                         "datacenter": COUNT,
                         "total": COUNT,
                         "is_announced": YES_OR_NO,
+                        "state": {"type": "array", "items": TEXT, "description": "Lines of the state"},
                     },
                     "datacenter",
                     "total",
                     "is_announced",
+                    "state",
                 ),
             },
             "origin": TEXT,

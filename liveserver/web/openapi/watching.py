@@ -33,8 +33,14 @@ SCHEMAS: Json = {
         {
             "cursor": schema("Cursor"),
             "gap": {**YES_OR_NO, "description": "Events after the cursor asked for are gone"},
+            "state": {
+                "type": "array",
+                "items": schema("Event"),
+                "description": "The newest event of each key: without a cursor, and with a gap",
+            },
             "events": {"type": "array", "items": schema("Event")},
-        }
+        },
+        "state",
     ),
     "Viewers": record(
         {"video": schema("Video"), "here": COUNT, "datacenter": COUNT, "total": COUNT},
@@ -51,7 +57,8 @@ def paths(settings: FrontendSettings) -> Json:
         whole(0, settings.replay_events),
     )
     stream = {
-        "description": "`ready`, then the events as they come, `gap` where something is gone, then `bye`",
+        "description": "`ready`, then `state` unless it resumed, the events as they come, `gap` and `state` "
+        "where something is gone, then `bye`",
     }
     return {
         "/v1/videos/{video}/events": {

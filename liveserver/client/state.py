@@ -1,0 +1,51 @@
+"""The state of a video as a client has it: the newest event of each key, by the rule of the servers."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from liveserver.client.items import Event, Gap, Item, Ready, State, Viewers
+
+
+class LiveState:
+    """Applies what a watcher hands on. `events` is read-only, key → event."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, Event] = {}
+        self._is_unsure = False  # something was missed, and no state came yet
+        self.events = MappingProxyType(self._events)
+
+    def apply(self, item: Item) -> None:
+        """Take an item in."""
+        match item:
+            case State():
+                told = {event.key: event for event in item.events if event.key is not None}
+                for key in self._events.keys() - told.keys():
+                    del self._events[key]
+                for event in told.values():
+                    self._fold(event)
+                self._is_unsure = False
+            case Gap() | Ready(resumed=False):
+                self._is_unsure = True
+            case Event():
+                if self._is_unsure:  # a state would have come before it: there is none
+                    self._events.clear()
+                    self._is_unsure = False
+                self._fold(item)
+            case Ready() | Viewers() | _:
+                pass
+
+    def _fold(self, event: Event) -> None:
+        if event.key is None:
+            return
+        known = self._events.get(event.key)
+        if known is not None and _rank(known) >= _rank(event):
+            return
+        if event.data is None:
+            self._events.pop(event.key, None)
+        else:
+            self._events[event.key] = event
+
+
+def _rank(event: Event) -> tuple[int, int, str]:
+    return (-1 if event.version is None else event.version, event.at, event.id)
