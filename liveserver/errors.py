@@ -5,7 +5,7 @@
     ├── Problem                 the client is told, as RFC 9457 problem+json
     │   ├── BadRequest 400      Unauthorized 401    Forbidden 403       NotFound 404
     │   ├── MethodNotAllowed 405  RequestTimeout 408  TooLarge 413      WrongType 415
-    │   ├── UpgradeRequired 426 HeadersTooLarge 431
+    │   ├── Misdirected 421     UpgradeRequired 426 HeadersTooLarge 431
     │   └── TooMany 429         Unavailable 503     (come back after `retry_after` seconds)
     ├── BusError                the bus did not answer in time, or is gone; try again
     │   └── BusRefused          it does not allow what is needed
@@ -144,6 +144,13 @@ class WrongType(Problem):
 
     status = 415
     title = "Unsupported Media Type"
+
+
+class Misdirected(Problem):
+    """The request is for a host that this server does not answer for."""
+
+    status = 421
+    title = "Misdirected Request"
 
 
 class UpgradeRequired(Problem):

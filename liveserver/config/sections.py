@@ -77,6 +77,11 @@ class EdgeSettings(Section, frozen=True):
     body_timeout: Duration = Duration(20.0)  # from the end of the headers to the end of the body
     keep_alive: Duration = Duration(75.0)  # between two requests of one connection
     write_timeout: Duration = Duration(20.0)  # a response that makes no progress for this long is aborted
+    # bytes per second at which a response has to be taken once it does not fit into the socket's buffer
+    min_write_rate: Size = Size(1024)
+    # names, besides this machine's, by which a node that listens on loopback is asked: a proxy's,
+    # `*.example.org`, `"*"`
+    allow_hosts: list[str] = msgspec.field(default_factory=list)
     http2_streams: Count = 100  # concurrent streams of one HTTP/2 connection
 
 

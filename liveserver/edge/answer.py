@@ -81,6 +81,10 @@ class DeferredResponse(ABC):
     @abstractmethod
     async def wait_written(self) -> None: ...
 
+    def end_early(self) -> None:
+        """The client sends no more: answer now with what there is, or else `abandon`. It may still read."""
+        self.abandon()
+
     @abstractmethod
     def abandon(self) -> None:
         """The client has gone; nothing is to be written any more. Does nothing when it was written."""

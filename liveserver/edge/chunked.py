@@ -1,7 +1,9 @@
 """A chunked body, taken apart as it comes (RFC 9112 §7.1), without any I/O.
 
 It is known to the byte where the body ends, so what was sent behind it is the next request's.
-Extensions and trailers mean nothing here: they are read past, and bounded like everything else.
+Extensions and trailers mean nothing here: they are read past, and bounded like everything else. Their
+grammar is held to the letter, without the white space that some parsers allow: what two of them end
+differently is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +16,12 @@ from liveserver.errors import BadRequest, TooLarge
 MAX_LINE = 256  # bytes of a chunk's size with its extensions, and of a trailer
 MAX_TRAILERS = 32
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;%b(?:=(?:%b|%b))?)*" % (_TOKEN, _TOKEN, _QUOTED))
+_TRAILER = re.compile(rb"(%b):[\t \x21-\x7e\x80-\xff]*" % _TOKEN)
+# Of a message's frame and way (RFC 9110 §6.5.1): some parsers would merge them with its headers.
+_NO_TRAILERS = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection", b"upgrade"})
 
 
 class Part(Enum):
@@ -79,7 +86,10 @@ class ChunkedBody:
             self._part = Part.SIZE
         elif line:
             self._trailers += 1
-            if b"\n" in line or b"\r" in line or self._trailers > MAX_TRAILERS:
+            match = _TRAILER.fullmatch(line)
+            if match is None or self._trailers > MAX_TRAILERS:
                 raise BadRequest(f"a chunked body ends with at most {MAX_TRAILERS} trailers, each with CRLF")
+            if match[1].lower() in _NO_TRAILERS:
+                raise BadRequest("this header cannot be a trailer")
         else:
             self._part = Part.NOTHING

@@ -22,36 +22,59 @@ from contextlib import suppress
 import trio
 
 from liveserver.edge.answer import DeferredResponse, StreamResponse
+from liveserver.edge.bodies import BodyReservation
 from liveserver.edge.chunked import ChunkedBody
-from liveserver.edge.request import HEAD_END, Request
-from liveserver.edge.response import CONTINUE, problem_response, with_headers
+from liveserver.edge.hosts import AllowedHosts
+from liveserver.edge.request import Request
+from liveserver.edge.response import CONTINUE, HEAD_END, problem_response, with_headers, without_body
 from liveserver.edge.server_interface import ServerInterface
 from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
 from liveserver.ids import request_id
 
 RECEIVE_BYTES = 64 * 1024
+CHUNKED_BYTES = 4 * 1024  # of a chunked body, between two turns of everything else
 LINGER_SECONDS = 2.0  # for a client that is still sending what was refused
 
 
 class Connection:
     """A connection in its request-and-answer life. `deadline` is in Trio's time."""
 
-    __slots__ = ("_buffer", "_is_mid_request", "_server", "_stream", "closed", "deadline", "seat", "sock")
+    __slots__ = (
+        "_buffer",
+        "_is_mid_request",
+        "_is_new",
+        "_server",
+        "_stream",
+        "closed",
+        "deadline",
+        "hosts",
+        "seat",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket, server: ServerInterface) -> None:
         self.sock = sock
         self.closed = False
-        self.seat = ""  # see seats.py
+        self.seat = ""  # see connection_limit.py
+        self.hosts: AllowedHosts | None = None
         self.deadline = trio.current_time() + server.settings.header_timeout
         self._server = server
         self._buffer = b""
         self._is_mid_request = False
+        self._is_new = True  # nothing was asked yet
         self._stream: StreamResponse | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether it only waits for the next request."""
         return not self._is_mid_request and not self._buffer and self.deadline < math.inf
+
+    @property
+    def idle_since(self) -> float:
+        """Since when it is idle, in Trio's time; infinity when it is not."""
+        settings = self._server.settings
+        waits = settings.header_timeout if self._is_new else settings.keep_alive
+        return self.deadline - waits if self.is_idle else math.inf
 
     async def run(self) -> None:
         """Serve until the end. Raises nothing but cancellation."""
@@ -78,14 +101,15 @@ class Connection:
                 if request is None:
                     return None
                 request.cors = self._server.origins.headers(request.headers.get(b"origin"))
+                if self.hosts is not None:
+                    self.hosts.check(request.headers.get(b"host"))
                 handler = self._server.router.match(request)
                 if handler is None:
-                    self._check_length(request)
-                    head = request.head_to_hand_over(self._name(request))
-                    await self._server.hand_over(self, head + self._buffer)
+                    await self._hand_over(request)
                     return None
                 if self._is_mid_request:
-                    await self._read_body(request)
+                    with self._server.bodies.reserve() as reservation:
+                        await self._read_body(request, reservation)
                 self.deadline = math.inf  # the time that a handler takes is its own affair
                 self._server.requests += 1
                 try:
@@ -95,20 +119,24 @@ class Connection:
                 except Exception:
                     problem = Problem("this is a defect of the server; its log has the details")
                     problem.request_id = self._name(request)
-                    self._server.count_failure(problem.request_id, f"{request.method} {request.path[:200]}")
+                    self._server.count_failure(problem.request_id, request.name)
                     request.keep_alive = False
                     raise problem from None
             except Problem as problem:
                 if not await self._refuse(problem, request):
                     return None
                 deferred = None
+                await trio.lowlevel.checkpoint()
                 continue
             request.keep_alive = request.keep_alive and not self._server.is_ending
             if isinstance(answer, bytes):
                 deferred = None
                 if not request.keep_alive and request.version == "1.1":
                     answer = with_headers(answer, b"connection: close\r\n")
-                await self.write(with_headers(answer, request.cors))
+                answer = with_headers(answer, request.cors)
+                await self.write(without_body(answer) if request.method == "HEAD" else answer)
+                if self._buffer:  # whoever pipelines has one turn for each request, as all others do
+                    await trio.lowlevel.checkpoint()
             elif isinstance(answer, StreamResponse):
                 return answer
             else:
@@ -135,7 +163,7 @@ class Connection:
         if request is not None:
             response = with_headers(response, request.cors)
             if request.method == "HEAD":
-                response = response[: response.index(HEAD_END) + len(HEAD_END)]
+                response = without_body(response)
         self._is_mid_request = False
         await self.write(response)
         if is_unread:
@@ -153,7 +181,11 @@ class Connection:
                 buffer = await self._receive_beside(deferred)
                 if not buffer:
                     return None
-        self.deadline = trio.current_time() + (settings.header_timeout if buffer else settings.keep_alive)
+        is_waited_for = bool(buffer) or self._is_new
+        self._is_new = self._is_new and not buffer
+        self.deadline = trio.current_time() + (
+            settings.header_timeout if is_waited_for else settings.keep_alive
+        )
         self._is_mid_request = bool(buffer)
         while (end := buffer.find(HEAD_END)) < 0:
             if len(buffer) > settings.max_header_size:
@@ -165,6 +197,7 @@ class Connection:
                 return None
             if not buffer:
                 self._is_mid_request = True
+                self._is_new = False
                 self.deadline = trio.current_time() + settings.header_timeout
             buffer += data
         end += len(HEAD_END)
@@ -187,17 +220,19 @@ class Connection:
         if data:
             await deferred.wait_written()
         else:
-            deferred.abandon()
+            deferred.end_early()
         return data
 
     async def _see_off(self, deferred: DeferredResponse) -> None:
-        """Return when the connection's last answer is out, or nobody is there to read it."""
+        """Return when the connection's last answer is out, or the client cannot read it."""
 
         async def hear() -> None:
-            with suppress(OSError, trio.ClosedResourceError):
+            try:
                 while await self.receive():
                     pass
-            deferred.abandon()
+                deferred.end_early()
+            except (OSError, trio.ClosedResourceError):
+                deferred.abandon()
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
@@ -209,32 +244,50 @@ class Connection:
         if request.content_length > self._server.settings.max_body:
             raise TooLarge(f"the body has at most {self._server.settings.max_body} bytes")
 
-    async def _read_body(self, request: Request) -> None:
+    async def _hand_over(self, request: Request) -> None:
+        """Have the request answered by the ordinary web server; its body was read here, by our limits."""
+        with self._server.bodies.reserve() as reservation:
+            if self._is_mid_request:
+                await self._read_body(request, reservation)
+            head = request.head_to_hand_over(self._name(request))
+            await self._server.hand_over(self, head + request.body)
+
+    async def _read_body(self, request: Request, reservation: BodyReservation) -> None:
         self._check_length(request)
         self.deadline = trio.current_time() + self._server.settings.body_timeout
         buffer = self._buffer
         if request.awaits_continue and not buffer:
             await self.write(CONTINUE)
         if request.is_chunked:
-            chunked = ChunkedBody(self._server.settings.max_body)
-            body = chunked.feed(buffer)
-            if body is None:
-                with self._server.room_for_body(self._server.settings.max_body):
-                    while body is None:
-                        body = chunked.feed(await self._receive_more())
-            request.body, self._buffer = body, chunked.rest
+            await self._read_chunks(request, reservation)
         else:
             length = request.content_length
             if len(buffer) < length:
                 pieces, missing = [buffer], length - len(buffer)
-                with self._server.room_for_body(length):
-                    while missing > 0:
-                        pieces.append(await self._receive_more())
-                        missing -= len(pieces[-1])
+                reservation.add(len(buffer))
+                while missing > 0:
+                    pieces.append(await self._receive_more())
+                    reservation.add(len(pieces[-1]))
+                    missing -= len(pieces[-1])
                 buffer = b"".join(pieces)
             request.body = buffer[:length]
             self._buffer = buffer[length:]
         self._is_mid_request = False
+
+    async def _read_chunks(self, request: Request, reservation: BodyReservation) -> None:
+        """Some bytes at a time: a body of tiny chunks must not hold up the others."""
+        chunked = ChunkedBody(self._server.settings.max_body)
+        received = self._buffer
+        while True:
+            for start in range(0, len(received), CHUNKED_BYTES):
+                piece = received[start : start + CHUNKED_BYTES]
+                reservation.add(len(piece))
+                if (body := chunked.feed(piece)) is not None:
+                    request.body = body
+                    self._buffer = chunked.rest + received[start + CHUNKED_BYTES :]
+                    return
+                await trio.lowlevel.checkpoint()
+            received = await self._receive_more()
 
     async def _receive_more(self) -> bytes:
         """More of a request. Raises `trio.ClosedResourceError` when the client leaves it at that."""
@@ -246,6 +299,8 @@ class Connection:
     async def receive(self) -> bytes:
         """What the client sends next; empty at its end. Raises `OSError`, `trio.ClosedResourceError`."""
         while True:
+            if self.closed:
+                raise trio.ClosedResourceError
             await trio.lowlevel.wait_readable(self.sock)
             try:
                 return self.sock.recv(RECEIVE_BYTES)
@@ -255,6 +310,7 @@ class Connection:
     async def write(self, data: bytes) -> None:
         """Send it all. Raises `OSError`, `trio.ClosedResourceError`."""
         rest = memoryview(data)
+        latest = math.inf
         while True:
             try:
                 sent = self.sock.send(rest)
@@ -262,8 +318,11 @@ class Connection:
                 sent = 0
             if sent == len(rest):
                 return
+            settings, now = self._server.settings, trio.current_time()
+            if latest == math.inf:  # whoever takes it in sips does not hold it in memory for hours
+                latest = now + settings.write_timeout + len(rest) / settings.min_write_rate
             rest = rest[sent:]
-            self.deadline = trio.current_time() + self._server.settings.write_timeout
+            self.deadline = min(latest, now + settings.write_timeout)
             await trio.lowlevel.wait_writable(self.sock)
 
     def wait_readable(self) -> Awaitable[None]:

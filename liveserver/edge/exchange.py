@@ -19,8 +19,9 @@ from typing import Any
 import trio
 
 from liveserver.edge.answer import Answer, DeferredResponse, Handler, StreamResponse
-from liveserver.edge.request import HEAD_END, Request
-from liveserver.edge.response import problem_response, with_headers
+from liveserver.edge.bodies import BodyReservation
+from liveserver.edge.request import Request
+from liveserver.edge.response import HEAD_END, problem_response, with_headers
 from liveserver.edge.server_interface import ServerInterface
 from liveserver.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout, TooLarge
 from liveserver.ids import request_id
@@ -52,13 +53,19 @@ class Http2Application:
                     request = _request(scope, server.settings.max_header_size)
                     if (origin := request.headers.get(b"origin")) is not None:
                         request.cors = server.origins.headers(origin)
+                    server.secured_hosts.check(request.headers.get(b"host"))
                     handler = server.router.match(request)
-                    if handler is None:
-                        headers = [pair for pair in scope["headers"] if pair[0] != b"x-request-id"]
-                        headers.append((b"x-request-id", self._name(request).encode()))
-                        exchange.deadline = math.inf
-                        await self._ordinary({**scope, "headers": headers}, receive, send)
-                        return
+                    with server.bodies.reserve() as reservation:
+                        body = await exchange.body(request, server, reservation)
+                        if body is None:
+                            return
+                        request.body = body
+                        if handler is None:
+                            headers = [pair for pair in scope["headers"] if pair[0] != b"x-request-id"]
+                            headers.append((b"x-request-id", self._name(request).encode()))
+                            scope = {**scope, "headers": headers}
+                            await self._ordinary(scope, _replayed(body, receive), send)
+                            return
                     await exchange.serve(request, handler, server)
                 except Problem as problem:
                     problem.request_id = problem.request_id or self._name(request)
@@ -66,7 +73,7 @@ class Http2Application:
                     cors = request.cors if request is not None else b""
                     await exchange.respond(with_headers(problem_response(problem), cors))
         except Exception:
-            server.count_failure(self._name(request), f"{scope['method']} {str(scope['path'])[:200]}")
+            server.count_failure(self._name(request), request.name if request is not None else "")
             await exchange.respond_to_defect(self._name(request))
         finally:
             exchange.close()
@@ -103,10 +110,6 @@ class Exchange:
 
     async def serve(self, request: Request, handler: Handler, server: ServerInterface) -> None:
         """Have a hot request answered. Raises `Problem`."""
-        body = await self._body(request, server)
-        if body is None:
-            return
-        request.body = body
         server.requests += 1
         answer: Answer = await handler(request, self)
         if isinstance(answer, bytes):
@@ -126,19 +129,22 @@ class Exchange:
                     answer.abandon()
             nursery.cancel_scope.cancel()
 
-    async def _body(self, request: Request, server: ServerInterface) -> bytes | None:
-        """The request's body; None when the client has gone. Raises `Problem`."""
+    async def body(
+        self, request: Request, server: ServerInterface, reservation: BodyReservation
+    ) -> bytes | None:
+        """Return the request's body; None when the client has gone. Raises `Problem`."""
         most = int(server.settings.max_body)
         length = request.content_length
         if length > most:
             raise TooLarge(f"the body has at most {most} bytes")
         pieces: list[bytes] = []
-        with server.room_for_body(length), trio.move_on_after(self._timeout):
+        with trio.move_on_after(self._timeout):
             while True:
                 message = await self._receive()
                 if message["type"] != "http.request":
                     return None
                 pieces.append(message["body"])
+                reservation.add(len(message["body"]))
                 most -= len(message["body"])
                 if most < 0:
                     raise TooLarge(f"the body has at most {server.settings.max_body} bytes")
@@ -252,6 +258,16 @@ class Exchange:
         self._gone.set()
         self._move()
         self.scope.cancel()
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was received already, then what comes."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> dict[str, Any]:
+        return messages.pop() if messages else await receive()
+
+    return replay
 
 
 def _request(scope: Scope, most: int) -> Request:

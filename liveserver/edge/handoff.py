@@ -36,13 +36,16 @@ log = structlog.get_logger(__name__)
 class HandedOverStream(trio.abc.HalfCloseableStream):
     """A stream that gives the bytes already read once more, then what comes from its socket.
 
-    A client that takes nothing for `timeout` seconds is gone, as far as `send_all` is concerned.
+    With `is_whole` these bytes are all that is to be read: what the client sends behind its request is
+    dropped, and its end is not told, since it may still read the answer. A client that takes nothing for
+    `timeout` seconds is gone, as far as `send_all` is concerned.
     """
 
-    def __init__(self, sock: socket.socket, received: bytes, timeout: float) -> None:
+    def __init__(self, sock: socket.socket, received: bytes, timeout: float, *, is_whole: bool) -> None:
         self.socket = sock  # Hypercorn asks it for both addresses
         self._received = received
         self._timeout = timeout
+        self._is_whole = is_whole
         self._done = trio.Event()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -54,11 +57,16 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
             self._check_open()
             try:
                 await trio.lowlevel.wait_readable(self.socket)
-                return self.socket.recv(max_bytes or RECEIVE_BYTES)
+                data = self.socket.recv(max_bytes or RECEIVE_BYTES)
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise trio.BrokenResourceError from error
+            if not self._is_whole or self._done.is_set():
+                return data
+            if not data:
+                await self._done.wait()
+                return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
@@ -113,7 +121,7 @@ class Handoff:
 
     async def serve(self, sock: socket.socket, received: bytes) -> None:
         """Serve one request; owns the socket. A failure of the application ends here."""
-        stream = HandedOverStream(sock, received, self._timeout)
+        stream = HandedOverStream(sock, received, self._timeout, is_whole=True)
         await self._serve(stream, TCPServer(self._app, self._config, self._context, self._state, stream))  # type: ignore[arg-type]
 
     def http2(self, server: ServerInterface) -> Callable[[socket.socket], Awaitable[None]]:
@@ -122,7 +130,7 @@ class Handoff:
         config = http2_config(server.settings)
 
         async def serve(sock: socket.socket) -> None:
-            stream = HandedOverStream(sock, b"", server.settings.write_timeout)
+            stream = HandedOverStream(sock, b"", server.settings.write_timeout, is_whole=False)
             await self._serve(stream, Http2Server(app, config, self._context, self._state, stream))  # type: ignore[arg-type]
 
         return serve

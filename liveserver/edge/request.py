@@ -10,17 +10,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
 
 import httptools
 
-from liveserver.errors import BadRequest, Problem, WrongType
+from liveserver.errors import BadRequest, HeadersTooLarge, Problem, WrongType
 from liveserver.event import VIDEO
 
-HEAD_END = b"\r\n\r\n"
 LENGTH_DIGITS = 18
+MOST_HEADERS = 128
 MOST_PARAMETERS = 16  # of a query
+LAST_EVENT_ID = "last-event-id"  # as `arguments` calls it, however it was spelt
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::[0-9]*)?")  # RFC 3986 §3.2.2
+
+# What libraries add to a URL of their own, so that no cache answers it, or to say how they read; it means
+# nothing here. `_`: jQuery. `r`, `padding`: Yaffle's EventSource polyfill. `evs_…`: amvtek's. `_dc`: Ext JS.
+# `zx`: Closure. The others: what people write by hand.
+_MEANINGLESS = frozenset(
+    {"_", "r", "padding", "evs_preamble", "evs_buffer_size_limit", "_dc", "zx"}
+    | {"t", "ts", "_t", "_ts", "timestamp", "rnd", "rand", "random"}
+    | {"cb", "nocache", "no_cache", "bust", "cachebust", "cachebuster", "cache_buster"}
+)
+# `lastEventId`: Yaffle's polyfill, reconnecting-eventsource. `lastEventID`, `Last-Event-ID`: Mercure's
+# clients. `last-event-id`, `last_event_id`: other servers' clients. `evs_last_event_id`: amvtek's.
+_LAST_EVENT_ID = frozenset({"lasteventid", "evslasteventid"})
 
 
 class Request:
@@ -48,6 +63,8 @@ class Request:
 
     def __init__(self, head: bytes) -> None:
         """Parse a whole head, empty line included. Raises `BadRequest`."""
+        if head.count(b"\n") > MOST_HEADERS + 4:
+            raise HeadersTooLarge(f"a request has at most {MOST_HEADERS} headers")
         self.head = head.lstrip(b"\r\n")  # an empty line before the request is no part of it (RFC 9112 §2.2)
         self.headers: dict[bytes, bytes] = {}
         self.path = ""
@@ -79,14 +96,25 @@ class Request:
             self.keep_alive = False  # those who ask for it wait for an answer in words of 1996
         elif b"host" not in self.headers:
             raise BadRequest("HTTP/1.1 needs a Host header")
+        if not _is_host(self.headers.get(b"host", b"")):
+            raise BadRequest("the Host header is a name or an address, and perhaps a port")
         coding = self.headers.get(b"transfer-encoding")
-        if coding is not None and (coding.strip().lower() != b"chunked" or self.version == "1.0"):
+        if coding is not None and (coding.lower() != b"chunked" or self.version == "1.0"):
             raise BadRequest("the only transfer-encoding here is chunked, in HTTP/1.1")
+        if b"transfer_encoding" in self.headers or b"content_length" in self.headers:  # as CGI maps them
+            raise BadRequest("a header that some take for Transfer-Encoding or Content-Length")
+        if self.method == "CONNECT":
+            raise BadRequest("this is no proxy")
+
+    @property
+    def name(self) -> str:
+        """What was asked, for the log: nothing in it but printable ASCII."""
+        return f"{self.method} {ascii(self.path[:200])[1:-1]}"
 
     @property
     def content_length(self) -> int:
         """The body's length as announced, in bytes; 0 without one. Raises `BadRequest`."""
-        digits = self.headers.get(b"content-length", b"0").strip()  # that they are digits, llhttp has checked
+        digits = self.headers.get(b"content-length", b"0")  # that they are digits, llhttp has checked
         if len(digits) > LENGTH_DIGITS:
             raise BadRequest(f"Content-Length has at most {LENGTH_DIGITS} digits")
         return int(digits)
@@ -104,25 +132,33 @@ class Request:
         return self.version != "1.0" and self.headers.get(b"expect", b"").lower() == b"100-continue"
 
     def head_to_hand_over(self, request_id: str = "") -> bytes:
-        """The head as it came, but with a target in origin form, without an offer of HTTP/2 by upgrade,
-        which is not taken up here, and with this `x-request-id`."""
+        """Return the head as it came, but with a target in origin form, this `x-request-id`, the length of
+        the body as it was read, and without offers of protocols that are not taken up there."""
         head = self.head
         if _AUTHORITY.match(target := head.split(b" ", 2)[1]):
             head = head.replace(target, _origin_form(target), 1)
-        unwanted = []
-        if b"h2c" in self.headers.get(b"upgrade", b"").lower():
+        unwanted = [b"x-request-id:"]
+        added = b"\r\n"
+        upgrade = self.headers.get(b"upgrade", b"").lower()
+        if b"h2c" in upgrade or b"websocket" in upgrade:
             unwanted.append(b"upgrade:")
-        if b"x-request-id" in self.headers:
-            unwanted.append(b"x-request-id:")
-        if unwanted:
-            lines = head.split(b"\r\n")
-            head = b"\r\n".join([line for line in lines if not line.lower().startswith(tuple(unwanted))])
+        if self.is_chunked:
+            unwanted += (b"transfer-encoding:", b"trailer:")
+            added += b"content-length: %d\r\n" % len(self.body)
+        if self.has_body:
+            unwanted.append(b"expect:")
         if request_id:
-            head = head.replace(b"\r\n", b"\r\nx-request-id: %b\r\n" % request_id.encode(), 1)
-        return head
+            added += b"x-request-id: %b\r\n" % request_id.encode()
+        lines = head.split(b"\r\n")
+        head = b"\r\n".join([line for line in lines if not line.lower().startswith(tuple(unwanted))])
+        return head.replace(b"\r\n", added, 1)
 
     def arguments(self, known: Collection[str]) -> dict[str, str]:
-        """The query's parameters. Raises `BadRequest` on one that is unknown or given twice."""
+        """Return the query's parameters, without those that mean nothing (`_`).
+
+        Where `LAST_EVENT_ID` is known, its other spellings are, too, and an empty one is none.
+        Raises `BadRequest` on one that is unknown or given twice.
+        """
         if not self.query:
             return {}
         try:
@@ -135,14 +171,21 @@ class Request:
             raise BadRequest("the query is malformed; write it as ?name=value&name=value") from None
         if len(pairs) > MOST_PARAMETERS:
             raise BadRequest(f"a query has at most {MOST_PARAMETERS} parameters")
-        found = dict(pairs)
-        for name in found:
-            if name not in known:
+        found: dict[str, str] = {}
+        for name, value in pairs:
+            if name in known and name != LAST_EVENT_ID:
+                if name in found:
+                    raise BadRequest("a query parameter is given twice")
+                found[name] = value
+            elif name in _MEANINGLESS:
+                continue
+            elif LAST_EVENT_ID in known and re.sub("[-_]", "", name).lower() in _LAST_EVENT_ID:
+                if value:  # the newest: a library adds it behind what its URL had
+                    found[LAST_EVENT_ID] = value
+            else:
                 raise BadRequest(
                     f"unknown query parameter {name[:40]!r}; known here: {', '.join(sorted(known))}"
                 )
-        if len(found) != len(pairs):
-            raise BadRequest("a query parameter is given twice")
         return found
 
     def checked_video(self) -> str:
@@ -160,6 +203,8 @@ class Request:
 
     def on_url(self, url: bytes) -> None:
         if url[0] != 0x2F:  # a slash
+            if not _AUTHORITY.match(url) and not (url == b"*" and self._parser.get_method() == b"OPTIONS"):
+                raise BadRequest("a request's target begins with a slash, or with http://")
             url = _origin_form(url)
         if b"#" in url:
             raise BadRequest("a request's target has no fragment; what follows # stays with the client")
@@ -174,7 +219,7 @@ class Request:
             if name == b"host":
                 raise BadRequest("the Host header is given twice")
             value = self.headers[name] + b", " + value
-        self.headers[name] = value
+        self.headers[name] = value.rstrip(b" \t")
 
     def on_headers_complete(self) -> None:
         self.method: str = self._parser.get_method().decode("ascii")
@@ -195,6 +240,11 @@ class Request:
         if isinstance(cause, Problem):
             return cause
         return BadRequest(f"the request is malformed: {error}")
+
+
+@lru_cache(1_000)
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
 def checked_video(video: str) -> str:

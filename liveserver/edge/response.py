@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from liveserver.errors import Problem
 
+HEAD_END = b"\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _STATUS_LINES = {
@@ -43,6 +44,11 @@ def head(status: int, *headers: bytes) -> bytes:
 def with_headers(response: bytes, lines: bytes) -> bytes:
     """The response with these header lines, each with its line end, behind its status line."""
     return response.replace(b"\r\n", b"\r\n" + lines, 1) if lines else response
+
+
+def without_body(response: bytes) -> bytes:
+    """Return the response's head: what answers HEAD (RFC 9110 §9.3.2)."""
+    return response[: response.index(HEAD_END) + len(HEAD_END)]
 
 
 def json_response(status: int, body: bytes, *headers: bytes) -> bytes:

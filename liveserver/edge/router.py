@@ -52,6 +52,9 @@ class Router:
         if request.method == "OPTIONS" and b"access-control-request-method" in request.headers:
             return preflight
         handler = methods.get(request.method)
+        if handler is None and request.method == "HEAD":  # answered as GET is, without the body
+            handler = methods.get("GET")
         if handler is None:
-            raise MethodNotAllowed(request.method, ", ".join(sorted(methods)))
+            allowed = {*methods, "HEAD"} if "GET" in methods else methods
+            raise MethodNotAllowed(request.method, ", ".join(sorted(allowed)))
         return handler

@@ -10,16 +10,19 @@ Rules:
 3. Deadlines are swept once a second over all connections: a comparison each, no timers.
 4. At the TLS port a connection shakes hands first, in a task of its own, and counts already. From then on
    there is no difference.
-5. Options that every accepted socket needs are set on the listening one; Linux hands them down.
+5. When connections reach the limit, those that ask for nothing are closed for the new ones, the longest idle
+   first.
+6. Options that every accepted socket needs are set on the listening one; Linux hands them down.
 """
 
 from __future__ import annotations
 
 import errno
+import heapq
 import math
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, NamedTuple, NoReturn
 
@@ -28,13 +31,14 @@ import structlog
 import trio
 
 from liveserver.config import Address, EdgeSettings
+from liveserver.edge.bodies import BodyMemory
 from liveserver.edge.connection import Connection
 from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.cors import Origins
+from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.router import Router
 from liveserver.edge.server_interface import Client, ConnectionInterface
 from liveserver.edge.tls import HTTP2, TLSAcceptor
-from liveserver.errors import Unavailable
 from liveserver.instruments import gauge, total
 
 ACCEPT_BURST = 64
@@ -43,6 +47,7 @@ RESERVE = 256  # connections over the limit that are let in to be told so
 FINISH_TICK = 0.02  # seconds
 PAUSE = 0.05  # seconds, when there is no room
 SWEEP = 1.0  # seconds
+GRACE = 1.0  # seconds that a connection may idle also when others need its place
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 log = structlog.get_logger(__name__)
@@ -61,6 +66,9 @@ class EdgeStatistics(msgspec.Struct, frozen=True):
     accepted: Annotated[int, total("Connections accepted.")]
     turned_away: Annotated[
         int, total("Connections closed at once: their address has edge.max_per_address. An attack, or a NAT?")
+    ]
+    reaped: Annotated[
+        int, total("Idle connections closed for new ones when edge.max_connections was reached.")
     ]
     paused: Annotated[
         int,
@@ -91,13 +99,15 @@ class Secured(NamedTuple):
 
     listener: socket.socket
     door: TLSAcceptor
+    hosts: AllowedHosts | None = None
 
 
 class EdgeServer:
     """The hot HTTP/1.1 server of one process.
 
     `fallback` is given the socket and the bytes already read of a connection whose request is none
-    of the router's; it owns the socket then. `http2` is given the socket of one that speaks that.
+    of the router's; it owns the socket then. `http2` is given the socket of one that speaks that. `hosts`
+    are the names it answers for at its plain listener.
     """
 
     def __init__(
@@ -105,24 +115,28 @@ class EdgeServer:
         settings: EdgeSettings,
         router: Router,
         fallback: Callable[[socket.socket, bytes], Awaitable[None]],
+        hosts: AllowedHosts | None = None,
         *,
-        reserve: int = RESERVE,
+        reserve: int | None = None,
     ) -> None:
         self.settings = settings
         self.router = router
         self.origins = Origins(settings.allow_origins, credentials=settings.allow_credentials)
+        self.hosts = hosts or AllowedHosts((), is_local=False)
+        self.secured_hosts = AllowedHosts((), is_local=False)
         self.connections: set[Client] = set()
+        self.bodies = BodyMemory(settings.max_body_memory)
         self.seats = ConnectionLimit(settings)
         self.is_ending = False
         self.requests = 0
         self._refused: dict[str, int] = {}  # by status: there are not many
         self.http2: Callable[[socket.socket], Awaitable[None]] | None = None
         self._fallback = fallback
-        self._reserve = reserve
+        self._reserve = RESERVE if reserve is None else reserve
         self._accepting = trio.CancelScope()
         self._paid_until = -math.inf  # each connection costs its share of a second
-        self._body_bytes = 0  # of requests that are still being received
-        self._accepted = self._paused = self._handed_over = self._expired = self._failures = 0
+        self._reaped_at = -math.inf
+        self._reaped = self._accepted = self._paused = self._handed_over = self._expired = self._failures = 0
 
     @property
     def is_full(self) -> bool:
@@ -136,11 +150,14 @@ class EdgeServer:
                 stack.enter_context(listener)
                 if secured is not None:
                     stack.enter_context(secured.listener)
+                    self.secured_hosts = secured.hosts or self.secured_hosts
                 async with trio.open_nursery() as accepting:
-                    accepting.start_soon(self._accept, listener, nursery, None)
+                    accepting.start_soon(self._accept, listener, nursery, None, self.hosts)
                     if secured is not None:
                         accepting.start_soon(secured.door.watch)
-                        accepting.start_soon(self._accept, secured.listener, nursery, secured.door)
+                        accepting.start_soon(
+                            self._accept, secured.listener, nursery, secured.door, self.secured_hosts
+                        )
 
     def stop_accepting(self) -> None:
         """Close the listener; the connections stay."""
@@ -162,11 +179,11 @@ class EdgeServer:
                 await trio.sleep(FINISH_TICK)
 
     async def _accept(
-        self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None
+        self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None, hosts: AllowedHosts
     ) -> NoReturn:
         while True:
             await trio.lowlevel.wait_readable(listener)
-            accepted, has_room = self._accept_burst(listener, nursery, door)
+            accepted, has_room = self._accept_burst(listener, nursery, door, hosts)
             if not has_room:
                 self._paused += 1
                 await trio.sleep(PAUSE)
@@ -176,11 +193,13 @@ class EdgeServer:
             await trio.sleep(max(0.0, self._paid_until - now))
 
     def _accept_burst(
-        self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None
+        self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None, hosts: AllowedHosts
     ) -> tuple[int, bool]:
         """How many were accepted, and whether there is room for more."""
         ceiling = self.settings.max_connections + self._reserve
         for count in range(ACCEPT_BURST):
+            if len(self.connections) >= self.settings.max_connections:
+                self._reap()
             if len(self.connections) >= ceiling:
                 return count, False
             try:
@@ -189,6 +208,7 @@ class EdgeServer:
                 return count, True
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
+                    self._reap()
                     log.warning("accept_paused", reason=errno.errorcode[error.errno or 0])
                     return count, False
                 continue  # this client has gone before it came
@@ -199,6 +219,7 @@ class EdgeServer:
             sock.setblocking(False)
             connection = Connection(sock, self)
             connection.seat = seat
+            connection.hosts = hosts
             self._accepted += 1
             self.connections.add(connection)
             if door is None:
@@ -206,6 +227,22 @@ class EdgeServer:
             else:
                 nursery.start_soon(self._greet, connection, door, nursery)
         return ACCEPT_BURST, True
+
+    def _reap(self) -> None:
+        """Close some idle connections, if there are any; at most once in `PAUSE`, since it looks at all."""
+        now = trio.current_time()
+        if now < self._reaped_at + PAUSE:
+            return
+        self._reaped_at = now
+        idle = [
+            (each.idle_since, id(each), each)
+            for each in self.connections
+            if isinstance(each, Connection) and each.idle_since <= now - GRACE
+        ]
+        for _, _, connection in heapq.nsmallest(ACCEPT_BURST, idle):
+            self._reaped += 1
+            self.forget(connection)
+            connection.close()
 
     async def _greet(self, connection: Connection, door: TLSAcceptor, nursery: trio.Nursery) -> None:
         """Shake hands; the connection goes on in a task without this one's frames."""
@@ -239,17 +276,6 @@ class EdgeServer:
             for connection in [each for each in self.connections if each.deadline < now]:
                 self._expired += connection.expire()
 
-    @contextmanager
-    def room_for_body(self, size: int) -> Iterator[None]:
-        """While a body of `size` bytes is being received. Raises `Unavailable` beyond `max_body_memory`."""
-        if self._body_bytes + size > self.settings.max_body_memory:
-            raise Unavailable("too many large requests are under way; try again", retry_after=1)
-        self._body_bytes += size
-        try:
-            yield
-        finally:
-            self._body_bytes -= size
-
     async def hand_over(self, connection: ConnectionInterface, received: bytes) -> None:
         """Give a connection to the ordinary web server, with what was read of it."""
         self._handed_over += 1
@@ -280,6 +306,7 @@ class EdgeServer:
             capacity=self.settings.max_connections,
             accepted=self._accepted,
             turned_away=self.seats.refused,
+            reaped=self._reaped,
             paused=self._paused,
             requests=self.requests,
             refused=self._refused.copy(),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from contextlib import AbstractContextManager
 from typing import Protocol
 
 from liveserver.config import EdgeSettings
+from liveserver.edge.bodies import BodyMemory
 from liveserver.edge.cors import Origins
+from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.router import Router
 
 
@@ -29,7 +30,7 @@ class Client(Protocol):
 
 
 class ConnectionInterface(Client, Protocol):
-    """A client that has a socket of its own. `seat`: see seats.py."""
+    """A client that has a socket of its own. `seat`: see connection_limit.py."""
 
     seat: str
 
@@ -45,16 +46,14 @@ class ServerInterface(Protocol):
     router: Router
     origins: Origins
     connections: set[Client]
+    bodies: BodyMemory
+    secured_hosts: AllowedHosts  # at the TLS port
 
     is_ending: bool
     requests: int
 
     @property
     def is_full(self) -> bool: ...
-
-    def room_for_body(self, size: int) -> AbstractContextManager[None]:
-        """While a body of that size is being received. Raises `Unavailable` when there is no room."""
-        ...
 
     async def hand_over(self, connection: ConnectionInterface, received: bytes) -> None:
         """Give the connection to the ordinary web server, with what was read of it."""

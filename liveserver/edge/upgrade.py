@@ -28,6 +28,7 @@ def accept_websocket(request: Request) -> bytes:
         headers.get(b"upgrade", b"").lower() != b"websocket"
         or b"upgrade" not in offered
         or request.version != "1.1"
+        or request.method != "GET"
     ):
         raise UpgradeRequired(
             "this is a WebSocket: connect with a WebSocket client", ("upgrade", "websocket")

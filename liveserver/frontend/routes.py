@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import trio
 
 from liveserver.config import FrontendSettings
+from liveserver.edge.accept import preferred
 from liveserver.edge.answer import Answer, Peer
-from liveserver.edge.request import Request
+from liveserver.edge.request import LAST_EVENT_ID, Request
 from liveserver.edge.response import head, json_response, with_headers
 from liveserver.edge.router import Router
 from liveserver.edge.upgrade import accept_websocket
@@ -46,10 +47,9 @@ class WatchRoutes:
         """Become a viewer on a stream. Who cannot is told `bye`: an error status would stop a browser
         from ever coming back. Who may not is refused all the same, and that is final."""
         video = request.checked_video()
-        arguments = request.arguments(("cursor", "replay", TOKEN))
-        cursor = parse_cursor(arguments.get("cursor", NOW))
-        if last := request.headers.get(b"last-event-id"):
-            cursor = parse_cursor(last.decode("latin-1"))
+        arguments = request.arguments(("cursor", "replay", LAST_EVENT_ID, TOKEN))
+        last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
+        cursor = parse_cursor(last or arguments.get("cursor", NOW))
         replay = self._replay(arguments)
         retry = random_retry(self._settings)
         form = _form(request)
@@ -57,6 +57,8 @@ class WatchRoutes:
             visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
             form = _form(request, internal=visitor.is_moderator(video))
             reason = self._frontend.refusal()
+            if request.method == "HEAD":
+                return head(200, *[line for line in form.headers if not line.startswith(b"transfer")])
             if reason is None:
                 with ExitStack() as stack:
                     leave = stack.callback(visitor.enter(video))
@@ -98,6 +100,8 @@ class WatchRoutes:
         arguments = request.arguments(("cursor", "wait", "limit", "replay", TOKEN))
         cursor = parse_cursor(arguments.get("cursor", NOW))
         wait = self._number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait)
+        if request.method == "HEAD":
+            wait = 0
         limit = int(self._number(arguments, "limit", 1, settings.poll_events, default=settings.poll_events))
         replay = self._replay(arguments)
         visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
@@ -167,7 +171,11 @@ class WatchRoutes:
 def _form(request: Request, *, internal: bool = False) -> HttpForm:
     """Return the streaming form the client asked for, event streams by default; or a moderator's."""
     is_old = request.version == "1.0"
-    if b"application/x-ndjson" in request.headers.get(b"accept", b""):
+    accept = request.headers.get(b"accept", b"")
+    is_lines = (b"*" in accept or b"ndjson" in accept.lower()) and (
+        preferred(accept, (SSE.content_type, NDJSON.content_type)) == NDJSON.content_type
+    )
+    if is_lines:
         if internal:
             return NDJSON_INTERNAL_HTTP10 if is_old else NDJSON_INTERNAL
         return NDJSON_HTTP10 if is_old else NDJSON

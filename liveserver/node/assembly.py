@@ -32,7 +32,7 @@ from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.dispatcher_client.leases import LeaseClient
 from liveserver.dispatcher_client.publish import PublishClient
-from liveserver.edge.cors import PREFLIGHT, Origins
+from liveserver.edge.cors import Origins, preflight_headers
 from liveserver.edge.router import Router
 from liveserver.errors import LiveserverError
 from liveserver.frontend.admission import Admission
@@ -169,7 +169,7 @@ class Node:
             *self.blueprints,
             identity_blueprint(self.gate.liker),
             headers_for=origins.headers,
-            preflight=PREFLIGHT,
+            preflight=preflight_headers,
             openapi=public_document(self.settings),
         )
 

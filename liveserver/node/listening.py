@@ -12,6 +12,7 @@ from quart_trio import QuartTrio
 
 from liveserver.config import Address, Settings
 from liveserver.edge.handoff import open_handoff
+from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer, Secured, listen
 from liveserver.edge.tls import TLSAcceptor
@@ -32,7 +33,15 @@ def listen_tls(settings: Settings, stack: ExitStack) -> Secured | None:
     if settings.listen.tls is None:
         return None
     door = TLSAcceptor(settings.tls)
-    return Secured(stack.enter_context(_listen(settings, "tls", settings.listen.tls)), door)
+    address = settings.listen.tls
+    return Secured(
+        stack.enter_context(_listen(settings, "tls", address)), door, allowed_hosts(settings, address)
+    )
+
+
+def allowed_hosts(settings: Settings, address: Address) -> AllowedHosts:
+    """Return the names that are answered for at this address."""
+    return AllowedHosts(settings.edge.allow_hosts, is_local=address.is_loopback)
 
 
 def _listen(settings: Settings, name: str, address: Address) -> socket.socket:
@@ -86,7 +95,8 @@ async def serve_ops(
                 with trio.move_on_after(ops.timeout):
                     await handoff.serve(sock, received)
 
-            edge = EdgeServer(limits, Router(), serve, reserve=0)
+            hosts = allowed_hosts(settings, settings.listen.ops)
+            edge = EdgeServer(limits, Router(), serve, hosts, reserve=0)
             task_status.started(written(listener.getsockname()))
             await edge.serve(listener)
 

@@ -20,7 +20,7 @@ from liveserver.edge.handoff import Handoff, open_handoff
 from liveserver.edge.server import EdgeServer
 from liveserver.node import logs
 from liveserver.node.assembly import Node, named
-from liveserver.node.listening import listen_public, listen_tls, serve_ops, written
+from liveserver.node.listening import allowed_hosts, listen_public, listen_tls, serve_ops, written
 from liveserver.node.tuning import tuned
 from liveserver.ops.app import ops_app
 
@@ -137,7 +137,9 @@ async def serve(
             open_handoff(node.public_app(), max_body=limits.max_body, timeout=limits.body_timeout) as handoff,
             trio.open_nursery() as nursery,
         ):
-            edge = EdgeServer(limits, node.router, handoff.serve)
+            edge = EdgeServer(
+                limits, node.router, handoff.serve, allowed_hosts(settings, settings.listen.public)
+            )
             node.parts["edge"] = edge.statistics
             node.parts["log"] = logs.statistics
             edge.http2 = handoff.http2(edge)

@@ -16,7 +16,7 @@ from liveserver.web.page import page_blueprint
 def public_app(
     *roles: Blueprint,
     headers_for: origins.Headers = lambda origin: b"",
-    preflight: tuple[bytes, ...] = (),
+    preflight: origins.Preflight = lambda requested: (),
     openapi: Mapping[str, Any] | None = None,
 ) -> QuartTrio:
     """The page and what the `roles` add; every other path is a 404, as a problem document.

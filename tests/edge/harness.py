@@ -13,6 +13,7 @@ import trio.testing
 
 from liveserver.config import Address, EdgeSettings, convert
 from liveserver.edge.answer import Answer, DeferredResponse, Handler, Peer
+from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
@@ -159,6 +160,7 @@ async def serving(
     listener: socket.socket | None = None,
     send_buffer: int = 0,
     door: TLSAcceptor | None = None,
+    hosts: AllowedHosts | None = None,
     **settings: float | list[str],
 ) -> AsyncIterator[Served]:
     """An edge on a port of its own; `settings` are `EdgeSettings`'."""
@@ -173,7 +175,7 @@ async def serving(
         with sock:
             served.handed_over.append(received)
 
-    edge = EdgeServer(convert(settings, EdgeSettings), router, fallback or not_here)
+    edge = EdgeServer(convert(settings, EdgeSettings), router, fallback or not_here, hosts)
     listener = listener or listen(Address("127.0.0.1:0"), 1000, send_buffer=send_buffer)
     secured: Secured | None = None
     if door is not None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from liveserver.edge.chunked import MAX_LINE, MAX_TRAILERS, ChunkedBody
 from liveserver.errors import BadRequest, TooLarge
 
-WIRE = b'5\r\nhello\r\n1;name="x"\r\n,\r\n00A \r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n'
+WIRE = b'5\r\nhello\r\n1;name="x"\r\n,\r\n00A;b="\\"";c;d=e\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n'
 BODY = b"hello,0123456789"
 
 
@@ -64,6 +64,31 @@ def test_an_unfinished_body_is_none() -> None:
         b"1\r\nab\r\n",
         b"1\r\na\n1\r\n",
         b"0000000000000001\r\n",
+        b"1 \r\n",
+        b"1\t;a\r\n",
+        b"1;\r\n",
+        b"1; a\r\n",
+        b"1;a \r\n",
+        b"1;;a\r\n",
+        b"1;a=\r\n",
+        b"1;a =b\r\n",
+        b"1;=b\r\n",
+        b'1;a="b\r\n',
+        b'1;a="b"c\r\n',
+        b'1;a="\\"\r\n',
+        b"1;a=b=c\r\n",
+        b"1;\xff\r\n",
+        b"0\r\nA\r\n",
+        b"0\r\n: b\r\n",
+        b"0\r\nA : b\r\n",
+        b"0\r\n A: b\r\n",
+        b"0\r\nA: b\r\n c\r\n",
+        b"0\r\nA: \x00\r\n",
+        b"0\r\nA: \x7f\r\n",
+        b"0\r\nA\xff: b\r\n",
+        b"0\r\nContent-Length: 5\r\n",
+        b"0\r\ntransfer-encoding: chunked\r\n",
+        b"0\r\nHOST: x\r\n",
         b"0\r\nA: b\n\r\n",
         b"0\r\nA: b\rC: d\r\n",
         b"0\r\n" + b"A: b\r\n" * (MAX_TRAILERS + 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
@@ -140,7 +141,7 @@ async def test_trailers_are_no_headers() -> None:
 
     async with serving({("POST", "/echo"): typed}) as served:
         wire = POST + b"Content-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
-        assert body(await served.ask(wire + b"Content-Type: c/d\r\nHost: y\r\n\r\n")) == "x"
+        assert body(await served.ask(wire + b"Content-Type: c/d\r\nX: y\r\n\r\n")) == "x"
 
 
 async def test_100_continue() -> None:
@@ -192,17 +193,19 @@ async def test_who_asks_for_one_answer_gets_one_also_when_it_is_a_problem() -> N
 async def test_another_method_is_told_which_are_possible(method: bytes) -> None:
     async with serving(ECHO) as served, served.connect() as client:
         answer = await client.ask(method + b" /echo HTTP/1.1\r\n" + HOST + b"\r\n")
-        assert (answer.status, answer.headers["allow"]) == (405, "GET, POST")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, POST")
         assert method.decode() in answer.detail
         assert query(await client.ask(numbered(1))) == "1"
 
 
 async def test_the_answer_to_head_has_no_body_to_be_taken_for_the_next_answer() -> None:
-    async with serving(ECHO) as served, served.connect() as client:
-        await client.send(b"HEAD /echo HTTP/1.1\r\n" + HOST + b"\r\n" + numbered(1))
-        answer = await client.answer(bodiless=True)
-        assert (answer.status, int(answer.headers["content-length"]) > 0) == (405, True)
-        assert query(await client.answer()) == "1"
+    routes = {**ECHO, ("POST", "/posted"): echo}
+    async with serving(routes) as served, served.connect() as client:
+        for path, status in ((b"/echo?a=b", 200), (b"/posted", 405)):
+            await client.send(b"HEAD " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n" + numbered(1))
+            answer = await client.answer(bodiless=True)
+            assert (answer.status, int(answer.headers["content-length"]) > 0) == (status, True)
+            assert query(await client.answer()) == "1"
 
 
 @pytest.mark.parametrize(
@@ -330,6 +333,7 @@ async def test_who_does_not_read_is_let_go(mock_clock: trio.testing.MockClock) -
         served.connect(receive_buffer=10_000) as slow,
         served.connect() as other,
     ):
+        await other.ask(numbered(0))
         await slow.send(b"GET /big?10000000 HTTP/1.1\r\n" + HOST + b"\r\n")
         await pass_by(mock_clock, 19)
         assert query(await other.ask(numbered(1))) == "1"
@@ -339,6 +343,23 @@ async def test_who_does_not_read_is_let_go(mock_clock: trio.testing.MockClock) -
             await other.ask(numbered(1))
         assert len(served.edge.connections) == 1
         assert served.edge.statistics().failures == 0
+
+
+async def test_whoever_reads_in_sips_is_let_go_in_the_end(mock_clock: trio.testing.MockClock) -> None:
+    async with (
+        serving(
+            {("GET", "/big"): big}, send_buffer=10_000, write_timeout=20, min_write_rate=100_000
+        ) as served,
+        served.connect(receive_buffer=10_000) as slow,
+    ):
+        await slow.send(b"GET /big?10000000 HTTP/1.1\r\n" + HOST + b"\r\n")
+        for _ in range(11):  # 10 MB at 100 kB a second, and 20 s more
+            await pass_by(mock_clock, 10)
+            assert len(served.edge.connections) == 1
+            await slow.stream.receive_some(100_000)
+        await pass_by(mock_clock, 15)
+        await pass_by(mock_clock, 2)
+        assert len(served.edge.connections) == 0
 
 
 async def test_who_reads_slowly_is_waited_for(mock_clock: trio.testing.MockClock) -> None:
@@ -495,7 +516,7 @@ async def test_a_stream_has_the_connection_until_it_ends(autojump_clock: trio.te
 async def test_what_is_not_hot_is_handed_over_with_all_that_was_read() -> None:
     async with serving(ECHO) as served, served.connect() as client:
         await client.ask(numbered(1))
-        wire = b"POST /page HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhe"
+        wire = b"POST /page HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello"
         await client.send(wire)
         assert await client.is_closed()
         assert [
@@ -557,19 +578,101 @@ async def test_a_defect_of_a_stream_ends_its_own_connection_and_no_other() -> No
 
 
 async def test_bodies_under_way_have_a_bound_together(autojump_clock: trio.testing.MockClock) -> None:
-    """A few clients that never finish large bodies keep others from beginning them, not from small ones."""
-    begun = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 600\r\n\r\nx"
-    whole = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nx"
+    """What has arrived of large bodies keeps others from sending more of them, not from small ones."""
+    large = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 60000\r\n\r\n"
+    small = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 16000\r\n\r\n" + b"x" * 16_000
+    chunked = POST + b"Transfer-Encoding: chunked\r\n\r\nea60\r\n"
     async with (
-        serving({("POST", "/echo"): echo}, max_body_memory=1000) as served,
+        serving({("POST", "/echo"): echo}, max_body_memory=100_000) as served,
         served.connect() as first,
         served.connect() as second,
+        served.connect() as third,
     ):
-        await first.send(begun)
+        await first.send(large + b"x" * 59_000)
         await trio.testing.wait_all_tasks_blocked(0.1)
-        refused = await second.ask(begun)
-        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-        assert (await served.ask(whole)).status == 200
-        await first.send(b"x" * 599)
+        for begun, client in ((large, second), (chunked, third)):
+            refused = await client.ask(begun + b"x" * 50_000)
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert (await served.ask(small)).status == 200
+        await first.send(b"x" * 1000)
         assert (await first.answer()).status == 200
-        assert (await served.ask(begun + b"x" * 599)).status == 200
+        assert served.edge.bodies.used == 0
+        assert (await served.ask(large + b"x" * 60_000)).status == 200
+
+
+@pytest.mark.parametrize("path", [b"/echo", b"/page"])
+async def test_a_body_that_is_only_announced_takes_nothing(path: bytes) -> None:
+    begun = b"POST " + path + b" HTTP/1.1\r\n" + HOST + b"Content-Length: 60000\r\n\r\nx"
+    async with serving(ECHO, max_body_memory=100_000) as served, AsyncExitStack() as stack:
+        for _ in range(10):
+            client = await stack.enter_async_context(served.connect())
+            await client.send(begun)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert served.edge.bodies.used == 0
+        whole = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 60000\r\n\r\n" + b"x" * 60_000
+        assert (await served.ask(whole)).status == 200
+
+
+async def test_whoever_pipelines_has_one_turn_for_each_request() -> None:
+    order: list[str] = []
+
+    async def note(request: Request, peer: Peer) -> Answer:
+        order.append(request.query)
+        return json_response(200, b"{}")
+
+    async with serving({("GET", "/echo"): note}) as served, served.connect() as many, served.connect() as one:
+        await many.ask(numbered(0))
+        await one.ask(numbered(1))
+        order.clear()
+        many.sock.send(numbered(0) * 100)
+        one.sock.send(numbered(1))
+        for _ in range(100):
+            await many.answer()
+        await one.answer()
+        assert order.index("1") < 20
+
+
+async def test_a_body_of_tiny_chunks_lets_others_run_in_between() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    wire = POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n"
+    async with serving(ECHO) as served, served.connect() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, wire)
+        nursery.start_soon(count)
+        assert len(body(await client.answer())) == 10_000
+        nursery.cancel_scope.cancel()
+    assert turns > len(wire) / 4096
+
+
+async def test_who_says_nothing_at_all_has_the_time_of_a_head(autojump_clock: trio.testing.MockClock) -> None:
+    async with serving(ECHO, header_timeout=10, keep_alive=75) as served, served.connect() as client:
+        assert await client.is_closed()
+        assert trio.current_time() < 12
+        async with served.connect() as kept:
+            await kept.ask(numbered(1))
+            await kept.is_closed()
+        assert 80 < trio.current_time() < 100
+
+
+@pytest.mark.parametrize("line", [b"", b"Connection: close\r\n"])
+async def test_whoever_ends_its_side_has_its_answer_all_the_same(line: bytes) -> None:
+    class Early(Later):
+        def end_early(self) -> None:
+            self.write(b'{"early":true}')
+
+    async def later(request: Request, peer: Peer) -> Answer:
+        return Early(peer)
+
+    async with serving({("GET", "/later"): later, **ECHO}) as served:
+        for path, expected in ((b"/echo", b'"path":"/echo"'), (b"/later", b"early")):
+            async with served.connect() as client:
+                await client.send(b"GET " + path + b" HTTP/1.1\r\n" + HOST + line + b"\r\n")
+                client.sock.shutdown(socket.SHUT_WR)
+                assert expected in (await client.answer()).body
+                assert await client.is_closed()

@@ -20,6 +20,10 @@ from tests.edge.harness import HOST, Answered, Served, echo, pass_by, serving
 
 GET = b"GET /page HTTP/1.1\r\n" + HOST
 POST = b"POST /size HTTP/1.1\r\n" + HOST
+WEBSOCKET = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 BIG = 6_000_000
 
 
@@ -160,12 +164,14 @@ async def test_an_answer_is_read_by_who_goes_on_sending() -> None:
     ("wire", "status"),
     [
         (b"GET /nothing HTTP/1.1\r\n" + HOST, 404),
-        (b"POST /nothing HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n", 404),
+        (b"POST /nothing HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n", 404),
         (b"DELETE /page HTTP/1.1\r\n" + HOST, 405),
         (b"GET /broken HTTP/1.1\r\n" + HOST, 500),
-        (b"CONNECT x:1 HTTP/1.1\r\n" + HOST, 404),
+        (b"CONNECT x:1 HTTP/1.1\r\n" + HOST, 400),
         (b"GET /%ff%00 HTTP/1.1\r\n" + HOST, 404),
         (b"GET /x HTTP/1.1\r\n" + HOST + b"Connection: upgrade\r\nUpgrade: foo\r\n", 404),
+        (b"GET /%0a%1b HTTP/1.1\r\n" + HOST + WEBSOCKET, 404),
+        (b"GET /broken HTTP/1.1\r\n" + HOST + WEBSOCKET, 500),
     ],
 )
 async def test_problems_are_documents(wire: bytes, status: int) -> None:
@@ -244,8 +250,29 @@ async def test_who_takes_nothing_is_let_go(mock_clock: trio.testing.MockClock) -
 async def test_who_sends_nothing_is_let_go(autojump_clock: trio.testing.MockClock) -> None:
     async with handing_over(site(), timeout=0.5) as served, served.connect() as client:
         await client.send(POST + b"Content-Length: 5\r\n\r\nhe")
+        assert (await client.answer()).status == 408
         await served.only(0)
-        assert trio.current_time() < 5
+
+
+async def test_whoever_ends_its_side_has_its_answer_all_the_same() -> None:
+    async with handing_over(site()) as served:
+        for wire, body in ((GET + b"\r\n", b"page "), (POST + b"Content-Length: 5\r\n\r\nhello", b"5")):
+            async with served.connect() as client:
+                await client.send(wire)
+                client.sock.shutdown(socket.SHUT_WR)
+                assert (await client.answer()).body == body
+                assert await client.is_closed()
+        await served.only(0)
+
+
+async def test_a_body_that_no_chunked_parser_agrees_on_is_refused_there_too() -> None:
+    async with handing_over(site()) as served:
+        for chunk in (
+            b"5 \r\nhello\r\n0\r\n\r\n",
+            b"5;;\r\nhello\r\n0\r\n\r\n",
+            b"5\r\nhello\r\n0\r\nA\r\n\r\n",
+        ):
+            assert (await ask(served, POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)).status == 400
 
 
 async def test_the_end_waits_for_nobody() -> None:

@@ -46,10 +46,11 @@ async def test_out_of_descriptors_accepting_pauses_and_goes_on(error: int) -> No
     listener = Failing.listening()
     async with serving(ECHO, listener=listener) as served, served.connect() as first:
         await first.ask(GET)
+        await first.send(GET[:5])  # in the middle of a request: it is not idle
         listener.errors = [error] * 3
         async with served.connect() as second:
             await second.send(GET)
-            assert (await first.ask(GET)).status == 200
+            assert (await first.ask(GET[5:])).status == 200
             assert (await second.answer()).status == 200
         assert served.edge.statistics().paused == 3
         assert listener.errors == []
@@ -103,6 +104,7 @@ async def test_over_the_limit_one_is_let_in_to_be_told_and_let_go() -> None:
 
     async with serving({("GET", "/echo"): refuse}, max_connections=1) as served, served.connect() as first:
         assert (await first.ask(GET)).status == 200
+        await first.send(GET[:5])  # in the middle of a request: it is not idle
         async with served.connect() as second:
             answer = await second.ask(GET)
             assert (answer.status, answer.headers["connection"]) == (503, "close")
@@ -110,20 +112,40 @@ async def test_over_the_limit_one_is_let_in_to_be_told_and_let_go() -> None:
             assert await second.is_closed()
         await served.only(1)
         assert not served.edge.is_full
-        assert (await first.ask(GET)).status == 200
         assert (await served.ask(GET)).status == 503
+        assert (await first.ask(GET[5:])).status == 200
+
+
+async def test_at_the_limit_idle_connections_make_room(autojump_clock: trio.testing.MockClock) -> None:
+    async with (
+        serving(ECHO, max_connections=3) as served,
+        served.connect() as busy,
+        served.connect() as older,
+        served.connect() as newer,
+    ):
+        await busy.ask(GET)
+        await busy.send(GET[:5])
+        for client in (older, newer):
+            await client.ask(GET)
+            await trio.sleep(1)
+        assert (await served.ask(GET)).status == 200
+        assert await older.is_closed()
+        assert (await busy.ask(GET[5:])).status == 200
+        assert served.edge.statistics().paused == 0
 
 
 async def test_over_the_reserve_one_waits_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "RESERVE", 1)
     async with serving(ECHO, max_connections=1) as served, served.connect() as first:
         await first.ask(GET)
+        await first.send(GET[:5])
         async with served.connect() as second, served.connect() as third:
             await second.ask(GET)
+            await second.send(GET[:5])
             await third.send(GET)
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert served.edge.statistics().accepted == 2
-            assert (await first.ask(GET)).status == 200
+            assert (await first.ask(GET[5:])).status == 200
             await second.stream.aclose()
             assert (await third.answer()).status == 200
             assert served.edge.statistics().paused >= 1

@@ -346,3 +346,131 @@ async def test_ready_says_that_a_gap_follows_later(autojump_clock: MockClock) ->
             client, ready = await on.ready("v", f"?cursor=dc1-{epoch}-{number}")
             assert (ready["resumed"], ready["gap"]) == (False, True)
             assert [(await client.event()).type for _ in follow] == follow
+
+
+# What libraries and other clients do
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?lastEventId={cursor}",
+        "?lastEventID={cursor}",
+        "?last-event-id={cursor}",
+        "?last_event_id={cursor}",
+        "?Last-Event-ID={cursor}",
+        "?Last-Event-Id={cursor}",
+        "?evs_last_event_id={cursor}&evs_preamble=2056",
+        # What a library adds is newer than what its URL had.
+        "?cursor=earliest&lastEventId={cursor}&r=0.7262",
+        "?lastEventId=now&lastEventId={cursor}",
+        "?lastEventId=&cursor={cursor}",
+        "?cursor={cursor}&_=1763862000123&nocache=1&cb=x",
+    ],
+)
+async def test_event_source_libraries_resume_by_what_they_add_to_the_url(
+    autojump_clock: MockClock, query: str
+) -> None:
+    async with stage() as on:
+        await on.ready()
+        receipt = await on.publish(5)
+        cursor = f"dc1-{receipt.epoch}-3"
+        client, ready = await on.ready("v", query.format(cursor=cursor))
+        assert (ready["resumed"], ready["cursor"]) == (True, cursor)
+        assert await client.events(2) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    "query", ["?lastEventId=bad!", "?last-event=now", "?lasteventids=now", "?_cursor=now"]
+)
+async def test_what_no_library_adds_is_still_a_bad_request(autojump_clock: MockClock, query: str) -> None:
+    async with stage() as on:
+        status, _ = await refused(on.connect(), f"/v1/videos/v/events{query}")
+        assert status == "HTTP/1.1 400 Bad Request"
+
+
+async def test_the_header_wins_over_what_a_library_adds(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        await on.ready()
+        receipt = await on.publish(5)
+        header = f"Last-Event-ID:   dc1-{receipt.epoch}-4 \t "  # white space around it is none of its value
+        client, ready = await on.ready("v", f"?lastEventId=dc1-{receipt.epoch}-1", header)
+        assert ready["resumed"]
+        assert await client.events(1) == [5]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/x-ndjson;q=0, text/event-stream", "text/event-stream"),
+        ("text/event-stream;q=0.1, application/x-ndjson", "application/x-ndjson"),
+        ("*/*", "text/event-stream"),
+    ],
+)
+async def test_the_form_is_the_one_that_is_preferred(
+    autojump_clock: MockClock, accept: str, kind: str
+) -> None:
+    async with stage() as on:
+        client = on.connect()
+        await client.get("/v1/videos/v/events", f"Accept: {accept}")
+        assert f"content-type: {kind}" in await client.head()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/videos/v/events", "text/event-stream"),
+        ("/v1/videos/v/poll?cursor=now&wait=60", "application/json"),
+        ("/v1/videos/v/viewers", "application/json"),
+    ],
+)
+async def test_head_is_answered_at_once_as_get_is_without_the_body(
+    autojump_clock: MockClock, path: str, kind: str
+) -> None:
+    async with stage() as on:
+        client = on.connect()
+        started = trio.current_time()
+        for _ in range(2):
+            await client.sock.send(f"HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            head = await client.head()
+            assert head.startswith("HTTP/1.1 200 OK\r\n")
+            assert f"content-type: {kind}" in head
+        await client.get("/v1/videos/v/poll")  # nothing of a body was taken for the next answer
+        assert (await client.json())["events"] == []
+        assert trio.current_time() - started < 1
+        assert on.frontend.statistics().viewers == 0
+
+
+async def test_head_is_refused_as_get_is(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = on.connect()
+        await client.sock.send(b"HEAD /v1/videos/v/events?unknown=1 HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert (await client.head()).startswith("HTTP/1.1 400 ")
+        await client.sock.send(b"HEAD /v1/ws HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert (await client.head()).startswith("HTTP/1.1 426 ")
+
+
+async def test_a_poll_whose_client_has_ended_its_side_is_answered(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        receipt = await on.publish(1)
+        cursor = f"dc1-{receipt.epoch}-1"
+        for line in ((), ("Connection: close",)):
+            client = on.connect()
+            await client.get(f"/v1/videos/v/poll?cursor={cursor}&wait=60", *line)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            client.sock.shutdown(trio.socket.SHUT_WR)
+            started = trio.current_time()
+            assert await client.json() == {"cursor": cursor, "gap": False, "events": []}
+            assert not await client.more()
+            assert trio.current_time() - started < 1
+
+
+async def test_a_stream_whose_client_has_ended_its_side_begins_all_the_same(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage() as on:
+        client = on.connect()
+        await client.get("/v1/videos/v/events")
+        client.sock.shutdown(trio.socket.SHUT_WR)
+        await client.head()
+        assert (await client.event()).type == "ready"

@@ -69,7 +69,7 @@ class _Edge(EdgeServer):
     async def hand_over(self, connection: ConnectionInterface, received: bytes) -> None:
         assert isinstance(connection, FedConnection)
         connection.release()
-        self.handed_over = received + b"".join(connection.pieces)
+        self.handed_over = received + connection.take_received() + b"".join(connection.pieces)
 
     def count_failure(self, request_id: str = "", what: str = "") -> None:
         raise  # it is being handled: a find

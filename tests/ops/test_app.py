@@ -20,6 +20,7 @@ EDGE = EdgeStatistics(
     capacity=100,
     accepted=10,
     turned_away=0,
+    reaped=0,
     paused=0,
     requests=9,
     refused={"404": 2},

@@ -6,6 +6,7 @@ Waiting takes no timer either: the fan-out checks the deadlines a few times a se
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -88,6 +89,10 @@ class PollWaiter(DeferredResponse):
         self.segment = None
         if self.on_leave is not None:
             self.on_leave()
+
+    def end_early(self) -> None:
+        if self.segment is not None:
+            self.segment.answer_early(self)
 
     def abandon(self) -> None:
         if self.segment is not None:
@@ -262,6 +267,15 @@ class PollSegment(Segment):
         self.waiters.remove(waiter)
         waiter.leave()
         self.home.gave_up()
+
+    def answer_early(self, waiter: PollWaiter) -> None:
+        """Answer one whose client sends no more, though it may still read."""
+        answer = self.home.poll_pages.answer(waiter.position, waiter.seen, waiter.limit, empty=True)
+        assert answer is not None
+        self.remove(waiter)
+        with suppress(OSError):
+            waiter.peer.sock.send(with_headers(answer, waiter.headers))
+        waiter.done(trio.current_time())
 
     def visit(self) -> int:
         return self._answer_where(lambda waiter: False)

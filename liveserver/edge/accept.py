@@ -1,0 +1,40 @@
+"""Which of the offered media types a client prefers (RFC 9110 §12.5.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_QUALITY = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+def preferred(accept: bytes, offered: Sequence[bytes]) -> bytes:
+    """Return the offered type with the highest quality, the first of several; the first, too, where none
+    is accepted.
+
+    `accept` is the header's value, empty without one; `offered` are types in lower case, without parameters.
+    """
+    ranges = [_range(text) for text in accept.lower().split(b",") if text.strip()]
+    if not ranges:
+        return offered[0]
+    return max(offered, key=lambda kind: _quality(ranges, kind))
+
+
+def _range(text: bytes) -> tuple[bytes, float]:
+    """The media range, and its quality. A malformed quality is none: RFC 9110 has no rule for it."""
+    kind, *parameters = [part.strip() for part in text.split(b";")]
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition(b"=")
+        if name.strip() == b"q":
+            quality = float(value) if _QUALITY.fullmatch(value := value.strip()) else 0.0
+    return kind, quality
+
+
+def _quality(ranges: Sequence[tuple[bytes, float]], kind: bytes) -> float:
+    """The quality of the most specific range that covers the type; 0.0 without one."""
+    for covering in (kind, kind.partition(b"/")[0] + b"/*", b"*/*"):
+        qualities = [quality for text, quality in ranges if text == covering]
+        if qualities:
+            return max(qualities)
+    return 0.0
