@@ -145,7 +145,7 @@ class FrontendSettings(Section, frozen=True):
     linger: Duration = Duration(10.0)  # a video stays subscribed this long after its last viewer
     subscribe_timeout: Duration = Duration(10.0)  # how long a new video's first viewer waits for a dispatcher
     segment_size: Count = 500  # viewers written to between two checkpoints
-    # least time between two writes to the same viewers; 0: no coalescing in time
+    # longest rest between two writes to the same viewers; taken as far as the node is loaded
     flush_interval: Duration = Duration(0.02)
     # a stream that was quiet this long is sent a heartbeat, a WebSocket a ping
     heartbeat: Duration = Duration(15.0)

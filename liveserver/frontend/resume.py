@@ -10,11 +10,11 @@ from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor, CursorError
 from liveserver.errors import BadRequest
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.delivery.audience import Audience
+from liveserver.frontend.delivery.audience import VIEWERS
 from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.log import GAP, ResumePoint
-from liveserver.transport.form import Form, Ready
+from liveserver.transport.form import Form, Ready, encode
 
 NOW, EARLIEST = "now", "earliest"
 ONE_WRITE = 64 * 1024  # bytes of a state that are copied for each viewer, so as to be sent with `ready`
@@ -67,18 +67,20 @@ class Resumer:
         ready = Ready(channel.video, self.frontend.node, start, is_resumed, point.gap, now, heartbeat)
         return Resumption(ready, position, seen)
 
-    def opening(self, home: Audience, form: Form, arrival: Resumption) -> tuple[bytes, bytes]:
+    def opening(self, channel: Channel, form: Form, arrival: Resumption) -> tuple[bytes, bytes]:
         """Return what a viewer is sent first: where it stands, the state unless it resumed, and how many
         watch; and apart what is shared with others, since it is large."""
-        cursor = arrival.ready.cursor.encode()
+        cursor, home = arrival.ready.cursor.encode(), channel.audience
         words = form.opening(cursor, arrival.ready, random_retry(self.settings))
         state = b""
         if not arrival.ready.resumed:
             state = home.log.frames(form).state(arrival.position, cursor)
         if len(state) > ONE_WRITE:  # how many watch comes with the next change
             return words, state
-        viewers = home.told(form, arrival.position, cursor)
-        return words + state + (form.envelope(viewers) if viewers else b""), b""
+        if home.is_counted:  # with this one, who is not counted yet
+            viewers = encode(channel.viewer_count.viewers(home.watching + 1))
+            words, state = words + state + form.envelope(form.control(cursor, VIEWERS, viewers)), b""
+        return words + state, b""
 
 
 def parse_cursor(text: str) -> Cursor | str:

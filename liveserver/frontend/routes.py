@@ -70,7 +70,7 @@ class WatchRoutes:
                             viewer = StreamViewer(peer, home, form, arrival.position, arrival.seen, serial)
                             viewer.until, viewer.on_leave = visitor.until, leave
                             stack.pop_all()  # from here on it is the viewer's
-                            opening, shared = self._arrivals.opening(home, form, arrival)
+                            opening, shared = self._arrivals.opening(channel, form, arrival)
                             headers = with_headers(head(200, *form.headers), request.cors)
                             home.welcome(viewer, headers + opening, shared)
                             return viewer

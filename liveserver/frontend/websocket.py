@@ -195,7 +195,7 @@ class WebSocket(MultiplexedConnection):
                     viewer.on_leave = leave
                     stack.pop_all()  # from here on it is the viewer's
                     self.viewers[wish.video] = viewer
-                    home.welcome(viewer, *self._arrivals.opening(home, form, arrival))
+                    home.welcome(viewer, *self._arrivals.opening(channel, form, arrival))
         except BusError:
             raise Unavailable("the log cannot be read just now; try again") from None
 

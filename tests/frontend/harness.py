@@ -27,6 +27,7 @@ from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer
 from liveserver.frontend.admission import Admission
 from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.delivery.load import Load
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 
@@ -112,6 +113,13 @@ class Client:
         with suppress(BlockingIOError):
             self.raw += self.sock._sock.recv(1 << 20)  # type: ignore[attr-defined]
         return self.raw
+
+
+class FullLoad(Load):
+    """A fan-out under full load: segments rest for all of `flush_interval`."""
+
+    def rest(self, now: float) -> float:
+        return 1.0
 
 
 class Stage:

@@ -400,7 +400,7 @@ async def test_one_that_does_not_read_lags_alone_and_misses_nothing(authority: A
         assert len(slow) < 2**16
         client.h2.increment_flow_control_window(2**30, 1)
         await client.flush()
-        while b'{"n":300,' not in slow:
+        while len(numbers(slow)) < 300:
             slow += await client.data(1)
         assert numbers(slow) == list(range(1, 301))
 

@@ -109,6 +109,11 @@ class Audience:
                 segment.is_owed = True
         self._visitor.schedule(self.segments())
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether viewers are sent how many are watching."""
+        return bool(self._viewers)
+
     def told(self, form: Form, position: int, cursor: bytes = b"") -> bytes:
         """The frame with how many are watching, at a position or a cursor; empty before it is known."""
         if not self._viewers:

@@ -1,15 +1,17 @@
-"""Those who are not level: each is caught up by a task of its own, at its own pace.
+"""Catches up viewers that are not level: each in a task of its own, at its own pace.
 
-There are two reasons not to be level. A *lagging* viewer has a full socket: it is waited for until
-it takes what is left of its chunk, then reads on in the log. A *withholding* one came from a node
-that was ahead of this one, or of another datacenter: it is sent, item by item, just what it has not
-seen. Once level, both take a seat, and the task ends.
+There are two reasons not to be level. A *lagging* viewer has a full socket: the task waits until it
+takes what is left of its chunk, then reads on in the log. A *withholding* one came from a node that was
+ahead of this one, or of another datacenter: it is sent, item by item, just what it has not seen. Once
+level, both join a segment, and the task ends.
 
-Who takes nothing for `slow_timeout` is told `bye`. Whoever has fallen out of the log's reach is
-told `gap` by the log itself, or `bye` if `slow_policy` says so.
+A viewer that takes nothing for `slow_timeout`, or a chunk too slowly, is sent `bye`. One that is out of the
+log's reach is sent `gap`, or `bye` if `slow_policy` says so.
 """
 
 from __future__ import annotations
+
+import math
 
 import trio
 
@@ -20,22 +22,57 @@ from liveserver.frontend.delivery.viewer import Viewer, random_retry
 from liveserver.frontend.history.frames import GAP, gap_frame
 from liveserver.transport.form import Reason
 
+LEAST_PACE = 16 * 1024  # bytes a second that a client has to take on top of `slow_timeout`
+FEW = 100  # viewers that withhold something, on one node
+FEW_WAIT, MANY_WAIT = 30.0, 2.0  # seconds for what they have seen elsewhere to come
 
-async def catch_up(viewer: Viewer, settings: FrontendSettings) -> None:
+
+class Withholding:
+    """The viewers of this node that withhold something, and how long they may.
+
+    A cursor may name what never comes, made up or lost where it came from; each event costs such a viewer
+    as much as a whole segment. So what was not received within `seconds` is given up: sooner while many
+    viewers wait.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @property
+    def seconds(self) -> float:
+        return FEW_WAIT if self.count <= FEW else MANY_WAIT
+
+    async def catch_up(self, viewer: Viewer, settings: FrontendSettings) -> None:
+        """As the function of that name."""
+        if viewer.seen is None:
+            await catch_up(viewer, settings, self)
+            return
+        self.count += 1
+        try:
+            await catch_up(viewer, settings, self)
+        finally:
+            self.count -= 1
+
+
+async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: Withholding) -> None:
     """Send a viewer what it has not been sent, until it is level or gone. Raises nothing."""
+    began, due = trio.current_time(), math.inf
     while not viewer.is_gone:
         is_left_behind = viewer.position < viewer.home.log.base
         if not viewer.unsent and is_left_behind and settings.slow_policy == "close":
             _let_go(viewer, settings)
             return
         if not viewer.unsent:
-            viewer.unsent = memoryview(_next(viewer, settings.max_write))
+            viewer.unsent, due = memoryview(_next(viewer, settings.max_write)), math.inf
         if not viewer.unsent:
             if viewer.seen is None or _is_settled(viewer):
                 viewer.seen = viewer.unsent = None
                 viewer.home.rejoin(viewer)
                 return
-            if not await _wait_appended(viewer, settings.heartbeat):
+            patience = began + withholding.seconds - trio.current_time()
+            if patience <= 0:
+                viewer.unsent = memoryview(_give_up(viewer))
+            elif not await _wait_appended(viewer, min(settings.heartbeat, patience)):
                 viewer.unsent = memoryview(viewer.form.envelope(viewer.form.heartbeat))
             continue
         try:
@@ -48,10 +85,22 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings) -> None:
         viewer.keep(viewer.unsent, sent)
         if not viewer.is_stuck:
             await trio.lowlevel.checkpoint()
-        elif not await viewer.wait_writable(settings.slow_timeout):
+            continue
+        now = trio.current_time()
+        if due == math.inf:
+            due = now + settings.slow_timeout + len(viewer.unsent or b"") / LEAST_PACE
+        if not await viewer.wait_writable(min(settings.slow_timeout, due - now)):
             if not viewer.is_gone:
                 _let_go(viewer, settings)
             return
+
+
+def _give_up(viewer: Viewer) -> bytes:
+    """Forget what the viewer has seen that did not come here: a gap, since it may come twice now."""
+    log = viewer.home.log
+    viewer.seen = None
+    viewer.home.counts.gaps += 1
+    return _gap(viewer, log.cursor)
 
 
 def _let_go(viewer: Viewer, settings: FrontendSettings) -> None:
@@ -138,6 +187,7 @@ async def _wait_appended(viewer: Viewer, timeout: float) -> bool:
 async def finish_answer(waiter: PollWaiter, unsent: memoryview, timeout: float, keep_alive: float) -> None:
     """Write the rest of a long-poll's answer. Raises nothing."""
     peer = waiter.peer
+    due = trio.current_time() + timeout + len(unsent) / LEAST_PACE
     with trio.move_on_after(timeout) as scope:
         try:
             while unsent:
@@ -146,7 +196,7 @@ async def finish_answer(waiter: PollWaiter, unsent: memoryview, timeout: float, 
                     unsent = unsent[peer.sock.send(unsent) :]
                 except BlockingIOError:
                     continue
-                scope.deadline = trio.current_time() + timeout
+                scope.deadline = min(trio.current_time() + timeout, due)
         except (OSError, trio.ClosedResourceError):
             pass
     if unsent:

@@ -11,7 +11,8 @@ Rules:
        QUIET ──behind──▶ READY ──its turn: visit──▶ RESTING ──flush_interval──▶ READY if behind
          ▲                                             └──────────────────────▶ else QUIET
 
-   So one that was quiet is visited at once, and a busy one at most every `flush_interval`.
+   So one that was quiet is visited at once. A busy one rests for as much of `flush_interval` as the
+   loop is loaded (`load.py`), unless its last write was cut at `max_write`: then it is ready again.
 3. Channels take turns, a segment each, so that a hot video does not starve a small one.
 4. Resting and quiet segments stand in the order of their last visit, so what is due is in front:
    the loop looks at the first, and no segment has a timer. A segment that has been quiet for
@@ -28,9 +29,10 @@ import msgspec
 import trio
 
 from liveserver.config import FrontendSettings
-from liveserver.frontend.delivery.catchup import catch_up, finish_answer
+from liveserver.frontend.delivery.catchup import Withholding, finish_answer
 from liveserver.frontend.delivery.expiry import Expirable, Expiries
 from liveserver.frontend.delivery.flush_history import Delays
+from liveserver.frontend.delivery.load import Load
 from liveserver.frontend.delivery.long_poll import PollSegment, PollWaiter
 from liveserver.frontend.delivery.segment import ScheduleState, Segment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
@@ -58,6 +60,8 @@ class FanOut:
         self.settings = settings
         self.counts = FanOutStatistics()
         self.delays = Delays()
+        self.load = Load()
+        self._withholding = Withholding()
         self._keep_alive = keep_alive
         self._nursery = nursery
         self._turns: deque[deque[Segment]] = deque()  # each channel's ready segments
@@ -68,6 +72,7 @@ class FanOut:
         self._poll_tick = 0.0
         self._expiries = Expiries()
         self._something = trio.Event()
+        self._rest = 0.0  # seconds
 
     # What the audiences tell
 
@@ -104,7 +109,7 @@ class FanOut:
 
     def catch_up(self, viewer: Viewer) -> None:
         self.counts.fell_behind += 1
-        self._nursery.start_soon(catch_up, viewer, self.settings)
+        self._nursery.start_soon(self._withholding.catch_up, viewer, self.settings)
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
         self.counts.writes += 1
@@ -153,16 +158,24 @@ class FanOut:
             self._turns.append(ready)
         else:
             del self._ready[segment.home]
+        began = trio.current_time()
         writes = segment.visit()
         segment.visited = trio.current_time()
-        segment.turn = ScheduleState.RESTING
-        self._resting.append(segment)
+        self.load.add(segment.visited - began)
+        if segment.is_cut:
+            self._make_ready(segment)
+        else:
+            segment.turn = ScheduleState.RESTING
+            self._resting.append(segment)
         self.counts.visits += 1
         self.counts.writes += writes
+        if segment.turn is ScheduleState.READY:  # what is large takes its time, too
+            writes += self.segment_size // 16
         return writes + 1  # a visit costs something, even to nobody
 
     def _sort(self, now: float) -> None:
-        """Move on those whose time has come."""
+        """Move on the segments whose time has come."""
+        self._rest = self.settings.flush_interval * self.load.rest(now)
         while self._resting and self._rested_at(self._resting[0]) <= now:
             segment = self._resting.popleft()
             if segment.home.is_closed:
@@ -188,7 +201,7 @@ class FanOut:
                 self.counts.writes += poll.expire(now)
 
     def _rested_at(self, segment: Segment) -> float:
-        return segment.visited + self.settings.flush_interval
+        return segment.visited + self._rest
 
     def _silent_at(self, segment: Segment) -> float:
         return segment.visited + self.settings.heartbeat

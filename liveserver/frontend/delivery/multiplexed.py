@@ -20,6 +20,7 @@ import trio
 
 from liveserver.cursor import Cursor
 from liveserver.edge.answer import Peer, StreamResponse
+from liveserver.frontend.delivery.catchup import LEAST_PACE
 from liveserver.frontend.delivery.fanout import FanOut
 from liveserver.frontend.delivery.viewer import (
     AudienceInterface,
@@ -98,9 +99,11 @@ class MultiplexedConnection(StreamResponse):
     async def push(self) -> None:
         """Get the rest of a message out. Raises nothing."""
         sock, settings = self.peer.sock, self._fanout.settings
+        due = trio.current_time() + settings.slow_timeout + len(self._rest or b"") / LEAST_PACE
         try:
             while self._rest and not self.is_gone:
-                if not await peer_writable(self.peer, settings.slow_timeout):
+                timeout = min(settings.slow_timeout, due - trio.current_time())
+                if not await peer_writable(self.peer, timeout):
                     if not self.is_gone and not self.peer.closed:
                         self._fanout.counts.slow += 1
                         self.say_bye(Reason.SLOW, random_retry(settings))

@@ -71,6 +71,11 @@ class Segment(ABC):
         """Whether a visit has something to do."""
 
     @property
+    def is_cut(self) -> bool:
+        """Whether the last write was bounded by its size, so that the next is due at once."""
+        return False
+
+    @property
     @abstractmethod
     def position(self) -> int:
         """The oldest position still needed here."""
@@ -87,7 +92,18 @@ class Segment(ABC):
 class StreamSegment(Segment):
     """Viewers of one streaming form."""
 
-    __slots__ = ("_beat", "_end", "_form", "_frames", "_limit", "_sends", "is_owed", "joiners", "viewers")
+    __slots__ = (
+        "_beat",
+        "_end",
+        "_form",
+        "_frames",
+        "_level_from",
+        "_limit",
+        "_sends",
+        "is_owed",
+        "joiners",
+        "viewers",
+    )
 
     def __init__(self, home: SegmentAudience, form: Form, limit: int) -> None:
         super().__init__(home)
@@ -96,6 +112,7 @@ class StreamSegment(Segment):
         self.joiners: list[Viewer] = []
         self._sends: list[Send] = []  # of `viewers`; empty while it has to be made
         self._end = log.tip
+        self._level_from = log.tip  # events before this are from before the segment's viewers came
         self._frames = log.frames(form)
         self._limit = limit
         self._form = form
@@ -113,6 +130,10 @@ class StreamSegment(Segment):
         return bool(self.viewers) and (self.is_owed or self._end < self.home.log.tip)
 
     @property
+    def is_cut(self) -> bool:
+        return bool(self.viewers) and self._end < self.home.log.tip
+
+    @property
     def position(self) -> int:
         return self._end if self.viewers else self.home.log.tip
 
@@ -124,6 +145,7 @@ class StreamSegment(Segment):
         viewer.segment = self
         if not self.viewers and not self.joiners:
             self._end = viewer.position
+            self._level_from = self.home.log.tip
         if viewer.position == self._end:
             insort(self.viewers, viewer, key=_BY_SERIAL)
             self._sends = []
@@ -151,7 +173,10 @@ class StreamSegment(Segment):
                 writes = self._send_all(chunk, self._end, end, optional=not events)
             if events:
                 self.home.counts.deliveries += (end - self._end) * writes
-                self.home.visits.measure(self._end, end, writes)
+                # What a viewer begins with did not wait for a flush: it is no delay.
+                history = self.home.visits
+                record = history.measure if self._end >= self._level_from else history.note
+                record(self._end, end, writes)
             self._end = end
         else:
             self._end = self.home.log.tip

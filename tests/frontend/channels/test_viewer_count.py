@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.viewer_count import ViewerCount
-from tests.frontend.harness import Client, Stage, settings, stage
+from tests.frontend.harness import Client, FullLoad, Stage, settings, stage
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -54,7 +54,7 @@ async def test_viewers_are_told_how_many_they_are(autojump_clock: MockClock) -> 
         assert await told(one) == (ready["cursor"], (1, 1, 1))
         assert trio.current_time() - started <= 1.5
         two, _ = await on.ready()
-        assert (await told(two))[1] == (1, 1, 1)  # what was said last, with its ready
+        assert (await told(two))[1] == (2, 2, 2)  # itself counted, with its ready
         for client in (one, two):
             assert (await told(client))[1] == (2, 2, 2)
         assert await asked(on) == {"video": "v", "here": 2, "datacenter": 2, "total": 2}
@@ -103,6 +103,7 @@ async def test_they_are_told_at_most_once_a_second(autojump_clock: MockClock) ->
 
 async def test_the_numbers_stand_behind_the_events_and_carry_their_cursor(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING | {"flush_interval": "2s"})) as on:
+        on.frontend.fanout.load = FullLoad()
         client, _ = await on.ready()
         await told(client)
         await on.publish()  # written at once; from here on the segment rests
@@ -188,3 +189,13 @@ async def test_a_full_socket_does_not_lag_for_a_number(autojump_clock: MockClock
         seated.send_by(send)
         await on.bus.subscribe("n2", {"v": 2}, 60)
         assert (await told(client))[1] == (1, 3, 3)
+
+
+async def test_a_newcomer_to_a_video_that_all_had_left_is_counted_at_once(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend=TELLING | {"linger": "30s"})) as on:
+        first, _ = await on.ready()
+        await told(first)
+        first.sock.close()
+        await trio.sleep(3)  # nobody is there, and that is what would have been said last
+        second, ready = await on.ready()
+        assert await told(second) == (ready["cursor"], (1, 1, 1))

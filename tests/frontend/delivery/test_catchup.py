@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
+import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
@@ -150,3 +153,57 @@ async def test_a_poller_that_never_reads_is_closed(autojump_clock: MockClock) ->
         await trio.sleep(15)
         assert not on.edge.connections
         await drained(client)
+
+
+@pytest.mark.parametrize("transport", ["sse", "poll"])
+async def test_a_client_that_trickles_is_let_go(autojump_clock: MockClock, transport: str) -> None:
+    """It always takes something before `slow_timeout`, but never as much as `LEAST_PACE` asks for."""
+    async with stage(settings(frontend={"slow_timeout": "10s"})) as on:
+        await on.publish(400, padding=2000)
+        client = on.connect(send_buffer=4096, receive_buffer=4096)
+        epoch = on.bus._videos["v"].epoch
+        if transport == "sse":
+            await client.get("/v1/videos/v/events?cursor=earliest")
+        else:
+            await client.get(f"/v1/videos/v/poll?cursor=dc1-{epoch}-400")
+            await trio.sleep(1)
+            await on.publish(400, padding=2000)
+        began = trio.current_time()
+        while not client.ended and trio.current_time() - began < 300:
+            await trio.sleep(4)
+            with suppress(BlockingIOError, ConnectionResetError):
+                client.ended = not client.sock._sock.recv(500)  # type: ignore[attr-defined]
+            if not on.frontend.statistics().sockets and not on.edge.connections:
+                break
+        assert on.frontend.statistics().viewers == 0
+        assert trio.current_time() - began < 150
+
+
+async def test_marks_that_never_come_are_given_up(autojump_clock: MockClock) -> None:
+    """A made-up origin must not cost its viewer's own task at each event for good."""
+    async with stage() as on:
+        epoch = (await on.publish(1)).epoch
+        client, ready = await on.ready("v", f"?cursor=dc1-{epoch}-1~dc9-zzzzz-999999999")
+        assert ready["resumed"]
+        assert on.frontend.statistics().lagging == 1
+        await on.publish(2)
+        assert await client.events(2) == [2, 3]
+        await trio.sleep(29)
+        assert on.frontend.statistics().lagging == 1
+        await trio.sleep(2)
+        assert on.frontend.statistics().lagging == 0
+        while (event := await client.event()).type != "gap":
+            pass
+        assert event.id == f"dc1-{epoch}-3"
+        await on.publish(1)
+        assert await client.events(1) == [4]
+
+
+async def test_many_that_wait_for_what_never_comes_wait_shortly(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        epoch = (await on.publish(1)).epoch
+        for number in range(110):
+            await on.ready("v", f"?cursor=dc1-{epoch}-1~dc9-zzzzz-{number + 1}")
+        assert on.frontend.statistics().lagging > 100
+        await trio.sleep(3)
+        assert on.frontend.statistics().lagging <= 100

@@ -8,7 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from liveserver.frontend.delivery.segment import StreamSegment
-from tests.frontend.harness import settings, stage
+from tests.frontend.harness import FullLoad, settings, stage
 
 
 async def test_a_lone_event_is_written_without_delay(autojump_clock: MockClock) -> None:
@@ -21,8 +21,9 @@ async def test_a_lone_event_is_written_without_delay(autojump_clock: MockClock) 
         assert trio.current_time() == before
 
 
-async def test_a_busy_segment_is_visited_at_most_every_flush_interval(autojump_clock: MockClock) -> None:
+async def test_a_busy_segment_rests_for_the_flush_interval_under_full_load(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend={"flush_interval": "100ms"})) as on:
+        on.frontend.fanout.load = FullLoad()
         client, _ = await on.ready()
         await trio.sleep(1)
         visits = on.frontend.fanout.statistics().visits
@@ -140,3 +141,40 @@ async def test_hundreds_come_and_go_while_events_flow(autojump_clock: MockClock)
                 await trio.sleep(0.1)
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert on.frontend.statistics().viewers == 0
+
+
+async def test_segments_do_not_rest_while_the_loop_is_idle(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"flush_interval": "100ms"})) as on:
+        client, _ = await on.ready()
+        await trio.sleep(1)
+        for number in range(1, 20):
+            before = trio.current_time()
+            await on.publish()
+            assert await client.events(1) == [number]
+            assert trio.current_time() == before
+            await trio.sleep(0.01)
+
+
+async def test_what_a_write_has_no_room_for_follows_at_once(autojump_clock: MockClock) -> None:
+    """A client that takes all is sent all, however much comes at a time."""
+    async with stage(settings(frontend={"flush_interval": "1h", "max_write": 4096})) as on:
+        on.frontend.fanout.load = FullLoad()
+        client, _ = await on.ready()
+        before = trio.current_time()
+        await on.publish(100, padding=1000)
+        assert await client.events(100) == list(range(1, 101))
+        assert trio.current_time() == before
+
+
+async def test_an_earlier_expiry_wakes_the_loop(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client, _ = await on.ready()
+        await trio.sleep(5)  # the loop waits for the heartbeat
+        (viewer,) = on.channel().audience.viewers()
+        viewer.until = trio.current_time() + 2
+        on.frontend.fanout.expect(viewer)
+        before = trio.current_time()
+        while (event := await client.event()).type != "bye":
+            pass
+        assert "expired" in event.data
+        assert trio.current_time() - before <= 3

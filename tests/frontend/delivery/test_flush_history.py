@@ -8,7 +8,7 @@ from trio.testing import MockClock
 from liveserver.bus.interface import AppendRequest
 from liveserver.event import Batch
 from liveserver.frontend.delivery.flush_history import FlushRecord
-from tests.frontend.harness import Stage, settings, stage
+from tests.frontend.harness import FullLoad, Stage, settings, stage
 
 
 async def publish_at(on: Stage, milliseconds: int) -> None:
@@ -53,6 +53,7 @@ async def test_only_so_many_visits_are_remembered(autojump_clock: MockClock) -> 
 
 async def test_a_delay_is_from_the_arrival_to_the_end_of_the_visit(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend={"flush_interval": "400ms"})) as on:
+        on.frontend.fanout.load = FullLoad()
         client, _ = await on.ready()
         await trio.sleep(1)
         await on.publish()  # at once
@@ -125,3 +126,22 @@ async def test_what_a_viewer_has_seen_elsewhere_is_withheld_and_counted(autojump
         assert on.frontend.statistics().fanout.withheld == 2
         (remark,) = [remark for remark in channel.audience.visits.remarks if remark.what == "withheld"]
         assert (remark.start, remark.end, remark.viewers) == (1, 3, 1)
+
+
+async def test_what_a_viewer_begins_with_is_no_delay(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        stays, _ = await on.ready()
+        await on.publish(5)
+        assert await stays.events(5) == [1, 2, 3, 4, 5]
+        await trio.sleep(30)
+        stays.sock.close()
+        await trio.sleep(1)
+        before = on.frontend.statistics().fanout
+        client, _ = await on.ready("v", "?replay=3")
+        assert await client.events(3) == [3, 4, 5]
+        after = on.frontend.statistics().fanout
+        assert after.delay.counts == before.delay.counts
+        assert after.publish_to_write.counts == before.publish_to_write.counts
+        await on.publish()
+        await client.events(1)
+        assert sum(on.frontend.statistics().fanout.delay.counts) == sum(before.delay.counts) + 1
