@@ -212,19 +212,22 @@ class SubscriptionTable:
     async def _linger(self) -> None:
         while True:
             await trio.sleep(LINGER_TICK)
-            before = trio.current_time() - self._settings.linger
-            for video, channel in list(self.channels.items()):
-                channel.trim()
-                if (
-                    channel.audience.count == 0
-                    and channel.audience.empty_since <= before
-                    and not channel.arriving
-                ):
-                    del self.channels[video]
-                    channel.close()
-                    self._wanted.pop(video, None)
-                    self._unwanted[video] = None
-                    self._something.set()
+            self._trim_and_close(trio.current_time() - self._settings.linger)
+
+    def _trim_and_close(self, before: float) -> None:
+        """Drop what is too old, and close the channels that have been empty since `before`."""
+        for video, channel in list(self.channels.items()):
+            channel.trim()
+            if (
+                channel.audience.count == 0
+                and channel.audience.empty_since <= before
+                and not channel.arriving
+            ):
+                del self.channels[video]
+                channel.close()
+                self._wanted.pop(video, None)
+                self._unwanted[video] = None
+                self._something.set()
 
     def statistics(self) -> TableStatistics:
         return TableStatistics(

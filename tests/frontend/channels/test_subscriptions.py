@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
@@ -203,3 +205,46 @@ async def test_a_count_that_changes_during_a_report_is_reported_again(autojump_c
         on.frontend.table.report("v")
         await trio.sleep(2)
         assert bus.reported[-1] == {"v": 2}
+
+
+async def test_a_closed_video_is_freed_at_once(autojump_clock: MockClock) -> None:
+    """Without waiting for a collection of cycles, or for the heartbeat of an empty segment."""
+    configured = settings(frontend={"linger": "2s", "heartbeat": "1h"})
+    gc.collect()
+    gc.disable()
+    try:
+        async with stage(configured) as on:
+            await on.publish(300)
+            clients = [on.connect() for _ in range(3)]
+            await clients[0].get("/v1/videos/v/events?cursor=earliest")
+            await clients[1].get("/v1/videos/v/events?cursor=earliest", "Accept: application/x-ndjson")
+            await clients[2].get("/v1/videos/v/poll?cursor=dc9-aaa-1&limit=5")
+            for client in clients:
+                await client.head()
+            await trio.sleep(1)
+            freed = weakref.ref(on.channel())
+            log = weakref.ref(on.channel().log)
+            audience = weakref.ref(on.channel().audience)
+            assert len(on.channel().log.items) == 300
+            for client in clients:
+                client.sock.close()
+            await trio.sleep(10)
+            assert "v" not in on.frontend.table.channels
+            assert (freed(), audience(), log()) == (None, None, None)
+            assert on.frontend.fanout._quiet == {}
+    finally:
+        gc.enable()
+
+
+async def test_what_is_too_old_is_dropped_although_nothing_happens(autojump_clock: MockClock) -> None:
+    configured = settings(history={"max_age": "5s"})
+    async with stage(configured) as on:
+        stays, _ = await on.ready()
+        await on.publish(4000)
+        assert await stays.events(4000) == list(range(1, 4001))
+        await trio.sleep(20)
+        assert on.channel().log.items == []
+        client, ready = await on.ready("v", "?replay=200")
+        assert not ready["gap"]
+        await on.publish(1)
+        assert await client.events(1) == [4001]
