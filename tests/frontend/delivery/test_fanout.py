@@ -114,6 +114,7 @@ async def test_a_viewer_that_resumes_catches_up_beside_the_others(autojump_clock
         assert await late.events(203) == list(range(1, 204))
         for client in others:
             assert await client.events(203) == list(range(1, 204))
+        await trio.testing.wait_all_tasks_blocked(0.001)  # level, it joins the segment again
         segments = list(on.channel().audience.segments())
         assert [segment.size for segment in segments] == [4]
 
