@@ -59,12 +59,13 @@ async def test_a_stream_begins_at_once(proxy: Proxy) -> None:
 
 
 async def test_host_keeps_its_port_and_the_address_is_the_clients(proxy: Proxy) -> None:
-    forged = ("x-forwarded-for", "203.0.113.9")
-    assert (await proxy.ask("GET", "/v1/videos/v/viewers", forged)).status == 200
+    forged = (("x-forwarded-for", "203.0.113.9"), ("x-request-id", "forged"))
+    assert (await proxy.ask("GET", "/v1/videos/v/viewers", *forged)).status == 200
     [request] = [each for upstream in proxy.upstreams for each in upstream.seen]
     headers = dict(request.headers)
     assert headers[b"host"] == f"{HOST}:{proxy.port}".encode()
     assert headers[b"x-forwarded-for"] == b"127.0.0.1"
+    assert len(headers[b"x-request-id"]) >= 32
 
 
 async def test_with_every_server_down_streams_reconnect_and_all_else_is_503(proxy: Proxy) -> None:
