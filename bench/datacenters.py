@@ -10,7 +10,7 @@ published in dc1 at an even rate, spread over `--videos`, and watched in both.
 - **delays**: the ages of the likes, from their `at` to the read of them, in dc1 and in dc2. `added` is what
   dc2 has more than dc1, without the link's own delay: what the relay adds.
 - **cut**: the link carries nothing for so many seconds while likes go on. `caught_up_s` is from the heal
-  until dc2's viewers have been told as much as dc1's; `per_second` is at which rate.
+  until dc2's viewers have received as much as dc1's; `per_second` is at which rate.
 
 dc1 has one core; dc2, the link, the viewers and the publisher have the other: on one core both datacenters
 would be short of it at 1,000 likes/s, and the scheduler would choose who waits. Every round ends with a
@@ -30,7 +30,7 @@ import typer
 
 from bench import likes, viewers
 from bench.harness import Worker, cores, progress
-from bench.likes import Wish
+from bench.likes import RequestTemplate
 from bench.nodes import Datacenter, run_datacenter
 from bench.proxy import HOST, Proxy, open_proxy
 from bench.results import Sheet, by_measure, finish, machine, medians
@@ -97,7 +97,7 @@ class Pair:
         self._port = here.dispatcher.port
         self._videos = videos
         paths = tuple(f"/v1/videos/bench{number}/events" for number in range(videos))
-        self._wish = Wish(paths)
+        self._template = RequestTemplate(paths)
         for audience, datacenter in zip(self.audiences, (here, there), strict=True):
             audience.ask("connect", HOST, datacenter.frontends[0].port, paths, videos, "", 0)
 
@@ -109,7 +109,7 @@ class Pair:
         """One round over a link of so many seconds."""
         self.link.ask("delay", delay)
         self._restart()
-        self.publisher.tell("evenly", self._port, rate, warmup + seconds + 0.5, 32, self._wish)
+        self.publisher.tell("evenly", self._port, rate, warmup + seconds + 0.5, 32, self._template)
         time.sleep(warmup)
         for audience in self.audiences:
             audience.ask("begin")
@@ -126,7 +126,7 @@ class Pair:
         """One round with a link that carries nothing for so many seconds."""
         self.link.ask("delay", 0.0)
         self._restart()
-        self.publisher.tell("evenly", self._port, rate, warmup + seconds + SETTLED / 2, 32, self._wish)
+        self.publisher.tell("evenly", self._port, rate, warmup + seconds + SETTLED / 2, 32, self._template)
         time.sleep(warmup)
         self.link.ask("cut")
         time.sleep(seconds)
@@ -158,7 +158,7 @@ class Pair:
             while (got := audience.ask("tally", 0)["received"]) < published and time.monotonic() < until:
                 time.sleep(0.1)
             if got != published:
-                self.faults.append(f"{part}: {name} was told {got} of {published} likes")
+                self.faults.append(f"{part}: {name} received {got} of {published} likes")
 
 
 @contextmanager

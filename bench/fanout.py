@@ -23,7 +23,7 @@ leaves the server's core nothing. What makes it honest:
 3. Connections are made once, before the first round: sockets made anew in memory that others have left are
    scattered there, and visiting scattered sockets is up to a third slower, for either.
 4. `writes_from` says whether the server counted its writes (/metrics), or the client its reads (fewer).
-5. Where the core's time went is told for each part (`cpu`, `ksoftirqd`, `foreign`, `idle`). `ratio_per_cpu`
+5. Each part reports where the core's time went (`cpu`, `ksoftirqd`, `foreign`, `idle`). `ratio_per_cpu`
    leaves out what other programs took. A last part whose core idled was not saturated, and that is said.
 6. The raw loop publishes nothing. What the server's 600 likes/s cost it is in the ratio.
 

@@ -34,7 +34,7 @@ import typer
 
 from bench import likes
 from bench.harness import VIDEO, Worker, cores, progress
-from bench.likes import STAMP, Wish
+from bench.likes import STAMP, RequestTemplate
 from bench.nodes import run_datacenter
 from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.server import Server
@@ -135,9 +135,9 @@ def play(
     nodes: Nodes, crowd: Crowd, liker: Worker, rate: float, warmup: float, seconds: float
 ) -> tuple[dict[str, float], list[str]]:
     """One round: its figures, and what was wrong."""
-    wish = Wish((LIKES,), b'{"user":"t%b","reaction":"heart"}' % STAMP, host=nodes.backend[0])
+    template = RequestTemplate((LIKES,), b'{"user":"t%b","reaction":"heart"}' % STAMP, host=nodes.backend[0])
     crowd.ask("restart")
-    liker.tell("evenly", nodes.backend[1], rate, warmup + seconds + 0.5, 32, wish)
+    liker.tell("evenly", nodes.backend[1], rate, warmup + seconds + 0.5, 32, template)
     time.sleep(warmup)
     cpu, writes = nodes.cpu(), nodes.writes()
     crowd.ask("begin")

@@ -25,7 +25,7 @@ EVENTS = f"/v1/videos/{VIDEO}/events"
 
 
 @dataclass(frozen=True)
-class Wish:
+class RequestTemplate:
     """What is posted, in turn to each of `paths`; `events` of them in one body, `STAMP` replaced."""
 
     paths: tuple[str, ...] = (EVENTS,)
@@ -41,26 +41,31 @@ class Wish:
         return (request.replace(STAMP, b"%016d" % (time.time_ns() // 1000)) for request in cycle(whole))
 
 
-def batch_of(size: int) -> Wish:
+def batch_of(size: int) -> RequestTemplate:
     """A publish of `size` likes in one request."""
     likes = LIKE if size == 1 else [LIKE] * size
-    return Wish(body=json.dumps(likes, separators=(",", ":")).encode(), events=size)
+    return RequestTemplate(body=json.dumps(likes, separators=(",", ":")).encode(), events=size)
 
 
 class Likes:
     """What the parent asks for, by name. Rates are per second, answer times milliseconds."""
 
     def evenly(
-        self, port: int, rate: float, seconds: float, connections: int = 32, wish: Wish | None = None
+        self,
+        port: int,
+        rate: float,
+        seconds: float,
+        connections: int = 32,
+        template: RequestTemplate | None = None,
     ) -> dict[str, float]:
         """Single likes, evenly spaced over keep-alive connections, one under way on each.
 
         An open loop: a like is due when it is due, however long the others' answers take. When no connection
         is free it waits for one, and `late` says how long at worst. Returns when all are answered.
         """
-        wish = wish or Wish()
-        requests = wish.requests()
-        line = Line(port, connections, wish)
+        template = template or RequestTemplate()
+        requests = template.requests()
+        line = Line(port, connections, template)
         total = int(rate * seconds)
         started = time.perf_counter()
         sent, late = 0, 0.0
@@ -78,12 +83,12 @@ class Likes:
         return line.result() | {"rate": sent / max(elapsed, seconds), "late_ms": late * 1000}
 
     def closed(
-        self, port: int, seconds: float, connections: int, wish: Wish | None = None
+        self, port: int, seconds: float, connections: int, template: RequestTemplate | None = None
     ) -> dict[str, float]:
         """Every connection sends its next request when it has the answer to its last."""
-        wish = wish or Wish()
-        requests = wish.requests()
-        line = Line(port, connections, wish)
+        template = template or RequestTemplate()
+        requests = template.requests()
+        line = Line(port, connections, template)
         started, cpu = time.perf_counter(), time.process_time()
         while (now := time.perf_counter()) < started + seconds:
             while line.idle:
@@ -97,7 +102,7 @@ class Likes:
         used = (time.process_time() - cpu) / (time.perf_counter() - started)
         return line.result() | {
             "requests_per_s": rate,
-            "events_per_s": rate * wish.events,
+            "events_per_s": rate * template.events,
             "client_cpu": used,
         }
 
@@ -109,8 +114,8 @@ class Line:
     has the descriptors of those that may carry one, and CLOSED for each that has to be opened.
     """
 
-    def __init__(self, port: int, connections: int, wish: Wish) -> None:
-        self._where, self._events = (wish.host, port), wish.events
+    def __init__(self, port: int, connections: int, template: RequestTemplate) -> None:
+        self._where, self._events = (template.host, port), template.events
         self._epoll = select.epoll()
         self._open: dict[int, socket.socket] = {}
         self._began: dict[int, float] = {}  # by descriptor: when the request under way was sent

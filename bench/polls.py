@@ -1,7 +1,7 @@
 """Many viewers in one process that watch by long-poll: asked again as soon as there is an answer.
 
 The rules of `viewers` hold here too. A cycle is one answer and the next request; `reads_per_s` counts cycles.
-Those who keep what they are told keep each answer's body, and `verify` looks at their cursors and ids.
+Those who keep what they receive keep each answer's body, and `verify` looks at their cursors and ids.
 """
 
 from __future__ import annotations
@@ -143,8 +143,10 @@ class Polls(Viewers):
             answer, position = decoder.raw_decode(text, position)
             cursor = answer["cursor"].encode()
             if steps(self._numbers[descriptor], cursor) != len(answer["events"]):
-                told = f"{len(answer['events'])} events lead from {self._numbers[descriptor]!r} to {cursor!r}"
-                faults.append(told)
+                fault = (
+                    f"{len(answer['events'])} events lead from {self._numbers[descriptor]!r} to {cursor!r}"
+                )
+                faults.append(fault)
             self._numbers[descriptor] = cursor
             ids += [event["id"] for event in answer["events"]]
         if len(ids) != expected or len(set(ids)) != expected:

@@ -7,8 +7,8 @@ Two frontends, a dispatcher and a real Redis, each a process. Viewers come and g
 videos of very different size (Zipf); likes come in bursts. A third of the way the frontends are restarted one
 after the other (SIGTERM), at two thirds Redis is killed (SIGKILL) and started again with its data.
 
-- Every viewer's numbers must follow each other, over reconnects too: no event lost, doubled, or told as gap
-  although the log still had it (`bench.follower`).
+- Every viewer's numbers must follow each other, over reconnects too: no event lost or doubled, and no gap as
+  long as the log has everything (`bench.follower`).
 - Each process' memory and descriptors are sampled. Their growth is what time explains of them when the number
   of viewers is held equal (`bench.trend`), from half a tide after the process' last start on.
 
@@ -141,7 +141,7 @@ class Evening:
             nursery.start_soon(self._watch, follower, video, scope)
 
     async def _watch(self, follower: Follower, video: str, leaving: trio.CancelScope) -> None:
-        """Watch until told to leave, over as many connections as it takes."""
+        """Watch until asked to leave, over as many connections as it takes."""
         with leaving:
             while True:
                 before = follower.events
@@ -155,7 +155,7 @@ class Evening:
                 self.figures["reconnects"] += 1
                 await trio.sleep(self.rng.uniform(0.2, 2.0))
         self._leaving.pop(follower, None)
-        self.figures["told_gap"] += follower.gaps
+        self.figures["gaps_received"] += follower.gaps
         self.figures["resumed"] += follower.resumed
         self.faults += follower.faults
 
@@ -233,11 +233,13 @@ class Evening:
         self.figures["at_the_end"] = len(self.watching)
         self.faults += behind[:10]
         for follower in self._leaving:
-            self.figures["told_gap"] += follower.gaps
+            self.figures["gaps_received"] += follower.gaps
             self.figures["resumed"] += follower.resumed
             self.faults += follower.faults
-        if self.figures["told_gap"]:
-            self.faults.append(f"{self.figures['told_gap']} gaps were told, although the log had everything")
+        if self.figures["gaps_received"]:
+            self.faults.append(
+                f"{self.figures['gaps_received']} gaps were sent, although the log had everything"
+            )
 
     def _behind(self) -> list[str]:
         found = [

@@ -72,8 +72,10 @@ class Sockets(Viewers):
                 continue
             cursor = events["cursor"].encode()
             if steps(self._numbers[descriptor], cursor) != len(events["events"]):
-                told = f"{len(events['events'])} events lead from {self._numbers[descriptor]!r} to {cursor!r}"
-                faults.append(told)
+                fault = (
+                    f"{len(events['events'])} events lead from {self._numbers[descriptor]!r} to {cursor!r}"
+                )
+                faults.append(fault)
             self._numbers[descriptor] = cursor
             ids += [event["id"] for event in events["events"]]
         if len(ids) != expected or len(set(ids)) != expected:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import likes, polls, sockets, viewers
 from bench.harness import HOST, SEND_BUFFER, VIDEO, Worker
-from bench.likes import Wish
+from bench.likes import RequestTemplate
 from bench.nodes import run_redis
 from bench.procfs import CoreUse
 from bench.server import Server, run_server
@@ -22,12 +22,12 @@ POLL = f"/v1/videos/{VIDEO}/poll"
 
 @dataclass(frozen=True)
 class Manner:
-    """How one watches and likes: the viewers' program, what it asks for, and what it is told beforehand."""
+    """How one watches and likes: the viewers' program, what it asks for, and how it is set up."""
 
     program: Callable[[Connection], None]
     path: str
-    told: tuple[tuple[Any, ...], ...] = ()  # a method of the program's, and its arguments
-    wish: Wish = field(default_factory=Wish)
+    setup: tuple[tuple[Any, ...], ...] = ()  # a method of the program's, and its arguments
+    template: RequestTemplate = field(default_factory=RequestTemplate)
 
 
 TRANSPORTS = {
@@ -47,7 +47,7 @@ class Stage:
     def __init__(self, server: Server, core: int, load_core: int, manner: Manner = TRANSPORTS["sse"]) -> None:
         self.server, self._core, self._manner = server, core, manner
         self.audience = Worker(manner.program, load_core)
-        for method, *arguments in manner.told:
+        for method, *arguments in manner.setup:
             self.audience.ask(method, *arguments)
         self.publisher = Worker(likes.run, load_core)
         self.faults: list[str] = []
@@ -76,7 +76,9 @@ class Stage:
     def like(self, rate: float, warmup: float, seconds: float, count: int) -> dict[str, float]:
         """Publish at `rate` for `warmup` + `seconds` and count the latter; then check that all have all."""
         self.audience.ask("restart")
-        self.publisher.tell("evenly", self.server.port, rate, warmup + seconds + 0.5, 32, self._manner.wish)
+        self.publisher.tell(
+            "evenly", self.server.port, rate, warmup + seconds + 0.5, 32, self._manner.template
+        )
         time.sleep(warmup)
         before, began = self.server.metrics(), time.perf_counter()
         core, cpu, user = CoreUse(self._core), self.server.cpu_seconds(), self.server.user_seconds()

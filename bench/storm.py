@@ -21,7 +21,7 @@ The stayers' reader runs at a higher priority where that is allowed, so that it 
 its waiting for the other clients.
 
 Every round ends with a check: each viewer, of both kinds, has every event once, in order; those that came
-back were told `resumed` with the very id they asked with. If not, the run says so and exits with 1.
+back are sent `resumed` with the very id they asked with. If not, the run says so and exits with 1.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class Stage:
         self.survivor, self.doomed = nodes.frontends
         self.dispatcher = nodes.dispatcher
         self.stayers = Worker(run_stayers, load_core)
-        self.comers = Worker(reconnecting_viewers.run, load_core)
+        self.returning = Worker(reconnecting_viewers.run, load_core)
         self.publisher = Worker(publish_until_asked, load_core)
 
     def close(self) -> None:
-        for worker in (self.publisher, self.comers, self.stayers):
+        for worker in (self.publisher, self.returning, self.stayers):
             worker.close()
 
     def watch_stayers(self, seconds: float) -> dict[str, float]:
@@ -106,7 +106,7 @@ def run_stayers(control: Connection) -> None:
 
 
 def publish_until_asked(control: Connection) -> None:
-    """A worker: told a port and a rate it publishes, until it is asked how many were accepted."""
+    """A worker: given a port and a rate, it publishes until it is asked how many were accepted."""
     accepted = 0
     with suppress(EOFError):
         _, (port, rate) = control.recv()
@@ -169,17 +169,17 @@ def play(
     time.sleep(1.0)
     ages = {"alone": stage.watch_stayers(seconds)}
     step(f"{count:,} viewers at the frontend that will die")
-    stage.comers.ask("connect", stage.doomed.port, PATH, count)
+    stage.returning.ask("connect", stage.doomed.port, PATH, count)
     time.sleep(1.0)
     ages["before"] = stage.watch_stayers(seconds)
-    stage.comers.ask("expect", stage.survivor.port, patient)
+    stage.returning.ask("expect", stage.survivor.port, patient)
     step("killed")
     stage.stayers.ask("begin")
     use, others = CoreUse(stage.core), stage.dispatcher.cpu_seconds()
     cpu, since = stage.survivor.cpu_seconds(), time.monotonic()
     stage.doomed.process.kill()
     faults = []
-    while (back := stage.comers.ask("back")) < count:
+    while (back := stage.returning.ask("back")) < count:
         if time.monotonic() > since + PATIENCE:
             faults.append(f"only {back} of {count} are back after {PATIENCE:g} s")
             break
@@ -188,7 +188,7 @@ def play(
     cpu, lasted = stage.survivor.cpu_seconds() - cpu, time.monotonic() - since
     foreign = use.since(cpu + stage.dispatcher.cpu_seconds() - others)["foreign"]
     ages["during"] = stage.stayers.ask("window")
-    came: dict[str, float] = stage.comers.ask("result", since)
+    came: dict[str, float] = stage.returning.ask("result", since)
     step("everybody at the survivor")
     ages["after"] = stage.watch_stayers(seconds)
     published = stage.publisher.ask("stop")
@@ -204,15 +204,15 @@ def settle(stage: Stage, published: int, count: int, stayers: int) -> list[str]:
     until = time.monotonic() + SETTLED
     while True:
         came, stayed = (
-            stage.comers.ask("tally", published),
+            stage.returning.ask("tally", published),
             stage.stayers.ask("tally", published),
         )
         if (came["level"], stayed["exact"]) == (count, stayers) or time.monotonic() > until:
             break
         time.sleep(0.1)
     time.sleep(0.3)  # what would come twice, comes now
-    came, stayed = stage.comers.ask("tally", published), stage.stayers.ask("tally", published)
-    faults: list[str] = stage.comers.ask("verify") + stage.stayers.ask("verify", published)
+    came, stayed = stage.returning.ask("tally", published), stage.stayers.ask("tally", published)
+    faults: list[str] = stage.returning.ask("verify") + stage.stayers.ask("verify", published)
     if came["level"] != count:
         faults.append(f"not all that came back have all {published} events: {came}")
     if stayed["exact"] != stayers or stayed["closed"]:

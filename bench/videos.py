@@ -10,7 +10,7 @@ like every 25 ms, more than `flush_interval`: nothing coalesces in either.
 
 What each process used of its core while likes came, less what it used while none came (leases are renewed
 and heartbeats sent by video and viewer, whether there are events or not), divided by the events, is the
-cost. `ratio` = `--many`'s ÷ `--few`'s, of the servers' own processes together; Redis' is told beside.
+cost. `ratio` = `--many`'s ÷ `--few`'s, of the servers' own processes together; Redis' is reported beside.
 Dispatchers and frontends share one core, Redis and the load the other.
 
 Every viewer must have exactly the likes of its video; if not, the run says so and exits with 1.
@@ -26,7 +26,7 @@ import typer
 
 from bench import likes
 from bench.harness import Worker, cores, progress
-from bench.likes import Wish
+from bench.likes import RequestTemplate
 from bench.nodes import Datacenter, run_datacenter
 from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.stage import MOST_VIEWERS
@@ -46,7 +46,7 @@ MEASURES = {
 }
 
 
-class CompositeLimit:
+class Setup:
     """A datacenter with its videos, their viewers and who likes them."""
 
     def __init__(
@@ -54,7 +54,7 @@ class CompositeLimit:
     ) -> None:
         self.nodes, self.videos, self.viewers = nodes, videos, viewers
         names = [f"/v1/videos/v{number}/events" for number in range(videos)]
-        self.wish = Wish(tuple(names), Wish().body)
+        self.template = RequestTemplate(tuple(names), RequestTemplate().body)
         self.crowd = Crowd(shares(nodes, names, viewers, first_source), load_core)
         self.publisher = Worker(likes.run, load_core)
 
@@ -77,7 +77,9 @@ class CompositeLimit:
         total = per_video * self.videos  # whole rounds over all videos, so that all viewers have the same
         self.crowd.ask("restart")
         before, began = self.cpu(), time.perf_counter()
-        liked = self.publisher.ask("evenly", self.nodes.dispatcher.port, rate, total / rate, 32, self.wish)
+        liked = self.publisher.ask(
+            "evenly", self.nodes.dispatcher.port, rate, total / rate, 32, self.template
+        )
         faults = self.crowd.settle(per_video)
         elapsed = time.perf_counter() - began
         used = {role: now - before[role] - idle[role] * elapsed for role, now in self.cpu().items()}
@@ -131,23 +133,23 @@ def main(
     settings = (f"edge.max_connections={MOST_VIEWERS}",)
     with ExitStack() as stack:
         step = stack.enter_context(progress(2 * rounds))
-        halls: dict[str, CompositeLimit] = {}
+        setups: dict[str, Setup] = {}
         for source, (name, videos) in enumerate({"few": few, "many": many}.items()):
             step(f"{videos:,} videos with {viewers} viewers each", 0)
             nodes = stack.enter_context(
                 run_datacenter(load_core, core, [core] * FRONTENDS, settings=settings)
             )
-            hall = halls[name] = stack.enter_context(
-                closing(CompositeLimit(nodes, videos, viewers, load_core, 2 + 100 * source))
+            setup = setups[name] = stack.enter_context(
+                closing(Setup(nodes, videos, viewers, load_core, 2 + 100 * source))
             )
-            hall.crowd.connect()
+            setup.crowd.connect()
         for number in range(1, rounds + 1):
-            for name, hall in halls.items():
-                step(f"round {number}: {hall.videos:,} videos")
-                idle = hall.idle(max(3.0, seconds / 2))
-                measured, wrong = hall.like(rate, seconds, idle)
+            for name, setup in setups.items():
+                step(f"round {number}: {setup.videos:,} videos")
+                idle = setup.idle(max(3.0, seconds / 2))
+                measured, wrong = setup.like(rate, seconds, idle)
                 found[name].append(measured)
-                faults += [f"round {number}, {hall.videos:,} videos: {fault}" for fault in wrong]
+                faults += [f"round {number}, {setup.videos:,} videos: {fault}" for fault in wrong]
     middle = {name: medians(measured) for name, measured in found.items()}
     result = {
         "bench": "videos",

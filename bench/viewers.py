@@ -95,7 +95,7 @@ class Viewers:
                 opened += 1
                 waiting += 1
             for descriptor, _ in self._epoll.poll(20.0, 1024) or self._nobody_answers(waiting):
-                if descriptor not in heads:  # how many are watching, told to those who are already there
+                if descriptor not in heads:  # the viewer count, sent to those already connected
                     self._sockets[descriptor].recv_into(self._buffer)
                     continue
                 seen = heads[descriptor] = heads[descriptor] + self._read_head(descriptor)

@@ -1,4 +1,4 @@
-"""A viewer that keeps what it is told, and a publisher whose events say where they belong."""
+"""A viewer that keeps what it receives, and a publisher whose events say where they belong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Transport = Literal["sse", "poll", "ws"]
 
 
 class Viewer:
-    """A viewer of `video` that keeps what it is told, until it has `enough` events."""
+    """A viewer of `video` that keeps what it receives, until it has `enough` events."""
 
     def __init__(self, urls: list[str], video: str, transport: Transport, cursor: str | None = None) -> None:
         self.ids: list[str] = []
@@ -34,7 +34,7 @@ class Viewer:
             await self._moved.wait()
 
     async def wait_total(self, total: int) -> None:
-        """Until so many viewers were told of."""
+        """Until a viewer count of so many was received."""
         while total not in self.totals:
             await self._moved.wait()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import polls, viewers
 from bench.harness import HOST, SEND_BUFFER, VIDEO, free_ports
-from bench.likes import STAMP, Wish
+from bench.likes import STAMP, RequestTemplate
 from bench.server import Server, run_program, run_server
 from bench.stage import MOST_VIEWERS, PATH, POLL, Manner
 
@@ -153,8 +153,8 @@ def _node_command(port: int, directory: str) -> Sequence[str]:
     return [shutil.which("node") or "", str(HERE / "node_server.js"), str(port)]
 
 
-OWN = Wish((PATH,), _body(LIKE))
-THEIRS = Wish(("/publish",), _body(EVENT))
+OWN = RequestTemplate((PATH,), _body(LIKE))
+THEIRS = RequestTemplate(("/publish",), _body(EVENT))
 OWN_STREAM = Manner(viewers.run, PATH, (_told(READY),), OWN)
 THEIR_STREAM = Manner(viewers.run, "/events", (_told(READY),), THEIRS)
 LIVESERVER = partial(_packages, "trio", "httptools", "msgspec")

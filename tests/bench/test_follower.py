@@ -1,4 +1,4 @@
-"""The follower sees what is lost or doubled, however the bytes are cut, and counts the gaps it is told."""
+"""The follower sees what is lost or doubled, however the bytes are cut, and counts the gaps it receives."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bench.http_client import is_whole
-from bench.likes import LIKE, STAMP, Line, Wish, batch_of
+from bench.likes import LIKE, STAMP, Line, RequestTemplate, batch_of
 
 ANSWER = b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n{"accepted":1}'
 
@@ -31,13 +31,13 @@ def test_a_request_promises_the_body_it_has(batch: int) -> None:
 
 
 def test_videos_are_liked_in_turn() -> None:
-    requests = Wish(paths=("/a", "/b")).requests()
+    requests = RequestTemplate(paths=("/a", "/b")).requests()
     assert [next(requests).split(b" ")[1] for _ in range(4)] == [b"/a", b"/b", b"/a", b"/b"]
 
 
 def test_a_like_says_when_it_was_sent() -> None:
     before = time.time_ns() // 1000
-    request = next(Wish(body=b'{"user":"t%b"}' % STAMP).requests())
+    request = next(RequestTemplate(body=b'{"user":"t%b"}' % STAMP).requests())
     head, _, body = request.partition(b"\r\n\r\n")
     assert before <= int(json.loads(body)["user"][1:]) <= time.time_ns() // 1000
     assert f"Content-Length: {len(body)}".encode() in head
@@ -53,10 +53,10 @@ def test_a_like_says_when_it_was_sent() -> None:
 )
 def test_what_was_accepted_is_counted(answer: bytes, accepted: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        wish = Wish(events=5)
-        line = Line(listener.getsockname()[1], 1, wish)
+        template = RequestTemplate(events=5)
+        line = Line(listener.getsockname()[1], 1, template)
         server, _ = listener.accept()
-        line.send(next(wish.requests()))
+        line.send(next(template.requests()))
         for cut in (slice(0, 30), slice(30, None)):
             server.sendall(answer[cut])
             line.receive(5.0)
@@ -67,7 +67,7 @@ def test_what_was_accepted_is_counted(answer: bytes, accepted: int) -> None:
 
 def test_refusals_are_no_measurement() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        line = Line(listener.getsockname()[1], 1, Wish())
+        line = Line(listener.getsockname()[1], 1, RequestTemplate())
         server, _ = listener.accept()
         line.send(b"x")
         server.sendall(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
@@ -80,7 +80,7 @@ def test_refusals_are_no_measurement() -> None:
 
 def test_a_connection_that_is_closed_after_its_answer_is_opened_anew() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        line = Line(listener.getsockname()[1], 2, Wish())
+        line = Line(listener.getsockname()[1], 2, RequestTemplate())
         answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\nConnection: close\r\n\r\n"
         for expected in range(1, 4):
             line.send(b"x")

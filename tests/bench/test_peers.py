@@ -24,7 +24,7 @@ def test_a_name_that_nobody_has_is_refused() -> None:
 
 @pytest.mark.parametrize("peer", PEERS, ids=attrgetter("name"))
 def test_each_gets_the_same_like(peer: Peer) -> None:
-    like = json.loads(next(peer.stream.wish.requests()).partition(b"\r\n\r\n")[2])
+    like = json.loads(next(peer.stream.template.requests()).partition(b"\r\n\r\n")[2])
     assert (like["type"], like["data"]) == ("like", {"reaction": "heart"})
     assert like["user"].startswith("t")
     assert int(like["user"][1:]) > 10**15  # microseconds

@@ -1,4 +1,4 @@
-"""The long-poll viewers follow what they are told, and notice what is wrong with it."""
+"""The long-poll viewers follow what they receive, and notice what is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FIRST = b"GET /v1/videos/v/poll HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def answer(number: int, *events: int) -> bytes:
-    told = b",".join(b'{"id":"e%d","user":"u4217","at":1763862000123}' % event for event in events)
-    body = b'{"cursor":"dc1-k3f9a-%d","gap":false,"events":[%b]}' % (number, told)
+    answer = b",".join(b'{"id":"e%d","user":"u4217","at":1763862000123}' % event for event in events)
+    body = b'{"cursor":"dc1-k3f9a-%d","gap":false,"events":[%b]}' % (number, answer)
     return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
@@ -27,8 +27,8 @@ def test_the_next_poll_asks_with_the_cursor() -> None:
 
 
 def test_or_with_the_validators() -> None:
-    told = b"HTTP/1.1 200 OK\r\nLast-Modified: Mon, 1\r\nEtag: 0\r\nContent-Length: 1\r\n\r\nx"
-    assert by_validators(FIRST, told).endswith(
+    answer = b"HTTP/1.1 200 OK\r\nLast-Modified: Mon, 1\r\nEtag: 0\r\nContent-Length: 1\r\n\r\nx"
+    assert by_validators(FIRST, answer).endswith(
         b"Host: h\r\nIf-Modified-Since: Mon, 1\r\nIf-None-Match: 0\r\n\r\n"
     )
 

@@ -1,4 +1,4 @@
-"""The proxy does what it is told to, and no more."""
+"""The proxy does what it is asked to, and no more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.proxy import HOST, Proxy, open_proxy
 
 @pytest.fixture
 async def proxy(nursery: trio.Nursery) -> AsyncIterator[Proxy]:
-    """In front of a server that says again what it is told, until the end."""
+    """In front of a server that says again what it receives, until the end."""
 
     async def echo(stream: trio.SocketStream) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The storm's viewers come back with their cursors, and see what is wrong with what they are then told."""
+"""The storm's viewers come back with their cursors, and see what is wrong with what they then receive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench.reconnecting_viewers import Comer, Comers
+from bench.reconnecting_viewers import ReconnectingViewer, ReconnectingViewers
 from tests.bench.test_viewers import chunk, frame
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -28,21 +28,21 @@ class Stand:
 
     def __init__(self) -> None:
         self.parent, child = multiprocessing.Pipe()
-        self.comers = Comers(child)
+        self.returning = ReconnectingViewers(child)
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.comers.expect(self.listener.getsockname()[1], True)
-        self.comer = Comer(0)
-        self.comer.kept = [[]]
-        self.comers._comers = [self.comer]
-        self.comers._path = "/v1/videos/v/events"
-        self.comers._come(self.comer)
+        self.returning.expect(self.listener.getsockname()[1], True)
+        self.viewer = ReconnectingViewer(0)
+        self.viewer.kept = [[]]
+        self.returning._viewers = [self.viewer]
+        self.returning._path = "/v1/videos/v/events"
+        self.returning._come(self.viewer)
         self.request = self.accept()
 
     def accept(self) -> bytes:
         """Let it in; what it asked."""
-        self.step_until(lambda: bool(self.comers._by_descriptor) and not self.comers._due)
+        self.step_until(lambda: bool(self.returning._by_descriptor) and not self.returning._due)
         self.server, _ = self.listener.accept()
-        self.comers._step(1.0)
+        self.returning._step(1.0)
         self.server.settimeout(5)
         return self.server.recv(4096)
 
@@ -50,26 +50,26 @@ class Stand:
         """Each piece is one read of the viewer's."""
         for piece in pieces:
             self.server.sendall(piece)
-            self.comers._step(5.0)
+            self.returning._step(5.0)
 
     def lose(self) -> None:
         self.server.close()
-        self.step_until(lambda: bool(self.comers._due))
+        self.step_until(lambda: bool(self.returning._due))
 
     def step_until(self, condition: Callable[[], bool]) -> None:
         until = time.monotonic() + 5
         while not condition():
             assert time.monotonic() < until
-            self.comers._step(0.01)
+            self.returning._step(0.01)
 
     def close(self) -> None:
         self.server.close()
         self.listener.close()
-        if self.comer.socket:
-            self.comer.socket.close()
-        self.comers._epoll.close()
+        if self.viewer.socket:
+            self.viewer.socket.close()
+        self.returning._epoll.close()
         self.parent.close()
-        self.comers._control.close()
+        self.returning._control.close()
 
 
 @pytest.fixture
@@ -87,9 +87,9 @@ def test_it_comes_back_with_its_last_id_and_gets_exactly_the_rest(stand: Stand) 
     stand.lose()
     assert re.search(rb"\r\nLast-Event-ID: dc1-k3f9a-11\r\n", stand.accept())
     stand.send(ready(11, resumed=True) + chunk(frame(12)), chunk(frame(13)))
-    assert stand.comers.verify() == []
-    assert stand.comers.tally(13) == {"level": 1, "lowest": 13, "highest": 13}
-    result = stand.comers.result(time.monotonic() - 60)
+    assert stand.returning.verify() == []
+    assert stand.returning.tally(13) == {"level": 1, "lowest": 13, "highest": 13}
+    result = stand.returning.result(time.monotonic() - 60)
     assert (result["back"], result["turned_away"]) == (2, 0)
     assert 59 < result["back_100_s"] <= 60
 
@@ -98,7 +98,7 @@ def test_it_comes_back_with_its_last_id_and_gets_exactly_the_rest(stand: Stand) 
 def test_a_read_may_end_anywhere(stand: Stand, cut: int) -> None:
     whole = chunk(frame(8), frame(9))
     stand.send(ready(7), whole[:cut], whole[cut:] + chunk(frame(10)))
-    assert (stand.comer.number, stand.comers.verify()) == (10, [])
+    assert (stand.viewer.number, stand.returning.verify()) == (10, [])
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,12 @@ def test_a_read_may_end_anywhere(stand: Stand, cut: int) -> None:
 )
 def test_a_hole_a_doubling_and_another_order_are_seen(stand: Stand, events: list[int], fault: str) -> None:
     stand.send(ready(7), *(chunk(frame(number)) for number in events))
-    assert any(fault in each for each in stand.comers.verify())
+    assert any(fault in each for each in stand.returning.verify())
 
 
 def test_what_the_counts_do_not_show_the_kept_bytes_do(stand: Stand) -> None:
     stand.send(ready(7), chunk(frame(8), frame(8), frame(10)))
-    assert stand.comers.verify() == ["viewer 0: 8 follows 8", "viewer 0: 10 follows 8"]
+    assert stand.returning.verify() == ["viewer 0: 8 follows 8", "viewer 0: 10 follows 8"]
 
 
 @pytest.mark.parametrize("answer", [ready(9, resumed=True), ready(8)])
@@ -125,7 +125,7 @@ def test_another_cursor_than_was_asked_from_is_seen(stand: Stand, answer: bytes)
     stand.lose()
     stand.accept()
     stand.send(answer)
-    assert "asked from b'dc1-k3f9a-8' and was told" in stand.comers.verify()[0]
+    assert "asked from b'dc1-k3f9a-8' and received" in stand.returning.verify()[0]
 
 
 def test_one_that_is_turned_away_comes_again(stand: Stand) -> None:
@@ -137,5 +137,5 @@ def test_one_that_is_turned_away_comes_again(stand: Stand) -> None:
     stand.lose()
     stand.accept()
     stand.send(ready(7, resumed=True), chunk(frame(8)))
-    assert stand.comers.verify() == []
-    assert (stand.comer.number, stand.comer.turned_away) == (8, 1)
+    assert stand.returning.verify() == []
+    assert (stand.viewer.number, stand.viewer.turned_away) == (8, 1)

@@ -1,6 +1,6 @@
 """What happens on the worst day: a real cluster, its processes and links broken on purpose, and a checker.
 
-history.py    what was published, and what each viewer was told
+history.py    what was published, and what each viewer received
 checker.py    judges that; no I/O
 stage.py      the cluster, with a proxy (bench/proxy.py) in each of its links
 crowd.py      those who publish and those who watch, and the notes they take

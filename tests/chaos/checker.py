@@ -1,16 +1,16 @@
-"""What was accepted against what each viewer was told: pure, so that it can be tested itself.
+"""What was accepted against what each viewer received: pure, so that it can be tested itself.
 
 What holds for every viewer, from its first `ready` on:
 
-1. It is told each event of its video that was accepted, once, in the log's order: the order of the
+1. It receives each event of its video that was accepted, once, in the log's order: the order of the
    *places* (epoch, number) that receipts, cursors and the log itself give. All of them agree.
-2. It is told nothing of other videos, and nothing that was never published. What a publisher was
+2. It receives nothing of other videos, and nothing that was never published. What a publisher was
    not answered about may be there or not, but no more than once.
-3. Events may be missing only where a gap was told, and where one was told something is missing, or a
-   new life of the log begins. A gap may be told some time before: a `ready` says that not everything
+3. Events may be missing only where a gap was sent, and where one was sent something is missing, or a
+   new life of the log begins. A gap may be sent some time before: a `ready` says that not everything
    after the cursor will follow.
 4. Lives follow each other: nobody goes back to an earlier one, and there is one more only after the
-   log's data was lost. A new life is told from its first event on.
+   log's data was lost. A new life is delivered from its first event on.
 
 And of publishing: a request is accepted as a whole or not at all, and what was answered before
 something else was sent stands before it.
@@ -82,10 +82,10 @@ class _Chart:
                 self.epochs.insert(min(later, default=len(self.epochs)), epoch)
 
     def _read(self, diary: Diary) -> None:
-        self._mention([item.at.epoch for item in diary.told if item.at is not None])
+        self._mention([item.at.epoch for item in diary.items if item.at is not None])
         page: list[str] = []
         whole = True
-        for item in diary.told:
+        for item in diary.items:
             if item.__class__ is not Heard:
                 whole = whole and not (isinstance(item, Gap) and item.at is None)
                 continue
@@ -161,22 +161,22 @@ class _Walk:
         self._at: Place | None = None
         self._heard: dict[str, set[str]] = defaultdict(set)  # key → epochs
         self._left: set[str] = set()  # epochs
-        self._jumps: list[tuple[Place, Place]] = []  # told: what lies behind the first, up to the second
-        self._announced = False  # a gap was told, and nothing was missing yet
+        self._jumps: list[tuple[Place, Place]] = []  # sent gaps: what lies behind the first, up to the second
+        self._announced = False  # a gap was sent, and nothing was missing yet
         self._floating = False  # one may be anywhere up to the next event with a place
 
     def run(self) -> list[str]:
-        for item in self._diary.told:
+        for item in self._diary.items:
             if isinstance(item, Ready):
                 self._ready(item)
             elif self._at is None:
-                self._complain(f"was told {item} before it was ready")
+                self._complain(f"received {item} before it was ready")
             elif isinstance(item, Gap):
                 self._gap(item, self._at)
             else:
                 self._event(item, self._at)
         if self._announced:
-            self._complain(f"was told a gap, up to {self._at} nothing was missing")
+            self._complain(f"received a gap, up to {self._at} nothing was missing")
         self._check_complete()
         return self._complaints
 
@@ -204,22 +204,22 @@ class _Walk:
             self._at = gap.at
 
     def _jump(self, at: Place, to: Place) -> None:
-        """It was told that there is a gap, and goes on after `to`."""
+        """It received a gap, and goes on after `to`."""
         self._announced = False
         self._jumps.append((at, to))
         if to.epoch != at.epoch:
             self._enter(at, to)
             if self._chart.history.whole and to.number:
                 self._complain(
-                    f"was told the life {to.epoch} of {', '.join(self._chart.epochs)} "
+                    f"received the life {to.epoch} of {', '.join(self._chart.epochs)} "
                     f"from {to.number + 1} on only, having been at {at}"
                 )
         elif to.number < at.number:
             self._complain(f"was sent back from {at} to {to}")
         elif self._chart.history.whole:
-            self._complain(f"was told a gap from {at} to {to}, and the log had them: {self._keys(at, to)}")
+            self._complain(f"received a gap from {at} to {to}, and the log had them: {self._keys(at, to)}")
         elif not self._keys(at, to):
-            self._complain(f"was told a gap from {at} to {to}, where nothing is known to have been")
+            self._complain(f"received a gap from {at} to {to}, where nothing is known to have been")
 
     def _enter(self, at: Place, to: Place) -> None:
         self._left.add(at.epoch)
@@ -229,26 +229,26 @@ class _Walk:
     def _event(self, event: Heard, at: Place) -> None:
         key, chart = event.key, self._chart
         if event.video != self._diary.video:
-            self._complain(f"was told {key} of {event.video}")
+            self._complain(f"received {key} of {event.video}")
             return
         if key not in chart.published:
-            self._complain(f"was told {key}, which nobody published")
+            self._complain(f"received {key}, which nobody published")
         place = event.at
         if place is None or (self._floating and place not in chart.places[key].values()):
             place = self._place_of(key, at)
         if place.epoch in self._heard[key]:
-            self._complain(f"was told {key} twice, the second time after {at}")
+            self._complain(f"received {key} twice, the second time after {at}")
         elif place != (at.epoch, at.number + 1):
             before = Place(place.epoch, place.number - 1)
             if self._floating:
                 self._jump(at, before)
             elif place.epoch != at.epoch:
                 self._enter(at, place)
-                self._complain(f"went from {at} to {place} ({key}), and was not told that there is a gap")
+                self._complain(f"went from {at} to {place} ({key}), and received no gap")
             elif place.number <= at.number:
-                self._complain(f"was told {key} at {place} after {at}")
+                self._complain(f"received {key} at {place} after {at}")
             else:
-                self._complain(f"was not told {self._keys(at, before) or before} before {key} at {place}")
+                self._complain(f"did not receive {self._keys(at, before) or before} before {key} at {place}")
         self._heard[key].add(place.epoch)
         self._at = place
         if event.at is not None:
@@ -295,7 +295,7 @@ class _Walk:
             lost.append(key)
         if lost:
             more = f" and {len(lost) - MANY} more" if len(lost) > MANY else ""
-            self._complain(f"was never told {', '.join(lost[:MANY])}{more}; it ended at {self._at}")
+            self._complain(f"never received {', '.join(lost[:MANY])}{more}; it ended at {self._at}")
 
     def _is_excused(self, place: Place) -> bool:
         assert self._start is not None

@@ -2,7 +2,7 @@
 
 In each a Redis, two dispatchers and a frontend; between each two a link in each direction, which is a proxy.
 Publishers in all of them publish to all videos at once; viewers watch everywhere, and some change datacenters
-all the time. Then every viewer must have been told each accepted event once, those of each publisher in
+all the time. Then every viewer must have received each accepted event once, those of each publisher in
 order, and no gap.
 """
 
@@ -146,9 +146,9 @@ async def play(seed: int, videos: int, directory: Path) -> Notes:
 
 
 def judge(notes: Notes) -> None:
-    """What each viewer was told against what was accepted."""
+    """What each viewer received against what was accepted."""
     for diary in notes.diaries:
-        told = [item.key for item in diary.told if isinstance(item, Heard)]
+        items = [item.key for item in diary.items if isinstance(item, Heard)]
         accepted = {
             key
             for request in notes.requests
@@ -156,16 +156,16 @@ def judge(notes: Notes) -> None:
             for key in request.keys
         }
         who = f"{diary.name} of {diary.video}"
-        if len(set(told)) < len(told):
-            notes.complaints.append(f"{who} was told {len(told) - len(set(told))} events twice")
-        if lost := accepted - set(told):
-            notes.complaints.append(f"{who} was never told {len(lost)} events, {min(lost)} for one")
-        if gaps := sum(isinstance(item, Gap) for item in diary.told):
-            notes.complaints.append(f"{who} was told {gaps} gaps, and nothing was lost")
-        for publisher in {key.rpartition("-")[0] for key in told}:
-            numbers = [int(key.rpartition("-")[2]) for key in told if key.rpartition("-")[0] == publisher]
+        if len(set(items)) < len(items):
+            notes.complaints.append(f"{who} received {len(items) - len(set(items))} events twice")
+        if lost := accepted - set(items):
+            notes.complaints.append(f"{who} never received {len(lost)} events, {min(lost)} for one")
+        if gaps := sum(isinstance(item, Gap) for item in diary.items):
+            notes.complaints.append(f"{who} received {gaps} gaps, and nothing was lost")
+        for publisher in {key.rpartition("-")[0] for key in items}:
+            numbers = [int(key.rpartition("-")[2]) for key in items if key.rpartition("-")[0] == publisher]
             if numbers != sorted(numbers):
-                notes.complaints.append(f"{who} was told the events of {publisher} out of order")
+                notes.complaints.append(f"{who} received the events of {publisher} out of order")
 
 
 def main() -> int:
@@ -179,8 +179,8 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="liveserver-chaos-datacenters-"))
     notes = trio.run(play, seed, options.videos, directory)
     accepted = sum(len(request.keys) for request in notes.requests if request.answered is not None)
-    told = sum(isinstance(item, Heard) for diary in notes.diaries for item in diary.told)
-    print(f"seed {seed}: {accepted} accepted, {told} delivered, {notes.reconnects} reconnects; {directory}")
+    items = sum(isinstance(item, Heard) for diary in notes.diaries for item in diary.items)
+    print(f"seed {seed}: {accepted} accepted, {items} delivered, {notes.reconnects} reconnects; {directory}")
     for complaint in notes.complaints[:20]:
         print(f"    {complaint}")
     print("failed" if notes.complaints else "passed")

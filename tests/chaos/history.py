@@ -1,4 +1,4 @@
-"""What the checker judges: what was published, with its receipts, and what each viewer was told."""
+"""What the checker judges: what was published, with its receipts, and what each viewer received."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ class Gap(NamedTuple):
     at: Place | None
 
 
-Told: TypeAlias = Ready | Heard | Gap
+Received: TypeAlias = Ready | Heard | Gap
 
 
 @dataclass(slots=True)
 class Diary:
-    """What one viewer of `video` was told, in order."""
+    """What one viewer of `video` received, in order."""
 
     name: str
     video: str
-    told: list[Told] = field(default_factory=list)
+    items: list[Received] = field(default_factory=list)
 
 
 @dataclass(slots=True)

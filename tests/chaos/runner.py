@@ -167,7 +167,7 @@ class Play:
         for viewer in self.viewers:
             if f"last-{viewer.diary.video}-0" not in viewer.heard:
                 self.notes.complaints.append(
-                    f"{viewer.diary.name} of {viewer.diary.video} was not told the last event within "
+                    f"{viewer.diary.name} of {viewer.diary.video} did not receive the last event within "
                     f"{SETTLE:g} s; lost last: {viewer.last_loss or 'never'}"
                 )
         for node in self.stage.nodes:
@@ -241,8 +241,8 @@ async def perform(scenario: Scenario, seed: int) -> Verdict:
         complaints=notes.complaints + (check(history) if is_whole else []),
         accepted=sum(request.answered is not None for request, _ in events),
         maybe=sum(request.answered is None for request, _ in events),
-        delivered=sum(isinstance(item, Heard) for diary in notes.diaries for item in diary.told),
-        gaps=sum(isinstance(item, Gap) for diary in notes.diaries for item in diary.told),
+        delivered=sum(isinstance(item, Heard) for diary in notes.diaries for item in diary.items),
+        gaps=sum(isinstance(item, Gap) for diary in notes.diaries for item in diary.items),
         reconnects=notes.reconnects,
         seconds=trio.current_time() - began,
         directory=directory,

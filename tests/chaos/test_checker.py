@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chaos.checker import check
-from tests.chaos.history import Diary, Gap, Heard, History, Place, Ready, Request, Told
+from tests.chaos.history import Diary, Gap, Heard, History, Place, Ready, Received, Request
 
 VIDEO = "v"
 
@@ -60,20 +60,20 @@ class World:
         rng, log = self.rng, self.log
         start = rng.randrange(min(4, len(log)))
         at = Place(log[start][0].epoch, log[start][0].number - 1)
-        told: list[Told] = [Ready(self.tick(), at, resumed=False, gap=False)]
+        items: list[Received] = [Ready(self.tick(), at, resumed=False, gap=False)]
         polls = rng.random() < 0.5
         index = start
         while index < len(log):
             place, key = log[index]
             if place.epoch != at.epoch:
-                told.append(Gap(Place(place.epoch, 0)))
+                items.append(Gap(Place(place.epoch, 0)))
             last_of_page = not polls or rng.random() < 0.4 or self._ends(index)
-            told.append(Heard(VIDEO, key, place if last_of_page else None))
+            items.append(Heard(VIDEO, key, place if last_of_page else None))
             at = place
             index += 1
             if last_of_page and rng.random() < 0.1:
-                told.append(Ready(self.tick(), at, resumed=True, gap=False))
-        return Diary(name, VIDEO, told)
+                items.append(Ready(self.tick(), at, resumed=True, gap=False))
+        return Diary(name, VIDEO, items)
 
     def _ends(self, index: int) -> bool:
         return index + 1 == len(self.log) or self.log[index + 1][0].epoch != self.log[index][0].epoch
@@ -81,7 +81,7 @@ class World:
 
 def heard(history: History, viewer: int = 0) -> list[int]:
     """Where in a diary the events are."""
-    return [at for at, item in enumerate(history.diaries[viewer].told) if isinstance(item, Heard)]
+    return [at for at, item in enumerate(history.diaries[viewer].items) if isinstance(item, Heard)]
 
 
 def answered(history: History) -> set[str]:
@@ -96,32 +96,32 @@ def test_what_is_right_is_right(seed: int, lives: int) -> None:
 @given(st.integers(0, 10_000), st.data())
 def test_a_loss_is_seen(seed: int, data: st.DataObject) -> None:
     history = World(seed).history
-    told = history.diaries[0].told
-    at = data.draw(st.sampled_from([at for at in heard(history) if told[at].key in answered(history)]))  # type: ignore[union-attr]
-    key = told.pop(at).key  # type: ignore[union-attr]
-    assert any("was never told " in complaint and key in complaint for complaint in check(history))
+    items = history.diaries[0].items
+    at = data.draw(st.sampled_from([at for at in heard(history) if items[at].key in answered(history)]))  # type: ignore[union-attr]
+    key = items.pop(at).key  # type: ignore[union-attr]
+    assert any("never received " in complaint and key in complaint for complaint in check(history))
 
 
 @given(st.integers(0, 10_000), st.data())
 def test_a_doubled_event_is_seen(seed: int, data: st.DataObject) -> None:
     history = World(seed).history
-    told = history.diaries[0].told
+    items = history.diaries[0].items
     at = data.draw(st.sampled_from(heard(history)))
-    later = data.draw(st.integers(at + 1, len(told)))
-    told.insert(later, told[at])
+    later = data.draw(st.integers(at + 1, len(items)))
+    items.insert(later, items[at])
     assert any("twice" in complaint for complaint in check(history))
 
 
 @given(st.integers(0, 10_000), st.data())
 def test_another_order_is_seen(seed: int, data: st.DataObject) -> None:
     history = World(seed).history
-    told = history.diaries[0].told
+    items = history.diaries[0].items
     events = heard(history)
     one, two = sorted(data.draw(st.lists(st.sampled_from(events), min_size=2, max_size=2, unique=True)))
-    first, second = told[one], told[two]
+    first, second = items[one], items[two]
     assert isinstance(first, Heard)
     assert isinstance(second, Heard)
-    told[one], told[two] = first._replace(key=second.key), second._replace(key=first.key)
+    items[one], items[two] = first._replace(key=second.key), second._replace(key=first.key)
     assert check(history)
 
 
@@ -129,9 +129,9 @@ def test_another_order_is_seen(seed: int, data: st.DataObject) -> None:
 def test_a_foreign_event_is_seen(seed: int, data: st.DataObject, of_another: bool) -> None:
     history = World(seed).history
     history.requests.append(Request("other", ["stranger"], 1, answered=2, accepted=1, end=Place("o", 1)))
-    at = data.draw(st.integers(1, len(history.diaries[0].told)))
-    history.diaries[0].told.insert(at, Heard("other" if of_another else VIDEO, "stranger", None))
-    expected = "was told stranger of other" if of_another else "stranger, which nobody published"
+    at = data.draw(st.integers(1, len(history.diaries[0].items)))
+    history.diaries[0].items.insert(at, Heard("other" if of_another else VIDEO, "stranger", None))
+    expected = "received stranger of other" if of_another else "stranger, which nobody published"
     assert any(expected in complaint for complaint in check(history))
 
 
@@ -139,31 +139,31 @@ def test_a_foreign_event_is_seen(seed: int, data: st.DataObject, of_another: boo
 def test_a_false_gap_is_seen(seed: int, data: st.DataObject) -> None:
     """Also one without a place, and one that is announced when coming back."""
     history = World(seed).history
-    told = history.diaries[0].told
-    places = [at for at in heard(history) if told[at].at is not None]
+    items = history.diaries[0].items
+    places = [at for at in heard(history) if items[at].at is not None]
     at = data.draw(st.sampled_from(places))
-    place = data.draw(st.sampled_from([told[at].at, None]))
-    told.insert(at + 1, Gap(place))
-    assert any("told a gap" in complaint for complaint in check(history))
+    place = data.draw(st.sampled_from([items[at].at, None]))
+    items.insert(at + 1, Gap(place))
+    assert any("received a gap" in complaint for complaint in check(history))
 
 
 @given(st.integers(0, 10_000), st.data())
 def test_a_gap_over_what_the_log_had_is_seen(seed: int, data: st.DataObject) -> None:
     history = World(seed).history
-    told = history.diaries[0].told
-    places = [at for at in heard(history)[1:] if told[at].at is not None]
+    items = history.diaries[0].items
+    places = [at for at in heard(history)[1:] if items[at].at is not None]
     at = data.draw(st.sampled_from(places))
-    told[at] = Gap(told[at].at)
-    assert any("told a gap" in complaint or "never told" in complaint for complaint in check(history))
+    items[at] = Gap(items[at].at)
+    assert any("received a gap" in complaint or "never received" in complaint for complaint in check(history))
 
 
 @given(st.integers(0, 10_000))
 def test_a_gap_that_is_not_told_is_seen(seed: int) -> None:
     history = World(seed, lives=2).history
-    told = history.diaries[0].told
-    gaps = [at for at, item in enumerate(told) if isinstance(item, Gap)]
-    del told[gaps[0]]
-    assert any("was not told that there is a gap" in complaint for complaint in check(history))
+    items = history.diaries[0].items
+    gaps = [at for at, item in enumerate(items) if isinstance(item, Gap)]
+    del items[gaps[0]]
+    assert any("received no gap" in complaint for complaint in check(history))
 
 
 @given(st.integers(0, 10_000))
@@ -189,17 +189,17 @@ def test_an_event_lost_for_everybody_is_seen() -> None:
     history = world.history
     history.requests.append(Request(VIDEO, ["lost"], world.tick(), world.tick(), 0, 1, Place("e0", 1)))
     complaints = check(history)
-    assert len([complaint for complaint in complaints if "was never told lost" in complaint]) == 3
+    assert len([complaint for complaint in complaints if "never received lost" in complaint]) == 3
 
 
 def test_who_begins_beyond_what_was_sent_later_is_seen() -> None:
     history = World(7).history
     diary = history.diaries[0]
-    ready = diary.told[0]
+    ready = diary.items[0]
     assert isinstance(ready, Ready)
     last = max(at for at in heard(history))
-    place = diary.told[last].at
-    diary.told = [ready._replace(tick=0, at=place)]
+    place = diary.items[last].at
+    diary.items = [ready._replace(tick=0, at=place)]
     assert any("which was sent later" in complaint for complaint in check(history))
 
 
@@ -219,14 +219,14 @@ def test_answers_out_of_order_are_seen() -> None:
     )
 
 
-def told_of_gaps(*told: Told) -> list[str]:
+def complaints_about_gaps(*items: Received) -> list[str]:
     """One viewer of the lives a-1 … a-4 and b-1, b-2."""
     requests = [
         Request(VIDEO, ["a1", "a2", "a3", "a4"], 1, 2, 4, 0, Place("a", 4)),
         Request(VIDEO, ["b1", "b2"], 3, 4, 2, 0, Place("b", 2)),
     ]
     ready = Ready(0, Place("a", 0), resumed=False, gap=False)
-    return check(History(requests, [Diary("viewer", VIDEO, [ready, *told])], losses=1))
+    return check(History(requests, [Diary("viewer", VIDEO, [ready, *items])], losses=1))
 
 
 def event(place: str, *, placed: bool = True) -> Heard:
@@ -236,27 +236,27 @@ def event(place: str, *, placed: bool = True) -> Heard:
 def test_a_gap_may_be_announced_before_it_comes() -> None:
     """A `ready` with `gap` says that not everything follows; what the node still has comes all the same."""
     here = Place("a", 1)
-    assert told_of_gaps(
+    assert complaints_about_gaps(
         event("a1"), Ready(5, here, resumed=False, gap=True), Gap(here), event("a2"), Gap(Place("b", 0)),
         event("b1"), event("b2"),
     ) == []  # fmt: skip
 
 
 def test_a_gap_may_be_anywhere_in_a_page() -> None:
-    assert told_of_gaps(
+    assert complaints_about_gaps(
         event("a1"), Gap(None), event("a2", placed=False), event("b1", placed=False), event("b2")
     ) == []  # fmt: skip
 
 
 def test_a_gap_may_be_at_the_end_of_a_page() -> None:
-    assert told_of_gaps(
+    assert complaints_about_gaps(
         event("a1"), Gap(None), event("a2", placed=False), Heard(VIDEO, "a3", Place("b", 0)), event("b1"),
         event("b2"),
     ) == []  # fmt: skip
 
 
 def test_a_new_life_is_told_from_its_beginning() -> None:
-    (complaint,) = told_of_gaps(event("a1"), Gap(Place("b", 1)), event("b2"))
+    (complaint,) = complaints_about_gaps(event("a1"), Gap(Place("b", 1)), event("b2"))
     assert "from 2 on only" in complaint
 
 
@@ -269,7 +269,9 @@ def test_a_life_in_which_nothing_was_accepted_came_before_the_next() -> None:
 
 
 def test_nobody_goes_back_to_an_earlier_life() -> None:
-    complaints = told_of_gaps(event("a1"), Gap(Place("b", 0)), event("b1"), Gap(Place("a", 1)), event("a2"))
+    complaints = complaints_about_gaps(
+        event("a1"), Gap(Place("b", 0)), event("b1"), Gap(Place("a", 1)), event("a2")
+    )
     assert any("back into an earlier life" in complaint for complaint in complaints)
 
 

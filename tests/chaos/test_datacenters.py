@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.datacenters import judge
-from tests.chaos.history import Diary, Gap, Heard, Place, Told
+from tests.chaos.history import Diary, Gap, Heard, Place, Received
 from tests.chaos.viewer_processes import Notes
 
 
-def judged(told: list[Told]) -> list[str]:
+def judged(items: list[Received]) -> list[str]:
     """Three events were accepted, and of a fourth nobody knows."""
     notes = Notes()
     for keys in (["p1-0", "p1-1"], ["p2-0"]):
         notes.send("v", keys).answered = notes.tick()
     notes.send("v", ["p2-1"])
-    notes.diaries.append(Diary("viewer", "v", told))
+    notes.diaries.append(Diary("viewer", "v", items))
     judge(notes)
     return notes.complaints
 
 
-def heard(*keys: str) -> list[Told]:
+def heard(*keys: str) -> list[Received]:
     return [Heard("v", key, None) for key in keys]
 
 
@@ -30,13 +30,13 @@ def test_any_order_between_publishers_is_right(keys: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "complaint"),
+    ("items", "complaint"),
     [
-        (heard("p1-0", "p2-0"), "never told 1 events, p1-1 for one"),
+        (heard("p1-0", "p2-0"), "never received 1 events, p1-1 for one"),
         (heard("p1-0", "p1-1", "p2-0", "p1-1"), "1 events twice"),
         (heard("p1-1", "p1-0", "p2-0"), "the events of p1 out of order"),
         ([*heard("p1-0", "p1-1", "p2-0"), Gap(Place("a", 1))], "1 gaps"),
     ],
 )
-def test_what_is_wrong_is_said(told: list[Told], complaint: str) -> None:
-    assert any(complaint in each for each in judged(told))
+def test_what_is_wrong_is_said(items: list[Received], complaint: str) -> None:
+    assert any(complaint in each for each in judged(items))

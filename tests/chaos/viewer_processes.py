@@ -75,7 +75,7 @@ class Publisher:
         self.pause = 0.08  # seconds between two requests, at most
         self.padding = 0  # bytes more in each event
         self.most = 20  # events in a batch
-        self.hasty = False  # goes away before the answer, now and then
+        self.impatient = False  # goes away before the answer, now and then
         self._notes = notes
         self._urls = list(urls)
         self._videos = videos
@@ -92,7 +92,7 @@ class Publisher:
         async with client() as http:
             while not self._resting:
                 size = rng.randint(2, self.most) if rng.random() < 0.5 else 1
-                own_ids = self.hasty or rng.random() < 0.7
+                own_ids = self.impatient or rng.random() < 0.7
                 await self.publish(http, rng.choice(self._videos), size, own_ids=own_ids)
                 await trio.sleep(rng.uniform(0, self.pause))
 
@@ -108,8 +108,10 @@ class Publisher:
         body = msgspec.json.encode(events if size > 1 else events[0])
         request = self._notes.send(video, keys)
         while True:
-            haste = self._rng.uniform(0, 0.02) if self.hasty and self._rng.random() < 0.5 else ANSWER
-            receipt = await self._attempt(http, self._rng.choice(self._urls), video, body, haste)
+            patience_left = (
+                self._rng.uniform(0, 0.02) if self.impatient and self._rng.random() < 0.5 else ANSWER
+            )
+            receipt = await self._attempt(http, self._rng.choice(self._urls), video, body, patience_left)
             if receipt is not None:
                 request.accepted, request.duplicates = receipt.accepted, receipt.duplicates
                 request.end = place(receipt.cursor)
@@ -200,18 +202,18 @@ class Viewer:
                 await trio.sleep(self._rng.uniform(0, self.away))
 
     def _note(self, item: Item) -> None:
-        told = self.diary.told
+        items = self.diary.items
         if isinstance(item, Event):
             key = item.user or f"without a key: {item.id}"
-            told.append(history.Heard(item.video, key, place(item.cursor)))
+            items.append(history.Heard(item.video, key, place(item.cursor)))
             self.heard.add(key)
             self._heard_more.set()
             self._heard_more = trio.Event()
         elif isinstance(item, Gap):
-            told.append(history.Gap(place(item.cursor)))
+            items.append(history.Gap(place(item.cursor)))
             self.gaps += 1
         elif isinstance(item, Ready):
-            told.append(history.Ready(self._notes.tick(), place(item.cursor), item.resumed, item.gap))
+            items.append(history.Ready(self._notes.tick(), place(item.cursor), item.resumed, item.gap))
             self.ready.set()
         elif isinstance(item, Disconnected):
             self._notes.reconnects += 1

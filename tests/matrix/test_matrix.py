@@ -31,8 +31,8 @@ async def test_resume_exact(transport: Transport, after: Transport) -> None:
         async with after.watch(server) as viewer:
             await viewer.ready()
             await server.publish(2)
-            told = await viewer.next(), await viewer.next()
-        cursor = told[1].cursor
+            received = await viewer.next(), await viewer.next()
+        cursor = received[1].cursor
         assert cursor is not None
         await server.publish(3)
         async with transport.watch(server, cursor=cursor) as viewer:
@@ -52,10 +52,10 @@ async def test_gap_told(transport: Transport) -> None:
         async with transport.watch(server, cursor=early) as viewer:
             ready = await viewer.ready()
             assert (ready["resumed"], ready["gap"]) == (False, True)
-            told = await viewer.next()
-            assert told.kind == "event"
-            assert told.value > 2
-            assert await viewer.events(81 - told.value) == list(range(told.value + 1, 82))
+            received = await viewer.next()
+            assert received.kind == "event"
+            assert received.value > 2
+            assert await viewer.events(81 - received.value) == list(range(received.value + 1, 82))
 
 
 @every_transport
@@ -83,9 +83,9 @@ async def test_drain(transport: Transport) -> None:
         assert await viewer.events(1) == [1]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.running.drain)
-            told = await viewer.next()
+            received = await viewer.next()
         # A poll that waits is answered; one that is asked for while the node drains is refused.
-        assert (told.kind, told.value) in (("bye", "drain"), ("refused", 503))
+        assert (received.kind, received.value) in (("bye", "drain"), ("refused", 503))
 
 
 @every_transport
@@ -96,8 +96,8 @@ async def test_full_node(transport: Transport) -> None:
     ):
         await viewer.ready()
         async with transport.watch(server) as late:
-            told = await late.next()
-        assert (told.kind, told.value) in (("bye", "overload"), ("refused", 503))
+            received = await late.next()
+        assert (received.kind, received.value) in (("bye", "overload"), ("refused", 503))
 
 
 @every_transport

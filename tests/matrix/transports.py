@@ -20,8 +20,8 @@ from liveserver.client.sse import SSEParser
 from tests.matrix.server import Server
 
 
-class Told(NamedTuple):
-    """What a viewer is told: `kind` is ready, event, gap, bye or refused.
+class Received(NamedTuple):
+    """What a viewer receives: `kind` is ready, event, gap, bye or refused.
 
     `value`: an event's number, what `ready` says, why it is goodbye, the status of a refusal. `cursor`:
     where to resume after it, if it says so.
@@ -36,37 +36,37 @@ class ChannelViewerCount(ABC):
     """One viewer of one video."""
 
     def __init__(self) -> None:
-        self._told: deque[Told] = deque()
+        self._received: deque[Received] = deque()
 
-    async def next(self) -> Told:
-        while not self._told:
-            self._told += await self._more()
-        return self._told.popleft()
+    async def next(self) -> Received:
+        while not self._received:
+            self._received += await self._more()
+        return self._received.popleft()
 
     async def ready(self) -> Any:
-        told = await self.next()
-        assert told.kind == "ready", told
-        return told.value
+        received = await self.next()
+        assert received.kind == "ready", received
+        return received.value
 
     async def events(self, count: int) -> list[int]:
         """The numbers of the next so many, and nothing between them."""
-        told = [await self.next() for _ in range(count)]
-        assert all(each.kind == "event" for each in told), told
-        return [each.value for each in told]
+        received = [await self.next() for _ in range(count)]
+        assert all(each.kind == "event" for each in received), received
+        return [each.value for each in received]
 
     @abstractmethod
-    async def _more(self) -> list[Told]: ...
+    async def _more(self) -> list[Received]: ...
 
 
 class Refusal(ChannelViewerCount):
-    """What is told to those who may not."""
+    """A viewer that the server refused."""
 
     def __init__(self, status: int) -> None:
         super().__init__()
         self._status = status
 
-    async def _more(self) -> list[Told]:
-        return [Told("refused", self._status)]
+    async def _more(self) -> list[Received]:
+        return [Received("refused", self._status)]
 
 
 def shown(token: str | None) -> list[tuple[str, str]]:
@@ -155,13 +155,13 @@ class Exchange:
         return event
 
 
-def said(kind: str, data: Any, cursor: str | None) -> Told:
+def said(kind: str, data: Any, cursor: str | None) -> Received:
     """One event of a stream."""
     if kind == "ready":
-        return Told(kind, data, data["cursor"])
+        return Received(kind, data, data["cursor"])
     if kind == "bye":
-        return Told(kind, data["reason"], cursor)
-    return Told("gap", None, cursor) if kind == "gap" else Told("event", data["data"]["n"], cursor)
+        return Received(kind, data["reason"], cursor)
+    return Received("gap", None, cursor) if kind == "gap" else Received("event", data["data"]["n"], cursor)
 
 
 class ServerSentEvents(Transport):
@@ -195,7 +195,7 @@ class EventStream(ChannelViewerCount):
         self._exchange = exchange
         self._parser = SSEParser()
 
-    async def _more(self) -> list[Told]:
+    async def _more(self) -> list[Received]:
         data = await self._exchange.data()
         assert data, "the stream has ended"
         events = self._parser.feed(data)
@@ -224,7 +224,7 @@ class Lines(ChannelViewerCount):
         self._exchange = exchange
         self._rest = b""
 
-    async def _more(self) -> list[Told]:
+    async def _more(self) -> list[Received]:
         data = await self._exchange.data()
         assert data, "the stream has ended"
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -258,28 +258,30 @@ class Polls(ChannelViewerCount):
         self._cursor = cursor
         self._is_ready = False
 
-    async def _more(self) -> list[Told]:
+    async def _more(self) -> list[Received]:
         query = [f"cursor={self._cursor}"] if self._cursor else []
         query += [] if self._is_ready else ["wait=0"]
         response = await self._exchange.ask(f"{self._path}?{'&'.join(query)}")
         body = await self._exchange.body()
         if response.status_code != 200:
-            return [Told("refused", response.status_code)]
+            return [Received("refused", response.status_code)]
         page = msgspec.json.decode(body)
-        told: list[Told] = []
+        received: list[Received] = []
         if not self._is_ready:
             self._is_ready = True
             is_resumed = self._cursor is not None and not page["gap"]
-            told.append(Told("ready", {"resumed": is_resumed, "gap": page["gap"], "cursor": page["cursor"]}))
+            received.append(
+                Received("ready", {"resumed": is_resumed, "gap": page["gap"], "cursor": page["cursor"]})
+            )
         elif page["gap"]:
-            told.append(Told("gap", None, None if page["events"] else page["cursor"]))
-        told += [Told("event", event["data"]["n"]) for event in page["events"]]
+            received.append(Received("gap", None, None if page["events"] else page["cursor"]))
+        received += [Received("event", event["data"]["n"]) for event in page["events"]]
         if page["events"]:
-            told[-1] = told[-1]._replace(cursor=page["cursor"])
-        elif self._cursor == page["cursor"] and not told:
-            told.append(Told("bye", "drain", page["cursor"]))  # answered before the wait was over
+            received[-1] = received[-1]._replace(cursor=page["cursor"])
+        elif self._cursor == page["cursor"] and not received:
+            received.append(Received("bye", "drain", page["cursor"]))  # answered before the wait was over
         self._cursor = page["cursor"]
-        return told
+        return received
 
 
 class WebSocket(Transport):
@@ -297,9 +299,9 @@ class WebSocket(Transport):
         try:
             async with trio.open_nursery() as nursery:
                 connection = await wrap_client_stream(nursery, stream, host, "/v1/ws", extra_headers=headers)
-                wish = {"video": video} | ({"cursor": cursor} if cursor else {})
+                template = {"video": video} | ({"cursor": cursor} if cursor else {})
                 with suppress(ConnectionClosed):  # what was said before that can still be read
-                    await connection.send_message(msgspec.json.encode({"subscribe": wish}).decode())
+                    await connection.send_message(msgspec.json.encode({"subscribe": template}).decode())
                 yield Messages(connection)
                 nursery.cancel_scope.cancel()
         except* ConnectionRejected as rejected:
@@ -317,15 +319,15 @@ class Messages(ChannelViewerCount):
         super().__init__()
         self._connection = connection
 
-    async def _more(self) -> list[Told]:
+    async def _more(self) -> list[Received]:
         message = msgspec.json.decode(await self._connection.get_message())
         ((kind, value),) = message.items()
         if kind == "events":
-            told = [Told("event", event["data"]["n"]) for event in value["events"]]
-            told[-1] = told[-1]._replace(cursor=value["cursor"])
-            return told
+            received = [Received("event", event["data"]["n"]) for event in value["events"]]
+            received[-1] = received[-1]._replace(cursor=value["cursor"])
+            return received
         if kind == "error":
-            return [Told("refused", value["status"])]
+            return [Received("refused", value["status"])]
         return [] if kind == "viewers" else [said(kind, value, value.get("cursor"))]
 
 

@@ -20,7 +20,7 @@ async def redis_restarted(play: Play) -> None:
 
 @scenario(losses=1)
 async def redis_emptied(play: Play) -> None:
-    """Redis comes back without its data: a new life of each log, and a gap is told."""
+    """Redis comes back without its data: a new life of each log, and a gap is sent."""
     await play.stage.stop_redis(kill=True)
     await play.breathe()
     await play.stage.replace_redis_data(None)

@@ -25,7 +25,7 @@ async def viewers_stall(play: Play) -> None:
 
 @scenario("history.max_events=150", *NARROW, whole=False)
 async def log_too_short(play: Play) -> None:
-    """Viewers stay away for longer than the log reaches: the gaps they are told are real."""
+    """Viewers stay away for longer than the log reaches: the gaps they receive are real."""
     play.pad(500)
     for video in play.videos:
         play.watch(video, "sse", stalls=True, direct=True)
@@ -54,10 +54,10 @@ async def viewers_cut(play: Play) -> None:
 
 
 @scenario()
-async def hasty_publishers(play: Play) -> None:
+async def impatient_publishers(play: Play) -> None:
     """Publishers go away before they are answered, and come again with the same ids."""
     for publisher in play.publishers:
-        publisher.hasty = True
+        publisher.impatient = True
     play.stage.dispatcher_redis.delay(0.005)
     await trio.sleep(play.rng.uniform(4, 6))
     await play.stage.dispatcher_redis.heal()

@@ -1,4 +1,4 @@
-# curl comes back only when it is told to, with the last id that it was given.
+# curl comes back only when it is asked to, with the last id that it was given.
 url=$1 last=
 while :; do
     curl --silent --no-buffer ${last:+-H "Last-Event-ID: $last"} "$url/v1/videos/v/events" | tee "$2/curl" |

@@ -6,20 +6,20 @@ import trio_websocket
 
 
 async def main() -> None:
-    wish = {"video": "v"}
+    template = {"video": "v"}
     while True:
         try:
             async with trio_websocket.open_websocket_url(
                 sys.argv[1].replace("http", "ws") + "/v1/ws"
             ) as connection:
-                await connection.send_message(json.dumps({"subscribe": wish}))
+                await connection.send_message(json.dumps({"subscribe": template}))
                 while True:
                     message = json.loads(await connection.get_message())
                     if "ready" in message:
-                        wish["cursor"] = message["ready"]["cursor"]
+                        template["cursor"] = message["ready"]["cursor"]
                         print("ready", flush=True)
                     elif "events" in message:
-                        wish["cursor"] = message["events"]["cursor"]
+                        template["cursor"] = message["events"]["cursor"]
                         for event in message["events"]["events"]:
                             print(event["data"]["n"], flush=True)
         except* (

@@ -6,17 +6,17 @@ import websockets
 
 
 async def main() -> None:
-    wish = {"video": "v"}
+    template = {"video": "v"}
     async for connection in websockets.connect(sys.argv[1].replace("http", "ws") + "/v1/ws", proxy=None):
         try:
-            await connection.send(json.dumps({"subscribe": wish}))
+            await connection.send(json.dumps({"subscribe": template}))
             async for text in connection:
                 message = json.loads(text)
                 if "ready" in message:
-                    wish["cursor"] = message["ready"]["cursor"]
+                    template["cursor"] = message["ready"]["cursor"]
                     print("ready", flush=True)
                 elif "events" in message:
-                    wish["cursor"] = message["events"]["cursor"]
+                    template["cursor"] = message["events"]["cursor"]
                     for event in message["events"]["events"]:
                         print(event["data"]["n"], flush=True)
         except websockets.ConnectionClosed:
