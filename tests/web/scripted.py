@@ -63,6 +63,7 @@ class ScriptedFrontend:
         self.asked: list[tuple[str, str, dict[str, str]]] = []  # method, path with query, headers
         self.poll: Callable[[dict[str, str]], dict[str, Any]] | None = None
         self.likes: Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]] | None] | None = None
+        self.retry_after = ""
         self.scripts: dict[str, str] = {}  # more files, by their names
         self.refusal: tuple[int, dict[str, Any]] | None = None  # of streams
         self.lock = threading.Lock()
@@ -183,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
+            if self.frontend.retry_after:
+                self.send_header("retry-after", self.frontend.retry_after)
             self._cors()
             self.end_headers()
             self.wfile.write(body)
@@ -190,6 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _cors(self) -> None:
         self.send_header("access-control-allow-origin", self.headers.get("origin", "*"))
         self.send_header("access-control-allow-credentials", "true")
+        self.send_header("access-control-expose-headers", "retry-after")
 
     def _write(self, data: bytes) -> None:
         self.wfile.write(data)

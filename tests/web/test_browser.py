@@ -246,6 +246,51 @@ def test_with_the_real_backend_the_counter_is_exact(browser: Browser, tmp_path: 
         node.stop()
 
 
+STATE = """async ([urls, transport]) => {
+    const { LiveVideo } = await import("/liveserver.js");
+    const live = new LiveVideo(urls, "sums", { transport, share: false });
+    const told = [];
+    for (const word of ["ready", "state", "*"]) live.addEventListener(word, () => told.push(word));
+    await new Promise((done) => live.addEventListener("state", done, { once: true }));
+    const { likes, reactions } = live.total;
+    live.close();
+    return [told, likes, Object.fromEntries(reactions)];
+}"""
+
+
+def test_where_likes_are_summed_the_number_is_exact_on_every_page(browser: Browser, tmp_path: Path) -> None:
+    """Also on pages that come later, and over every transport: the state is told, not a difference."""
+    everything = 'node.roles=["frontend","dispatcher","backend"]'
+    directory = f"backend.directory={tmp_path}"
+    node = NodeProcess(
+        "dc1-all", "frontend", "", everything, "bus.kind=memory", directory, "likes.each_up_to=0"
+    )
+    try:
+        node.start()
+        trio.run(node.wait_ready)
+        with browser.new_context() as hers, browser.new_context(reduced_motion="reduce") as his:
+            pages = [hers.new_page(), his.new_page()]
+            for page in pages:
+                page.goto(f"{node.url}/?video=sums")
+                expect(page.locator("#live")).to_have_attribute("data-state", "live")
+            for _ in range(7):
+                pages[0].keyboard.press("l")
+                pages[1].keyboard.press("3")
+            for page in pages:
+                expect_likes(page, 14)
+            pages[0].reload()
+            expect_likes(pages[0], 14)
+            pages[0].keyboard.press("2")
+            for page in pages:
+                expect_likes(page, 15)
+            for transport in ("sse", "poll", "ws"):
+                told, likes, reactions = pages[1].evaluate(STATE, [node.url, transport])
+                assert told == ["ready", "state"]
+                assert (likes, reactions) == (15, {"heart": 7, "star": 7, "fire": 1})
+    finally:
+        node.stop()
+
+
 def test_a_transport_can_be_insisted_on(stage: Stage, context: BrowserContext) -> None:
     page = opened(context, stage.two, "insist")
     page.locator("#line summary").click()

@@ -399,6 +399,24 @@ def test_the_latency_is_by_the_servers_clock(context: BrowserContext, frontend: 
     assert abs(page.evaluate("live.now() - Date.now() - hour")) < 1_000
 
 
+def test_a_servers_numbers_are_bounded(context: BrowserContext, frontend: ScriptedFrontend) -> None:
+    """A timer of more than 2^31 ms would be none."""
+    page = opened(context, frontend, frontend.url, clock=True, share=False)
+    stream = frontend.stream(1)
+    stream.ready(0, heartbeat=10**13)
+    wait_until(lambda: page.evaluate("live.connection.name") == "live")
+    page.clock.run_for(60_000)
+    assert page.evaluate("live.connection.name") == "live"
+    frontend.refusal = (503, {"detail": "not now"})
+    frontend.retry_after = "99999999999"
+    stream.close()
+    wait_until(lambda: page.evaluate("live.connection.name") == "waiting")
+    page.clock.run_for(4_100)  # `retry`
+    wait_until(lambda: page.evaluate("live.connection.wait > 500_000"))
+    page.clock.run_for(60_000)
+    assert frontend.count("/events") == 2
+
+
 # State
 
 
@@ -535,6 +553,23 @@ def test_a_late_answer_does_not_take_a_tab_back(context: BrowserContext, fronten
     expect_seen(page, 1, 11)
     assert page.evaluate("live.cursor") == cursor(11)
     assert frontend.count("/events") == 0
+
+
+def test_a_tab_whose_leader_is_mute_says_so_until_it_hears_it_again(
+    context: BrowserContext, frontend: ScriptedFrontend
+) -> None:
+    leader = opened(context, frontend)
+    leader.evaluate(FAKE_LEADER, f"liveserver v {frontend.url}")
+    page = opened(context, frontend, clock=True)
+    page.evaluate("url => { window.live = watch(url, {}) }", frontend.url)
+    wait_until(lambda: leader.evaluate("questions.length") == 1)
+    leader.evaluate("answer(questions[0], 2, 1, 2)")
+    expect_seen(page, 1, 2)
+    assert page.evaluate("live.connection.name") == "live"
+    page.clock.run_for(21_000)
+    assert page.evaluate("live.connection.name") == "stalled"
+    leader.evaluate("post(2, 3, 2, 2)")  # a heartbeat
+    wait_until(lambda: page.evaluate("live.connection.name") == "live")
 
 
 def test_an_end_told_to_one_tab_is_not_told_to_the_others(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import trio
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from liveserver.auth import tokens
 from liveserver.cluster.redis_server import RedisServer
@@ -54,6 +55,10 @@ def token(seconds: float) -> str:
     return tokens.make({"exp": time.time() + seconds, "videos": ["v"]}, SECRET)
 
 
+def signed(user: str, **claims: Any) -> str:
+    return tokens.make({"exp": time.time() + 600, "videos": ["v"], "sub": user, **claims}, SECRET)
+
+
 def like(node: NodeProcess, number: int) -> None:
     body = {"type": "like", "id": f"{node.port}-{number}"}
     httpx.post(f"{node.url}/v1/videos/v/events", json=body, trust_env=False).raise_for_status()
@@ -75,6 +80,45 @@ def test_an_expired_token_is_followed_by_another(node: NodeProcess, browser: Bro
         assert page.evaluate("seen") == [f"{node.port}-{number}" for number in numbers]
         assert page.evaluate("asked") == 2
         assert "refused" not in page.evaluate("live.connection.name")
+
+
+def test_the_page_is_its_tokens_user_and_shows_what_it_may(browser: Browser, tmp_path: Path) -> None:
+    """On a node that asks for tokens, likes backend and all; without one it says so, and offers nothing."""
+    auth = ("auth.viewers=token", f"auth.secret={SECRET}", f"backend.directory={tmp_path}", "bus.kind=memory")
+    node = NodeProcess("dc1-all", "frontend", "", 'node.roles=["frontend","dispatcher","backend"]', *auth)
+    try:
+        node.start()
+        trio.run(node.wait_ready)
+        with browser.new_context(reduced_motion="reduce") as context:
+            page = context.new_page()
+            page.goto(f"{node.url}/?video=v")
+            expect(page.get_by_role("status")).to_contain_text("for viewers who are signed in")
+            expect(page.locator("#form")).to_be_hidden()
+            expect(page.locator("#buttons")).to_be_hidden()
+        with browser.new_context(reduced_motion="reduce") as context:
+            page = context.new_page()
+            page.goto(f"{node.url}/?video=v#token={signed('ada')}")
+            expect(page.locator("#me-name")).to_have_text("ada")
+            page.keyboard.press("l")
+            expect(page.locator("#count")).to_have_attribute("data-exact", "1")
+            page.fill("#text", "hello")
+            page.keyboard.press("Enter")
+            expect(page.locator("#comments li.own:not(.pending) .who")).to_contain_text("ada")
+            page.reload()
+            expect(page.locator("#me-name")).to_have_text("ada")
+            expect(page.locator("#comments li.own .said")).to_have_text("hello")
+        with browser.new_context(reduced_motion="reduce") as context:
+            value = signed("ben", scope="watch like")
+            context.add_cookies([{"name": "liveserver_token", "value": value, "url": node.url}])
+            page = context.new_page()
+            page.goto(f"{node.url}/?video=v")
+            expect(page.locator("#me-name")).to_have_text("ben")
+            expect(page.locator("#closed")).to_have_text("You can watch here, but not comment.")
+            expect(page.locator("#comments li.own")).to_have_count(0)
+            page.keyboard.press("l")
+            expect(page.locator("#count")).to_have_attribute("data-exact", "2")
+    finally:
+        node.stop()
 
 
 def test_one_that_is_never_good_is_refused_for_good(node: NodeProcess, browser: Browser) -> None:

@@ -59,6 +59,8 @@ export { LiveError };
 // What is fired that is no published event. An event with such a type is fired as "*" only.
 const OWN_WORDS = new Set(["*", "ready", "gap", "viewers", "bye", "state", "connection", "refused", "error", "open", "close", "message"]);
 
+const CLOCK_FOR = 600_000; // milliseconds that a measurement of the servers' clock is better than a worse one
+
 /**
  * Fires published events by their type and as "*", with the `LiveEvent` as `detail`; "ready", "gap", "viewers"
  * and "bye" with what API.md says; "state" with what changed `state`; "connection" with a `ConnectionState`;
@@ -74,7 +76,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   #likes;
   #state = new State();
   /** @type {?Viewers} */ #viewers = null;
-  #clock = { offset: 0, error: Infinity };
+  #clock = { offset: 0, error: Infinity, at: 0 };
   /** Until `close()`. */ #life = new AbortController();
   /** From a start to the next. */ #running = new AbortController();
   #isStarting = false;
@@ -210,7 +212,10 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     const connection = (this.#present = new Connection(target, {
       get cursor() { return self.cursor; },
       receive: (items) => this.#receive(items),
-      synchronize: (offset, error) => void (error < this.#clock.error && (this.#clock = { offset, error })),
+      synchronize: (offset, error) => {
+        const at = Date.now();
+        if (error < this.#clock.error || at - this.#clock.at > CLOCK_FOR) this.#clock = { offset, error, at };
+      },
       report: (name, more) => this.#report(name, { shared: false, transport: connection.transport, ...more }),
     }));
     const refused = await connection.run(signal);

@@ -24,13 +24,15 @@ import { childOf, sleep } from "./timing.js";
 
 // Milliseconds.
 const HEARTBEAT = 15_000; // until a server has said otherwise
+const HEARTBEAT_MOST = 300_000;
 const STALLED_AFTER = 2_000; // behind a heartbeat that did not come
 const LOST_AFTER = 5_000;
 const READY_WITHIN = 5_000; // a stream's first item, where long-polls may do instead
 const ANSWER_WITHIN = 10_000; // where not
 const STREAM_AGAIN = 60_000;
 const RETRY = 1_000; // until a server has said otherwise
-const RETRY_MOST = 30_000;
+const RETRY_MOST = 30_000; // of a back-off
+const ASKED_MOST = 600_000; // of what a server asks for
 const SPREAD = 250; // of those whom one frontend has lost, before they ask the next
 
 export class Connection {
@@ -114,7 +116,7 @@ export class Connection {
     try {
       for await (const { items, retry } of (isStream ? (transport === "ws" ? socket : stream) : polls)(request)) {
         if (attempt.signal.aborted) throw attempt.signal.reason;
-        if (retry !== undefined) this.#retry = retry;
+        if (retry !== undefined) this.#retry = Math.min(retry, ASKED_MOST);
         this.#heardAt = Date.now();
         const first = items.find(({ kind }) => kind === "control");
         if (!isReady && first?.type === "ready") {
@@ -145,7 +147,7 @@ export class Connection {
   #onReady(ready, begun) {
     this.#failures = 0;
     this.#untried = this.#target.urls.length - 1;
-    if (ready.heartbeat > 0) this.#heartbeat = ready.heartbeat;
+    if (ready.heartbeat > 0) this.#heartbeat = Math.min(Math.max(ready.heartbeat, 1_000), HEARTBEAT_MOST);
     this.#target.tokens.worked();
     const now = Date.now();
     // NTP's estimate: the server's clock was read between the request and its answer.
@@ -170,7 +172,7 @@ export class Connection {
       return Math.random() * SPREAD;
     }
     const backOff = (/** @type {number} */ failures) => Math.random() * Math.min(RETRY_MOST, this.#retry * 2 ** failures);
-    return lost.after ? lost.after + backOff(0) : isReady || bye ? this.#retry : backOff(this.#failures++);
+    return lost.after ? Math.min(lost.after, ASKED_MOST) + backOff(0) : isReady || bye ? this.#retry : backOff(this.#failures++);
   }
 
   /** Beside polls that work: change over to a stream once one is found to come through. */

@@ -41,6 +41,7 @@ export class Tabs {
   #heardAt = Date.now();
   /** How the leader's connection stands. @type {any} */ #connection = null;
   #askedAt = 0;
+  #isStalled = false;
   // Not knowing its place among the leader's posts:
   /** The leader's posts meanwhile. @type {Post[]} */ #posts = [];
   /** @type {?AbortController} */ #detour = null;
@@ -98,7 +99,8 @@ export class Tabs {
     const now = Date.now();
     const quiet = now - this.#heardAt;
     if (quiet >= QUIET) {
-      if (!this.#detour) this.#host.stalled();
+      if (!this.#detour && !this.#isStalled) this.#host.stalled();
+      this.#isStalled = true;
       // Asked first: after a sleep all have been quiet.
       if (this.#askedAt < this.#heardAt) this.#ask();
       else if (now - this.#askedAt >= ANSWER_WITHIN) void this.#queue({ steal: true });
@@ -151,7 +153,8 @@ export class Tabs {
     if (message.from || (message.to && message.to !== this.#self)) return;
     this.#heardAt = Date.now();
     if (message.connection) this.#connection = message.connection;
-    if (message.connection && !this.#detour) this.#host.report(message.connection);
+    if ((message.connection || this.#isStalled) && this.#connection && !this.#detour) this.#host.report(this.#connection);
+    this.#isStalled = false;
     if (message.to) this.#onAnswer(message);
     else if (message.items) this.#onPost(message);
   }

@@ -26,7 +26,8 @@ const TRANSPORTS = new Map([["sse", ["Event stream", "Stream"]], ["poll", ["Long
 const $ = (id) => document.getElementById(id);
 const parameters = new URLSearchParams(location.search);
 const video = parameters.get("video") || "demo";
-const frontends = (parameters.get("frontends") || location.origin).split(",").filter(Boolean);
+const named = (parameters.get("frontends") ?? "").split(",").filter((url) => url && URL.canParse(url, location.href));
+const frontends = named.length ? named : [location.origin];
 const number = new Intl.NumberFormat();
 const reactions = [...REACTIONS.keys()];
 
