@@ -6,15 +6,16 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
 import trio
 from sqlalchemy.exc import SQLAlchemyError
 
-from liveserver.backend.commands import Accepted, Command, OutboxRow, Stored, Summary
+from liveserver.backend.commands import Accepted, Command, Comments, OutboxRow, Stored, Summary
 from liveserver.backend.engine import is_transient, reason
+from liveserver.backend.follow import Follower, FollowStatistics, LogReader
 from liveserver.backend.outbox import Outbox, OutboxStatistics, PublishTarget
 from liveserver.backend.store import Store
 from liveserver.backend.sums import SumsPublisher, SumsStatistics
@@ -22,7 +23,7 @@ from liveserver.backend.transaction import Committed
 from liveserver.backend.writer import Writer, WriteStatistics
 from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings, LikeSettings
-from liveserver.errors import ConfigError, Unavailable
+from liveserver.errors import ConfigError, NotFound, Unavailable
 
 READ_ATTEMPTS = 3
 OPEN_SECONDS = 15.0
@@ -39,15 +40,22 @@ class BackendStatistics(msgspec.Struct, frozen=True):
     write: WriteStatistics
     outbox: OutboxStatistics
     sums: SumsStatistics
+    follow: FollowStatistics
 
 
 class Backend:
     """What the routes want of it. Get one from `open_backend`."""
 
     def __init__(
-        self, store: Store, settings: BackendSettings, likes: LikeSettings, dispatcher: PublishTarget
+        self,
+        store: Store,
+        settings: BackendSettings,
+        likes: LikeSettings,
+        dispatcher: PublishTarget,
+        reader: LogReader | None,
     ) -> None:
         self._store = store
+        self._settings = settings
         self._one_reader = trio.CapacityLimiter(1)
         self.outbox = Outbox(settings, dispatcher, self._waiting, lambda rows: self.writer.remove(rows))
         self.sums = SumsPublisher(
@@ -60,18 +68,52 @@ class Backend:
             lambda totals: self.writer.set_announced(totals),
             self.outbox.wait_handed_over,
         )
+        self.follower = Follower(
+            store.id,
+            settings,
+            reader,
+            lambda video: self._wait_read(lambda: store.load(video)),
+            lambda heard: self.writer.write(heard),
+            self.sums.publish_again,
+            store.others,
+        )
         self.writer = Writer(store, settings, self._committed, self._uncertain)
 
     async def write(self, command: Command) -> Stored:
         """As `Writer.write`."""
+        view = self.follower.view(command.video)
+        if view is None:
+            await self.follower.follow(command.video)
+        else:
+            view.asked_at = trio.current_time()
         return await self.writer.write(command)
 
-    async def summary(self, video: str) -> Summary:
-        """Raises `Unavailable`."""
-        try:
-            return await self._read(lambda: self._store.summary(video))
-        except SQLAlchemyError:
-            raise Unavailable("the totals cannot be read just now; try again") from None
+    async def summary(self, video: str) -> bytes:
+        """Return a video's totals and its newest comments, as JSON. Raises `Unavailable`."""
+        view = await self.follower.follow(video)
+        if view.shown is not None:
+            return view.shown
+        async with view.loading:
+            while view.comments is None:
+                view.comments = []  # what changes while it is read sets it to None again
+                newest = await self._comments(video, None, self._settings.summary_comments)
+                if view.comments is not None:
+                    view.comments = newest or []
+        reactions = view.reactions()
+        view.shown = msgspec.json.encode(Summary(sum(reactions.values()), reactions, view.comments or []))
+        return view.shown
+
+    async def comments(self, video: str, before: str | None, limit: int) -> Comments:
+        """Return a page of a video's comments, newest first. Raises `NotFound`, `Unavailable`."""
+        view = await self.follower.follow(video)
+        found = await self._comments(video, before, limit + 1)
+        if found is None:
+            raise NotFound("this video has no such comment to read on from")
+        page = found[:limit]
+        return Comments(page, page[-1]["id"] if len(found) > limit else None, view.is_complete)
+
+    async def _comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
+        return await self._wait_read(lambda: self._store.comments(video, before, limit))
 
     async def check(self) -> None:
         """For readiness: raise `Unavailable` when the database does not store.
@@ -85,6 +127,12 @@ class Backend:
         self.sums.on_announced(accepted.totals)
         self.outbox.put(committed.rows)
         self.sums.changed(committed.likes)
+        for video, totals in committed.totals.items():
+            if (view := self.follower.view(video)) is not None:
+                view.merge(self._store.id, totals)
+        for video in committed.commented:
+            if (view := self.follower.view(video)) is not None:
+                view.comments = view.shown = None
 
     def _uncertain(self) -> None:
         self.outbox.read_again()
@@ -113,15 +161,24 @@ class Backend:
         raise AssertionError("the last attempt returns or raises")
 
     def statistics(self) -> BackendStatistics:
-        return BackendStatistics(self.writer.statistics(), self.outbox.statistics(), self.sums.statistics())
+        return BackendStatistics(
+            self.writer.statistics(),
+            self.outbox.statistics(),
+            self.sums.statistics(),
+            self.follower.statistics(),
+        )
 
 
 @asynccontextmanager
 async def open_backend(
-    settings: BackendSettings, dispatcher: PublishTarget, likes: LikeSettings | None = None
+    settings: BackendSettings,
+    dispatcher: PublishTarget,
+    likes: LikeSettings | None = None,
+    reader: LogReader | None = None,
 ) -> AsyncIterator[Backend]:
     """Run a likes backend for the duration of the block; what is left in its outbox waits for its next life.
 
+    Other backends' comments and totals are read from the logs by `reader`; without one, there are none.
     A database that is not there yet is waited for, `OPEN_SECONDS` long. Raises `ConfigError` when it cannot
     be opened.
     """
@@ -130,10 +187,11 @@ async def open_backend(
         store = await _open_store(_url(settings, stack), settings, likes)
         stack.callback(store.close)
         async with trio.open_nursery() as nursery:
-            backend = Backend(store, settings, likes, dispatcher)
+            backend = Backend(store, settings, likes, dispatcher, reader)
             nursery.start_soon(backend.writer.run)
             nursery.start_soon(backend.outbox.run)
             nursery.start_soon(backend.sums.run)
+            nursery.start_soon(backend.follower.run)
             yield backend
             nursery.cancel_scope.cancel()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from liveserver.backend.heard import Heard
 from liveserver.errors import BadRequest, Problem
 
 
@@ -38,7 +39,7 @@ class Retraction(msgspec.Struct, frozen=True):
     id: str
 
 
-Command = Like | Comment | Retraction
+Command = Like | Comment | Retraction | Heard
 
 
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,6 +85,17 @@ class Summary(msgspec.Struct, frozen=True):
     likes: int
     reactions: dict[str, int]
     comments: list[dict[str, Any]]
+
+
+class Comments(msgspec.Struct, frozen=True):
+    """A page of a video's comments, newest first; `next` is the id to read on before, if there is more.
+
+    `complete` says that all that was ever published was heard here.
+    """
+
+    comments: list[dict[str, Any]]
+    next: str | None
+    complete: bool
 
 
 Outcome = Stored | Problem

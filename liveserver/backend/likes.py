@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
-from liveserver.auth.grant import COMMENT, LIKE
+from liveserver.auth.grant import COMMENT, LIKE, WATCH
 from liveserver.auth.rate_limits import CompositeRateLimiter
 from liveserver.backend.backend import Backend
 from liveserver.backend.commands import Command, Comment, Like, reject_nul
@@ -20,6 +20,7 @@ from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
 from liveserver.errors import BadRequest, TooLarge
 
+MAX_PAGE = 200  # comments in one answer
 MAX_KEY = 255  # characters of an Idempotency-Key
 
 T = TypeVar("T")
@@ -52,6 +53,8 @@ class LikeRoutes:
     def add_to(self, router: Router) -> None:
         router.add("POST", "/v1/videos/{video}/likes", self.like)
         router.add("POST", "/v1/videos/{video}/comments", self.comment)
+        router.add("GET", "/v1/videos/{video}/comments", self.comments)
+        router.add("GET", "/v1/videos/{video}/summary", self.summary)
 
     async def like(self, request: Request, peer: Peer) -> Answer:
         """Store a like, then answer."""
@@ -75,6 +78,35 @@ class LikeRoutes:
         text = reject_nul(body.text, "comment")
         user = await self._authorize(request, peer, COMMENT, self._gate.comments, body.user)
         return await self._write(Comment(video, user, text, _key(request)))
+
+    async def summary(self, request: Request, peer: Peer) -> Answer:
+        """Return the totals and the newest comments."""
+        video = request.checked_video()
+        request.arguments(())
+        await self._authorize_reading(request, video)
+        return json_response(200, await self._backend.summary(video))
+
+    async def comments(self, request: Request, peer: Peer) -> Answer:
+        """Return a page of the comments, newest first."""
+        video = request.checked_video()
+        arguments = request.arguments(("before", "limit"))
+        limit = arguments.get("limit", "50")
+        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
+            raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")
+        before = arguments.get("before")
+        if before is not None:
+            reject_nul(before, "comment's id")
+        await self._authorize_reading(request, video)
+        page = await self._backend.comments(video, before, int(limit))
+        return json_response(200, msgspec.json.encode(page))
+
+    async def _authorize_reading(self, request: Request, video: str) -> None:
+        """Raise `Unauthorized`, `Forbidden` or `Unavailable` unless the client may read of this video."""
+        grant = await self._gate.liker(request.headers)
+        if grant.name:  # a site with a key may read what came of its own videos, whatever else it may
+            grant.require_video(video)
+        else:
+            grant.require(WATCH, video)
 
     def _read(self, request: Request, kind: type[T]) -> T:
         """Return the body. Raises `WrongType`, `TooLarge`, `BadRequest`."""

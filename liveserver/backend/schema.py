@@ -71,6 +71,8 @@ Index(
     postgresql_where=~comments.c.retracted,
 )
 
+Index("comments_by_time", comments.c.video, comments.c.at, comments.c.id)
+
 totals = Table(
     "totals",
     metadata,
@@ -84,6 +86,26 @@ Index(
     totals.c.video,
     sqlite_where=totals.c.total > totals.c.announced,
     postgresql_where=totals.c.total > totals.c.announced,
+)
+
+# What other stores have announced.
+peer_totals = Table(
+    "peer_totals",
+    metadata,
+    Column("video", String(128), primary_key=True),
+    Column("store", String(64), primary_key=True),
+    Column("reaction", String(32), primary_key=True),
+    Column("total", BigInteger, nullable=False),
+)
+
+# How far the logs of videos have been heard; not complete: something of them could not be.
+followed = Table(
+    "followed",
+    metadata,
+    Column("video", String(128), primary_key=True),
+    Column("epoch", String(16), nullable=False),
+    Column("heard", BigInteger, nullable=False),
+    Column("is_complete", Boolean, nullable=False),
 )
 
 # Events that no dispatcher has accepted yet, as far as the database knows.

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, case, delete, insert, select, tuple_, update
+from collections.abc import Callable
+
+from sqlalchemy import Table, bindparam, case, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
-from liveserver.backend.schema import comments, idempotency_keys, likes, lives, outbox, store, totals
+from liveserver.backend.schema import (
+    comments,
+    followed,
+    idempotency_keys,
+    likes,
+    lives,
+    outbox,
+    peer_totals,
+    store,
+    totals,
+)
 
 NEW_LIKES = insert(likes)
 ANNOUNCED = (
@@ -65,6 +77,34 @@ GROW_OLDER = (
 )
 
 
+def _upserts(
+    dialect: Callable[[Table], postgresql.Insert] | Callable[[Table], sqlite.Insert],
+) -> tuple[Insert, Insert, Insert, Insert]:
+    """Return how what was heard is stored: comments, retractions, totals, and how far."""
+    comment = dialect(comments)
+    total, place = dialect(peer_totals), dialect(followed)
+    return (
+        # Everywhere a comment has the time of its event, also where it was stored before.
+        comment.on_conflict_do_update(index_elements=[comments.c.id], set_={"at": comment.excluded.at}),
+        comment.on_conflict_do_update(
+            index_elements=[comments.c.id], set_={"retracted": True, "text": "", "user": None}
+        ),
+        total.on_conflict_do_update(
+            index_elements=[peer_totals.c.video, peer_totals.c.store, peer_totals.c.reaction],
+            set_={"total": total.excluded.total},
+            where=peer_totals.c.total < total.excluded.total,
+        ),
+        place.on_conflict_do_update(
+            index_elements=[followed.c.video],
+            set_={
+                "epoch": place.excluded.epoch,
+                "heard": place.excluded.heard,
+                "is_complete": place.excluded.is_complete,
+            },
+        ),
+    )
+
+
 def _adding(dialect: type[postgresql.Insert] | type[sqlite.Insert]) -> Insert:
     upsert = dialect(totals)
     return upsert.on_conflict_do_update(
@@ -74,6 +114,7 @@ def _adding(dialect: type[postgresql.Insert] | type[sqlite.Insert]) -> Insert:
 
 
 MORE = {"postgresql": _adding(postgresql.Insert), "sqlite": _adding(sqlite.Insert)}  # by dialect
+HEARD = {"postgresql": _upserts(postgresql.insert), "sqlite": _upserts(sqlite.insert)}
 NEW_STORE = {
     "postgresql": postgresql.insert(store).on_conflict_do_nothing(),
     "sqlite": sqlite.insert(store).on_conflict_do_nothing(),

@@ -20,16 +20,17 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, insert, inspect, select
+from sqlalchemy import Connection, Engine, insert, inspect, select, tuple_
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from liveserver.backend import statements
-from liveserver.backend.commands import Accepted, Command, OutboxRow, Summary
+from liveserver.backend.commands import Accepted, Command, OutboxRow
 from liveserver.backend.engine import open_engine
+from liveserver.backend.follow import Known
 from liveserver.backend.rates import LikeRates
-from liveserver.backend.schema import comments, lives, metadata, outbox, totals
+from liveserver.backend.schema import comments, followed, lives, metadata, outbox, peer_totals, totals
 from liveserver.backend.schema import store as the_store
 from liveserver.backend.transaction import Committed, Transaction
 from liveserver.config import BackendSettings, LikeSettings
@@ -65,6 +66,7 @@ class Store:
         self._monotonic = monotonic
         self._new_id = IdMaker()
         self._rates = LikeRates(likes or LikeSettings(), monotonic)
+        self.others: dict[str, int] = {}  # likes of the other stores, by video
         self._number = 0
         self._serial = 0
         self._candidate: Committed | None = None  # of the last attempt at a transaction
@@ -115,6 +117,8 @@ class Store:
                     new_id=self._new_id,
                     new_row=self._new_row,
                     is_each=self._rates.is_each,
+                    store=self.id,
+                    others=self.others,
                 )
                 self._candidate = committed = transaction.store(commands, accepted or Accepted())
         except SQLAlchemyError as error:
@@ -123,24 +127,39 @@ class Store:
             raise
         return committed
 
-    def summary(self, video: str) -> Summary:
-        """Raises `SQLAlchemyError`."""
+    def load(self, video: str) -> Known:
+        """Return what is known of a video. Raises `SQLAlchemyError`."""
         with self._reader() as connection:
-            counts = connection.execute(
-                select(totals.c.reaction, totals.c.total).where(totals.c.video == video)
-            )
-            reactions = {row.reaction: row.total for row in counts}
-            newest = connection.execute(
-                select(comments.c.id, comments.c.user, comments.c.text, comments.c.at)
-                .where(comments.c.video == video, ~comments.c.retracted)
-                .order_by(comments.c.number.desc())
-                .limit(self._settings.summary_comments)
-            ).mappings()
-            return Summary(
-                sum(reactions.values()),
-                dict(sorted(reactions.items(), key=lambda item: (-item[1], item[0]))),
-                [{name: value for name, value in row.items() if value is not None} for row in newest],
-            )
+            own = connection.execute(select(totals.c.reaction, totals.c.total).where(totals.c.video == video))
+            found = {self.id: {row.reaction: row.total for row in own}}
+            for row in connection.execute(select(peer_totals).where(peer_totals.c.video == video)):
+                found.setdefault(row.store, {})[row.reaction] = row.total
+            place = connection.execute(select(followed).where(followed.c.video == video)).one_or_none()
+            if place is None:
+                return Known(found, "", 0, False)
+            return Known(found, place.epoch, place.heard, place.is_complete)
+
+    def comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
+        """Return so many comments, the newest first, of those before the one with the id `before`.
+
+        None when there is no such comment. Raises `SQLAlchemyError`.
+        """
+        query = select(comments.c.id, comments.c.user, comments.c.text, comments.c.at).where(
+            comments.c.video == video, ~comments.c.retracted
+        )
+        with self._reader() as connection:
+            if before is not None:
+                at = connection.execute(
+                    select(comments.c.at).where(comments.c.video == video, comments.c.id == before)
+                ).scalar_one_or_none()
+                if at is None:
+                    return None
+                query = query.where(tuple_(comments.c.at, comments.c.id) < (at, before))
+            newest = query.order_by(comments.c.at.desc(), comments.c.id.desc()).limit(limit)
+            return [
+                {name: value for name, value in row.items() if value is not None}
+                for row in connection.execute(newest).mappings()
+            ]
 
     def waiting(self, limit: int) -> list[OutboxRow]:
         """Return the first rows of the outbox, of all lives, in order. Raises `SQLAlchemyError`."""

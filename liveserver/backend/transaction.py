@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, select, update
@@ -20,6 +20,7 @@ from liveserver.backend.commands import (
     Retraction,
     Stored,
 )
+from liveserver.backend.heard import Heard
 from liveserver.backend.schema import comments
 from liveserver.config import BackendSettings
 from liveserver.errors import NotFound
@@ -38,8 +39,10 @@ class Committed(msgspec.Struct, frozen=True):
     outcomes: list[Outcome]
     rows: list[OutboxRow]
     repeats: int
-    refusals: int = 0
+    stored: int = 0
     likes: list[tuple[str, str | None]] = []  # video and user of each that was stored
+    totals: dict[str, dict[str, int]] = {}  # this store's after it, of the videos liked
+    commented: set[str] = set()  # videos whose comments are others now
 
 
 class Transaction:
@@ -56,6 +59,8 @@ class Transaction:
         new_id: Callable[[int], str],
         new_row: Callable[[bool, bytes], OutboxRow],
         is_each: Callable[[str], bool],
+        store: str,
+        others: Mapping[str, int],
     ) -> None:
         self._connection = connection
         self._settings = settings
@@ -65,12 +70,16 @@ class Transaction:
         self._new_id = new_id
         self._new_row = new_row
         self._is_each = is_each
+        self._store = store
+        self._others = others
         self._likes: list[dict[str, object]] = []
         self._likers: list[tuple[str, str | None]] = []
         self._comments: list[dict[str, object]] = []
         self._rows: list[OutboxRow] = []
+        self._commented: set[str] = set()
         self._added: Counter[tuple[str, str]] = Counter()
         self._totals: dict[str, int] = {}
+        self._read: dict[str, dict[str, int]] = {}
 
     def store(self, commands: Sequence[Command], accepted: Accepted) -> Committed:
         """Write what the commands ask for, and what was accepted. Raises `SQLAlchemyError`."""
@@ -93,14 +102,23 @@ class Transaction:
                 fresh[key] = outcome
             outcomes.append(outcome)
         self._write(fresh)
-        refusals = sum(not isinstance(outcome, Stored) for outcome in outcomes)
-        return Committed(outcomes, self._rows, repeats, refusals, self._likers)
+        stored = sum(
+            isinstance(outcome, Stored) and not isinstance(command, Heard)
+            for command, outcome in zip(commands, outcomes, strict=True)
+        )
+        for (video, reaction), added in self._added.items():
+            self._read[video][reaction] = self._read[video].get(reaction, 0) + added
+        return Committed(
+            outcomes, self._rows, repeats, stored - repeats, self._likers, self._read, self._commented
+        )
 
     def _one(self, command: Command) -> Outcome:
         if isinstance(command, Like):
             return self._like(command)
         if isinstance(command, Comment):
             return self._comment(command)
+        if isinstance(command, Heard):
+            return self._hear(command)
         return self._retract(command)
 
     def _like(self, like: Like) -> Outcome:
@@ -114,9 +132,10 @@ class Transaction:
         )
         self._added[like.video, like.reaction] += 1
         self._totals[like.video] += 1
-        return Stored(made, self._totals[like.video])
+        return Stored(made, self._totals[like.video] + self._others.get(like.video, 0))
 
     def _comment(self, comment: Comment) -> Outcome:
+        self._commented.add(comment.video)
         made = self._post(comment.video, "comment", comment.user, {"text": comment.text})
         self._comments.append(
             {"id": made, "video": comment.video, "user": comment.user, "text": comment.text, "at": self._now,
@@ -137,7 +156,42 @@ class Transaction:
                 update(comments).where(comments.c.id == command.id).values(retracted=True, text="", user=None)
             )
             self._post(command.video, "retract", None, {"id": command.id})
+            self._commented.add(command.video)
         return Stored(command.id)
+
+    def _hear(self, heard: Heard) -> Outcome:
+        """Store what a log says. A retraction that comes before its comment keeps its place."""
+        self._flush_comments()
+        execute = self._connection.execute
+        new_comment, new_retraction, new_total, new_place = statements.HEARD[self._connection.dialect.name]
+        if heard.comments:
+            execute(
+                new_comment,
+                [
+                    {"id": each.id, "video": heard.video, "user": each.user, "text": each.text, "at": each.at,
+                     "retracted": False}
+                    for _, each in sorted({each.id: each for each in heard.comments}.items())
+                ],
+            )  # fmt: skip
+        if heard.retracted:
+            execute(
+                new_retraction,
+                [
+                    {"id": each, "video": heard.video, "user": None, "text": "", "at": 0, "retracted": True}
+                    for each in sorted(set(heard.retracted))
+                ],
+            )
+        others = [
+            {"video": heard.video, "store": store, "reaction": reaction, "total": number}
+            for store, totals in sorted(heard.totals.items())
+            if store != self._store
+            for reaction, number in sorted(totals.items())
+        ]
+        if others:
+            execute(new_total, others)
+        place = {"video": heard.video, "epoch": heard.epoch, "heard": heard.offset}
+        execute(new_place, place | {"is_complete": heard.is_complete})
+        return Stored("")
 
     def _post(self, video: str, kind: str, user: str | None, data: dict[str, str]) -> str:
         """Put an event into the outbox; return its id."""
@@ -162,12 +216,14 @@ class Transaction:
     def _read_totals(self, videos: set[str]) -> None:
         """Read what the likes are added to; other backends at the same PostgreSQL wait."""
         self._totals = dict.fromkeys(videos, 0)
+        self._read = {video: {} for video in videos}
         read = statements.TOTALS if self._connection.dialect.name == "sqlite" else statements.LOCKED_TOTALS
         names = sorted(videos)
         for start in range(0, len(names), SQL_VALUES):
             rows = self._connection.execute(read, {"videos": names[start : start + SQL_VALUES]})
             for row in rows:
                 self._totals[row.video] += row.total
+                self._read[row.video][row.reaction] = row.total
 
     def _read_keys(self, keys: Sequence[Key]) -> dict[Key, Stored]:
         known: dict[Key, Stored] = {}
@@ -212,6 +268,6 @@ class Transaction:
 
 def _key(command: Command) -> Key | None:
     """Return what a request is known by when it is repeated."""
-    if isinstance(command, Retraction) or command.key is None:
+    if isinstance(command, Retraction | Heard) or command.key is None:
         return None
     return command.video, command.route, command.user or "", command.key

@@ -221,7 +221,7 @@ class Writer:
             self._stored_at = trio.current_time()
             self._commits += 1
             self._repeats += committed.repeats
-            self._stored += len(commands) - committed.repeats - committed.refusals
+            self._stored += committed.stored
             return committed
 
     def statistics(self) -> WriteStatistics:

@@ -199,6 +199,9 @@ class BackendSettings(Section, frozen=True):
     batch_events: Count = 500  # events in one request to a dispatcher
     # outbox rows in memory while no dispatcher answers; further ones stay in the database
     outbox_rows: Count = 10_000
+    follow_interval: Duration = Duration(0.5)  # how often the logs of the videos served are read
+    follow_linger: Duration = Duration(600.0)  # how long after the last request for a video
+    followed_videos: Count = 10_000  # beyond it, those asked for the longest ago are not followed
     # how often the database is searched for events that no life of a backend has handed over
     outbox_sweep: Duration = Duration(5.0)
 

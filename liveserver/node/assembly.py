@@ -81,7 +81,12 @@ class Node:
             nursery.start_soon(gate.run)
             self.parts["auth"] = gate.statistics
             if settings.node.roles == ["backend"]:
-                await self._backend(None, gate, stack)  # which can store while the bus is away
+                reader: RedisBus | None = None
+                if settings.bus.kind == "redis":  # not checked: it stores while the bus is away
+                    reader = await stack.enter_async_context(
+                        RedisBus.open(settings.node.datacenter, settings.bus, settings.history)
+                    )
+                await self._backend(None, gate, stack, reader)
                 yield self
                 return
             bus: MemoryBus | RedisBus
@@ -108,7 +113,7 @@ class Node:
                     nursery.start_soon(relay.run)
                     self.parts["relay"] = relay.statistics
             if "backend" in settings.node.roles:
-                await self._backend(local, gate, stack)
+                await self._backend(local, gate, stack, bus)
             if "frontend" in settings.node.roles:
                 self.frontend = await stack.enter_async_context(self._frontend(bus, local, gate))
             elif local is not None:
@@ -144,7 +149,13 @@ class Node:
             self.checks["name"] = frontend.canary.check_name
             yield frontend
 
-    async def _backend(self, local: PublishTarget | None, gate: Authorizer, stack: AsyncExitStack) -> None:
+    async def _backend(
+        self,
+        local: PublishTarget | None,
+        gate: Authorizer,
+        stack: AsyncExitStack,
+        reader: MemoryBus | RedisBus | None,
+    ) -> None:
         settings = self.settings.backend
         if settings.dispatchers or local is None:
             local = await stack.enter_async_context(
@@ -155,7 +166,7 @@ class Node:
                     gate.signature,
                 )
             )
-        backend = await stack.enter_async_context(open_backend(settings, local, self.settings.likes))
+        backend = await stack.enter_async_context(open_backend(settings, local, self.settings.likes, reader))
         LikeRoutes(backend, settings, gate).add_to(self.router)
         self.blueprints.append(backend_routes(backend, gate))
         self.parts["backend"] = backend.statistics

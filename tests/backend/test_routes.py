@@ -161,6 +161,36 @@ async def test_what_is_wrong_is_said(path: str, body: Any, headers: dict[str, st
         assert await on.get(SUMMARY) == {"likes": 0, "reactions": {}, "comments": []}
 
 
+async def test_comments_are_read_in_pages(until: Until) -> None:
+    async with serving() as on:
+        made = [(await on.post(COMMENTS, {"text": str(number)})).json()["id"] for number in range(5)]
+
+        async def heard() -> bool:
+            return (await on.get(COMMENTS))["complete"] is True
+
+        await until(heard)
+        whole = await on.get(COMMENTS)
+        assert [each["id"] for each in whole["comments"]] == made[::-1]
+        assert whole["next"] is None
+        first = await on.get(COMMENTS + "?limit=2")
+        assert ([each["id"] for each in first["comments"]], first["next"]) == ([made[4], made[3]], made[3])
+        rest = await on.get(f"{COMMENTS}?limit=200&before={first['next']}")
+        assert ([each["id"] for each in rest["comments"]], rest["next"]) == (made[2::-1], None)
+        await on.client.delete(f"{on.url}{COMMENTS}/{made[3]}")
+        rest = await on.get(f"{COMMENTS}?before={first['next']}")
+        assert [each["id"] for each in rest["comments"]] == made[2::-1], "also before one that is gone"
+        for wrong, status in (
+            ("?limit=0", 400),
+            ("?limit=201", 400),
+            ("?limit=x", 400),
+            ("?limit=%D9%A3", 400),
+            ("?before=nothing", 404),
+            ("?before=%00", 400),
+            ("?after=x", 400),
+        ):
+            assert (await on.client.get(on.url + COMMENTS + wrong)).status_code == status, wrong
+
+
 async def test_reactions_are_those_of_the_settings() -> None:
     async with serving('backend.reactions=["clap","heart"]') as on:
         assert (await on.post(LIKES, {"reaction": "clap"})).status_code == 201

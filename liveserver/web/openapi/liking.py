@@ -42,6 +42,16 @@ SCHEMAS: Json = {
             "comments": {"type": "array", "items": {"type": "object"}, "description": "Newest first"},
         }
     ),
+    "Comments": record(
+        {
+            "comments": {"type": "array", "items": {"type": "object"}, "description": "Newest first"},
+            "next": {"type": ["string", "null"], "description": "To read on `before`, if there is more"},
+            "complete": {
+                "type": "boolean",
+                "description": "Whether all comments were heard here, of other backends too",
+            },
+        }
+    ),
 }
 
 
@@ -72,6 +82,29 @@ def paths(settings: BackendSettings) -> Json:
             }
         },
         "/v1/videos/{video}/comments": {
+            "get": {
+                "operationId": "comments",
+                "tags": ["liking"],
+                "summary": "Read a video's comments, the newest first",
+                "parameters": [
+                    video,
+                    {
+                        "name": "before",
+                        "in": "query",
+                        "schema": TEXT,
+                        "description": "The id of a comment: those before it",
+                    },
+                    {
+                        "name": "limit",
+                        "in": "query",
+                        "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+                    },
+                ],
+                "responses": {
+                    "200": answer("A page of them", JSON, schema("Comments")),
+                    **problems(400, 401, 403, 404, 429, 431, 500, 503),
+                },
+            },
             "post": {
                 "operationId": "comment",
                 "tags": ["liking"],
@@ -82,7 +115,7 @@ def paths(settings: BackendSettings) -> Json:
                     "201": answer("It is stored, and will be published", JSON, schema("Commented")),
                     **refused,
                 },
-            }
+            },
         },
         "/v1/videos/{video}/comments/{comment}": {
             "delete": {

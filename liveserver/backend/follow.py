@@ -1,0 +1,264 @@
+"""Follow the videos that are served here, so that every backend knows what was said at any other.
+
+Rules:
+
+1. A video is followed from the first time that it is asked for until nobody has asked for `follow_linger`.
+2. The log is read, by number, every `follow_interval`; there is nothing to subscribe to and nothing to miss:
+   what pub/sub forgets, the log remembers. What was heard is stored with the number up to which it was, in
+   one transaction, so a backend that was away goes on where it stood.
+3. All of it is idempotent: comments by their ids, retractions whenever they come, totals by their maximum. So
+   a log may be read twice, by several backends of one database.
+4. A hole in the log, or a log that began anew, is kept as such: `is_complete` says whether all was heard.
+5. A state that has lost this store's totals, or an older form of them, is given them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Protocol
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.backend.heard import Heard, hear, hear_state
+from liveserver.bus.interface import Slice
+from liveserver.config import BackendSettings
+from liveserver.errors import BusError, Problem
+from liveserver.instruments import gauge, total
+
+READ_VIDEOS = 200  # in one round trip
+READ_EVENTS = 1_000  # of each
+OPEN_SECONDS = 1.0  # the first answer about a video waits so long for what the log has
+
+Reactions = dict[str, int]
+
+log = structlog.get_logger(__name__)
+
+
+class LogReader(Protocol):
+    """The part of a bus that reads logs. All raise `BusError`."""
+
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]: ...
+
+    async def state(self, video: str) -> list[bytes]: ...
+
+
+class Known(msgspec.Struct):
+    """What the database knows of a video: totals by store, and how far its log has been heard."""
+
+    totals: dict[str, Reactions]
+    epoch: str
+    offset: int
+    is_complete: bool
+
+
+class FollowStatistics(msgspec.Struct, frozen=True):
+    """Counts since the start, and what is followed now."""
+
+    videos: Annotated[int, gauge("Videos whose logs are followed.")]
+    heard: Annotated[int, total("Comments and retractions heard in logs, our own among them.")]
+    holes: Annotated[int, total("Logs of which something could not be heard any more.")]
+    failures: Annotated[int, total("Times that logs could not be read, or what was heard not be stored.")]
+
+
+class View:
+    """A video as this backend knows it, in memory. `shown` is a rendered summary while it is right."""
+
+    __slots__ = (
+        "asked_at",
+        "caught_up",
+        "comments",
+        "epoch",
+        "is_complete",
+        "is_state_read",
+        "loading",
+        "offset",
+        "shown",
+        "totals",
+    )
+
+    def __init__(self, known: Known, now: float) -> None:
+        self.totals = known.totals
+        self.epoch = known.epoch
+        self.offset = known.offset
+        self.is_complete = known.is_complete
+        self.asked_at = now
+        self.is_state_read = False
+        self.caught_up = trio.Event()
+        self.comments: list[dict[str, Any]] | None = None  # the newest; None: to be read
+        self.loading = trio.Lock()
+        self.shown: bytes | None = None
+
+    def merge(self, store: str, totals: Reactions) -> bool:
+        """Take a store's totals in, where they are greater; return whether any was."""
+        known = self.totals.setdefault(store, {})
+        changed = False
+        for reaction, number in totals.items():
+            if number > known.get(reaction, 0):
+                known[reaction] = number
+                changed = True
+        if changed:
+            self.shown = None
+        return changed
+
+    def reactions(self) -> Reactions:
+        """Return the video's totals: the sum over its stores, most frequent first."""
+        sums: Reactions = {}
+        for totals in self.totals.values():
+            for reaction, number in totals.items():
+                sums[reaction] = sums.get(reaction, 0) + number
+        return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+
+    def elsewhere(self, store: str) -> int:
+        """Return how many likes all other stores have."""
+        return sum(sum(totals.values()) for name, totals in self.totals.items() if name != store)
+
+
+class Follower:
+    """Follows videos. `run` must be running.
+
+    `load(video)` reads what the database knows, `keep(heard)` stores what was heard, `publish_again(video)`
+    publishes this store's totals, `others` is given how many likes the other stores have, by video.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        settings: BackendSettings,
+        reader: LogReader | None,
+        load: Callable[[str], Awaitable[Known]],
+        keep: Callable[[Heard], Awaitable[object]],
+        publish_again: Callable[[str], None],
+        others: dict[str, int],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._reader = reader
+        self._load = load
+        self._keep = keep
+        self._publish_again = publish_again
+        self._others = others
+        self._views: dict[str, View] = {}
+        self._opening: dict[str, trio.Event] = {}
+        self._wanted = trio.Event()
+        self._heard = self._holes = self._failures = 0
+
+    def view(self, video: str) -> View | None:
+        """Return the view of a video that is followed."""
+        return self._views.get(video)
+
+    async def follow(self, video: str) -> View:
+        """Return the view of a video, followed from now on. Raises `Unavailable`."""
+        view = self._views.get(video)
+        if view is None:
+            view = await self._open(video)
+        view.asked_at = trio.current_time()
+        if not view.caught_up.is_set():
+            with trio.move_on_after(OPEN_SECONDS):
+                await view.caught_up.wait()
+            view.caught_up.set()  # no further answer waits
+        return view
+
+    async def _open(self, video: str) -> View:
+        while video in self._opening:
+            await self._opening[video].wait()
+        if video in self._views:
+            return self._views[video]
+        done = self._opening[video] = trio.Event()
+        try:
+            view = View(await self._load(video), trio.current_time())
+            if len(self._views) >= self._settings.followed_videos:
+                self._forget(min(self._views, key=lambda name: self._views[name].asked_at))
+            self._views[video] = view
+            self._others[video] = view.elsewhere(self._store)
+            if self._reader is None:
+                view.caught_up.set()
+            self._wanted.set()
+            return view
+        finally:
+            del self._opening[video]
+            done.set()
+
+    def _forget(self, video: str) -> None:
+        del self._views[video]
+        self._others.pop(video, None)
+
+    async def run(self) -> None:
+        """Read the logs of what is followed, until cancelled."""
+        if self._reader is None:
+            return
+        while True:
+            self._wanted = trio.Event()
+            now = trio.current_time()
+            for video, view in list(self._views.items()):
+                if now - view.asked_at > self._settings.follow_linger:
+                    self._forget(video)
+            names = list(self._views)
+            for start in range(0, len(names), READ_VIDEOS):
+                try:
+                    await self._read(self._reader, names[start : start + READ_VIDEOS])
+                except (BusError, Problem) as error:
+                    self._failures += 1
+                    log.warning("logs_not_followed", reason=str(error))
+                    break
+            with trio.move_on_after(self._settings.follow_interval):
+                await self._wanted.wait()
+
+    async def _read(self, reader: LogReader, names: list[str]) -> None:
+        """Read some logs up to their heads. Raises `BusError`, `Unavailable`."""
+        while names:
+            found = await reader.read_several(
+                {video: self._views[video].offset for video in names}, READ_EVENTS
+            )
+            more = []
+            for video, part in found.items():
+                view = self._views.get(video)
+                if view is not None and await self._take(reader, video, view, part):
+                    more.append(video)
+            names = [video for video in more if video in self._views]
+
+    async def _take(self, reader: LogReader, video: str, view: View, part: Slice) -> bool:
+        """Take in a part of a log; return whether there is more."""
+        heard = Heard(video, part.head.epoch, view.offset, view.is_complete, [], [], {})
+        is_anew = part.head.epoch != view.epoch
+        if is_anew and view.offset:  # read it from its beginning
+            view.epoch, view.offset, view.is_complete = part.head.epoch, 0, False
+            view.is_state_read = False
+            self._holes += 1
+            return True
+        if part.oldest > view.offset + 1:
+            self._holes += not is_anew
+            heard.is_complete = False
+        elif is_anew and not view.epoch:
+            heard.is_complete = True
+        if not view.is_state_read or part.oldest > view.offset + 1:
+            hear_state(heard, await reader.state(video))
+            self._check_own(video, view, heard)
+        hear(heard, part.batches)
+        heard.offset = part.batches[-1].last if part.batches else max(view.offset, part.oldest - 1)
+        if heard.totals or (heard.epoch, heard.offset) != (view.epoch, view.offset):
+            await self._keep(heard)
+            self._heard += len(heard.comments) + len(heard.retracted)
+        view.is_state_read = True
+        view.epoch, view.offset, view.is_complete = heard.epoch, heard.offset, heard.is_complete
+        if heard.comments or heard.retracted:
+            view.comments = view.shown = None
+        for store, totals in heard.totals.items():
+            view.merge(store, totals)
+        self._others[video] = view.elsewhere(self._store)
+        if view.offset >= part.head.offset:
+            view.caught_up.set()
+            return False
+        return True
+
+    def _check_own(self, video: str, view: View, heard: Heard) -> None:
+        """Publish this store's totals again where the state does not have them."""
+        own, told = view.totals.get(self._store, {}), heard.totals.get(self._store, {})
+        if any(number > told.get(reaction, 0) for reaction, number in own.items()):
+            self._publish_again(video)
+
+    def statistics(self) -> FollowStatistics:
+        return FollowStatistics(
+            videos=len(self._views), heard=self._heard, holes=self._holes, failures=self._failures
+        )

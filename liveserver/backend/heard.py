@@ -1,0 +1,114 @@
+"""What a likes backend keeps of a video's log: comments, retractions, other stores' totals. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from liveserver import state
+from liveserver.event import RETRACT, Batch
+
+LIKES_KEY = "likes/"  # and behind it the store's id
+MAX_STORE, MAX_REACTION, MAX_TOTAL = 64, 32, 2**53 - 1
+
+
+class HeardComment(msgspec.Struct, frozen=True):
+    """A comment as its event has it."""
+
+    id: str
+    user: str | None
+    text: str
+    at: int
+
+
+class Heard(msgspec.Struct):
+    """What has been read from a video's log up to `offset` of `epoch`.
+
+    `totals` are by store and reaction. `is_complete`: all that was ever in the log has been heard.
+    """
+
+    video: str
+    epoch: str = ""
+    offset: int = 0
+    is_complete: bool = False
+    comments: list[HeardComment] = []
+    retracted: list[str] = []
+    totals: dict[str, dict[str, int]] = {}
+
+
+class _Text(msgspec.Struct):
+    text: str
+
+
+class _Comment(msgspec.Struct):
+    id: str
+    data: _Text
+    at: int
+    user: str | None = None
+
+
+class _Target(msgspec.Struct):
+    id: str
+
+
+class _Retraction(msgspec.Struct):
+    data: _Target
+
+
+class _Sums(msgspec.Struct):
+    total: dict[str, int]
+
+
+class _Likes(msgspec.Struct):
+    data: _Sums
+
+
+_comment = msgspec.json.Decoder(_Comment).decode
+_retraction = msgspec.json.Decoder(_Retraction).decode
+_likes = msgspec.json.Decoder(_Likes).decode
+
+
+def hear(heard: Heard, batches: Iterable[Batch]) -> None:
+    """Add what the lines of these batches say. What has another shape is skipped: others publish, too."""
+    for batch in batches:
+        for line in batch.lines:
+            if line[0] == state.MARK_BYTE:
+                hear_state(heard, [line])
+                continue
+            kind, _, event = line.partition(b" ")
+            try:
+                if kind == b"comment":
+                    comment = _comment(event)
+                    user = None if comment.user is None else _storable(comment.user)
+                    if "\0" not in comment.id:
+                        heard.comments.append(
+                            HeardComment(comment.id, user, _storable(comment.data.text), comment.at)
+                        )
+                elif kind == RETRACT.encode() and "\0" not in (target := _retraction(event).data.id)[:129]:
+                    heard.retracted.append(target)
+            except msgspec.DecodeError:
+                continue
+
+
+def hear_state(heard: Heard, lines: Iterable[bytes]) -> None:
+    """Add what these lines of a video's state say of stores' totals."""
+    for line in lines:
+        try:
+            event = state.read(line)
+            if not event.key.startswith(LIKES_KEY) or event.is_cleared:
+                continue
+            total = _likes(event.data).data.total
+        except (state.MalformedKeyed, msgspec.DecodeError):
+            continue
+        store = event.key[len(LIKES_KEY) :]
+        if len(store) > MAX_STORE or "\0" in "".join(total):
+            continue
+        known = heard.totals.setdefault(store, {})
+        for reaction, number in total.items():
+            if len(reaction) <= MAX_REACTION and 0 <= number <= MAX_TOTAL:
+                known[reaction] = max(number, known.get(reaction, 0))
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "") if "\0" in text else text

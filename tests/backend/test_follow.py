@@ -1,0 +1,333 @@
+"""What is said at one backend is known at all of them, whenever they come, and what is not is said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock
+
+from liveserver.backend.backend import Backend, open_backend
+from liveserver.backend.commands import Retraction
+from liveserver.backend.follow import Follower, Known, View
+from liveserver.backend.heard import Heard, HeardComment, hear, hear_state
+from liveserver.bus.interface import Head, Slice
+from liveserver.bus.memory.bus import MemoryBus
+from liveserver.config import DispatcherSettings, HistorySettings, LikeSettings, convert
+from liveserver.cursor import Cursor
+from liveserver.dispatcher.local import LocalDispatcher
+from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.publish import Publisher
+from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.errors import BusError, NotFound
+from liveserver.event import Batch
+from tests.backend.harness import comment, like, settings
+from tests.conftest import Until
+
+
+class Datacenter:
+    """A bus with a dispatcher, and backends with databases of their own."""
+
+    def __init__(self, directory: Path, **history: Any) -> None:
+        self._directory = directory
+        self.bus = MemoryBus("dc1", convert(history, HistorySettings), 1000)
+        publisher = Publisher(self.bus, "dc1", DispatcherSettings())
+        self.dispatcher = LocalDispatcher(
+            Parser(DispatcherSettings()), publisher, Subscriptions(self.bus, 30.0)
+        )
+        self.run = publisher.run
+
+    @asynccontextmanager
+    async def backend(self, name: str) -> AsyncIterator[Backend]:
+        database = f"sqlite:///{self._directory / name}.db"
+        own = settings(database=database, follow_interval="20ms")
+        sums = LikeSettings(each_up_to=0)
+        async with open_backend(own, self.dispatcher, sums, self.bus) as backend:
+            yield backend
+
+
+@asynccontextmanager
+async def datacenter(directory: Path, **history: Any) -> AsyncIterator[Datacenter]:
+    made = Datacenter(directory, **history)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run)
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+async def summary(backend: Backend) -> dict[str, Any]:
+    return dict(msgspec.json.decode(await backend.summary("v")))
+
+
+async def test_totals_and_comments_are_the_same_at_all_backends(tmp_path: Path, until: Until) -> None:
+    async with datacenter(tmp_path) as dc, AsyncExitStack() as stack:
+        backends = [await stack.enter_async_context(dc.backend(name)) for name in ("a", "b", "c")]
+        a, b, c = backends
+        for backend in backends:
+            assert await summary(backend) == {"likes": 0, "reactions": {}, "comments": []}
+        for backend, times in zip(backends, (5, 3, 1), strict=True):
+            for _ in range(times):
+                await backend.write(like())
+        await b.write(like(reaction="fire"))
+        made = [
+            await backend.write(comment(text)) for backend, text in ((a, "one"), (b, "two"), (c, "three"))
+        ]
+
+        async def same() -> bool:
+            found = [await summary(backend) for backend in backends]
+            return found[0]["likes"] == 10 and found[0] == found[1] == found[2]
+
+        await until(same)
+        found = await summary(a)
+        assert found["reactions"] == {"heart": 9, "fire": 1}
+        assert {each["text"] for each in found["comments"]} == {"one", "two", "three"}
+        assert (await a.write(like())).total == 11, "all stores' likes count"
+        await c.write(Retraction("v", made[0].id))
+
+        async def gone() -> bool:
+            texts = [{each["text"] for each in (await summary(backend))["comments"]} for backend in backends]
+            return texts == [{"two", "three"}] * 3
+
+        await until(gone)
+
+
+async def test_one_that_was_away_hears_what_was_said_meanwhile(tmp_path: Path, until: Until) -> None:
+    async with datacenter(tmp_path) as dc, dc.backend("a") as a:
+        first = await a.write(comment("before"))
+        async with dc.backend("b") as b:
+
+            async def heard() -> bool:
+                return len((await b.comments("v", None, 50)).comments) == 1
+
+            await until(heard)
+        await a.write(Retraction("v", first.id))
+        for number in range(120):
+            await a.write(comment(str(number)))
+        await a.write(like())
+
+        async def published() -> bool:
+            return a.outbox.statistics().published == 122 and a.sums.statistics().published >= 1
+
+        await until(published)
+        async with dc.backend("b") as b:
+            texts: list[str] = []
+            before: str | None = None
+            while True:
+                page = await b.comments("v", before, 50)
+                assert page.complete
+                texts += [each["text"] for each in page.comments]
+                if (before := page.next) is None:
+                    break
+            assert texts == [str(number) for number in reversed(range(120))]
+            assert (await summary(b))["likes"] == 1
+            with pytest.raises(NotFound):
+                await b.comments("v", "nothing", 50)
+
+
+async def test_one_that_comes_too_late_says_so(tmp_path: Path, until: Until) -> None:
+    async with datacenter(tmp_path, max_events=10) as dc, dc.backend("a") as a:
+        for number in range(40):
+            await a.write(comment(str(number)))
+            await a.outbox.wait_handed_over()
+        async with dc.backend("b") as b:
+            page = await b.comments("v", None, 50)
+            assert not page.complete
+            assert 0 < len(page.comments) < 40
+
+
+async def test_what_is_heard_twice_or_too_early_is_stored_once(tmp_path: Path) -> None:
+    async with datacenter(tmp_path) as dc, dc.backend("a") as a:
+        said = [HeardComment("x", "ada", "stays", 5), HeardComment("y", None, "goes", 6)]
+        for epoch, offset in (("e", 2), ("e", 2), ("f", 9)):
+            await a.writer.write(Heard("w", epoch, offset, True, said, ["y", "later"], {"s": {"heart": 7}}))
+        late = [HeardComment("later", "bob", "was retracted before it came", 7)]
+        await a.writer.write(Heard("w", "f", 10, True, late, [], {"s": {"heart": 3, "fire": 1}}))
+        page = await a.comments("w", None, 50)
+        assert page.comments == [{"id": "x", "user": "ada", "text": "stays", "at": 5}]
+        found = msgspec.json.decode(await a.summary("w"))
+        assert (found["likes"], found["reactions"]) == (8, {"heart": 7, "fire": 1})
+
+
+class ScriptedLog:
+    """One video's log, as the test says."""
+
+    def __init__(self) -> None:
+        self.epoch, self.lines, self.oldest = "e1", [b""], 1
+        self.states: list[bytes] = []
+        self.failures = 0
+        self.reads = 0
+
+    def say(self, *lines: bytes) -> None:
+        self.lines += lines
+
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
+        await trio.lowlevel.checkpoint()
+        self.reads += 1
+        if self.failures:
+            self.failures -= 1
+            raise BusError("gone")
+        [last] = after.values()
+        first = max(last + 1, self.oldest)
+        lines = self.lines[first : first + limit]
+        head = Head(self.epoch, len(self.lines) - 1, Cursor())
+        batches = [Batch("v", self.epoch, first, "dc1", self.epoch, first, lines)] if lines else []
+        return {"v": Slice(head, self.oldest, batches)}
+
+    async def state(self, video: str) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        return self.states
+
+
+def said(number: int) -> bytes:
+    return b'comment {"id":"c%d","video":"v","type":"comment","at":%d,"data":{"text":"%d"}}' % ((number,) * 3)
+
+
+def sums(store: str, total: int) -> bytes:
+    event = msgspec.json.encode(
+        {"id": "i", "video": "v", "type": "likes", "data": {"total": {"heart": total}}}
+    )
+    return f";likes;likes/{store};{total};1; ".encode() + event
+
+
+class FollowStage:
+    """A follower of a scripted log, and what it keeps."""
+
+    def __init__(self, known: Known | None = None) -> None:
+        self.log = ScriptedLog()
+        self.kept: list[Heard] = []
+        self.again: list[str] = []
+        self.others: dict[str, int] = {}
+        self.known = known or Known({"own": {}}, "", 0, False)
+        self.follower = Follower(
+            "own", settings(), self.log, self._load, self._keep, self.again.append, self.others
+        )
+
+    async def _load(self, video: str) -> Known:
+        await trio.lowlevel.checkpoint()
+        return self.known
+
+    async def _keep(self, heard: Heard) -> None:
+        await trio.lowlevel.checkpoint()
+        self.kept.append(heard)
+
+    @property
+    def texts(self) -> list[str]:
+        return [each.text for heard in self.kept for each in heard.comments]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[View]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.follower.run)
+            yield await self.follower.follow("v")
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_log_is_read_in_pieces_and_each_event_once(autojump_clock: MockClock) -> None:
+    on = FollowStage()
+    on.log.say(*map(said, range(2_500)))
+    async with on.running() as view:
+        assert (view.offset, view.is_complete) == (2_500, True)
+        on.log.say(*map(said, range(2_500, 2_600)))
+        on.log.failures = 3
+        await trio.sleep(5)
+    assert on.texts == [str(number) for number in range(2_600)]
+    assert on.follower.statistics().failures == 3
+
+
+async def test_it_goes_on_where_it_stood(autojump_clock: MockClock) -> None:
+    on = FollowStage(Known({"own": {}}, "e1", 7, True))
+    on.log.say(*map(said, range(10)))
+    async with on.running() as view:
+        assert view.is_complete
+    assert on.texts == ["7", "8", "9"]
+
+
+async def test_a_hole_is_kept_as_one(autojump_clock: MockClock) -> None:
+    on = FollowStage(Known({"own": {}}, "e1", 3, True))
+    on.log.say(*map(said, range(10)))
+    on.log.oldest = 6
+    async with on.running() as view:
+        assert not view.is_complete
+        on.log.say(said(10))
+        await trio.sleep(1)
+        assert not view.is_complete
+    assert on.texts == ["5", "6", "7", "8", "9", "10"]
+    assert not on.kept[-1].is_complete
+
+
+async def test_a_log_that_began_anew_is_read_from_its_beginning_and_given_our_totals(
+    autojump_clock: MockClock,
+) -> None:
+    on = FollowStage(Known({"own": {"heart": 5}}, "", 0, False))
+    on.log.states = [sums("own", 5), sums("other", 2)]
+    on.log.say(said(0))
+    async with on.running() as view:
+        assert (view.reactions(), on.others["v"], on.again) == ({"heart": 7}, 2, [])
+        on.log.epoch, on.log.lines, on.log.states = "e2", [b"", said(1)], []
+        await trio.sleep(1)
+        assert (view.epoch, view.offset, view.is_complete) == ("e2", 1, False)
+        assert view.reactions() == {"heart": 7}, "totals only grow"
+        assert on.again == ["v"]
+    assert on.texts == ["0", "1"]
+
+
+async def test_an_older_form_of_our_totals_in_the_state_is_renewed(autojump_clock: MockClock) -> None:
+    on = FollowStage(Known({"own": {"heart": 5}}, "e1", 0, False))
+    on.log.states = [sums("own", 4)]
+    async with on.running():
+        assert on.again == ["v"]
+
+
+async def test_what_is_not_asked_for_is_not_followed(autojump_clock: MockClock) -> None:
+    on = FollowStage()
+    async with on.running():
+        await trio.sleep(590)
+        assert on.follower.view("v")
+        await trio.sleep(20)
+        assert on.follower.view("v") is None
+        reads = on.log.reads
+        await trio.sleep(100)
+        assert (on.log.reads, on.others) == (reads, {})
+
+
+async def test_without_a_bus_the_first_answer_waits_a_second_and_the_next_does_not(
+    autojump_clock: MockClock,
+) -> None:
+    on = FollowStage()
+    on.log.failures = 1_000
+    began = trio.current_time()
+    async with on.running():
+        assert trio.current_time() == began + 1
+        await on.follower.follow("v")
+        assert trio.current_time() == began + 1
+
+
+def test_lines_of_other_shapes_are_skipped() -> None:
+    heard = Heard("v", comments=[], retracted=[], totals={})
+    lines = [
+        b'comment {"id":"a","at":1,"data":{"text":"t\\u0000"},"user":"u\\u0000"}',
+        b'comment {"id":"b","at":1,"data":"no text"}',
+        b'comment {"id":"c","at":1}',
+        b'comment {"id":"d\\u0000","at":1,"data":{"text":"t"}}',
+        b'comment {"id":"e","at":1,"data":{"text":7}}',
+        b'retract {"id":"x","data":{"id":"a"}}',
+        b'retract {"id":"x","data":"a"}',
+        b'wave {"id":"f"}',
+        b";likes;likes/s;7;1; nonsense",
+        sums("s", 3),
+        sums("s", 2),
+        b';likes;likes/t;1;1; {"id":"i","data":{"total":{"heart":-1,"fire":1e3,"wow":true}}}',
+        b';likes;likes/u;1;1; {"id":"i","data":{"total":{"heart":99999999999999999999}}}',
+        b';settings;settings;1;1; {"id":"i","data":{"total":{"heart":9}}}',
+    ]
+    hear(heard, [Batch("v", "e", 1, "dc1", "e", 1, lines)])
+    assert heard.comments == [HeardComment("a", "u", "t", 1)]
+    assert heard.retracted == ["a"]
+    assert {store: totals for store, totals in heard.totals.items() if totals} == {"s": {"heart": 3}}
+    hear_state(heard, [sums("s", 5)])
+    assert heard.totals["s"] == {"heart": 5}
