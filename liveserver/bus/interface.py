@@ -202,6 +202,11 @@ class Bus(Protocol):
         """Return the lines of the video's state as of now, tombstones included, in any order."""
         ...
 
+    async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
+        """Fold the lines of another datacenter's states into ours, without numbering them: its log has lost
+        events, and what of them was keyed is told by its state."""
+        ...
+
     async def count(self, video: str) -> ViewerCount:
         """How many watch now."""
         ...
@@ -258,6 +263,10 @@ class PeerBus(Protocol):
 
         `since` is in milliseconds by this bus' clock, see `ActiveVideos.now`; 0: all that are remembered.
         """
+        ...
+
+    async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
+        """As `Bus.state`, of several videos at once."""
         ...
 
     async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:

@@ -212,3 +212,15 @@ async def test_any_order_of_arrival_ends_in_one_state(open_bus: OpenBus) -> None
             await bus.relay([ReplicationBatch(video, "dc2", "aaaaa", 1, 30, lines[30:])])
             await bus.append([AppendRequest(video, "t2", lines[:30], [None] * 30, is_keyed=True)])
             assert {event.key: event.rank for event in map(read, await bus.state(video))} == wanted
+
+
+async def test_the_state_of_another_datacenter_is_merged_without_numbers(bus: WholeBus) -> None:
+    await publish(bus, keyed("a", "1", version=5))
+    theirs = [keyed("a", "2", version=4), keyed("b", "3"), keyed("c", "4", data="null")]
+    await bus.merge_states({"v": theirs, "w": []})
+    assert await state(bus) == {"a": "1", "b": "3", "c": "-4"}
+    assert len(await logged(bus)) == 1
+    states = await bus.states(["v", "w"])
+    assert (len(states["v"]), states["w"]) == (3, [])
+    assert await bus.states([]) == {}
+    await bus.merge_states({})

@@ -149,6 +149,16 @@ class MemoryBus:
         known = self._videos.get(video)
         return known.state.lines() if known and known.keep_until > self._clock() else []
 
+    async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
+        return {video: await self.state(video) for video in videos}
+
+    async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        for video, lines in states.items():
+            for line in lines:
+                self._open(video, now).state.fold_relayed(line)
+
     async def count(self, video: str) -> ViewerCount:
         await trio.lowlevel.checkpoint()
         known = self._videos.get(video)

@@ -245,6 +245,16 @@ class RedisBus:
         (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
         return replies.state(answer)
 
+    async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
+        commands = [self._commands.state(video) for video in videos]
+        answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+        return dict(zip(videos, map(replies.state, answers), strict=True))
+
+    async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
+        commands = [self._commands.merge(video, lines) for video, lines in states.items() if lines]
+        if commands:
+            await self._link.call(self._relaying, lambda: self._link.run(commands, transaction=False))
+
     async def count(self, video: str) -> ViewerCount:
         command = self._commands.count(video)
         (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))

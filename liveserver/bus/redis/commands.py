@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from liveserver.bus.interface import ANNOUNCE, AppendRequest, ReplicationBatch
@@ -59,6 +59,7 @@ class Commands:
         self._subscribe = Script("subscribe", settings, "log", "tally")
         self._count = Script("count", settings, "log", "tally")
         self._note = Script("note", settings, "log", "tally")
+        self._merge = Script("merge", settings, "log", "state")
         self._head = Script("head", settings)
         self._active = Script("active", settings)
         self._missing = Script("commands", settings)
@@ -71,7 +72,7 @@ class Commands:
         self.scripts = (
             self._incarnation, self._append, self._relay, self._subscribe, self._head, self._active,
             self._enlist, self._count, self._note, self._prune, self._report,
-            self._active_since, self._missing,
+            self._active_since, self._missing, self._merge,
         )  # fmt: skip
 
     def incarnation(self, videos: Iterable[str], arguments: Iterable[str]) -> list[Command]:
@@ -106,6 +107,9 @@ class Commands:
     def subscribe(self, node: str, video: str, viewers: int, lease: float, opening: Opening) -> Command:
         names = keys(video, "log", "meta", "nodes", "viewers", "tally", "state")
         return _call(self._subscribe, names, *opening, node, viewers, ms(lease), video)
+
+    def merge(self, video: str, lines: Sequence[bytes]) -> Command:
+        return _call(self._merge, keys(video, "state"), *lines)
 
     def state(self, video: str) -> Command:
         return ("HVALS", *keys(video, "state"))

@@ -6,7 +6,9 @@ Rules:
    has lost what was between, or its log has begun a new life (`ReplicationBatch.instead`). Our viewers see
    the jump in the origin's numbers, and are told `gap`: with the first event behind it.
 2. Who else relays the same video meanwhile makes this one's jump be refused; it looks again.
-3. A video is level once its peer's log has been read to its head.
+3. What the peer's log has lost may have been keyed; so where it has, and where the log is new here, the
+   peer's state is folded into ours first: the states agree, and viewers are sent ours behind the gap.
+4. A video is level once its peer's log has been read to its head.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class Backfiller:
                 each = max(1, self._batch_events // len(readings))
                 after = {video: reading.after for video, reading in readings.items()}
                 stretches = await self._theirs.read_several(after, each)
+                await self._merge_states(readings, stretches)
                 parcels = [
                     parcel
                     for video, stretch in stretches.items()
@@ -70,6 +73,16 @@ class Backfiller:
                         self.missing[video] = lacks(reading.standing, stretch.head.cursor.get(self._peer))
         finally:
             self.missing = {}
+
+    async def _merge_states(self, readings: dict[str, _Reading], stretches: dict[str, Slice]) -> None:
+        """Take over the states of videos of whose events the peer's log may have lost some."""
+        lossy = [
+            video
+            for video, part in stretches.items()
+            if part.head.epoch != readings[video].epoch or part.oldest > readings[video].after + 1
+        ]
+        if lossy:
+            await self._ours.merge_states(await self._theirs.states(lossy))
 
     async def stand(self, videos: Iterable[str]) -> dict[str, ReplicaPosition]:
         """Where our logs stand with the peer. Raises `BusError`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -15,6 +15,7 @@ from liveserver.config import HistorySettings, RelaySettings, convert
 from liveserver.dispatcher.relay.peer import PeerRelay, PeerStatistics
 from liveserver.errors import BusError
 from liveserver.event import Batch
+from liveserver.state import Keyed, head, read
 from liveserver.viewer_count import ViewerCount
 
 _tokens = itertools.count(1)
@@ -27,6 +28,19 @@ def datacenter(name: str, **history: float) -> MemoryBus:
 async def publish(bus: MemoryBus, video: str, *texts: str) -> None:
     lines = [f"like {text}".encode() for text in texts]
     await bus.append([AppendRequest(video, f"t{next(_tokens)}", lines, [None] * len(lines))])
+
+
+async def publish_keyed(bus: MemoryBus, video: str, key: str, version: int, at: int) -> Keyed:
+    """Publish a keyed event, and return it without its data; every seventh version clears the key."""
+    is_cleared = version % 7 == 6
+    where = head("t", key, version, at, is_cleared=is_cleared, is_internal=False)
+    line = b'%b {"id":"%b-%d-%d"}' % (where, bus.datacenter.encode(), version, at)
+    await bus.append([AppendRequest(video, f"t{next(_tokens)}", [line], [None], is_keyed=True)])
+    return read(line)._replace(data=b"")
+
+
+async def state(bus: MemoryBus, video: str) -> dict[str, Keyed]:
+    return {event.key: event._replace(data=b"") for event in map(read, await bus.state(video))}
 
 
 async def lines(bus: MemoryBus, video: str, origin: str = "") -> list[str]:
@@ -64,6 +78,10 @@ class Link(PeerBus):
     async def active_since(self, since: int, limit: int) -> ActiveVideos:
         await self._pass()
         return await self.bus.active_since(since, limit)
+
+    async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
+        await self._pass()
+        return await self.bus.states(videos)
 
     async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
         self.reads += 1

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from liveserver.bus.memory.bus import MemoryBus
-from tests.dispatcher.relay.harness import Link, Relaying, datacenter, publish
+from liveserver.state import State
+from tests.dispatcher.relay.harness import Link, Relaying, datacenter, publish, publish_keyed, state
 
 pytestmark = pytest.mark.slow
 
@@ -176,3 +177,44 @@ async def judge(world: World, ours: str, origin: str, video: str, *, forgetful: 
     if any(batch.origin == origin for batch in stretch.batches):  # others' events may have displaced them
         mark = (await world.buses[ours].read(video, 0, 1)).head.cursor.get(origin)
         assert mark == stretch.head.cursor.get(origin), f"{ours} has not come to {origin}'s end"
+
+
+KEYED_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("key", "key", "key", "publish", "lose", "cut", "heal", "kill")),
+        st.integers(0, 11),
+        st.integers(1, 6),
+    ),
+    min_size=12,
+    max_size=40,
+)
+
+
+@settings(max_examples=30)
+@given(KEYED_STEPS, st.sampled_from((4, 10_000)), st.integers(0, 1000))
+def test_all_datacenters_come_to_one_state(steps: list[tuple[str, int, int]], events: int, seed: int) -> None:
+    """Whatever the order in which events arrive, and also of those that a log had lost meanwhile."""
+
+    async def run() -> None:
+        chance = random.Random(seed)
+        newest = State()
+        async with trio.open_nursery() as nursery:
+            world = World(seed, events, nursery)
+            await world.begin()
+            for what, where, how_much in steps:
+                if what != "key":
+                    await world.act(what, where, how_much)
+                    continue
+                for _ in range(how_much):
+                    said = f"k{chance.randrange(4)}", chance.randrange(20), chance.randrange(1000, 1010)
+                    bus = world.buses[NAMES[where % 3]]
+                    newest.fold(await publish_keyed(bus, "v", *said))
+                await trio.sleep(chance.choice((0.0, 0.05, 4.0)))
+            world.heal()
+            await trio.sleep(QUIET)
+            wanted = {event.key: event for event in newest}
+            for name in NAMES:
+                assert await state(world.buses[name], "v") == wanted, f"{name} has another state"
+            nursery.cancel_scope.cancel()
+
+    trio.run(run, clock=MockClock(autojump_threshold=0))

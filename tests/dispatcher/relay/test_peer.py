@@ -7,7 +7,15 @@ from trio.testing import MockClock
 
 from liveserver.bus import canary
 from liveserver.viewer_count import ViewerCount
-from tests.dispatcher.relay.harness import Link, Relaying, datacenter, lines, publish
+from tests.dispatcher.relay.harness import (
+    Link,
+    Relaying,
+    datacenter,
+    lines,
+    publish,
+    publish_keyed,
+    state,
+)
 
 
 async def test_what_is_published_there_comes_here_at_once(
@@ -271,3 +279,25 @@ async def test_a_peer_under_a_wrong_name_brings_nothing(
     await publish(dc3, "v", "a")
     await trio.sleep(20)
     assert await lines(dc1, "v") == []
+
+
+async def test_what_the_peer_has_lost_of_keyed_events_is_told_by_its_state(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    dc1, dc2 = datacenter("dc1"), datacenter("dc2", max_events=5)
+    there = Relaying(link := Link(dc2), dc1, sweep_interval="2s")
+    nursery.start_soon(there.run)
+    await trio.sleep(1)
+    await publish_keyed(dc2, "v", "a", 1, 5)
+    await trio.sleep(3)
+    link.is_cut = True
+    await publish_keyed(dc1, "v", "b", 9, 5)
+    await publish_keyed(dc2, "v", "a", 2, 6)
+    await publish_keyed(dc2, "v", "b", 8, 6)
+    await publish_keyed(dc2, "v", "c", 3, 6)
+    await publish(dc2, "v", *"0123456789")
+    await trio.sleep(3)
+    link.is_cut = False
+    await trio.sleep(10)
+    assert there.statistics.gaps == 1
+    assert {key: event.rank[0] for key, event in (await state(dc1, "v")).items()} == {"a": 2, "b": 9, "c": 3}
