@@ -4,8 +4,8 @@
     ├── ConfigError             the configuration is wrong: what, where, what to do instead
     ├── Problem                 the client is told, as RFC 9457 problem+json
     │   ├── BadRequest 400      Unauthorized 401    Forbidden 403       NotFound 404
-    │   ├── MethodNotAllowed 405  RequestTimeout 408  TooLarge 413      WrongType 415
-    │   ├── Misdirected 421     UpgradeRequired 426 HeadersTooLarge 431
+    │   ├── MethodNotAllowed 405  RequestTimeout 408  Conflict 409      TooLarge 413
+    │   ├── WrongType 415       Misdirected 421     UpgradeRequired 426 HeadersTooLarge 431
     │   └── TooMany 429         Unavailable 503     (come back after `retry_after` seconds)
     ├── BusError                the bus did not answer in time, or is gone; try again
     │   └── BusRefused          it does not allow what is needed
@@ -123,6 +123,13 @@ class MethodNotAllowed(Problem):
     def __init__(self, method: str, allowed: str) -> None:
         super().__init__(f"{method} is not possible here; use {allowed}")
         self.headers = (("allow", allowed),)
+
+
+class Conflict(Problem):
+    """Not possible in the state that this is in; `detail` says what stands in the way."""
+
+    status = 409
+    title = "Conflict"
 
 
 class RequestTimeout(Problem):

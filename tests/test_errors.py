@@ -16,6 +16,7 @@ STATUSES = {
     "NotFound": 404,
     "MethodNotAllowed": 405,
     "RequestTimeout": 408,
+    "Conflict": 409,
     "TooLarge": 413,
     "WrongType": 415,
     "UpgradeRequired": 426,

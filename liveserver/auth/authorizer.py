@@ -54,6 +54,7 @@ class Authorizer:
         """Reads the files that the settings name. Raises `ConfigError`."""
         auth, limits = settings.auth, settings.limits
         self._auth = auth
+        self._node = node
         self._clock = clock
         self._origins = frozenset(settings.edge.allow_origins)
         self._addresses = ClientAddresses(settings.edge.trusted_proxies)
@@ -104,6 +105,27 @@ class Authorizer:
         if auth.public_key_file is not None:
             keys.append(read_public_key("auth.public_key_file", auth.public_key_file))
         return keys
+
+    def reload(self, settings: Settings) -> None:
+        """Take other keys, secrets, publishers and limits, from the files as they are now.
+
+        The key set stays (`auth.jwks`). Raises `ConfigError`, and then nothing has changed.
+        """
+        new = Authorizer(settings, self._node, self._clock)
+        viewers = ViewerTokens(settings.auth, new._viewers_keys(), self._jwks, self._clock)
+        self.signature.adopt(new.signature)
+        new._nodes.signature = self.signature
+        self._auth, self._viewers = settings.auth, viewers
+        self._nodes, self._publishers, self._operators = new._nodes, new._publishers, new._operators
+        self.is_publishing_open = new.is_publishing_open
+        for rates, other in (
+            (self.connects, new.connects),
+            (self.events, new.events),
+            (self.likes, new.likes),
+            (self.comments, new.comments),
+        ):
+            rates.adopt(other)
+        self.viewers.adopt(new.viewers)
 
     async def run(self) -> None:
         """Keep the keys up to date, for ever."""

@@ -35,6 +35,11 @@ class Signature:
         self._headers: dict[str, str] = {}
         self._renew_at = 0.0
 
+    def adopt(self, new: Signature) -> None:
+        """Take the secret and lifetime of another one."""
+        self._secret, self._lifetime = new._secret, new._lifetime
+        self._headers, self._renew_at = {}, 0.0
+
     def headers(self) -> Mapping[str, str]:
         """`authorization`; nothing where there is no secret."""
         now = self._clock()

@@ -53,6 +53,10 @@ class RateLimiter:
     def __len__(self) -> int:
         return len(self._paid)
 
+    def adopt(self, new: RateLimiter) -> None:
+        """Take the rate of another one; what is owed stays."""
+        self._cost, self._ahead, self._remembered = new._cost, new._ahead, new._remembered
+
 
 class CompositeRateLimiter:
     """Several rates for one deed, each by a name of its own: it is allowed by all, or costs nothing."""
@@ -60,6 +64,12 @@ class CompositeRateLimiter:
     def __init__(self, *rates: RateLimiter) -> None:
         self._rates = rates
         self.is_any = any(rates)
+
+    def adopt(self, new: CompositeRateLimiter) -> None:
+        """Take the rates of another one that limits the same."""
+        for rate, other in zip(self._rates, new._rates, strict=True):
+            rate.adopt(other)
+        self.is_any = new.is_any
 
     @property
     def refused(self) -> int:
@@ -94,6 +104,10 @@ class ConcurrencyLimit:
     def __len__(self) -> int:
         return len(self._taken)
 
+    def adopt(self, new: ConcurrencyLimit) -> None:
+        """Take the limit of another one; those that are there stay."""
+        self._most = new._most
+
     def is_free(self, name: str) -> bool:
         return self._taken.get(name, 0) < self._most
 
@@ -121,6 +135,12 @@ class CompositeLimit:
     def __init__(self, *places: ConcurrencyLimit) -> None:
         self._places = places
         self.is_any = any(places)
+
+    def adopt(self, new: CompositeLimit) -> None:
+        """Take the limits of another one that limits the same."""
+        for places, other in zip(self._places, new._places, strict=True):
+            places.adopt(other)
+        self.is_any = new.is_any
 
     @property
     def refused(self) -> int:

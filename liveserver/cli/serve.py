@@ -71,7 +71,7 @@ def run(
         else:
             from liveserver import node
 
-            trio.run(node.run, effective)
+            trio.run(node.run, effective, lambda: _load(config_file, overrides))
 
 
 def cluster(

@@ -71,6 +71,11 @@ class Child:
         """The running process' id; None between two."""
         return self._process.pid if self._process else None
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal. Does nothing when there is no process."""
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """SIGKILL, now. Does nothing when there is no process."""
         if self._process and self._process.poll() is None:

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import tempfile
@@ -32,6 +31,7 @@ from liveserver.cluster.redis_server import run_redis_server
 from liveserver.cluster.topology import HOST, DatacenterSpec, Topology
 from liveserver.config import Address
 from liveserver.errors import LiveserverError
+from liveserver.terminal import has_terminal
 
 REDIS_EVERY = 0.2  # seconds between two looks whether Redis still runs
 
@@ -58,7 +58,7 @@ class Supervisor:
         self.say = self._voice.say
         self._redis: dict[str, subprocess.Popen[bytes]] = {}
         self._running = trio.CancelScope()
-        self._had_terminal = _has_terminal()
+        self._had_terminal = has_terminal()
         self._ask_roll, self._rolls = trio.open_memory_channel[None](1)
 
     async def run(self) -> None:
@@ -91,7 +91,7 @@ class Supervisor:
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
-            if number == signal.SIGHUP and not (self._had_terminal and not _has_terminal()):
+            if number == signal.SIGHUP and not (self._had_terminal and not has_terminal()):
                 try:
                     self._ask_roll.send_nowait(None)
                 except trio.WouldBlock:
@@ -205,12 +205,3 @@ def _check_ports(layout: Topology) -> None:
             f"{'port' if len(busy) == 1 else 'ports'} {', '.join(busy)}: already in use; "
             f"stop what listens there (another cluster?), or choose other ports in {layout.source}"
         )
-
-
-def _has_terminal() -> bool:
-    """Whether this process has one still: of one that was closed, the device cannot be opened."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True

@@ -29,6 +29,7 @@ from liveserver.cluster.parent_watch import PATIENCE, ParentWatch
 from liveserver.cluster.printer import COLOURS, Printer
 from liveserver.config import Address, Settings
 from liveserver.errors import ConfigError, LiveserverError
+from liveserver.terminal import has_terminal
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -139,7 +140,13 @@ class Workers:
         )
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
+        had_terminal = has_terminal()
         async for number in signals:
+            if number == signal.SIGHUP and not (had_terminal and not has_terminal()):
+                self._say("all workers read their configuration anew")
+                for child in self._children:
+                    child.send_signal(signal.SIGHUP)
+                continue
             if self._running.cancel_called:
                 if number == signal.SIGHUP:
                     continue  # the terminal was closed while all drain

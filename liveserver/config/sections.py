@@ -40,6 +40,7 @@ class NodeSettings(Section, frozen=True):
     workers: Count = 1
     allow_unauthenticated: bool = False  # listen beyond loopback although authentication is off
     log_format: Literal["console", "json"] = "console"  # `json`: one object per line
+    log_level: Literal["debug", "info", "warning", "error"] = "info"  # what is less important is not logged
     log_queue: Count = 10_000  # log lines waiting to be written; beyond it they are dropped and counted
     # after SIGTERM, only readiness is red for this long, for load balancers; then the drain begins
     lame_duck: Duration = Duration(0.0)

@@ -41,7 +41,10 @@ _CONTROLS = {
 }
 STANDARD_OUTPUT = 1
 
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
 _writer: LineWriter | None = None
+_least = _LEVELS["info"]
 
 
 def configure(
@@ -60,9 +63,21 @@ def configure(
     _writer = writer
     logger = _LineLogger(writer)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, _Rendering(processors)],
+        processors=[_drop_unimportant, structlog.processors.add_log_level, _Rendering(processors)],
         logger_factory=lambda *_: logger,
     )
+
+
+def set_level(level: str) -> None:
+    """Log only what is at least this important, from now on."""
+    global _least  # as `_writer`
+    _least = _LEVELS[level]
+
+
+def _drop_unimportant(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if _LEVELS.get(method, _LEVELS["error"]) < _least:
+        raise structlog.DropEvent
+    return event
 
 
 def statistics() -> LineWriterStatistics:

@@ -1,5 +1,7 @@
 """One process from its start to its last viewer.
 
+SIGHUP and `POST /v1/reload` have it read its configuration anew (`reload.py`).
+
 SIGTERM drains: readiness goes red and, after `node.lame_duck`, accepting stops, viewers are sent `bye` over
 `node.drain_timeout`, leases are withdrawn, the process ends. SIGINT and a closed terminal (SIGHUP) do the
 same without the lame-duck time. A second SIGTERM or SIGINT ends it at once.
@@ -9,7 +11,9 @@ from __future__ import annotations
 
 import gc
 import signal
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
 
 import msgspec
 import structlog
@@ -18,11 +22,14 @@ import trio
 from liveserver.config import Settings
 from liveserver.edge.handoff import Handoff, open_handoff
 from liveserver.edge.server import EdgeServer
+from liveserver.errors import ConfigError
 from liveserver.node import logs
 from liveserver.node.assembly import Node, named
 from liveserver.node.listening import allowed_hosts, listen_public, listen_tls, serve_ops, written
+from liveserver.node.reload import Reloader, ReloadResult
 from liveserver.node.tuning import tuned
 from liveserver.ops.app import ops_app
+from liveserver.terminal import has_terminal
 
 FINISH_SECONDS = 1.0  # for requests under way, once the viewers are disconnected
 PROGRESS_SECONDS = 2.0  # between two lines about a drain
@@ -43,8 +50,16 @@ class ListenAddresses(msgspec.Struct, frozen=True, omit_defaults=True):
 class Running:
     """A node that serves, until it is drained."""
 
-    def __init__(self, node: Node, edge: EdgeServer, handoff: Handoff, addresses: ListenAddresses) -> None:
+    def __init__(
+        self,
+        node: Node,
+        edge: EdgeServer,
+        handoff: Handoff,
+        addresses: ListenAddresses,
+        reload: Callable[[], ReloadResult],
+    ) -> None:
         self.node = node
+        self.reload = reload
         self.addresses = addresses
         self._edge = edge
         self._handoff = handoff
@@ -69,22 +84,31 @@ class Running:
         await self._edge.finish(FINISH_SECONDS)
 
 
-async def run(settings: Settings) -> None:
-    """Run one node until it is told to end by SIGTERM or SIGINT. Raises as `serve` does."""
+async def run(settings: Settings, load: Callable[[], Settings] | None = None) -> None:
+    """Run one node until SIGTERM or SIGINT, or until its terminal is closed. Raises as `serve` does.
+
+    `load` reads the configuration anew, for SIGHUP and `POST /v1/reload`.
+    """
+    had_terminal = has_terminal()
     settings = named(settings)
     logs.configure(settings.node.log_format, settings.node.name or "", most_lines=settings.node.log_queue)
+    logs.set_level(settings.node.log_level)
     logs.capture_libraries()
     settings = tuned(settings)
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            running: Running = await nursery.start(serve, settings)
+            running: Running = await nursery.start(partial(serve, load=load), settings)
             gc.collect()
             gc.freeze()
             addresses = running.addresses
             pages = {"page": f"http://{addresses.public}/"} if "backend" in settings.node.roles else {}
             pages["dashboard"] = f"http://{addresses.ops}/"
             log.info("ready", **msgspec.to_builtins(addresses), roles=settings.node.roles, **pages)
-            number = await anext(signals)
+            async for number in signals:
+                if number != signal.SIGHUP or (had_terminal and not has_terminal()):
+                    break
+                with suppress(ConfigError):  # which the log has
+                    running.reload()
             async with trio.open_nursery() as draining:
                 draining.start_soon(_drain, running, number, draining.cancel_scope)
                 draining.start_soon(_report_progress, running)
@@ -121,9 +145,12 @@ async def _report_progress(running: Running) -> None:
 
 
 async def serve(
-    settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED
+    settings: Settings,
+    *,
+    load: Callable[[], Settings] | None = None,
+    task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled. Started once it listens.
+    """Serve until cancelled. Started once it listens. `load` reads the configuration anew, to reload it.
 
     Raises `ConfigError` when it cannot listen where it was told to.
     """
@@ -148,12 +175,14 @@ async def serve(
                 node.checks["certificate"] = secured.door.check
             if node.frontend is not None:
                 node.frontend.is_full = lambda: edge.is_full
+            reload = Reloader(node, edge, load or (lambda: settings)).reload
             ops = ops_app(
                 node.identity,
                 node.parts,
                 lambda: node.checks,
                 node.frontend,
                 guard=node.gate.operator,
+                reload=reload,
                 trust_request_ids=limits.trust_request_ids,
             )
             ops_address = await nursery.start(serve_ops, ops, settings)
@@ -164,4 +193,4 @@ async def serve(
                 ops_address,
                 written(secured.listener.getsockname()) if secured else None,
             )
-            task_status.started(Running(node, edge, handoff, addresses))
+            task_status.started(Running(node, edge, handoff, addresses, reload))

@@ -25,10 +25,8 @@ def tuned(settings: Settings) -> Settings:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    wanted = room = settings.edge.max_connections
-    if hard != resource.RLIM_INFINITY:
-        room = max(1, min(wanted, hard - SPARE_DESCRIPTORS))
-    because = "edge.max_connections" if room == wanted else "the limit of descriptors"
+    room = room_for_connections(settings)
+    because = "edge.max_connections" if room == settings.edge.max_connections else "the limit of descriptors"
     log.info(
         "capacity",
         connections=room,
@@ -40,3 +38,10 @@ def tuned(settings: Settings) -> Settings:
     return msgspec.structs.replace(
         settings, edge=msgspec.structs.replace(settings.edge, max_connections=room)
     )
+
+
+def room_for_connections(settings: Settings) -> int:
+    """How many connections there may be: as configured, or as many as there are descriptors for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.edge.max_connections
+    return wanted if hard == resource.RLIM_INFINITY else max(1, min(wanted, hard - SPARE_DESCRIPTORS))

@@ -11,7 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from liveserver.errors import BadRequest, NotFound
+from liveserver.config.writing import without_password
+from liveserver.errors import BadRequest, ConfigError, Conflict, Forbidden, NotFound
 from liveserver.event import VIDEO
 from liveserver.frontend.frontend import Frontend
 from liveserver.ops.dashboard import dashboard_blueprint
@@ -40,11 +41,13 @@ def ops_app(
     *,
     trust_request_ids: bool = False,
     guard: Callable[[Mapping[bytes, bytes]], None] = lambda headers: None,
+    reload: Callable[[], Any] | None = None,
 ) -> QuartTrio:
     """`identity` is what `/v1/status` says of the node besides the parts' statistics.
 
     `guard` raises `Unauthorized` for a request's headers that may not see anything but whether the node
-    is healthy and ready, which those ask that have no key.
+    is healthy and ready, which those ask that have no key. `reload` reads the configuration anew, and raises
+    `ConfigError`.
     """
     app = QuartTrio("liveserver.ops")
     problems.install(app, trust_request_ids=trust_request_ids)
@@ -84,6 +87,18 @@ def ops_app(
         if "relay" in parts:
             result["peers"] = getattr(parts["relay"](), "peers", [])
         return _json(result)
+
+    @app.post("/v1/reload")
+    async def reload_settings() -> Response:
+        _argument("")
+        if "origin" in request.headers:
+            raise Forbidden("pages of a browser may not reload a node")
+        if reload is None:
+            raise Conflict("this node was given no configuration to read anew")
+        try:
+            return _json(reload())
+        except ConfigError as error:
+            raise Conflict(f"nothing was changed: {without_password(str(error))}") from None
 
     @app.get("/v1/videos/<video>/events/<path:event>/trace")
     async def trace(video: str, event: str) -> Response:

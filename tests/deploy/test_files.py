@@ -32,7 +32,7 @@ def test_the_unit_gives_a_drain_its_time_and_viewers_their_descriptors() -> None
     assert unit["KillSignal"] == ["SIGTERM"]
     assert unit["KillMode"] == ["mixed"]
     assert unit["User"] != ["root"]
-    assert "ExecReload" not in unit, "nothing here takes SIGHUP for a reload"
+    assert unit["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
     for wall in ("ProtectSystem", "NoNewPrivileges", "PrivateTmp", "ProtectHome", "RestrictAddressFamilies"):
         assert wall in unit
 

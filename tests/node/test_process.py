@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ async def node(*settings: str) -> AsyncIterator[NodeProcess]:
         yield process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
 async def test_a_viewer_is_sent_bye_soon_whatever_ends_the_node(number: signal.Signals) -> None:
     async with node("node.drain_timeout=60s") as server, httpx.AsyncClient(trust_env=False) as client:
         url = f"{server.url}/v1/videos/v/events"
@@ -41,6 +42,32 @@ async def test_a_viewer_is_sent_bye_soon_whatever_ends_the_node(number: signal.S
         assert "event: bye" in seen
         assert "draining" in server.log
         assert "a second Ctrl-C" in server.log
+
+
+@pytest.fixture
+def ops_key(tmp_path: Path) -> Path:
+    (tmp_path / "ops.key").write_text("the-key-of-the-operators")
+    return tmp_path / "ops.key"
+
+
+async def test_sighup_reloads_and_keeps_the_viewers(ops_key: Path) -> None:
+    async with node(f"auth.ops_key_file={ops_key}") as server, httpx.AsyncClient(trust_env=False) as client:
+        url = f"{server.url}/v1/videos/v/events"
+        async with client.stream("GET", url, headers={"accept": "text/event-stream"}) as stream:
+            lines = stream.aiter_lines()
+            while not (await anext(lines)).startswith("event: ready"):
+                pass
+            await trio.Path(ops_key).write_text("another-key-of-the-operators")
+            server.signal(signal.SIGHUP)
+            await server.wait_log("reloaded")
+            shown = {"authorization": "Bearer another-key-of-the-operators"}
+            assert (await client.get(f"{server.ops_url}/v1/status", headers=shown)).status_code == 200
+            response = await client.post(url, json={"type": "like"})
+            assert response.status_code == 202
+            while not (await anext(lines)).startswith("event: like"):
+                pass
+            server.signal(signal.SIGTERM)
+            assert "event: bye" in [line async for line in lines]
 
 
 async def test_connections_are_taken_for_the_lame_duck_time(until: Until) -> None:

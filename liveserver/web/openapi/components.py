@@ -16,6 +16,7 @@ _PROBLEMS = {
     401: "Who asks must say who they are",
     403: "Understood, and not allowed",
     404: "There is no such thing here",
+    409: "Not in the state that the node is in",
     405: "Not with this method; `Allow` names those that are possible",
     413: "Too large",
     415: "The body is of a type that is not read here",

@@ -40,6 +40,12 @@ OPS_SCHEMAS: Json = {
             "mending": YES_OR_NO,
         }
     ),
+    "Reloaded": record(
+        {
+            "changed": {"type": "array", "items": TEXT},
+            "needs_restart": {"type": "array", "items": TEXT},
+        }
+    ),
     "Status": record(
         {
             "node": TEXT,
@@ -185,6 +191,17 @@ OPS_PATHS: Json = {
             "responses": {
                 "200": answer("As it is now", JSON, schema("Status")),
                 **problems(400, 401, 404, 431, 500),
+            },
+        }
+    },
+    "/v1/reload": {
+        "post": {
+            "operationId": "reload",
+            "tags": ["ops"],
+            "summary": "Read the configuration anew, as SIGHUP has a node do",
+            "responses": {
+                "200": answer("Which settings changed, and which need a restart", JSON, schema("Reloaded")),
+                **problems(400, 401, 403, 409, 431, 500),
             },
         }
     },

@@ -1,0 +1,168 @@
+"""Other settings while a node runs: all of them or none, no connection lost, what cannot change is named."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+import trio
+
+from liveserver import config, node
+from liveserver.client import Disconnected, Event, Ready, Watcher, watch
+from liveserver.errors import ConfigError
+from liveserver.node import logs
+from liveserver.node.reload import FIXED, RELOADABLE
+
+BASE = """
+[listen]
+public = "127.0.0.1:0"
+ops = "127.0.0.1:0"
+
+[backend]
+database = ":memory:"
+
+[node]
+name = "n1"
+"""
+EVENTS = "/v1/videos/v/events"
+
+
+class Stage:
+    """A node that reads its configuration from a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.write("")
+        self.client = httpx.AsyncClient(trust_env=False)
+
+    def write(self, more: str) -> None:
+        self._file.write_text(BASE + more)
+
+    def load(self) -> config.Settings:
+        return config.load(self._file, (), {})
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery, self.client:
+            self.running = await nursery.start(lambda **more: node.serve(self.load(), load=self.load, **more))
+            self.url = f"http://{self.running.addresses.public}"
+            self.ops = f"http://{self.running.addresses.ops}"
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def reload(self, **headers: str) -> httpx.Response:
+        return await self.client.post(f"{self.ops}/v1/reload", headers=headers)
+
+    async def publish(self, key: str = "") -> int:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        response = await self.client.post(self.url + EVENTS, json={"type": "like"}, headers=headers)
+        return response.status_code
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path / "node.toml")
+    async with stage.serving():
+        yield stage
+
+
+async def until_events(items: Watcher, count: int) -> AsyncIterator[Event | Disconnected]:
+    """The events that follow, and what happens to the connection; viewers' counts are left out."""
+    while count:
+        item = await anext(items)
+        count -= isinstance(item, Event)
+        if isinstance(item, Event | Disconnected):
+            yield item
+
+
+async def test_keys_and_limits_are_taken_and_a_viewer_stays(stage: Stage, tmp_path: Path) -> None:
+    async with watch(stage.url, "v", transport="sse") as items:
+        assert isinstance(await anext(items), Ready)
+        assert await stage.publish() == 202
+        (tmp_path / "site.key").write_text("the-first-key-of-the-site")
+        stage.write(
+            f'[auth.publishers.site]\nkey_file = "{tmp_path / "site.key"}"\n'
+            "[limits]\nevents_per_publisher = 0.001\nburst = 1\n[edge]\nmax_connections = 77\n"
+        )
+        response = await stage.reload()
+        assert response.status_code == 200
+        assert response.json() == {
+            "changed": [
+                "edge.max_connections", "auth.publishers", "limits.burst", "limits.events_per_publisher"
+            ],
+            "needs_restart": [],
+        }  # fmt: skip
+        assert await stage.publish() == 401
+        assert await stage.publish("the-first-key-of-the-site") == 202
+        assert await stage.publish("the-first-key-of-the-site") == 429
+        status = (await stage.client.get(f"{stage.ops}/v1/status")).json()
+        assert status["edge"]["capacity"] == 77
+        (tmp_path / "site.key").write_text("the-second-key-of-the-site")  # the settings are the same
+        assert (await stage.reload()).json() == {"changed": [], "needs_restart": []}
+        assert await stage.publish("the-first-key-of-the-site") == 401
+        with trio.fail_after(30):
+            kinds = [type(item) async for item in until_events(items, 2)]
+        assert kinds == [Event, Event]  # on the same connection
+
+
+async def test_nothing_is_taken_of_a_configuration_that_is_wrong(stage: Stage) -> None:
+    stage.write('[auth.publishers.site]\nkey_file = "nowhere.key"\n[edge]\nmax_connections = 77\n')
+    with structlog.testing.capture_logs() as lines:
+        response = await stage.reload()
+    assert response.status_code == 409
+    assert "nothing was changed: auth.publishers.site" in response.json()["detail"]
+    assert [line["event"] for line in lines] == ["reload_failed"]
+    assert await stage.publish() == 202
+    status = (await stage.client.get(f"{stage.ops}/v1/status")).json()
+    assert status["edge"]["capacity"] != 77
+    stage.write('[edge]\nmax_connections = "many"\n')
+    assert "edge.max_connections: 'many' is not a whole number" in (await stage.reload()).json()["detail"]
+    with pytest.raises(ConfigError):
+        stage.running.reload()
+
+
+async def test_what_needs_a_restart_is_named_and_left(stage: Stage) -> None:
+    stage.write('[frontend]\nheartbeat = "3s"\n[edge]\nhttp2_streams = 3\nkeep_alive = "3s"\n')
+    response = await stage.reload()
+    assert response.json() == {
+        "changed": ["edge.keep_alive"], "needs_restart": ["edge.http2_streams", "frontend.heartbeat"]
+    }  # fmt: skip
+    settings = stage.running.node.settings
+    assert (settings.edge.keep_alive, settings.edge.http2_streams, settings.frontend.heartbeat) == (
+        3,
+        100,
+        15,
+    )
+
+
+async def test_the_ops_key_guards_it_and_changes_with_it(stage: Stage) -> None:
+    stage.write('[auth]\nops_key = "the-key-of-the-operators"\n')
+    assert (await stage.reload()).status_code == 200
+    assert (await stage.reload()).status_code == 401
+    assert (await stage.reload(authorization="Bearer the-key-of-the-operators")).status_code == 200
+
+
+async def test_a_page_in_a_browser_cannot_reload(stage: Stage) -> None:
+    assert (await stage.reload(origin="https://evil.example")).status_code == 403
+
+
+async def test_the_log_level_changes(stage: Stage) -> None:
+    stage.write('log_level = "error"\n')
+    try:
+        assert (await stage.reload()).json()["changed"] == ["node.log_level"]
+        with pytest.raises(structlog.DropEvent):
+            logs._drop_unimportant(None, "warning", {})
+        assert logs._drop_unimportant(None, "exception", {"a": 1}) == {"a": 1}
+    finally:
+        logs.set_level("info")
+
+
+def test_the_names_of_what_can_change_are_settings() -> None:
+    defaults = config.Settings()
+    for full in RELOADABLE | FIXED:
+        section, _, name = full.partition(".")
+        assert name == "*" or name in getattr(defaults, section).__struct_fields__
