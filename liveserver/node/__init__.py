@@ -5,6 +5,7 @@ process.py    one process from its start to its last viewer
 assembly.py   bus, roles and routes, put together
 listening.py  the public port and the ops port
 logs.py       the form of the log
+reload.py     other settings for a node that runs
 tuning.py     descriptors, garbage collection, thread switching
 
 bus ─ dispatcher ─ backend ─ frontend ─ edge (public port), and beside them the ops port

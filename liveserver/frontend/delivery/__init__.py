@@ -6,6 +6,7 @@ viewer.py         one viewer on its connection
 multiplexed.py    one connection with viewers of several videos
 long_poll.py      a waiting long-poll
 fanout.py         the loop that writes to all
+load.py           the share of time that flushes take
 catchup.py        viewers whose socket is full
 expiry.py         viewers whose token expires
 flush_history.py  what flushes did, for metrics and traces
