@@ -19,6 +19,7 @@ STATUSES = {
     "Conflict": 409,
     "TooLarge": 413,
     "WrongType": 415,
+    "Misdirected": 421,
     "UpgradeRequired": 426,
     "HeadersTooLarge": 431,
     "TooMany": 429,
