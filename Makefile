@@ -13,7 +13,7 @@ BENCH_READY := .venv/.ready-bench
 DOCS_READY := .venv/.ready-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants soak worlds
+.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants soak worlds proof
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -80,6 +80,9 @@ mutants: $(READY) ## Small changes to the core that tests have to notice; ARGS="
 
 worlds: $(READY) ## Random worlds against a model that remembers everything; ARGS="--worlds 500" for fewer
 	@exec $(BIN)/python -m tests.model.run $(ARGS)
+
+proof: ## Check the models of the protocol exhaustively (spin); ARGS=--quick without the largest
+	@exec proof/check.sh $(ARGS)
 
 fuzz: $(READY) ## A million inputs that nobody would think of, over all parsers; ARGS="--inputs 10000" for fewer
 	@exec $(BIN)/python -m tests.fuzz.run $(ARGS)

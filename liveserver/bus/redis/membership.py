@@ -72,7 +72,7 @@ class Membership:
             while len(self._first_seen) > REMEMBERED:
                 self._first_seen.popitem(last=False)
             is_later = incarnation.generation > self._generation  # replies may overtake each other
-            if incarnation.verdict and (is_later or incarnation.id != self._view_of):
+            if is_later or incarnation.id != self._view_of:
                 self._view, self._view_of = incarnation.view, incarnation.id
                 self._generation = incarnation.generation
         return incarnation

@@ -28,8 +28,9 @@ if not id then return redis.error_reply('ERR INFO replication does not have mast
 local state = call('HMGET', run, 'id', 'verdict', 'view', 'time', 'skew', 'copied')
 local verdict, view = state[2], state[3] or '0 -'
 
-local function change_view()
-  view = string.format('%d %s', tonumber(string.match(view, '%d+')) + 1, string.sub(id, 1, 12))
+local function change_view(above)
+  local generation = math.max(tonumber(string.match(view, '%d+')), above or 0) + 1
+  view = string.format('%d %s', generation, string.sub(id, 1, 12))
   call('HSET', run, 'view', view)
 end
 
@@ -66,10 +67,13 @@ else
 
   local row = call('HGET', members, process)
   local has_reported = reported == 'new' or string.find(reported, id, 1, true)
-  if not verdict and seen ~= '' then
+  if not verdict and seen ~= '' and string.match(seen, '%w+$') ~= string.sub(id, 1, 12) then
     local copied = state[6] or view
     local ours, theirs = tonumber(string.match(copied, '%d+')), tonumber(string.match(seen, '%d+'))
-    if theirs > ours or theirs == ours and seen ~= copied then verdict = 'partial' end
+    if theirs > ours or theirs == ours and seen ~= copied then
+      verdict = 'partial'
+      change_view(theirs) -- so that it is remembered when the same data is lost once more
+    end
   end
   if not row then change_view() end
   if not row or has_reported and row ~= id then

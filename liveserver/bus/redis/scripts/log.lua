@@ -64,11 +64,15 @@ local function open_log(meta, log, offered, known_epoch, known)
   if epoch then
     local offset = tonumber(found[2])
     local settled = found[7] == id
-    local is_ahead = known_epoch == epoch and offset < tonumber(known)
+    local is_ahead
+    if known_epoch == epoch then
+      is_ahead = offset < tonumber(known)
+    elseif known_epoch ~= '-' then
+      local theirs, ours = generation(known_epoch), generation(epoch)
+      is_ahead = theirs > ours or theirs == ours and not settled
+    end
     if not settled and not is_ahead then
-      if known_epoch ~= epoch and known_epoch ~= '-' and generation(known_epoch) >= generation(epoch) then
-        is_ahead = true
-      elseif verdict == 'complete' then
+      if verdict == 'complete' then
         call('HSET', meta, 'run', id)
         settled = true
       elseif verdict == 'partial' then
