@@ -7,7 +7,9 @@ Rules:
 2. What is sent goes out one piece after the other. While one is under way there is no room for the next,
    as in a socket whose buffer is full: the viewer lags, is caught up, skips or is let go by the rules that
    hold for all. So there is no queue here either, but one reference to bytes that all share.
-3. An exchange counts as a connection, for the limits, the sweep and the end.
+3. An exchange counts as a connection, for the limits (of its address, too), the sweep and the end.
+4. An answer is handed over in pieces, as the client's window takes them: many at once cost their bytes,
+   which all share, once. Each has a deadline: `write_timeout` for a piece, and `min_write_rate` for all.
 """
 
 from __future__ import annotations
@@ -18,12 +20,21 @@ from typing import Any
 
 import trio
 
+from liveserver.config import EdgeSettings
 from liveserver.edge.answer import Answer, DeferredResponse, Handler, StreamResponse
 from liveserver.edge.bodies import BodyReservation
 from liveserver.edge.request import Request
 from liveserver.edge.response import HEAD_END, problem_response, with_headers
 from liveserver.edge.server_interface import ServerInterface
-from liveserver.errors import BadRequest, HeadersTooLarge, Problem, RequestTimeout, TooLarge
+from liveserver.errors import (
+    BadRequest,
+    HeadersTooLarge,
+    Problem,
+    RequestTimeout,
+    TooLarge,
+    TooMany,
+    Unavailable,
+)
 from liveserver.ids import request_id
 
 Scope = dict[str, Any]
@@ -31,6 +42,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+MOST_REFUSED = 256  # exchanges over the limit that are let in to be answered
+MOST_HEAD = 8 * 1024  # bytes of an answer's head
+PIECE = 32 * 1024  # bytes of an answer that wait for the client's window, at least
 _ONLY_HTTP1 = {b"connection", b"transfer-encoding", b"date"}  # Hypercorn has a date of its own
 _FORBIDDEN = (b"\r", b"\n", b"\0")
 
@@ -45,11 +59,17 @@ class Http2Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         server = self._server
         request: Request | None = None
-        exchange = Exchange(scope, receive, send, server.settings.body_timeout)
+        exchange = Exchange(scope, receive, send, server.settings)
+        peer = scope["client"]
+        seat = server.seats.take(str(peer[0]) if peer else "")
         server.connections.add(exchange)
         try:
             with exchange.scope:
                 try:
+                    if seat is None:
+                        raise TooMany("this address has too many requests under way", retry_after=1)
+                    if len(server.connections) > server.settings.max_connections + MOST_REFUSED:
+                        raise Unavailable("this node is full; try another, or come back later")
                     request = _request(scope, server.settings.max_header_size)
                     if (origin := request.headers.get(b"origin")) is not None:
                         request.cors = server.origins.headers(origin)
@@ -64,7 +84,7 @@ class Http2Application:
                             headers = [pair for pair in scope["headers"] if pair[0] != b"x-request-id"]
                             headers.append((b"x-request-id", self._name(request).encode()))
                             scope = {**scope, "headers": headers}
-                            await self._ordinary(scope, _replayed(body, receive), send)
+                            await self._ordinary(scope, _replayed(body, receive), exchange.send_in_time)
                             return
                     await exchange.serve(request, handler, server)
                 except Problem as problem:
@@ -78,6 +98,7 @@ class Http2Application:
         finally:
             exchange.close()
             server.connections.discard(exchange)
+            server.seats.give_back(seat or "")
 
     def _name(self, request: Request | None) -> str:
         given = request.headers.get(b"x-request-id") if request is not None else None
@@ -87,14 +108,15 @@ class Http2Application:
 class Exchange:
     """The client, as far as one request of it goes. It is its own socket."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, timeout: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: EdgeSettings) -> None:
         self.scope = trio.CancelScope()
         self.closed = False
         self.deadline = math.inf
         self._client = scope["client"]
         self._receive = receive
         self._send = send
-        self._timeout = timeout
+        self._settings = settings
+        self._timeout = settings.body_timeout
         self._pieces: list[bytes | memoryview] = []  # the one under way, and the last words
         self._is_started = False
         self._has_last_words = False
@@ -154,13 +176,33 @@ class Exchange:
 
     async def respond(self, answer: bytes | memoryview, *, more: bool = False) -> None:
         """Send what HTTP/1.x would look like: a head and a body, of which `more` may follow."""
-        head, _, body = bytes(answer).partition(HEAD_END)
-        status, *lines = head.split(b"\r\n")
+        whole = memoryview(answer)
+        end = bytes(whole[:MOST_HEAD]).index(HEAD_END)
+        status, *lines = bytes(whole[:end]).split(b"\r\n")
         pairs = [line.split(b": ", 1) for line in lines]
         headers = [(name, value) for name, value in pairs if name not in _ONLY_HTTP1]
+        body = whole[end + len(HEAD_END) :]
         self._is_started = True
-        await self._send({"type": "http.response.start", "status": int(status[9:12]), "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        send = self._send if more else self.send_in_time  # a stream has its own rules for slow clients
+        await send({"type": "http.response.start", "status": int(status[9:12]), "headers": headers})
+        latest = (
+            trio.current_time() + self._settings.write_timeout + len(body) / self._settings.min_write_rate
+        )
+        for start in range(0, len(body), PIECE):
+            piece = bytes(body[start : start + PIECE])
+            message = {"type": "http.response.body", "body": piece, "more_body": True}
+            await (self._send(message) if more else self.send_in_time(message, latest))
+        if not more:
+            await self.send_in_time({"type": "http.response.body", "body": b"", "more_body": False}, latest)
+
+    async def send_in_time(self, message: dict[str, Any], latest: float = math.inf) -> None:
+        """Send something; the exchange ends if the client does not take it in `write_timeout`, or by
+        `latest`."""
+        before = self.deadline
+        self.deadline = min(latest, trio.current_time() + self._settings.write_timeout)
+        await self._send(message)
+        if not self.closed:
+            self.deadline = before
 
     async def respond_to_defect(self, name: str) -> None:
         """Say that it is ours, if nothing was said yet."""
@@ -182,6 +224,10 @@ class Exchange:
             if not self._pieces:
                 await self._moved.wait()
                 continue
+            if is_single:
+                await self.respond(self._pieces[0])
+                del self._pieces[0]
+                break
             if self._is_started:
                 await self._send(
                     {"type": "http.response.body", "body": bytes(self._pieces[0]), "more_body": True}
@@ -189,9 +235,9 @@ class Exchange:
             else:
                 await self.respond(self._pieces[0], more=True)
             del self._pieces[0]
-            self._is_ending = self._is_ending or is_single
             self._move()
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        if not is_single:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         self.closed = True
         self._gone.set()
         self._move()

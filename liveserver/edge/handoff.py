@@ -131,7 +131,9 @@ class Handoff:
 
         async def serve(sock: socket.socket) -> None:
             stream = HandedOverStream(sock, b"", server.settings.write_timeout, is_whole=False)
-            await self._serve(stream, Http2Server(app, config, self._context, self._state, stream))  # type: ignore[arg-type]
+            http2 = Http2Server(app, config, self._context, self._state, stream)  # type: ignore[arg-type]
+            http2.first_request = server.settings.header_timeout
+            await self._serve(stream, http2)
 
         return serve
 

@@ -40,6 +40,7 @@ from liveserver.edge.router import Router
 from liveserver.edge.server_interface import Client, ConnectionInterface
 from liveserver.edge.tls import HTTP2, TLSAcceptor
 from liveserver.instruments import gauge, total
+from liveserver.token_bucket import TokenBucket
 
 ACCEPT_BURST = 64
 ACCEPT_CREDIT = 0.1  # seconds' worth of connections that may come at once after a quiet time
@@ -134,7 +135,7 @@ class EdgeServer:
         self._fallback = fallback
         self._reserve = RESERVE if reserve is None else reserve
         self._accepting = trio.CancelScope()
-        self._paid_until = -math.inf  # each connection costs its share of a second
+        self._accepts = TokenBucket(ACCEPT_CREDIT * settings.accept_rate, 1 / settings.accept_rate)
         self._reaped_at = -math.inf
         self._reaped = self._accepted = self._paused = self._handed_over = self._expired = self._failures = 0
 
@@ -187,10 +188,7 @@ class EdgeServer:
             if not has_room:
                 self._paused += 1
                 await trio.sleep(PAUSE)
-            now = trio.current_time()
-            cost = accepted / self.settings.accept_rate
-            self._paid_until = max(self._paid_until, now - ACCEPT_CREDIT) + cost
-            await trio.sleep(max(0.0, self._paid_until - now))
+            await trio.sleep(self._accepts.take_late(trio.current_time(), accepted))
 
     def _accept_burst(
         self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None, hosts: AllowedHosts

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from liveserver.config import EdgeSettings
 from liveserver.edge.bodies import BodyMemory
+from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.cors import Origins
 from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.router import Router
@@ -47,6 +48,7 @@ class ServerInterface(Protocol):
     origins: Origins
     connections: set[Client]
     bodies: BodyMemory
+    seats: ConnectionLimit
     secured_hosts: AllowedHosts  # at the TLS port
 
     is_ending: bool

@@ -24,6 +24,7 @@ from liveserver.errors import BadRequest, BusError, Problem, Unavailable
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
 from liveserver.frontend.resume import Resumer, parse_cursor
+from liveserver.token_bucket import TokenBucket
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Reason
 
@@ -53,7 +54,7 @@ class WebSocket(MultiplexedConnection):
         self._serial = arrivals.serial()
         self._protocol = Connection(ConnectionType.SERVER)
         self._message = ""  # as much as has come of it
-        self._messages = TokenBucket(self._settings.websocket_message_rate)
+        self._messages = TokenBucket(rate := self._settings.websocket_message_rate, 1 / rate)
         self._is_pinged = False
         self._tips = 0
         arrivals.frontend.sockets.add(self)
@@ -209,21 +210,3 @@ class WebSocket(MultiplexedConnection):
         if viewer is None:
             raise BadRequest("this video is not watched here")
         viewer.home.leave(viewer)
-
-
-class TokenBucket:
-    """So many a second, and at most a second's worth at once."""
-
-    __slots__ = ("_rate", "_until")
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._until = 0.0  # what was taken is paid for until then
-
-    def take(self, now: float) -> bool:
-        """Take one; False when there is none."""
-        until = max(self._until, now) + 1 / self._rate
-        if until > now + 1:
-            return False
-        self._until = until
-        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,13 +16,15 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from quart_trio import QuartTrio
 
 from liveserver.client.sse import SSEEvent, SSEParser
 from liveserver.config import Address
+from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.handoff import open_handoff
-from liveserver.edge.http2 import RESETS
+from liveserver.edge.http2 import FRAMES, RESETS, BoundedBuffer
 from liveserver.edge.server import Secured, listen
 from liveserver.web.app import public_app
 from tests.edge.authority import Authority
@@ -443,3 +446,143 @@ def numbers(text: bytes | bytearray) -> list[int]:
     """The `n` of the events in an event stream."""
     events = SSEParser().feed(bytes(text))
     return [msgspec.json.decode(event.data)["n"] for event in events if event.type == "like"]
+
+
+# What a connection may cost
+
+
+NO_WINDOW: dict[SettingCodes | int, int] = {SettingCodes.INITIAL_WINDOW_SIZE: 0}
+
+
+async def test_answers_that_are_not_taken_leave_nothing_when_the_client_goes(authority: Authority) -> None:
+    async with over_http2(authority) as both:
+        async with raw(both, authority) as client:
+            client.h2.update_settings(NO_WINDOW)
+            paths = ("/v1/videos/v/poll", "/v1/videos/v/events", "/openapi.json")
+            for number in range(20):
+                await client.ask(1 + 2 * number, paths[number % 3])
+            while len(both.on.edge.connections) < 21:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            await trio.aclose_forcefully(client.stream)
+        with trio.fail_after(5):
+            while both.on.edge.connections:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert both.on.frontend.statistics().viewers == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/videos/v/poll", "/openapi.json", "/v1/nothing"])
+async def test_an_answer_that_is_not_taken_is_given_up_in_time(authority: Authority, path: str) -> None:
+    async with over_http2(authority, edge={"write_timeout": "200ms"}) as both, raw(both, authority) as client:
+        client.h2.update_settings(NO_WINDOW)
+        await client.ask(1, path)
+        assert (await client.until(h2.events.StreamReset)).stream_id == 1
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 65_535})
+        await client.ask(3, "/v1/videos/v/poll")
+        assert (await client.until(h2.events.StreamEnded)).stream_id == 3
+
+
+async def test_answers_wait_for_their_window_a_piece_at_a_time(authority: Authority) -> None:
+    async with over_http2(authority) as both, raw(both, authority) as client:
+        await both.on.publish(100, padding=5_000)
+        client.h2.update_settings(NO_WINDOW)
+        for number in range(10):
+            await client.ask(1 + 2 * number, "/v1/videos/v/poll?replay=100")
+        for _ in range(10):
+            await client.until(h2.events.ResponseReceived)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        buffers = [len(each.buffer) for each in gc.get_objects() if isinstance(each, BoundedBuffer)]
+        assert sum(size > 0 for size in buffers) == 10
+        assert max(buffers) <= 64 * 1024
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**24})
+        client.h2.increment_flow_control_window(2**30)
+        await client.flush()
+        text = bytearray()
+        while len(text) < 500_000:
+            text += await client.data(19)
+
+
+async def test_priorities_mean_nothing_and_a_flood_of_them_is_the_end(authority: Authority) -> None:
+    async with over_http2(authority) as both:
+        async with raw(both, authority) as client:
+            for number in range(900):
+                client.h2.prioritize(1 + 2 * number, weight=1 + number % 256, depends_on=3 + 2 * number)
+            await client.ask(2001, "/v1/videos/v/poll")
+            assert (await client.until(h2.events.StreamEnded)).stream_id == 2001
+            for number in range(5_000):
+                client.h2.prioritize(3001 + 2 * number, weight=1)
+            with suppress(trio.BrokenResourceError):
+                await client.flush()
+            await client.until(h2.events.ConnectionTerminated)
+        assert both.on.edge.statistics().failures == 0
+
+
+@pytest.mark.parametrize("frame", ["ping", "settings", "empty data"])
+async def test_frames_that_only_cost_are_the_end(authority: Authority, frame: str) -> None:
+    async with over_http2(authority) as both, raw(both, authority) as client:
+        await client.ask(1, "/v1/videos/v/events", **{"method": "POST", "content-length": "100000"})
+        for _ in range(FRAMES + 200):
+            if frame == "ping":
+                client.h2.ping(b"12345678")
+            elif frame == "settings":
+                client.h2.update_settings({SettingCodes.MAX_FRAME_SIZE: 16_384 + (_ % 2)})
+            else:
+                client.h2.send_data(1, b"")
+        with suppress(trio.BrokenResourceError):
+            await client.flush()
+        ended = await client.until(h2.events.ConnectionTerminated)
+        assert ended.error_code == ErrorCodes.ENHANCE_YOUR_CALM
+
+
+async def test_each_stream_counts_for_its_address(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+
+    def take(self: ConnectionLimit, peer: str) -> str | None:
+        taken.append(peer)
+        return "one" if len(taken) <= 3 else None
+
+    monkeypatch.setattr(ConnectionLimit, "take", take)
+    monkeypatch.setattr(ConnectionLimit, "give_back", lambda self, name: None)
+    async with over_http2(authority) as both, raw(both, authority) as client:
+        statuses = []
+        for number in range(3):
+            await client.ask(1 + 2 * number, "/v1/videos/v/events")
+            response = await client.until(h2.events.ResponseReceived)
+            statuses.append(dict(response.headers)[b":status"])
+        assert statuses == [b"200", b"200", b"429"]
+        assert taken == ["127.0.0.1"] * 4
+
+
+async def test_one_that_asks_for_nothing_is_let_go(authority: Authority) -> None:
+    async with (
+        over_http2(authority, edge={"header_timeout": "300ms"}) as both,
+        raw(both, authority) as client,
+    ):
+        with trio.fail_after(5):
+            while await client.stream.receive_some():
+                pass
+            while both.on.edge.connections:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_a_body_that_is_only_announced_takes_nothing(authority: Authority) -> None:
+    async with (
+        over_http2(authority, edge={"max_body_memory": 100_000}) as both,
+        raw(both, authority) as client,
+    ):
+        for number in range(5):
+            fields = {"method": "POST", "content-length": "90000", "content-type": "application/json"}
+            await client.ask(1 + 2 * number, "/v1/nothing", **fields)
+        while len(both.on.edge.connections) < 6:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert both.on.edge.bodies.used == 0
+        client.h2.send_data(1, b"x" * 16_384)
+        client.h2.send_data(1, b"x" * 10_000)
+        await client.flush()
+        while both.on.edge.bodies.used < 26_384:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        client.h2.reset_stream(1)
+        await client.flush()
+        while both.on.edge.bodies.used:
+            await trio.testing.wait_all_tasks_blocked(0.01)
