@@ -23,7 +23,7 @@ from liveserver.auth.publishers import PublisherKeys
 from liveserver.auth.rate_limits import CompositeLimit, CompositeRateLimiter, ConcurrencyLimit, RateLimiter
 from liveserver.auth.viewers import ViewersStatistics, ViewerTokens
 from liveserver.config import Settings
-from liveserver.errors import ConfigError, Unauthorized
+from liveserver.errors import ConfigError, Unauthorized, Unavailable
 from liveserver.instruments import total
 
 Headers = Mapping[bytes, bytes]
@@ -63,7 +63,7 @@ class Authorizer:
         self._operators = OperatorKeys(auth)
         self._jwks = Jwks(auth.jwks, auth) if auth.jwks is not None else None
         self._viewers = ViewerTokens(auth, self._viewers_keys(), self._jwks, clock)
-        self._publishers_refused = self._nodes_refused = 0
+        self._publishers_refused = self._nodes_refused = self._videos_refused = 0
         self.signature = self._nodes.signature
         self.is_publishing_open = not (self._publishers or self._nodes)
 
@@ -80,6 +80,10 @@ class Authorizer:
             ConcurrencyLimit("connections of this user", limits.viewers_per_user),
             ConcurrencyLimit("viewers of this video here", limits.viewers_per_video),
         )
+        self.new_videos = CompositeRateLimiter(
+            rate("new videos from this address", limits.new_videos_per_address)
+        )
+        self._most_videos = limits.videos_per_node
         self.events = CompositeRateLimiter(
             rate("events from this address", limits.events_per_address),
             rate("events of this publisher", limits.events_per_publisher),
@@ -194,6 +198,18 @@ class Authorizer:
         """When a grant is over, in Trio's time."""
         return trio.current_time() + grant.expires - self._clock()
 
+    def check_new_video(self, address: str, present: int) -> None:
+        """Admit a video that is not watched at this node, where `present` others are.
+
+        Raises `Unavailable` when the node has as many as it may, and `TooMany`.
+        """
+        if self._most_videos and present >= self._most_videos:
+            self._videos_refused += 1
+            raise Unavailable(
+                "this node has as many videos as it may (limits.videos_per_node); try another", 5
+            )
+        self.new_videos.spend(address)
+
     def statistics(self) -> AuthorizerStatistics:
         return AuthorizerStatistics(
             viewers=self._viewers.statistics(),
@@ -202,6 +218,7 @@ class Authorizer:
             limited={
                 "connects": self.connects.refused,
                 "viewers": self.viewers.refused,
+                "new_videos": self.new_videos.refused + self._videos_refused,
                 "events": self.events.refused,
                 "likes": self.likes.refused,
                 "comments": self.comments.refused,

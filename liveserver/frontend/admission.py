@@ -10,7 +10,7 @@ One connection may enter several videos, and is asked only once who it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
@@ -23,13 +23,16 @@ from liveserver.edge.request import Request
 class ViewerSession:
     """Somebody who may watch some videos, `until` then in Trio's time."""
 
-    __slots__ = ("_address", "_gate", "grant", "until")
+    __slots__ = ("_address", "_gate", "_videos", "grant", "until")
 
-    def __init__(self, gate: Authorizer, grant: Grant, address: str, until: float) -> None:
+    def __init__(
+        self, gate: Authorizer, grant: Grant, address: str, until: float, videos: Mapping[str, object]
+    ) -> None:
         self.grant = grant
         self.until = until
         self._gate = gate
         self._address = address
+        self._videos = videos
 
     def require(self, video: str) -> None:
         """Raises `Forbidden` unless the video may be watched."""
@@ -41,9 +44,14 @@ class ViewerSession:
         return self.grant is not OPEN and self.grant.may(MODERATE, video)
 
     def enter(self, video: str) -> Callable[[], None]:
-        """Begin to watch; what this gives is to be called once, on leaving. Raises `Forbidden`, `TooMany`."""
+        """Begin to watch; call what this returns once, on leaving.
+
+        Raises `Forbidden`, `TooMany`, `Unavailable`.
+        """
         self.require(video)
         grant, gate = self.grant, self._gate
+        if video not in self._videos:
+            gate.check_new_video(self._address, len(self._videos))
         if not (gate.connects.is_any or gate.viewers.is_any):
             return nothing
         names = (self._address, grant.user, video)
@@ -52,10 +60,11 @@ class ViewerSession:
 
 
 class Admission:
-    """Where viewers come in, by whichever transport."""
+    """Where viewers come in, by whichever transport. `videos` are those that are watched at this node."""
 
-    def __init__(self, gate: Authorizer) -> None:
+    def __init__(self, gate: Authorizer, videos: Mapping[str, object]) -> None:
         self._gate = gate
+        self._videos = videos
 
     async def ask(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
         """Who this is; `token` is the value of `?token=`.
@@ -66,6 +75,6 @@ class Admission:
         grant = await gate.viewer(request.headers, token)
         until = math.inf if grant.expires == math.inf else gate.ends_at(grant)
         address = ""
-        if gate.connects.is_any or gate.viewers.is_any:
+        if gate.connects.is_any or gate.viewers.is_any or gate.new_videos.is_any:
             address = gate.address(peer_address(peer.sock), request.headers)
-        return ViewerSession(gate, grant, address, until)
+        return ViewerSession(gate, grant, address, until, self._videos)

@@ -143,7 +143,9 @@ class Node:
                     )
                 )
             frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
-            WatchRoutes(frontend, settings.frontend, Admission(gate)).add_to(self.router)
+            WatchRoutes(frontend, settings.frontend, Admission(gate, frontend.table.channels)).add_to(
+                self.router
+            )
             self.parts["frontend"] = frontend.statistics
             self.checks["delivery"] = frontend.canary.check
             self.checks["name"] = frontend.canary.check_name

@@ -213,9 +213,11 @@ async def stage(
     ):
         nursery.start_soon(publisher.run)
         router = Router()
-        WatchRoutes(frontend, configured.frontend, Admission(Authorizer(configured, clock=clock))).add_to(
-            router
-        )
+        WatchRoutes(
+            frontend,
+            configured.frontend,
+            Admission(Authorizer(configured, clock=clock), frontend.table.channels),
+        ).add_to(router)
 
         async def nowhere(sock: socket.socket, received: bytes) -> None:
             sock.close()

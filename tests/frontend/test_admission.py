@@ -157,3 +157,17 @@ async def test_so_often_and_no_more(autojump_clock: MockClock) -> None:
         assert "retry-after: 2" in head
         await trio.sleep(2)
         await on.ready("v")
+
+
+async def test_a_node_has_so_many_videos_and_no_more(autojump_clock: MockClock) -> None:
+    async with stage(settings(limits={"videos_per_node": 2})) as on:
+        await on.ready("v1")
+        await on.ready("v2")
+        await on.ready("v1")  # one that is watched already is not a new one
+        assert (await refusal(on, "/v1/videos/v3/poll"))[0] == 503
+        await expect_bye(await on.watch("v3"), "unavailable")
+        for client in on.clients[:3]:
+            client.sock.close()
+        await trio.sleep(30)  # videos without viewers linger for a while
+        await on.ready("v3")
+        assert set(on.frontend.table.channels) == {"v3"}

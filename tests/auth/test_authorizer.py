@@ -1,0 +1,71 @@
+"""Who may do what: every way to configure a node, and every way to come to it."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.grant import COMMENT, LIKE, MODERATE, PUBLISH, WATCH
+from liveserver.errors import Forbidden, TooMany, Unauthorized, Unavailable
+from tests.auth.harness import NOW, SECRET, settings, token
+
+NODES = "another-secret-for-the-nodes-of-a-cluster"
+KEY = "a-key-of-a-publisher"
+TOKENS = {"viewers": "token", "secret": SECRET}
+LOCKED = {"nodes_secret": NODES}
+SITE = {"publishers": {"site": {"key": KEY, "videos": ["concert-*"], "scopes": ["publish", "like"]}}}
+VIEWING = {WATCH, LIKE, COMMENT}
+ALL = VIEWING | {MODERATE, PUBLISH}
+
+# (settings, what is shown, what may be done with concert-1; None: refused)
+TABLE = [
+    ({}, None, ALL),
+    (LOCKED, None, VIEWING),
+    (SITE, None, VIEWING),
+    (SITE | LOCKED, None, VIEWING),
+    (SITE, KEY, {PUBLISH, LIKE}),
+    (TOKENS, None, None),
+    (TOKENS | LOCKED, None, None),
+    (TOKENS, "token", VIEWING),
+    (TOKENS, "moderator", {MODERATE}),
+    (TOKENS | SITE, KEY, {PUBLISH, LIKE}),
+    (TOKENS | SITE, "token", VIEWING),
+    (TOKENS | SITE, "a-key-of-nobody-at-all", None),
+]
+
+
+@pytest.mark.parametrize(("auth", "shows", "scopes"), TABLE)
+async def test_what_may_be_done_at_the_likes_backend(
+    auth: dict[str, object], shows: str | None, scopes: set[str] | None
+) -> None:
+    gate = Authorizer(settings(auth=auth), "n", lambda: NOW)
+    text = {"token": token(), "moderator": token(scope="moderate")}.get(shows or "", shows)
+    headers = {} if text is None else {b"authorization": f"Bearer {text}".encode()}
+    if scopes is None:
+        with pytest.raises(Unauthorized):
+            await gate.liker(headers)
+        return
+    grant = await gate.liker(headers)
+    assert {scope for scope in ALL if grant.may(scope, "concert-1")} == scopes
+    for scope in ALL - scopes:
+        with pytest.raises(Forbidden):
+            grant.require(scope, "concert-1")
+    if shows == KEY:  # of some videos only, whatever is done
+        assert not any(grant.may(scope, "private") for scope in ALL)
+
+
+async def test_an_address_may_open_new_videos_so_often_and_no_more(autojump_clock: MockClock) -> None:
+    limits = {"new_videos_per_address": 1, "burst": "3s", "videos_per_node": 10}
+    gate = Authorizer(settings(limits=limits), "n", lambda: NOW)
+    for present in range(3):
+        gate.check_new_video("192.0.2.1", present)
+    with pytest.raises(TooMany, match="new videos from this address"):
+        gate.check_new_video("192.0.2.1", 3)
+    gate.check_new_video("192.0.2.2", 3)
+    await trio.sleep(1)
+    gate.check_new_video("192.0.2.1", 4)
+    with pytest.raises(Unavailable, match=r"limits\.videos_per_node"):
+        gate.check_new_video("192.0.2.3", 10)
+    assert gate.statistics().limited["new_videos"] == 2
