@@ -75,7 +75,7 @@ class Cursor:
     @classmethod
     def parse_trusted(cls, text: str) -> Cursor:
         """Parse a cursor that we rendered ourselves, of any length; skips validation."""
-        marks = (mark.split("-") for mark in text.split("~"))
+        marks = (mark.split("-") for mark in text.split("~") if mark)
         return cls((origin, Mark(epoch, int(number))) for origin, epoch, number in marks)
 
     def __str__(self) -> str:

@@ -109,6 +109,12 @@ def test_of_two_ordered_epochs_the_newer_prevails_on_either_side(one: Cursor, ot
         assert mark == max(each for each in (one.get(origin), other.get(origin)) if each is not None)
 
 
+def test_the_empty_cursor_is_read_where_it_is_trusted_only() -> None:
+    assert Cursor.parse_trusted(str(Cursor())) == Cursor()
+    with pytest.raises(CursorError):
+        Cursor.parse("")
+
+
 def test_without_takes_one_origin_away() -> None:
     cursor = Cursor([("dc1", Mark("a", 1)), ("dc2", Mark("b", 2))])
     assert str(cursor.without("dc1")) == "dc2-b-2"

@@ -1,8 +1,8 @@
 """Who comes to watch: what the request shows, which videos that is good for, until when.
 
-    visitor = await door.ask(request, peer, token)     # 401, 403, 429, 503
-    leave = visitor.enter(video)                       # 403, 429; call `leave` once, on leaving
-    viewer.until = visitor.until                       # Trio's time; then `bye`, expired
+    session = await admission.authenticate(request, peer, token)     # 401, 403, 429, 503
+    leave = session.enter(video)                       # 403, 429; call `leave` once, on leaving
+    viewer.until = session.until                       # Trio's time; then `bye`, expired
 
 One connection may enter several videos, and is asked only once who it is.
 """
@@ -66,7 +66,7 @@ class Admission:
         self._gate = gate
         self._videos = videos
 
-    async def ask(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
+    async def authenticate(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
         """Who this is; `token` is the value of `?token=`.
 
         Raises `Unauthorized`, `Forbidden`, and `Unavailable` when it cannot be found out just now.

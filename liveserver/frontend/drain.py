@@ -22,7 +22,7 @@ class Drainable(Protocol):
     @property
     def is_gone(self) -> bool: ...
 
-    def say_bye(self, reason: Reason, retry: int) -> None: ...
+    def disconnect(self, reason: Reason, retry: int) -> None: ...
 
 
 async def drain(
@@ -46,6 +46,6 @@ async def drain(
     for step in range(steps):
         for viewer in everybody[bounds[step] : bounds[step + 1]]:
             if not viewer.is_gone:
-                viewer.say_bye(Reason.DRAIN, random_retry(settings))
+                viewer.disconnect(Reason.DRAIN, random_retry(settings))
         if any(not viewer.is_gone for viewer in everybody):
             await trio.sleep(STEP)

@@ -1,4 +1,4 @@
-"""The frontend role: the table, the intake and the fan-out, brought together."""
+"""The frontend role: assembles the subscription table, the receiver and the fan-out."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Frontend:
         settings: Settings,
         table: SubscriptionTable,
         fanout: FanOut,
-        intake: Receiver,
+        receiver: Receiver,
         canary: Canary,
         bus: Bus,
     ) -> None:
@@ -52,7 +52,7 @@ class Frontend:
         self.canary = canary
         self.table = table
         self.fanout = fanout
-        self.intake = intake
+        self.receiver = receiver
         self.sockets: set[Drainable] = set()  # all that are open
         self.is_draining = False
         self.is_full: Callable[[], bool] = lambda: False
@@ -112,10 +112,10 @@ class Frontend:
             lagging=sum(len(channel.audience.lagging) for channel in channels),
             lag=max((channel.audience.lag for channel in channels), default=0),
             sockets=len(self.sockets),
-            is_listening=self.intake.is_listening,
+            is_listening=self.receiver.is_listening,
             canary=self.canary.statistics(),
             fanout=self.fanout.statistics(),
-            intake=self.intake.statistics(),
+            intake=self.receiver.statistics(),
             table=self.table.statistics(),
         )
 
@@ -128,14 +128,16 @@ async def open_frontend(
     async with trio.open_nursery() as nursery:
         channels: dict[str, Channel] = {}
         fanout = FanOut(settings.frontend, settings.edge.keep_alive, nursery)
-        canary = Canary(node, leases, settings.canary, lambda: intake.renew())
-        intake = Receiver(bus, node, settings.node.datacenter, channels, nursery, canary)
-        table = SubscriptionTable(node, leases, channels, fanout, intake, settings.frontend, settings.history)
-        nursery.start_soon(intake.run, table.renew_now)
+        canary = Canary(node, leases, settings.canary, lambda: receiver.renew())
+        receiver = Receiver(bus, node, settings.node.datacenter, channels, nursery, canary)
+        table = SubscriptionTable(
+            node, leases, channels, fanout, receiver, settings.frontend, settings.history
+        )
+        nursery.start_soon(receiver.run, table.renew_now)
         nursery.start_soon(fanout.run)
         nursery.start_soon(table.run)
         nursery.start_soon(canary.run)
         try:
-            yield Frontend(node, settings, table, fanout, intake, canary, bus)
+            yield Frontend(node, settings, table, fanout, receiver, canary, bus)
         finally:
             nursery.cancel_scope.cancel()

@@ -42,13 +42,13 @@ class Resumer:
     async def place(self, channel: Channel, cursor: Cursor | str, replay: int) -> ResumePoint:
         """Where in the channel's log a viewer begins. Raises `BusError`."""
         if isinstance(cursor, Cursor):
-            return await self.frontend.intake.resume(channel, cursor)
+            return await self.frontend.receiver.resume(channel, cursor)
         log = channel.log
         if cursor == EARLIEST or (replay and log.event_count < replay):
-            await self.frontend.intake.fill(channel)
+            await self.frontend.receiver.fill(channel)
         return ResumePoint(log.before_events(log.event_count if cursor == EARLIEST else replay))
 
-    async def arrive(self, channel: Channel, cursor: Cursor | str, replay: int) -> Resumption:
+    async def resume_stream(self, channel: Channel, cursor: Cursor | str, replay: int) -> Resumption:
         """Where a viewer on a stream begins; it has to take its seat at once. Raises `BusError`."""
         point, log = await self.place(channel, cursor, replay), channel.log
         position, seen = point.position, point.seen
@@ -67,14 +67,14 @@ class Resumer:
         ready = Ready(channel.video, self.frontend.node, start, is_resumed, point.gap, now, heartbeat)
         return Resumption(ready, position, seen)
 
-    def opening(self, channel: Channel, form: Form, arrival: Resumption) -> tuple[bytes, bytes]:
+    def opening(self, channel: Channel, form: Form, resumption: Resumption) -> tuple[bytes, bytes]:
         """Return what a viewer is sent first: where it stands, the state unless it resumed, and how many
         watch; and apart what is shared with others, since it is large."""
-        cursor, home = arrival.ready.cursor.encode(), channel.audience
-        words = form.opening(cursor, arrival.ready, random_retry(self.settings))
+        cursor, home = resumption.ready.cursor.encode(), channel.audience
+        words = form.opening(cursor, resumption.ready, random_retry(self.settings))
         state = b""
-        if not arrival.ready.resumed:
-            state = home.log.frames(form).state(arrival.position, cursor)
+        if not resumption.ready.resumed:
+            state = home.log.frames(form).state(resumption.position, cursor)
         if len(state) > ONE_WRITE:  # how many watch comes with the next change
             return words, state
         if home.is_counted:  # with this one, who is not counted yet

@@ -31,11 +31,11 @@ RETRY_AFTER = 2  # seconds
 class WatchRoutes:
     """The frontend's hot routes."""
 
-    def __init__(self, frontend: Frontend, settings: FrontendSettings, door: Admission) -> None:
+    def __init__(self, frontend: Frontend, settings: FrontendSettings, admission: Admission) -> None:
         self._frontend = frontend
-        self._door = door
+        self._admission = admission
         self._settings = settings
-        self._arrivals = Resumer(frontend, settings)
+        self._resumer = Resumer(frontend, settings)
 
     def add_to(self, router: Router) -> None:
         router.add("GET", "/v1/videos/{video}/events", self.watch)
@@ -54,43 +54,45 @@ class WatchRoutes:
         retry = random_retry(self._settings)
         form = _form(request)
         try:
-            visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
-            form = _form(request, internal=visitor.is_moderator(video))
+            session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
+            form = _form(request, internal=session.is_moderator(video))
             reason = self._frontend.refusal()
             if request.method == "HEAD":
                 return head(200, *[line for line in form.headers if not line.startswith(b"transfer")])
             if reason is None:
                 with ExitStack() as stack:
-                    leave = stack.callback(visitor.enter(video))
-                    async with self._frontend.table.visit(video) as channel:
-                        arrival = await self._arrivals.arrive(channel, cursor, replay)
+                    leave = stack.callback(session.enter(video))
+                    async with self._frontend.table.open_channel(video) as channel:
+                        resumption = await self._resumer.resume_stream(channel, cursor, replay)
                         reason = self._frontend.refusal()
                         if reason is None:
-                            home, serial = channel.audience, self._arrivals.serial()
-                            viewer = StreamViewer(peer, home, form, arrival.position, arrival.seen, serial)
-                            viewer.until, viewer.on_leave = visitor.until, leave
+                            home, serial = channel.audience, self._resumer.serial()
+                            viewer = StreamViewer(
+                                peer, home, form, resumption.position, resumption.seen, serial
+                            )
+                            viewer.until, viewer.on_leave = session.until, leave
                             stack.pop_all()  # from here on it is the viewer's
-                            opening, shared = self._arrivals.opening(channel, form, arrival)
+                            opening, shared = self._resumer.opening(channel, form, resumption)
                             headers = with_headers(head(200, *form.headers), request.cors)
-                            home.welcome(viewer, headers + opening, shared)
+                            home.admit(viewer, headers + opening, shared)
                             return viewer
         except TooMany as too_many:
             reason = Reason.OVERLOAD
             retry += 1000 * too_many.retry_after
         except (Unavailable, BusError):
             reason = Reason.DRAIN if self._frontend.is_draining else Reason.UNAVAILABLE
-        self._frontend.fanout.counts.say_bye(reason)
+        self._frontend.fanout.counts.count_bye(reason)
         request.keep_alive = False
-        return head(200, *form.headers) + form.farewell(b"", reason, retry)
+        return head(200, *form.headers) + form.disconnect_frame(b"", reason, retry)
 
     async def socket(self, request: Request, peer: Peer) -> Answer:
         """Become a connection on which many videos can be watched. Who cannot is told `bye` on it."""
         arguments = request.arguments((TOKEN,))
         accepted = accept_websocket(request)
-        visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
-        websocket = WebSocket(peer, self._arrivals, accepted, visitor)
+        session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
+        websocket = WebSocket(peer, self._resumer, accepted, session)
         if (reason := self._frontend.refusal()) is not None:
-            websocket.say_bye(reason, random_retry(self._settings))
+            websocket.disconnect(reason, random_retry(self._settings))
         return websocket
 
     async def poll(self, request: Request, peer: Peer) -> Answer:
@@ -104,16 +106,16 @@ class WatchRoutes:
             wait = 0
         limit = int(self._number(arguments, "limit", 1, settings.poll_events, default=settings.poll_events))
         replay = self._replay(arguments)
-        visitor = await self._door.ask(request, peer, arguments.get(TOKEN))
+        session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
         if (reason := self._frontend.refusal()) is not None:
             raise Unavailable(f"this node is not taking viewers ({reason.word}); try another", RETRY_AFTER)
         try:
             with ExitStack() as stack:
-                leave = stack.callback(visitor.enter(video))
-                async with self._frontend.table.visit(video) as channel:
-                    point = await self._arrivals.place(channel, cursor, replay)
+                leave = stack.callback(session.enter(video))
+                async with self._frontend.table.open_channel(video) as channel:
+                    point = await self._resumer.place(channel, cursor, replay)
                     empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
-                    internal = visitor.is_moderator(video)
+                    internal = session.is_moderator(video)
                     answer = channel.audience.poll_pages.answer(
                         point.position,
                         point.seen,
@@ -126,7 +128,7 @@ class WatchRoutes:
                     if answer is not None:
                         self._frontend.fanout.counts.gaps += point.gap
                         return answer
-                    deadline = min(trio.current_time() + wait, visitor.until)
+                    deadline = min(trio.current_time() + wait, session.until)
                     waiter = PollWaiter(
                         peer,
                         channel.log.tip,
@@ -147,7 +149,7 @@ class WatchRoutes:
         """How many are watching."""
         video = request.checked_video()
         arguments = request.arguments((TOKEN,))
-        (await self._door.ask(request, peer, arguments.get(TOKEN))).require(video)
+        (await self._admission.authenticate(request, peer, arguments.get(TOKEN))).require(video)
         return json_response(200, encode(await self._frontend.viewers(video)))
 
     def _replay(self, arguments: dict[str, str]) -> int:

@@ -108,7 +108,7 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
     at = _at(item.data)
     arrived = log.arrived_at(position)
     received = _wall(arrived) if arrived is not None else None
-    visits = channel.audience.visits
+    visits = channel.audience.flush_history
     writing = list(visits.of(position))
     return Trace(
         video=channel.video,
@@ -119,7 +119,7 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
         logged=Logged(item.epoch, item.number, item.cursor.decode()),
         received=Received(received, received - at if received is not None and at is not None else None),
         written=_written(writing, arrived is not None and visits.reaches_back_to(arrived)),
-        not_written=[_not_written(each) for each in visits.remarks if each.start <= position < each.end],
+        not_written=[_not_written(each) for each in visits.notes if each.start <= position < each.end],
         now=_now(channel.audience, position),
     )
 

@@ -35,52 +35,52 @@ class WebSocket(MultiplexedConnection):
     """A connection after its opening handshake; `accepted` is the answer to that."""
 
     __slots__ = (
-        "_arrivals",
         "_is_pinged",
         "_message",
         "_messages",
         "_protocol",
+        "_resumer",
         "_serial",
+        "_session",
         "_tips",
-        "_visitor",
         "until",
     )
 
-    def __init__(self, peer: Peer, arrivals: Resumer, accepted: bytes, visitor: ViewerSession) -> None:
-        super().__init__(peer, arrivals.frontend.fanout)
-        self.until = visitor.until
-        self._visitor = visitor
-        self._arrivals = arrivals
-        self._serial = arrivals.serial()
+    def __init__(self, peer: Peer, resumer: Resumer, accepted: bytes, session: ViewerSession) -> None:
+        super().__init__(peer, resumer.frontend.fanout)
+        self.until = session.until
+        self._session = session
+        self._resumer = resumer
+        self._serial = resumer.serial()
         self._protocol = Connection(ConnectionType.SERVER)
         self._message = ""  # as much as has come of it
         self._messages = TokenBucket(rate := self._settings.websocket_message_rate, 1 / rate)
         self._is_pinged = False
         self._tips = 0
-        arrivals.frontend.sockets.add(self)
+        resumer.frontend.sockets.add(self)
         self._fanout.expect(self)
         self._note_life()
         self.say(accepted)
 
     @property
     def _settings(self) -> FrontendSettings:
-        return self._arrivals.settings
+        return self._resumer.settings
 
-    def say_bye(self, reason: Reason, retry: int) -> None:
-        self._fanout.counts.say_bye(reason)
-        self.end(wire.SOCKET.farewell(b"", reason, retry))
+    def disconnect(self, reason: Reason, retry: int) -> None:
+        self._fanout.counts.count_bye(reason)
+        self.end(wire.SOCKET.disconnect_frame(b"", reason, retry))
 
     def leave(self) -> None:
         super().leave()
-        self._arrivals.frontend.sockets.discard(self)
+        self._resumer.frontend.sockets.discard(self)
         self._fanout.forget(self)
 
     def expire(self) -> bool:
-        if self.is_gone or (self._is_pinged and not self.is_stuck):
+        if self.is_gone or (self._is_pinged and not self.is_blocked):
             return False
         self.peer.deadline = trio.current_time() + self._settings.heartbeat
         tips = sum(viewer.home.log.tip for viewer in self.viewers.values())
-        if tips == self._tips and not self.is_stuck:
+        if tips == self._tips and not self.is_blocked:
             self._is_pinged = True
             self.peer.deadline = trio.current_time() + self._settings.pong_timeout
             self.say(wire.PING)
@@ -112,7 +112,7 @@ class WebSocket(MultiplexedConnection):
         self._note_life()
         self._protocol.receive_data(received)
         for event in self._protocol.events():
-            await self.wait_free()
+            await self.wait_unblocked()
             if self.is_gone:
                 return
             await self._take(event)
@@ -163,50 +163,52 @@ class WebSocket(MultiplexedConnection):
                 else:
                     self._unsubscribe(message)
             except Problem as problem:
-                await self.wait_free()
+                await self.wait_unblocked()
                 if not self.is_gone:
                     self.say(wire.error(problem, video))
 
-    async def _subscribe(self, wish: wire.Subscribe) -> None:
+    async def _subscribe(self, request: wire.Subscribe) -> None:
         """Begin to watch a video. Raises `Problem`."""
-        frontend, settings = self._arrivals.frontend, self._settings
-        if wish.video in self.viewers:
+        frontend, settings = self._resumer.frontend, self._settings
+        if request.video in self.viewers:
             raise BadRequest("this video is watched here already; unsubscribe it to begin elsewhere in it")
         if len(self.viewers) >= settings.websocket_max_videos:
             raise BadRequest(
                 f"at most {settings.websocket_max_videos} videos on one connection; unsubscribe from one, "
                 "or open another connection"
             )
-        if not 0 <= wish.replay <= settings.replay_events:
+        if not 0 <= request.replay <= settings.replay_events:
             raise BadRequest(f"replay is a number from 0 to {settings.replay_events}")
-        cursor = parse_cursor(wish.cursor)
+        cursor = parse_cursor(request.cursor)
         self._check_draining()
         try:
             with ExitStack() as stack:
-                leave = stack.callback(self._visitor.enter(wish.video))
-                async with frontend.table.visit(wish.video) as channel:
-                    arrival = await self._arrivals.arrive(channel, cursor, wish.replay)
+                leave = stack.callback(self._session.enter(request.video))
+                async with frontend.table.open_channel(request.video) as channel:
+                    resumption = await self._resumer.resume_stream(channel, cursor, request.replay)
                     if self.is_gone or self.peer.closed:
                         return
                     self._check_draining()
                     home = channel.audience
-                    is_moderator = self._visitor.is_moderator(wish.video)
+                    is_moderator = self._session.is_moderator(request.video)
                     form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
-                    viewer = MultiplexedViewer(self, home, form, arrival.position, arrival.seen, self._serial)
+                    viewer = MultiplexedViewer(
+                        self, home, form, resumption.position, resumption.seen, self._serial
+                    )
                     viewer.on_leave = leave
                     stack.pop_all()  # from here on it is the viewer's
-                    self.viewers[wish.video] = viewer
-                    home.welcome(viewer, *self._arrivals.opening(channel, form, arrival))
+                    self.viewers[request.video] = viewer
+                    home.admit(viewer, *self._resumer.opening(channel, form, resumption))
         except BusError:
             raise Unavailable("the log cannot be read just now; try again") from None
 
     def _check_draining(self) -> None:
-        if self._arrivals.frontend.is_draining:
+        if self._resumer.frontend.is_draining:
             raise Unavailable("this node is being restarted; connect to another")
 
-    def _unsubscribe(self, wish: wire.Unsubscribe) -> None:
+    def _unsubscribe(self, request: wire.Unsubscribe) -> None:
         """Watch a video no more. Raises `BadRequest`."""
-        viewer = self.viewers.pop(wish.video, None)
+        viewer = self.viewers.pop(request.video, None)
         if viewer is None:
             raise BadRequest("this video is not watched here")
         viewer.home.leave(viewer)

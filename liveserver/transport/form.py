@@ -108,7 +108,7 @@ class Form(ABC):
         """The first words. `retry`: milliseconds to wait before coming back, here and below."""
 
     @abstractmethod
-    def farewell(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
+    def disconnect_frame(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
         """The last words, and the end."""
 
 
@@ -146,6 +146,6 @@ class HttpForm(Form):
     def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
         return self.envelope(self.retry(retry) + self.control(cursor, b"ready", encode(ready)))
 
-    def farewell(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
+    def disconnect_frame(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
         bye = self.control(cursor, b"bye", encode(Bye(reason.word, reason.reconnect)))
         return self.envelope(self.retry(retry) + bye) + self.end

@@ -90,7 +90,7 @@ class SocketForm(Form):
     def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
         return self.control(cursor, b"ready", encode(ready))
 
-    def farewell(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
+    def disconnect_frame(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
         bye = {"reason": reason.word, "reconnect": reason.reconnect, "retry": retry}
         return self.control(b"", b"bye", msgspec.json.encode(bye)) + close(reason.code, reason.word)
 

@@ -341,7 +341,7 @@ async def test_nothing_is_written_into_a_message_that_is_under_way(autojump_cloc
         segment = viewer.segment
         assert isinstance(viewer, MultiplexedViewer)
         assert isinstance(segment, StreamSegment)
-        viewer._line.keep(memoryview(b"\x89\0"))  # a ping stands for what is left of a message
+        viewer._connection.save_unsent(memoryview(b"\x89\0"))  # a ping stands for what is left of a message
         segment._send_all(b"\x81\x02{}", segment.position, segment.position, optional=True)
         assert isinstance(await client.event(), Ping)
         await on.publish(1, "a")

@@ -56,7 +56,7 @@ def test_an_event_is_bare_whatever_its_type_is() -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_the_last_words(reason: Reason) -> None:
-    bye, end = read(SOCKET.farewell(b"", reason, 1234))
+    bye, end = read(SOCKET.disconnect_frame(b"", reason, 1234))
     assert isinstance(bye, TextMessage)
     assert json.loads(bye.data) == {
         "bye": {"reason": reason.word, "reconnect": reason.reconnect, "retry": 1234}

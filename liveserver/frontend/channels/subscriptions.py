@@ -64,7 +64,7 @@ class TableStatistics(msgspec.Struct, frozen=True):
 
 
 class ChannelRef:
-    """See `SubscriptionTable.visit`. Not made of a generator: each long-poll pays for one."""
+    """See `SubscriptionTable.open_channel`. Not made of a generator: each long-poll pays for one."""
 
     __slots__ = ("_channel", "_patience")
 
@@ -93,7 +93,7 @@ class ChannelRef:
 
 
 class SubscriptionTable:
-    """`channels` is the table; the intake feeds it."""
+    """`channels` is the table; the receiver feeds it."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class SubscriptionTable:
         leases: LeaseService,
         channels: dict[str, Channel],
         fanout: FanOut,
-        intake: Receiver,
+        receiver: Receiver,
         settings: FrontendSettings,
         history: HistorySettings,
     ) -> None:
@@ -109,7 +109,7 @@ class SubscriptionTable:
         self._node = node
         self._leases = leases
         self._fanout = fanout
-        self._intake = intake
+        self._receiver = receiver
         self._settings = settings
         self._history = history
         self._wanted: dict[str, None] = {}  # new videos, to subscribe to
@@ -119,8 +119,8 @@ class SubscriptionTable:
         self._renewed = self._failures = 0
         self._something = trio.Event()
 
-    def visit(self, video: str) -> ChannelRef:
-        """The video's channel, open, and kept while the block lasts: `async with table.visit(video) as …`.
+    def open_channel(self, video: str) -> ChannelRef:
+        """Return the video's channel, open and kept while its block lasts.
 
         Raises `Unavailable` when no dispatcher answers in time.
         """
@@ -203,9 +203,9 @@ class SubscriptionTable:
                     continue
                 channel.viewer_count.report(counts[video], lease.tally, is_announced=lease.is_announced)
                 if channel.is_open:
-                    self._intake.compare(channel, lease.head)
+                    self._receiver.compare(channel, lease.head)
                 else:
-                    self._intake.open(channel, lease.head, lease.state)
+                    self._receiver.open(channel, lease.head, lease.state)
             for video in page:
                 self._wanted.pop(video, None)
 

@@ -26,13 +26,13 @@ ANSWERS = 0.1  # seconds for the dispatchers' answers to come before the viewers
 class ChannelViewerCount:
     """One video's numbers, as this node knows them. `reported` is None until a dispatcher was told."""
 
-    __slots__ = ("is_announced", "reported", "tally", "told")
+    __slots__ = ("is_announced", "reported", "sent", "tally")
 
     def __init__(self, video: str) -> None:
         self.tally = ViewerCount(video, "")
         self.reported: int | None = None
         self.is_announced = True
-        self.told = b""  # what the viewers were told last, as JSON
+        self.sent = b""  # what the viewers were told last, as JSON
 
     def report(self, here: int, tally: ViewerCount, *, is_announced: bool) -> None:
         """A dispatcher was told that so many are here, and has answered."""
@@ -51,11 +51,11 @@ class ChannelViewerCount:
 class CountedAudience(Protocol):
     """Who is here."""
 
-    def look(self) -> int:
+    def sample_count(self) -> int:
         """How many, for the next report."""
         ...
 
-    def tell(self, viewers: bytes) -> None:
+    def set_viewer_count(self, viewers: bytes) -> None:
         """Tell them how many are watching."""
         ...
 
@@ -79,13 +79,13 @@ async def count_viewers(
         await trio.sleep(interval - pause)
         here = {}
         for video, channel in channels.items():
-            here[video] = count = channel.audience.look()
+            here[video] = count = channel.audience.sample_count()
             if channel.viewer_count.is_due(count):
                 report(video)
         await trio.sleep(pause)
         for video, count in here.items():
             if channel_now := channels.get(video):
                 viewers = encode(channel_now.viewer_count.viewers(count))
-                if viewers != channel_now.viewer_count.told:
-                    channel_now.viewer_count.told = viewers
-                    channel_now.audience.tell(viewers)
+                if viewers != channel_now.viewer_count.sent:
+                    channel_now.viewer_count.sent = viewers
+                    channel_now.audience.set_viewer_count(viewers)

@@ -49,11 +49,11 @@ class Scheduler(Protocol):
         """Somebody has come to this segment."""
         ...
 
-    def expect(self, guest: Expirable) -> None:
+    def expect(self, expirable: Expirable) -> None:
         """This one may stay as long as its permission lasts."""
         ...
 
-    def forget(self, guest: Expirable) -> None:
+    def forget(self, expirable: Expirable) -> None:
         """It has gone by itself."""
         ...
 
@@ -72,63 +72,63 @@ class Audience:
     `empty_since` says since when nobody has been here, in Trio's time, if nobody is.
     """
 
-    def __init__(self, log: ChannelLog, visitor: Scheduler) -> None:
+    def __init__(self, log: ChannelLog, scheduler: Scheduler) -> None:
         self.log = log
-        self.counts = visitor.counts
-        self.visits = FlushHistory(log, visitor.delays, visitor.trace_flushes)
-        self.poll_pages = PollPages(log, visitor.poll_bytes)
+        self.counts = scheduler.counts
+        self.flush_history = FlushHistory(log, scheduler.delays, scheduler.trace_flushes)
+        self.poll_pages = PollPages(log, scheduler.poll_bytes)
         self.is_closed = False
         self.count = 0
         self.empty_since = trio.current_time()
         self.lagging: set[Viewer] = set()
-        self._visitor = visitor
+        self._scheduler = scheduler
         self._streams: dict[Form, list[StreamSegment]] = {}
         self._polls: list[PollSegment] = []
         self._appended: trio.Event | None = None
         self._waiting = 0  # polls, of `count`
         self._most_waiting: deque[int] = deque([0], maxlen=LOOKS)  # since each of the last looks
         self._viewers = b""  # the newest that was told of them
-        self._told: dict[tuple[Form, int], bytes] = {}  # the same as frames, for each position
+        self._count_frames: dict[tuple[Form, int], bytes] = {}  # the same as frames, for each position
 
     @property
     def watching(self) -> int:
         """`count`, with those who are between two polls: as many as have waited lately."""
         return self.count - self._waiting + max(self._most_waiting)
 
-    def look(self) -> int:
+    def sample_count(self) -> int:
         """`watching`; and begin a new stretch of time for those who poll."""
         self._most_waiting.append(self._waiting)
         return self.watching
 
-    def tell(self, viewers: bytes) -> None:
+    def set_viewer_count(self, viewers: bytes) -> None:
         """Tell all who are level on streams how many are watching, as JSON, with their next visit."""
         self._viewers = viewers
-        self._told.clear()
+        self._count_frames.clear()
         for segments in self._streams.values():
             for segment in segments:
-                segment.is_owed = True
-        self._visitor.schedule(self.segments())
+                segment.count_pending = True
+        self._scheduler.schedule(self.segments())
 
     @property
     def is_counted(self) -> bool:
         """Whether viewers are sent how many are watching."""
         return bool(self._viewers)
 
-    def told(self, form: Form, position: int, cursor: bytes = b"") -> bytes:
+    def viewer_count_frame(self, form: Form, position: int, cursor: bytes = b"") -> bytes:
         """The frame with how many are watching, at a position or a cursor; empty before it is known."""
         if not self._viewers:
             return b""
         if cursor:
             return form.control(cursor, VIEWERS, self._viewers)
-        frame = self._told.get((form, position))
+        frame = self._count_frames.get((form, position))
         if frame is None:
             cursor = self.log.cursor_at(position) if position >= self.log.base else b""
-            frame = self._told[form, position] = form.control(cursor, VIEWERS, self._viewers)
+            frame = self._count_frames[form, position] = form.control(cursor, VIEWERS, self._viewers)
         return frame
 
     def schedule(self) -> None:
         """Have what the log has grown by sent."""
-        self._visitor.schedule(self.segments())
+        self._scheduler.schedule(self.segments())
         if self._appended is not None:
             self._appended.set()
             self._appended = None
@@ -142,9 +142,9 @@ class Audience:
         """Free what is held, now that there are no viewers."""
         self.is_closed = True
         for segment in list(self.segments()):
-            self._visitor.drop(segment)
+            self._scheduler.drop(segment)
         self.poll_pages.clear()
-        self._told.clear()
+        self._count_frames.clear()
 
     def segments(self) -> Iterator[Segment]:
         for segments in self._streams.values():
@@ -154,7 +154,7 @@ class Audience:
     def viewers(self) -> list[Viewer]:
         """Everybody on a stream, in the order of the segments; those who lag come last."""
         seated = [
-            viewer for each in self._streams.values() for segment in each for viewer in segment.everybody()
+            viewer for each in self._streams.values() for segment in each for viewer in segment.members()
         ]
         return [*seated, *self.lagging]
 
@@ -181,32 +181,32 @@ class Audience:
         """The oldest position that somebody who keeps up still needs."""
         return min((segment.position for segment in self.segments()), default=self.log.tip)
 
-    def welcome(self, viewer: Viewer, opening: bytes, shared: bytes = b"") -> None:
+    def admit(self, viewer: Viewer, opening: bytes, shared: bytes = b"") -> None:
         """A new viewer on a stream; `opening` is the first it is sent, then what many are sent alike."""
         self.count += 1
-        self._visitor.expect(viewer)
+        self._scheduler.expect(viewer)
         sent = attempt(viewer.send, opening)
         if sent != len(opening):
-            self.fell_behind(viewer, opening + shared, sent)
+            self.on_partial_send(viewer, opening + shared, sent)
         elif shared and (sent := attempt(viewer.send, shared)) != len(shared):
-            self.fell_behind(viewer, shared, sent)
+            self.on_partial_send(viewer, shared, sent)
         else:
-            self.seat(viewer)
+            self.add(viewer)
 
-    def seat(self, viewer: Viewer) -> None:
+    def add(self, viewer: Viewer) -> None:
         """Give a viewer, new or level again, a place in a segment, where it last sat if it can."""
         if viewer.seen is not None:
             self._fall_behind(viewer)
             return
         segments = self._streams.setdefault(viewer.form, [])
         segment = cast("StreamSegment | None", viewer.segment)
-        if segment is None or segment not in segments or segment.size >= self._visitor.segment_size:
+        if segment is None or segment not in segments or segment.size >= self._scheduler.segment_size:
             segment = self._with_room(segments)
             if segment is None:
-                segment = StreamSegment(self, viewer.form, self._visitor.max_write)
+                segment = StreamSegment(self, viewer.form, self._scheduler.max_write)
                 segments.append(segment)
-        segment.seat(viewer)
-        self._visitor.wake(segment)
+        segment.add(viewer)
+        self._scheduler.wake(segment)
 
     def wait(self, waiter: PollWaiter) -> None:
         """A long-poll begins to wait."""
@@ -218,14 +218,14 @@ class Audience:
             segment = PollSegment(self)
             self._polls.append(segment)
         segment.add(waiter)
-        self._visitor.wake(segment)
+        self._scheduler.wake(segment)
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
         """Write a poll's answer; a client that doesn't take it at once is waited for elsewhere."""
-        self.gave_up()
-        self._visitor.answer(waiter, response)
+        self.on_poll_ended()
+        self._scheduler.answer(waiter, response)
 
-    def gave_up(self) -> None:
+    def on_poll_ended(self) -> None:
         """A long-poll waits no more."""
         self._waiting -= 1
         self.left()
@@ -239,7 +239,7 @@ class Audience:
         elif viewer.segment is not None:
             viewer.segment.remove(viewer)
         viewer.state = State.GONE
-        self._visitor.forget(viewer)
+        self._scheduler.forget(viewer)
         if viewer.on_leave is not None:
             viewer.on_leave()
         self.left()
@@ -250,25 +250,25 @@ class Audience:
         if self.count == 0:
             self.empty_since = trio.current_time()
 
-    def fell_behind(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
+    def on_partial_send(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
         """A viewer's socket took only `sent` bytes of the chunk; -1: the socket is broken."""
         if sent < 0:
             viewer.state = State.LAGGING  # its segment has let go of it already
             self.leave(viewer)
             viewer.peer.close()
         else:
-            viewer.keep(chunk, sent)
+            viewer.save_unsent(chunk, sent)
             self._fall_behind(viewer)
 
     def _fall_behind(self, viewer: Viewer) -> None:
         viewer.state = State.LAGGING
         self.lagging.add(viewer)
-        self._visitor.catch_up(viewer)
+        self._scheduler.catch_up(viewer)
 
     def rejoin(self, viewer: Viewer) -> None:
         """A viewer that lagged is level again."""
         self.lagging.discard(viewer)
-        self.seat(viewer)
+        self.add(viewer)
 
     def discard(self, segment: Segment) -> None:
         """Forget a segment in which nobody is left."""
@@ -281,6 +281,6 @@ class Audience:
 
     def _with_room(self, segments: list[SegmentT]) -> SegmentT | None:
         """The last segment, which is the one being filled; else the first that has thinned out."""
-        if segments and segments[-1].size < self._visitor.segment_size:
+        if segments and segments[-1].size < self._scheduler.segment_size:
             return segments[-1]
-        return next((each for each in segments if each.size <= self._visitor.segment_size // 2), None)
+        return next((each for each in segments if each.size <= self._scheduler.segment_size // 2), None)

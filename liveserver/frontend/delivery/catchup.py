@@ -60,7 +60,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
     while not viewer.is_gone:
         is_left_behind = viewer.position < viewer.home.log.base
         if not viewer.unsent and is_left_behind and settings.slow_policy == "close":
-            _let_go(viewer, settings)
+            _disconnect_slow(viewer, settings)
             return
         if not viewer.unsent:
             viewer.unsent, due = memoryview(_next(viewer, settings.max_write)), math.inf
@@ -82,8 +82,8 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
         except OSError:
             viewer.peer.close()
             return
-        viewer.keep(viewer.unsent, sent)
-        if not viewer.is_stuck:
+        viewer.save_unsent(viewer.unsent, sent)
+        if not viewer.is_blocked:
             await trio.lowlevel.checkpoint()
             continue
         now = trio.current_time()
@@ -91,7 +91,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
             due = now + settings.slow_timeout + len(viewer.unsent or b"") / LEAST_PACE
         if not await viewer.wait_writable(min(settings.slow_timeout, due - now)):
             if not viewer.is_gone:
-                _let_go(viewer, settings)
+                _disconnect_slow(viewer, settings)
             return
 
 
@@ -103,19 +103,19 @@ def _give_up(viewer: Viewer) -> bytes:
     return _gap(viewer, log.cursor)
 
 
-def _let_go(viewer: Viewer, settings: FrontendSettings) -> None:
+def _disconnect_slow(viewer: Viewer, settings: FrontendSettings) -> None:
     viewer.home.counts.slow += 1
-    viewer.home.visits.remark("let go", viewer.position, viewer.home.log.tip)
-    viewer.say_bye(Reason.SLOW, random_retry(settings))
+    viewer.home.flush_history.add_note("let go", viewer.position, viewer.home.log.tip)
+    viewer.disconnect(Reason.SLOW, random_retry(settings))
 
 
 def _next(viewer: Viewer, limit: int) -> bytes:
     """What to send next, and move the viewer behind it; empty when there is nothing."""
-    log, start, visits = viewer.home.log, viewer.position, viewer.home.visits
+    log, start, history = viewer.home.log, viewer.position, viewer.home.flush_history
     is_cut = start < log.base and (viewer.seen is None or log.is_cut(viewer.seen))
     if is_cut:
         viewer.home.counts.gaps += 1
-        visits.remark("skipped", start, log.base)
+        history.add_note("skipped", start, log.base)
     if viewer.seen is None:
         chunk, viewer.position = log.frames(viewer.form).write(start, limit)
         viewer.home.counts.deliveries += viewer.position - max(start, log.base)
@@ -168,7 +168,7 @@ def _gap(viewer: Viewer, cursor: Cursor) -> bytes:
 def _withhold(viewer: Viewer, end: int, count: int) -> None:
     """So many before `end` were not sent: the viewer had seen them."""
     viewer.home.counts.withheld += count
-    viewer.home.visits.remark("withheld", end - count, end)
+    viewer.home.flush_history.add_note("withheld", end - count, end)
 
 
 def _is_settled(viewer: Viewer) -> bool:

@@ -46,7 +46,7 @@ POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
 class Flushable(Protocol):
     """A connection that knows what is left to write to it."""
 
-    async def push(self) -> None: ...
+    async def flush_rest(self) -> None: ...
 
 
 class FanOut:
@@ -78,34 +78,34 @@ class FanOut:
 
     def schedule(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
-            if segment.turn is ScheduleState.QUIET and segment.is_behind:
+            if segment.schedule_state is ScheduleState.QUIET and segment.is_behind:
                 del self._quiet[segment]
                 self._make_ready(segment)
 
     def wake(self, segment: Segment) -> None:
-        if segment.turn is ScheduleState.UNKNOWN:
-            segment.visited = trio.current_time()
+        if segment.schedule_state is ScheduleState.UNKNOWN:
+            segment.flushed_at = trio.current_time()
             self._make_quiet(segment)
             if isinstance(segment, PollSegment):
                 self._polls.add(segment)
             self._something.set()  # the loop may be waiting for something later than what this one needs
-        if segment.turn is ScheduleState.QUIET and segment.is_behind:
+        if segment.schedule_state is ScheduleState.QUIET and segment.is_behind:
             del self._quiet[segment]
             self._make_ready(segment)
 
     def drop(self, segment: Segment) -> None:
         self._quiet.pop(segment, None)
-        if segment.turn is ScheduleState.QUIET:
+        if segment.schedule_state is ScheduleState.QUIET:
             self._forget(segment)
 
-    def expect(self, guest: Expirable) -> None:
+    def expect(self, expirable: Expirable) -> None:
         before = self._expiries.next_at
-        self._expiries.add(guest)
-        if guest.until < before:
+        self._expiries.add(expirable)
+        if expirable.until < before:
             self._something.set()
 
-    def forget(self, guest: Expirable) -> None:
-        self._expiries.discard(guest)
+    def forget(self, expirable: Expirable) -> None:
+        self._expiries.discard(expirable)
 
     def catch_up(self, viewer: Viewer) -> None:
         self.counts.fell_behind += 1
@@ -133,14 +133,14 @@ class FanOut:
 
     def push(self, socket: Flushable) -> None:
         """What was written to this one in part is to be brought out."""
-        self._nursery.start_soon(socket.push)
+        self._nursery.start_soon(socket.flush_rest)
 
     # The loop
 
     async def run(self) -> None:
         """Visit what is due, for ever."""
         while True:
-            self._sort(trio.current_time())
+            self._advance(trio.current_time())
             if not self._turns:
                 await self._wait()
                 continue
@@ -159,21 +159,21 @@ class FanOut:
         else:
             del self._ready[segment.home]
         began = trio.current_time()
-        writes = segment.visit()
-        segment.visited = trio.current_time()
-        self.load.add(segment.visited - began)
+        writes = segment.flush()
+        segment.flushed_at = trio.current_time()
+        self.load.add(segment.flushed_at - began)
         if segment.is_cut:
             self._make_ready(segment)
         else:
-            segment.turn = ScheduleState.RESTING
+            segment.schedule_state = ScheduleState.RESTING
             self._resting.append(segment)
         self.counts.visits += 1
         self.counts.writes += writes
-        if segment.turn is ScheduleState.READY:  # what is large takes its time, too
+        if segment.schedule_state is ScheduleState.READY:  # what is large takes its time, too
             writes += self.segment_size // 16
         return writes + 1  # a visit costs something, even to nobody
 
-    def _sort(self, now: float) -> None:
+    def _advance(self, now: float) -> None:
         """Move on the segments whose time has come."""
         self._rest = self.settings.flush_interval * self.load.rest(now)
         while self._resting and self._rested_at(self._resting[0]) <= now:
@@ -189,22 +189,22 @@ class FanOut:
             if segment.size == 0:
                 self._forget(segment)
                 continue
-            self.counts.heartbeats += segment.beat()
-            segment.visited = now
+            self.counts.heartbeats += segment.send_heartbeat()
+            segment.flushed_at = now
             self._make_quiet(segment)
         if self._expiries.next_at <= now:
-            for guest in self._expiries.take_due(now, self.segment_size):
-                guest.say_bye(Reason.EXPIRED, random_retry(self.settings))
+            for expirable in self._expiries.take_due(now, self.segment_size):
+                expirable.disconnect(Reason.EXPIRED, random_retry(self.settings))
         if self._polls and now >= self._poll_tick:
             self._poll_tick = now + POLL_TICK
             for poll in self._polls:
                 self.counts.writes += poll.expire(now)
 
     def _rested_at(self, segment: Segment) -> float:
-        return segment.visited + self._rest
+        return segment.flushed_at + self._rest
 
     def _silent_at(self, segment: Segment) -> float:
-        return segment.visited + self.settings.heartbeat
+        return segment.flushed_at + self.settings.heartbeat
 
     async def _wait(self) -> None:
         """Until something is new, or due."""
@@ -221,7 +221,7 @@ class FanOut:
         self._something = trio.Event()
 
     def _make_ready(self, segment: Segment) -> None:
-        segment.turn = ScheduleState.READY
+        segment.schedule_state = ScheduleState.READY
         ready = self._ready.get(segment.home)
         if ready is None:
             ready = self._ready[segment.home] = deque()
@@ -230,11 +230,11 @@ class FanOut:
         self._something.set()
 
     def _make_quiet(self, segment: Segment) -> None:
-        segment.turn = ScheduleState.QUIET
+        segment.schedule_state = ScheduleState.QUIET
         self._quiet[segment] = None
 
     def _forget(self, segment: Segment) -> None:
-        segment.turn = ScheduleState.UNKNOWN
+        segment.schedule_state = ScheduleState.UNKNOWN
         segment.home.discard(segment)
         if isinstance(segment, PollSegment):
             self._polls.discard(segment)

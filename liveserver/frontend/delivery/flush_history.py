@@ -3,7 +3,7 @@
 Rules:
 
 1. A visit pays for a few numbers, whatever its viewers and events: nothing here is per viewer or delivery.
-2. What is kept is bounded: the last visits of a channel as numbers in one array, the last remarks in
+2. What is kept is bounded: the last visits of a channel as numbers in one array, the last notes in
    a short list. Both are forgotten with the channel.
 """
 
@@ -21,7 +21,7 @@ import trio
 from liveserver.frontend.history.log import ChannelLog
 from liveserver.instruments import DELAYS, Histogram
 
-REMARKS = 256  # of a channel
+MAX_NOTES = 256  # of a channel
 
 _AT = re.compile(rb',"at":(\d+)')  # the first is the event's own: `data` comes after it
 
@@ -60,10 +60,10 @@ class Delays:
 class FlushHistory:
     """Of one channel. Remembers the last `limit` visits, at least, and up to twice as many."""
 
-    __slots__ = ("_delays", "_forgot", "_limit", "_log", "_numbers", "remarks")
+    __slots__ = ("_delays", "_forgot", "_limit", "_log", "_numbers", "notes")
 
     def __init__(self, log: ChannelLog, delays: Delays, limit: int) -> None:
-        self.remarks: deque[DeliveryNote] = deque(maxlen=REMARKS)
+        self.notes: deque[DeliveryNote] = deque(maxlen=MAX_NOTES)
         self._log = log
         self._delays = delays
         self._limit = 8 * limit
@@ -91,12 +91,12 @@ class FlushHistory:
             # Of two machines' clocks: they may differ.
             self._delays.publish_to_write.observe(max(0.0, time.time() - int(found[1]) / 1000))
 
-    def remark(self, what: str, start: int, end: int) -> None:
+    def add_note(self, what: str, start: int, end: int) -> None:
         """One viewer more of whom this is to be said."""
         viewers = 1
-        if self.remarks and self.remarks[-1][1:4] == (what, start, end):
-            viewers += self.remarks.pop().viewers
-        self.remarks.append(DeliveryNote(trio.current_time(), what, start, end, viewers))
+        if self.notes and self.notes[-1][1:4] == (what, start, end):
+            viewers += self.notes.pop().viewers
+        self.notes.append(DeliveryNote(trio.current_time(), what, start, end, viewers))
 
     def of(self, position: int) -> Iterator[FlushRecord]:
         """Those that wrote this position, the oldest first."""

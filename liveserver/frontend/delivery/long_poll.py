@@ -229,7 +229,7 @@ class LongPollAudience(SegmentAudience, Protocol):
         """Write a poll's answer; it waits no more."""
         ...
 
-    def gave_up(self) -> None:
+    def on_poll_ended(self) -> None:
         """One is waiting no more, and went without an answer."""
         ...
 
@@ -266,7 +266,7 @@ class PollSegment(Segment):
     def remove(self, waiter: PollWaiter) -> None:
         self.waiters.remove(waiter)
         waiter.leave()
-        self.home.gave_up()
+        self.home.on_poll_ended()
 
     def answer_early(self, waiter: PollWaiter) -> None:
         """Answer one whose client sends no more, though it may still read."""
@@ -277,7 +277,7 @@ class PollSegment(Segment):
             waiter.peer.sock.send(with_headers(answer, waiter.headers))
         waiter.done(trio.current_time())
 
-    def visit(self) -> int:
+    def flush(self) -> int:
         return self._answer_where(lambda waiter: False)
 
     def expire(self, now: float) -> int:
@@ -312,6 +312,6 @@ class PollSegment(Segment):
             self.home.answer(waiter, with_headers(answer, waiter.headers))
         answered = len(waiting) - len(self.waiters)
         if answered and self._position < log.tip:
-            self.home.visits.measure(self._position, log.tip, answered)
+            self.home.flush_history.measure(self._position, log.tip, answered)
         self._position = log.tip
         return answered

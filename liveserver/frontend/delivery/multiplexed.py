@@ -35,36 +35,36 @@ from liveserver.transport.form import Form, Reason
 class MultiplexedViewer(Viewer):
     """A viewer on a line that it shares with those of other videos."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_connection",)
 
     def __init__(
         self,
-        line: MultiplexedConnection,
+        connection: MultiplexedConnection,
         home: AudienceInterface,
         form: Form,
         position: int,
         seen: Cursor | None,
         serial: int,
     ) -> None:
-        super().__init__(line.peer, home, form, position, seen, serial)
-        self._line = line
-        if line.is_stuck:
+        super().__init__(connection.peer, home, form, position, seen, serial)
+        self._connection = connection
+        if connection.is_blocked:
             self.send = _refuse
 
     @property
-    def is_stuck(self) -> bool:
-        return bool(self.unsent) or self._line.is_stuck
+    def is_blocked(self) -> bool:
+        return bool(self.unsent) or self._connection.is_blocked
 
-    def keep(self, chunk: bytes | memoryview, sent: int) -> None:
+    def save_unsent(self, chunk: bytes | memoryview, sent: int) -> None:
         rest = memoryview(chunk)[sent:]
-        self.unsent = None if not rest or self._line.keep(rest) else rest
+        self.unsent = None if not rest or self._connection.save_unsent(rest) else rest
 
     async def wait_writable(self, timeout: float) -> bool:
-        await self._line.wait_free()  # which knows who is slow
+        await self._connection.wait_unblocked()  # which knows who is slow
         return True
 
-    def say_bye(self, reason: Reason, retry: int) -> None:
-        self._line.say_bye(reason, retry)
+    def disconnect(self, reason: Reason, retry: int) -> None:
+        self._connection.disconnect(reason, retry)
 
 
 class MultiplexedConnection(StreamResponse):
@@ -81,22 +81,22 @@ class MultiplexedConnection(StreamResponse):
         self._freed = trio.Event()
 
     @property
-    def is_stuck(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether part of a message is still to be sent."""
         return self._rest is not None
 
-    def keep(self, rest: memoryview) -> bool:
+    def save_unsent(self, rest: memoryview) -> bool:
         """Take over what is left of a message; False when another one is under way."""
-        if self.is_stuck:
+        if self.is_blocked:
             return False
         self._rest = rest
         self._freed = trio.Event()
         for viewer in self.viewers.values():
-            viewer.send_by(_refuse)
+            viewer.set_send(_refuse)
         self._fanout.push(self)
         return True
 
-    async def push(self) -> None:
+    async def flush_rest(self) -> None:
         """Get the rest of a message out. Raises nothing."""
         sock, settings = self.peer.sock, self._fanout.settings
         due = trio.current_time() + settings.slow_timeout + len(self._rest or b"") / LEAST_PACE
@@ -106,7 +106,7 @@ class MultiplexedConnection(StreamResponse):
                 if not await peer_writable(self.peer, timeout):
                     if not self.is_gone and not self.peer.closed:
                         self._fanout.counts.slow += 1
-                        self.say_bye(Reason.SLOW, random_retry(settings))
+                        self.disconnect(Reason.SLOW, random_retry(settings))
                     return
                 if not self.is_gone:  # else the rest went out with the last words
                     with suppress(BlockingIOError):
@@ -117,17 +117,17 @@ class MultiplexedConnection(StreamResponse):
         finally:
             self._rest = None
             for viewer in self.viewers.values():
-                viewer.send_by(sock.send)
+                viewer.set_send(sock.send)
             self._freed.set()
 
-    async def wait_free(self) -> None:
+    async def wait_unblocked(self) -> None:
         """Until something else may be sent, or the line has gone."""
-        while self.is_stuck:
+        while self.is_blocked:
             await self._freed.wait()
 
     def say(self, message: bytes) -> None:
         """Send what is this line's own; it must not be stuck."""
-        assert not self.is_stuck
+        assert not self.is_blocked
         try:
             sent = self.peer.sock.send(message)
         except BlockingIOError:
@@ -136,10 +136,10 @@ class MultiplexedConnection(StreamResponse):
             self.peer.close()
             return
         if sent != len(message):
-            self.keep(memoryview(message)[sent:])
+            self.save_unsent(memoryview(message)[sent:])
 
     @abstractmethod
-    def say_bye(self, reason: Reason, retry: int) -> None:
+    def disconnect(self, reason: Reason, retry: int) -> None:
         """Tell why, and let the connection end; `retry` in milliseconds."""
 
     def end(self, words: bytes) -> None:

@@ -45,20 +45,20 @@ class SegmentAudience(AudienceInterface, Protocol):
         """Nobody is left in this one."""
         ...
 
-    def told(self, form: Form, position: int) -> bytes:
+    def viewer_count_frame(self, form: Form, position: int) -> bytes:
         """The frame with how many are watching."""
         ...
 
 
 class Segment(ABC):
-    """What the fan-out visits. `visited` is in Trio's time; `turn` is the fan-out's."""
+    """What the fan-out visits. `flushed_at` is in Trio's time; `schedule_state` is the fan-out's."""
 
-    __slots__ = ("home", "turn", "visited")
+    __slots__ = ("flushed_at", "home", "schedule_state")
 
     def __init__(self, home: SegmentAudience) -> None:
         self.home = home
-        self.visited = 0.0
-        self.turn = ScheduleState.UNKNOWN
+        self.flushed_at = 0.0
+        self.schedule_state = ScheduleState.UNKNOWN
 
     @property
     @abstractmethod
@@ -81,10 +81,10 @@ class Segment(ABC):
         """The oldest position still needed here."""
 
     @abstractmethod
-    def visit(self) -> int:
+    def flush(self) -> int:
         """Send what there is; the number of writes."""
 
-    def beat(self) -> int:
+    def send_heartbeat(self) -> int:
         """Send a heartbeat to a segment that has been quiet; the number of writes."""
         return 0
 
@@ -93,14 +93,14 @@ class StreamSegment(Segment):
     """Viewers of one streaming form."""
 
     __slots__ = (
-        "_beat",
         "_end",
         "_form",
         "_frames",
+        "_heartbeat",
         "_level_from",
         "_limit",
         "_sends",
-        "is_owed",
+        "count_pending",
         "joiners",
         "viewers",
     )
@@ -116,8 +116,8 @@ class StreamSegment(Segment):
         self._frames = log.frames(form)
         self._limit = limit
         self._form = form
-        self.is_owed = False  # the newest count of viewers
-        self._beat = form.envelope(form.heartbeat) if form.heartbeat else b""
+        self.count_pending = False  # the newest count of viewers
+        self._heartbeat = form.envelope(form.heartbeat) if form.heartbeat else b""
 
     @property
     def size(self) -> int:
@@ -127,7 +127,7 @@ class StreamSegment(Segment):
     def is_behind(self) -> bool:
         if self.joiners:
             return True
-        return bool(self.viewers) and (self.is_owed or self._end < self.home.log.tip)
+        return bool(self.viewers) and (self.count_pending or self._end < self.home.log.tip)
 
     @property
     def is_cut(self) -> bool:
@@ -137,10 +137,10 @@ class StreamSegment(Segment):
     def position(self) -> int:
         return self._end if self.viewers else self.home.log.tip
 
-    def everybody(self) -> list[Viewer]:
+    def members(self) -> list[Viewer]:
         return self.viewers + self.joiners
 
-    def seat(self, viewer: Viewer) -> bool:
+    def add(self, viewer: Viewer) -> bool:
         """Take a viewer in at once if it is level with this segment; else let it wait for a visit."""
         viewer.segment = self
         if not self.viewers and not self.joiners:
@@ -149,32 +149,32 @@ class StreamSegment(Segment):
         if viewer.position == self._end:
             insort(self.viewers, viewer, key=_BY_SERIAL)
             self._sends = []
-            viewer.state = State.SEATED
+            viewer.state = State.JOINED
             return True
         self.joiners.append(viewer)
         viewer.state = State.JOINING
         return False
 
     def remove(self, viewer: Viewer) -> None:
-        (self.viewers if viewer.state is State.SEATED else self.joiners).remove(viewer)
+        (self.viewers if viewer.state is State.JOINED else self.joiners).remove(viewer)
         self._sends = []
 
     def renew(self) -> None:
         self._sends = []
 
-    def visit(self) -> int:
+    def flush(self) -> int:
         writes = 0
         if self.viewers:
             chunk, end = self._frames.write(self._end, self._limit)
             events = chunk
-            if self.is_owed:
+            if self.count_pending:
                 chunk += self._notice(end)
             if chunk:
                 writes = self._send_all(chunk, self._end, end, optional=not events)
             if events:
                 self.home.counts.deliveries += (end - self._end) * writes
                 # What a viewer begins with did not wait for a flush: it is no delay.
-                history = self.home.visits
+                history = self.home.flush_history
                 record = history.measure if self._end >= self._level_from else history.note
                 record(self._end, end, writes)
             self._end = end
@@ -182,14 +182,14 @@ class StreamSegment(Segment):
             self._end = self.home.log.tip
         if self.joiners:
             writes += self._admit()
-        self.is_owed = False
+        self.count_pending = False
         return writes
 
-    def beat(self) -> int:
-        return self._send_all(self._beat, self._end, self._end) if self._beat else 0
+    def send_heartbeat(self) -> int:
+        return self._send_all(self._heartbeat, self._end, self._end) if self._heartbeat else 0
 
     def _notice(self, position: int) -> bytes:
-        return self._form.envelope(self.home.told(self._form, position))
+        return self._form.envelope(self.home.viewer_count_frame(self._form, position))
 
     def _send_all(self, chunk: bytes, start: int, end: int, *, optional: bool = False) -> int:
         """Send to all that sit here; who takes nothing of what is `optional` keeps its seat."""
@@ -207,8 +207,8 @@ class StreamSegment(Segment):
             return
         self.remove(viewer)
         viewer.position = end
-        self.home.visits.remark("late", start, end)
-        self.home.fell_behind(viewer, chunk, sent)
+        self.home.flush_history.add_note("late", start, end)
+        self.home.on_partial_send(viewer, chunk, sent)
 
     def _admit(self) -> int:
         """Bring those who join to where the segment stands now."""
@@ -221,14 +221,14 @@ class StreamSegment(Segment):
                 sent = attempt(viewer.send, chunk)
                 writes += 1
                 if sent != len(chunk):
-                    self.home.visits.remark("late", start, viewer.position)
-                    self.home.fell_behind(viewer, chunk, sent)
+                    self.home.flush_history.add_note("late", start, viewer.position)
+                    self.home.on_partial_send(viewer, chunk, sent)
                     break
                 self.home.counts.deliveries += viewer.position - start
-                self.home.visits.note(start, viewer.position, 1)
+                self.home.flush_history.note(start, viewer.position, 1)
             else:
-                self.seat(viewer)
-                if self.is_owed:
+                self.add(viewer)
+                if self.count_pending:
                     end = viewer.position  # which may be beyond where the segment stands
                     notice = self._notice(end)
                     sent = attempt(viewer.send, notice)

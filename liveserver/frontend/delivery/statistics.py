@@ -69,7 +69,7 @@ class FanOutStatistics(msgspec.Struct):
     delay: Annotated[
         Distribution,
         histogram(
-            "From an event's arrival at this node to the end of the visit that wrote it, of each visit's "
+            "From an event's resumption at this node to the end of the visit that wrote it, of each visit's "
             "oldest event. A rising p99 means that this node's core is full: add frontends.",
             name="delay_seconds",
         ),
@@ -84,6 +84,6 @@ class FanOutStatistics(msgspec.Struct):
         ),
     ] = _NOTHING
 
-    def say_bye(self, reason: Reason) -> None:
+    def count_bye(self, reason: Reason) -> None:
         """Somebody is let go, or not let in."""
         self.byes[reason.word] += 1

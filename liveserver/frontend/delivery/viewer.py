@@ -3,7 +3,7 @@
 A viewer is a position in the channel's log and a socket to send to: no queue, no timer, no task
 beyond the one that waits for it to go. Where it stands with its audience is its `state`:
 
-    JOINING ──seated by a visit──▶ SEATED ──its socket is full──▶ LAGGING
+    JOINING ──seated by a visit──▶ JOINED ──its socket is full──▶ LAGGING
        ▲                                                            │ level again
        └────────────────────────────────────────────────────────────┘
     any state ──it went, or was let go──▶ GONE
@@ -56,7 +56,7 @@ class State(Enum):
     """Where a viewer stands with its audience."""
 
     JOINING = auto()
-    SEATED = auto()
+    JOINED = auto()
     LAGGING = auto()
     GONE = auto()
 
@@ -67,13 +67,13 @@ class AudienceInterface(Protocol):
     log: ChannelLog
     is_closed: bool
     counts: FanOutStatistics
-    visits: FlushHistory
+    flush_history: FlushHistory
 
     def leave(self, viewer: Viewer) -> None:
         """It has gone, or is let go."""
         ...
 
-    def fell_behind(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
+    def on_partial_send(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
         """Its socket took only `sent` bytes of the chunk; -1: the socket is broken."""
         ...
 
@@ -104,7 +104,7 @@ class SegmentInterface(Protocol):
 
 
 class Viewer(ABC):
-    """Who is written to. `serial` is the order of arrival, in which sockets are best visited.
+    """Who is written to. `serial` is the order of resumption, in which sockets are best visited.
 
     `send` takes bytes as a non-blocking socket does. `seen` is set while the log holds, or still
     expects, events that this viewer saw elsewhere: they are withheld from it, which takes a task of its
@@ -153,7 +153,7 @@ class Viewer(ABC):
     def is_gone(self) -> bool:
         return self.state is State.GONE
 
-    def send_by(self, send: Send) -> None:
+    def set_send(self, send: Send) -> None:
         """From now on by another `send`."""
         self.send = send
         if self.segment is not None:
@@ -161,11 +161,11 @@ class Viewer(ABC):
 
     @property
     @abstractmethod
-    def is_stuck(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether what is under way has to be waited for before anything else can be sent."""
 
     @abstractmethod
-    def keep(self, chunk: bytes | memoryview, sent: int) -> None:
+    def save_unsent(self, chunk: bytes | memoryview, sent: int) -> None:
         """Only so much of the chunk was sent; remember the rest."""
 
     @abstractmethod
@@ -173,7 +173,7 @@ class Viewer(ABC):
         """Until more can be sent; False when nothing could for `timeout` seconds, or the socket is gone."""
 
     @abstractmethod
-    def say_bye(self, reason: Reason, retry: int) -> None:
+    def disconnect(self, reason: Reason, retry: int) -> None:
         """Tell why, and let the connection end; `retry` in milliseconds."""
 
 
@@ -183,10 +183,10 @@ class StreamViewer(Viewer, StreamResponse):
     __slots__ = ()
 
     @property
-    def is_stuck(self) -> bool:
+    def is_blocked(self) -> bool:
         return bool(self.unsent)
 
-    def keep(self, chunk: bytes | memoryview, sent: int) -> None:
+    def save_unsent(self, chunk: bytes | memoryview, sent: int) -> None:
         self.unsent = memoryview(chunk)[sent:]
 
     async def wait_writable(self, timeout: float) -> bool:
@@ -215,14 +215,14 @@ class StreamViewer(Viewer, StreamResponse):
         if self.seen is not None:
             return str(self.seen).encode()
         log, position = self.home.log, self.position
-        if self.state is State.SEATED and self.segment is not None:
+        if self.state is State.JOINED and self.segment is not None:
             position = self.segment.position  # its own is from when it sat down
         return log.cursor_at(position) if position >= log.base else b""
 
-    def say_bye(self, reason: Reason, retry: int) -> None:
-        words = self.form.farewell(self._cursor(), reason, retry)
+    def disconnect(self, reason: Reason, retry: int) -> None:
+        words = self.form.disconnect_frame(self._cursor(), reason, retry)
         self.home.leave(self)
-        self.home.counts.say_bye(reason)
+        self.home.counts.count_bye(reason)
         send_last(self.peer, self.unsent or b"", words)
 
 

@@ -73,7 +73,7 @@ class ChannelLog:
         self.floor = self.cursor = cursor or Cursor()
         self.capacity = capacity
         self.age = age
-        self._arrivals: deque[tuple[float, int]] = deque()  # (time, the tip then)
+        self._resumer: deque[tuple[float, int]] = deque()  # (time, the tip then)
         self._live_from = 0  # the position from which on arrivals are known
         self._prepended: tuple[float, int] | None = None  # when, and the position behind them
         self._expired = NO_POSITION  # before it, all is older than `age`
@@ -96,7 +96,7 @@ class ChannelLog:
         self.base = self.tip
         self.floor = self.cursor
         self.items.clear()
-        self._arrivals.clear()
+        self._resumer.clear()
         self._gaps.clear()
         self._origins.clear()
         self._frames.clear()
@@ -151,7 +151,7 @@ class ChannelLog:
         """Return when the item at `position` came, in Trio's time; None when it was read from the log, or
         is not held. Fast for the latest ones."""
         arrived = None
-        for when, tip in reversed(self._arrivals):
+        for when, tip in reversed(self._resumer):
             if tip <= position:
                 break
             arrived = when
@@ -180,7 +180,7 @@ class ChannelLog:
         index.extend(epoch, first, self.tip, len(lines))
         self.cursor = self.cursor.advanced(origin, epoch, first + len(lines) - 1)
         self.tip += len(lines)
-        self._arrivals.append((now, self.tip))
+        self._resumer.append((now, self.tip))
         if retracting:
             self._redact(self.base, self._retracted.matcher(retracting))
         if self._retracted:
@@ -226,7 +226,7 @@ class ChannelLog:
             self.state.fold(event, self.tip)
         self._reloaded = []
         self.tip += 1
-        self._arrivals.append((now, self.tip))
+        self._resumer.append((now, self.tip))
 
     def prepend(self, batches: Sequence[Batch], now: float) -> None:
         """Put older events before the oldest item; the last of them is the one just before it."""
@@ -269,8 +269,8 @@ class ChannelLog:
         if self._prepended is not None and self._prepended[0] < now - self.age:
             self._expired = max(self._expired, self._prepended[1])
             self._prepended = None
-        while self._arrivals and self._arrivals[0][0] < now - self.age:
-            self._expired = self._live_from = self._arrivals.popleft()[1]
+        while self._resumer and self._resumer[0][0] < now - self.age:
+            self._expired = self._live_from = self._resumer.popleft()[1]
         over = max(len(self.items) - self.capacity, self._expired - self.base)
         cut = max(min(over, needed - self.base), len(self.items) - 2 * self.capacity)
         if cut < max(least, 1):
@@ -278,8 +278,8 @@ class ChannelLog:
         self.floor = Cursor.parse_trusted(self.items[cut - 1].cursor.decode())
         del self.items[:cut]
         self.base += cut
-        while self._arrivals and self._arrivals[0][1] <= self.base:
-            self._live_from = self._arrivals.popleft()[1]
+        while self._resumer and self._resumer[0][1] <= self.base:
+            self._live_from = self._resumer.popleft()[1]
         self._gaps = [position for position in self._gaps if position >= self.base]
         if self.internal:
             self.internal = {position for position in self.internal if position >= self.base}

@@ -83,7 +83,7 @@ async def opened(configured: Settings) -> AsyncIterator[tuple[Frontend, Recorded
 
 
 async def visit(frontend: Frontend, video: str, seconds: float = 0) -> None:
-    async with frontend.table.visit(video) as channel:
+    async with frontend.table.open_channel(video) as channel:
         assert channel.is_open
         await trio.sleep(seconds)
 

@@ -182,11 +182,11 @@ async def test_a_full_socket_does_not_lag_for_a_number(autojump_clock: MockClock
         def refuse(data: ReadableBuffer, flags: int = 0) -> int:
             raise BlockingIOError
 
-        seated.send_by(refuse)
+        seated.set_send(refuse)
         await on.bus.subscribe("n2", {"v": 1}, 60)
         await trio.sleep(5)
         assert not on.channel().audience.lagging
-        seated.send_by(send)
+        seated.set_send(send)
         await on.bus.subscribe("n2", {"v": 2}, 60)
         assert (await told(client))[1] == (1, 3, 3)
 

@@ -84,7 +84,7 @@ async def test_quiet_streams_get_a_heartbeat(autojump_clock: MockClock) -> None:
 async def test_channels_take_turns(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small video's viewers are written to within one segment's visit of a hot one."""
     order: list[str] = []
-    visit = StreamSegment.visit
+    visit = StreamSegment.flush
 
     def noted(segment: StreamSegment) -> int:
         order.append(segment.home.log.video)
@@ -94,7 +94,7 @@ async def test_channels_take_turns(autojump_clock: MockClock, monkeypatch: pytes
         hot = [(await on.ready("hot"))[0] for _ in range(50)]
         small, _ = await on.ready("small")
         await trio.sleep(1)
-        monkeypatch.setattr(StreamSegment, "visit", noted)
+        monkeypatch.setattr(StreamSegment, "flush", noted)
         await on.publish(1, "hot")
         await on.publish(1, "small")
         assert await small.events(1) == [2]

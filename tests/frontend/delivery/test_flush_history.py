@@ -29,7 +29,7 @@ async def test_a_visit_is_remembered_with_its_time_and_its_viewers(autojump_cloc
         await trio.sleep(1)
         await on.publish()
         await clients[0].events(1)
-        visits = on.channel().audience.visits
+        visits = on.channel().audience.flush_history
         assert list(visits.of(1)) == [FlushRecord(when, 0, 2, 3)]
         assert list(visits.of(2)) == [FlushRecord(when + 1, 2, 3, 3)]
         assert list(visits.of(3)) == []
@@ -43,7 +43,7 @@ async def test_only_so_many_visits_are_remembered(autojump_clock: MockClock) -> 
             await on.publish()
             await trio.sleep(0.1)
         await client.events(100)
-        visits = on.channel().audience.visits
+        visits = on.channel().audience.flush_history
         remembered = [position for position in range(100) if list(visits.of(position))]
         assert remembered == list(range(100 - len(remembered), 100))
         assert 5 <= len(remembered) <= 10
@@ -92,7 +92,7 @@ async def test_long_polls_are_counted_too(autojump_clock: MockClock) -> None:
         await on.publish(2)
         assert len((await client.json())["events"]) == 2
         assert on.frontend.statistics().fanout.deliveries == 2
-        assert [visit.viewers for visit in on.channel().audience.visits.of(1)] == [1]
+        assert [visit.viewers for visit in on.channel().audience.flush_history.of(1)] == [1]
 
 
 async def test_who_lags_and_is_skipped_is_remarked_once_for_all(autojump_clock: MockClock) -> None:
@@ -102,11 +102,11 @@ async def test_who_lags_and_is_skipped_is_remarked_once_for_all(autojump_clock: 
         for _ in range(60):
             await on.publish(5, padding=500)
             await trio.sleep(0.05)
-        remarks = on.channel().audience.visits.remarks
-        late = [remark for remark in remarks if remark.what == "late"]
+        notes = on.channel().audience.flush_history.notes
+        late = [remark for remark in notes if remark.what == "late"]
         assert sum(remark.viewers for remark in late) == 2
         await trio.sleep(20)
-        assert {remark.what for remark in remarks} == {"late", "let go"}
+        assert {remark.what for remark in notes} == {"late", "let go"}
         assert on.frontend.statistics().fanout.byes["slow"] == 2
 
 
@@ -124,7 +124,7 @@ async def test_what_a_viewer_has_seen_elsewhere_is_withheld_and_counted(autojump
         assert await ahead.events(2) == [4, 5]
         assert await client.events(4) == [2, 3, 4, 5]
         assert on.frontend.statistics().fanout.withheld == 2
-        (remark,) = [remark for remark in channel.audience.visits.remarks if remark.what == "withheld"]
+        (remark,) = [remark for remark in channel.audience.flush_history.notes if remark.what == "withheld"]
         assert (remark.start, remark.end, remark.viewers) == (1, 3, 1)
 
 

@@ -42,9 +42,9 @@ class Scheduler:
 
     def drop(self, segment: Segment) -> None: ...
 
-    def expect(self, guest: Expirable) -> None: ...
+    def expect(self, expirable: Expirable) -> None: ...
 
-    def forget(self, guest: Expirable) -> None: ...
+    def forget(self, expirable: Expirable) -> None: ...
 
     def catch_up(self, viewer: Viewer) -> None:
         self.lagging.append(viewer)
@@ -126,12 +126,12 @@ class Room:
         peer = Peer()
         self._serial += 1
         viewer = StreamViewer(peer, self.audience, SSE_HTTP10, position, None, self._serial)
-        self.audience.welcome(viewer, b":\n")
+        self.audience.admit(viewer, b":\n")
         return viewer, peer.socket
 
     def flush(self) -> None:
         for segment in self.audience.segments():
-            segment.visit()
+            segment.flush()
 
 
 def ids(socket: Socket, kind: str) -> list[int]:
@@ -142,7 +142,7 @@ async def test_a_joiner_ahead_of_a_cut_flush_is_not_sent_an_older_cursor() -> No
     room = Room(8, max_write=200)
     _, behind = room.join(0)
     _, ahead = room.join(8)
-    room.audience.tell(VIEWERS)
+    room.audience.set_viewer_count(VIEWERS)
     room.flush()
     reached = ids(behind, "like")[-1]
     assert 0 < reached < 8, "the flush is meant to be cut"
@@ -160,7 +160,7 @@ async def test_a_joiner_that_is_level_is_sent_the_pending_count_once() -> None:
     _, level = room.join(3)
     room.append(4, 2)
     _, joiner = room.join(0)
-    room.audience.tell(VIEWERS)
+    room.audience.set_viewer_count(VIEWERS)
     room.flush()
     assert ids(joiner, "like") == [1, 2, 3, 4, 5]
     assert (ids(level, "viewers"), ids(joiner, "viewers")) == ([5], [5])
@@ -172,7 +172,7 @@ async def test_a_joiner_that_takes_part_of_the_count_lags_where_it_stands() -> N
     room = Room(8, max_write=200)
     room.join(0)
     ahead, socket = room.join(8)
-    room.audience.tell(VIEWERS)
+    room.audience.set_viewer_count(VIEWERS)
     socket.room = 5
     room.flush()
     assert room.scheduler.lagging == [ahead]
