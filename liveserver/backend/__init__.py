@@ -11,6 +11,8 @@ statements.py   frequent statements, built once
 engine.py       connections to the database, and which of its errors are transient
 rates.py        how many likes a second a video has
 sums.py         a video's totals, published when they changed
+heard.py        what a video's log says of comments and of other stores' totals
+follow.py       the videos that are served, followed through their logs
 outbox.py       stored events on to a dispatcher
 backend.py      all of it, put together
 """

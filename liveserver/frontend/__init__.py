@@ -4,6 +4,7 @@ channels/     subscriptions and the inbox: batches into channels
 history/      the recent log of a channel
 delivery/     from the log to the sockets
 routes.py     streams, long-polls, counts
+summary.py    totals and newest comments
 websocket.py  many videos on one connection
 admission.py  who may watch what, until when
 resume.py     where in the log a viewer begins

@@ -39,6 +39,7 @@ from liveserver.frontend.admission import Admission
 from liveserver.frontend.channels.subscriptions import LeaseService
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
+from liveserver.frontend.summary import SummaryRoutes
 from liveserver.ops.health import Check
 from liveserver.web.app import public_app
 from liveserver.web.identity import identity_blueprint
@@ -143,9 +144,10 @@ class Node:
                     )
                 )
             frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
-            WatchRoutes(frontend, settings.frontend, Admission(gate, frontend.table.channels)).add_to(
-                self.router
-            )
+            admission = Admission(gate, frontend.table.channels)
+            WatchRoutes(frontend, settings.frontend, admission).add_to(self.router)
+            if "backend" not in settings.node.roles:
+                SummaryRoutes(frontend, admission).add_to(self.router)
             self.parts["frontend"] = frontend.statistics
             self.checks["delivery"] = frontend.canary.check
             self.checks["name"] = frontend.canary.check_name

@@ -64,6 +64,10 @@ class StateHistory:
             found = self._rendered[key] = b",".join(event.data for event in shown)
         return found
 
+    def newest(self, prefix: str) -> list[Keyed]:
+        """Return the events of the keys that begin so, as of now."""
+        return [event for event in self._tip if not event.is_cleared and event.key.startswith(prefix)]
+
     def trim(self, base: int) -> None:
         """Forget the states before the position `base`."""
         count = bisect_left(self._positions, base)

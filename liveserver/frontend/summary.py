@@ -1,0 +1,156 @@
+"""`GET /v1/videos/{video}/summary` at a frontend: the state's totals, and the newest comments of the log.
+
+A likes backend, which has a database, answers the same once the feeds are level; comments that the log no
+longer holds are known to backends alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+import msgspec
+
+from liveserver.edge.answer import Answer, Peer
+from liveserver.edge.request import Request
+from liveserver.edge.response import json_response
+from liveserver.edge.router import Router
+from liveserver.errors import BusError, Unavailable
+from liveserver.frontend.admission import Admission
+from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.frontend import Frontend
+from liveserver.frontend.history.log import Item
+
+COMMENTS = 50  # in a summary
+MAX_VIDEOS = 1_000  # whose summaries are kept rendered
+RETRY_AFTER = 1  # seconds
+TOKEN = "token"  # noqa: S105  # the query parameter
+LIKES = "likes/"  # how the keys of totals begin; behind it stands the store
+
+
+class _Text(msgspec.Struct):
+    text: str
+
+
+class _Comment(msgspec.Struct):
+    id: str
+    at: int
+    data: _Text
+    user: str | None = None
+
+
+class _Total(msgspec.Struct):
+    total: dict[str, int]
+
+
+class _Likes(msgspec.Struct):
+    data: _Total
+
+
+class _Shown(msgspec.Struct, omit_defaults=True):
+    id: str
+    text: str
+    at: int
+    user: str | None = None
+
+
+class _Summary(msgspec.Struct):
+    likes: int
+    reactions: dict[str, int]
+    comments: list[_Shown]
+
+
+_comment = msgspec.json.Decoder(_Comment).decode
+_likes = msgspec.json.Decoder(_Likes).decode
+
+
+class Summary:
+    """One channel's summary, rendered as of `tip`."""
+
+    __slots__ = ("_comments", "_redactions", "_rendered", "_tip", "channel")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._comments: list[_Shown] = []  # oldest first
+        self._tip = channel.log.base
+        self._redactions = 0
+        self._rendered = b""
+
+    def render(self) -> bytes:
+        """Return it as JSON."""
+        log = self.channel.log
+        if self._rendered and (self._tip, self._redactions) == (log.tip, log.redactions):
+            return self._rendered
+        if self._redactions != log.redactions or self._tip < log.base:
+            self._comments, self._tip, self._redactions = [], log.base, log.redactions
+        self._comments += parse_comments(log.between(self._tip, log.tip))
+        self._comments.sort(key=lambda comment: (comment.at, comment.id))
+        del self._comments[:-COMMENTS]
+        self._tip = log.tip
+        reactions = self._reactions()
+        self._rendered = msgspec.json.encode(
+            _Summary(sum(reactions.values()), reactions, self._comments[::-1])
+        )
+        return self._rendered
+
+    def _reactions(self) -> dict[str, int]:
+        """Return the sum over all stores, most frequent first."""
+        sums: dict[str, int] = {}
+        for event in self.channel.log.state.newest(LIKES):
+            try:
+                total = _likes(event.data).data.total
+            except msgspec.DecodeError:
+                continue  # another publisher's
+            for reaction, number in total.items():
+                sums[reaction] = sums.get(reaction, 0) + number
+        return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+
+
+def parse_comments(items: Iterable[Item]) -> list[_Shown]:
+    """Return those of the items that are comments as backends publish them."""
+    found = []
+    for item in items:
+        if item.event != b"comment":
+            continue
+        try:
+            comment = _comment(item.data)
+        except msgspec.DecodeError:
+            continue
+        found.append(_Shown(comment.id, comment.data.text, comment.at, comment.user))
+    return found
+
+
+class SummaryRoutes:
+    """The route, for nodes that are no likes backend."""
+
+    def __init__(self, frontend: Frontend, admission: Admission) -> None:
+        self._frontend = frontend
+        self._admission = admission
+        self._summaries: dict[str, Summary] = {}
+
+    def add_to(self, router: Router) -> None:
+        router.add("GET", "/v1/videos/{video}/summary", self.summary)
+
+    async def summary(self, request: Request, peer: Peer) -> Answer:
+        """Return the totals and the newest comments."""
+        video = request.checked_video()
+        arguments = request.arguments((TOKEN,))
+        viewer = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
+        try:
+            with ExitStack() as stack:
+                stack.callback(viewer.enter(video))  # like a poll: it opens the video here
+                return json_response(200, await self._render(video))
+        except BusError:
+            raise Unavailable("the log cannot be read just now; try again", RETRY_AFTER) from None
+
+    async def _render(self, video: str) -> bytes:
+        """Raises `BusError`, `Unavailable`."""
+        async with self._frontend.table.open_channel(video) as channel:
+            if not channel.is_complete:
+                await self._frontend.receiver.fill(channel)
+            known = self._summaries.get(video)
+            if known is None or known.channel is not channel:
+                if len(self._summaries) >= MAX_VIDEOS:
+                    self._summaries.clear()
+                known = self._summaries[video] = Summary(channel)
+            return known.render()

@@ -1,0 +1,73 @@
+"""A frontend's summary is that of its channel, and follows it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import trio
+
+from liveserver import config, node
+from tests.conftest import Until
+
+SUMMARY = "/v1/videos/v/summary"
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
+    settings = ["listen.public=127.0.0.1:0", "listen.ops=127.0.0.1:0", 'node.roles=["dispatcher","frontend"]']
+    effective = config.load(None, [*settings, "bus.kind=memory"], {})
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as client:
+        running = await nursery.start(node.serve, effective)
+        yield client, f"http://{running.addresses.public}"
+        nursery.cancel_scope.cancel()
+
+
+def totals(store: str, **total: int) -> dict[str, Any]:
+    version = sum(total.values())
+    return {
+        "id": f"{store}-{version}", "type": "likes", "key": f"likes/{store}", "version": version,
+        "data": {"added": {}, "total": total, "users": []},
+    }  # fmt: skip
+
+
+async def test_totals_of_all_stores_and_the_newest_comments(until: Until) -> None:
+    async with serving() as (client, url):
+
+        async def publish(*events: dict[str, Any], path: str = "/v1/videos/v/events") -> None:
+            assert (await client.post(url + path, json=list(events))).status_code == 202
+
+        async def summary() -> dict[str, Any]:
+            answer = await client.get(url + SUMMARY)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+            return dict(answer.json())
+
+        assert await summary() == {"likes": 0, "reactions": {}, "comments": []}
+        comments = [{"id": f"c{n}", "type": "comment", "data": {"text": str(n)}} for n in range(60)]
+        await publish(*comments, {"type": "comment", "data": "of another shape"})
+        await publish(totals("a", heart=5, fire=7), totals("b", heart=9), totals("a", heart=1))
+        await publish({"type": "other", "key": "likes/c", "data": {"total": "none"}})
+
+        async def seen() -> bool:
+            return len((await summary())["comments"]) == 50 and (await summary())["likes"] == 21
+
+        await until(seen)
+        found = await summary()
+        assert list(found["reactions"].items()) == [("heart", 14), ("fire", 7)]
+        assert [each["text"] for each in found["comments"]][::49] == [
+            max(map(str, range(60)), key=lambda text: f"c{text}"),
+            found["comments"][-1]["text"],
+        ]
+        gone = found["comments"][0]["id"]
+        retraction = {"type": "retract", "video": "v", "data": {"id": gone}}
+        await publish(retraction, path="/v1/retractions")
+        await publish(totals("b", heart=10))
+
+        async def redacted() -> bool:
+            now = await summary()
+            return now["likes"] == 22 and gone not in [each["id"] for each in now["comments"]]
+
+        await until(redacted)
+        assert (await client.get(url + SUMMARY + "?other=1")).status_code == 400
