@@ -540,7 +540,7 @@ def test_a_late_answer_does_not_take_a_tab_back(context: BrowserContext, fronten
     wait_until(lambda: leader.evaluate("questions.length") == 1)
     leader.evaluate("answer(questions[0], 2, 1, 2)")
     expect_seen(page, 1, 2)
-    leader.evaluate("post(4, 3, 4), post(4, 3, 4)")
+    leader.evaluate("post(4, 3, 4), post(4, 3, 4), post(3, 3, 3)")
     leader.evaluate("answer(questions[0], 3, 1, 3), answer(questions[0], 3, 3, 3, 'dc1-aaaaa-2')")
     leader.evaluate("post(5, 5, 5), post(6, 4, 6, 3)")
     expect_seen(page, 1, 6)
