@@ -3,7 +3,7 @@ once for all that stand at the same position."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence, Set
 from typing import Protocol
 
 from liveserver.cursor import Cursor
@@ -38,7 +38,7 @@ class FrameSource(Protocol):
     state: StateHistory
 
     @property
-    def internal(self) -> Container[int]:
+    def internal(self) -> Set[int]:
         """The positions of events that only moderators are sent."""
         ...
 
@@ -124,7 +124,7 @@ class FrameLog:
                 fitting += 1
             del frames[fitting:]
             tip = start + fitting
-        if b"" in frames:  # internal events, which this form leaves out
+        if self._log.internal and b"" in frames:  # internal events, which this form leaves out
             frames = [frame for frame in frames if frame]
             if not frames:
                 return b"", tip

@@ -31,6 +31,7 @@ from liveserver.state import MARK, Keyed, MalformedKeyed, read
 from liveserver.transport.form import Form, Gap, encode
 
 _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
+MAX_TYPES = 100  # event types of a channel that are remembered
 NO_POSITION = -(1 << 62)
 
 __all__ = ["GAP", "ChannelLog", "Item", "ResumePoint", "cursor_before"]
@@ -82,6 +83,7 @@ class ChannelLog:
         self._frames: dict[Form, FrameLog] = {}
         self._retracted = RetractedIds(capacity)
         self.state = StateHistory()
+        self._plain_types: set[bytes] = set()  # which need no second look
         self.internal: set[int] = set()  # positions of events that only moderators are sent
         self._reloaded: list[Keyed] = []  # the bus' state, to be folded in at the next gap
         self.redactions = 0  # so far: what was rendered before one may show what it took back
@@ -167,10 +169,8 @@ class ChannelLog:
         retracting: list[bytes] = []  # prefixes of the events that these lines retract
         for number, line in enumerate(lines, first):
             event, _, data = line.partition(b" ")
-            if event[:1] == MARK:
-                event = self._fold(line, self.tip + number - first)
-            if event in _CONTROL_WORDS:  # a dispatcher that accepted it is not ours, or is older
-                event = b"x-" + event
+            if event not in self._plain_types:  # one look-up for what is usual
+                event = self._type_of(event, line, self.tip + number - first)
             self.items.append(Item(event, data, b"%b%d%b" % (before, number, after), origin, epoch, number))
             if event == RETRACT_TYPE and (prefix := self._retracted.add(data)) is not None:
                 retracting.append(prefix)
@@ -194,6 +194,17 @@ class ChannelLog:
         if mark.epoch != batch.origin_epoch:
             return not self.is_newer(batch.origin, mark.epoch, batch.origin_epoch)
         return batch.number > mark.number + 1
+
+    def _type_of(self, event: bytes, line: bytes, position: int) -> bytes:
+        """Return the type of a line whose head this is; take a keyed event into the state."""
+        is_keyed = event[:1] == MARK
+        if is_keyed:
+            event = self._fold(line, position)
+        if event in _CONTROL_WORDS:  # a dispatcher that accepted it is not ours, or is older
+            return b"x-" + event
+        if not is_keyed and len(self._plain_types) < MAX_TYPES:
+            self._plain_types.add(event)
+        return event
 
     def _fold(self, line: bytes, position: int) -> bytes:
         """Take a keyed event into the state; return its type."""
@@ -314,7 +325,8 @@ class ChannelLog:
         """Return whether the cursor at `position` has seen all that this one has."""
         here = self.cursor
         if position < self.tip:
-            here = Cursor.parse_trusted(self.cursor_at(position).decode())
+            at_floor = position <= self.base
+            here = self.floor if at_floor else Cursor.parse_trusted(self.cursor_at(position).decode())
         for origin, mark in cursor:
             reached = here.get(origin)
             if reached is None or (reached.epoch == mark.epoch and reached.number < mark.number):
