@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import math
 
 import msgspec
-import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
+from liveserver.frontend.delivery.catchup import Withholding, catch_up, finish_answer
+from liveserver.frontend.delivery.long_poll import PollWaiter
+from liveserver.frontend.delivery.viewer import StreamViewer
+from liveserver.transport.sse import SSE_HTTP10
+from tests.frontend.delivery.test_segment import Peer, Room, Socket
 from tests.frontend.harness import Client, settings, stage
 
 SMALL = {"send_buffer": 4096, "receive_buffer": 4096}
@@ -155,28 +159,44 @@ async def test_a_poller_that_never_reads_is_closed(autojump_clock: MockClock) ->
         await drained(client)
 
 
-@pytest.mark.parametrize("transport", ["sse", "poll"])
-async def test_a_client_that_trickles_is_let_go(autojump_clock: MockClock, transport: str) -> None:
-    """It always takes something before `slow_timeout`, but never as much as `LEAST_PACE` asks for."""
-    async with stage(settings(frontend={"slow_timeout": "10s"})) as on:
-        await on.publish(400, padding=2000)
-        client = on.connect(send_buffer=4096, receive_buffer=4096)
-        epoch = on.bus._videos["v"].epoch
-        if transport == "sse":
-            await client.get("/v1/videos/v/events?cursor=earliest")
-        else:
-            await client.get(f"/v1/videos/v/poll?cursor=dc1-{epoch}-400")
-            await trio.sleep(1)
-            await on.publish(400, padding=2000)
-        began = trio.current_time()
-        while not client.ended and trio.current_time() - began < 300:
-            await trio.sleep(4)
-            with suppress(BlockingIOError, ConnectionResetError):
-                client.ended = not client.sock._sock.recv(500)  # type: ignore[attr-defined]
-            if not on.frontend.statistics().sockets and not on.edge.connections:
-                break
-        assert on.frontend.statistics().viewers == 0
-        assert trio.current_time() - began < 150
+class TricklingSocket(Socket):
+    """Has room for ten bytes, again and again."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        self.room = 10
+        return super().send(data)
+
+
+class TricklingPeer(Peer):
+    """A client that takes ten bytes a second: something always, before `slow_timeout` is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket = TricklingSocket()
+
+    async def wait_writable(self) -> None:
+        await trio.sleep(1)
+
+
+async def test_a_poll_that_trickles_is_let_go(autojump_clock: MockClock) -> None:
+    peer = TricklingPeer()
+    waiter = PollWaiter(peer, 0, None, 10, math.inf)
+    began = trio.current_time()
+    await finish_answer(waiter, memoryview(b"x" * 160_000), 10.0, 75.0)
+    assert (waiter.is_done, peer.closed) == (True, True)
+    assert trio.current_time() - began < 30
+
+
+async def test_a_stream_that_trickles_is_let_go(autojump_clock: MockClock) -> None:
+    room = Room(2000)
+    peer = TricklingPeer()
+    viewer = StreamViewer(peer, room.audience, SSE_HTTP10, 0, None, 1)
+    room.audience.admit(viewer, b":" * 20_000)
+    began = trio.current_time()
+    await catch_up(viewer, settings(frontend={"slow_timeout": "10s"}).frontend, Withholding())
+    assert viewer.is_gone
+    assert room.audience.counts.byes["slow"] == 1
+    assert trio.current_time() - began < 30
 
 
 async def test_marks_that_never_come_are_given_up(autojump_clock: MockClock) -> None:
