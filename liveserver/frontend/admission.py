@@ -4,7 +4,7 @@
     leave = session.enter(video)                       # 403, 429; call `leave` once, on leaving
     viewer.until = session.until                       # Trio's time; then `bye`, expired
 
-One connection may enter several videos, and is asked only once who it is.
+One connection may enter several videos, and is authenticated once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from liveserver.edge.request import Request
 
 
 class ViewerSession:
-    """Somebody who may watch some videos, `until` then in Trio's time."""
+    """An authenticated client that may watch some videos, `until` then in Trio's time."""
 
     __slots__ = ("_address", "_gate", "_videos", "grant", "until")
 

@@ -1,4 +1,4 @@
-"""Letting everybody go, evenly, so that the other nodes are not stormed all at once."""
+"""Disconnects all viewers evenly, so that the other nodes are not stormed at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_SHARE = 1.0  # seconds for one viewer: a few of them do not need all of 
 
 
 class Drainable(Protocol):
-    """Whoever can be told to go."""
+    """A viewer or connection that can be disconnected."""
 
     @property
     def is_gone(self) -> bool: ...
@@ -36,16 +36,16 @@ async def drain(
         channel.settled.set()  # viewers that wait for it to open are refused
         for segment in channel.audience.poll_segments():
             segment.expire(float("inf"))
-    everybody: list[Drainable] = [
+    leaving: list[Drainable] = [
         viewer for channel in channels.values() for viewer in channel.audience.viewers()
     ]
-    everybody += sockets  # also those on which nothing is watched
-    count = len(everybody)
+    leaving += sockets  # also those without subscriptions
+    count = len(leaving)
     steps = max(1, round(min(seconds, count * LONGEST_SHARE) / STEP))
     bounds = [round(count * step / steps) for step in range(steps + 1)]
     for step in range(steps):
-        for viewer in everybody[bounds[step] : bounds[step + 1]]:
+        for viewer in leaving[bounds[step] : bounds[step + 1]]:
             if not viewer.is_gone:
                 viewer.disconnect(Reason.DRAIN, random_retry(settings))
-        if any(not viewer.is_gone for viewer in everybody):
+        if any(not viewer.is_gone for viewer in leaving):
             await trio.sleep(STEP)

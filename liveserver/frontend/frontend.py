@@ -66,7 +66,7 @@ class Frontend:
         return Reason.OVERLOAD if self.is_full() else None
 
     async def viewers(self, video: str) -> ViewersPayload:
-        """How many are watching a video, also one that nobody watches here. Raises `Unavailable`."""
+        """Return the viewer counts of a video, subscribed to here or not. Raises `Unavailable`."""
         channel = self.table.channels.get(video)
         if channel is not None and channel.is_open:
             return channel.viewer_count.viewers(channel.audience.watching)
@@ -93,7 +93,7 @@ class Frontend:
         return overview(self.table.channels.values(), self._settings.ops.top_videos)
 
     def video_status(self, video: str) -> VideoStatus | None:
-        """One video; None when nobody watches it here."""
+        """Return one video's status; None when this node is not subscribed to it."""
         channel = self.table.channels.get(video)
         return video_status(channel) if channel is not None else None
 

@@ -32,7 +32,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Logged(msgspec.Struct, frozen=True):
-    """Under this number of its origin's epoch; `cursor` is that of whoever has seen it."""
+    """Under this number of its origin's epoch; `cursor` is that of a viewer that has seen it."""
 
     epoch: str
     number: int

@@ -1,6 +1,6 @@
 """What a wire form has to say, whichever it is; and the one table of reasons to say goodbye.
 
-A form turns events into *frames*, once per event and node, whoever reads them. What goes out in one
+A form turns events into *frames*, once per event and node. What goes out in one
 write is several frames joined: in an HTTP/1.1 chunk, in a WebSocket message, or as they are when the
 client speaks HTTP/1.0 and the end of the connection is the end of the response.
 """

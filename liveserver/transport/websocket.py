@@ -1,6 +1,6 @@
 """WebSocket (RFC 6455): what the server says, as frames that are the same for all, and what clients say.
 
-A server's frames are not masked, so one rendering does for everybody. The events of one write are one
+A server's frames are not masked, so one rendering does for all viewers. The events of one write are one
 message, `{"events":{"video":…,"cursor":…,"events":[…]}}`, and an event's own frame is its bare JSON. A
 write has either events or one message of another kind.
 """

@@ -57,7 +57,10 @@ class Viewer:
                 send_buffer=self._chance.choice((0, 2048)), receive_buffer=self._chance.choice((0, 2048))
             )
             watch: Callable[[Client], Awaitable[None]] = getattr(self, f"_{transport}")
-            with trio.CancelScope() as self._scope, suppress(ConnectionEnded):
+            with (
+                trio.CancelScope() as self._scope,
+                suppress(ConnectionEnded, BrokenPipeError, ConnectionResetError),
+            ):
                 await watch(client)
             client.sock.close()
             await trio.sleep(self._chance.choice((0.0, 0.1, 0.1, 2.0)))

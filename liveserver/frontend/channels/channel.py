@@ -62,7 +62,7 @@ class Channel:
         self.settled.set()
 
     def close(self) -> None:
-        """Free what the channel holds, now that nobody watches it."""
+        """Free what the channel holds, now that it has no viewers."""
         self.settled.set()
         self.audience.close()
         self.log.clear()

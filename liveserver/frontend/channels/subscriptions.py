@@ -1,9 +1,9 @@
-"""The subscription table of a frontend: which videos somebody watches here, in memory.
+"""The subscription table of a frontend: the videos that are watched here, in memory.
 
 Rules:
 
 1. The first viewer of a video subscribes this node at a dispatcher; the last one to leave
-   unsubscribes it, after a linger, so that one who reconnects finds the channel as it was.
+   unsubscribes it, after a linger, so that a viewer that reconnects finds the channel as it was.
 2. One task does all the asking, one request after the other, each for as many videos as have come
    together: what is subscribed and unsubscribed in turn arrives in that order.
 3. A video whose number of viewers has changed has its lease renewed at once, with all others of which
@@ -142,7 +142,7 @@ class SubscriptionTable:
         self._something.set()
 
     async def run(self) -> None:
-        """Ask on behalf of all, for ever; on cancellation nothing is withdrawn (see `withdraw_all`)."""
+        """Renew and withdraw leases until cancelled, which withdraws nothing (see `withdraw_all`)."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._linger)
             nursery.start_soon(count_viewers, self.channels, self._settings.counts_interval, self.report)

@@ -4,7 +4,7 @@ Rules:
 
 1. Once in `counts_interval` everything is looked at: the counts that have changed are reported, all in
    one request; then, when the answers have had the time to come, each channel whose numbers are not
-   what its viewers were told last tells them. So nobody is told more often, and no video has a timer.
+   what its viewers were told last tells them. So no viewer gets them more often, and no video has a timer.
 2. Only the newest numbers exist. Who is not level when they are told hears the next ones.
 3. What was heard of the datacenter includes what was reported from here. Between two reports the
    difference to what is here by now is put right.
@@ -73,7 +73,7 @@ class CountedChannel(Protocol):
 async def count_viewers(
     channels: Mapping[str, CountedChannel], interval: float, report: Callable[[str], None]
 ) -> None:
-    """Look at all channels once in `interval` seconds, for ever; `report` has a video's lease renewed."""
+    """Look at all channels every `interval` seconds, until cancelled; `report` renews a video's lease."""
     pause = min(ANSWERS, interval / 4)
     while True:
         await trio.sleep(interval - pause)

@@ -1,4 +1,4 @@
-"""The viewers of one channel on this node: who sits where, who joins, who lags.
+"""The viewers of one channel on this node: which segment each is in, which join, which lag.
 
 The audience knows the viewers and the fan-out knows the time: segments are filled and thinned out
 here, and handed to the fan-out whenever a visit to one of them would have something to do.
@@ -69,7 +69,7 @@ class Scheduler(Protocol):
 class Audience:
     """All viewers of a channel. `count` has those on streams, lagging ones too, and waiting polls.
 
-    `empty_since` says since when nobody has been here, in Trio's time, if nobody is.
+    `empty_since`: since when there have been no viewers, in Trio's time, if there are none.
     """
 
     def __init__(self, log: ChannelLog, scheduler: Scheduler) -> None:
@@ -92,16 +92,16 @@ class Audience:
 
     @property
     def watching(self) -> int:
-        """`count`, with those who are between two polls: as many as have waited lately."""
+        """`count`, with the clients that are between two polls: as many as have waited lately."""
         return self.count - self._waiting + max(self._most_waiting)
 
     def sample_count(self) -> int:
-        """`watching`; and begin a new stretch of time for those who poll."""
+        """Return `watching`, and begin a new stretch of time for long-polls."""
         self._most_waiting.append(self._waiting)
         return self.watching
 
     def set_viewer_count(self, viewers: bytes) -> None:
-        """Tell all who are level on streams how many are watching, as JSON, with their next visit."""
+        """Send the counts, as JSON, to all level streams with their next flush."""
         self._viewers = viewers
         self._count_frames.clear()
         for segments in self._streams.values():
@@ -152,14 +152,14 @@ class Audience:
         yield from self._polls
 
     def viewers(self) -> list[Viewer]:
-        """Everybody on a stream, in the order of the segments; those who lag come last."""
+        """Return the viewers on streams, in the order of the segments; lagging ones come last."""
         seated = [
             viewer for each in self._streams.values() for segment in each for viewer in segment.members()
         ]
         return [*seated, *self.lagging]
 
     def by_transport(self) -> Counter[str]:
-        """How many viewers each wire form has; `poll` are those who wait in one."""
+        """Return how many viewers each wire form has; `poll` counts waiting long-polls."""
         found: Counter[str] = Counter()
         for form, segments in self._streams.items():
             found[form.word] += sum(segment.size for segment in segments)
@@ -178,7 +178,7 @@ class Audience:
         return max(0, self.log.tip - min(self.needed(), behind))
 
     def needed(self) -> int:
-        """The oldest position that somebody who keeps up still needs."""
+        """Return the oldest position that a segment still needs."""
         return min((segment.position for segment in self.segments()), default=self.log.tip)
 
     def admit(self, viewer: Viewer, opening: bytes, shared: bytes = b"") -> None:
@@ -271,7 +271,7 @@ class Audience:
         self.add(viewer)
 
     def discard(self, segment: Segment) -> None:
-        """Forget a segment in which nobody is left."""
+        """Drop a segment without viewers."""
         if isinstance(segment, PollSegment):
             self._polls.remove(segment)
             return

@@ -1,4 +1,4 @@
-"""Those whose permission runs out, by the second in which it does: no viewer has a timer."""
+"""Viewers by the second in which their permission ends, so that no viewer has a timer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from liveserver.transport.form import Reason
 
 
 class Expirable(Protocol):
-    """Who may stay `until` then, in Trio's time."""
+    """A connection that may stay `until` then, in Trio's time."""
 
     until: float
 
@@ -23,7 +23,7 @@ class Expirable(Protocol):
 
 
 class Expiries:
-    """Guests in the order in which they have to go. Those who go before are forgotten at once."""
+    """Connections in the order in which their permission ends. One that leaves earlier is dropped at once."""
 
     def __init__(self) -> None:
         self._expirables: dict[int, set[Expirable]] = {}
@@ -47,7 +47,7 @@ class Expiries:
 
     @property
     def next_at(self) -> float:
-        """When somebody has to go, in Trio's time."""
+        """When the next permission ends, in Trio's time."""
         while self._seconds and not self._expirables[self._seconds[0]]:
             del self._expirables[heapq.heappop(self._seconds)]
         return self._seconds[0] if self._seconds else math.inf

@@ -1,14 +1,14 @@
-"""The loop that writes to everybody: one task for all channels of this node.
+"""The fan-out: one task that writes to the viewers of all channels of this node.
 
 Rules:
 
-1. Nobody is awaited. A visit to a segment is a few hundred non-blocking sends, then everybody else has
-   `YIELDS` turns: what is published is read, accepted and heard of in the first ones and answered in the
-   last, instead of a visit later each. Under load events coalesce by themselves: the longer the round,
+1. No viewer is awaited. A flush of a segment is a few hundred non-blocking sends, then all other tasks
+   get `YIELDS` turns: what is published is read, accepted and received in the first ones and answered in
+   the last, instead of a flush later each. Under load events coalesce by themselves: the longer the round,
    the more of them go into one write.
 2. A segment moves through four states:
 
-       QUIET ──behind──▶ READY ──its turn: visit──▶ RESTING ──flush_interval──▶ READY if behind
+       QUIET ──behind──▶ READY ──its turn: flush──▶ RESTING ──flush_interval──▶ READY if behind
          ▲                                             └──────────────────────▶ else QUIET
 
    So one that was quiet is visited at once. A busy one rests for as much of `flush_interval` as the
@@ -39,7 +39,7 @@ from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.delivery.viewer import AudienceInterface, Viewer, random_retry
 from liveserver.transport.form import Reason
 
-YIELDS = 3  # turns of everybody else between two visits
+YIELDS = 3  # turns of all other tasks between two flushes
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
 
 
@@ -50,7 +50,7 @@ class Flushable(Protocol):
 
 
 class FanOut:
-    """Visits segments; catches up whoever falls behind in tasks of `nursery`."""
+    """Flushes segments; viewers that fall behind are caught up in tasks of `nursery`."""
 
     def __init__(self, settings: FrontendSettings, keep_alive: float, nursery: trio.Nursery) -> None:
         self.segment_size: int = settings.segment_size
@@ -138,7 +138,7 @@ class FanOut:
     # The loop
 
     async def run(self) -> None:
-        """Visit what is due, for ever."""
+        """Flush the segments that are due, until cancelled."""
         while True:
             self._advance(trio.current_time())
             if not self._turns:
@@ -151,7 +151,7 @@ class FanOut:
                 await trio.lowlevel.checkpoint()
 
     def _take_turn(self) -> int:
-        """Visit one segment; what it cost, in writes."""
+        """Flush one segment; return what it cost, in writes."""
         ready = self._turns.popleft()
         segment = ready.popleft()
         if ready:
@@ -171,7 +171,7 @@ class FanOut:
         self.counts.writes += writes
         if segment.schedule_state is ScheduleState.READY:  # what is large takes its time, too
             writes += self.segment_size // 16
-        return writes + 1  # a visit costs something, even to nobody
+        return writes + 1  # a flush costs something, even without viewers
 
     def _advance(self, now: float) -> None:
         """Move on the segments whose time has come."""

@@ -1,4 +1,4 @@
-"""What visits did, for those who ask afterwards: how late they were, and who was written what, when.
+"""What flushes did: how late they were, and what was written to how many viewers, when.
 
 Rules:
 
@@ -80,7 +80,7 @@ class FlushHistory:
         return now
 
     def measure(self, start: int, end: int, viewers: int) -> None:
-        """As `note`, of viewers who had all there was before: the delay of the oldest event is theirs."""
+        """As `note`, for viewers that were level: the delay of the oldest event is theirs."""
         now = self.note(start, end, viewers)
         arrived = self._log.arrived_at(start)
         if arrived is None:

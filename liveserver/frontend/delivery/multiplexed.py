@@ -6,8 +6,8 @@ Rules:
    segment among others. What is live is written by the fan-out, as everywhere.
 2. A message that was written in part stands in the way of all others. The line has its rest then
    (`_rest`), one task waits to get it out, and until it is out the `send` of all viewers here refuses as
-   that of a full socket does. So each that has something to say begins to lag, is caught up like
-   everybody who lags, and waits for the line where others wait for their socket. There is one such
+   that of a full socket does. So each that has something to send begins to lag, is caught up like
+   any lagging viewer, and waits for the connection where others wait for their socket. There is one such
    rest at most, and no queue.
 """
 
@@ -60,7 +60,7 @@ class MultiplexedViewer(Viewer):
         self.unsent = None if not rest or self._connection.save_unsent(rest) else rest
 
     async def wait_writable(self, timeout: float) -> bool:
-        await self._connection.wait_unblocked()  # which knows who is slow
+        await self._connection.wait_unblocked()  # which knows whether its client is slow
         return True
 
     def disconnect(self, reason: Reason, retry: int) -> None:

@@ -1,4 +1,4 @@
-"""A few hundred viewers that stand at one position, and the visit that brings them to the tip.
+"""A few hundred viewers at one position, and the flush that brings them to the tip.
 
 Rules:
 
@@ -6,9 +6,9 @@ Rules:
    after the other, without awaiting anybody. It is the hottest loop of the house.
 2. Viewers stand in the order in which they came: the kernel's sockets lie in that order in memory,
    and visiting them so is up to a third faster than at random.
-3. A viewer whose socket is full leaves, with its own position and the unsent tail, and somebody
-   else catches it up. One that joins stands before the segment until a visit has brought both to
-   one position; so nobody gets an event twice, and nobody misses one.
+3. A viewer whose socket is full leaves, with its own position and the unsent tail, and a task of its
+   own catches it up. One that joins stands before the segment until a visit has brought both to
+   one position; so no viewer gets an event twice, and none misses one.
 4. The visit walks a list of `send`s, and not the viewers: with thousands of them, each object more that
    it touches is one more that is not in the processor's cache. The list is made anew after a change.
 5. How many are watching goes out with the next visit, behind the events. A socket that takes none
@@ -192,7 +192,7 @@ class StreamSegment(Segment):
         return self._form.envelope(self.home.viewer_count_frame(self._form, position))
 
     def _send_all(self, chunk: bytes, start: int, end: int, *, optional: bool = False) -> int:
-        """Send to all that sit here; who takes nothing of what is `optional` keeps its seat."""
+        """Send to all viewers that joined; one that takes nothing of an `optional` chunk stays."""
         if not self._sends:
             self._sends = [viewer.send for viewer in self.viewers]
         sends = self._sends
@@ -211,7 +211,7 @@ class StreamSegment(Segment):
         self.home.on_partial_send(viewer, chunk, sent)
 
     def _admit(self) -> int:
-        """Bring those who join to where the segment stands now."""
+        """Bring the joining viewers to where the segment stands now."""
         writes = 0
         waiting, self.joiners = self.joiners, []
         for viewer in waiting:

@@ -31,7 +31,7 @@ from liveserver.transport.form import Form, Reason
 
 LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer is told at the end
 CLOSING_SECONDS = 2.0
-CHATTER = 16 * 1024  # bytes a viewer may send although nobody listens
+CHATTER = 16 * 1024  # bytes that a viewer may send, which are ignored
 
 Send = Callable[[bytes | memoryview], int]
 
@@ -93,13 +93,13 @@ class SegmentInterface(Protocol):
 
     @property
     def position(self) -> int:
-        """Where those stand who are seated here."""
+        """The position of the viewers that joined."""
         ...
 
     def remove(self, viewer: Viewer) -> None: ...
 
     def renew(self) -> None:
-        """The `send` of somebody who sits here is another now."""
+        """Note that the `send` of a viewer has changed."""
         ...
 
 
