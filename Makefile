@@ -13,7 +13,7 @@ BENCH_READY := .venv/.ready-bench
 DOCS_READY := .venv/.ready-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz mutants soak worlds proof
+.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz attack mutants soak worlds proof
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -86,6 +86,9 @@ proof: ## Check the models of the protocol exhaustively (spin); ARGS=--quick wit
 
 fuzz: $(READY) ## A million inputs that nobody would think of, over all parsers; ARGS="--inputs 10000" for fewer
 	@exec $(BIN)/python -m tests.fuzz.run $(ARGS)
+
+attack: $(READY) ## Hostile clients of every kind beside a bystander that must not notice; ARGS="--only HTTP/2" for some
+	@exec $(BIN)/python -m bench.hostile $(ARGS)
 
 # Made last, so that a set-up that was broken off is begun again.
 $(READY): pyproject.toml

@@ -15,6 +15,8 @@ from liveserver.errors import BadRequest, TooLarge
 
 MAX_LINE = 256  # bytes of a chunk's size with its extensions, and of a trailer
 MAX_TRAILERS = 32
+FREE_CHUNKS = 1_000  # of any size; behind them chunks have on average at least …
+LEAST_AVERAGE = 16  # bytes: smaller ones cost more to take apart than to send
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
@@ -37,7 +39,7 @@ class Part(Enum):
 class ChunkedBody:
     """Feed it what comes. `rest` is what is not taken yet; once all is there, what came behind."""
 
-    __slots__ = ("_data", "_limit", "_missing", "_part", "_trailers", "rest")
+    __slots__ = ("_chunks", "_data", "_limit", "_missing", "_part", "_trailers", "rest")
 
     def __init__(self, limit: int) -> None:
         self.rest = b""
@@ -45,7 +47,7 @@ class ChunkedBody:
         self._data = bytearray()
         self._part = Part.SIZE
         self._missing = 0
-        self._trailers = 0
+        self._trailers = self._chunks = 0
 
     def feed(self, piece: bytes) -> bytes | None:
         """The whole body once it is complete. Raises `BadRequest`, `TooLarge`."""
@@ -77,6 +79,9 @@ class ChunkedBody:
             if match is None:
                 raise BadRequest("a chunk begins with its size in hexadecimal digits, and CRLF")
             self._missing = int(match[1], 16)
+            self._chunks += 1
+            if self._chunks > FREE_CHUNKS and len(self._data) < (self._chunks - FREE_CHUNKS) * LEAST_AVERAGE:
+                raise BadRequest("the body is in too many tiny chunks; send larger ones")
             if len(self._data) + self._missing > self._limit:
                 raise TooLarge(f"the body has at most {self._limit} bytes")
             self._part = Part.DATA if self._missing else Part.TRAILERS

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveserver.edge.chunked import MAX_LINE, MAX_TRAILERS, ChunkedBody
+from liveserver.edge.chunked import (
+    FREE_CHUNKS,
+    LEAST_AVERAGE,
+    MAX_LINE,
+    MAX_TRAILERS,
+    ChunkedBody,
+)
 from liveserver.errors import BadRequest, TooLarge
 
 WIRE = b'5\r\nhello\r\n1;name="x"\r\n,\r\n00A;b="\\"";c;d=e\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n'
@@ -124,3 +130,11 @@ def test_a_body_over_the_limit_is_refused_when_its_size_is_told() -> None:
 def test_any_bytes_are_a_body_or_a_problem(noise: bytes, at: int) -> None:
     with suppress(BadRequest, TooLarge):
         feed(1000, WIRE[:at] + noise + WIRE[at:])
+
+
+def test_a_body_in_ever_so_many_tiny_chunks_is_refused() -> None:
+    assert feed(10_000, b"1\r\nx\r\n" * FREE_CHUNKS + b"0\r\n\r\n") == (b"x" * FREE_CHUNKS, b"")
+    with pytest.raises(BadRequest, match="tiny chunks"):
+        feed(10_000, b"1\r\nx\r\n" * 2 * FREE_CHUNKS)
+    large = b"10\r\n%b\r\n" % (b"x" * LEAST_AVERAGE) * 3 * FREE_CHUNKS
+    assert feed(100_000, large + b"0\r\n\r\n") == (b"x" * LEAST_AVERAGE * 3 * FREE_CHUNKS, b"")

@@ -632,7 +632,7 @@ async def test_whoever_pipelines_has_one_turn_for_each_request() -> None:
         assert order.index("1") < 20
 
 
-async def test_a_body_of_tiny_chunks_lets_others_run_in_between() -> None:
+async def test_a_body_of_small_chunks_lets_others_run_in_between() -> None:
     turns = 0
 
     async def count() -> None:
@@ -641,11 +641,11 @@ async def test_a_body_of_tiny_chunks_lets_others_run_in_between() -> None:
             turns += 1
             await trio.lowlevel.checkpoint()
 
-    wire = POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n"
+    wire = POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"14\r\n%b\r\n" % (b"x" * 20) * 5_000 + b"0\r\n\r\n"
     async with serving(ECHO) as served, served.connect() as client, trio.open_nursery() as nursery:
         nursery.start_soon(client.send, wire)
         nursery.start_soon(count)
-        assert len(body(await client.answer())) == 10_000
+        assert len(body(await client.answer())) == 100_000
         nursery.cancel_scope.cancel()
     assert turns > len(wire) / 4096
 
