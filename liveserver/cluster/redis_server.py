@@ -49,7 +49,7 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it; also again, after `stop`. Raises `ConfigError` when there is no program to start.
 
         The kernel's promise to end it holds for the thread that calls this: call it in one that
@@ -59,7 +59,7 @@ class RedisServer:
             self._program or find_redis_server(),
             "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.directory, "--save", "",
             "--appendonly", "yes" if self._appendonly else "no", "--daemonize", "no",
-            *self._options,
+            *self._options, *options,
         ]  # fmt: skip
         if SETPRIV:
             command = [SETPRIV, "--pdeathsig", "KILL", "--", *command]

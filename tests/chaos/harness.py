@@ -69,6 +69,7 @@ class Stage:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.redis = RedisServer(free_port(), directory / "redis", appendonly=True)
+        self.former: list[RedisServer] = []  # whose place another one took
         self.dispatchers: list[Node] = []
         self.frontends: list[Node] = []
         self.to_dispatcher: list[Proxy] = []
@@ -97,13 +98,13 @@ class Stage:
             self.redis.process.kill()
         await trio.to_thread.run_sync(self.redis.stop)
 
-    async def start_redis(self) -> None:
-        self.redis.start()
+    async def start_redis(self, *options: str) -> None:
+        self.redis.start(*options)
         await self.redis.wait_ready()
 
     async def copy_redis(self) -> Path:
         """What Redis would have if it died now and came back."""
-        copy = self.directory / "copy"
+        copy = self.directory / f"copy{len(list(self.directory.glob('copy*')))}"
         await trio.to_thread.run_sync(shutil.copytree, self.redis.directory, copy)
         return copy
 
@@ -115,9 +116,26 @@ class Stage:
             if copy is None:
                 self.redis.directory.mkdir()
             else:
-                copy.rename(self.redis.directory)
+                shutil.copytree(copy, self.redis.directory)
 
         await trio.to_thread.run_sync(replace)
+
+    async def promote(self, copy: Path) -> None:
+        """Have another Redis that begins with `copy` take over its addresses; the former one lives on."""
+        directory = self.directory / f"redis{len(self.former) + 2}"
+        await trio.to_thread.run_sync(shutil.copytree, copy, directory)
+        self.former.append(self.redis)
+        self.redis = RedisServer(free_port(), directory, appendonly=True)
+        self.redis.start()
+        await self.redis.wait_ready()
+        for proxy in (self.dispatcher_redis, self.frontend_redis):
+            proxy.target = self.redis.port
+            proxy.reset()
+
+    def kill_redis(self) -> None:
+        """A Redis of a scenario has nothing to save."""
+        for server in (self.redis, *self.former):
+            _kill(server)
 
     async def ask_redis(self, *command: str | int) -> object:
         """One command, straight to Redis."""
@@ -157,7 +175,7 @@ async def open_stage(directory: Path, settings: Sequence[str] = ()) -> AsyncIter
 
     async with AsyncExitStack() as stack:
         stage.redis.start()
-        stack.callback(_kill, stage.redis)
+        stack.callback(stage.kill_redis)
         await stage.redis.wait_ready()
         stage.dispatcher_redis = await proxied(stage.redis.port)
         stage.frontend_redis = await proxied(stage.redis.port)

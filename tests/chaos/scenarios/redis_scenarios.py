@@ -40,6 +40,53 @@ async def redis_older(play: Play) -> None:
     await play.breathe(3)
 
 
+@scenario(losses=1)
+async def redis_away(play: Play) -> None:
+    """Redis comes back with an older copy of its data, after up to a minute."""
+    copy = await play.stage.copy_redis()
+    await play.breathe()
+    await play.stage.stop_redis(kill=True)
+    await play.stage.replace_redis_data(copy)
+    await trio.sleep(play.rng.choice([0, 4, 8, 15, 30, 60]))
+    await play.stage.start_redis()
+    await play.breathe(3)
+
+
+@scenario(losses=2)
+async def redis_older_twice(play: Play) -> None:
+    """Redis comes back with the same older data twice."""
+    copy = await play.stage.copy_redis()
+    for _ in range(2):
+        await play.breathe()
+        await play.stage.stop_redis(kill=True)
+        await play.stage.replace_redis_data(copy)
+        await play.stage.start_redis()
+        await play.breathe(5)
+
+
+@scenario(losses=1)
+async def redis_loading(play: Play) -> None:
+    """Redis comes back with older data, and answers LOADING for some seconds first."""
+    await play.stage.ask_redis(
+        "EVAL", "for i = 1, ARGV[1] do redis.call('SET', 'filling:' .. i, 1, 'PX', 600000) end", 0, 4_000
+    )
+    copy = await play.stage.copy_redis()
+    await play.breathe()
+    await play.stage.stop_redis(kill=True)
+    await play.stage.replace_redis_data(copy)
+    await play.stage.start_redis("--key-load-delay", str(play.rng.choice([300, 1_000])))
+    await play.breathe(3)
+
+
+@scenario(losses=1)
+async def redis_replica_behind(play: Play) -> None:
+    """Behind one address a server with older data takes over, while the former one lives on."""
+    copy = await play.stage.copy_redis()
+    await play.breathe(2)
+    await play.stage.promote(copy)
+    await play.breathe(4)
+
+
 @scenario()
 async def redis_stopped(play: Play) -> None:
     """Redis hangs for a few seconds, and goes on."""
