@@ -45,9 +45,7 @@ def main(
         for sheet in (sheet for result in found.values() for sheet in sheets(result)):
             show(sheet)
     if importlib.util.find_spec("matplotlib") is None:
-        console.print(
-            "[yellow]no pictures without matplotlib, which pip install --group bench brings"
-        )
+        console.print("[yellow]no pictures without matplotlib, which pip install --group bench brings")
         return
     for path in importlib.import_module("bench.plots").draw(found, HERE / "plots" if write else results):
         console.print(f"drawn: {path}")

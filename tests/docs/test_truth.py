@@ -39,7 +39,7 @@ def settings() -> dict[str, set[str]]:
 
 
 SETTINGS = settings()
-_SETTING = re.compile(rf"`({'|'.join(SETTINGS)})\.(?!lua`|py`)([a-z_0-9]+)(?=[ =`,])")
+_SETTING = re.compile(rf"`({'|'.join(SETTINGS)})\.(?!lua`|py`|pml`)([a-z_0-9]+)(?=[ =`,])")
 _METRIC = re.compile(r"\bliveserver_[a-z0-9_]+\b")
 _FILE = re.compile(r"`((?:liveserver|tests|bench|config|docs)/[\w./-]+)`")
 _NO_METRICS = {"liveserver_token"}  # the cookie

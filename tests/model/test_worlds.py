@@ -14,6 +14,7 @@ from tests.model.world import play
 GROUP = 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(1, 201, GROUP))
 def test_every_viewer_of_every_world_is_sent_each_event_once_or_is_told(first: int) -> None:
     with structlog.testing.capture_logs():
