@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quart import Blueprint
+from quart import Blueprint, Response
 from quart_trio import QuartTrio
 
 from liveserver.web import origins, problems
@@ -29,6 +29,15 @@ def public_app(
     origins.install(app, headers_for, preflight)
     app.register_blueprint(page_blueprint())
     app.register_blueprint(openapi_blueprint(openapi or {}))
+    app.after_request(without_content)
     for blueprint in roles:
         app.register_blueprint(blueprint)
     return app
+
+
+async def without_content(response: Response) -> Response:
+    """Remove what describes a body from an answer that has none (RFC 9110 §8.6, §15.3.5, §15.4.5)."""
+    if response.status_code in (204, 304):
+        for name in ("content-type", "content-length"):
+            response.headers.pop(name, None)
+    return response

@@ -328,3 +328,17 @@ async def test_a_folder_is_redirected_to() -> None:
         answer = await ask(served, b"GET /folder HTTP/1.1\r\n" + HOST + b"\r\n")
         assert answer.status in (307, 308)
         assert answer.headers["location"].endswith("/folder/")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_without_a_body_describes_none(status: int) -> None:
+    app = site()
+
+    @app.get("/bodiless")
+    async def bodiless() -> Response:
+        return Response(b"", status, {"etag": '"1"'})
+
+    async with handing_over(app) as served:
+        answer = await ask(served, b"GET /bodiless HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (answer.status, answer.headers["etag"]) == (status, '"1"')
+        assert not {"content-type", "content-length", "transfer-encoding"} & set(answer.headers)
