@@ -40,14 +40,14 @@ def test_rates_follow_from_two_answers() -> None:
 
 
 def test_one_answer_alone_tells_no_rates() -> None:
-    for before in (None, "nobody answers", frontend(100, 10**6, 10**6, 1, 1, 1, 1)):  # started anew since
+    for before in (None, "does not answer", frontend(100, 10**6, 10**6, 1, 1, 1, 1)):  # started anew since
         line = row(URL, before, frontend(1, 10, 10, 0, 0, 0, 0), 2.0)
         assert (line.deliveries, line.cpu, line.viewers) == (None, None, 7)
 
 
 def test_who_does_not_answer_keeps_its_name() -> None:
-    line = row(URL, frontend(1, 1, 1, 0, 0, 0, 0), "nobody answers", 1.0)
-    assert (line.node, line.trouble, line.viewers) == ("fe1", "nobody answers", None)
+    line = row(URL, frontend(1, 1, 1, 0, 0, 0, 0), "does not answer", 1.0)
+    assert (line.node, line.trouble, line.viewers) == ("fe1", "does not answer", None)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ async def test_whatever_a_node_answers_is_told_in_a_word() -> None:
         found = await ask_all(
             client, [f"http://{host}" for host in ("slow", "gone", "locked", "web", "well/")]
         )
-    assert found[:4] == ["no answer within 2 s", "nobody answers", "wants a --key", "no ops port"]
+    assert found[:4] == ["no answer within 2 s", "does not answer", "wants a --key", "no ops port"]
     assert isinstance(found[4], Status)
 
 
@@ -111,7 +111,7 @@ def test_the_table_has_a_sum_and_fits() -> None:
             uptime=7200,
         ),
         Row("http://127.0.0.1:9111", "di1", "di", publishes=42.4),
-        Row("http://127.0.0.1:9112", trouble="nobody answers"),
+        Row("http://127.0.0.1:9112", trouble="does not answer"),
     ]
     wide, narrow = drawn(rows, 180), drawn(rows, 80)
     assert "2 h" in wide
@@ -147,4 +147,4 @@ def test_once_prints_one_table(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["top", "--once", "http://127.0.0.1:1"])
     assert caught.value.code == 0
-    assert "127.0.0.1:1: nobody answers" in capsys.readouterr().out
+    assert "127.0.0.1:1: does not answer" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 serve.py         `run`, `cluster`, `check`, `config`
 signals.py       Ctrl-C as the ordinary end
-terminal.py      Ctrl-C for this process alone
+foreground.py    Ctrl-C for this process alone
 publish.py       `publish`
 watch.py         `watch`
 top.py           `top`

@@ -34,7 +34,7 @@ def explain(error: BaseException) -> ReportedError:
     """The complaint for whatever came out of a command. Of a group, its most telling one speaks."""
     found = leaves(error)
     if any(isinstance(one, BrokenPipeError) for one in found):
-        return ReportedError("", WENT_WRONG)  # whoever read our output has gone; nobody is left to be told
+        return ReportedError("", WENT_WRONG)  # the reader of our output has gone
     for kind in (_ClickException, ConfigError, LiveserverError, KeyboardInterrupt, OSError):
         for one in found:
             if isinstance(one, kind):

@@ -77,7 +77,7 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Status | str:
     except httpx.TimeoutException:
         return f"no answer within {TIMEOUT:g} s"
     except (httpx.HTTPError, httpx.InvalidURL):
-        return "nobody answers"
+        return "does not answer"
     if answer.status_code in (401, 403):
         return "wants another --key" if "authorization" in client.headers else "wants a --key"
     try:

@@ -178,7 +178,7 @@ class PublishProgress:
                 progress.update(bar, completed=self.sent, tail=f"{self.sent:,} · {self._speed():,.0f}/s")
 
     def _tell_failure(self, reason: str, _: float) -> None:
-        """Say it once: nobody should wonder why nothing happens."""
+        """Print the first of several failures in a row."""
         if not self._failing:
             typer.echo(printable(f"-- {self._url}: {reason}; trying again"), err=True)
         self._failing = True

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from liveserver import config
-from liveserver.cli import terminal
+from liveserver.cli import foreground
 from liveserver.cli.printable import printable
 from liveserver.config.render import render, render_full
 from liveserver.errors import ConfigError, LiveserverError
@@ -60,7 +60,7 @@ def run(
 
     if until_eof:
         parent_watch.end_with_standard_input(effective.node.lame_duck + effective.node.drain_timeout)
-    with terminal.taken(own_terminal):
+    with foreground.in_foreground(own_terminal):
         if effective.node.workers > 1 and not as_worker:
             from liveserver.cluster import workers as several
 
@@ -94,7 +94,7 @@ def cluster(
     if restart_rolling:
         from liveserver.cluster import pidfile
 
-        process = pidfile.ask_to_roll(config_file)
+        process = pidfile.request_rolling_restart(config_file)
         typer.echo(
             f"Asked process {process} to restart its nodes in turn; its log says how that goes.", err=True
         )
@@ -104,7 +104,7 @@ def cluster(
 
     from liveserver.cluster import supervisor
 
-    with terminal.taken(own_terminal):
+    with foreground.in_foreground(own_terminal):
         trio.run(supervisor.run, topology.load(config_file))
 
 

@@ -74,7 +74,7 @@ async def _top(urls: Sequence[str], interval: float, once: bool, key: str | None
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=2 * WIDE)  # whoever reads it has all the room
+        console = Console(width=2 * WIDE)  # a file or a pipe has no width
     headers = {"authorization": f"Bearer {key}"} if key is not None else {}
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, headers=headers) as client:
         if once:
@@ -95,7 +95,7 @@ async def _look(
     show: Callable[[list[Row]], None],
     times: int = 0,
 ) -> None:
-    """Ask all again and again, and show what has come of it; `times` 0 is for ever."""
+    """Ask all nodes and show the result, `times` times; 0: until cancelled."""
     import trio
 
     from liveserver.cli import nodes

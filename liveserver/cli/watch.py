@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from liveserver.client import Event, Item, Watcher
 
 # Seconds.
-REFRESH = 0.1  # of the terminal; nobody reads faster
+REFRESH = 0.1  # of the terminal; faster is not readable
 RECENT = 5.0  # what the rate and the delay in the status line are taken from
 
 # Lines between two refreshes; of more, the last are shown. Nobody reads those either.

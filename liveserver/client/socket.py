@@ -1,6 +1,6 @@
 """One WebSocket to one server, on which one video is watched: a `Source` like those of `sources.py`.
 
-trio-websocket reads in a task, and so does this, a message ahead of whoever receives. What shows that the
+trio-websocket reads in a task, and so does this, a message ahead of the receiver. What shows that the
 line is alive is asked for in words, `{"ping":{}}`: answers to the protocol's own pings are not told to those
 who wait for messages.
 """

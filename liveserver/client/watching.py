@@ -5,7 +5,7 @@
 2. Who left comes back, at the next URL: after the time the server asked for when a connection that
    worked ended, after a full-jitter back-off from that time on when one did not come about.
 3. A connection without a sign of life is given up (`sources.SILENCE`).
-4. There is no task and no queue: whoever iterates does the reading. One who is slow is slow to the
+4. There is no task and no queue: iterating does the reading. A slow consumer is slow to the
    server, which knows what to do about it. (Only a WebSocket has a task, which reads one message ahead.)
 5. "auto" prefers the stream. One that ends before its first item, because something on the way holds
    it back for example, is followed by polls; while they work, a stream is tried again now and then.
@@ -120,7 +120,7 @@ class Watcher:
         self._streaming = transport != "poll"
         self._pending: deque[Item] = deque()
         self._state = LiveState()
-        self._handed_on = cursor  # the cursor of the last item given to whoever iterates
+        self._handed_on = cursor  # the cursor of the last item that was iterated over
         self._received = cursor  # the cursor of the last item taken from a connection
         self._ended = False
         # Of coming back:

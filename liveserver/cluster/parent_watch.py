@@ -2,7 +2,7 @@
 
 Every process it starts has, as its standard input, the reading end of one pipe. Nothing is ever
 written to it, and only the supervisor holds the writing end: when the supervisor is gone, whatever
-the reason, the kernel closes it, and everybody reads the end of the file.
+the reason, the kernel closes it, and all children read the end of the file.
 
 Linux' PR_SET_PDEATHSIG would do it without the process' help, but it is Linux' alone, and it means
 the death of the *thread* that started the process: for us a worker thread, which ends when idle.
@@ -68,7 +68,7 @@ def end_with_standard_input(drain: float) -> None:
     A thread and not a task, so that a process whose event loop hangs ends too: `drain` seconds and a
     little patience later, without being asked again.
     """
-    threading.Thread(target=_watch, args=(drain,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_watch, args=(drain,), name="parent_watch", daemon=True).start()
 
 
 def _watch(drain: float) -> None:

@@ -2,7 +2,7 @@
 
 A file in the temporary directory holds the process' id, and the process holds a lock on it. The kernel
 lets go of the lock when the process ends, however it ends; so an id that is left over is never taken
-for a running process', nor for whoever has that id by then.
+for a running process', nor for another one that has that id by then.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pathlib import Path
 from liveserver.errors import LiveserverError
 
 
-def place(source: Path) -> Path:
+def pidfile_path(source: Path) -> Path:
     """Where the id of the process that runs `source` stands: one place per user and cluster file."""
     digest = hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"liveserver-{os.getuid()}-{digest}.pid"
 
 
 @contextmanager
-def held(source: Path) -> Iterator[None]:
+def hold_pidfile(source: Path) -> Iterator[None]:
     """This process runs `source`, within the block; unless another one does, or no file can be made."""
     try:
-        descriptor = _open(place(source), os.O_RDWR | os.O_CREAT)
+        descriptor = _open(pidfile_path(source), os.O_RDWR | os.O_CREAT)
     except OSError:
         yield  # it can still be told by its id
         return
@@ -44,14 +44,14 @@ def held(source: Path) -> Iterator[None]:
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         yield
     finally:
-        place(source).unlink(missing_ok=True)
+        pidfile_path(source).unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def holder(source: Path) -> int | None:
     """The id of the process that runs `source`; None when none does."""
     try:
-        descriptor = _open(place(source), os.O_RDONLY)
+        descriptor = _open(pidfile_path(source), os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -64,7 +64,7 @@ def holder(source: Path) -> int | None:
     return None
 
 
-def ask_to_roll(source: Path) -> int:
+def request_rolling_restart(source: Path) -> int:
     """Have the cluster of `source` restart its nodes in turn; returns its process' id.
 
     Raises `LiveserverError` when none runs.
@@ -79,7 +79,7 @@ def ask_to_roll(source: Path) -> int:
 
 
 def _open(path: Path, flags: int) -> int:
-    """Our own file only: the directory is everybody's. Raises `OSError`."""
+    """Our own file only: all users share the directory. Raises `OSError`."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     if os.fstat(descriptor).st_uid != os.getuid():
         os.close(descriptor)

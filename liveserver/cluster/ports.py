@@ -1,4 +1,4 @@
-"""Whether somebody already listens: asked before anything is started, so that the answer names the port."""
+"""Check whether a port is in use, before anything is started, so that the error names the port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a supervisor: everybody's lines, each behind the name of whose it is."""
+"""The log of a supervisor: the lines of all processes, each behind its process' name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Printer:
         self.show(Text.assemble((f"{name:{self._width}} │ ", colour), line))
 
     def show(self, text: Text | str = "") -> None:
-        """A line that is nobody's."""
+        """Print a line without a name."""
         try:
             self.console.print(text)
         except OSError:

@@ -1,4 +1,4 @@
-"""Whether a node can deliver: its own word for it, asked again and again."""
+"""Whether a node can deliver, as its readiness page says."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from liveserver.config import Address
 
 EVERY = 0.1  # seconds between two questions
 TIMEOUT = 2.0
-COMPLAIN_AFTER = 15.0  # whoever is not ready by then is named, and what it says; and again so much later
+COMPLAIN_AFTER = (
+    15.0  # seconds; a node that is not ready by then is named, with its reason, and again so much later
+)
 
 
-async def what_keeps(ops: Address) -> str | None:
-    """What keeps a node from being ready, as it says itself; None when it is ready."""
+async def not_ready_reason(ops: Address) -> str | None:
+    """Return why a node is not ready, as it says itself; None when it is ready."""
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
         return await _ask(client, ops)
 

@@ -97,7 +97,7 @@ class RedisServer:
         self.process.send_signal(signal.SIGCONT)
 
     async def _answers(self) -> bool:
-        """Whether it answers PING, and is this very process: somebody else may have the port."""
+        """Return whether it answers PING and is this process: another one may have the port."""
         answer = b""
         try:
             async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:

@@ -28,8 +28,8 @@ async def roll(
     order = sorted(nodes, key=lambda node: node.role == "dispatcher")
     begun = trio.current_time()
     for number, node in enumerate(order, 1):
-        if keeps := await _who_is_not_ready(nodes):
-            say(f"rolling restart stopped before {node.name}: {keeps}")
+        if reason := await _not_ready_reason(nodes):
+            say(f"rolling restart stopped before {node.name}: {reason}")
             return False
         say(f"rolling restart, {number} of {len(order)}: {node.name} is asked to end")
         await children[node.name].restart()
@@ -52,9 +52,9 @@ def _say_waiting(say: Say, name: str, what: str) -> None:
     say(f"waiting for {name}; {what}")
 
 
-async def _who_is_not_ready(nodes: Sequence[NodeSpec]) -> str | None:
+async def _not_ready_reason(nodes: Sequence[NodeSpec]) -> str | None:
     for node in nodes:
         for ops in node.all_ops:
-            if keeps := await probe.what_keeps(ops):
-                return f"{node.name} is not ready; http://{ops}/readyz says: {keeps}"
+            if reason := await probe.not_ready_reason(ops):
+                return f"{node.name} is not ready; http://{ops}/readyz says: {reason}"
     return None

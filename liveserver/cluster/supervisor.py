@@ -5,7 +5,7 @@
    then Redis. The second kills what is left, at once.
 3. SIGHUP restarts every node in turn (`rolling.py`); but where it means that the terminal was closed, it ends
    everything.
-4. Nothing outlives this process, whatever becomes of it (`lifeline.py`).
+4. Nothing outlives this process, whatever becomes of it (`parent_watch.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rich.text import Text
 from liveserver.cluster import ports, probe, rolling
 from liveserver.cluster.child import Child, backoff, describe
 from liveserver.cluster.parent_watch import ParentWatch
-from liveserver.cluster.pidfile import held
+from liveserver.cluster.pidfile import hold_pidfile
 from liveserver.cluster.printer import COLOURS, Printer
 from liveserver.cluster.redis_server import run_redis_server
 from liveserver.cluster.topology import HOST, DatacenterSpec, Topology
@@ -43,7 +43,7 @@ async def run(layout: Topology) -> None:
     cannot run with its settings. Everything that had been started is ended first.
     """
     _check_ports(layout)
-    with held(layout.source):
+    with hold_pidfile(layout.source):
         await Supervisor(layout).run()
 
 
@@ -54,8 +54,8 @@ class Supervisor:
         self.ready = trio.Event()
         self.children: dict[str, Child] = {}
         self._layout = layout
-        self._voice = Printer(("cluster", *(node.name for node in layout.nodes)), console)
-        self.say = self._voice.say
+        self._printer = Printer(("cluster", *(node.name for node in layout.nodes)), console)
+        self.say = self._printer.say
         self._redis: dict[str, subprocess.Popen[bytes]] = {}
         self._running = trio.CancelScope()
         self._had_terminal = has_terminal()
@@ -66,7 +66,7 @@ class Supervisor:
         with (
             trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
             tempfile.TemporaryDirectory(prefix="liveserver-") as directory,
-            ParentWatch() as lifeline,
+            ParentWatch() as parent_watch,
         ):
             async with trio.open_nursery() as obeying:
                 obeying.start_soon(self._obey, signals)
@@ -74,8 +74,8 @@ class Supervisor:
                     async with trio.open_nursery() as dispatchers:
                         with self._running:
                             for datacenter in self._layout.datacenters:
-                                await redis.start(self._keep_redis, datacenter, lifeline, Path(directory))
-                            await self._run_nodes(lifeline, dispatchers)
+                                await redis.start(self._keep_redis, datacenter, parent_watch, Path(directory))
+                            await self._run_nodes(parent_watch, dispatchers)
                         dispatchers.cancel_scope.cancel()
                     redis.cancel_scope.cancel()
                 obeying.cancel_scope.cancel()
@@ -106,7 +106,7 @@ class Supervisor:
     async def _keep_redis(
         self,
         datacenter: DatacenterSpec,
-        lifeline: ParentWatch,
+        parent_watch: ParentWatch,
         directory: Path,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
@@ -116,7 +116,7 @@ class Supervisor:
         for failures in count(1):
             async with (
                 run_redis_server(port=datacenter.redis, directory=home) as server,
-                lifeline.guarding(server.process.pid),
+                parent_watch.guarding(server.process.pid),
             ):
                 self._redis[datacenter.name] = server.process
                 if failures == 1:
@@ -130,7 +130,7 @@ class Supervisor:
             self.say("cluster", f"Redis of {datacenter.name} {fate}; starting it again in {delay:.1f} s")
             await trio.sleep(delay)
 
-    async def _run_nodes(self, lifeline: ParentWatch, dispatchers: trio.Nursery) -> None:
+    async def _run_nodes(self, parent_watch: ParentWatch, dispatchers: trio.Nursery) -> None:
         """Start every node; the dispatchers in a nursery that outlives the others'."""
         async with trio.open_nursery() as others:
             for node, colour in zip(self._layout.nodes, cycle(COLOURS), strict=False):
@@ -138,7 +138,7 @@ class Supervisor:
                     node.name,
                     node.command,
                     environment=node.environment,
-                    stdin=lifeline.reading_end,
+                    stdin=parent_watch.reading_end,
                     stop_after=self._layout.stop_after,
                     output=partial(self.say, node.name, colour=colour),
                     say=partial(self.say, "cluster"),
@@ -170,7 +170,7 @@ class Supervisor:
             rows.append((f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "", pid))
         # Not a rich table: those cut off what a narrow terminal has no room for, and half an address is none.
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        say = self._voice.show
+        say = self._printer.show
         say(Text("\nEverything is ready\n", "bold"))
         for row in rows:
             line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))

@@ -130,7 +130,7 @@ def _check(file: _File) -> None:
 
 
 def _check_workers(plans: list[DatacenterSpec]) -> None:
-    """The ops ports that follow from `node.workers` are nobody else's."""
+    """Check that the ops ports that follow from `node.workers` are not used twice."""
     nodes = [node for plan in plans for node in plan.nodes]
     taken = {plan.redis: f"{plan.name}'s Redis" for plan in plans} | {
         node.public.port: node.name for node in nodes

@@ -104,20 +104,20 @@ class Workers:
         self._options = options
         self._environment = environment
         self._stop_after = stop_after
-        self._voice = Printer(("workers", *(worker.name for worker in workers)))
-        self._say = partial(self._voice.say, "workers")
+        self._printer = Printer(("workers", *(worker.name for worker in workers)))
+        self._say = partial(self._printer.say, "workers")
         self._children: list[Child] = []
         self._running = trio.CancelScope()
 
     async def run(self) -> None:
         """As the module's `run`, the addresses unchecked."""
-        with trio.open_signal_receiver(*ENDING) as signals, ParentWatch() as lifeline:
+        with trio.open_signal_receiver(*ENDING) as signals, ParentWatch() as parent_watch:
             async with trio.open_nursery() as obeying:
                 obeying.start_soon(self._obey, signals)
                 with self._running:
                     async with trio.open_nursery() as nursery:
                         for worker, colour in zip(self._workers, cycle(COLOURS), strict=False):
-                            child = self._child(worker, colour, lifeline)
+                            child = self._child(worker, colour, parent_watch)
                             self._children.append(child)
                             nursery.start_soon(child.run)
                         self._say(
@@ -127,15 +127,15 @@ class Workers:
                 obeying.cancel_scope.cancel()
         self._say("all ended")
 
-    def _child(self, worker: Worker, colour: str, lifeline: ParentWatch) -> Child:
+    def _child(self, worker: Worker, colour: str, parent_watch: ParentWatch) -> Child:
         command = [sys.executable, "-m", "liveserver", "run", "--until-eof", "--as-worker"]
         return Child(
             worker.name,
             [*command, *self._options, *worker.options],
             environment=self._environment,
-            stdin=lifeline.reading_end,
+            stdin=parent_watch.reading_end,
             stop_after=self._stop_after,
-            output=partial(self._voice.say, worker.name, colour=colour),
+            output=partial(self._printer.say, worker.name, colour=colour),
             say=self._say,
         )
 

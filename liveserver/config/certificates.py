@@ -60,7 +60,8 @@ def _read(setting: str, path: str) -> bytes:
 
 def _no_password() -> str:
     raise ConfigError(
-        "tls.key", "is encrypted, and nobody is there to type the passphrase; write it without: openssl pkey"
+        "tls.key",
+        "is encrypted, and a server cannot ask for the passphrase; write it without one: openssl pkey",
     )
 
 

@@ -104,7 +104,7 @@ def _refuse_mistyped(variable: str) -> None:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting, by its full name, is one that nobody is to be shown."""
+    """Return whether a setting, by its full name, must not be shown."""
     section, _, key = name.partition(".")
     if name == "auth.publishers":
         return True

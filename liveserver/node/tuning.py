@@ -11,7 +11,7 @@ import structlog
 
 from liveserver.config import Settings
 
-SPARE_DESCRIPTORS = 300  # for everything that is no client's connection
+SPARE_DESCRIPTORS = 300  # for everything besides clients' connections
 GC_THRESHOLDS = 50_000, 20, 50  # a full collection over 10,000 viewers takes 40 ms: rarely, then
 
 log = structlog.get_logger(__name__)

@@ -117,7 +117,7 @@ def _videos(frontend: Frontend, video: str | None) -> dict[str, Any]:
         return msgspec.structs.asdict(frontend.overview())
     found = frontend.video_status(_video(video))
     if found is None:
-        raise NotFound("nobody watches this video at this node; ask the others, or watch it here")
+        raise NotFound("this video has no viewers at this node; ask the others, or watch it here")
     return {"videos": [found]}
 
 

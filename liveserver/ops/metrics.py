@@ -1,4 +1,4 @@
-"""Prometheus metrics, read from the parts' `statistics()` when somebody asks.
+"""Prometheus metrics, read from the parts' `statistics()` at each request.
 
 What a number means, and what to do about it, stands in its annotation (`liveserver/instruments.py`), and from
 there comes its HELP. Nothing is counted for Prometheus alone.

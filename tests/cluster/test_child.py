@@ -25,9 +25,11 @@ WAITS = "exec 3<&0; cat <&3 & wait"
 @asynccontextmanager
 async def running(script: str, log: Log, stop_after: float = 5.0) -> AsyncIterator[Child]:
     """A child that runs a shell script, ended at the end of the block."""
-    with ParentWatch() as lifeline:
+    with ParentWatch() as parent_watch:
         command = ["/bin/sh", "-c", script]
-        child = Child("a", command, stdin=lifeline.reading_end, stop_after=stop_after, output=log, say=log)
+        child = Child(
+            "a", command, stdin=parent_watch.reading_end, stop_after=stop_after, output=log, say=log
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.run)
             with trio.fail_after(20):
@@ -97,17 +99,17 @@ async def test_a_child_that_can_never_run_is_given_up() -> None:
 
 
 async def test_children_read_the_end_of_file_when_the_supervisor_is_gone() -> None:
-    with ParentWatch() as lifeline:
-        process = await trio.lowlevel.open_process(["/bin/cat"], stdin=lifeline.reading_end)
+    with ParentWatch() as parent_watch:
+        process = await trio.lowlevel.open_process(["/bin/cat"], stdin=parent_watch.reading_end)
     with trio.fail_after(10):
         assert await process.wait() == 0
 
 
 async def test_what_does_not_read_is_guarded() -> None:
     sleeper = await trio.lowlevel.open_process(["/bin/sleep", "60"])
-    with ParentWatch() as lifeline:
-        async with lifeline.guarding(sleeper.pid):
-            lifeline.cut()
+    with ParentWatch() as parent_watch:
+        async with parent_watch.guarding(sleeper.pid):
+            parent_watch.cut()
             with trio.fail_after(10):
                 assert await sleeper.wait() == -signal.SIGTERM
 

@@ -173,7 +173,7 @@ def test_a_cluster_is_found_while_it_runs_and_not_longer(
     assert pidfile.holder(source) is None
     script = (
         "import sys, pathlib; from liveserver.cluster import pidfile\n"
-        "with pidfile.held(pathlib.Path(sys.argv[1])): print(1, flush=True); sys.stdin.read()"
+        "with pidfile.hold_pidfile(pathlib.Path(sys.argv[1])): print(1, flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", script, str(source)],
@@ -186,10 +186,10 @@ def test_a_cluster_is_found_while_it_runs_and_not_longer(
         assert holder.stdout.readline() == b"1\n"
         assert pidfile.holder(source) == holder.pid
         assert pidfile.holder(tmp_path / "other.toml") is None
-        with pidfile.held(source):  # the second one leaves it to the first
+        with pidfile.hold_pidfile(source):  # the second one leaves it to the first
             assert pidfile.holder(source) == holder.pid
         assert pidfile.holder(source) == holder.pid
         holder.kill()
-    assert pidfile.place(source).exists()  # left over, and believed by nobody
+    assert pidfile.pidfile_path(source).exists()  # left over, and believed by nobody
     with pytest.raises(LiveserverError, match=r"no cluster of .* runs here"):
-        pidfile.ask_to_roll(source)
+        pidfile.request_rolling_restart(source)

@@ -17,13 +17,13 @@ STANDARD_INPUT = 0
 
 
 @contextmanager
-def taken(wanted: bool) -> Iterator[None]:
-    """In the foreground of the terminal alone, within the block.
+def in_foreground(wanted: bool) -> Iterator[None]:
+    """Put this process alone in the foreground of its terminal, within the block.
 
-    Nothing happens if not `wanted`, or where there is no terminal, or somebody else is in its foreground.
+    Nothing happens if not `wanted`, without a terminal, or when another process group is in its foreground.
     """
     before = os.getpgrp()
-    if not wanted or before == os.getpid() or _foreground() != before:
+    if not wanted or before == os.getpid() or _foreground_group() != before:
         yield
         return
     # SIGTTOU: giving the terminal away from the background would stop us. SIGTSTP: Ctrl-Z would stop us
@@ -40,7 +40,7 @@ def taken(wanted: bool) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _foreground() -> int | None:
+def _foreground_group() -> int | None:
     """The process group that Ctrl-C reaches; None without a terminal."""
     try:
         return os.tcgetpgrp(STANDARD_INPUT)
