@@ -67,6 +67,6 @@ async def test_what_is_known_of_the_arrivals_goes_with_the_items(autojump_clock:
             await on.publish()
             assert await client.events(1) == [number]
         log = on.channel().log
-        assert len(log._resumer) == len(log.items) <= 128
+        assert len(log._arrivals) == len(log.items) <= 128
         assert log.arrived_at(log.tip - 1) is not None
         assert log.arrived_at(log.base - 1) is None

@@ -1,0 +1,194 @@
+"""The items of a log, and where cursors stand among them. What changes a log is in `log.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from liveserver.cursor import Cursor, Mark, is_newer_epoch
+from liveserver.event import Batch
+from liveserver.frontend.history.origin_index import OriginIndex
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One event with the cursor after it; or a gap up to `number` of its origin."""
+
+    event: bytes
+    data: bytes
+    cursor: bytes
+    origin: str
+    epoch: str
+    number: int
+
+
+class ResumePoint(NamedTuple):
+    """Where a cursor resumes: the position of the first item it has not seen.
+
+    `gap`: events after the cursor are missing. `is_cut`: some of them lie before what is held, and no
+    gap in the log tells of them. `seen`: what has to be withheld from here on; None if nothing.
+    """
+
+    position: int
+    gap: bool = False
+    is_cut: bool = False
+    seen: Cursor | None = None
+
+
+class LogItems:
+    """The items held of one video, from the position `base` to before `tip`.
+
+    `floor` is the cursor before the oldest item, `cursor` the one after the newest.
+    """
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.base = self.tip = 0
+        self.items: list[Item] = []
+        self.floor = self.cursor = cursor
+        self._gaps: list[int] = []  # positions
+        self._origins: dict[str, OriginIndex] = {}
+
+    def between(self, start: int, end: int) -> Sequence[Item]:
+        return self.items[start - self.base : end - self.base]
+
+    def before_gap(self, start: int, end: int) -> int:
+        """Return how far one gets from `start` towards `end` before there is a gap."""
+        return next((gap for gap in self._gaps if start <= gap < end), end)
+
+    def after_events(self, start: int, count: int) -> int:
+        """Return the position behind `count` events from `start` on, gaps not counted; at most the tip."""
+        end = start + count
+        for gap in self._gaps:
+            if start <= gap <= end:
+                end += 1
+        return min(end, self.tip)
+
+    def before_events(self, count: int) -> int:
+        """Return the position of the `count`th event from the end, gaps not counted, or of the oldest."""
+        start = self.tip - count
+        for gap in reversed(self._gaps):
+            if gap >= start:
+                start -= 1
+        start = max(start, self.base)
+        while start in self._gaps:
+            start += 1
+        return start
+
+    @property
+    def event_count(self) -> int:
+        """How many events are held."""
+        return len(self.items) - len(self._gaps)
+
+    def cursor_at(self, position: int) -> bytes:
+        """Return the cursor of a viewer that has seen everything before `position`."""
+        if position > self.base:
+            return self.items[position - self.base - 1].cursor
+        return str(self.floor).encode()
+
+    def locate(self, cursor: Cursor) -> ResumePoint:
+        """Return where `cursor` resumes in what is held here. O(origins · log ranges)."""
+        position, covered, is_cut, is_over = self.tip, self.base, False, False
+        for origin in cursor.origins | self.cursor.origins:
+            mark, tip = cursor.get(origin), self.cursor.get(origin)
+            if tip is None:  # nothing was received of this origin yet
+                continue
+            found = (self._origins.get(origin) or OriginIndex()).find(mark, self.floor.get(origin), tip)
+            is_cut = is_cut or self._is_cut(origin, mark)
+            is_over = is_over or self._is_over(origin, mark)
+            if found.first is not None:
+                position = min(position, found.first)
+            if found.covered is not None:
+                covered = max(covered, found.covered)
+        gap = next((at for at in self._gaps if not self.was_seen(self.items[at - self.base], cursor)), None)
+        if gap is not None:
+            position = min(position, gap)
+        # Cursors from the position on have to say all that this one does, or it would go back.
+        seen = cursor if covered > position or not self.reaches(position, cursor) else None
+        return ResumePoint(position, is_cut or is_over or gap is not None, is_cut, seen)
+
+    def reaches(self, position: int, cursor: Cursor) -> bool:
+        """Return whether the cursor at `position` has seen all that this one has."""
+        here = self.cursor
+        if position < self.tip:
+            at_floor = position <= self.base
+            here = self.floor if at_floor else Cursor.parse_trusted(self.cursor_at(position).decode())
+        for origin, mark in cursor:
+            reached = here.get(origin)
+            if reached is None or (reached.epoch == mark.epoch and reached.number < mark.number):
+                return False
+            if reached.epoch != mark.epoch and self.is_newer(origin, mark.epoch, reached.epoch):
+                return False
+        return True
+
+    def has_epoch(self, origin: str, epoch: str) -> bool:
+        """Return whether this epoch of the origin is held, the present one, or the one at the floor."""
+        return epoch in self._epochs(origin)
+
+    def is_newer(self, origin: str, epoch: str, other: str) -> bool | None:
+        """Return whether an epoch of the origin began after another; None when that is not known."""
+        known = self._epochs(origin)
+        if epoch in known and other in known:
+            return known.index(epoch) > known.index(other)
+        return is_newer_epoch(epoch, other)
+
+    def was_seen(self, item: Item, cursor: Cursor) -> bool:
+        """Return whether a viewer with this cursor has seen the item; of a gap, whether it has none."""
+        mark = cursor.get(item.origin)
+        if mark is None or mark.epoch == item.epoch:
+            return mark is not None and item.number <= mark.number
+        is_newer = self.is_newer(item.origin, mark.epoch, item.epoch)
+        if is_newer is not None:
+            return is_newer
+        present = self.cursor.get(item.origin)
+        return present is not None and item.epoch != present.epoch  # see OriginIndex._first_after
+
+    def is_next(self, item: Item, cursor: Cursor) -> bool:
+        """Return whether nothing of the item's origin lies between the cursor and this unseen event.
+
+        Where the cursor has seen an epoch that this log never held, no gap in it tells that it is over.
+        """
+        mark = cursor.get(item.origin)
+        return mark is None or (mark.epoch == item.epoch and mark.number + 1 == item.number)
+
+    def _is_over(self, origin: str, mark: Mark | None) -> bool:
+        """Return whether the mark's epoch was over before the first event of the origin came here.
+
+        No gap in the log tells of it; `is_next` finds it at that event.
+        """
+        if mark is None or self.floor.get(origin) is not None:
+            return False
+        first = self._epochs(origin)[0]
+        if mark.epoch == first:
+            return False
+        return self.is_newer(origin, mark.epoch, first) is not True
+
+    def is_cut(self, cursor: Cursor) -> bool:
+        """Return whether events that the cursor has not seen lie before what is held."""
+        return any(self._is_cut(origin, cursor.get(origin)) for origin in self.floor.origins)
+
+    def _is_cut(self, origin: str, mark: Mark | None) -> bool:
+        """Return whether events of the origin after `mark` lie before what is held."""
+        floor = self.floor.get(origin)
+        if mark is None:
+            return floor is not None and floor.number > 0
+        if floor is None:
+            return False
+        if mark.epoch == floor.epoch:
+            return mark.number < floor.number
+        return self.is_newer(origin, mark.epoch, floor.epoch) is not True
+
+    def _epochs(self, origin: str) -> list[str]:
+        """Return the epochs of an origin that this log has been through and still knows, oldest first."""
+        index, floor, tip = self._origins.get(origin), self.floor.get(origin), self.cursor.get(origin)
+        known = [floor.epoch] if floor is not None else []
+        known += [held.epoch for held in index.epochs] if index is not None else []
+        known += [tip.epoch] if tip is not None else []
+        return list(dict.fromkeys(known))
+
+
+def cursor_before(cursor: Cursor, batches: Sequence[Batch]) -> Cursor:
+    """Return the cursor before the first of `batches`, given the one after the last."""
+    for batch in reversed(batches):
+        cursor = cursor.advanced(batch.origin, batch.origin_epoch, batch.number - 1)
+    return cursor
