@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from liveserver.auth.client_addresses import ClientAddresses
-from liveserver.auth.credentials import bearer, shown
+from liveserver.auth.credentials import bearer, extract_credentials
 from liveserver.auth.grant import ANYBODY, NODE, OPEN, Grant
 from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_public_key, read_secrets
@@ -146,7 +146,9 @@ class Authorizer:
         if self._viewers.is_open:
             # Where anything is locked, viewers are not let do what their tokens would not allow.
             return OPEN if self.is_publishing_open else ANYBODY
-        return await self._viewers.admit(shown(headers, token, self._auth.cookie, self._origins))
+        return await self._viewers.admit(
+            extract_credentials(headers, token, self._auth.cookie, self._origins)
+        )
 
     async def liker(self, headers: Headers) -> Grant:
         """What the one who likes or comments may: a viewer, or a site with a key that speaks for its own.

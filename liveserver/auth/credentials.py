@@ -53,7 +53,7 @@ def basic(headers: Mapping[bytes, bytes]) -> bytes | None:
     return match[1] if match else None
 
 
-def shown(
+def extract_credentials(
     headers: Mapping[bytes, bytes],
     query: str | None = None,
     cookie: str = "",
@@ -68,7 +68,7 @@ def shown(
         return Credentials(text, CredentialSource.HEADER)
     if query is not None:
         if not _TOKEN.fullmatch(query):
-            raise Unauthorized("?token= is no token")
+            raise Unauthorized("malformed ?token=")
         return Credentials(query, CredentialSource.QUERY)
     if cookie and b"cookie" in headers and (value := _cookie(headers[b"cookie"], cookie)) is not None:
         if not is_our_page(headers, origins):

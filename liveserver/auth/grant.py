@@ -29,9 +29,11 @@ class Grant(msgspec.Struct, frozen=True):
     def may(self, scope: str, video: str) -> bool:
         return scope in self.scopes and matches(self.videos, video)
 
-    def speaks_for(self, user: str | None) -> str | None:
-        """Whose deed it is that says to be `user`'s. A viewer's token is its own
-        user's. Raises `Forbidden`."""
+    def resolve_user(self, user: str | None) -> str | None:
+        """Return the user to record for this action: a viewer's token acts for its own user only.
+
+        Raises `Forbidden`.
+        """
         if not self.is_viewer:
             return user
         if user is not None and user != self.user:

@@ -46,7 +46,7 @@ class Jwks:
             await self._refresh(-float("inf"))
             await trio.sleep(self._settings.jwks_refresh if self.keys else RETRY)
 
-    async def look_again(self) -> None:
+    async def refresh_on_miss(self) -> None:
         """A key is not among these: fetch them anew, unless that was done a moment ago."""
         await self._refresh(self._settings.jwks_cooldown)
 

@@ -95,7 +95,7 @@ class NodeTokens:
                 "only nodes of the cluster ask for this; give them auth.nodes_secret", is_invalid=False
             )
         if len(token) > self._max_token:
-            raise Unauthorized("this is no node's signature")
+            raise Unauthorized("invalid node token")
         name = sha256(token.encode()).digest()
         now = self._clock()
         if (expires := self._known.get(name)) is None or expires <= now:

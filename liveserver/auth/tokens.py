@@ -1,7 +1,7 @@
 """JSON Web Tokens (RFC 7519): made, and taken apart. The signatures are PyJWT's, the claims ours.
 
 The claims that count: `exp`, `nbf`, `aud`, `iss`, `sub` (the user), `videos` (exact names, or beginnings
-as `concert-*`), `scope` (words with spaces between, RFC 8693 §4.2). What else there is, is nobody's matter.
+as `concert-*`), `scope` (words with spaces between, RFC 8693 §4.2). Other claims are ignored.
 """
 
 from __future__ import annotations

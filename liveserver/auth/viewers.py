@@ -62,7 +62,7 @@ class ViewerTokens:
         self._verified = self._recognised = self._refused = 0
 
     async def admit(self, shown: Credentials | None) -> Grant:
-        """What the one who shows this may; everybody may all where tokens are not asked for.
+        """Return the grant for these credentials; `OPEN` when authentication is off.
 
         Raises `Unauthorized`, `Forbidden`; `Unavailable` when the keys cannot be had just now.
         """
@@ -122,7 +122,7 @@ class ViewerTokens:
         header = tokens.header_of(token)
         found = self._candidates(header)
         if self._jwks is not None and not found:
-            await self._jwks.look_again()
+            await self._jwks.refresh_on_miss()
             found = self._candidates(header)
             if not found and (self._jwks.is_failing or not self._jwks.keys):
                 raise Unavailable("the keys of tokens cannot be had just now; try again", retry_after=5)

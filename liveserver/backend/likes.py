@@ -126,7 +126,7 @@ class LikeRoutes:
         user = None if user is None else reject_nul(user, "user")
         grant = await self._gate.liker(request.headers)
         grant.require(scope, request.video)
-        user = grant.speaks_for(user)
+        user = grant.resolve_user(user)
         if rates.is_any:
             address = self._gate.address(peer_address(peer.sock), request.headers)
             rates.spend(address, user, request.video)

@@ -93,7 +93,7 @@ class Request:
         if self.version != "1.1":
             if self.version != "1.0":
                 raise BadRequest("the request head is malformed; speak HTTP/1.1, or HTTP/1.0")
-            self.keep_alive = False  # those who ask for it wait for an answer in words of 1996
+            self.keep_alive = False  # HTTP/1.0 keep-alive is not supported (as in h11)
         elif b"host" not in self.headers:
             raise BadRequest("HTTP/1.1 needs a Host header")
         if not _is_host(self.headers.get(b"host", b"")):

@@ -245,7 +245,7 @@ class EdgeServer:
     async def _greet(self, connection: Connection, door: TLSAcceptor, nursery: trio.Nursery) -> None:
         """Shake hands; the connection goes on in a task without this one's frames."""
         try:
-            protocol = await door.admit(connection)
+            protocol = await door.handshake(connection)
         except (OSError, trio.ClosedResourceError):
             self.forget(connection)
             connection.close()

@@ -14,7 +14,7 @@ from liveserver.edge.router import Router
 
 
 class Client(Protocol):
-    """Who is connected, or asks for something, and may not for ever. `deadline` is in Trio's time."""
+    """An open connection or HTTP/2 exchange, with a `deadline` in Trio's time."""
 
     deadline: float
 

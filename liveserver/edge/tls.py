@@ -71,7 +71,7 @@ class CertificateExpired(LiveserverError):
 class TLSSocket(ssl.SSLSocket):
     """A socket whose `send`, `recv`, `shutdown` and `close` are those of a plain non-blocking one."""
 
-    _is_saying_goodbye = False
+    _has_sent_close_notify = False
 
     def send(self, data: ReadableBuffer, flags: int = 0) -> int:
         try:
@@ -91,17 +91,17 @@ class TLSSocket(ssl.SSLSocket):
             return b""
 
     def shutdown(self, how: int) -> None:
-        self._say_goodbye()
+        self._send_close_notify()
         socket.socket.shutdown(self, how)
 
     def close(self) -> None:
-        self._say_goodbye()
+        self._send_close_notify()
         super().close()
 
-    def _say_goodbye(self) -> None:
+    def _send_close_notify(self) -> None:
         """Send `close_notify`, if there is room for it, and don't wait for the other side's."""
-        if not self._is_saying_goodbye and self.version() is not None:
-            self._is_saying_goodbye = True
+        if not self._has_sent_close_notify and self.version() is not None:
+            self._has_sent_close_notify = True
             with suppress(OSError, ValueError):
                 self.unwrap()
 
@@ -127,7 +127,7 @@ class TLSAcceptor:
         context.set_alpn_protocols([HTTP2, "http/1.1"] if self._settings.http2 else ["http/1.1"])
         self._context = context
 
-    async def admit(self, connection: Connection) -> str | None:
+    async def handshake(self, connection: Connection) -> str | None:
         """Shake hands, and give the connection its new socket; which protocol was agreed on, if any.
 
         Raises `OSError`, `trio.ClosedResourceError` when nothing comes of it.

@@ -111,7 +111,7 @@ def _check_directory(settings: Settings) -> None:
 
 async def _check_jwks(settings: Settings) -> None:
     keys = Jwks(settings.auth.jwks or "", settings.auth)
-    await keys.look_again()
+    await keys.refresh_on_miss()
     if keys.is_failing:
         raise LiveserverError("the key set cannot be had; the log line above says why")
 

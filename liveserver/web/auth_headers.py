@@ -1,4 +1,4 @@
-"""What a request of the ordinary web shows of who it is from, in the form in which the edge's does."""
+"""Convert Quart's auth-related headers to the edge's lower-case byte mapping."""
 
 from __future__ import annotations
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveserver.auth.credentials import Credentials, CredentialSource, basic, bearer, is_our_page, shown
+from liveserver.auth.credentials import (
+    Credentials,
+    CredentialSource,
+    basic,
+    bearer,
+    extract_credentials,
+    is_our_page,
+)
 from liveserver.auth.grant import matches
 from liveserver.errors import Unauthorized
 
@@ -40,26 +47,26 @@ def test_others_are_refused(value: bytes) -> None:
 
 def test_the_header_wins_over_the_query_and_that_over_the_cookie() -> None:
     headers = {b"authorization": b"Bearer one", b"cookie": b"a=x; t=three; t=four"}
-    assert shown(headers, "two", "t") == Credentials("one", CredentialSource.HEADER)
+    assert extract_credentials(headers, "two", "t") == Credentials("one", CredentialSource.HEADER)
     del headers[b"authorization"]
-    assert shown(headers, "two", "t") == Credentials("two", CredentialSource.QUERY)
-    assert shown(headers, None, "t") == Credentials("three", CredentialSource.COOKIE)
-    assert shown(headers, None, "") is None
-    assert shown(headers, None, "other") is None
+    assert extract_credentials(headers, "two", "t") == Credentials("two", CredentialSource.QUERY)
+    assert extract_credentials(headers, None, "t") == Credentials("three", CredentialSource.COOKIE)
+    assert extract_credentials(headers, None, "") is None
+    assert extract_credentials(headers, None, "other") is None
     with pytest.raises(Unauthorized):
-        shown({}, "two words")
+        extract_credentials({}, "two words")
 
 
 @given(st.binary(max_size=80))
 def test_any_cookie_header_is_taken(value: bytes) -> None:
-    found = shown({b"cookie": value}, None, "t")
+    found = extract_credentials({b"cookie": value}, None, "t")
     assert found is None or found.text.encode() in value
 
 
 def test_a_cookie_counts_on_our_own_pages_and_on_allowed_ones() -> None:
     def ask(origin: bytes, *allowed: str) -> Credentials | None:
         headers = {b"cookie": b't="x.y.z"', b"host": b"live.example:8000", b"origin": origin}
-        return shown(headers, None, "t", allowed)
+        return extract_credentials(headers, None, "t", allowed)
 
     assert ask(b"https://live.example:8000") == Credentials("x.y.z", CredentialSource.COOKIE)
     assert ask(b"https://site.example", "https://site.example") is not None

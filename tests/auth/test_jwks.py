@@ -120,11 +120,11 @@ async def test_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     file.write_bytes(jwks(a=rsa_key()))
     keys = Jwks(str(file), auth())
-    await keys.look_again()
+    await keys.refresh_on_miss()
     assert [key.id for key in keys.keys] == ["a"]
     file.unlink()
     missing = Jwks(str(file), auth())
-    await missing.look_again()
+    await missing.refresh_on_miss()
     assert (missing.keys, missing.failed) == ([], 1)
 
 

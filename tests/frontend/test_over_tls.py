@@ -54,7 +54,7 @@ def over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def serve(on: Stage, connection: Connection) -> None:
         on.edge.connections.add(connection)
-        await TLSAcceptor(authority.settings()).admit(connection)
+        await TLSAcceptor(authority.settings()).handshake(connection)
         await connection.run()
 
     monkeypatch.setattr(Stage, "connect", connect)

@@ -305,7 +305,7 @@ def token(data: bytes) -> None:
     credentials.basic(headers)
     for query in (None, text):
         with suppress(Unauthorized):
-            credentials.shown({b"cookie": data, b"host": b"x"}, query, "token")
+            credentials.extract_credentials({b"cookie": data, b"host": b"x"}, query, "token")
 
 
 _SECRET = "a-secret-of-at-least-32-characters"
