@@ -2,7 +2,7 @@
 
 Rules:
 
-1. A video is followed from the first time that it is asked for until nobody has asked for `follow_linger`.
+1. A video is followed from its first request until `follow_linger` after its last one.
 2. The log is read, by number, every `follow_interval`; there is nothing to subscribe to and nothing to miss:
    what pub/sub forgets, the log remembers. What was heard is stored with the number up to which it was, in
    one transaction, so a backend that was away goes on where it stood.

@@ -12,7 +12,7 @@ Rules:
 4. What is owed is what stands in the table, whatever a process remembers: a row that two sweeps in turn
    find there, and that is not under way here, is handed over, also when the process that made it, another
    one at the same database, is gone.
-5. Retractions are published apart from what everybody may publish, in their place in the order.
+5. Retractions are published at a route of their own, in their place in the order.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class OutboxStatistics(msgspec.Struct, frozen=True):
     published: Annotated[int, total("Stored events that a dispatcher has taken.")]
     batches: Annotated[int, total("Requests to dispatchers that they answered.")]
     failures: Annotated[int, total("Requests to dispatchers without an answer; repeated until there is one.")]
-    refused: Annotated[int, total("Events that a dispatcher calls malformed: stored, and shown to nobody.")]
+    refused: Annotated[int, total("Events that a dispatcher calls malformed: stored, and not shown.")]
     found: Annotated[int, total("Events that a sweep found in the database, left by another process.")]
     waiting: Annotated[
         int, gauge("Stored events that no dispatcher has taken yet. Growing: look at dispatchers.")
@@ -86,7 +86,7 @@ class Outbox:
         self._known: set[Position] = set()  # in memory, under way, or accepted and still in the database
         self._accepted = 0  # of those: accepted and still in the database
         self._behind = True  # there may be rows that only the database has
-        self._strangers: set[Position] = set()  # what the last sweep found and nobody here knows
+        self._strangers: set[Position] = set()  # what the last sweep found and is not known here
         self._wakeup = trio.Event()
         self._handed_over = trio.Event()  # set after each batch
         self._is_handing_over = False
@@ -165,7 +165,7 @@ class Outbox:
                     self._append(row)
 
     async def _sweep(self) -> None:
-        """Find rows that nobody hands over."""
+        """Find rows that no process hands over."""
         while True:
             await trio.sleep(self._settings.outbox_sweep)
             if self._behind:

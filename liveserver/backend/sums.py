@@ -7,7 +7,7 @@ Rules:
 2. What is owed is what the database says: totals that are above what a dispatcher has accepted. There are no
    rows to hand over one by one, and nothing to lose by a crash. `changed` only says when to look.
 3. One request at a time, for all videos that have changed; what fails is read and published anew.
-4. Debts that nobody here knows of are found by a sweep: those of an earlier life, of another backend at the
+4. Debts that are not known here are found by a sweep: those of an earlier life, of another backend at the
    same database that is gone, of a transaction whose end is not known.
 """
 
@@ -104,7 +104,7 @@ class SumsPublisher:
         self._waiting: dict[str, Sample] = {}  # videos that have changed, and by whom
         self._forced: set[str] = set()  # to be published although they have not changed
         self._announced: Totals = {}  # accepted, and not written down yet
-        self._strangers: set[str] = set()  # what the last sweep found and nobody here knew
+        self._strangers: set[str] = set()  # what the last sweep found and was not known here
         self._wakeup, self._sweep_now = trio.Event(), trio.Event()
         self._published = self._failures = self._refused = 0
 
