@@ -181,7 +181,13 @@ async def test_too_many_connections_of_an_address_let_streams_reconnect(name: st
 
 
 async def test_a_real_node_delivers_and_accepts_the_pages_websocket(name: str, tmp_path: Path) -> None:
-    node = NodeProcess("behind", 'frontend","dispatcher', "redis://127.0.0.1:1/0", "bus.kind=memory")
+    node = NodeProcess(
+        "behind",
+        'frontend","dispatcher',
+        "redis://127.0.0.1:1/0",
+        "bus.kind=memory",
+        f'edge.allow_hosts=["{HOST}"]',
+    )
     upstreams = [Upstream(host, node.port, node.ops_port) for host in MACHINES]
     async with (
         start_nodes(node),
