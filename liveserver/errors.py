@@ -2,7 +2,7 @@
 
     LiveserverError
     ├── ConfigError             the configuration is wrong: what, where, what to do instead
-    ├── Problem                 the client is told, as RFC 9457 problem+json
+    ├── Problem                 the client gets it, as RFC 9457 problem+json
     │   ├── BadRequest 400      Unauthorized 401    Forbidden 403       NotFound 404
     │   ├── MethodNotAllowed 405  RequestTimeout 408  Conflict 409      TooLarge 413
     │   ├── WrongType 415       Misdirected 421     UpgradeRequired 426 HeadersTooLarge 431

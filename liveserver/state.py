@@ -113,7 +113,7 @@ class State:
         return True
 
     def shown(self, *, internal: bool) -> list[Keyed]:
-        """Return what a viewer is told, oldest first; internal events only if asked for."""
+        """Return what a viewer receives, oldest first; internal events only if asked for."""
         events = [
             event
             for event in self._events.values()

@@ -54,7 +54,7 @@ class WriteStatistics(msgspec.Struct, frozen=True):
     commits: Annotated[int, total("Transactions.")]
     retries: Annotated[int, total("Transactions that were made again, after an error that passes.")]
     failures: Annotated[
-        int, total("Transactions that failed; those who waited were told 503. See the database.")
+        int, total("Transactions that failed; those who waited received 503. See the database.")
     ]
     waiting: Annotated[int, gauge("Requests waiting for a transaction.")]
 

@@ -19,7 +19,7 @@ Rules every implementation keeps (tests/bus/test_contract.py holds them to it):
    it has; it may be called by several at once. They are forwarded to inboxes, never to the feed.
 8. *Counts are announced, not kept.* When `subscribe` or `note` finds another number of viewers than was
    announced last, all of the video's nodes hear the new `ViewerCount`; at most one in `ANNOUNCE` seconds and
-   video, so a hundred nodes that report at once cost one summing up. Who was too early is told, and
+   video, so a hundred nodes that report at once cost one summing up. A node that was too early learns so, and
    reports again. Only nodes with a living lease count.
 9. *State* (liveserver/state.py). Beside its log a video has the newest event of each key, changed in the same
    step. Our own events that are older than it are dropped before they are numbered; relayed ones are
@@ -87,7 +87,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """What a node is told when it subscribes: where the log ends, and how many watch.
+    """What a node receives when it subscribes: where the log ends, and how many watch.
 
     `is_announced`: the tally is the newest, and has been announced. Otherwise it is the last one that
     was, and whoever reports again after `ANNOUNCE` seconds has the newest announced. `state` has the lines
@@ -204,7 +204,7 @@ class Bus(Protocol):
 
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
         """Fold the lines of another datacenter's states into ours, without numbering them: its log has lost
-        events, and what of them was keyed is told by its state."""
+        events, and what of them was keyed is in its state."""
         ...
 
     async def count(self, video: str) -> ViewerCount:
@@ -214,7 +214,7 @@ class Bus(Protocol):
     async def note(self, tallies: Sequence[ViewerCount]) -> list[bool]:
         """Count in, for their `hold`, the viewers of other datacenters, as heard on their feeds.
 
-        Returns beside each whether all nodes have been told, as in `Lease.is_announced`.
+        Returns beside each whether all nodes have been notified, as in `Lease.is_announced`.
         """
         ...
 

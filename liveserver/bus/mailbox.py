@@ -2,7 +2,7 @@
 
 Rules:
 
-1. `put` never waits. What does not fit is dropped, and the listener is told.
+1. `put` never waits. What does not fit is dropped, and the listener is notified.
 2. Being told is an empty list: "something may have been missed here, compare heads". It comes after
    the batches that were already waiting, and at the latest with the second taking.
 3. Batches are taken in the order they were put.

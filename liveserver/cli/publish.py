@@ -93,7 +93,7 @@ def publish(
 
 
 class PublishProgress:
-    """`count` events (None: until told to stop), at `rate` a second (None: as fast as they are accepted)."""
+    """`count` events (None: until asked to stop), at `rate` a second (None: as fast as they are accepted)."""
 
     def __init__(
         self,

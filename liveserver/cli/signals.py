@@ -1,4 +1,4 @@
-"""Ctrl-C as the ordinary end of a command that goes on until it is told to stop."""
+"""Ctrl-C as the ordinary end of a command that goes on until it is asked to stop."""
 
 from __future__ import annotations
 

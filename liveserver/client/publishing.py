@@ -52,7 +52,7 @@ async def publish(
     An event is `{"type": …, "user": …, "data": …, "id": …}`, only `type` is required; with a `key`, and
     perhaps a `version`, it is part of the video's state. More than 1,000 go out as several requests, in
     order. For many calls hand in a `client`, and its connections are kept.
-    `on_failure` is told of every failed attempt: the reason, and the seconds until the next. `key` is the
+    `on_failure` learns of every failed attempt: the reason, and the seconds until the next. `key` is the
     publisher's, where the dispatchers ask for one.
 
     Error handling: raises `Refused` when the events are not what a dispatcher takes, `Unreachable`

@@ -1,7 +1,7 @@
 """One WebSocket to one server, on which one video is watched: a `Source` like those of `sources.py`.
 
 trio-websocket reads in a task, and so does this, a message ahead of the receiver. What shows that the
-line is alive is asked for in words, `{"ping":{}}`: answers to the protocol's own pings are not told to those
+line is alive is asked for in words, `{"ping":{}}`: answers to the protocol's own pings are not shown to those
 who wait for messages.
 """
 

@@ -63,7 +63,7 @@ async def watch(
 
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
     Error handling: iterating raises `Refused` (a malformed cursor or video, not allowed) and
-    `ProtocolError`. Everything else is told as a `Disconnected`, and tried again for as long as one iterates.
+    `ProtocolError`. Everything else comes as a `Disconnected`, and is tried again.
     """
     urls = [urls] if isinstance(urls, str) else list(urls)
     if not urls:

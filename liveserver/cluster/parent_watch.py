@@ -22,7 +22,7 @@ import trio
 # Beyond the drain: what a process may take to end by itself before it is made to.
 PATIENCE = 3.0
 
-# Reads until the end of its input, then ends the process it was told of.
+# Reads until the end of its input, then ends the process that it was given.
 _GUARD = 'while read -r _; do :; done; kill "$1"'
 
 

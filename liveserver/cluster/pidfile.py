@@ -1,4 +1,4 @@
-"""Which process runs the cluster of a file: so that it can be told something, and no other one in its place.
+"""Which process runs the cluster of a file: so that a signal reaches it, and no other process in its place.
 
 A file in the temporary directory holds the process' id, and the process holds a lock on it. The kernel
 lets go of the lock when the process ends, however it ends; so an id that is left over is never taken
@@ -31,7 +31,7 @@ def hold_pidfile(source: Path) -> Iterator[None]:
     try:
         descriptor = _open(pidfile_path(source), os.O_RDWR | os.O_CREAT)
     except OSError:
-        yield  # it can still be told by its id
+        yield  # it can still be reached by its id
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

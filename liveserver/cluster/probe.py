@@ -23,7 +23,7 @@ async def not_ready_reason(ops: Address) -> str | None:
 
 
 async def wait_ready(ops: Address, complain: Callable[[str], None]) -> None:
-    """Return once the node at `ops` is ready; `complain` is told what keeps it, now and then."""
+    """Return once the node at `ops` is ready; `complain` receives what keeps it, now and then."""
     complain_at = trio.current_time() + COMPLAIN_AFTER
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
         while (answer := await _ask(client, ops)) is not None:

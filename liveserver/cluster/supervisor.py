@@ -37,7 +37,7 @@ REDIS_EVERY = 0.2  # seconds between two looks whether Redis still runs
 
 
 async def run(layout: Topology) -> None:
-    """Run the cluster until it is told to end by a signal; returns when all of it has ended.
+    """Run the cluster until it is asked to end by a signal; returns when all of it has ended.
 
     Error handling: raises `LiveserverError` when a port is taken, Redis cannot be started, or a node
     cannot run with its settings. Everything that had been started is ended first.

@@ -66,7 +66,7 @@ def plan(settings: Settings, public: Address, tls: Address | None = None) -> lis
 
 
 async def run(settings: Settings, options: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run the workers until told to end by SIGTERM or SIGINT; returns when all have ended.
+    """Run the workers until asked to end by SIGTERM or SIGINT; returns when all have ended.
 
     `options` are those of `liveserver run` that led to `settings`, for the workers to read again, and
     `environment` the variables with what is secret among them.

@@ -42,7 +42,7 @@ def check(settings: Settings) -> None:
     if settings.backend.batch_events > settings.dispatcher.max_events:
         raise ConfigError("backend.batch_events", "is over dispatcher.max_events")
     if frontend.counts_interval < 1:
-        raise ConfigError("frontend.counts_interval", "is under 1s: viewers are told no more often")
+        raise ConfigError("frontend.counts_interval", "is under 1s: viewers receive no more often")
     if frontend.retry_min > frontend.retry_max:
         raise ConfigError("frontend.retry_min", "is over frontend.retry_max")
     if frontend.default_wait > frontend.max_wait:

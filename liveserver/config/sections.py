@@ -319,7 +319,7 @@ class OpsSettings(Section, frozen=True):
 
 
 class Settings(Section, frozen=True):
-    """Everything a process is told. Build it with `load`; it is checked then, and immutable."""
+    """All settings of a process. Build it with `load`; it is checked then, and immutable."""
 
     node: NodeSettings = NodeSettings()
     listen: ListenSettings = ListenSettings()

@@ -56,7 +56,7 @@ class VideoBatch(msgspec.Struct, gc=False):
 
 
 class Parser:
-    """Bodies of publish requests into lots. All of a request is taken or none of it."""
+    """Bodies of publish requests into video_batches. All of a request is taken or none of it."""
 
     def __init__(self, settings: DispatcherSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
@@ -67,16 +67,18 @@ class Parser:
     async def parse(
         self, body: bytes, kind: str, video: str | None, *, retractions: bool = False
     ) -> list[VideoBatch]:
-        """Return what `lots` does; a large body lets other tasks run in between."""
+        """Return what `video_batches` does; a large body lets other tasks run in between."""
         if len(body) <= YIELD_BYTES:
-            return self.lots(body, kind, video, retractions=retractions)
+            return self.video_batches(body, kind, video, retractions=retractions)
         publications = self._decode(body, kind)
-        lots: dict[str, VideoBatch] = {}
+        video_batches: dict[str, VideoBatch] = {}
         step = max(1, len(publications) * YIELD_BYTES // len(body))
         is_doubtful = _has_doubtful_names(publications, body)
         for start in range(0, len(publications), step):
             await trio.lowlevel.checkpoint()
-            is_doubtful |= self._render(publications[start : start + step], start, video, retractions, lots)
+            is_doubtful |= self._render(
+                publications[start : start + step], start, video, retractions, video_batches
+            )
         if is_doubtful:
             checked = 0
             for document in documents(body, kind):
@@ -85,9 +87,9 @@ class Parser:
                 if checked > YIELD_BYTES:
                     checked = 0
                     await trio.lowlevel.checkpoint()
-        return list(lots.values())
+        return list(video_batches.values())
 
-    def lots(
+    def video_batches(
         self, body: bytes, kind: str, video: str | None, *, retractions: bool = False
     ) -> list[VideoBatch]:
         """Return one batch per video, in the order in which they are first named.
@@ -97,12 +99,12 @@ class Parser:
         Raises `BadRequest` or `TooLarge`, which say which event is wrong, counted from 1.
         """
         publications = self._decode(body, kind)
-        lots: dict[str, VideoBatch] = {}
-        is_doubtful = self._render(publications, 0, video, retractions, lots)
+        video_batches: dict[str, VideoBatch] = {}
+        is_doubtful = self._render(publications, 0, video, retractions, video_batches)
         if is_doubtful or _has_doubtful_names(publications, body):
             for document in documents(body, kind):
                 check_names(document)
-        return list(lots.values())
+        return list(video_batches.values())
 
     def _render(
         self,
@@ -110,9 +112,11 @@ class Parser:
         start: int,
         video: str | None,
         retractions: bool,
-        lots: dict[str, VideoBatch],
+        video_batches: dict[str, VideoBatch],
     ) -> bool:
-        """Add them to `lots`; `start` is how many came before. Return whether names in their data may double.
+        """Add them to `video_batches`; `start` is how many came before.
+
+        Returns whether names in their data may double.
 
         Raises `BadRequest`, `TooLarge`.
         """
@@ -144,14 +148,14 @@ class Parser:
                 if len(publications) == 1 and not start:
                     raise
                 raise type(error)(f"event {index}: {error.detail}") from None
-            lot = lots.get(name)
-            if lot is None:
-                lot = lots[name] = VideoBatch(name, [], [])
-            lot.lines.append(line if line.isascii() else escape_line_ends(line))
-            lot.ids.append(publication.id)
+            video_batch = video_batches.get(name)
+            if video_batch is None:
+                video_batch = video_batches[name] = VideoBatch(name, [], [])
+            video_batch.lines.append(line if line.isascii() else escape_line_ends(line))
+            video_batch.ids.append(publication.id)
             if not is_plain:
-                lot.is_keyed |= head.startswith(state.MARK)
-                lot.is_house |= _is_nodes_own(publication)
+                video_batch.is_keyed |= head.startswith(state.MARK)
+                video_batch.is_house |= _is_nodes_own(publication)
         return is_doubtful
 
     def canary(self, video: str, token: str) -> list[VideoBatch]:

@@ -5,7 +5,7 @@ Rules:
 1. One commit at a time, so what one dispatcher accepts is logged in the order in which it came.
 2. An answer is given only after the bus has answered: accepted means logged.
 3. A commit that got no answer is repeated with the same tokens until the oldest of its requests has
-   waited for `commit_timeout`; the bus does not double it. After that its publishers are told 503,
+   waited for `commit_timeout`; the bus does not double it. After that its publishers receive 503,
    and may repeat with the same ids. What had to queue up behind it is tried once: nobody waits for
    one time-out after the other.
 4. What waits is bounded: beyond `queue_events`, 503 at once.
@@ -31,6 +31,7 @@ from liveserver.dispatcher.parse import VideoBatch
 from liveserver.errors import BusError, BusRefused, TooLarge, Unavailable
 from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
 from liveserver.oneshot import Oneshot
+from liveserver.wakeup import Wakeup
 
 BACK_OFF = 0.02, 0.5  # seconds, first and longest
 
@@ -55,7 +56,7 @@ class PublishStatistics(msgspec.Struct, frozen=True):
     stale: Annotated[int, total("Events that were older than their video's state: not sent.")]
     commits: Annotated[int, total("Group commits: round trips to the bus, with what had gathered meanwhile.")]
     failures: Annotated[
-        int, total("Commits that the bus did not answer; their publishers were told 503. Look at Redis.")
+        int, total("Commits that the bus did not answer; their publishers received 503. Look at Redis.")
     ]
     shed: Annotated[
         int,
@@ -75,17 +76,17 @@ class PublishStatistics(msgspec.Struct, frozen=True):
 class _Request(Oneshot[PublishResult]):
     """A request under way. Its publisher sleeps until it is answered."""
 
-    __slots__ = ("deadline", "lots", "size")
+    __slots__ = ("deadline", "size", "video_batches")
 
-    def __init__(self, lots: list[VideoBatch], deadline: float) -> None:
+    def __init__(self, video_batches: list[VideoBatch], deadline: float) -> None:
         super().__init__()
-        self.lots = lots
+        self.video_batches = video_batches
         self.deadline = deadline
-        self.size = sum(len(lot.lines) for lot in lots)
+        self.size = sum(len(video_batch.lines) for video_batch in video_batches)
 
 
 class Publisher:
-    """Publishes lots through the bus. `run` must be running."""
+    """Publishes video_batches through the bus. `run` must be running."""
 
     def __init__(self, bus: Bus, datacenter: str, settings: DispatcherSettings) -> None:
         self._bus = bus
@@ -93,19 +94,19 @@ class Publisher:
         self._settings = settings
         self._queue: deque[_Request] = deque()
         self._waiting = 0
-        self._something = trio.Event()
+        self._queued = Wakeup()
         self._accepted = self._duplicates = self._stale = 0
         self._commits = self._failures = self._shed = 0
         self._commit_events = Histogram(SIZES)
         self._commit_time = Histogram(DELAYS)
 
-    async def publish(self, lots: list[VideoBatch]) -> PublishResult:
+    async def publish(self, video_batches: list[VideoBatch]) -> PublishResult:
         """Return once all of it is in the log. Raises `Unavailable`; nothing is known then. Raises `TooLarge`
         when the state of a video has no room.
 
         A publisher that goes away while it waits has been accepted all the same.
         """
-        pending = _Request(lots, trio.current_time() + self._settings.commit_timeout)
+        pending = _Request(video_batches, trio.current_time() + self._settings.commit_timeout)
         if self._waiting + pending.size > self._settings.queue_events:
             self._shed += 1
             raise Unavailable(
@@ -113,14 +114,13 @@ class Publisher:
             )
         self._waiting += pending.size
         self._queue.append(pending)
-        self._something.set()
+        self._queued.set()
         return await pending.wait()
 
     async def run(self) -> None:
         """Commit what comes, for ever."""
         while True:
-            await self._something.wait()
-            self._something = trio.Event()
+            await self._queued.wait()
             while self._queue:
                 batch = self._next_batch()
                 await self._commit(batch)
@@ -179,14 +179,14 @@ class Publisher:
         accepted = duplicates = stale = 0
         cursors: dict[str, Cursor] = {}
         full = ""
-        for lot, index, start in parts:
+        for video_batch, index, start in parts:
             receipt = receipts[index]
             if receipt.is_full:
-                full = full or lot.video
+                full = full or video_batch.video
                 continue
-            own_indexes = range(start, start + len(lot.lines))
+            own_indexes = range(start, start + len(video_batch.lines))
             known, old = _within(receipt.duplicates, own_indexes), _within(receipt.stale, own_indexes)
-            fresh = len(lot.lines) - known - old
+            fresh = len(video_batch.lines) - known - old
             new[index] += fresh
             accepted += fresh
             duplicates += known
@@ -195,7 +195,7 @@ class Publisher:
             assert own is not None
             # The cursor after this request's own last event, not after the whole commit.
             number = receipt.number + new[index] - 1 if fresh else own.number
-            cursors[lot.video] = receipt.cursor.advanced(self._datacenter, own.epoch, number)
+            cursors[video_batch.video] = receipt.cursor.advanced(self._datacenter, own.epoch, number)
         self._accepted += accepted
         self._duplicates += duplicates
         self._stale += stale
@@ -232,18 +232,22 @@ def _merged(batch: list[_Request]) -> tuple[list[AppendRequest], list[list[Part]
     growing: dict[str, int] = {}  # video → the parcel that takes more
     for pending in batch:
         own: list[Part] = []
-        for lot in pending.lots:
-            index = growing.get(lot.video)
-            if index is None or lot.is_keyed:
+        for video_batch in pending.video_batches:
+            index = growing.get(video_batch.video)
+            if index is None or video_batch.is_keyed:
                 index = len(parcels)
-                parcels.append(AppendRequest(lot.video, secrets.token_hex(8), [], [], is_keyed=lot.is_keyed))
-                growing[lot.video] = index
+                parcels.append(
+                    AppendRequest(
+                        video_batch.video, secrets.token_hex(8), [], [], is_keyed=video_batch.is_keyed
+                    )
+                )
+                growing[video_batch.video] = index
             parcel = parcels[index]
-            own.append((lot, index, len(parcel.lines)))
-            parcel.lines.extend(lot.lines)
-            parcel.ids.extend(lot.ids)
-            if lot.is_keyed:
-                del growing[lot.video]
+            own.append((video_batch, index, len(parcel.lines)))
+            parcel.lines.extend(video_batch.lines)
+            parcel.ids.extend(video_batch.ids)
+            if video_batch.is_keyed:
+                del growing[video_batch.video]
         parts.append(own)
     return parcels, parts
 

@@ -51,11 +51,11 @@ class DispatcherRoutes:
         request.arguments(())
         grant = self._gate.publisher(request.headers)
         grant.require(PUBLISH, video)
-        lots = await self._parser.parse(request.body, kind, video)
-        _check_house(grant, lots)
-        self._spend(grant, request, peer, lots)
-        done = await self._publisher.publish(lots)
-        stale = b'"stale":%d,' % done.stale if lots[0].is_keyed else b""
+        video_batches = await self._parser.parse(request.body, kind, video)
+        _check_house(grant, video_batches)
+        self._spend(grant, request, peer, video_batches)
+        done = await self._publisher.publish(video_batches)
+        stale = b'"stale":%d,' % done.stale if video_batches[0].is_keyed else b""
         return json_response(
             202,
             b'{"accepted":%d,"duplicates":%d,%b"cursor":"%b"}'
@@ -77,41 +77,41 @@ class DispatcherRoutes:
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
         grant = self._gate.publisher(request.headers)
-        lots = await self._parser.parse(request.body, kind, None, retractions=scope == MODERATE)
-        for lot in lots:
-            grant.require(scope, lot.video)
-        _check_house(grant, lots)
-        self._spend(grant, request, peer, lots)
-        done = await self._publisher.publish(lots)
+        video_batches = await self._parser.parse(request.body, kind, None, retractions=scope == MODERATE)
+        for video_batch in video_batches:
+            grant.require(scope, video_batch.video)
+        _check_house(grant, video_batches)
+        self._spend(grant, request, peer, video_batches)
+        done = await self._publisher.publish(video_batches)
         answer = {
             "accepted": done.accepted,
             "duplicates": done.duplicates,
-            **({"stale": done.stale} if any(lot.is_keyed for lot in lots) else {}),
+            **({"stale": done.stale} if any(video_batch.is_keyed for video_batch in video_batches) else {}),
             "cursors": {video: str(cursor) for video, cursor in done.cursors.items()},
         }
         return json_response(202, msgspec.json.encode(answer))
 
-    def _spend(self, grant: Grant, request: Request, peer: Peer, lots: list[VideoBatch]) -> None:
+    def _spend(self, grant: Grant, request: Request, peer: Peer, video_batches: list[VideoBatch]) -> None:
         """Raises `TooMany`. Nodes hand on what was counted when it came."""
         gate = self._gate
         if grant is NODE or not gate.events.is_any:
             return
         address = gate.address(peer_address(peer.sock), request.headers)
-        for lot in lots:
-            gate.events.spend(address, grant.name or None, lot.video, count=len(lot.lines))
+        for video_batch in video_batches:
+            gate.events.spend(address, grant.name or None, video_batch.video, count=len(video_batch.lines))
 
     async def renew(self, request: Request, peer: Peer) -> Answer:
         """A frontend subscribes, or stays subscribed."""
         self._gate.node(request.headers)
-        wish = _read(request, LeaseRequest)
-        _check(wish.node, wish.videos)
-        _check(wish.node, wish.opening)
-        if not wish.lease > 0:
+        body = _read(request, LeaseRequest)
+        _check(body.node, body.videos)
+        _check(body.node, body.opening)
+        if not body.lease > 0:
             raise BadRequest("a lease is a number of seconds above 0")
-        if not all(0 <= viewers <= MAX_VIEWERS for viewers in wish.videos.values()):
+        if not all(0 <= viewers <= MAX_VIEWERS for viewers in body.videos.values()):
             raise BadRequest(f"a video has 0 to {MAX_VIEWERS} viewers at one node")
         try:
-            leases = await self._subscriptions.renew(wish.node, wish.videos, wish.lease, wish.opening)
+            leases = await self._subscriptions.renew(body.node, body.videos, body.lease, body.opening)
         except BusError:
             raise Unavailable(
                 "Redis is away: the subscription table cannot be reached just now", retry_after=1
@@ -121,10 +121,10 @@ class DispatcherRoutes:
     async def withdraw(self, request: Request, peer: Peer) -> Answer:
         """A frontend unsubscribes."""
         self._gate.node(request.headers)
-        wish = _read(request, WithdrawRequest)
-        _check(wish.node, wish.videos)
+        body = _read(request, WithdrawRequest)
+        _check(body.node, body.videos)
         try:
-            await self._subscriptions.withdraw(wish.node, wish.videos)
+            await self._subscriptions.withdraw(body.node, body.videos)
         except BusError:
             raise Unavailable(
                 "Redis is away: the subscription table cannot be reached just now", retry_after=1
@@ -132,9 +132,9 @@ class DispatcherRoutes:
         return json_response(200, b"{}")
 
 
-def _check_house(grant: Grant, lots: list[VideoBatch]) -> None:
+def _check_house(grant: Grant, video_batches: list[VideoBatch]) -> None:
     """Raises `Forbidden` for what only nodes publish: totals, moderation, and what it says of users."""
-    if grant is not NODE and grant is not OPEN and any(lot.is_house for lot in lots):
+    if grant is not NODE and grant is not OPEN and any(video_batch.is_house for video_batch in video_batches):
         raise Forbidden(
             "the types and keys likes, settings, ban, pin, waiting and audit, and at, role and by, are for "
             "nodes of the cluster; use other ones"

@@ -42,7 +42,7 @@ class Origins:
 
     def headers(self, origin: bytes | None) -> bytes:
         """The header lines for an answer to a page of `origin` (None: to no page), with `ALLOW` if it may
-        read it. Where that depends on the origin, caches are told, whoever asks."""
+        read it. Where that depends on the origin, `Vary` says so to caches."""
         if self._all:
             return ALLOW + b"*\r\n" + _EXPOSE if origin is not None else b""
         if origin is not None and origin in self._allowed:

@@ -1,4 +1,4 @@
-"""One request of HTTP/2 and its answer: a hot route's handler is told nothing of it.
+"""One request of HTTP/2 and its answer: a hot route's handler does not notice.
 
 Rules:
 

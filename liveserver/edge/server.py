@@ -5,7 +5,7 @@ Rules:
 1. Accepting comes in bursts, with a checkpoint between them, and at `accept_rate` in the long run,
    so that a storm of connects does not starve those already in.
 2. Over `max_connections` a client is still let in to be answered, up to a small reserve: who wants to
-   watch is told to go elsewhere (`bye`, or a 503) and let go. Beyond that, and when the process is
+   watch is asked to go elsewhere (`bye`, or a 503) and let go. Beyond that, and when the process is
    out of descriptors, nobody is accepted until there is room; the kernel's backlog holds them.
 3. Deadlines are swept once a second over all connections: a comparison each, no timers.
 4. At the TLS port a connection shakes hands first, in a task of its own, and counts already. From then on
@@ -44,7 +44,7 @@ from liveserver.token_bucket import TokenBucket
 
 ACCEPT_BURST = 64
 ACCEPT_CREDIT = 0.1  # seconds' worth of connections that may come at once after a quiet time
-RESERVE = 256  # connections over the limit that are let in to be told so
+RESERVE = 256  # connections over the limit that are let in to be sent `bye` or 503
 FINISH_TICK = 0.02  # seconds
 PAUSE = 0.05  # seconds, when there is no room
 SWEEP = 1.0  # seconds
@@ -99,7 +99,7 @@ class Secured(NamedTuple):
     """A listener that speaks TLS."""
 
     listener: socket.socket
-    door: TLSAcceptor
+    acceptor: TLSAcceptor
     hosts: AllowedHosts | None = None
 
 
@@ -155,9 +155,9 @@ class EdgeServer:
                 async with trio.open_nursery() as accepting:
                     accepting.start_soon(self._accept, listener, nursery, None, self.hosts)
                     if secured is not None:
-                        accepting.start_soon(secured.door.watch)
+                        accepting.start_soon(secured.acceptor.watch)
                         accepting.start_soon(
-                            self._accept, secured.listener, nursery, secured.door, self.secured_hosts
+                            self._accept, secured.listener, nursery, secured.acceptor, self.secured_hosts
                         )
 
     def stop_accepting(self) -> None:
@@ -167,7 +167,7 @@ class EdgeServer:
     async def finish(self, seconds: float) -> None:
         """Answer what is under way, close what idles, and return when nothing is left, or after `seconds`.
 
-        For the first half of the time clients are told to close with their next answer, so that few are
+        For the first half of the time clients are asked to close with their next answer, so that few are
         just sending a request when their connection is closed.
         """
         self.is_ending = True
@@ -180,18 +180,26 @@ class EdgeServer:
                 await trio.sleep(FINISH_TICK)
 
     async def _accept(
-        self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None, hosts: AllowedHosts
+        self,
+        listener: socket.socket,
+        nursery: trio.Nursery,
+        acceptor: TLSAcceptor | None,
+        hosts: AllowedHosts,
     ) -> NoReturn:
         while True:
             await trio.lowlevel.wait_readable(listener)
-            accepted, has_room = self._accept_burst(listener, nursery, door, hosts)
+            accepted, has_room = self._accept_burst(listener, nursery, acceptor, hosts)
             if not has_room:
                 self._paused += 1
                 await trio.sleep(PAUSE)
             await trio.sleep(self._accepts.take_late(trio.current_time(), accepted))
 
     def _accept_burst(
-        self, listener: socket.socket, nursery: trio.Nursery, door: TLSAcceptor | None, hosts: AllowedHosts
+        self,
+        listener: socket.socket,
+        nursery: trio.Nursery,
+        acceptor: TLSAcceptor | None,
+        hosts: AllowedHosts,
     ) -> tuple[int, bool]:
         """How many were accepted, and whether there is room for more."""
         ceiling = self.settings.max_connections + self._reserve
@@ -220,10 +228,10 @@ class EdgeServer:
             connection.hosts = hosts
             self._accepted += 1
             self.connections.add(connection)
-            if door is None:
+            if acceptor is None:
                 nursery.start_soon(connection.run)
             else:
-                nursery.start_soon(self._greet, connection, door, nursery)
+                nursery.start_soon(self._greet, connection, acceptor, nursery)
         return ACCEPT_BURST, True
 
     def _reap(self) -> None:
@@ -242,10 +250,10 @@ class EdgeServer:
             self.forget(connection)
             connection.close()
 
-    async def _greet(self, connection: Connection, door: TLSAcceptor, nursery: trio.Nursery) -> None:
+    async def _greet(self, connection: Connection, acceptor: TLSAcceptor, nursery: trio.Nursery) -> None:
         """Shake hands; the connection goes on in a task without this one's frames."""
         try:
-            protocol = await door.handshake(connection)
+            protocol = await acceptor.handshake(connection)
         except (OSError, trio.ClosedResourceError):
             self.forget(connection)
             connection.close()
@@ -291,7 +299,7 @@ class EdgeServer:
         self._refused[name] = self._refused.get(name, 0) + 1
 
     def count_failure(self, request_id: str = "", what: str = "") -> None:
-        """A defect of ours ended a request or a connection: it is told to the log, not to the others."""
+        """A defect of ours ended a request or a connection: it is logged, and hurts no other."""
         self._failures += 1
         if request_id:
             log.exception("request_failed", request=request_id, what=what)

@@ -9,7 +9,7 @@ Rules:
 2. A handshake runs in the connection's own task; the server's sweep ends those that take too long. What
    costs time in it is arithmetic, so only a few are worked on between two turns of everybody else.
 3. The certificate's files are looked at every few seconds. New connections get what is new; connections
-   that are there keep what they began with. What cannot be used changes nothing, and is told.
+   that are there keep what they began with. What cannot be used changes nothing, and is logged.
 """
 
 from __future__ import annotations

@@ -44,8 +44,11 @@ class WatchRoutes:
         router.add("GET", "/v1/ws", self.socket)
 
     async def watch(self, request: Request, peer: Peer) -> Answer:
-        """Become a viewer on a stream. Who cannot is told `bye`: an error status would stop a browser
-        from ever coming back. Who may not is refused all the same, and that is final."""
+        """Turn the connection into a viewer's event stream.
+
+        A node without room sends `bye`: an error status would stop a browser from ever coming back. A viewer
+        without permission gets that status, and it is final.
+        """
         video = request.checked_video()
         arguments = request.arguments(("cursor", "replay", LAST_EVENT_ID, TOKEN))
         last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
@@ -86,7 +89,7 @@ class WatchRoutes:
         return head(200, *form.headers) + form.disconnect_frame(b"", reason, retry)
 
     async def socket(self, request: Request, peer: Peer) -> Answer:
-        """Become a connection on which many videos can be watched. Who cannot is told `bye` on it."""
+        """Turn the connection into a WebSocket that watches many videos; without room it is sent `bye`."""
         arguments = request.arguments((TOKEN,))
         accepted = accept_websocket(request)
         session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))

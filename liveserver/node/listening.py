@@ -32,10 +32,10 @@ def listen_tls(settings: Settings, stack: ExitStack) -> Secured | None:
     """The TLS port, if there is one. Raises `ConfigError` when it cannot be, or its certificate."""
     if settings.listen.tls is None:
         return None
-    door = TLSAcceptor(settings.tls)
+    acceptor = TLSAcceptor(settings.tls)
     address = settings.listen.tls
     return Secured(
-        stack.enter_context(_listen(settings, "tls", address)), door, allowed_hosts(settings, address)
+        stack.enter_context(_listen(settings, "tls", address)), acceptor, allowed_hosts(settings, address)
     )
 
 

@@ -152,7 +152,7 @@ async def serve(
 ) -> None:
     """Serve until cancelled. Started once it listens. `load` reads the configuration anew, to reload it.
 
-    Raises `ConfigError` when it cannot listen where it was told to.
+    Raises `ConfigError` when it cannot listen at the configured addresses.
     """
     node = Node(settings)
     limits = settings.edge
@@ -171,8 +171,8 @@ async def serve(
             node.parts["log"] = logs.statistics
             edge.http2 = handoff.http2(edge)
             if secured is not None:
-                node.parts["tls"] = secured.door.statistics
-                node.checks["certificate"] = secured.door.check
+                node.parts["tls"] = secured.acceptor.statistics
+                node.checks["certificate"] = secured.acceptor.check
             if node.frontend is not None:
                 node.frontend.is_full = lambda: edge.is_full
             reload = Reloader(node, edge, load or (lambda: settings)).reload

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 def tuned(settings: Settings) -> Settings:
     """Tune the process, and return the settings with no more connections than there are descriptors for.
 
-    Who is over that is told to go elsewhere, and not kept waiting.
+    A client beyond that is sent elsewhere, and not kept waiting.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

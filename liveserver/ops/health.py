@@ -31,7 +31,7 @@ class Readiness(msgspec.Struct, frozen=True):
 async def readiness(checks: Mapping[str, Check]) -> Readiness:
     """Run all checks at once. A check fails by raising a `LiveserverError`, or by taking too long.
 
-    What it returns is told beside its success.
+    What it returns is shown beside its success.
     """
     results: dict[str, CheckResult] = {}
 

@@ -33,7 +33,7 @@ class Reason(Enum):
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The first thing a viewer is told: where it stands.
+    """The first thing a viewer receives: where it stands.
 
     `at` is this node's clock, `heartbeat` how often a quiet connection is written to; both in milliseconds.
     """

@@ -25,12 +25,12 @@ NOW_MS = 1763862000123
 parser = Parser(DispatcherSettings(), lambda: NOW)
 
 
-def lots(body: bytes | str, kind: str = JSON, video: str | None = "v1") -> list[VideoBatch]:
-    return parser.lots(body.encode() if isinstance(body, str) else body, kind, video)
+def video_batches(body: bytes | str, kind: str = JSON, video: str | None = "v1") -> list[VideoBatch]:
+    return parser.video_batches(body.encode() if isinstance(body, str) else body, kind, video)
 
 
 def line(body: bytes | str) -> bytes:
-    ((line,),) = [lot.lines for lot in lots(body)]
+    ((line,),) = [video_batch.lines for video_batch in video_batches(body)]
     return line
 
 
@@ -47,7 +47,7 @@ def of(**fields: Any) -> str:
 
 def test_an_event_is_rendered_as_viewers_see_it() -> None:
     body = '{"data":{"reaction":"heart"},"user":"u42","id":"my-id","type":"like"}'
-    assert lots(body) == [
+    assert video_batches(body) == [
         VideoBatch(
             "v1",
             [
@@ -60,18 +60,18 @@ def test_an_event_is_rendered_as_viewers_see_it() -> None:
 
 
 def test_what_is_absent_stays_so() -> None:
-    (lot,) = lots('{"type":"like","user":null,"id":null}')
-    value = event(lot.lines[0])
+    (video_batch,) = video_batches('{"type":"like","user":null,"id":null}')
+    value = event(video_batch.lines[0])
     assert list(value) == ["id", "video", "type", "at"]
-    assert lot.ids == [None]
+    assert video_batch.ids == [None]
     assert event(line(of(data=None)))["data"] is None
 
 
 def test_one_an_array_or_lines() -> None:
-    assert len(lots("[" + of() + "]")[0].lines) == 1
-    assert len(lots(" \n[" + of() + "," + of() + "]")[0].lines) == 2
-    (lot,) = lots(f"\n{of(user='a')}\r\n\n  \n{of(user='b')}\n\n", NDJSON)
-    assert [event(each)["user"] for each in lot.lines] == ["a", "b"]
+    assert len(video_batches("[" + of() + "]")[0].lines) == 1
+    assert len(video_batches(" \n[" + of() + "," + of() + "]")[0].lines) == 2
+    (video_batch,) = video_batches(f"\n{of(user='a')}\r\n\n  \n{of(user='b')}\n\n", NDJSON)
+    assert [event(each)["user"] for each in video_batch.lines] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_one_an_array_or_lines() -> None:
 )
 def test_what_is_malformed_is_a_bad_request(body: bytes | str, kind: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        lots(body, kind)
+        video_batches(body, kind)
     assert caught.value.body()
 
 
@@ -128,7 +128,7 @@ def test_types(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["", "A", "9", "-a", "a b", "a\n", "ä", "x" * 33, *sorted(RESERVED_TYPES)])
 def test_types_that_are_not(kind: str) -> None:
     with pytest.raises(BadRequest, match="type"):
-        lots(of(type=kind))
+        video_batches(of(type=kind))
 
 
 def test_users_and_ids_are_as_long_as_they_may_be() -> None:
@@ -136,23 +136,23 @@ def test_users_and_ids_are_as_long_as_they_may_be() -> None:
     assert event(line(of(user=longest, id=longest)))["user"] == longest
     for bad in ({"user": "x" * 129}, {"id": "x" * 129}, {"id": ""}, {"id": "a\nb"}, {"id": "\x7f"}):
         with pytest.raises(BadRequest, match=next(iter(bad))):
-            lots(of(**bad))
+            video_batches(of(**bad))
 
 
 def test_data_is_as_big_as_it_may_be() -> None:
     text = "x" * (16 * 1024 - 2)
     assert event(line(of(data=text)))["data"] == text
     with pytest.raises(TooLarge):
-        lots(of(data=text + "x"))
+        video_batches(of(data=text + "x"))
     with pytest.raises(TooLarge, match="event 2: "):
-        lots(f"[{of()},{of(data=text + 'x')}]")
+        video_batches(f"[{of()},{of(data=text + 'x')}]")
 
 
 def test_data_is_as_deep_as_it_may_be() -> None:
     shallow = Parser(DispatcherSettings(max_depth=3), lambda: NOW)
 
     def depth(data: str) -> None:
-        shallow.lots(b'{"type":"like","data":%b}' % data.encode(), JSON, "v")
+        shallow.video_batches(b'{"type":"like","data":%b}' % data.encode(), JSON, "v")
 
     for good in (
         '[[[1]],[[]],{"a":[]}]',
@@ -185,10 +185,10 @@ def test_depth_is_counted_as_a_parser_counts(data: Any) -> None:
     counted = depth(data)
     body = msgspec.json.encode({"type": "like", "data": data})
     if counted:
-        Parser(DispatcherSettings(max_depth=counted), lambda: NOW).lots(body, JSON, "v")
+        Parser(DispatcherSettings(max_depth=counted), lambda: NOW).video_batches(body, JSON, "v")
     if counted > 1:
         with pytest.raises(BadRequest, match="deep"):
-            Parser(DispatcherSettings(max_depth=counted - 1), lambda: NOW).lots(body, JSON, "v")
+            Parser(DispatcherSettings(max_depth=counted - 1), lambda: NOW).video_batches(body, JSON, "v")
 
 
 def test_data_is_kept_as_it_came() -> None:
@@ -234,7 +234,7 @@ def test_data_that_a_common_parser_cannot_read_back_is_refused(data: str, kind: 
         if before and kind == JSON:
             body = f"[{body}]".replace("\n", ",")
         with pytest.raises(BadRequest):
-            lots(body, kind)
+            video_batches(body, kind)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_data_that_a_common_parser_cannot_read_back_is_refused(data: str, kind: 
 def test_a_field_that_comes_twice_is_refused(body: str) -> None:
     for each, kind in ((body, JSON), (f"[{of()},{body}]", JSON), (f"{of()}\n{body}\n", NDJSON)):
         with pytest.raises(BadRequest, match="two members named"):
-            lots(each, kind)
+            video_batches(each, kind)
 
 
 def test_names_that_are_no_doubles_are_accepted() -> None:
@@ -284,7 +284,7 @@ def test_no_text_can_end_a_line_for_any_reader(end: str, escaped: bool) -> None:
     assert event(shown.encode())["user"] == text
     assert event(shown.encode())["data"] == {text: [text]}
     with pytest.raises(BadRequest, match="id"):
-        lots(of(id=text))
+        video_batches(of(id=text))
 
 
 async def test_a_large_body_lets_others_run_in_between() -> None:
@@ -299,9 +299,9 @@ async def test_a_large_body_lets_others_run_in_between() -> None:
     body = "[" + ",".join([of(data={f"k{index}": ["x", {"a": ":"}] for index in range(400)})] * 100) + "]"
     async with trio.open_nursery() as nursery:
         nursery.start_soon(count)
-        (lot,) = await parser.parse(body.encode(), JSON, "v1")
+        (video_batch,) = await parser.parse(body.encode(), JSON, "v1")
         nursery.cancel_scope.cancel()
-    assert len(lot.lines) == 100
+    assert len(video_batch.lines) == 100
     assert turns > len(body) // (2 * YIELD_BYTES)
 
 
@@ -335,11 +335,11 @@ def test_whatever_is_published_is_what_viewers_get(
 def test_any_body_is_published_whole_or_a_problem(noise: bytes, at: int, kind: str) -> None:
     body = b'{"type":"like","user":"u","data":{"a":["b",1.5]},"id":"i"}'
     try:
-        accepted = lots(body[:at] + noise + body[at:], kind)
+        accepted = video_batches(body[:at] + noise + body[at:], kind)
     except Problem:
         return
-    for lot in accepted:
-        for each in lot.lines:
+    for video_batch in accepted:
+        for each in video_batch.lines:
             assert event(each)["video"] == "v1"
             assert b"\n" not in each
 
@@ -348,15 +348,15 @@ def test_any_body_is_published_whole_or_a_problem(noise: bytes, at: int, kind: s
 
 
 def test_the_path_names_the_video() -> None:
-    assert lots(of(video="v1"))[0].video == "v1"
+    assert video_batches(of(video="v1"))[0].video == "v1"
     with pytest.raises(BadRequest, match="another video"):
-        lots(of(video="v2"))
+        video_batches(of(video="v2"))
 
 
 def test_or_each_event_does() -> None:
     names = ["b", "a", "b", "c", "a"]
     body = "[" + ",".join(of(video=name, id=f"{name}{index}") for index, name in enumerate(names)) + "]"
-    assert [(lot.video, lot.ids) for lot in lots(body, video=None)] == [
+    assert [(video_batch.video, video_batch.ids) for video_batch in video_batches(body, video=None)] == [
         ("b", ["b0", "b2"]),
         ("a", ["a1", "a4"]),
         ("c", ["c3"]),
@@ -368,23 +368,23 @@ def test_or_each_event_does() -> None:
 )
 def test_an_event_without_a_video_is_a_bad_request(fields: dict[str, str]) -> None:
     with pytest.raises(BadRequest, match="event 2: name the event's video"):
-        lots(f"[{of(video='v')},{of(**fields)}]", video=None)
+        video_batches(f"[{of(video='v')},{of(**fields)}]", video=None)
 
 
 def test_one_request_has_so_many_events() -> None:
     body = "[" + ",".join(['{"type":"like"}'] * 1000)
-    assert len(lots(body + "]")[0].lines) == 1000
+    assert len(video_batches(body + "]")[0].lines) == 1000
     with pytest.raises(TooLarge, match="1000 events"):
-        lots(body + ',{"type":"like"}]')
+        video_batches(body + ',{"type":"like"}]')
 
 
 def test_limits_are_the_settings() -> None:
     small = Parser(DispatcherSettings(max_events=1, max_data=Size(2)), lambda: NOW)
-    assert small.lots(b'{"type":"like","data":12}', JSON, "v")
+    assert small.video_batches(b'{"type":"like","data":12}', JSON, "v")
     with pytest.raises(TooLarge):
-        small.lots(b'{"type":"like","data":123}', JSON, "v")
+        small.video_batches(b'{"type":"like","data":123}', JSON, "v")
     with pytest.raises(TooLarge):
-        small.lots(b'{"type":"like"}\n{"type":"like"}', NDJSON, "v")
+        small.video_batches(b'{"type":"like"}\n{"type":"like"}', NDJSON, "v")
 
 
 # Ids
@@ -403,9 +403,9 @@ def test_an_id_tells_its_time_in_crockfords_digits() -> None:
 
 
 def test_events_without_an_id_are_given_one() -> None:
-    (lot,) = lots(f"[{of()},{of(id='mine')},{of()}]")
-    first, own, last = [event(each)["id"] for each in lot.lines]
-    assert (own, lot.ids) == ("mine", [None, "mine", None])
+    (video_batch,) = video_batches(f"[{of()},{of(id='mine')},{of()}]")
+    first, own, last = [event(each)["id"] for each in video_batch.lines]
+    assert (own, video_batch.ids) == ("mine", [None, "mine", None])
     assert first < last
 
 
@@ -414,13 +414,13 @@ def test_events_without_an_id_are_given_one() -> None:
 
 def test_a_keyed_event_says_its_key_in_the_lines_head() -> None:
     counted = of(key="likes/s1", version=7, id="a b", position=1500, data=1)
-    (lot,) = lots(f"[{counted},{of(key='pin', id='c', data=None)}]")
-    assert lot.is_keyed
-    assert [line.partition(b" {")[0] for line in lot.lines] == [
+    (video_batch,) = video_batches(f"[{counted},{of(key='pin', id='c', data=None)}]")
+    assert video_batch.is_keyed
+    assert [line.partition(b" {")[0] for line in video_batch.lines] == [
         b";like;likes/s1;7;%d;" % NOW_MS,
         b";like;pin;-;%d;c" % NOW_MS,
     ]
-    first, second = map(state.read, lot.lines)
+    first, second = map(state.read, video_batch.lines)
     assert (first.key, first.rank, first.is_cleared) == ("likes/s1", (7, NOW_MS, b"a b"), False)
     assert (second.rank, second.is_cleared) == ((-1, NOW_MS, b"c"), True)
     event = msgspec.json.decode(first.data)
@@ -429,14 +429,14 @@ def test_a_keyed_event_says_its_key_in_the_lines_head() -> None:
 
 
 def test_an_event_without_a_key_is_none() -> None:
-    (lot,) = lots(of(position=0))
-    assert not lot.is_keyed
-    assert lot.lines[0].startswith(b"like {")
+    (video_batch,) = video_batches(of(position=0))
+    assert not video_batch.is_keyed
+    assert video_batch.lines[0].startswith(b"like {")
 
 
 @pytest.mark.parametrize("key", ["a", "likes/s1", "ban/u:1.2-_", "k" * 128])
 def test_keys_that_are_some(key: str) -> None:
-    assert state.read(lots(of(key=key))[0].lines[0]).key == key
+    assert state.read(video_batches(of(key=key))[0].lines[0]).key == key
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ def test_keys_that_are_some(key: str) -> None:
 )
 def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
-        lots(of(**fields))
+        video_batches(of(**fields))
 
 
 # What only nodes publish
@@ -479,26 +479,28 @@ def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> Non
     ],
 )
 def test_what_only_nodes_publish_is_known(fields: dict[str, object], is_house: bool) -> None:
-    (lot,) = lots(of(**fields))
-    assert lot.is_house is is_house
+    (video_batch,) = video_batches(of(**fields))
+    assert video_batch.is_house is is_house
 
 
 def test_internal_events_are_marked_with_a_key_and_without() -> None:
-    (lot,) = lots(f"[{of(type='ban', key='ban/u', id='a')},{of(type='audit', id='b')},{of(type='pin')}]")
-    assert [line.split(b" ")[0] for line in lot.lines] == [
+    (video_batch,) = video_batches(
+        f"[{of(type='ban', key='ban/u', id='a')},{of(type='audit', id='b')},{of(type='pin')}]"
+    )
+    assert [line.split(b" ")[0] for line in video_batch.lines] == [
         b";ban;ban/u;-;%d;i" % NOW_MS,
         b";audit;;-;%d;i" % NOW_MS,
         b"pin",
     ]
-    assert state.read(lot.lines[1]).is_internal
+    assert state.read(video_batch.lines[1]).is_internal
 
 
 def test_nodes_say_when_it_was_done_and_by_whom() -> None:
-    (lot,) = lots(of(type="pin", key="pin", at=1000, by="mod", role="moderator", id="a"))
-    assert state.read(lot.lines[0]).at == 1000
-    said = msgspec.json.decode(state.read(lot.lines[0]).data)
+    (video_batch,) = video_batches(of(type="pin", key="pin", at=1000, by="mod", role="moderator", id="a"))
+    assert state.read(video_batch.lines[0]).at == 1000
+    said = msgspec.json.decode(state.read(video_batch.lines[0]).data)
     assert (said["at"], said["by"], said["role"]) == (1000, "mod", "moderator")
-    assert lots(of(at=NOW_MS + 5_000))
+    assert video_batches(of(at=NOW_MS + 5_000))
 
 
 @pytest.mark.parametrize(
@@ -513,4 +515,4 @@ def test_nodes_say_when_it_was_done_and_by_whom() -> None:
 )
 def test_what_nodes_say_is_checked_too(fields: dict[str, object], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
-        lots(of(**fields))
+        video_batches(of(**fields))

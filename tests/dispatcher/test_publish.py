@@ -19,7 +19,7 @@ from liveserver.errors import Unavailable
 from tests.dispatcher.harness import Bus
 
 
-def lot(video: str, *names: str, known: bool = True) -> VideoBatch:
+def video_batch(video: str, *names: str, known: bool = True) -> VideoBatch:
     """Events whose lines are their ids."""
     return VideoBatch(
         video, [f"like {name}".encode() for name in names], [name if known else None for name in names]
@@ -36,14 +36,14 @@ class Stage:
         self.at: dict[str, float] = {}
         self._nursery = nursery
 
-    async def publish(self, name: str, *lots: VideoBatch) -> trio.CancelScope:
+    async def publish(self, name: str, *video_batches: VideoBatch) -> trio.CancelScope:
         """Publish in the background; it is queued when this returns."""
         scope = trio.CancelScope()
 
         async def run() -> None:
             with scope:
                 try:
-                    self.results[name] = await self.publisher.publish(list(lots))
+                    self.results[name] = await self.publisher.publish(list(video_batches))
                 except Unavailable as problem:
                     self.results[name] = problem
                 self.at[name] = trio.current_time()
@@ -79,7 +79,7 @@ async def publishing(**how: Any) -> AsyncIterator[Stage]:
 async def test_accepted_means_logged() -> None:
     async with publishing() as stage:
         stage.bus.hold()
-        await stage.publish("a", lot("v", "1", "2"))
+        await stage.publish("a", video_batch("v", "1", "2"))
         assert stage.results == {}
         assert stage.publisher.statistics().waiting == 2
         stage.bus.let_go()
@@ -94,7 +94,7 @@ async def test_what_comes_during_a_commit_goes_out_in_the_next() -> None:
     async with publishing() as stage:
         stage.bus.hold()
         for name in "abcd":
-            await stage.publish(name, lot("v", name), lot(f"own-{name}", name))
+            await stage.publish(name, video_batch("v", name), video_batch(f"own-{name}", name))
         assert len(stage.bus.appended) == 1
         stage.bus.let_go()
         await stage.settle()
@@ -109,9 +109,9 @@ async def test_what_comes_during_a_commit_goes_out_in_the_next() -> None:
 async def test_a_commit_has_so_many_events_but_never_half_a_request() -> None:
     async with publishing(commit_events=3) as stage:
         stage.bus.hold()
-        await stage.publish("first", lot("v", "0"))
+        await stage.publish("first", video_batch("v", "0"))
         for name, count in (("a", 2), ("b", 1), ("c", 5), ("d", 3), ("e", 1)):
-            await stage.publish(name, lot("v", *[f"{name}{n}" for n in range(count)]))
+            await stage.publish(name, video_batch("v", *[f"{name}{n}" for n in range(count)]))
         stage.bus.let_go()
         await stage.settle()
         assert [len(parcels[0].lines) for parcels in stage.bus.appended] == [1, 3, 5, 3, 1]
@@ -119,14 +119,14 @@ async def test_a_commit_has_so_many_events_but_never_half_a_request() -> None:
 
 async def test_each_is_told_of_its_own_events_in_a_shared_commit() -> None:
     async with publishing() as stage:
-        await stage.publish("before", lot("v", "1", "2"), lot("w", "1"))
+        await stage.publish("before", video_batch("v", "1", "2"), video_batch("w", "1"))
         stage.bus.hold()
-        await stage.publish("first", lot("x", "0"))
-        await stage.publish("a", lot("v", "3", "1", "3"))  # one known, one twice in itself
-        await stage.publish("b", lot("w", "1"), lot("v", "4"))
-        await stage.publish("c", lot("v", "2", "4", "1"))  # all known, one from the same commit
-        await stage.publish("d", lot("v", "5", known=False))
-        await stage.publish("e", lot("v", "5", known=False))
+        await stage.publish("first", video_batch("x", "0"))
+        await stage.publish("a", video_batch("v", "3", "1", "3"))  # one known, one twice in itself
+        await stage.publish("b", video_batch("w", "1"), video_batch("v", "4"))
+        await stage.publish("c", video_batch("v", "2", "4", "1"))  # all known, one from the same commit
+        await stage.publish("d", video_batch("v", "5", known=False))
+        await stage.publish("e", video_batch("v", "5", known=False))
         stage.bus.let_go()
         await stage.settle()
         assert len(stage.bus.appended) == 3
@@ -149,16 +149,18 @@ async def test_each_is_told_of_its_own_events_in_a_shared_commit() -> None:
     )
 )
 def test_shared_commits_tell_what_commits_of_their_own_would(requests: list[list[tuple[str, int]]]) -> None:
-    def lots(request: list[tuple[str, int]]) -> list[VideoBatch]:
+    def video_batches(request: list[tuple[str, int]]) -> list[VideoBatch]:
         videos = dict.fromkeys(video for video, _ in request)
-        return [lot(video, *[str(name) for each, name in request if each == video]) for video in videos]
+        return [
+            video_batch(video, *[str(name) for each, name in request if each == video]) for video in videos
+        ]
 
     async def main() -> None:
         async with publishing() as shared, publishing() as alone:
             shared.bus.hold()
             for index, request in enumerate(requests):
-                await shared.publish(str(index), *lots(request))
-                await alone.publish(str(index), *lots(request))
+                await shared.publish(str(index), *video_batches(request))
+                await alone.publish(str(index), *video_batches(request))
             shared.bus.let_go()
             await shared.settle()
             for index in range(len(requests)):
@@ -179,13 +181,13 @@ async def test_a_commit_without_an_answer_is_repeated_with_the_same_tokens(
 ) -> None:
     async with publishing() as stage:
         stage.bus.failures, stage.bus.is_late = 3, True
-        await stage.publish("a", lot("v", "1", known=False), lot("w", "1", known=False))
+        await stage.publish("a", video_batch("v", "1", known=False), video_batch("w", "1", known=False))
         await trio.sleep(5)
         assert stage.accepted("a") == (1 + 1, 0, {"v": 1, "w": 1})
         assert await stage.bus.lines("v") == ["1"]
         assert len(stage.bus.appended) == 4
         assert all(parcels == stage.bus.appended[0] for parcels in stage.bus.appended)
-        await stage.publish("b", lot("v", "1", known=False))
+        await stage.publish("b", video_batch("v", "1", known=False))
         assert stage.bus.appended[-1][0].token != stage.bus.appended[0][0].token
         assert stage.publisher.statistics().failures == 0
 
@@ -195,10 +197,10 @@ async def test_without_an_answer_for_too_long_publishers_are_told(
 ) -> None:
     async with publishing(commit_timeout=Duration(10), commit_events=1) as stage:
         stage.bus.failures = math.inf
-        await stage.publish("a", lot("v", "1"))
-        await stage.publish("b", lot("v", "2"))
+        await stage.publish("a", video_batch("v", "1"))
+        await stage.publish("b", video_batch("v", "2"))
         await trio.sleep(5)
-        await stage.publish("c", lot("v", "3"))
+        await stage.publish("c", video_batch("v", "3"))
         await trio.sleep(30)
         for name in "abc":
             result = stage.results[name]
@@ -209,7 +211,7 @@ async def test_without_an_answer_for_too_long_publishers_are_told(
         assert 14 < stage.at["c"] <= 15.5
         assert stage.publisher.statistics().failures == 3
         stage.bus.failures = 0
-        await stage.publish("d", lot("v", "4"))
+        await stage.publish("d", video_batch("v", "4"))
         await stage.settle()
         assert stage.accepted("d") == (1, 0, {"v": 1})
 
@@ -217,7 +219,7 @@ async def test_without_an_answer_for_too_long_publishers_are_told(
 async def test_repeats_wait_a_little_longer_each_time(autojump_clock: trio.testing.MockClock) -> None:
     async with publishing(commit_timeout=Duration(10)) as stage:
         stage.bus.failures = math.inf
-        await stage.publish("a", lot("v", "1"))
+        await stage.publish("a", video_batch("v", "1"))
         await trio.sleep(11)
         assert 20 < len(stage.bus.appended) < 200
 
@@ -225,21 +227,21 @@ async def test_repeats_wait_a_little_longer_each_time(autojump_clock: trio.testi
 async def test_what_waits_is_bounded() -> None:
     async with publishing(queue_events=5) as stage:
         stage.bus.hold()
-        await stage.publish("a", lot("v", "1", "2"))
-        await stage.publish("b", lot("v", "3", "4", "5"))
-        await stage.publish("c", lot("v", "6"))
+        await stage.publish("a", video_batch("v", "1", "2"))
+        await stage.publish("b", video_batch("v", "3", "4", "5"))
+        await stage.publish("c", video_batch("v", "6"))
         assert isinstance(stage.results["c"], Unavailable)
         assert stage.publisher.statistics().waiting == 5
         stage.bus.let_go()
         await stage.settle()
-        await stage.publish("d", lot("v", "6", "7", "8", "9", "10"))
+        await stage.publish("d", video_batch("v", "6", "7", "8", "9", "10"))
         assert stage.accepted("d") == (5, 0, {"v": 10})
 
 
 async def test_a_publisher_that_goes_away_disturbs_nobody() -> None:
     async with publishing() as stage:
         stage.bus.hold()
-        scopes = [await stage.publish(name, lot("v", name)) for name in "abc"]
+        scopes = [await stage.publish(name, video_batch("v", name)) for name in "abc"]
         for gone in (0, 1):  # one whose commit is under way, one that waits for the next
             scopes[gone].cancel()
         await stage.settle()
@@ -254,12 +256,12 @@ async def test_a_publisher_that_goes_away_disturbs_nobody() -> None:
 async def test_a_publisher_may_go_just_when_it_is_answered() -> None:
     async with publishing() as stage:
         stage.bus.hold()
-        scope = await stage.publish("a", lot("v", "1"))
+        scope = await stage.publish("a", video_batch("v", "1"))
         stage.bus.let_go()
         await trio.lowlevel.checkpoint()
         scope.cancel()
         await stage.settle()
-        await stage.publish("b", lot("v", "1"))
+        await stage.publish("b", video_batch("v", "1"))
         assert stage.accepted("b") == (0, 1, {"v": 1})
 
 
@@ -268,7 +270,7 @@ async def test_order_is_kept_from_commit_to_commit() -> None:
         for number in range(50):
             if number % 10 == 0:
                 stage.bus.hold()
-            await stage.publish(str(number), lot("v", str(number)))
+            await stage.publish(str(number), video_batch("v", str(number)))
             if number % 10 == 9:
                 stage.bus.let_go()
         await stage.settle()
@@ -280,12 +282,12 @@ async def test_a_keyed_request_is_a_parcel_of_its_own_in_its_place() -> None:
     keyed = VideoBatch("v", [b';t;k;-;5; {"id":"k"}', b"like 3"], [None, None], is_keyed=True)
     async with publishing() as stage:
         stage.bus.hold()
-        await stage.publish("first", lot("v", "0"))
-        await stage.publish("a", lot("v", "1"), lot("w", "1"))
-        await stage.publish("b", lot("v", "2"))
+        await stage.publish("first", video_batch("v", "0"))
+        await stage.publish("a", video_batch("v", "1"), video_batch("w", "1"))
+        await stage.publish("b", video_batch("v", "2"))
         await stage.publish("keyed", keyed)
-        await stage.publish("c", lot("v", "4"), lot("w", "2"))
-        await stage.publish("d", lot("v", "5"))
+        await stage.publish("c", video_batch("v", "4"), video_batch("w", "2"))
+        await stage.publish("d", video_batch("v", "5"))
         stage.bus.let_go()
         await stage.settle()
         _, parcels = stage.bus.appended

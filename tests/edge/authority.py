@@ -38,7 +38,7 @@ class Authority:
             TLSSettings,
         )
 
-    def door(self, **settings: object) -> TLSAcceptor:
+    def acceptor(self, **settings: object) -> TLSAcceptor:
         return TLSAcceptor(self.settings(**settings))
 
     def trust(self, *protocols: str) -> ssl.SSLContext:

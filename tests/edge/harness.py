@@ -159,7 +159,7 @@ async def serving(
     fallback: Fallback | None = None,
     listener: socket.socket | None = None,
     send_buffer: int = 0,
-    door: TLSAcceptor | None = None,
+    acceptor: TLSAcceptor | None = None,
     hosts: AllowedHosts | None = None,
     **settings: float | list[str],
 ) -> AsyncIterator[Served]:
@@ -178,8 +178,8 @@ async def serving(
     edge = EdgeServer(convert(settings, EdgeSettings), router, fallback or not_here, hosts)
     listener = listener or listen(Address("127.0.0.1:0"), 1000, send_buffer=send_buffer)
     secured: Secured | None = None
-    if door is not None:
-        secured = Secured(listen(Address("127.0.0.1:0"), 1000, send_buffer=send_buffer), door)
+    if acceptor is not None:
+        secured = Secured(listen(Address("127.0.0.1:0"), 1000, send_buffer=send_buffer), acceptor)
     where = listener.getsockname()
     served = Served(edge, where, secured.listener.getsockname() if secured else where)
     async with trio.open_nursery() as nursery:

@@ -52,7 +52,7 @@ def shown(client: Client) -> str:
 
 async def test_requests_are_answered_as_over_the_plain_port(authority: Authority) -> None:
     body = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000
-    async with serving(ROUTES, door=authority.door()) as served:
+    async with serving(ROUTES, acceptor=authority.acceptor()) as served:
         async with served.connect_tls(authority.trust("http/1.1")) as client:
             assert [(await client.ask(each)).status for each in (ECHO, body, ECHO)] == [200] * 3
             assert tls(client).version() == "TLSv1.3"
@@ -73,7 +73,7 @@ async def test_what_is_too_large_for_the_sockets_buffer_arrives_whole(authority:
         return big
 
     async with (
-        serving({("GET", "/big"): answer}, door=authority.door(), send_buffer=4096) as served,
+        serving({("GET", "/big"): answer}, acceptor=authority.acceptor(), send_buffer=4096) as served,
         served.connect_tls(authority.trust(), receive_buffer=4096) as client,
     ):
         for _ in range(2):
@@ -90,7 +90,7 @@ async def test_answers_that_come_later_come_over_tls_too(authority: Authority) -
         return waiting[-1]
 
     async with (
-        serving({("GET", "/later"): later}, door=authority.door()) as served,
+        serving({("GET", "/later"): later}, acceptor=authority.acceptor()) as served,
         served.connect_tls(authority.trust()) as client,
     ):
         await client.send(b"GET /later HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -103,7 +103,7 @@ async def test_answers_that_come_later_come_over_tls_too(authority: Authority) -
 async def test_whoever_does_not_shake_hands_is_let_go_and_keeps_nobody_waiting(
     authority: Authority, mock_clock: MockClock
 ) -> None:
-    async with serving(ROUTES, door=(door := authority.door(handshake_timeout="3s"))) as served:
+    async with serving(ROUTES, acceptor=(acceptor := authority.acceptor(handshake_timeout="3s"))) as served:
         async with (
             served.connect_tls(authority.trust()) as silent,
             served.connect_tls(authority.trust()) as slow,
@@ -113,14 +113,14 @@ async def test_whoever_does_not_shake_hands_is_let_go_and_keeps_nobody_waiting(
             await slow.send_plainly(b"\x16\x03\x01\x02")  # the beginning of a ClientHello
             await wrong.send_plainly(ECHO)
             assert (await quick.ask(ECHO)).status == 200
-            assert door.statistics().handshaking == 2
+            assert acceptor.statistics().handshaking == 2
             await pass_by(mock_clock, 2)
             await slow.send_plainly(b"\x00")  # buys no time
             await pass_by(mock_clock, 2)
             assert await silent.is_closed_plainly()
             assert await slow.is_closed_plainly()
             assert (await quick.ask(ECHO)).status == 200
-        statistics = door.statistics()
+        statistics = acceptor.statistics()
         assert (statistics.handshakes, statistics.handshakes_failed, statistics.handshaking) == (1, 3, 0)
         assert served.edge.statistics().expired == 2
         await trio.testing.wait_all_tasks_blocked(0.05)
@@ -128,7 +128,7 @@ async def test_whoever_does_not_shake_hands_is_let_go_and_keeps_nobody_waiting(
 
 
 async def test_many_handshakes_at_once_all_come_about(authority: Authority) -> None:
-    async with serving(ROUTES, door=(door := authority.door())) as served:
+    async with serving(ROUTES, acceptor=(acceptor := authority.acceptor())) as served:
 
         async def come() -> None:
             async with served.connect_tls(authority.trust()) as client:
@@ -137,56 +137,56 @@ async def test_many_handshakes_at_once_all_come_about(authority: Authority) -> N
         async with trio.open_nursery() as nursery:
             for _ in range(60):
                 nursery.start_soon(come)
-        assert door.statistics().handshakes == 60
+        assert acceptor.statistics().handshakes == 60
 
 
 async def test_versions_below_the_least_are_refused(authority: Authority) -> None:
     old = authority.trust()
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    async with serving(ROUTES, door=authority.door()) as served, served.connect_tls(old) as client:
+    async with serving(ROUTES, acceptor=authority.acceptor()) as served, served.connect_tls(old) as client:
         assert (await client.ask(ECHO)).status == 200
         assert tls(client).version() == "TLSv1.2"
-    async with serving(ROUTES, door=(door := authority.door(minimum_version="1.3"))) as served:
+    async with serving(ROUTES, acceptor=(acceptor := authority.acceptor(minimum_version="1.3"))) as served:
         async with served.connect_tls(old) as client:
             with pytest.raises(trio.BrokenResourceError):
                 await client.send(ECHO)
         await served.only(0)
-        assert door.statistics().handshakes_failed == 1
+        assert acceptor.statistics().handshakes_failed == 1
 
 
 async def test_a_new_certificate_is_for_new_connections(authority: Authority) -> None:
     async with (
-        serving(ROUTES, door=(door := authority.door())) as served,
+        serving(ROUTES, acceptor=(acceptor := authority.acceptor())) as served,
         served.connect_tls(authority.trust()) as early,
     ):
         await early.ask(ECHO)
         first = shown(early)
         second = authority.issue()
         assert second != first
-        door.look()  # the files may be half written yet
-        assert door.statistics().reloads == 0
-        door.look()
-        door.look()
-        assert door.statistics().reloads == 1
+        acceptor.look()  # the files may be half written yet
+        assert acceptor.statistics().reloads == 0
+        acceptor.look()
+        acceptor.look()
+        assert acceptor.statistics().reloads == 1
         async with served.connect_tls(authority.trust()) as late:
             assert (await late.ask(ECHO)).status == 200
             assert shown(late) == second
         assert (await early.ask(ECHO)).status == 200
-        assert await door.check() == ""
+        assert await acceptor.check() == ""
 
 
 async def test_the_files_are_looked_at_by_themselves(authority: Authority, autojump_clock: MockClock) -> None:
-    async with serving(ROUTES, door=(door := authority.door(reload="5s"))):
+    async with serving(ROUTES, acceptor=(acceptor := authority.acceptor(reload="5s"))):
         authority.issue()
         await trio.sleep(11)
-        assert door.statistics().reloads == 1
+        assert acceptor.statistics().reloads == 1
 
 
 @pytest.mark.parametrize("broken", ["rubbish", "foreign key", "gone"])
 async def test_a_certificate_that_cannot_be_used_changes_nothing(
     authority: Authority, tmp_path: Path, logged: list[EventDict], broken: str
 ) -> None:
-    async with serving(ROUTES, door=(door := authority.door())) as served:
+    async with serving(ROUTES, acceptor=(acceptor := authority.acceptor())) as served:
         if broken == "rubbish":
             authority.certificate.write_text("rubbish")
         elif broken == "gone":
@@ -196,25 +196,25 @@ async def test_a_certificate_that_cannot_be_used_changes_nothing(
             authority.issue()
             authority.key.write_bytes(key)
         for _ in range(3):
-            door.look()
+            acceptor.look()
         async with served.connect_tls(authority.trust()) as client:
             assert (await client.ask(ECHO)).status == 200
-        assert (door.statistics().reloads, door.statistics().reloads_failed) == (0, 1)
-        assert "cannot be used" in await door.check()
+        assert (acceptor.statistics().reloads, acceptor.statistics().reloads_failed) == (0, 1)
+        assert "cannot be used" in await acceptor.check()
         assert [entry["log_level"] for entry in logged] == ["warning"]
         authority.issue()
-        door.look()
-        door.look()
-        assert door.statistics().reloads == 1
-        assert await door.check() == ""
+        acceptor.look()
+        acceptor.look()
+        assert acceptor.statistics().reloads == 1
+        assert await acceptor.check() == ""
 
 
 async def test_an_expired_certificate_is_no_longer_ready(authority: Authority) -> None:
     authority.issue(expires=YESTERDAY)
-    door = authority.door()
-    assert door.statistics().certificate_expires == YESTERDAY.timestamp()
+    acceptor = authority.acceptor()
+    assert acceptor.statistics().certificate_expires == YESTERDAY.timestamp()
     with pytest.raises(CertificateExpired, match="2020-01-01"):
-        await door.check()
+        await acceptor.check()
 
 
 def test_links_are_followed(authority: Authority, tmp_path: Path) -> None:
@@ -222,16 +222,16 @@ def test_links_are_followed(authority: Authority, tmp_path: Path) -> None:
     for name in ("certificate", "key"):
         os.symlink(getattr(authority, name), tmp_path / name)
     settings = authority.settings(certificate=str(tmp_path / "certificate"), key=str(tmp_path / "key"))
-    door = TLSAcceptor(settings)
+    acceptor = TLSAcceptor(settings)
     other = tmp_path / "other"
     other.mkdir()
     renewed = Authority(other)
     for name in ("certificate", "key"):
         os.symlink(getattr(renewed, name), tmp_path / f"{name}.new")
         os.replace(tmp_path / f"{name}.new", tmp_path / name)
-    door.look()
-    door.look()
-    assert door.statistics().reloads == 1
+    acceptor.look()
+    acceptor.look()
+    assert acceptor.statistics().reloads == 1
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ async def over_http2(authority: Authority, **sections: Any) -> AsyncIterator[Bot
     ):
         on.edge.http2 = handoff.http2(on.edge)
         plain, secure = (listen(Address("127.0.0.1:0"), 100, send_buffer=8192) for _ in range(2))
-        nursery.start_soon(on.edge.serve, plain, Secured(secure, authority.door(http2=True)))
+        nursery.start_soon(on.edge.serve, plain, Secured(secure, authority.acceptor(http2=True)))
         url = f"https://127.0.0.1:{secure.getsockname()[1]}"
         async with httpx.AsyncClient(
             http1=False, http2=True, verify=authority.trust(), base_url=url, timeout=20, trust_env=False

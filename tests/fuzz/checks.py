@@ -147,14 +147,14 @@ def publish(data: bytes) -> None:
     """What is accepted is JSON on one line that every hop carries and every viewer can read."""
     for kind, video in (("application/json", "v"), ("application/x-ndjson", None)):
         try:
-            lots = _parser.lots(data, kind, video)
+            video_batches = _parser.video_batches(data, kind, video)
         except (BadRequest, TooLarge):
             continue
-        for lot in lots:
-            batch = Batch(lot.video, "e", 1, "dc1", "e", 1, lot.lines)
+        for video_batch in video_batches:
+            batch = Batch(video_batch.video, "e", 1, "dc1", "e", 1, video_batch.lines)
             assert Batch.decode(batch.encode()) == batch
             batch.check()
-            for line in lot.lines:
+            for line in video_batch.lines:
                 name, _, event = line.partition(b" ")
                 assert TYPE.fullmatch(name.decode())
                 assert name.decode() not in RESERVED_TYPES

@@ -10,7 +10,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:state    Hash      the newest event of each key (state.lua)
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
     ls:run          Hash      which incarnation of Redis this is (incarnation.lua); in a cluster ls:{V}:run
-    ls:members      Hash      process that may have been told something → incarnation to which it reported
+    ls:members      Hash      process that may have received something → incarnation to which it reported
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
     ls:dispatchers:GROUP      Sorted: node → when its lease ends; who shares the relaying from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)

@@ -2,9 +2,9 @@
 
 Rules:
 
-1. The thread ends only when told to. Whatever else happens, it connects again, with growing pauses
+1. The thread ends only when asked to. Whatever else happens, it connects again, with growing pauses
    and jitter so that the nodes don't all come back at once.
-2. Each time listening has begun anew, the mailbox is told that something may have been missed. The
+2. Each time listening has begun anew, the mailbox is notified that something may have been missed. The
    first time nothing was.
 3. A link that stalls is as broken as one that breaks: a quiet connection is asked with a PING, and
    given up when nothing comes within the timeout.

@@ -1,9 +1,9 @@
-"""This process as a member: one of those that may have been told numbers of a log.
+"""This process as a member: one of those that may have learned numbers of a log.
 
 Rules (scripts/incarnation.lua has the other half, proof/numbering.pml checks both):
 
-1. With each pipeline that opens logs, Redis is told who calls, and answers which incarnation it is and
-   whether all members have reported to it.
+1. With each pipeline that opens logs, Redis learns which process calls, and answers which incarnation it
+   is and whether all members have reported to it.
 2. To an incarnation that is new here everything that is known is reported, whoever notices it first: a call,
    or the beat of a process that listens. It is repeated until it succeeds; nothing is appended before.
 3. Waiting for the other members is measured here, by a monotonic clock, from the incarnation's first answer.

@@ -71,7 +71,7 @@ class Reporter:
                     if reply:
                         epoch, offset = reply.decode().split(" ")
                         self._known.learn(video, epoch, int(offset))
-            # More than one, where there is one server: it has restarted meanwhile, and is told all again.
+            # More than one, where there is one server: it has restarted meanwhile, and all is reported again.
             if len(incarnations) == 1 or self._commands.in_cluster:
                 for name in incarnations:
                     self._membership.reported(name)

@@ -4,7 +4,7 @@ Rules:
 
 1. Where our log stands is asked before the peer's is read. What then looks like a jump is one: the peer
    has lost what was between, or its log has begun a new life (`ReplicationBatch.instead`). Our viewers see
-   the jump in the origin's numbers, and are told `gap`: with the first event behind it.
+   the jump in the origin's numbers, and receive `gap`: with the first event behind it.
 2. Who else relays the same video meanwhile makes this one's jump be refused; it looks again.
 3. What the peer's log has lost may have been keyed; so where it has, and where the log is new here, the
    peer's state is folded into ours first: the states agree, and viewers are sent ours behind the gap.

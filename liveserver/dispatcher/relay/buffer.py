@@ -2,7 +2,7 @@
 
 Rules:
 
-1. What does not fit is dropped, and whoever puts it here is told: it is in the peer's log.
+1. What does not fit is dropped, and the caller learns so: it is in the peer's log.
 2. A video that is being mended from the peer's log is *held*: what is heard of it waits behind what is read.
 3. What has been taken stays in the count until it is `done`, so the bound holds for all there is.
 """

@@ -37,6 +37,7 @@ from liveserver.dispatcher.relay.viewer_counts import ViewerCountRelay
 from liveserver.errors import BusError
 from liveserver.event import Batch
 from liveserver.instruments import gauge, total
+from liveserver.wakeup import Wakeup
 
 PAGE = 5_000  # videos asked for at once
 COMPARED = 1_000  # videos at once
@@ -73,7 +74,7 @@ class PeerStatistics(msgspec.Struct, frozen=True):
         total("Batches heard for which there was no room (relay.buffer); read from the peer's log instead."),
     ]
     mends: Annotated[int, total("Videos that were read from the peer's log, as something was not heard.")]
-    gaps: Annotated[int, total("Jumps: the peer had lost what was between, and the viewers were told.")]
+    gaps: Annotated[int, total("Jumps: the peer had lost what was between, and the viewers got `gap`.")]
     failures: Annotated[int, total("Calls to the peer's Redis or ours that failed, and were tried again.")]
 
 
@@ -91,9 +92,9 @@ class PeerRelay:
         self._age = age
         self._waiting = RelayBuffer(settings.buffer)
         self._mender = Backfiller(peer, theirs, ours, settings.batch_events)
-        self._something_waits = trio.Event()
+        self._arrived = Wakeup()
         self._behind: dict[str, None] = {}  # videos to mend
-        self._something_behind = trio.Event()
+        self._fell_behind = Wakeup()
         self._tallies = ViewerCountRelay(peer, ours, self._is_mine)
         self._sweep_soon = trio.Event()
         self._all_level = trio.Event()
@@ -107,7 +108,7 @@ class PeerRelay:
         self._is_misnamed = False
 
     async def run(self) -> None:
-        """For ever; on cancellation the others are told."""
+        """Relay until cancelled, which leaves the group of relays."""
         try:
             async with trio.open_nursery() as nursery:
                 for task in (
@@ -118,7 +119,7 @@ class PeerRelay:
                     self._mend,
                     self._tallies.note_some,
                 ):
-                    nursery.start_soon(self._again_and_again, task)
+                    nursery.start_soon(self._retry_forever, task)
         finally:
             with trio.move_on_after(LEAVE, shield=True), suppress(BusError):
                 await self._ours.resign(self._peer, self._node)
@@ -143,10 +144,10 @@ class PeerRelay:
 
     async def _listen(self) -> None:
         async with self._theirs.feed(self._tallies.hear) as feed:
-            self._suspect()
+            self._request_sweep()
             async for batches in feed:
                 if not batches:
-                    self._suspect()
+                    self._request_sweep()
                 self._hear(batches)
 
     def _hear(self, batches: Sequence[Batch]) -> None:
@@ -156,16 +157,16 @@ class PeerRelay:
                 self._complain(batch.origin)
             elif self._is_mine(batch.video) and not self._waiting.put(batch, now):
                 self._dropped += 1
-                self._suspect()
-        self._something_waits.set()
+                self._request_sweep()
+        self._arrived.set()
 
     def _complain(self, name: str) -> None:
         if not self._is_misnamed:
             self._is_misnamed = True
             log.error("relay_peer_mismatch", peer=self._peer, is_in_truth=name)
 
-    def _suspect(self) -> None:
-        """Something may have been missed."""
+    def _request_sweep(self) -> None:
+        """Have a sweep look for what may have been missed."""
         self._is_sure = False
         self._sweep_soon.set()
 
@@ -173,8 +174,7 @@ class PeerRelay:
 
     async def _carry(self) -> None:
         while not self._waiting.has_some:
-            self._something_waits = trio.Event()
-            await self._something_waits.wait()
+            await self._arrived.wait()
         parcels = refused = self._waiting.take(self._settings.batch_events)
         try:
             standings = await self._ours.relay(parcels)
@@ -257,7 +257,7 @@ class PeerRelay:
         sharing = await self._ours.enlist(self._peer, self._node, self._settings.lease)
         if sharing != self._sharing:
             self._sharing = sharing
-            self._suspect()
+            self._request_sweep()
 
     def _is_mine(self, video: str) -> bool:
         # A canary is one datacenter's own business.
@@ -272,17 +272,16 @@ class PeerRelay:
     def _find_behind(self, videos: Iterable[str]) -> None:
         for video in videos:
             if len(self._behind) >= MOST_BEHIND:
-                self._suspect()
+                self._request_sweep()
                 break
             self._behind_since = self._behind_since or trio.current_time()
             self._behind[video] = None
             self._waiting.hold(video)
-        self._something_behind.set()
+        self._fell_behind.set()
 
     async def _mend(self) -> None:
         while not self._behind:
-            self._something_behind = trio.Event()
-            await self._something_behind.wait()
+            await self._fell_behind.wait()
         videos = list(islice(self._behind, TOGETHER))
         self._mends += len(videos)
         await self._mender.mend(videos, self._is_level)
@@ -290,7 +289,7 @@ class PeerRelay:
     def _is_level(self, video: str) -> None:
         self._behind.pop(video, None)
         self._waiting.release(video)
-        self._something_waits.set()
+        self._arrived.set()
         if not self._behind:
             self._behind_since = None
             self._all_level.set()
@@ -300,7 +299,7 @@ class PeerRelay:
         while self._behind:
             await self._all_level.wait()
 
-    async def _again_and_again(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _retry_forever(self, step: Callable[[], Awaitable[None]]) -> None:
         """The step for ever; after failures with growing pauses, so that not all come back at once."""
         wait: float = self._settings.retry_min
         while True:

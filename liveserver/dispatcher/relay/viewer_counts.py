@@ -13,6 +13,7 @@ import trio
 
 from liveserver.bus.interface import Bus
 from liveserver.viewer_count import ViewerCount
+from liveserver.wakeup import Wakeup
 
 MOST = 20_000  # videos whose viewers wait to be noted; the others are repeated
 TOGETHER, PAUSE = 1_000, 0.2  # noted at once, and the seconds until the next ones
@@ -26,20 +27,19 @@ class ViewerCountRelay:
         self._ours = ours
         self._is_mine = is_mine
         self._waiting: dict[str, ViewerCount] = {}
-        self._something = trio.Event()
+        self._arrived = Wakeup()
 
     def hear(self, tally: ViewerCount) -> None:
         """A tally has come on the feed."""
         has_room = tally.video in self._waiting or len(self._waiting) < MOST
         if tally.origin == self._peer and has_room and self._is_mine(tally.video):
             self._waiting[tally.video] = tally
-            self._something.set()
+            self._arrived.set()
 
     async def note_some(self) -> None:
         """Wait for some, and note them. Raises `BusError`."""
         while not self._waiting:
-            self._something = trio.Event()
-            await self._something.wait()
+            await self._arrived.wait()
         some = [self._waiting.pop(video) for video in list(islice(self._waiting, TOGETHER))]
         for tally, is_announced in zip(some, await self._ours.note(some), strict=True):
             if not is_announced:

@@ -31,6 +31,7 @@ from liveserver.frontend.channels.receiver import Receiver
 from liveserver.frontend.channels.viewer_count import count_viewers
 from liveserver.frontend.delivery.fanout import FanOut
 from liveserver.instruments import gauge, total
+from liveserver.wakeup import Wakeup
 
 ASK_AT_ONCE = 1_000  # videos in one request
 LINGER_TICK = 1.0  # seconds between two looks for channels without viewers
@@ -117,7 +118,7 @@ class SubscriptionTable:
         self._changed: dict[str, None] = {}  # whose viewers have changed
         self._renew_at = float("inf")
         self._renewed = self._failures = 0
-        self._something = trio.Event()
+        self._due = Wakeup()
 
     def open_channel(self, video: str) -> ChannelRef:
         """Return the video's channel, open and kept while its block lasts.
@@ -128,18 +129,18 @@ class SubscriptionTable:
         if channel is None:
             channel = self.channels[video] = Channel(video, self._fanout, self._history)
             self._wanted[video] = None
-            self._something.set()
+            self._due.set()
         return ChannelRef(channel, self._settings.subscribe_timeout)
 
     def report(self, video: str) -> None:
         """So many watch this video now: tell a dispatcher."""
         self._changed[video] = None
-        self._something.set()
+        self._due.set()
 
     def renew_now(self) -> None:
         """Something may have been missed: renew all leases, and compare all heads, at once."""
         self._renew_at = 0.0
-        self._something.set()
+        self._due.set()
 
     async def run(self) -> None:
         """Renew and withdraw leases until cancelled, which withdraws nothing (see `withdraw_all`)."""
@@ -147,16 +148,14 @@ class SubscriptionTable:
             nursery.start_soon(self._linger)
             nursery.start_soon(count_viewers, self.channels, self._settings.counts_interval, self.report)
             while True:
-                with trio.move_on_at(self._renew_at):
-                    await self._something.wait()
-                self._something = trio.Event()
+                await self._due.wait(self._renew_at)
                 try:
                     await self._ask()
                 except (DispatcherError, BusError) as error:
                     self._failures += 1
                     log.warning("lease_renewal_failed", reason=str(error))
                     await trio.sleep(RETRY)
-                    self._something.set()
+                    self._due.set()
 
     async def _ask(self) -> None:
         """One round of requests. Raises `DispatcherError`, `BusError`; nothing is forgotten then."""
@@ -227,7 +226,7 @@ class SubscriptionTable:
                 channel.close()
                 self._wanted.pop(video, None)
                 self._unwanted[video] = None
-                self._something.set()
+                self._due.set()
 
     def statistics(self) -> TableStatistics:
         return TableStatistics(

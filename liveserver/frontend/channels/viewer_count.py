@@ -1,11 +1,11 @@
-"""How many watch, beside the events: what viewers are told, and what dispatchers are.
+"""How many watch, beside the events: what viewers receive, and what dispatchers are.
 
 Rules:
 
 1. Once in `counts_interval` everything is looked at: the counts that have changed are reported, all in
    one request; then, when the answers have had the time to come, each channel whose numbers are not
-   what its viewers were told last tells them. So no viewer gets them more often, and no video has a timer.
-2. Only the newest numbers exist. Who is not level when they are told hears the next ones.
+   what its viewers received last is sent. So no viewer gets them more often, and no video has a timer.
+2. Only the newest numbers exist. A viewer that is not level then receives the next ones.
 3. What was heard of the datacenter includes what was reported from here. Between two reports the
    difference to what is here by now is put right.
 """
@@ -20,11 +20,11 @@ import trio
 from liveserver.transport.form import ViewersPayload, encode
 from liveserver.viewer_count import ViewerCount
 
-ANSWERS = 0.1  # seconds for the dispatchers' answers to come before the viewers are told
+ANSWERS = 0.1  # seconds for the dispatchers' answers to come before the viewers receive
 
 
 class ChannelViewerCount:
-    """One video's numbers, as this node knows them. `reported` is None until a dispatcher was told."""
+    """One video's numbers, as this node knows them. `reported` is None until a dispatcher was reported to."""
 
     __slots__ = ("is_announced", "reported", "sent", "tally")
 
@@ -32,10 +32,10 @@ class ChannelViewerCount:
         self.tally = ViewerCount(video, "")
         self.reported: int | None = None
         self.is_announced = True
-        self.sent = b""  # what the viewers were told last, as JSON
+        self.sent = b""  # what the viewers received last, as JSON
 
     def report(self, here: int, tally: ViewerCount, *, is_announced: bool) -> None:
-        """A dispatcher was told that so many are here, and has answered."""
+        """Note that a dispatcher knows of so many viewers here, and has answered."""
         self.reported, self.tally, self.is_announced = here, tally, is_announced
 
     def is_due(self, here: int) -> bool:
@@ -61,7 +61,7 @@ class CountedAudience(Protocol):
 
 
 class CountedChannel(Protocol):
-    """What is told of a channel."""
+    """What is counted of a channel."""
 
     @property
     def audience(self) -> CountedAudience: ...

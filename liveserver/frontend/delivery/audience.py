@@ -87,7 +87,7 @@ class Audience:
         self._appended: trio.Event | None = None
         self._waiting = 0  # polls, of `count`
         self._most_waiting: deque[int] = deque([0], maxlen=LOOKS)  # since each of the last looks
-        self._viewers = b""  # the newest that was told of them
+        self._viewers = b""  # the newest counts, as sent
         self._count_frames: dict[tuple[Form, int], bytes] = {}  # the same as frames, for each position
 
     @property

@@ -38,6 +38,7 @@ from liveserver.frontend.delivery.segment import ScheduleState, Segment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.delivery.viewer import AudienceInterface, Viewer, random_retry
 from liveserver.transport.form import Reason
+from liveserver.wakeup import Wakeup
 
 YIELDS = 3  # turns of all other tasks between two flushes
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
@@ -71,7 +72,7 @@ class FanOut:
         self._polls: set[PollSegment] = set()
         self._poll_tick = 0.0
         self._expiries = Expiries()
-        self._something = trio.Event()
+        self._due = Wakeup()
         self._rest = 0.0  # seconds
 
     # What the audiences tell
@@ -88,7 +89,7 @@ class FanOut:
             self._make_quiet(segment)
             if isinstance(segment, PollSegment):
                 self._polls.add(segment)
-            self._something.set()  # the loop may be waiting for something later than what this one needs
+            self._due.set()  # the loop may be waiting for something later than what this one needs
         if segment.schedule_state is ScheduleState.QUIET and segment.is_behind:
             del self._quiet[segment]
             self._make_ready(segment)
@@ -102,7 +103,7 @@ class FanOut:
         before = self._expiries.next_at
         self._expiries.add(expirable)
         if expirable.until < before:
-            self._something.set()
+            self._due.set()
 
     def forget(self, expirable: Expirable) -> None:
         self._expiries.discard(expirable)
@@ -216,9 +217,7 @@ class FanOut:
         if self._polls:
             due = min(due, self._poll_tick)
         due = min(due, self._expiries.next_at)
-        with trio.move_on_at(due):
-            await self._something.wait()
-        self._something = trio.Event()
+        await self._due.wait(due)
 
     def _make_ready(self, segment: Segment) -> None:
         segment.schedule_state = ScheduleState.READY
@@ -227,7 +226,7 @@ class FanOut:
             ready = self._ready[segment.home] = deque()
             self._turns.append(ready)
         ready.append(segment)
-        self._something.set()
+        self._due.set()
 
     def _make_quiet(self, segment: Segment) -> None:
         segment.schedule_state = ScheduleState.QUIET

@@ -44,14 +44,14 @@ class FanOutStatistics(msgspec.Struct):
     gaps: Annotated[
         int,
         total(
-            "Times a viewer was told that events are gone. Slow viewers, or history.max_events and "
+            "Times a viewer was sent `gap`: events were gone. Slow viewers, or history.max_events and "
             "history.max_age are too short for how long viewers stay away."
         ),
     ] = 0
     holes: Annotated[
         int,
         total(
-            "Gaps in the datacenter's own log that all viewers of a video were told of. More than none "
+            "Gaps in the datacenter's own log that all viewers of a video were sent. More than none "
             "means that Redis lost data, or a node was cut off for longer than the log reaches."
         ),
     ] = 0

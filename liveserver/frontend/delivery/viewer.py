@@ -29,7 +29,7 @@ from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.history.log import ChannelLog
 from liveserver.transport.form import Form, Reason
 
-LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer is told at the end
+LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer receives at the end
 CLOSING_SECONDS = 2.0
 CHATTER = 16 * 1024  # bytes that a viewer may send, which are ignored
 
@@ -229,7 +229,7 @@ class StreamViewer(Viewer, StreamResponse):
 def send_last(peer: Peer, unsent: bytes | memoryview, words: bytes) -> None:
     """End what is said on a connection with `words`, behind what is still `unsent`.
 
-    Also one that has stopped reading is told: its socket's buffer is enlarged for these last bytes, so
+    One that has stopped reading gets it as well: its socket's buffer is enlarged for these last bytes, so
     that they are there when it reads on.
     """
     sock = peer.sock

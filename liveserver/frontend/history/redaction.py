@@ -1,6 +1,6 @@
 """Redaction: a retracted event keeps its place in the log and loses its content.
 
-A viewer that passes the place later is told there that the event is retracted. So numbers stay dense,
+A viewer that passes the place later receives there that the event is retracted. So numbers stay dense,
 and each event's id is still sent.
 """
 

@@ -128,7 +128,7 @@ def paths(settings: BackendSettings) -> Json:
                     {"name": "comment", "in": "path", "required": True, "schema": TEXT},
                 ],
                 "responses": {
-                    "204": answer("It is gone from the summary, and viewers will be told"),
+                    "204": answer("It is gone from the summary, and viewers will be notified"),
                     **problems(400, 401, 403, 404, 429, 431, 500, 503),
                 },
             }

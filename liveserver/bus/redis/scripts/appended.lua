@@ -1,5 +1,5 @@
--- What follows each append, of our own events as of others': the log is bounded, and those who watch
--- are told. It stands after log.lua in the scripts that append; `log`, `meta`, `nodes`, `viewers` and
+-- What follows each append, of our own events as of others': the log is bounded, and the batch
+-- goes to the nodes that watch. It stands after log.lua in the scripts that append; `log`, `meta`, `nodes`, `viewers` and
 -- `state` are the video's keys.
 --
 -- `first` is the offset of the first of `lines`, `origin` says whose they are: `origin epoch number`;

@@ -1,4 +1,4 @@
--- Notice another incarnation of Redis, and whether all who were told something have reported since. Stands first
+-- Notice another incarnation of Redis, and whether all that learned something have reported since. Stands first
 -- in each pipeline that opens logs. (proof/numbering.pml is this protocol, checked.)
 --
 -- KEYS  run members
@@ -14,7 +14,7 @@
 --   copied    the view with which the incarnation began
 --   view      changes with the members: a generation, and the incarnation in which it came to be
 --   time, skew  Redis' clock when it was looked at last, and what its steps add up to (ms)
--- `members` is a hash of those that may have been told something: process -> incarnation to which it reported.
+-- `members` is a hash of those that may have received something: process -> incarnation to which it reported.
 --
 -- Who waits long enough decides `partial`: time decides how soon, never that a number is given twice.
 -- In a cluster each video has a `run` and there are no members: those who wait decide `complete`.

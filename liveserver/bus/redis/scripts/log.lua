@@ -14,8 +14,8 @@
 -- offers has the time as generation; here it is raised above those that are known. So no name is used twice, and
 -- of two epochs of one log the later one has the higher generation, whatever the clocks say.
 --
--- A log begins a new epoch when its meta is gone; when it ends before what the caller was told (`known`, an
--- offset of `known_epoch`); and when Redis may have lost what was told (incarnation.lua). While that is open
+-- A log begins a new epoch when its meta is gone; when it ends before what the caller received (`known`, an
+-- offset of `known_epoch`); and when Redis may have lost what was read from it (incarnation.lua). While that is open
 -- the log is unsettled: it is neither appended to nor read, except by those who report what they know.
 
 local call = redis.call
