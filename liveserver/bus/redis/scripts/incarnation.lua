@@ -46,6 +46,7 @@ end
 local decided = state[1] == id and verdict
 
 local now
+local is_due = CLUSTER == 1 -- to have its time noted and its expiry put off: several times a second will do
 if CLUSTER == 1 then
   now = now_ms()
   if not verdict and string.find(waited, id, 1, true) then
@@ -62,7 +63,8 @@ else
     skew = skew + passed
     call('HSET', run, 'skew', skew)
   end
-  if passed < 0 or passed > 200 or not state[4] then call('HSET', run, 'time', time) end
+  is_due = passed < 0 or passed > 200 or not state[4] or state[1] ~= id
+  if is_due then call('HSET', run, 'time', time) end
   now = time - skew
 
   local row = call('HGET', members, process)
@@ -79,6 +81,7 @@ else
   if not row or has_reported and row ~= id then
     row = has_reported and id or '-'
     call('HSET', members, process, row)
+    is_due = true
   end
   if not verdict then
     local missing = {}
@@ -95,7 +98,7 @@ else
     end
   end
   if verdict and not decided then call('HSET', run, 'verdict', verdict) end
-  call('PEXPIRE', members, IDLE + 2 * META_LIVES_ON)
+  if is_due then call('PEXPIRE', members, IDLE + 2 * META_LIVES_ON) end
 end
-call('PEXPIRE', run, IDLE + 2 * META_LIVES_ON)
+if is_due then call('PEXPIRE', run, IDLE + 2 * META_LIVES_ON) end
 return string.format('%s %s %s %d', id, verdict or '-', view, now)
