@@ -33,6 +33,12 @@ def block(kind: str, words: str) -> str:
     return found
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment without what a make that runs the tests passes on to the next one."""
+    inherited = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS")
+    return {name: value for name, value in os.environ.items() if name not in inherited}
+
+
 class Process:
     """A command in a shell, with what it has written so far."""
 
@@ -42,7 +48,8 @@ class Process:
             self.process = subprocess.Popen(
                 ["bash", "-c", command],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env=os.environ | environment, start_new_session=True,
+                env=_environment() | environment,
+                start_new_session=True,
             )  # fmt: skip
 
     @property

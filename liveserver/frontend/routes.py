@@ -52,7 +52,9 @@ class WatchRoutes:
         video = request.checked_video()
         arguments = request.arguments(("cursor", "replay", LAST_EVENT_ID, TOKEN))
         last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
-        cursor = parse_cursor(last or arguments.get("cursor", NOW))
+        cursor = parse_cursor(arguments.get("cursor", NOW))  # malformed is a 400, also where another one wins
+        if last:
+            cursor = parse_cursor(last)
         replay = self._replay(arguments)
         retry = random_retry(self._settings)
         form = _form(request)

@@ -151,7 +151,7 @@ async def test_what_cannot_run_is_given_up_with_its_reason(redis_server: str) ->
     long = "a" * 63
     async with running(redis_server, f"node.name={long}") as node:
         assert await node.process.wait() == 2
-        await node.log.wait_for("node.name: Expected `str` matching regex")
+        await node.log.wait_for("is not 1 to 64 of A-Z a-z 0-9")
         await node.log.wait_for("cannot run with these settings")
 
 

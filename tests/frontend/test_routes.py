@@ -171,6 +171,8 @@ async def test_http_1_0_gets_a_stream_without_chunks(autojump_clock: MockClock) 
     ("path", "says"),
     [
         ("/v1/videos/v/events?cursor=bad!", "a cursor looks like"),
+        ("/v1/videos/v/events?cursor=bad!&lastEventId=dc1-k3f9a-1", "a cursor looks like"),
+        ("/v1/videos/v/events?cursor=now&lastEventId=bad!", "a cursor looks like"),
         ("/v1/videos/v/events?cursor=dc1-a-1~dc1-a-2", "each origin once"),
         ("/v1/videos/v/events?unknown=1", "unknown query parameter"),
         ("/v1/videos/v/events?replay=201", "replay is a number from 0 to 200"),

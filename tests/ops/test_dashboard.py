@@ -76,7 +76,7 @@ def test_it_shows_what_happens(node: NodeProcess, browser: Browser) -> None:
         with client.stream("GET", events):
             expect(page.locator("#node")).to_have_text("all")
             expect(page.locator("#state")).to_have_attribute("data-state", "ready")
-            expect(page.locator("#checks li.ok")).to_have_count(4)
+            expect(page.locator("#checks li.ok")).to_have_count(5)
             row = page.locator("#videos tr", has_text="shown")
             expect(row.locator("td").nth(1)).to_have_text("1")
             client.post(events, json={"type": "like"})

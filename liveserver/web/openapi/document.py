@@ -49,6 +49,9 @@ def public_document(settings: Settings) -> Json:
     if "backend" in roles:
         paths.append(liking.paths(settings.backend))
         schemas.append(liking.SCHEMAS)
+    if "frontend" in roles or "backend" in roles:
+        paths.append(liking.summary_paths())
+        schemas.append(liking.SUMMARY_SCHEMAS)
     return _document("One like, on every viewer's screen, within a blink.", paths, schemas, "token")
 
 

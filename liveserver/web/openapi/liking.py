@@ -35,13 +35,6 @@ SCHEMAS: Json = {
     ),
     "Liked": record({"id": TEXT, "total": {**COUNT, "description": "The video's likes with this one"}}),
     "Commented": record({"id": TEXT}),
-    "Summary": record(
-        {
-            "likes": COUNT,
-            "reactions": {"type": "object", "additionalProperties": COUNT},
-            "comments": {"type": "array", "items": {"type": "object"}, "description": "Newest first"},
-        }
-    ),
     "Comments": record(
         {
             "comments": {"type": "array", "items": {"type": "object"}, "description": "Newest first"},
@@ -50,6 +43,17 @@ SCHEMAS: Json = {
                 "type": "boolean",
                 "description": "Whether all comments were heard here, of other backends too",
             },
+        }
+    ),
+}
+
+
+SUMMARY_SCHEMAS: Json = {
+    "Summary": record(
+        {
+            "likes": COUNT,
+            "reactions": {"type": "object", "additionalProperties": COUNT},
+            "comments": {"type": "array", "items": {"type": "object"}, "description": "Newest first"},
         }
     ),
 }
@@ -133,12 +137,18 @@ def paths(settings: BackendSettings) -> Json:
                 },
             }
         },
+    }
+
+
+def summary_paths() -> Json:
+    """Return the operation of every backend and every frontend."""
+    return {
         "/v1/videos/{video}/summary": {
             "get": {
                 "operationId": "summary",
                 "tags": ["liking"],
                 "summary": "A video's totals and newest comments",
-                "parameters": [video],
+                "parameters": [ref("parameters", "Video")],
                 "responses": {
                     "200": answer("As stored", JSON, schema("Summary")),
                     **problems(400, 401, 403, 429, 431, 500, 503),
