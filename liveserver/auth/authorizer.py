@@ -132,7 +132,7 @@ class Authorizer:
         self.viewers.adopt(new.viewers)
 
     async def run(self) -> None:
-        """Keep the keys up to date, for ever."""
+        """Keep the keys up to date until cancelled."""
         if self._jwks is not None:
             await self._jwks.run()
 

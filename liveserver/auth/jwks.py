@@ -41,7 +41,7 @@ class Jwks:
         self._asked_at = -float("inf")
 
     async def run(self) -> None:
-        """Fetch now and again, for ever."""
+        """Fetch now and again until cancelled."""
         while True:
             await self._refresh(-float("inf"))
             await trio.sleep(self._settings.jwks_refresh if self.keys else RETRY)

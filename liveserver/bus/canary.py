@@ -154,7 +154,7 @@ class Canary:
             raise NotDelivering(self._reason)
 
     async def run(self) -> None:
-        """Send one after the other, for ever; none before it could be heard."""
+        """Send one after the other until cancelled; none before it could be heard."""
         lease_ends = 0.0
         while True:
             with trio.move_on_after(self._settings.timeout) as scope:
@@ -218,7 +218,7 @@ class CanaryInbox:
         self._scope.cancel()
 
     async def run(self, canary: Canary) -> None:
-        """Listen for ever."""
+        """Listen until cancelled."""
         while True:
             with trio.CancelScope() as self._scope:
                 try:

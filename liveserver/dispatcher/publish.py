@@ -118,7 +118,7 @@ class Publisher:
         return await pending.wait()
 
     async def run(self) -> None:
-        """Commit what comes, for ever."""
+        """Commit what comes until cancelled."""
         while True:
             await self._queued.wait()
             while self._queue:

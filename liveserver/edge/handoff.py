@@ -4,7 +4,7 @@ Such a connection serves one request and is closed, since the next one on it mig
 by upgrade (h2c) is not offered here, and an upgrade the application does not know is its 404.
 
 Hypercorn shields what it sends from cancellation and closes while the application is already being
-cancelled. So the stream it is given neither waits for ever nor closes anything: `aclose` only says
+cancelled. So the stream it is given neither blocks nor closes anything: `aclose` only says
 that all is said. The socket's end is `serve`'s.
 """
 

@@ -146,7 +146,7 @@ class _Protocol(H2Protocol):
         if isinstance(event, EndBody):
             self._ended.add(event.stream_id)
         elif isinstance(event, StreamClosed) and self._is_unsent(event.stream_id):
-            with suppress(ProtocolError):  # else the client would wait for the rest for ever
+            with suppress(ProtocolError):  # else the client would wait for the rest without end
                 self.connection.reset_stream(event.stream_id, ErrorCodes.CANCEL)
                 await self._flush()
             if (buffer := self.stream_buffers.get(event.stream_id)) is not None:

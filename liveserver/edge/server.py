@@ -275,7 +275,7 @@ class EdgeServer:
             self.forget(connection)
 
     async def sweep(self) -> None:
-        """Look for deadlines that have passed, for ever."""
+        """Look for deadlines that have passed until cancelled."""
         while True:
             await trio.sleep(SWEEP)
             now = trio.current_time()
