@@ -8,9 +8,12 @@ import msgspec
 
 from liveserver.errors import Forbidden
 
-WATCH, LIKE, COMMENT, MODERATE, PUBLISH = "watch", "like", "comment", "moderate", "publish"
+WATCH, LIKE, COMMENT, PUBLISH = "watch", "like", "comment", "publish"
+MODERATE = "moderate"  # take back, ban, slow down; exempt from what moderators ask of others
+HOST = "host"  # the user's events say so; hosts pin and announce
 VIEWING = frozenset({WATCH, LIKE, COMMENT})  # what a viewer's token without a scope allows
-EVERYTHING = VIEWING | {MODERATE, PUBLISH}
+VIEWERS_SCOPES = VIEWING | {MODERATE, HOST}  # what a viewer's token may have
+EVERYTHING = VIEWERS_SCOPES | {PUBLISH}
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -28,6 +31,21 @@ class Grant(msgspec.Struct, frozen=True):
 
     def may(self, scope: str, video: str) -> bool:
         return scope in self.scopes and matches(self.videos, video)
+
+    def is_exempt(self, video: str) -> bool:
+        """Return whether slow mode, closure and rates do not hold for it: for a moderator's own token.
+
+        A site's key acts for its users, for whom they hold; and so they do where authentication is off.
+        """
+        return self.is_viewer and self.may(MODERATE, video)
+
+    def role(self, video: str) -> str | None:
+        """Return what the events of a token's user say of it: `host`, `moderator` or nothing."""
+        if not self.is_viewer:
+            return None
+        if self.may(HOST, video):
+            return "host"
+        return "moderator" if self.may(MODERATE, video) else None
 
     def resolve_user(self, user: str | None) -> str | None:
         """Return the user to record for this action: a viewer's token acts for its own user only.

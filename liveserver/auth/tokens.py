@@ -13,7 +13,7 @@ import jwt
 import msgspec
 from msgspec import Meta
 
-from liveserver.auth.grant import MODERATE, VIEWING, Grant
+from liveserver.auth.grant import VIEWERS_SCOPES, VIEWING, Grant
 from liveserver.auth.keys import Key
 from liveserver.config import Videos
 from liveserver.errors import Unauthorized
@@ -59,9 +59,9 @@ def check_claims(claims: Mapping[str, Any]) -> None:
         made = msgspec.convert(claims, Claims)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
-    unknown = set((made.scope or "").split()) - VIEWING - {MODERATE}
+    unknown = set((made.scope or "").split()) - VIEWERS_SCOPES
     if unknown:
-        raise ValueError(f"there is no scope {min(unknown)!r}; write watch, like, comment or moderate")
+        raise ValueError(f"there is no scope {min(unknown)!r}; write watch, like, comment, moderate or host")
 
 
 def make(claims: Mapping[str, Any], secret: str) -> str:

@@ -26,7 +26,7 @@ def token(
     lifetime: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it is good.")] = "1h",
     scope: Annotated[
         list[str] | None,
-        typer.Option("--scope", metavar="SCOPE", help="watch, like, comment or moderate. Repeatable."),
+        typer.Option("--scope", metavar="SCOPE", help="watch, like, comment, moderate or host. Repeatable."),
     ] = None,
     secret_file: Annotated[
         Path | None,

@@ -22,7 +22,7 @@ Videos = Annotated[
 Rate = Annotated[float, Meta(ge=0)]  # a second; 0: as many as come
 Limit = Annotated[int, Meta(ge=0)]  # at once; 0: as many as come
 Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
-Scope = Literal["publish", "like", "comment", "moderate"]
+Scope = Literal["publish", "like", "comment", "moderate", "host"]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.auth.authorizer import Authorizer
-from liveserver.auth.grant import COMMENT, LIKE, MODERATE, PUBLISH, WATCH
+from liveserver.auth.grant import COMMENT, HOST, LIKE, MODERATE, OPEN, PUBLISH, WATCH, Grant
 from liveserver.errors import Forbidden, TooMany, Unauthorized, Unavailable
 from tests.auth.harness import NOW, SECRET, settings, token
 
@@ -17,7 +17,7 @@ TOKENS = {"viewers": "token", "secret": SECRET}
 LOCKED = {"nodes_secret": NODES}
 SITE = {"publishers": {"site": {"key": KEY, "videos": ["concert-*"], "scopes": ["publish", "like"]}}}
 VIEWING = {WATCH, LIKE, COMMENT}
-ALL = VIEWING | {MODERATE, PUBLISH}
+ALL = VIEWING | {MODERATE, HOST, PUBLISH}
 
 # (settings, what is shown, what may be done with concert-1; None: refused)
 TABLE = [
@@ -30,6 +30,7 @@ TABLE = [
     (TOKENS | LOCKED, None, None),
     (TOKENS, "token", VIEWING),
     (TOKENS, "moderator", {MODERATE}),
+    (TOKENS, "host", {HOST}),
     (TOKENS | SITE, KEY, {PUBLISH, LIKE}),
     (TOKENS | SITE, "token", VIEWING),
     (TOKENS | SITE, "a-key-of-nobody-at-all", None),
@@ -41,7 +42,9 @@ async def test_what_may_be_done_at_the_likes_backend(
     auth: dict[str, object], shows: str | None, scopes: set[str] | None
 ) -> None:
     gate = Authorizer(settings(auth=auth), "n", lambda: NOW)
-    text = {"token": token(), "moderator": token(scope="moderate")}.get(shows or "", shows)
+    text = {"token": token(), "moderator": token(scope="moderate"), "host": token(scope="host")}.get(
+        shows or "", shows
+    )
     headers = {} if text is None else {b"authorization": f"Bearer {text}".encode()}
     if scopes is None:
         with pytest.raises(Unauthorized):
@@ -54,6 +57,22 @@ async def test_what_may_be_done_at_the_likes_backend(
             grant.require(scope, "concert-1")
     if shows == KEY:  # of some videos only, whatever is done
         assert not any(grant.may(scope, "private") for scope in ALL)
+
+
+def test_only_a_viewers_own_token_exempts_and_gives_a_role() -> None:
+    scopes = frozenset({COMMENT, MODERATE})
+    moderator = Grant(("v*",), scopes, "mo", is_viewer=True)
+    assert moderator.is_exempt("v1")
+    assert moderator.role("v1") == "moderator"
+    assert not moderator.is_exempt("w1")
+    assert moderator.role("w1") is None
+    assert Grant(scopes=scopes | {HOST}, is_viewer=True).role("v1") == "host"
+    host = Grant(scopes=frozenset({COMMENT, HOST}), is_viewer=True)
+    assert host.role("v1") == "host"
+    assert not host.is_exempt("v1")
+    for other in (OPEN, Grant(scopes=scopes, name="site")):
+        assert not other.is_exempt("v1")
+        assert other.role("v1") is None
 
 
 async def test_an_address_may_open_new_videos_so_often_and_no_more(autojump_clock: MockClock) -> None:
