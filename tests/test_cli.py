@@ -17,7 +17,7 @@ import trio.testing
 
 from liveserver import __version__, config
 from liveserver.auth import tokens
-from liveserver.auth.keys import Key
+from liveserver.auth.keys import Key, read_public_key
 from liveserver.cli import error_report, main
 from liveserver.cli.publish import PublishProgress
 from liveserver.cli.watch import Recent, describe
@@ -25,6 +25,7 @@ from liveserver.client import Bye, Disconnected, Event, Gap, Ready, Viewers
 from liveserver.client.items import to_json
 from liveserver.config.render import render
 from liveserver.errors import ConfigError, LiveserverError
+from tests.auth.harness import PrivateKey, ec_key, ed_key, pem, private_pem, rsa_key
 from tests.client.fakes import Servers, answer, bye, like, problem, ready, stream
 
 COMMANDS = ("run", "cluster", "publish", "watch", "top", "token", "check")
@@ -287,6 +288,22 @@ def test_a_token_is_good_where_its_secret_is(capsys: pytest.CaptureFixture[str],
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "algorithm"), [(ed_key(), "EdDSA"), (ec_key(), "ES256"), (rsa_key(), "RS256")]
+)
+def test_a_token_may_be_signed_with_a_private_key(
+    key: PrivateKey, algorithm: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    private, public = tmp_path / "key.pem", tmp_path / "public.pem"
+    private.write_bytes(private_pem(key))
+    public.write_bytes(pem(key))
+    code, out, _ = call(capsys, "token", "--video", "v", "--private-key-file", str(private), "--kid", "k1")
+    assert code == 0
+    assert tokens.header_of(out.strip()) == tokens.Header(algorithm, "k1")
+    claims = tokens.verify(out.strip(), [read_public_key("auth.public_key_file", str(public))])
+    assert (claims.videos, len(claims.jti or "")) == (["v"], 16)
+
+
 def test_a_key_is_long_and_another_each_time(capsys: pytest.CaptureFixture[str]) -> None:
     keys = {call(capsys, "token", "--key")[1].strip() for _ in range(3)}
     assert len(keys) == 3
@@ -302,6 +319,9 @@ def test_a_key_is_long_and_another_each_time(capsys: pytest.CaptureFixture[str])
         (["--video", "a*b", "--secret-file", "s"], "Expected `str` matching regex"),
         (["--video", "v", "--scope", "fly", "--secret-file", "s"], "there is no scope 'fly'"),
         (["--video", "v", "--secret-file", "nowhere"], "nowhere cannot be read"),
+        (["--video", "v", "--private-key-file", "nowhere"], "nowhere cannot be read"),
+        (["--video", "v", "--private-key-file", "s"], "s is no private key in PEM"),
+        (["--video", "v", "--private-key-file", "s", "--secret-file", "s"], "--secret-file: is given beside"),
         (["--video", "v", "--set", "auth.secret=hush-hush"], "auth.secret: is too short"),
     ],
 )

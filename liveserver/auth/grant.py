@@ -19,7 +19,8 @@ EVERYTHING = VIEWERS_SCOPES | {PUBLISH}
 class Grant(msgspec.Struct, frozen=True):
     """`videos` are exact names or beginnings (`concert-*`); `expires` is in seconds since the epoch.
 
-    `user` is whose token it was, and `is_viewer` that it was one; `name` is whose publisher's key.
+    `user` is whose token it was, and `is_viewer` that it was one; `name` is whose publisher's key. `token_id`
+    and `issued`, in seconds since the epoch (0: not said), are what a viewer's token is revoked by.
     """
 
     videos: tuple[str, ...] = ("*",)
@@ -28,6 +29,8 @@ class Grant(msgspec.Struct, frozen=True):
     is_viewer: bool = False
     name: str = ""
     expires: float = math.inf
+    token_id: str | None = None
+    issued: float = 0.0
 
     def may(self, scope: str, video: str) -> bool:
         return scope in self.scopes and matches(self.videos, video)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jwt
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from liveserver.config import Secret
 from liveserver.errors import ConfigError, LiveserverError
@@ -28,6 +30,9 @@ MAX_JWKS_KEYS = 100
 _SHOWABLE = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 HS256, RS256, ES256 = "HS256", "RS256", "ES256"
+EDDSA = "EdDSA"  # with Ed25519 (RFC 8037 §3.1)
+
+PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
 class KeySetError(LiveserverError):
@@ -38,11 +43,21 @@ class Key(msgspec.Struct, frozen=True):
     """One key, and the one algorithm that it is for. `id` is the `kid` it is asked for by."""
 
     algorithm: str
-    material: bytes | RSAPublicKey | EllipticCurvePublicKey
+    material: bytes | PublicKey
     id: str | None = None
 
     def __repr__(self) -> str:
         return f"Key({self.algorithm}, {self.id})"
+
+
+class SigningKey(msgspec.Struct, frozen=True):
+    """A private key, and the one algorithm that it signs with."""
+
+    algorithm: str
+    material: Any
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.algorithm})"
 
 
 def read_secrets(setting: str, text: Secret | None, file: str | None, shortest: int) -> list[str]:
@@ -87,8 +102,22 @@ def read_public_key(setting: str, file: str) -> Key:
         ) from error
     found = _fitting(key, None)
     if found is None:
-        raise ConfigError(setting, f"{file} is neither an RSA key of 2048 bits or more nor one on P-256")
+        raise ConfigError(setting, f"{file} is no RSA key of 2048 bits or more, and none on P-256 or Ed25519")
     return found
+
+
+def read_private_key(setting: str, file: str) -> SigningKey:
+    """Return a private key in PEM, without a passphrase, to sign with. Raises `ConfigError`."""
+    try:
+        key = load_pem_private_key(_read(setting, file).encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # not `from`: the key stays out of tracebacks
+        raise ConfigError(
+            setting, f"{file} is no private key in PEM without a passphrase; it begins with BEGIN PRIVATE KEY"
+        ) from None
+    public = _fitting(key.public_key(), None)
+    if public is None:
+        raise ConfigError(setting, f"{file} is no RSA key of 2048 bits or more, and none on P-256 or Ed25519")
+    return SigningKey(public.algorithm, key)
 
 
 def read_jwks(content: bytes) -> list[Key]:
@@ -105,7 +134,7 @@ def read_jwks(content: bytes) -> list[Key]:
         raise KeySetError('is no JSON Web Key Set, which is {"keys":[…]}') from None
     found = [key for entry in entries[:MAX_JWKS_KEYS] if (key := _from_jwk(entry)) is not None]
     if not found:
-        raise KeySetError("has no key for RS256 or ES256")
+        raise KeySetError("has no key for RS256, ES256 or EdDSA")
     return found
 
 
@@ -119,7 +148,11 @@ def candidates(keys: Sequence[Key], algorithm: str, key_id: str | None) -> list[
 
 
 def _from_jwk(entry: Any) -> Key | None:
-    if not isinstance(entry, Mapping) or entry.get("kty") not in ("RSA", "EC") or entry.get("use") == "enc":
+    if (
+        not isinstance(entry, Mapping)
+        or entry.get("kty") not in ("RSA", "EC", "OKP")
+        or entry.get("use") == "enc"
+    ):
         return None
     try:
         key = jwt.PyJWK(dict(entry)).key
@@ -135,6 +168,8 @@ def _fitting(key: object, name: str | None) -> Key | None:
         return Key(RS256, key, name)
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         return Key(ES256, key, name)
+    if isinstance(key, Ed25519PublicKey):
+        return Key(EDDSA, key, name)
     return None
 
 

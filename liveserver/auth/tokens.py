@@ -1,7 +1,8 @@
 """JSON Web Tokens (RFC 7519): made, and taken apart. The signatures are PyJWT's, the claims ours.
 
 The claims that count: `exp`, `nbf`, `aud`, `iss`, `sub` (the user), `videos` (exact names, or beginnings
-as `concert-*`), `scope` (words with spaces between, RFC 8693 §4.2). Other claims are ignored.
+as `concert-*`), `scope` (words with spaces between, RFC 8693 §4.2), and what a token is revoked by: `jti`
+(its own name) and `iat` (when it was issued). Other claims are ignored.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import msgspec
 from msgspec import Meta
 
 from liveserver.auth.grant import VIEWERS_SCOPES, VIEWING, Grant
-from liveserver.auth.keys import Key
+from liveserver.auth.keys import Key, SigningKey
 from liveserver.config import Videos
 from liveserver.errors import Unauthorized
 
 MAX_VIDEOS = 1_000
+MAX_JTI = 256  # characters
 
 _jws = jwt.PyJWS(options={"enforce_minimum_key_length": True})
 
@@ -30,6 +32,8 @@ class Claims(msgspec.Struct, frozen=True):
 
     exp: Instant | None = None
     nbf: Instant | None = None
+    iat: Instant | None = None
+    jti: Annotated[str, Meta(min_length=1, max_length=MAX_JTI)] | None = None
     aud: str | list[str] | None = None
     iss: str | None = None
     sub: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
@@ -67,6 +71,12 @@ def check_claims(claims: Mapping[str, Any]) -> None:
 def make(claims: Mapping[str, Any], secret: str) -> str:
     """A token signed with HS256."""
     return jwt.encode(dict(claims), secret, algorithm="HS256")
+
+
+def sign(claims: Mapping[str, Any], key: SigningKey, key_id: str | None = None) -> str:
+    """Return a token signed with a private key; `key_id` is its `kid`, the public one's name in a key set."""
+    headers = {"kid": key_id} if key_id else None
+    return jwt.encode(dict(claims), key.material, algorithm=key.algorithm, headers=headers)
 
 
 def header_of(token: str) -> Header:
@@ -120,7 +130,15 @@ def grant_of(claims: Claims, leeway: float) -> Grant:
     """What a viewer with these claims may."""
     scopes = VIEWING if claims.scope is None else frozenset(claims.scope.split())
     expires = float("inf") if claims.exp is None else claims.exp + leeway
-    return Grant(tuple(claims.videos), scopes, claims.sub, is_viewer=True, expires=expires)
+    return Grant(
+        tuple(claims.videos),
+        scopes,
+        claims.sub,
+        is_viewer=True,
+        expires=expires,
+        token_id=claims.jti,
+        issued=claims.iat or 0.0,
+    )
 
 
 def _plain(error: Exception) -> str:

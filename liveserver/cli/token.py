@@ -15,6 +15,7 @@ from liveserver.errors import ConfigError
 from liveserver.units import quantity
 
 KEY_BYTES = 32
+ID_BYTES = 12  # of a token's own name, by which it may be revoked
 
 
 def token(
@@ -32,6 +33,17 @@ def token(
         Path | None,
         typer.Option("--secret-file", metavar="FILE", help="What to sign with: auth.secret_file."),
     ] = None,
+    private_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--private-key-file",
+            metavar="FILE",
+            help="A private key in PEM to sign with instead: Ed25519, RSA or P-256.",
+        ),
+    ] = None,
+    kid: Annotated[
+        str | None, typer.Option("--kid", metavar="ID", help="The private key's name in a key set.")
+    ] = None,
     config_file: ConfigFile = None,
     settings: Set = None,
     key: Annotated[
@@ -40,7 +52,8 @@ def token(
 ) -> None:
     """Make a viewer's token, signed with auth.secret.
 
-    The secret is taken from a configuration, from LIVESERVER_AUTH__SECRET or from --secret-file.
+    The secret is taken from a configuration, from LIVESERVER_AUTH__SECRET or from --secret-file; or a private
+    key from --private-key-file, whose public one is auth.public_key_file or in the key set auth.jwks.
     """
     if key:
         typer.echo(secrets.token_urlsafe(KEY_BYTES))
@@ -53,21 +66,32 @@ def token(
         raise typer.BadParameter(str(error), param_hint="--for") from None
 
     from liveserver.auth import tokens
-    from liveserver.auth.keys import SHORTEST_SECRET, read_secrets
+    from liveserver.auth.keys import SHORTEST_SECRET, SigningKey, read_private_key, read_secrets
 
     auth = config.load(config_file, settings or ()).auth
-    if secret_file is not None:
-        found = read_secrets("auth.secret", None, str(secret_file), SHORTEST_SECRET)
+    if private_key_file is not None and secret_file is not None:
+        raise typer.BadParameter("is given beside --private-key-file", param_hint="--secret-file")
+    if private_key_file is not None:
+        signing = read_private_key("--private-key-file", str(private_key_file))
     else:
-        found = read_secrets("auth.secret", auth.secret, auth.secret_file, SHORTEST_SECRET)
-    if not found:
-        raise ConfigError("auth.secret", "there is none to sign with; give --config, or --secret-file")
+        if secret_file is not None:
+            found = read_secrets("auth.secret", None, str(secret_file), SHORTEST_SECRET)
+        else:
+            found = read_secrets("auth.secret", auth.secret, auth.secret_file, SHORTEST_SECRET)
+        if not found:
+            raise ConfigError("auth.secret", "there is none to sign with; give --config, or --secret-file")
+        signing = SigningKey("HS256", found[0])
     now = int(time.time())
     said = {"sub": user, "aud": auth.audience, "iss": auth.issuer, "scope": " ".join(scope or ()) or None}
-    claims: dict[str, Any] = {"iat": now, "exp": now + round(seconds), "videos": video}
+    claims: dict[str, Any] = {
+        "iat": now,
+        "exp": now + round(seconds),
+        "jti": secrets.token_urlsafe(ID_BYTES),
+        "videos": video,
+    }
     claims |= {name: value for name, value in said.items() if value is not None}
     try:
         tokens.check_claims(claims)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    typer.echo(tokens.make(claims, found[0]))
+    typer.echo(tokens.sign(claims, signing, kid))

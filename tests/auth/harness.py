@@ -9,8 +9,8 @@ import jwt
 import msgspec
 import trio
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from liveserver.auth.credentials import Credentials, CredentialSource
 from liveserver.config import AuthSettings, Settings, convert
@@ -20,6 +20,8 @@ OTHER = "another-secret-of-at-least-32-bytes-too"
 NODES = "the-nodes-secret-of-at-least-32-bytes-"
 KEY = "a-key-of-a-publisher"
 NOW = 1_763_862_000.0
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 class Clock:
@@ -62,17 +64,30 @@ def ec_key(name: str = "one") -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+@cache
+def ed_key(name: str = "one") -> ed25519.Ed25519PrivateKey:
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+def pem(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 
 
-def jwks(**keys: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def jwks(**keys: PrivateKey) -> bytes:
     """A key set with these, by their `kid`."""
     entries = []
     for kid, key in keys.items():
         public: Any = key.public_key()
-        of = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
+        of: Any = ECAlgorithm
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            of = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else OKPAlgorithm
         entries.append({**of.to_jwk(public, as_dict=True), "kid": kid, "use": "sig"})
     return msgspec.json.encode({"keys": entries})

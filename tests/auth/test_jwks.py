@@ -16,7 +16,7 @@ from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import KeySetError, read_jwks
 from liveserver.auth.viewers import ViewerTokens
 from liveserver.errors import Unauthorized, Unavailable
-from tests.auth.harness import Clock, auth, ec_key, header, jwks, rsa_key, token
+from tests.auth.harness import Clock, auth, ec_key, ed_key, header, jwks, rsa_key, token
 
 URL = "https://site.example/jwks.json"
 
@@ -48,13 +48,24 @@ async def watching(site: Site) -> AsyncIterator[ViewerTokens]:
         nursery.cancel_scope.cancel()
 
 
-async def test_keys_of_both_kinds_are_found_by_their_names(autojump_clock: MockClock) -> None:
-    site = Site(a=rsa_key(), b=ec_key())
+async def test_keys_of_all_kinds_are_found_by_their_names(autojump_clock: MockClock) -> None:
+    site = Site(a=rsa_key(), b=ec_key(), c=ed_key())
     async with watching(site) as viewers:
         await trio.testing.wait_all_tasks_blocked(0.01)
-        for good in (token(rsa_key(), "RS256", "a"), token(ec_key(), "ES256", "b"), token(ec_key(), "ES256")):
+        for good in (
+            token(rsa_key(), "RS256", "a"),
+            token(ec_key(), "ES256", "b"),
+            token(ec_key(), "ES256"),
+            token(ed_key(), "EdDSA", "c"),
+            token(ed_key(), "EdDSA"),
+        ):
             assert (await viewers.admit(header(good))).user == "u1"
-        for bad in (token(rsa_key("two"), "RS256", "a"), token(algorithm="HS256", kid="a")):
+        for bad in (
+            token(rsa_key("two"), "RS256", "a"),
+            token(algorithm="HS256", kid="a"),
+            token(ed_key("two"), "EdDSA", "c"),
+            token(ed_key(), "EdDSA", "a"),
+        ):
             with pytest.raises(Unauthorized):
                 await viewers.admit(header(bad))
     assert site.asked == 1

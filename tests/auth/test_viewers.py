@@ -25,6 +25,7 @@ from tests.auth.harness import (
     Clock,
     auth,
     ec_key,
+    ed_key,
     header,
     pem,
     rsa_key,
@@ -133,6 +134,22 @@ async def test_a_key_on_p_256_is_for_es256(tmp_path: Path) -> None:
     gate = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
     good = token(ec_key(), "ES256")
     assert (await gate.viewer({b"authorization": b"bearer  " + good.encode()})).user == "u1"
+
+
+async def test_a_key_on_ed25519_is_for_eddsa(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(pem(ed_key()))
+    gate = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
+    good = token(ed_key(), "EdDSA")
+    assert (await gate.viewer({b"authorization": b"bearer " + good.encode()})).user == "u1"
+    for forged in (
+        token(ed_key("two"), "EdDSA"),
+        token(ec_key(), "ES256"),
+        signed({"alg": "HS256"}, CLAIMS, pem(ed_key())),
+        signed({"alg": "EdDSA"}, CLAIMS, pem(ed_key())),
+    ):
+        with pytest.raises(Unauthorized, match="no key that counts here"):
+            await gate.viewer({b"authorization": b"Bearer " + forged.encode()})
 
 
 async def test_audience_and_issuer_are_asked_for_where_they_are_configured() -> None:
