@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,10 +39,8 @@ def test_lines_are_written_in_order(tmp_path: Path) -> None:
 def test_a_pipe_that_is_not_read_holds_up_nothing_and_what_was_dropped_is_said() -> None:
     with pipe() as (reading, writing):
         writer = LineWriter(writing, "{} dropped".format, most_lines=100)
-        begun = time.monotonic()
         for _ in range(20_000):
-            writer.write("x" * 100)
-        assert time.monotonic() - begun < 5  # it returned: a blocking write never would
+            writer.write("x" * 100)  # returns: a blocking write never would
         assert writer.statistics().dropped > 15_000
         received = b""
         said = 0

@@ -92,6 +92,16 @@ class Trace(msgspec.Struct, frozen=True):
     now: Now
 
 
+class _Clock:
+    """Converts Trio's times to milliseconds since the epoch. Both clocks are read once, so order is kept."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - trio.current_time()
+
+    def __call__(self, when: float) -> int:
+        return round(1000 * (when + self._offset))
+
+
 class _Head(msgspec.Struct):
     """Of an event, what is needed here."""
 
@@ -106,8 +116,9 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
         return None
     item = log.items[position - log.base]
     at = _at(item.data)
+    to_wall = _Clock()
     arrived = log.arrived_at(position)
-    received = _wall(arrived) if arrived is not None else None
+    received = to_wall(arrived) if arrived is not None else None
     visits = channel.audience.flush_history
     writing = list(visits.of(position))
     return Trace(
@@ -118,8 +129,10 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
         accepted=Accepted(at, item.origin),
         logged=Logged(item.epoch, item.number, item.cursor.decode()),
         received=Received(received, received - at if received is not None and at is not None else None),
-        written=_written(writing, arrived is not None and visits.reaches_back_to(arrived)),
-        not_written=[_not_written(each) for each in visits.notes if each.start <= position < each.end],
+        written=_written(to_wall, writing, arrived is not None and visits.reaches_back_to(arrived)),
+        not_written=[
+            _not_written(to_wall, each) for each in visits.notes if each.start <= position < each.end
+        ],
         now=_now(channel.audience, position),
     )
 
@@ -141,18 +154,18 @@ def _at(data: bytes) -> int | None:
         return None
 
 
-def _written(visits: Sequence[FlushRecord], is_complete: bool) -> Written:
+def _written(to_wall: _Clock, visits: Sequence[FlushRecord], is_complete: bool) -> Written:
     return Written(
         viewers=sum(visit.viewers for visit in visits),
         visits=len(visits),
-        first_at=_wall(visits[0].time) if visits else None,
-        last_at=_wall(visits[-1].time) if visits else None,
+        first_at=to_wall(visits[0].time) if visits else None,
+        last_at=to_wall(visits[-1].time) if visits else None,
         is_complete=is_complete,
     )
 
 
-def _not_written(remark: DeliveryNote) -> NotWritten:
-    return NotWritten(remark.what, WHY[remark.what], remark.viewers, _wall(remark.time))
+def _not_written(to_wall: _Clock, remark: DeliveryNote) -> NotWritten:
+    return NotWritten(remark.what, WHY[remark.what], remark.viewers, to_wall(remark.time))
 
 
 def _now(audience: Audience, position: int) -> Now:
@@ -161,8 +174,3 @@ def _now(audience: Audience, position: int) -> Now:
     return Now(
         viewers=audience.count, past=audience.count - waiting - lagging, waiting=waiting, lagging=lagging
     )
-
-
-def _wall(when: float) -> int:
-    """Trio's time as milliseconds since the epoch."""
-    return round(1000 * (time.time() - (trio.current_time() - when)))

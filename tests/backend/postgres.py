@@ -69,6 +69,29 @@ def execute(url: str, *statements: str) -> None:
     engine.dispose()
 
 
+def set_read_only(url: str, is_on: bool) -> None:
+    """Have the server refuse writes, or accept them again, and wait until that holds for its connections.
+
+    A reload is asynchronous. The server signals its connections' processes before it accepts the next
+    connection, so what holds for a new connection holds for the next statement on any other.
+    """
+    value = "on" if is_on else "off"
+    execute(url, f"alter system set default_transaction_read_only = {value}", "select pg_reload_conf()")
+    deadline = time.monotonic() + 60
+    while fetch(url, "show default_transaction_read_only") != value:
+        assert time.monotonic() < deadline, "the server did not read its configuration"
+        time.sleep(0.01)
+
+
+def fetch(url: str, query: str) -> object:
+    """Return the query's one value, on a connection of its own."""
+    engine = open_engine(url, writes=False)
+    with engine.connect() as connection:
+        value: object = connection.exec_driver_sql(query).scalar_one()
+    engine.dispose()
+    return value
+
+
 def directory_of(url: str) -> str:
     """Where a server's socket is."""
     return url.rpartition("host=")[2]
@@ -101,7 +124,7 @@ logfile = {name}/log
             ["pgbouncer", "-q", f"{name}/ini"], user=user, group=user, stderr=subprocess.DEVNULL
         ) as process:
             try:
-                deadline = time.monotonic() + 20
+                deadline = time.monotonic() + 60
                 while not (directory / ".s.PGSQL.5432").exists():
                     assert process.poll() is None, (directory / "log").read_text()
                     assert time.monotonic() < deadline

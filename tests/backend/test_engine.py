@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from liveserver.backend import writer
 from liveserver.backend.backend import open_backend
 from liveserver.backend.commands import Stored
 from liveserver.backend.engine import is_transient
@@ -28,10 +29,7 @@ from liveserver.backend.store import Store
 from liveserver.errors import Unavailable
 from tests.backend.harness import FakeDispatcher as AnyDispatcher
 from tests.backend.harness import comment, like, settings
-from tests.backend.postgres import Proxy, directory_of, execute, pgbouncer, postgres, programs
-
-READ_ONLY = "alter system set default_transaction_read_only = on", "select pg_reload_conf()"
-READ_WRITE = "alter system reset default_transaction_read_only", "select pg_reload_conf()"
+from tests.backend.postgres import Proxy, directory_of, execute, pgbouncer, postgres, programs, set_read_only
 
 
 class FakeDispatcher(AnyDispatcher):
@@ -64,29 +62,25 @@ async def test_an_old_primary_that_stays_up_read_only_is_left(database: str, bin
         async with open_backend(settings(database=both), dispatcher) as backend:
             assert (await backend.write(like())).total == 1
             await dispatcher.wait_taken(1)
-            execute(
-                database, "alter system set default_transaction_read_only = on", "select pg_reload_conf()"
-            )
+            set_read_only(database, True)
             assert (await backend.write(like())).total == 1, "the other server has its own"
             await backend.check()
             await dispatcher.wait_taken(2)
 
 
-async def test_a_server_that_is_read_only_is_not_ready(database: str) -> None:
+async def test_a_server_that_is_read_only_is_not_ready(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "FRESH_SECONDS", -1.0)  # each check is a transaction of its own
     async with open_backend(settings(database=database, write_timeout="100ms"), FakeDispatcher()) as backend:
         await backend.write(like())
-        execute(database, *READ_ONLY)
-        await trio.sleep(1.01)  # what was written just now proves nothing then
+        set_read_only(database, True)
         with pytest.raises(Unavailable, match="does not store"):
             await backend.check()
         with pytest.raises(Unavailable):
             await backend.write(like())
-        execute(
-            database,
-            "set default_transaction_read_only = off",
-            *READ_WRITE,
-        )
-        with trio.fail_after(10):
+        set_read_only(database, False)
+        with trio.fail_after(60):
             while True:
                 try:
                     await backend.check()

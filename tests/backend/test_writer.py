@@ -67,7 +67,7 @@ class SlowStore:
 
     async def wait_transaction(self) -> None:
         """Until the next one has ended, well or not."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await self._ended.wait()
 
 

@@ -26,7 +26,7 @@ async def proxy(nursery: trio.Nursery) -> AsyncIterator[Proxy]:
 
     listeners = await nursery.start(trio.serve_tcp, echo, 0)
     async with open_proxy(listeners[0].socket.getsockname()[1]) as made:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             yield made
     nursery.cancel_scope.cancel()
 

@@ -57,7 +57,7 @@ class Stand:
         self.step_until(lambda: bool(self.returning._due))
 
     def step_until(self, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < until
             self.returning._step(0.01)

@@ -43,7 +43,7 @@ async def lines(bus: Bus, video: str, after: int = 0, limit: int = 100_000) -> l
 async def take(inbox: Inbox, events: int) -> list[Batch]:
     """The batches with the next so many events; empty lists are left out."""
     batches: list[Batch] = []
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while sum(len(batch.lines) for batch in batches) < events:
             batches += await anext(inbox)
     return batches

@@ -34,7 +34,7 @@ async def append(bus: RedisBus, token: str, *lines: str) -> AppendResult:
 
 async def append_at_last(bus: RedisBus, token: str, *lines: str) -> AppendResult:
     """As often as it takes, as a dispatcher does."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while True:
             try:
                 return await append(bus, token, *lines)
@@ -48,11 +48,11 @@ async def lines(bus: RedisBus) -> list[str]:
 
 
 async def next_batches(inbox: Inbox) -> list[Batch]:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         return await anext(inbox)
 
 
 async def eventually_says_missed(inbox: Inbox) -> None:
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         while await anext(inbox):
             pass

@@ -28,14 +28,14 @@ class Ear:
         return [(tally.datacenter, tally.total) for tally in self.tallies]
 
     async def wait(self, datacenter: int, total: int) -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while (datacenter, total) not in self.numbers:
                 await self._heard.wait()
 
 
 async def announced(bus: WholeBus, node: str, viewers: int, lease: float = 30.0) -> tuple[int, int]:
     """As a frontend reports: again, until it is not too early. Returns what it is told."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not (report := (await bus.subscribe(node, {"v": viewers}, lease))["v"]).is_announced:  # noqa: ASYNC110
             await trio.sleep(0.02)
         return report.tally.datacenter, report.tally.total
@@ -43,7 +43,7 @@ async def announced(bus: WholeBus, node: str, viewers: int, lease: float = 30.0)
 
 async def noted(bus: WholeBus, tally: ViewerCount) -> None:
     """As a relay notes: again, until it is not too early."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while await bus.note([tally]) != [True]:  # noqa: ASYNC110
             await trio.sleep(0.02)
 

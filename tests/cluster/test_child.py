@@ -32,7 +32,7 @@ async def running(script: str, log: Log, stop_after: float = 5.0) -> AsyncIterat
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.run)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 yield child
             nursery.cancel_scope.cancel()
 
@@ -101,16 +101,16 @@ async def test_a_child_that_can_never_run_is_given_up() -> None:
 async def test_children_read_the_end_of_file_when_the_supervisor_is_gone() -> None:
     with ParentWatch() as parent_watch:
         process = await trio.lowlevel.open_process(["/bin/cat"], stdin=parent_watch.reading_end)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         assert await process.wait() == 0
 
 
 async def test_what_does_not_read_is_guarded() -> None:
-    sleeper = await trio.lowlevel.open_process(["/bin/sleep", "60"])
+    sleeper = await trio.lowlevel.open_process(["/bin/sleep", "600"])
     with ParentWatch() as parent_watch:
         async with parent_watch.guarding(sleeper.pid):
             parent_watch.cut()
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 assert await sleeper.wait() == -signal.SIGTERM
 
 

@@ -84,7 +84,7 @@ async def test_it_dies_with_its_parent(until: Until) -> None:
     )
     process = await trio.lowlevel.open_process([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert process.stdout is not None
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         server = int(await process.stdout.receive_some())
     process.kill()
     await process.wait()

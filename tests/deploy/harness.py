@@ -162,7 +162,7 @@ class Proxy:
         body: bytes = b"",
     ) -> Answer:
         """One request over a connection of its own; the target goes out as it is."""
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with await self.connect() as stream:
                 return await self.exchange(stream, method, target, *headers, host=host, body=body)
 
@@ -207,7 +207,7 @@ class Proxy:
     async def wait_listening(self) -> bool:
         """Whether it came to listen; False when it ended, its port taken by another program for example."""
         assert self.process is not None
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while self.process.poll() is None:
                 with suppress(OSError):
                     async with await trio.open_tcp_stream("127.0.0.1", self.port):

@@ -148,7 +148,7 @@ async def test_two_requests_at_once_have_a_connection_each_which_both_last() -> 
         await answer(stream)
 
     async with serving(answer_both) as (server, transport):
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 for _ in range(2):
                     nursery.start_soon(transport.handle_async_request, ask(server))

@@ -277,8 +277,8 @@ async def test_a_body_that_no_chunked_parser_agrees_on_is_refused_there_too() ->
 
 async def test_the_end_waits_for_nobody() -> None:
     app = site()
-    with ExitStack() as clients, trio.fail_after(2):
-        async with handing_over(app, send_buffer=10_000) as served:
+    with ExitStack() as clients, trio.fail_after(60):
+        async with handing_over(app, timeout=3600, send_buffer=10_000) as served:
             for path in (b"big", b"slow"):
                 client = clients.enter_context(socket.create_connection(served.where))
                 client.sendall(b"GET /" + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")

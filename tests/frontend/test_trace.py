@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from types import SimpleNamespace
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from liveserver.bus.interface import AppendRequest
+from liveserver.frontend import trace
 from tests.frontend.harness import Stage, settings, stage
 
 
@@ -23,7 +27,11 @@ async def publish(on: Stage, *ids: str, padding: int = 0) -> int:
     return at
 
 
-async def test_an_events_story(autojump_clock: MockClock) -> None:
+async def test_a_trace_tells_where_an_event_went(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(time.time())
+    monkeypatch.setattr(trace, "time", SimpleNamespace(time=lambda: next(ticks)))  # a second between readings
     async with stage() as on:
         clients = [(await on.ready())[0] for _ in range(3)]
         await publish(on, "before")
@@ -42,12 +50,12 @@ async def test_an_events_story(autojump_clock: MockClock) -> None:
         assert (story.logged.epoch, story.logged.number) == (on.channel().epoch, 3)
         assert story.received.at is not None
         assert (story.written.viewers, story.written.visits, story.written.is_complete) == (3, 1, True)
-        assert story.written.first_at == story.written.last_at == story.received.at
+        assert story.written.first_at == story.written.last_at == story.received.at  # at one virtual time
         assert story.not_written == []
         assert (story.now.viewers, story.now.past, story.now.waiting, story.now.lagging) == (3, 3, 0, 0)
 
 
-async def test_of_what_is_not_here_there_is_no_story(autojump_clock: MockClock) -> None:
+async def test_an_event_that_is_not_in_the_log_has_no_trace(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await on.ready()
         await publish(on, "e1")
@@ -57,7 +65,7 @@ async def test_of_what_is_not_here_there_is_no_story(autojump_clock: MockClock) 
         assert on.frontend.trace("w", "e1") is None
 
 
-async def test_who_has_not_got_it_yet_and_why(autojump_clock: MockClock) -> None:
+async def test_viewers_that_lag_or_were_given_up_are_named_with_the_reason(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend={"slow_timeout": "5s"})) as on:
         await on.ready("v", "", send_buffer=4096, receive_buffer=4096)
         quick, _ = await on.ready()
@@ -80,7 +88,7 @@ async def test_who_has_not_got_it_yet_and_why(autojump_clock: MockClock) -> None
         assert story.now.viewers == 1
 
 
-async def test_what_was_read_from_the_log_was_not_received(autojump_clock: MockClock) -> None:
+async def test_an_event_read_from_the_log_has_no_time_of_receipt(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await publish(on, "old")
         client, _ = await on.ready("v", "?cursor=earliest")

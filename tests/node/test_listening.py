@@ -34,7 +34,7 @@ async def ops_port(*overrides: str, app: QuartTrio | None = None) -> AsyncIterat
 async def read_all(stream: trio.SocketStream) -> bytes:
     """What comes until the server closes."""
     received = b""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         try:
             while data := await stream.receive_some():
                 received += data

@@ -29,14 +29,14 @@ async def node(*settings: str) -> AsyncIterator[NodeProcess]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
 async def test_a_viewer_is_sent_bye_soon_whatever_ends_the_node(number: signal.Signals) -> None:
-    async with node("node.drain_timeout=60s") as server, httpx.AsyncClient(trust_env=False) as client:
+    async with node("node.drain_timeout=10m") as server, httpx.AsyncClient(trust_env=False) as client:
         url = f"{server.url}/v1/videos/v/events"
         async with client.stream("GET", url, headers={"accept": "text/event-stream"}) as stream:
             lines = stream.aiter_lines()
             while not (await anext(lines)).startswith("event: ready"):
                 pass
             server.signal(number)
-            with trio.fail_after(30):  # far from the 60 s that a full node takes
+            with trio.fail_after(60):  # far from the ten minutes that a full node takes
                 seen = [line async for line in lines]
                 assert await server.wait_ended() == 0
         assert "event: bye" in seen
@@ -83,7 +83,7 @@ async def test_connections_are_taken_for_the_lame_duck_time(until: Until) -> Non
         await until(is_unready)
         assert (await client.get(f"{server.url}/v1/videos/v/poll")).status_code == 200
         server.signal(signal.SIGTERM)  # at once, then
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             assert await server.wait_ended() == 0
         assert "drain_cut_short" in server.log
 
@@ -105,7 +105,7 @@ async def test_a_log_that_is_not_read_holds_up_nothing() -> None:
                 assert (await client.get(f"{process.url}/v1/videos/v/poll")).status_code == 200
             metrics = (await client.get(f"{process.ops_url}/metrics")).text
             assert "liveserver_log_written_total 0.0" in metrics
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 assert await process.terminate() == 0
     finally:
         os.close(reading)
@@ -119,7 +119,7 @@ async def test_a_disk_that_is_full_ends_nothing() -> None:
         process.output = full
         async with running(process), httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"{process.url}/v1/videos/v/poll")).status_code == 200
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 assert await process.terminate() == 0
     finally:
         os.close(full)

@@ -104,7 +104,7 @@ async def test_keys_and_limits_are_taken_and_a_viewer_stays(stage: Stage, tmp_pa
         (tmp_path / "site.key").write_text("the-second-key-of-the-site")  # the settings are the same
         assert (await stage.reload()).json() == {"changed": [], "needs_restart": []}
         assert await stage.publish("the-first-key-of-the-site") == 401
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             kinds = [type(item) async for item in until_events(items, 2)]
         assert kinds == [Event, Event]  # on the same connection
 

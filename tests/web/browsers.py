@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-SECONDS = 20.0
+SECONDS = 60.0
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

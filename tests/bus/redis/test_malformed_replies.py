@@ -83,11 +83,11 @@ async def test_what_answers_nonsense_is_an_error_in_time(answer: bytes) -> None:
                 lambda: bus.subscribe("n", {"v": 1}, 30),
                 lambda: bus.read("v", 0, 10),
             ):
-                with trio.fail_after(20), pytest.raises(BusError) as told:
+                with trio.fail_after(60), pytest.raises(BusError) as told:
                     await call()
                 assert "hunter2" not in str(told.value)
                 assert str(port) in str(told.value)
-            with trio.fail_after(20), pytest.raises(BusError):
+            with trio.fail_after(60), pytest.raises(BusError):
                 async with bus.inbox("n"):
                     pass
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST
