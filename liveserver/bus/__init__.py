@@ -1,9 +1,9 @@
-"""What connects the nodes: one interface, in memory and over Redis.
+"""What connects the nodes: one interface, implemented in memory and over Redis.
 
-interface.py  the verbs, and what holds for them
+interface.py  the operations and their guarantees
 memory/       the bus of a single process
 redis/        the bus over Redis
-mailbox.py    received batches until they are taken, bounded
-leases.py     the wire form of requests for leases
+mailbox.py    a bounded buffer of received batches
+leases.py     the wire form of lease requests
 canary.py     readiness that proves delivery
 """

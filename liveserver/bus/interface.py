@@ -1,30 +1,32 @@
-"""The bus: the one seam between nodes.
+"""The bus: the only interface between nodes.
 
-Rules every implementation keeps (tests/bus/test_contract.py holds them to it):
+Guarantees of every implementation (the contract tests in tests/bus/ check them):
 
-1. *Atomic.* `append` numbers, drops duplicates, logs, looks up the watching nodes and forwards, as
-   one step per video: two appends to a video never interleave.
-2. *Ordered.* Within one epoch, what arrives on an inbox for a video is in offset order. It may miss
-   batches, never reorder them.
-3. *The log remembers, the inbox forgets.* A batch may be lost on its way to an inbox (a full one, a
-   broken link); the numbers show it, and `read` mends it. `Head.offset` shows a lost last one.
-4. *Accepted means logged.* When `append` has answered, the events are in the log. When it raised
-   `BusError`, nothing is known; the same parcel appended again is not doubled.
-5. *Epochs.* A log that began anew (expired, or its store came back empty) has another epoch, and
-   counts from 1 again. An epoch is never used twice.
+1. *Atomic.* `append` numbers, deduplicates, logs, looks up the watching nodes and forwards in one
+   step per video: two appends to a video never interleave.
+2. *Ordered.* Within one epoch, an inbox receives a video's batches in offset order. Batches may be
+   missing, but are never reordered.
+3. *The log is reliable, inboxes are not.* A batch may be lost on its way to an inbox (a full inbox, a
+   broken connection). The numbers reveal it, and `read` returns the missing events; `Head.offset` reveals
+   that the last batch was lost.
+4. *Accepted means logged.* Once `append` has returned, the events are in the log. After a `BusError` the
+   outcome is unknown; appending the same request again does not duplicate its events.
+5. *Epochs.* A log that begins anew (it expired, or its store came back empty) has another epoch, and
+   is numbered from 1 again. An epoch is never reused.
 6. *Everything expires.* The log by length and age, ids after their window, leases unless renewed,
-   and all of a video's keys when it has been quiet for `history.idle_ttl`.
-7. *Another datacenter's events* stand in the log beside our own, each origin's in its order, without
-   holes except where its own log had lost them. `relay` takes what is next in number and drops what
-   it has; it may be called by several at once. They are forwarded to inboxes, never to the feed.
-8. *Counts are announced, not kept.* When `subscribe` or `note` finds another number of viewers than was
-   announced last, all of the video's nodes hear the new `ViewerCount`; at most one in `ANNOUNCE` seconds and
-   video, so a hundred nodes that report at once cost one summing up. A node that was too early learns so, and
-   reports again. Only nodes with a living lease count.
-9. *State* (liveserver/state.py). Beside its log a video has the newest event of each key, changed in the same
-   step. Our own events that are older than it are dropped before they are numbered; relayed ones are
-   numbered like any other, and the state keeps the newer. It outlives the log's events, and its epochs,
-   and expires with the video.
+   and all keys of a video once it has been quiet for `history.idle_ttl`.
+7. *Events of other datacenters* are in the log beside our own, each origin's in its own order, without
+   missing numbers except those that the origin's log has lost. `relay` accepts the events next in number and
+   drops those that it has; several nodes may call it concurrently. Relayed events are forwarded to inboxes,
+   never to the feed.
+8. *Viewer counts are announced, not logged.* When `subscribe` or `note_peer_counts` changes a video's count,
+   all of the video's nodes receive the new `ViewerCount`: at most one per video and `ANNOUNCE` seconds, so
+   that a hundred nodes that report at once cost one summation. A node that reported too early is notified,
+   and reports again. Only nodes with a valid lease are counted.
+9. *State* (liveserver/state.py). Beside its log a video has the newest event of each key, updated in the same
+   step. Our own events that are older than the state are dropped before they are numbered; relayed events are
+   always numbered, and the state keeps the newer event. The state outlives the log's events and epochs, and
+   expires with the video.
 """
 
 from __future__ import annotations
@@ -45,9 +47,9 @@ ANNOUNCE = 1.0  # seconds between two announcements of a video's viewers, at lea
 class AppendRequest(msgspec.Struct, frozen=True):
     """Events of one video to append in one atomic step.
 
-    `ids` runs beside `lines`: the publisher's own id, by which a repeat is known, or None when the
-    dispatcher made it up. `token` names this very parcel: appended again after a `BusError`, the bus
-    answers as it did, or would have, the first time. `is_keyed`: there are keyed events among the lines.
+    `ids` is parallel to `lines`: the publisher's own id, for deduplication, or None if the dispatcher
+    generated it. `token` identifies this request: appended again after a `BusError`, it gets the result of
+    the first attempt. `is_keyed`: some of the lines are keyed events.
     """
 
     video: str
@@ -58,11 +60,12 @@ class AppendRequest(msgspec.Struct, frozen=True):
 
 
 class AppendResult(msgspec.Struct, frozen=True):
-    """What `append` did. `duplicates` and `stale` are indexes into the parcel; the rest is numbered in order.
+    """The result of an `append`. `duplicates` and `stale` are indexes into the request; the rest is numbered
+    in order.
 
     `first` is the offset and `number` the origin's number of the first event accepted (of the next
-    one to come, when none was); `cursor` stands after the last one. `stale` are older than the state.
-    `is_full`: the video's state has no room for the parcel, nothing of it was appended.
+    event, if none was accepted); `cursor` is the position after the last. `stale` events are older than the
+    state. `is_full`: the video's state has no room for the request, and nothing was appended.
     """
 
     epoch: str
@@ -73,13 +76,13 @@ class AppendResult(msgspec.Struct, frozen=True):
     stale: frozenset[int] = frozenset()
     is_full: bool = False
 
-    def accepted(self, parcel: AppendRequest) -> int:
-        """Return how many of the parcel's events are new."""
-        return 0 if self.is_full else len(parcel.lines) - len(self.duplicates) - len(self.stale)
+    def accepted(self, request: AppendRequest) -> int:
+        """Return how many of the request's events were appended."""
+        return 0 if self.is_full else len(request.lines) - len(self.duplicates) - len(self.stale)
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Where a video's log ends: the last offset (0: nothing yet) and the cursor there."""
+    """The end of a video's log: the last offset (0: the log is empty) and the cursor after it."""
 
     epoch: str
     offset: int
@@ -87,25 +90,24 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """What a node receives when it subscribes: where the log ends, and how many watch.
+    """A granted subscription: the end of the log and the viewer count.
 
-    `is_announced`: the tally is the newest, and has been announced. Otherwise it is the last one that
-    was, and whoever reports again after `ANNOUNCE` seconds has the newest announced. `state` has the lines
-    of the state, tombstones included, if it was asked for: as of the head, or newer.
+    `is_announced`: `viewers` is current, and has been announced. Otherwise it is the last announced count,
+    and the node should report again after `ANNOUNCE` seconds. `state` has the lines of the state, tombstones
+    included, if they were requested: as of the head, or newer.
     """
 
     head: Head
-    tally: ViewerCount
+    viewers: ViewerCount
     is_announced: bool = True
     state: list[bytes] = []
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """A stretch of a video's log, in order.
+    """A contiguous range of a video's log, in order.
 
-    Nothing between two batches is missing. `oldest` is the first offset the log still holds
-    (`head.offset + 1` when it holds none): when that is beyond what was asked for, the events before
-    it are gone, and that is a gap.
+    `oldest` is the first offset that the log still holds (`head.offset + 1` if it holds none). If that is
+    beyond the requested range, the events before it are lost: a gap.
     """
 
     head: Head
@@ -114,10 +116,10 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 class ReplicaPosition(msgspec.Struct, frozen=True):
-    """How far a log has come with one other origin: the last event it took from there.
+    """How far a log has replicated one other origin: the last event that it has of it.
 
-    `log` is the epoch of the log itself; `epoch` and `number` are the origin's (no epoch: nothing
-    yet); `offset` is where that event stands in the origin's own log, to read on from there.
+    `log` is the epoch of the log itself; `epoch` and `number` are the origin's (no epoch: nothing has been
+    replicated); `offset` is the event's offset in the origin's own log, from which to read on.
     """
 
     log: str
@@ -127,12 +129,12 @@ class ReplicaPosition(msgspec.Struct, frozen=True):
 
 
 class ReplicationBatch(msgspec.Struct, frozen=True):
-    """Events `number`, `number + 1`, … of another origin's life `epoch`, for one video.
+    """Events `number`, `number + 1`, … of another origin's epoch `epoch`, for one video.
 
-    `offset` is where the last of them stands in the origin's own log. No lines: only to learn where
-    the log stands. `instead`: these were read from the origin's log, after the log here was known to
-    stand there. They are what comes next although it does not look like it: the origin has lost
-    what was between, or begun a new life. Whatever has changed meanwhile, they are refused.
+    `offset` is the offset of the last event in the origin's own log. A batch without lines only asks for the
+    log's position. `instead`: the position of the log here when the events were read from the origin's log.
+    They are next although their numbers do not follow: the origin has lost the events between, or has begun
+    a new epoch. They are refused if the log's position has changed since.
     """
 
     video: str
@@ -150,10 +152,10 @@ class ReplicationBatch(msgspec.Struct, frozen=True):
 
 
 class ActiveVideos(msgspec.Struct, frozen=True):
-    """Videos that events were published to, the longest ago first.
+    """Videos to which events were published, least recently active first.
 
-    `upto` is when the last of them was published to (if there is none, what was asked for); `now` is the
-    bus' own clock. Both in milliseconds.
+    `upto` is the time of the last video's last event (the requested time if there are no videos); `now` is
+    the bus' own clock. Both are in milliseconds.
     """
 
     videos: list[str]
@@ -161,87 +163,100 @@ class ActiveVideos(msgspec.Struct, frozen=True):
     now: int
 
 
-def ignore(tally: ViewerCount) -> None:
-    """Hear no tallies."""
+def ignore(viewers: ViewerCount) -> None:
+    """Ignore a viewer count."""
 
 
 class Bus(Protocol):
-    """What nodes do with each other; what a datacenter's peers do is in `PeerBus`.
+    """The operations of a datacenter's own nodes; `PeerBus` has those of its peers.
 
-    All verbs raise `BusError` when the bus cannot be reached or does not answer in time.
+    All operations raise `BusError` if the bus cannot be reached or does not answer in time.
     """
 
-    async def append(self, parcels: Sequence[AppendRequest]) -> list[AppendResult]:
-        """Number, log and forward; one receipt per parcel.
+    async def append(self, requests: Sequence[AppendRequest]) -> list[AppendResult]:
+        """Number, log and forward events; return one result per request.
 
-        All parcels are appended or none is; in a Redis Cluster, where videos are on several servers, all
-        of a server's. Either way the same parcels appended again are not doubled.
+        All requests are appended or none is; in a Redis Cluster, where videos are on several servers, this
+        holds per server. In either case, appending the same requests again does not duplicate events.
+
+        Raises:
+          BusError: if the outcome is unknown; append the same requests again.
         """
         ...
 
     async def subscribe(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
-        """Put (video, node) into the subscription table for `lease` seconds, with its viewer count.
+        """Add (video, node) to the subscription table for `lease` seconds, with its viewer count.
 
-        Returns each video's head as of after the row was there: who listened to its inbox before
-        calling this misses nothing after the head. Renewing, and reporting another count, is the same
-        call. The leases of those `opening` have the video's state, too.
+        Renewing a lease and reporting another count are the same call.
+
+        Args:
+          videos: the node's viewer count of each video.
+          lease: in seconds.
+          opening: the videos whose leases should include the state.
+
+        Returns:
+          Each video's lease. Its head is read after the row was added: a node that listened to its inbox
+          before calling this misses nothing after the head.
         """
         ...
 
     async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
-        """Take the rows out. Batches under way may still arrive."""
+        """Remove the node's rows from the subscription table. Batches in flight may still arrive."""
         ...
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
-        """The retained events with offsets `after + 1` to `after + limit`, of the present epoch."""
+        """Return the retained events with offsets `after + 1` to `after + limit`, of the current epoch."""
         ...
 
     async def state(self, video: str) -> list[bytes]:
-        """Return the lines of the video's state as of now, tombstones included, in any order."""
+        """Return the lines of the video's current state, tombstones included, in any order."""
         ...
 
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
-        """Fold the lines of another datacenter's states into ours, without numbering them: its log has lost
-        events, and what of them was keyed is in its state."""
+        """Fold the lines of another datacenter's states into ours, without numbering them.
+
+        Used when its log has lost events: the keyed ones among them are in its state.
+        """
         ...
 
     async def count(self, video: str) -> ViewerCount:
-        """How many watch now."""
+        """Return the video's current viewer count."""
         ...
 
-    async def note(self, tallies: Sequence[ViewerCount]) -> list[bool]:
-        """Count in, for their `hold`, the viewers of other datacenters, as heard on their feeds.
+    async def note_peer_counts(self, counts: Sequence[ViewerCount]) -> list[bool]:
+        """Include other datacenters' viewers, as announced on their feeds, in our counts for their `hold`.
 
-        Returns beside each whether all nodes have been notified, as in `Lease.is_announced`.
+        Returns for each whether the new count has been announced, as in `Lease.is_announced`.
         """
         ...
 
     def inbox(
-        self, node: str, hear: Callable[[ViewerCount], None] = ignore
+        self, node: str, on_viewer_count: Callable[[ViewerCount], None] = ignore
     ) -> AbstractAsyncContextManager[Inbox]:
         """Listen to what is forwarded to `node`; listening has begun when the block is entered.
 
-        `hear` is called in Trio's thread with the newest tally of each of its videos; it must not raise.
+        `on_viewer_count` is called in Trio's thread with the newest count of each of the node's videos; it
+        must not raise.
         """
         ...
 
-    async def relay(self, parcels: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
-        """Take what other datacenters' logs have: where the log stands with each parcel's origin then.
+    async def relay(self, batches: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
+        """Append events of other datacenters' logs; return the log's resulting position per batch.
 
-        Taken is what is next in the origin's numbers: repeats are dropped, overlaps trimmed. Of an
-        origin that nothing was taken from yet, that begins with number 1. Anything else needs
-        `ReplicationBatch.instead`. All of a parcel is taken, as far as it is new, or nothing of it.
+        Accepted are the events next in the origin's numbers: repeats are dropped, overlaps are trimmed. The
+        first of an unknown origin has number 1. Anything else needs `ReplicationBatch.instead`. The new
+        events of a batch are appended all together or not at all.
         """
         ...
 
-    async def enlist(self, group: str, node: str, lease: float) -> list[str]:
-        """Be one of those who share the work of `group` for `lease` seconds; who they all are, in order."""
+    async def join_group(self, group: str, node: str, lease: float) -> list[str]:
+        """Join `group`, whose members share its work, for `lease` seconds; return its members, sorted."""
         ...
 
-    async def resign(self, group: str, node: str) -> None:
-        """Be it no more."""
+    async def leave_group(self, group: str, node: str) -> None:
+        """Leave the group."""
         ...
 
     async def ping(self) -> None:
@@ -250,36 +265,44 @@ class Bus(Protocol):
 
 
 class PeerBus(Protocol):
-    """What a datacenter's bus is to those of other datacenters. All raise `BusError`, as `Bus` does."""
+    """A datacenter's bus as other datacenters use it.
 
-    def feed(self, hear: Callable[[ViewerCount], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
-        """Listen to everything that originates in this datacenter, for its peers; and to its tallies,
-        which are repeated before their `hold` is over."""
+    All operations raise `BusError`, as those of `Bus` do.
+    """
+
+    def feed(
+        self, on_viewer_count: Callable[[ViewerCount], None] = ignore
+    ) -> AbstractAsyncContextManager[Inbox]:
+        """Listen to all events that originate in this datacenter, and to its viewer counts.
+
+        Each count is repeated before its `hold` is over.
+        """
         ...
 
     async def active_since(self, since: int, limit: int) -> ActiveVideos:
-        """Return the first `limit` videos to which events that originate here were published since then,
-        and all others of the last one's millisecond: what is left is after `ActiveVideos.upto`.
+        """Return the first `limit` videos to which events that originate here were published since `since`.
 
-        `since` is in milliseconds by this bus' clock, see `ActiveVideos.now`; 0: all that are remembered.
+        Those of the last one's millisecond are all included, so the next page begins after
+        `ActiveVideos.upto`. `since` is in milliseconds by this bus' clock (`ActiveVideos.now`); 0: all videos
+        that it remembers.
         """
         ...
 
     async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
-        """As `Bus.state`, of several videos at once."""
+        """Return the states of several videos at once, as `Bus.state` does."""
         ...
 
     async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
-        """As `Bus.read`, of several videos at once, up to `limit` events of each."""
+        """Read several videos at once, as `Bus.read` does, up to `limit` events of each."""
         ...
 
 
 class Inbox(Protocol):
-    """What a node hears: iterating yields lists of batches as they come, and ends with its block.
+    """The batches that a node receives: iterating yields lists of them, and ends with the inbox' block.
 
-    A broken link is re-established from within, for as long as it takes. Each time listening has
-    begun anew, or batches had to be dropped because nobody took them in time, an empty list is
-    yielded: something may have been missed, so compare heads.
+    A broken connection is re-established, for as long as that takes. Each time listening has resumed, or
+    batches had to be dropped because they were not read in time, an empty list is yielded: something may
+    have been missed, so compare heads.
     """
 
     def __aiter__(self) -> Inbox: ...

@@ -1,4 +1,4 @@
-"""How a frontend asks a dispatcher for leases, on the wire: `POST /v1/leases` and `/v1/leases/withdraw`."""
+"""The wire form of a frontend's lease requests: `POST /v1/leases` and `/v1/leases/withdraw`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Node = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z
 
 
 class LeaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Subscribe `node` to `videos` (with so many viewers each) for `lease` seconds.
+    """Subscribe `node` to `videos` (video → viewer count) for `lease` seconds.
 
-    `opening` are those of the videos whose state is wanted.
+    `opening` are the videos whose state should be included.
     """
 
     node: Node
     lease: float
     videos: dict[str, int]
-    opening: list[str] = []  # names that are none of `videos` mean nothing
+    opening: list[str] = []  # names that are not in `videos` are ignored
 
 
 class WithdrawRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +34,7 @@ class WithdrawRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WireLease(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A head, with the cursor in its text form, how many watch, and the lines of the state if asked for."""
+    """A head, with the cursor in its text form, the viewer count, and the state's lines if requested."""
 
     epoch: str
     offset: int
@@ -46,30 +46,30 @@ class WireLease(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LeaseAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What there is to know of the videos subscribed to; `origin` is the datacenter's name."""
+    """The leases of the videos subscribed to; `origin` is the datacenter's name."""
 
     heads: dict[str, WireLease]
     origin: str = ""
 
     @classmethod
-    def of(cls, leases: Mapping[str, Lease]) -> LeaseAnswer:
+    def from_leases(cls, leases: Mapping[str, Lease]) -> LeaseAnswer:
         heads, origin = {}, ""
         for video, lease in leases.items():
-            head, tally = lease.head, lease.tally
-            origin = tally.origin
+            head, viewers = lease.head, lease.viewers
+            origin = viewers.origin
             heads[video] = WireLease(
                 head.epoch,
                 head.offset,
                 str(head.cursor),
-                tally.datacenter,
-                tally.total,
+                viewers.datacenter,
+                viewers.total,
                 lease.is_announced,
                 [line.decode() for line in lease.state],
             )
         return cls(heads, origin)
 
-    def read(self) -> dict[str, Lease]:
-        """The leases again. Raises `CursorError`."""
+    def to_leases(self) -> dict[str, Lease]:
+        """Return the leases. Raises `CursorError`."""
         return {
             video: Lease(
                 Head(wire.epoch, wire.offset, Cursor.parse(wire.cursor)),

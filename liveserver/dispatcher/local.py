@@ -18,11 +18,11 @@ class LocalDispatcher:
         self._publisher = publisher
         self._subscriptions = subscriptions
 
-    async def renew(
+    async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
         """Raises `BusError`."""
-        return await self._subscriptions.renew(node, videos, lease, opening)
+        return await self._subscriptions.renew_leases(node, videos, lease, opening)
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
         """Raises `BusError`."""

@@ -111,12 +111,12 @@ class DispatcherRoutes:
         if not all(0 <= viewers <= MAX_VIEWERS for viewers in body.videos.values()):
             raise BadRequest(f"a video has 0 to {MAX_VIEWERS} viewers at one node")
         try:
-            leases = await self._subscriptions.renew(body.node, body.videos, body.lease, body.opening)
+            leases = await self._subscriptions.renew_leases(body.node, body.videos, body.lease, body.opening)
         except BusError:
             raise Unavailable(
                 "Redis is away: the subscription table cannot be reached just now", retry_after=1
             ) from None
-        return json_response(200, msgspec.json.encode(LeaseAnswer.of(leases)))
+        return json_response(200, msgspec.json.encode(LeaseAnswer.from_leases(leases)))
 
     async def withdraw(self, request: Request, peer: Peer) -> Answer:
         """A frontend unsubscribes."""

@@ -31,7 +31,7 @@ class Subscriptions:
         self._max_lease = max_lease
         self._renewed = self._withdrawn = self._failures = 0
 
-    async def renew(
+    async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
         """Subscribe, or stay subscribed; what there is to know of each video. Raises `BusError`."""

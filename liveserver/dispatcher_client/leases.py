@@ -42,12 +42,12 @@ class LeaseClient:
         async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=trust) as client:
             yield cls(client, urls, signature)
 
-    async def renew(
+    async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
         body = await self._ask("/v1/leases", LeaseRequest(node, float(lease), dict(videos), list(opening)))
         try:
-            return msgspec.json.decode(body, type=LeaseAnswer).read()
+            return msgspec.json.decode(body, type=LeaseAnswer).to_leases()
         except (msgspec.DecodeError, CursorError) as error:
             raise DispatcherError(f"a dispatcher answered something else than leases: {error}") from error
 

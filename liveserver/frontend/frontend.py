@@ -128,7 +128,7 @@ async def open_frontend(
     async with trio.open_nursery() as nursery:
         channels: dict[str, Channel] = {}
         fanout = FanOut(settings.frontend, settings.edge.keep_alive, nursery)
-        canary = Canary(node, leases, settings.canary, lambda: receiver.renew())
+        canary = Canary(node, leases, settings.canary, lambda: receiver.reconnect())
         receiver = Receiver(bus, node, settings.node.datacenter, channels, nursery, canary)
         table = SubscriptionTable(
             node, leases, channels, fanout, receiver, settings.frontend, settings.history

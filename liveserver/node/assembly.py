@@ -118,9 +118,9 @@ class Node:
             if "frontend" in settings.node.roles:
                 self.frontend = await stack.enter_async_context(self._frontend(bus, local, gate))
             elif local is not None:
-                perch = CanaryInbox(bus, self.name)
-                canary = Canary(self.name, local, settings.canary, perch.renew)
-                nursery.start_soon(perch.run, canary)
+                inbox = CanaryInbox(bus, self.name)
+                canary = Canary(self.name, local, settings.canary, inbox.reconnect)
+                nursery.start_soon(inbox.run, canary)
                 nursery.start_soon(canary.run)
                 self.parts["canary"] = canary.statistics
                 self.checks["delivery"] = canary.check

@@ -41,7 +41,7 @@ class Dispatcher:
         self.refuses = self.loses = False
         self.leases = 0
 
-    async def renew(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
+    async def renew_leases(self, node: str, videos: Mapping[str, int], lease: float) -> dict[str, Lease]:
         if self.refuses:
             raise BusError("nobody there")
         self.leases += 1
@@ -63,17 +63,17 @@ class Aviary:
         bus = SlowBus("dc1", HistorySettings(), 100)
         bus.listens_after = listens_after
         self.dispatcher = Dispatcher(bus)
-        self.perch = CanaryInbox(bus, "n1")
+        self.inbox = CanaryInbox(bus, "n1")
         self.renewals = 0
         self.canary = Canary("n1", self.dispatcher, SETTINGS, self._renew)
 
     def _renew(self) -> None:
         self.renewals += 1
-        self.perch.renew()
+        self.inbox.reconnect()
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.perch.run, self.canary)
+            nursery.start_soon(self.inbox.run, self.canary)
             nursery.start_soon(self.canary.run)
 
     async def is_ready(self) -> bool:

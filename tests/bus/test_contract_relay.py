@@ -204,19 +204,19 @@ async def test_several_videos_are_read_at_once(bus: WholeBus) -> None:
 
 
 async def test_those_who_share_a_work_know_each_other(bus: WholeBus, until: Until) -> None:
-    assert await bus.enlist("dc2", "b", 30) == ["b"]
-    assert await bus.enlist("dc2", "a", 30) == ["a", "b"]
-    assert await bus.enlist("dc3", "c", 30) == ["c"]
-    assert await bus.enlist("dc2", "c", 0.05) == ["a", "b", "c"]
+    assert await bus.join_group("dc2", "b", 30) == ["b"]
+    assert await bus.join_group("dc2", "a", 30) == ["a", "b"]
+    assert await bus.join_group("dc3", "c", 30) == ["c"]
+    assert await bus.join_group("dc2", "c", 0.05) == ["a", "b", "c"]
 
     async def lease_ended() -> bool:
-        return await bus.enlist("dc2", "b", 30) == ["a", "b"]
+        return await bus.join_group("dc2", "b", 30) == ["a", "b"]
 
     await until(lease_ended)
-    await bus.resign("dc2", "a")
-    await bus.resign("dc2", "never")
-    await bus.resign("dc9", "never")
-    assert await bus.enlist("dc2", "b", 30) == ["b"]
+    await bus.leave_group("dc2", "a")
+    await bus.leave_group("dc2", "never")
+    await bus.leave_group("dc9", "never")
+    assert await bus.join_group("dc2", "b", 30) == ["b"]
 
 
 async def test_videos_of_one_moment_are_listed_together(bus: WholeBus) -> None:

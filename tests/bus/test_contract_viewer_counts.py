@@ -38,13 +38,13 @@ async def announced(bus: WholeBus, node: str, viewers: int, lease: float = 30.0)
     with trio.fail_after(60):
         while not (report := (await bus.subscribe(node, {"v": viewers}, lease))["v"]).is_announced:  # noqa: ASYNC110
             await trio.sleep(0.02)
-        return report.tally.datacenter, report.tally.total
+        return report.viewers.datacenter, report.viewers.total
 
 
 async def noted(bus: WholeBus, tally: ViewerCount) -> None:
     """As a relay notes: again, until it is not too early."""
     with trio.fail_after(60):
-        while await bus.note([tally]) != [True]:  # noqa: ASYNC110
+        while await bus.note_peer_counts([tally]) != [True]:  # noqa: ASYNC110
             await trio.sleep(0.02)
 
 
@@ -69,7 +69,7 @@ async def test_who_reports_too_early_is_told_so_and_what_was_said_last(bus: Whol
         first = (await bus.subscribe("n1", {"v": 1}, 30))["v"]
         second = (await bus.subscribe("n1", {"v": 7}, 30))["v"]
         assert (first.is_announced, second.is_announced) == (True, False)
-        assert second.tally.datacenter == 1
+        assert second.viewers.datacenter == 1
         assert (await bus.count("v")).datacenter == 7
         assert await announced(bus, "n1", 9) == (9, 9)
         await ear.wait(9, 9)
@@ -115,7 +115,9 @@ async def test_other_datacenters_count_for_as_long_as_they_said(bus: WholeBus, u
         await announced(bus, "n1", 1)
         await noted(bus, ViewerCount("v", "dc2", 10, 99, 30))
         await ear.wait(1, 11)
-        await bus.note([ViewerCount("v", "dc2", 20, 99, 30), ViewerCount("v", "dc3", 300, 0, 0.1)])
+        await bus.note_peer_counts(
+            [ViewerCount("v", "dc2", 20, 99, 30), ViewerCount("v", "dc3", 300, 0, 0.1)]
+        )
         assert (await bus.count("v")).total in (21, 321)
 
         async def over() -> bool:
@@ -126,7 +128,7 @@ async def test_other_datacenters_count_for_as_long_as_they_said(bus: WholeBus, u
         # Of the others nothing is passed on, or it would go round.
         assert {tally.datacenter for tally in feed.tallies} == {1}
         assert {tally.origin for tally in feed.tallies} == {"dc1"}
-        assert await bus.note([]) == []
+        assert await bus.note_peer_counts([]) == []
 
 
 async def test_the_feed_is_told_again_before_the_hold_is_over(bus: WholeBus, until: Until) -> None:

@@ -224,7 +224,7 @@ async def test_leases_are_renewed_and_withdrawn() -> None:
         wish = {"node": "n1", "lease": 30, "videos": {"v1": 3, "v2": 0}}
         answer = await stage.json("/v1/leases", wish)
         assert answer.status == 200
-        leases = msgspec.json.decode(answer.body, type=LeaseAnswer).read()
+        leases = msgspec.json.decode(answer.body, type=LeaseAnswer).to_leases()
         for video, viewers in (("v1", 3), ("v2", 0)):
             head = (await stage.bus.read(video, 0, 1)).head
             assert leases[video] == Lease(head, ViewerCount(video, "dc1", viewers, viewers))

@@ -31,9 +31,9 @@ class Asked(MemoryBus):
 async def test_a_lease_is_as_long_as_asked_for_and_no_longer_than_it_may_be() -> None:
     bus = Asked()
     subscriptions = Subscriptions(bus, 300)
-    heads = await subscriptions.renew("n", {"v": 1, "w": 2}, 30)
+    heads = await subscriptions.renew_leases("n", {"v": 1, "w": 2}, 30)
     assert list(heads) == ["v", "w"]
-    await subscriptions.renew("n", {"v": 1}, 1e9)
+    await subscriptions.renew_leases("n", {"v": 1}, 1e9)
     await subscriptions.withdraw("n", ["v"])
     assert bus.asked == [("n", {"v": 1, "w": 2}, 30), ("n", {"v": 1}, 300), ("n", ["v"])]
 
@@ -41,6 +41,6 @@ async def test_a_lease_is_as_long_as_asked_for_and_no_longer_than_it_may_be() ->
 async def test_nothing_is_asked_for_nothing() -> None:
     bus = Asked()
     subscriptions = Subscriptions(bus, 300)
-    assert await subscriptions.renew("n", {}, 30) == {}
+    assert await subscriptions.renew_leases("n", {}, 30) == {}
     await subscriptions.withdraw("n", [])
     assert bus.asked == []

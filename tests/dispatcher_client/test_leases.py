@@ -29,6 +29,6 @@ async def test_why_a_dispatcher_refuses_is_logged_and_raised(answer: httpx.Respo
             structlog.testing.capture_logs() as lines,
             pytest.raises(DispatcherError) as raised,
         ):
-            await leases.renew("n", {"v": 1}, 30)
+            await leases.renew_leases("n", {"v": 1}, 30)
     assert str(raised.value).endswith(said)
     assert lines == [{"event": "dispatcher_request_failed", "log_level": "warning", "reason": said}]

@@ -138,7 +138,7 @@ async def test_a_gap_loses_no_key_that_was_in_what_is_gone(autojump_clock: MockC
         stays, _ = await on.ready()
         await on.publish(1)
         assert await stays.events(1) == [1]
-        on.frontend.receiver.renew()  # nothing is heard meanwhile
+        on.frontend.receiver.reconnect()  # nothing is heard meanwhile
         await on.publish_keyed("a", "1", at=10)
         await on.publish(40)
         while (event := await stays.event()).type != "gap":

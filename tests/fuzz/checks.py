@@ -243,7 +243,7 @@ def tally(data: bytes) -> None:
 
 def answers(data: bytes) -> None:
     """What scripts answer, taken apart: all that may come of it is what `Link.call` takes for nonsense."""
-    for take in (replies.receipt, replies.standing, replies.head):
+    for take in (replies.append_result, replies.replica_position, replies.head):
         with suppress(ValueError):
             take(data)
     with suppress(ValueError, LookupError):

@@ -132,10 +132,10 @@ def listen(data: bytes) -> None:
 
     async def main() -> None:
         listener = Listener(cast(Any, None), "ls:inbox:n", CAPACITY, lambda _: None)
-        listener._take(_Messages(data.split(b"\0")))
+        listener._read_messages(_Messages(data.split(b"\0")))
         statistics = listener.statistics()
         assert statistics.malformed + statistics.received <= data.count(b"\0") + 1
-        listener.mailbox.missed()
+        listener.mailbox.mark_missed()
         channel = Channel("v", cast(Any, _NoScheduler()), HistorySettings(max_events=CAPACITY))
         channel.open(Head("e", 0, Cursor()))
         assert channel.drain_stash()

@@ -1,6 +1,6 @@
 """The bus inside one process.
 
-bus.py             the verbs
+bus.py             the operations
 video_log.py       one video: its log, ids and nodes
 video_state.py     the newest event of each key
 viewer_counter.py  viewer counts of one video

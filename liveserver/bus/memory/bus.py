@@ -2,11 +2,11 @@
 
 Rules, beside the interface's:
 
-1. `append` is synchronous inside: no task switch, so a parcel is atomic by itself.
-2. Memory is bounded without a task: whatever grows is kept in the order in which it ends, and each
-   append first lets go what has ended at the front. A video that is quiet for `history.idle_ttl` and that
-   nobody is subscribed to goes whole, and begins a new epoch should it come back.
-3. A row whose node listens to no inbox here is pruned, as over Redis.
+1. `append` does not switch tasks, so a request is atomic.
+2. Memory is bounded without a background task: everything that grows is kept in order of expiry, and each
+   append first removes what has expired. A video that is quiet for `history.idle_ttl` and has no
+   subscription is removed, and begins a new epoch if it is used again.
+3. The row of a node without an inbox here is removed, as over Redis.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from liveserver.event import Batch
 from liveserver.instruments import gauge, total
 from liveserver.viewer_count import ViewerCount
 
-TOKENS = 10_000  # parcels that are recognised when they are appended again: the newest
+TOKENS = 10_000  # the latest requests, which are recognised when they are appended again
 _NONE: frozenset[int] = frozenset()
 
 
 class MemoryStatistics(msgspec.Struct, frozen=True):
-    """What the bus holds now, and what it dropped since the start."""
+    """What the bus holds at the moment, and the batches it has dropped."""
 
-    videos: Annotated[int, gauge("Videos the bus remembers.")]
-    ids: Annotated[int, gauge("Publishers' ids it remembers (history.dedup_window).")]
-    tokens: Annotated[int, gauge("Parcels it remembers.")]
-    dropped: Annotated[int, total("Batches for which an inbox had no room; read from the log instead.")]
+    videos: Annotated[int, gauge("Videos in the bus' memory.")]
+    ids: Annotated[int, gauge("Publishers' ids remembered for deduplication (history.dedup_window).")]
+    tokens: Annotated[int, gauge("Append requests remembered for deduplication.")]
+    dropped: Annotated[int, total("Batches dropped as an inbox was full; read from the log instead.")]
 
 
 class MemoryBus:
@@ -65,19 +65,19 @@ class MemoryBus:
         self._settings = history
         self._inbox_batches = inbox_batches
         self._clock = clock
-        self._videos: OrderedDict[str, VideoLog] = OrderedDict()  # the longest quiet first
+        self._videos: OrderedDict[str, VideoLog] = OrderedDict()  # least recently active first
         self._ids: deque[tuple[float, set[str], str]] = deque()  # with the end of their window
         self._tokens: deque[tuple[dict[str, AppendResult], str]] = deque()
         self._inboxes: dict[str, list[Mailbox]] = {}
         self._feeds: list[Mailbox] = []
-        self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, the longest ago first
+        self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, least recent first
         self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
         self._dropped = 0  # by inboxes that are closed
 
-    async def append(self, parcels: Sequence[AppendRequest]) -> list[AppendResult]:
+    async def append(self, requests: Sequence[AppendRequest]) -> list[AppendResult]:
         now = self._clock()
         self._expire(now)
-        return [self._append(parcel, now) for parcel in parcels]
+        return [self._append(request, now) for request in requests]
 
     async def subscribe(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
@@ -92,7 +92,7 @@ class MemoryBus:
             video.keep_until = max(video.keep_until, now + lease)
             is_announced = self._announce(video, now, lease)
             state = video.state.lines() if name in opening else []
-            leases[name] = Lease(video.head, video.counting.said, is_announced, state)
+            leases[name] = Lease(video.head, video.counting.announced, is_announced, state)
         return leases
 
     async def unsubscribe(self, node: str, videos: Collection[str]) -> None:
@@ -111,17 +111,17 @@ class MemoryBus:
             name: self._open(name, now, quiet=True).read(last, limit, now) for name, last in after.items()
         }
 
-    async def relay(self, parcels: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
+    async def relay(self, batches: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
-        standings = []
-        for parcel in parcels:
-            video = self._open(parcel.video, now, quiet=not parcel.lines)
-            if (batch := video.take(parcel, now)) is not None:
-                self._forward(video, batch, now)
-            standings.append(video.standing(parcel.origin))
-        return standings
+        positions = []
+        for batch in batches:
+            video = self._open(batch.video, now, quiet=not batch.lines)
+            if (appended := video.replicate(batch, now)) is not None:
+                self._forward(video, appended, now)
+            positions.append(video.position(batch.origin))
+        return positions
 
     async def active_since(self, since: int, limit: int) -> ActiveVideos:
         await trio.lowlevel.checkpoint()
@@ -133,14 +133,14 @@ class MemoryBus:
             active = [(name, at) for name, at in active if at <= upto]
         return ActiveVideos([name for name, _ in active], upto, _ms(now))
 
-    async def enlist(self, group: str, node: str, lease: float) -> list[str]:
+    async def join_group(self, group: str, node: str, lease: float) -> list[str]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         living = {name: end for name, end in self._groups.get(group, {}).items() if end > now}
         self._groups[group] = living | {node: now + lease}
         return sorted(self._groups[group])
 
-    async def resign(self, group: str, node: str) -> None:
+    async def leave_group(self, group: str, node: str) -> None:
         await trio.lowlevel.checkpoint()
         self._groups.get(group, {}).pop(node, None)
 
@@ -166,30 +166,32 @@ class MemoryBus:
             known.counting.count(known.nodes, self._clock()) if known else ViewerCount(video, self.datacenter)
         )
 
-    async def note(self, tallies: Sequence[ViewerCount]) -> list[bool]:
+    async def note_peer_counts(self, counts: Sequence[ViewerCount]) -> list[bool]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
         announced = []
-        for tally in tallies:
-            video = self._open(tally.video, now)
-            video.counting.note(tally, now)
-            announced.append(self._announce(video, now, tally.hold))
+        for count in counts:
+            video = self._open(count.video, now)
+            video.counting.note_peer_count(count, now)
+            announced.append(self._announce(video, now, count.hold))
         return announced
 
     @asynccontextmanager
-    async def inbox(self, node: str, hear: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
+    async def inbox(
+        self, node: str, on_viewer_count: Callable[[ViewerCount], None] = ignore
+    ) -> AsyncIterator[Inbox]:
         listeners = self._inboxes.setdefault(node, [])
         try:
-            async with self._listening(listeners, hear) as mailbox:
+            async with self._listening(listeners, on_viewer_count) as mailbox:
                 yield mailbox
         finally:
             if not listeners:
                 self._inboxes.pop(node, None)
 
     @asynccontextmanager
-    async def feed(self, hear: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
-        async with self._listening(self._feeds, hear) as mailbox:
+    async def feed(self, on_viewer_count: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
+        async with self._listening(self._feeds, on_viewer_count) as mailbox:
             yield mailbox
 
     async def ping(self) -> None:
@@ -200,42 +202,44 @@ class MemoryBus:
         dropped = self._dropped + sum(mailbox.statistics().dropped for mailbox in listening)
         return MemoryStatistics(len(self._videos), len(self._ids), len(self._tokens), dropped)
 
-    def _append(self, parcel: AppendRequest, now: float) -> AppendResult:
-        video = self._open(parcel.video, now)
-        if answered := video.tokens.get(parcel.token):
+    def _append(self, request: AppendRequest, now: float) -> AppendResult:
+        video = self._open(request.video, now)
+        if answered := video.tokens.get(request.token):
             return answered
-        lines, duplicates, stale = parcel.lines, _NONE, _NONE
+        lines, duplicates, stale = request.lines, _NONE, _NONE
         first, number = video.offset + 1, video.next_number
-        if parcel.is_keyed and not video.state.has_room(lines, now):
+        if request.is_keyed and not video.state.has_room(lines, now):
             return AppendResult(video.epoch, first, number, _NONE, video.cursor, is_full=True)
-        if parcel.is_keyed or any(parcel.ids):
-            lines, duplicates, stale = self._without_repeats(video, parcel, now)
+        if request.is_keyed or any(request.ids):
+            lines, duplicates, stale = self._without_repeats(video, request, now)
         if lines:
             batch = video.append(lines, now)
             for mailbox in self._feeds:
                 mailbox.put((batch,))
             self._forward(video, batch, now)
-            self._active[parcel.video] = now
-            self._active.move_to_end(parcel.video)
-        receipt = AppendResult(video.epoch, first, number, duplicates, video.cursor, stale)
-        video.tokens[parcel.token] = receipt
-        self._tokens.append((video.tokens, parcel.token))
-        return receipt
+            self._active[request.video] = now
+            self._active.move_to_end(request.video)
+        result = AppendResult(video.epoch, first, number, duplicates, video.cursor, stale)
+        video.tokens[request.token] = result
+        self._tokens.append((video.tokens, request.token))
+        return result
 
     def _without_repeats(
-        self, video: VideoLog, parcel: AppendRequest, now: float
+        self, video: VideoLog, request: AppendRequest, now: float
     ) -> tuple[list[bytes], frozenset[int], frozenset[int]]:
-        """Fold the keyed events; return the lines to append, the duplicates and what is stale."""
+        """Fold the keyed events; return the lines to append, and the indexes of duplicates and stale
+        events.
+        """
         lines, duplicates, stale = [], [], []
-        for index, name in enumerate(parcel.ids):
+        for index, name in enumerate(request.ids):
             if name and name in video.ids:
                 duplicates.append(index)
                 continue
             if name:
                 video.ids.add(name)
                 self._ids.append((now + self._settings.dedup_window, video.ids, name))
-            line = parcel.lines[index]
-            if parcel.is_keyed and not video.state.fold(line):
+            line = request.lines[index]
+            if request.is_keyed and not video.state.fold(line):
                 stale.append(index)
                 continue
             lines.append(line)
@@ -254,22 +258,22 @@ class MemoryBus:
             del video.nodes[node]
 
     def _announce(self, video: VideoLog, now: float, hold: float) -> bool:
-        """Tell who watches, if that is news; False when it is too early to say."""
+        """Announce the viewer count if it has changed; return False if it is too early."""
         if video.counting.is_early(now):
             return False
-        tally, is_new, for_feed = video.counting.announce(video.nodes, now, hold)
-        heard = [self._feeds] if for_feed else []
+        count, is_new, for_feed = video.counting.announce(video.nodes, now, hold)
+        receivers = [self._feeds] if for_feed else []
         if is_new:
             alive = (node for node, (lease_end, _) in video.nodes.items() if lease_end > now)
-            heard += [self._inboxes.get(node, []) for node in alive]
-        for mailbox in chain(*heard):
-            mailbox.pin((tally,))
+            receivers += [self._inboxes.get(node, []) for node in alive]
+        for mailbox in chain(*receivers):
+            mailbox.put_counts((count,))
         return True
 
     def _open(self, name: str, now: float, *, quiet: bool = False) -> VideoLog:
-        """The video, made anew if it is not there or has been quiet for too long.
+        """Return the video; a new one if there is none or it has expired.
 
-        This counts as a sign of life, unless `quiet`.
+        This extends its life, unless `quiet`.
         """
         video = self._videos.get(name)
         if video is None or video.keep_until <= now:
@@ -297,9 +301,9 @@ class MemoryBus:
 
     @asynccontextmanager
     async def _listening(
-        self, listeners: list[Mailbox], hear: Callable[[ViewerCount], None]
+        self, listeners: list[Mailbox], on_viewer_count: Callable[[ViewerCount], None]
     ) -> AsyncIterator[Mailbox]:
-        mailbox = Mailbox(self._inbox_batches, hear=hear)
+        mailbox = Mailbox(self._inbox_batches, on_viewer_count=on_viewer_count)
         listeners.append(mailbox)
         try:
             yield mailbox

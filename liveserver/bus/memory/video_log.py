@@ -1,4 +1,4 @@
-"""One video of the memory bus: its log, what is known by id, and who watches. No I/O, no clock of its own."""
+"""One video of the memory bus: its log, known ids, and subscribed nodes. No I/O, no clock of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from liveserver.state import MARK
 
 
 class VideoLog:
-    """Numbers events, remembers the recent ones, and says where each origin stands. Times are seconds."""
+    """Numbers events, keeps the recent ones, and tracks each origin's position. Times are in seconds."""
 
     __slots__ = (
         "_batches",
@@ -62,33 +62,33 @@ class VideoLog:
         return self._number_of(self._origin).number + 1
 
     def append(self, lines: list[bytes], now: float) -> Batch:
-        """Take events that originate here."""
+        """Append events that originate here."""
         return self._append(self._origin, self.epoch, self.next_number, lines, now)
 
-    def take(self, parcel: ReplicationBatch, now: float) -> Batch | None:
-        """Take what is new of another origin's; see `Bus.relay`."""
-        standing = self.standing(parcel.origin)
-        if standing.epoch in ("", parcel.epoch) and parcel.number <= standing.number + 1:
-            skip = standing.number + 1 - parcel.number
-        elif parcel.instead == standing:
+    def replicate(self, batch: ReplicationBatch, now: float) -> Batch | None:
+        """Append the new events of another origin; return them, or None. See `Bus.relay`."""
+        position = self.position(batch.origin)
+        if position.epoch in ("", batch.epoch) and batch.number <= position.number + 1:
+            skip = position.number + 1 - batch.number
+        elif batch.instead == position:
             skip = 0
         else:
             return None
-        if skip >= len(parcel.lines):
+        if skip >= len(batch.lines):
             return None
-        self._offsets[parcel.origin] = parcel.offset
-        lines = parcel.lines[skip:]
+        self._offsets[batch.origin] = batch.offset
+        lines = batch.lines[skip:]
         for line in lines:
             if line.startswith(MARK):
                 self.state.fold_relayed(line)
-        return self._append(parcel.origin, parcel.epoch, parcel.number + skip, lines, now)
+        return self._append(batch.origin, batch.epoch, batch.number + skip, lines, now)
 
-    def standing(self, origin: str) -> ReplicaPosition:
+    def position(self, origin: str) -> ReplicaPosition:
         mark = self._number_of(origin)
         return ReplicaPosition(self.epoch, mark.epoch, mark.number, self._offsets.get(origin, 0))
 
     def read(self, after: int, limit: int, now: float) -> Slice:
-        """The retained events `after + 1` to `after + limit`."""
+        """Return the retained events `after + 1` to `after + limit`."""
         self._trim(now)
         oldest = self.offset + 1
         if self._batches:
@@ -121,14 +121,14 @@ class VideoLog:
         return batch
 
     def _trim(self, now: float) -> None:
-        """By whole batches: what length cuts inside of one, `read` leaves out."""
+        """Remove old batches. `read` omits events beyond the length limit within a batch."""
         batches, last_gone = self._batches, self.offset - self._settings.max_events
         while batches and (batches[0][1].last <= last_gone or batches[0][0] <= now - self._settings.max_age):
             batches.popleft()
 
 
 def _goes_on(before: Batch, batch: Batch, number: int) -> bool:
-    """Whether `batch`, from the origin's `number` on, continues the batch before it."""
+    """Return whether `batch`, from the origin's `number` on, continues the batch before it."""
     return (
         before.origin == batch.origin
         and before.origin_epoch == batch.origin_epoch

@@ -1,6 +1,6 @@
 """The state of a video of the memory bus: the lines of the newest event of each key, bounded.
 
-`bus/redis/scripts/state.lua` does the same.
+`bus/redis/scripts/state.lua` is its counterpart.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from liveserver.config import HistorySettings
 from liveserver.state import MARK, Keyed, MalformedKeyed, State, read, tombstone
 
 RELAYED_ROOM = 4  # times the bounds: what other datacenters have accepted is kept beyond them
-PURGE_PAUSE = 10.0  # seconds between two looks for old tombstones
+PURGE_PAUSE = 10.0  # seconds between two purges of old tombstones
 
 
 class VideoState:
-    """Folds lines. A line that is not keyed is nothing to it."""
+    """Folds lines into a state; ignores lines that are not keyed."""
 
     __slots__ = ("_lines", "_purged", "_settings", "_size", "_state")
 
@@ -31,7 +31,7 @@ class VideoState:
         return list(self._lines.values())
 
     def fold(self, line: bytes) -> bool:
-        """Take a line in; False when it is stale."""
+        """Fold a line; return False if it is stale."""
         event = _keyed(line)
         if event is None:
             return True
@@ -43,7 +43,7 @@ class VideoState:
         return True
 
     def fold_relayed(self, line: bytes) -> None:
-        """Take in a line of another datacenter, whose own bounds it has passed."""
+        """Fold a line of another datacenter, whose own limits have admitted it."""
         bounds = self._settings
         if (
             len(self._lines) < RELAYED_ROOM * bounds.state_keys
@@ -52,7 +52,10 @@ class VideoState:
             self.fold(line)
 
     def has_room(self, lines: Iterable[bytes], now: float) -> bool:
-        """Whether these fit in; what makes the state no larger always does. `now` is in seconds."""
+        """Return whether the lines fit; lines that do not enlarge the state always fit.
+
+        `now` is in seconds.
+        """
         more_keys = more_size = 0
         known: dict[str, int] = {}
         for line in lines:
@@ -78,7 +81,7 @@ class VideoState:
         )
 
     def _purge(self, now: float) -> None:
-        """Remove the tombstones that are older than any log: there is nothing left for them to outdo."""
+        """Remove the tombstones that are older than any log: no older event can arrive any more."""
         if now - self._purged < PURGE_PAUSE:
             return
         self._purged = now
@@ -90,7 +93,7 @@ class VideoState:
 
 
 def _keyed(line: bytes) -> Keyed | None:
-    """Return what a line says to the state, if anything."""
+    """Return a line's keyed event, or None."""
     if not line.startswith(MARK):
         return None
     try:

@@ -3,10 +3,10 @@
 deployment.py   one server, Sentinel or Cluster, from a URL
 connection.py   connections, threads, time limits, errors
 commands.py     scripts and commands with their arguments
-replies.py      names of keys, and what scripts return
-bus.py          the verbs: one pipeline per call
+replies.py      names of keys, and scripts' replies
+bus.py          the operations: one pipeline per call
 listener.py     one thread per pub/sub channel, into a mailbox
 known_heads.py  the head of each log that this process knows
-membership.py   this process among those that may know heads
-reporting.py    known heads restored to a Redis that was restarted
+membership.py   this process as a member: one of those that may know heads
+reporting.py    reports known heads to a Redis that was restarted
 """

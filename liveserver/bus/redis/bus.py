@@ -6,21 +6,21 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:meta     Hash      epoch, last offset, last number per origin (log.lua)
     ls:{V}:nodes    Sorted    node → when its lease ends, in ms by Redis' clock
     ls:{V}:viewers  Hash      node → its viewer count
-    ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:* parcels seen, with their receipts
+    ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:*  requests seen, with their results
     ls:{V}:state    Hash      the newest event of each key (state.lua)
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
     ls:run          Hash      which incarnation of Redis this is (incarnation.lua); in a cluster ls:{V}:run
-    ls:members      Hash      process that may have received something → incarnation to which it reported
+    ls:members      Hash      process that may know heads → incarnation to which it has reported them
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
-    ls:dispatchers:GROUP      Sorted: node → when its lease ends; who shares the relaying from that datacenter
+    ls:dispatchers:GROUP      Sorted: node → when its lease ends; the nodes that relay from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
 
 Rules:
 
 1. All keys expire, and all times are Redis' own, without its steps: the nodes' clocks don't matter.
-2. What this process was last told about a log (known_heads.py) goes with each call. A Redis that knows less
-   lost data, and the log begins a new epoch. After a restart or a failover nothing is appended or read until
-   every member has reported what it knows (membership.py), or else each log begins a new epoch.
+2. The last known head of a log (known_heads.py) is sent with each call. If Redis has less, it has lost
+   data, and the log begins a new epoch. After a restart or a failover nothing is appended or read until
+   every member has reported the heads it knows (membership.py), or else each log begins a new epoch.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ from liveserver.instruments import Distribution, gauge, histogram, total
 from liveserver.viewer_count import ViewerCount
 
 TOGETHER = 1_000  # videos subscribed in one pipeline
-LEAVE = 0.5  # seconds to say that this process ends
+LEAVE = 0.5  # seconds to report that this process ends
 
 
 def settling(timeout: float) -> float:
-    """Return how long members are waited for: until one that notices a stalled link has a new one."""
+    """Return how long to wait for members: until one that notices a stalled connection has replaced it."""
     return 2 * timeout + LONGEST_PAUSE + 0.5
 
 
@@ -72,24 +72,23 @@ class RedisStatistics(msgspec.Struct, frozen=True):
     listeners: Annotated[list[ListenerStatistics], gauge("", name="listener", label="channel")]
     appending: Annotated[
         int,
-        gauge("Threads at work on a commit. More than one: the one before is left behind in its timeout."),
+        gauge("Threads that run a commit. More than one: an abandoned one is running into its timeout."),
     ]
     round_trips: Annotated[
         Distribution,
         histogram(
-            "A pipeline's way to Redis and back, its thread's waiting included. No other time here is "
-            "shorter.",
+            "Round-trip time of a pipeline to Redis, including the wait for its thread.",
             name="round_trip_seconds",
         ),
     ]
-    failures: Annotated[int, total("Pipelines that Redis did not answer, or refused.")]
+    failures: Annotated[int, total("Pipelines that Redis refused or did not answer.")]
 
 
 class RedisBus:
     """A `Bus` over one datacenter's Redis. Open it with `RedisBus.open`.
 
-    Opening does not touch the network: `ping` says whether Redis is there. Each call raises
-    `BusError` at the latest after 1.25 times `bus.timeout`.
+    Opening does not touch the network; use `ping` to check that Redis is reachable. Each call raises
+    `BusError` after at most 1.25 times `bus.timeout`.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class RedisBus:
         self._inbox_batches = bus.inbox_batches
         self._commands = Commands(datacenter, history, in_cluster=in_cluster(bus.url))
         self._link = Link(bus, self._commands.scripts, named)
-        # Two: one group commit at a time, and one that is left behind in its timeout.
+        # Two: one group commit at a time, and an abandoned one that runs into its timeout.
         self._appending = trio.CapacityLimiter(2)
         self._relaying = trio.CapacityLimiter(4)
         self._asking = trio.CapacityLimiter(4)
@@ -113,9 +112,9 @@ class RedisBus:
     async def open(
         cls, datacenter: str, bus: BusSettings, history: HistorySettings, *, named: str = "bus.url"
     ) -> AsyncIterator[RedisBus]:
-        """A bus whose connections end with the block.
+        """Open a bus whose connections end with the block.
 
-        Raises `ConfigError` when the URL, which the setting `named` gives, is none.
+        Raises `ConfigError` if the URL, which is the value of the setting `named`, is malformed.
         """
         opened = cls(datacenter, bus, history, named=named)
         try:
@@ -125,22 +124,22 @@ class RedisBus:
                 await opened._link.call(opened._asking, opened._reporter.leave)
             opened._link.close()
 
-    async def append(self, parcels: Sequence[AppendRequest]) -> list[AppendResult]:
-        if not parcels:
+    async def append(self, requests: Sequence[AppendRequest]) -> list[AppendResult]:
+        if not requests:
             await trio.lowlevel.checkpoint()
             return []
 
         def work() -> list[AppendResult]:
-            make, videos = self._commands, dict.fromkeys(parcel.video for parcel in parcels)
+            make, videos = self._commands, dict.fromkeys(request.video for request in requests)
             opening = {video: self._known.opening(video) for video in videos}
-            appends = [make.append(parcel, opening[parcel.video]) for parcel in parcels]
+            appends = [make.append(request, opening[request.video]) for request in requests]
             commands = [*appends, make.active(videos)]
             answers = self._reporter.run(commands, videos)
-            receipts = [replies.receipt(answer) for answer in answers[:-1]]
-            for parcel, receipt in zip(parcels, receipts, strict=True):
-                end = receipt.first + receipt.accepted(parcel) - 1
-                self._known.learn(parcel.video, receipt.epoch, end)
-            return receipts
+            results = [replies.append_result(answer) for answer in answers[:-1]]
+            for request, result in zip(requests, results, strict=True):
+                end = result.first + result.accepted(request) - 1
+                self._known.learn(request.video, result.epoch, end)
+            return results
 
         return await self._link.call(self._appending, work)
 
@@ -194,7 +193,7 @@ class RedisBus:
                 commands += self._commands.read(video, last, limit, self._known.opening(video))
             answers = iter(self._reporter.run(commands, after, transaction=True))
             stretches = {
-                video: replies.stretch(video, *part)
+                video: replies.log_slice(video, *part)
                 for video, part in zip(after, zip(answers, answers, answers, strict=True), strict=True)
             }
             for video, stretch in stretches.items():
@@ -203,22 +202,22 @@ class RedisBus:
 
         return await self._link.call(self._asking, work)
 
-    async def relay(self, parcels: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
-        if not parcels:
+    async def relay(self, batches: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
+        if not batches:
             await trio.lowlevel.checkpoint()
             return []
 
         def work() -> list[ReplicaPosition]:
             make = self._commands
-            opening = {parcel.video: self._known.opening(parcel.video) for parcel in parcels}
-            relays = [make.relay(parcel, opening[parcel.video]) for parcel in parcels]
+            opening = {batch.video: self._known.opening(batch.video) for batch in batches}
+            relays = [make.relay(batch, opening[batch.video]) for batch in batches]
             answers = self._reporter.run(relays, opening)
-            standings = []
-            for parcel, answer in zip(parcels, answers, strict=True):
-                standing, offset = replies.standing(answer)
-                self._known.learn(parcel.video, standing.log, offset)
-                standings.append(standing)
-            return standings
+            positions = []
+            for batch, answer in zip(batches, answers, strict=True):
+                position, offset = replies.replica_position(answer)
+                self._known.learn(batch.video, position.log, offset)
+                positions.append(position)
+            return positions
 
         return await self._link.call(self._relaying, work)
 
@@ -231,13 +230,13 @@ class RedisBus:
 
         return await self._link.call(self._asking, work)
 
-    async def enlist(self, group: str, node: str, lease: float) -> list[str]:
-        command = self._commands.enlist(group, node, lease)
+    async def join_group(self, group: str, node: str, lease: float) -> list[str]:
+        command = self._commands.join_group(group, node, lease)
         (living,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
         return sorted(name.decode() for name in living)
 
-    async def resign(self, group: str, node: str) -> None:
-        command = self._commands.resign(group, node)
+    async def leave_group(self, group: str, node: str) -> None:
+        command = self._commands.leave_group(group, node)
         await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
 
     async def state(self, video: str) -> list[bytes]:
@@ -258,23 +257,25 @@ class RedisBus:
     async def count(self, video: str) -> ViewerCount:
         command = self._commands.count(video)
         (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
-        return replies.tally(video, answer)
+        return replies.viewer_count(video, answer)
 
-    async def note(self, tallies: Sequence[ViewerCount]) -> list[bool]:
-        if not tallies:
+    async def note_peer_counts(self, counts: Sequence[ViewerCount]) -> list[bool]:
+        if not counts:
             await trio.lowlevel.checkpoint()
             return []
-        commands = [self._commands.note(tally) for tally in tallies]
+        commands = [self._commands.note_peer_count(count) for count in counts]
         answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
         return [replies.is_announced(answer) for answer in answers]
 
     def inbox(
-        self, node: str, hear: Callable[[ViewerCount], None] = ignore
+        self, node: str, on_viewer_count: Callable[[ViewerCount], None] = ignore
     ) -> AbstractAsyncContextManager[Inbox]:
-        return self._listen(f"ls:inbox:{node}", hear)
+        return self._listen(f"ls:inbox:{node}", on_viewer_count)
 
-    def feed(self, hear: Callable[[ViewerCount], None] = ignore) -> AbstractAsyncContextManager[Inbox]:
-        return self._listen("ls:feed", hear)
+    def feed(
+        self, on_viewer_count: Callable[[ViewerCount], None] = ignore
+    ) -> AbstractAsyncContextManager[Inbox]:
+        return self._listen("ls:feed", on_viewer_count)
 
     async def ping(self) -> None:
         await self._link.call(self._asking, lambda: self._link.run([("PING",)], transaction=False))
@@ -289,9 +290,16 @@ class RedisBus:
         )
 
     @asynccontextmanager
-    async def _listen(self, channel: str, hear: Callable[[ViewerCount], None]) -> AsyncIterator[Inbox]:
+    async def _listen(
+        self, channel: str, on_viewer_count: Callable[[ViewerCount], None]
+    ) -> AsyncIterator[Inbox]:
         listener = Listener(
-            self._link, channel, self._inbox_batches, hear, self._membership.process, self._reporter.wake
+            self._link,
+            channel,
+            self._inbox_batches,
+            on_viewer_count,
+            self._membership.process,
+            self._reporter.wake,
         )
         self._listeners.append(listener)
         self._reporter.start()

@@ -1,4 +1,4 @@
-"""What the Redis bus asks of Redis: its scripts with their settings, and the commands. No I/O."""
+"""The Redis bus' scripts, with their settings, and its commands. No I/O."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TypeAlias
 from liveserver.bus.interface import ANNOUNCE, AppendRequest, ReplicationBatch
 from liveserver.bus.redis.connection import Script
 from liveserver.bus.redis.deployment import Command
-from liveserver.bus.redis.replies import keys, ms, written
+from liveserver.bus.redis.replies import keys, ms, position_text
 from liveserver.config import HistorySettings
 from liveserver.config.checks import TOKEN_WINDOW
 from liveserver.viewer_count import ViewerCount
 
 EMPTY = 120.0  # seconds that a log without events lasts beyond its leases
 SLACK = 7_200.0  # seconds that a key outlives the rows in it: steps of the clock end keys, but not rows
-LEAP = 10.0  # seconds that the clock may go on between two beats, which are one apart; more is a step
+LEAP = 10.0  # seconds that the clock may advance between two beats, which are one apart; more is a step
 
 SERVER = ["ls:run", "ls:members"]
 
-# What the scripts use, with arguments that do no harm; see scripts/commands.lua.
+# The commands that the scripts use, with harmless arguments; see scripts/commands.lua.
 USED = (
     "INFO replication", "TIME", "EXISTS KEY", "GET KEY", "SET KEY 1 PX 1000", "DEL KEY", "PTTL KEY",
     "PEXPIRE KEY 1000", "PUBLISH KEY 0", "PUBSUB NUMSUB KEY", "DEL KEY",
@@ -29,13 +29,13 @@ USED = (
     "DEL KEY", "XADD KEY 1-0 1 1", "XRANGE KEY - + COUNT 1", "XTRIM KEY MAXLEN 1", "DEL KEY",
 )  # fmt: skip
 
-# What each script needs to open a log: an epoch should it begin anew, and what is known of it, as the
-# epoch and the offset of its end.
+# The arguments with which a script opens a log: an epoch in case it begins anew, and the known head, as
+# epoch and offset.
 Opening: TypeAlias = tuple[str, str, int]
 
 
 class Commands:
-    """One datacenter's commands; `scripts` are what Redis has to know for them."""
+    """One datacenter's commands; `scripts` are the scripts that Redis must have loaded for them."""
 
     def __init__(self, datacenter: str, history: HistorySettings, *, in_cluster: bool) -> None:
         self.in_cluster = in_cluster
@@ -58,7 +58,7 @@ class Commands:
         self._relay = Script("relay", settings, "log", "appended", "state")
         self._subscribe = Script("subscribe", settings, "log", "tally")
         self._count = Script("count", settings, "log", "tally")
-        self._note = Script("note", settings, "log", "tally")
+        self._note_peer_count = Script("note_peer_count", settings, "log", "tally")
         self._merge = Script("merge", settings, "log", "state")
         self._head = Script("head", settings)
         self._active = Script("active", settings)
@@ -67,16 +67,18 @@ class Commands:
         self._incarnation = Script("incarnation", settings)
         self._prune = Script("prune", settings)
         self._report = Script("report", settings)
-        self._enlist = Script("enlist", settings)
-        # The first one is loaded first: where the others are known, it is too.
+        self._join_group = Script("join_group", settings)
+        # The first is loaded first: if Redis has the others, it has this one, too.
         self.scripts = (
             self._incarnation, self._append, self._relay, self._subscribe, self._head, self._active,
-            self._enlist, self._count, self._note, self._prune, self._report,
+            self._join_group, self._count, self._note_peer_count, self._prune, self._report,
             self._active_since, self._missing, self._merge,
         )  # fmt: skip
 
     def incarnation(self, videos: Iterable[str], arguments: Iterable[str]) -> list[Command]:
-        """One for the server; in a cluster, where each video may be on another one, one for each video."""
+        """Return one for the server; in a cluster, where each video may be on another server, one per
+        video.
+        """
         names = [keys(video, "run", "members") for video in videos] if self.in_cluster else [SERVER]
         return [_call(self._incarnation, name, *arguments) for name in names]
 
@@ -84,25 +86,25 @@ class Commands:
         return _call(self._prune, SERVER, process, "leave" if leave else "")
 
     def missing(self) -> Command:
-        """The names of commands that are missing."""
+        """Return the command whose reply names the missing commands."""
         return _call(self._missing, ["ls:commands"], *USED)
 
     def report(self, video: str, opening: Opening) -> Command:
         return _call(self._report, keys(video, "log", "meta"), *opening)
 
-    def append(self, parcel: AppendRequest, opening: Opening) -> Command:
-        names = keys(parcel.video, "log", "meta", "nodes", "viewers", "state", f"ids:t:{parcel.token}")
-        ids = [name or "" for name in parcel.ids] if any(parcel.ids) else []
-        counts = len(parcel.lines), len(ids), int(parcel.is_keyed)
-        return _call(self._append, names, parcel.video, *opening, *counts, *parcel.lines, *ids)
+    def append(self, request: AppendRequest, opening: Opening) -> Command:
+        names = keys(request.video, "log", "meta", "nodes", "viewers", "state", f"ids:t:{request.token}")
+        ids = [name or "" for name in request.ids] if any(request.ids) else []
+        counts = len(request.lines), len(ids), int(request.is_keyed)
+        return _call(self._append, names, request.video, *opening, *counts, *request.lines, *ids)
 
     def active(self, videos: Iterable[str]) -> Command:
         return _call(self._active, ["ls:active"], *videos)
 
-    def relay(self, parcel: ReplicationBatch, opening: Opening) -> Command:
-        names = keys(parcel.video, "log", "meta", "nodes", "viewers", "state")
-        where = parcel.origin, parcel.epoch, parcel.number, parcel.offset, written(parcel.instead)
-        return _call(self._relay, names, parcel.video, *opening, *where, *parcel.lines)
+    def relay(self, batch: ReplicationBatch, opening: Opening) -> Command:
+        names = keys(batch.video, "log", "meta", "nodes", "viewers", "state")
+        where = batch.origin, batch.epoch, batch.number, batch.offset, position_text(batch.instead)
+        return _call(self._relay, names, batch.video, *opening, *where, *batch.lines)
 
     def subscribe(self, node: str, video: str, viewers: int, lease: float, opening: Opening) -> Command:
         names = keys(video, "log", "meta", "nodes", "viewers", "tally", "state")
@@ -117,18 +119,20 @@ class Commands:
     def count(self, video: str) -> Command:
         return _call(self._count, keys(video, "nodes", "viewers", "tally"))
 
-    def note(self, tally: ViewerCount) -> Command:
-        names = keys(tally.video, "nodes", "viewers", "tally")
-        return _call(self._note, names, tally.video, tally.origin, tally.datacenter, ms(tally.hold))
+    def note_peer_count(self, count: ViewerCount) -> Command:
+        names = keys(count.video, "nodes", "viewers", "tally")
+        return _call(
+            self._note_peer_count, names, count.video, count.origin, count.datacenter, ms(count.hold)
+        )
 
     def head(self, video: str, opening: Opening) -> Command:
         return _call(self._head, keys(video, "log", "meta"), *opening)
 
     def read(self, video: str, after: int, limit: int, opening: Opening) -> list[Command]:
-        """Three, whose answers `replies.stretch` reads.
+        """Return three commands, whose replies are the arguments of `replies.log_slice`.
 
-        The script makes the log if there is none; raw XRANGEs beside it are cheaper for Redis than
-        carrying the entries through Lua.
+        The script creates the log if there is none; separate XRANGEs are cheaper for Redis than
+        returning the entries from Lua.
         """
         (log,) = keys(video, "log")
         return [
@@ -140,10 +144,10 @@ class Commands:
     def active_since(self, since: int, limit: int) -> Command:
         return _call(self._active_since, ["ls:active"], since, limit)
 
-    def enlist(self, group: str, node: str, lease: float) -> Command:
-        return _call(self._enlist, [f"ls:dispatchers:{group}"], node, ms(lease))
+    def join_group(self, group: str, node: str, lease: float) -> Command:
+        return _call(self._join_group, [f"ls:dispatchers:{group}"], node, ms(lease))
 
-    def resign(self, group: str, node: str) -> Command:
+    def leave_group(self, group: str, node: str) -> Command:
         return ("ZREM", f"ls:dispatchers:{group}", node)
 
 

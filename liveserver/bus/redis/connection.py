@@ -1,14 +1,13 @@
-"""How this process reaches Redis: connections, threads, time limits, scripts and what went wrong.
+"""Connections to Redis: threads, time limits, scripts and errors.
 
 Rules:
 
 1. redis-py is synchronous, so it runs in worker threads; a whole pipeline per hop, never one event.
-2. Nothing is retried here, redis-py's own retries are off: whoever appends knows the token by which
-   a repeat is harmless, a layer below it does not.
-3. After an error no connection is used again. A stalled or failed-over server is left behind, and
-   the next call starts on a fresh connection.
-4. A call ends in time even when its thread does not: the thread is left to run into its own
-   timeout.
+2. Nothing is retried here, and redis-py's own retries are off: only the caller of `append` knows the
+   token that makes a repeat harmless.
+3. After an error no connection is reused: the next call starts on a fresh one, so that a stalled or
+   failed-over server is abandoned.
+4. A call ends in time even if its thread does not: the thread is abandoned to its own timeout.
 5. No message contains the password.
 """
 
@@ -22,24 +21,24 @@ from typing import Any, TypeVar
 import trio
 from redis.exceptions import NoScriptError, RedisError
 
-from liveserver.bus.redis.deployment import Command, place
+from liveserver.bus.redis.deployment import Command, make_deployment
 from liveserver.config import BusSettings
 from liveserver.errors import BusError, BusRefused, ConfigError
 from liveserver.instruments import DELAYS, Histogram
 
-# What comes of taking an answer apart that is not of the kind it should be.
+# What parsing a malformed reply may raise.
 MALFORMED_REPLY_ERRORS = (ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError)
-UNSETTLED = "RESTARTED"  # the beginning of what a script says of an unsettled log, see log.lua
-# What Redis says of a command that it does not have, or that this user may not use.
+UNSETTLED = "RESTARTED"  # how a script's error about an unsettled log begins, see log.lua
+# Parts of Redis' errors about a command that it does not have, or that this user may not use.
 REFUSALS = ("NOPERM", "can't run this command", "unknown command", "Unknown Redis command")
 
 T = TypeVar("T")
 
 
 class Script:
-    """A Lua script from this package: the settings, what it shares with others, and its own.
+    """A Lua script of this package: the settings, the shared parts, and its own source.
 
-    Settings are constants of the source rather than arguments: sent once, not with every parcel.
+    Settings are constants in the source rather than arguments: sent once, not with every request.
     """
 
     def __init__(self, name: str, settings: Mapping[str, str | int], *shared: str) -> None:
@@ -52,9 +51,9 @@ class Script:
 
 
 class Link:
-    """The connections to one Redis, wherever it is. Made without touching the network; `close` ends them.
+    """The connections to one Redis deployment. Creating it does not touch the network; `close` ends them.
 
-    `named` is the setting that has its URL.
+    `named` is the setting that has the URL.
     """
 
     def __init__(self, settings: BusSettings, scripts: Sequence[Script], named: str = "bus.url") -> None:
@@ -62,9 +61,9 @@ class Link:
         self._scripts = scripts
         self._named = named
         try:
-            self._place = place(settings)
+            self._deployment = make_deployment(settings)
         except ValueError:
-            # Not chained: the original quotes what may be a part of the password.
+            # Not chained: the original may quote a part of the password.
             raise ConfigError(
                 named,
                 "is not a URL like redis://127.0.0.1:6379/0, rediss://user:password@host:6379/0, "
@@ -75,21 +74,21 @@ class Link:
         self.failures = 0
 
     async def call(self, limiter: trio.CapacityLimiter, work: Callable[[], T]) -> T:
-        """Do the work in a thread. Raises `BusError` when Redis fails or the time is over."""
-        # A little more than for each answer, so that the more precise error comes first.
+        """Run `work` in a thread and return its result. Raises `BusError` if Redis fails or on timeout."""
+        # A little more than each reply's timeout, so that the more precise error comes first.
         begun = trio.current_time()
         with trio.move_on_after(self.timeout * 1.25):
             try:
                 answer = await trio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
             except (RedisError, OSError) as error:
                 self.failures += 1
-                # Not chained: the original may quote what was sent, the password for example.
-                raise self.failed(error) from None
+                # Not chained: the original may quote what was sent, including the password.
+                raise self.to_bus_error(error) from None
             self.round_trips.observe(trio.current_time() - begun)
             return answer
         self.failures += 1
         raise BusError(
-            f"Redis at {self._place.address} did not answer within {self.timeout:g} s; "
+            f"Redis at {self._deployment.address} did not answer within {self.timeout:g} s; "
             "see whether it is overloaded or stopped, and try again"
         )
 
@@ -100,20 +99,20 @@ class Link:
         transaction: bool,
         inspect: Callable[[Sequence[Any]], None] | None = None,
     ) -> list[Any]:
-        """Return the replies to the commands, in one round trip. In a worker thread.
+        """Return the replies to the commands, in one round trip. To be called in a worker thread.
 
-        Raises `RedisError` when any of them failed, after `inspect` has seen all replies. Scripts Redis does
-        not know yet are loaded.
+        Loads scripts that Redis does not have. Raises `RedisError` if a command failed, after `inspect` has
+        seen all replies.
         """
         if not commands:
             return []
         try:
-            answers = self._place.run(commands, transaction=transaction)
+            answers = self._deployment.run(commands, transaction=transaction)
             if any(isinstance(answer, NoScriptError) for answer in answers):
-                # Redis restarted, or never saw them. Those that ran will run again: scripts and
-                # commands here are all made to be repeatable.
-                self._place.load([script.source for script in self._scripts])
-                answers = self._place.run(commands, transaction=transaction)
+                # Redis restarted, or never had them. Commands that succeeded run again: all scripts and
+                # commands here are repeatable.
+                self._deployment.load([script.source for script in self._scripts])
+                answers = self._deployment.run(commands, transaction=transaction)
             if inspect:
                 inspect(answers)
             for answer in answers:
@@ -121,39 +120,38 @@ class Link:
                     raise answer
         except (RedisError, OSError) as error:
             if not str(error).startswith(UNSETTLED):
-                self._place.drop()
+                self._deployment.drop()
             raise
         return answers
 
     def connection(self) -> Any:
-        """A `redis.Connection` of its own, outside of the pool, not yet connected; for pub/sub.
+        """Return a new `redis.Connection` for pub/sub, outside the pool and not yet connected.
 
-        Any, as its methods are not annotated.
+        Typed as Any, as its methods are not annotated.
         """
-        return self._place.connection()
+        return self._deployment.connection()
 
-    def renew(self) -> None:
-        """A connection broke: find out anew where the servers are."""
-        self._place.drop()
+    def rediscover(self) -> None:
+        """Discover the servers again, after a connection broke."""
+        self._deployment.drop()
 
-    def failed(self, error: BaseException) -> BusError:
-        """What went wrong, for whoever reads the log: what to do, and no secrets."""
+    def to_bus_error(self, error: BaseException) -> BusError:
+        """Return the error as a `BusError` that says what to do and contains no secrets."""
         # redis-py quotes the command, and with it the events, before these words.
         reason = str(error).rpartition("caused error: ")[2] or type(error).__name__
-        for secret in self._place.secrets:
+        for secret in self._deployment.secrets:
             reason = reason.replace(secret, "***")
         if any(word in reason for word in REFUSALS):
-            return BusRefused(
-                f"Redis at {self._place.address}: {reason}; the commands it needs are in docs/datacenters.md"
-            )
+            needs = "the commands it needs are in docs/datacenters.md"
+            return BusRefused(f"Redis at {self._deployment.address}: {reason}; {needs}")
         return BusError(
-            f"Redis at {self._place.address}: {reason}; "
+            f"Redis at {self._deployment.address}: {reason}; "
             f"see whether it runs and {self._named} is right, and try again"
         )
 
     def close(self) -> None:
-        """Drop all connections of the pool; also those in use by threads left behind."""
-        self._place.close()
+        """Close all connections of the pool, including those in use by abandoned threads."""
+        self._deployment.close()
 
 
 def _lua(value: str | int) -> str:

@@ -1,19 +1,19 @@
-"""Where Redis is: one server, the master that Sentinel names, or a Cluster. Made from a URL, without I/O.
+"""A Redis deployment: one server, the master that Sentinel names, or a Cluster. Made from a URL, without I/O.
 
     redis://user:password@host:6379/0                 rediss://… with TLS; unix:///run/redis.sock
     redis+sentinel://user:password@host1,host2/name   rediss+sentinel://…; `?sentinel_password=` for theirs
     redis+cluster://user:password@host1,host2         rediss+cluster://…
 
-Options of TLS stand in the query: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` (files). Without them the
-system's authorities are trusted; the certificate and its name are always checked, unless the URL says
+TLS options are query parameters: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` (files). Without them the
+system's authorities are trusted; the certificate and its host name are always verified, unless the URL says
 otherwise.
 
 Rules:
 
-1. After an error no connection is used again, and where the servers are is asked anew: Sentinel at each
-   connection, the Cluster at the next call.
-2. In a Cluster a call is one pipeline per server that it concerns. What has to be one transaction is one
-   per slot; a pipeline that is none is still one connection's, so that no restart comes between its parts.
+1. After an error no connection is reused, and the servers are discovered again: through Sentinel at each
+   connection, in a Cluster at the next call.
+2. In a Cluster a call is one pipeline per server concerned. A transaction is one transaction per slot; a
+   pipeline without one still uses a single connection, so that no restart comes between its commands.
 """
 
 from __future__ import annotations
@@ -36,46 +36,46 @@ from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from liveserver.config import BusSettings
 
-HEALTH_CHECK = 10  # seconds: a connection quiet for longer is tried with a PING before it is used
+HEALTH_CHECK = 10  # seconds: a connection idle for longer is checked with a PING before it is used
 SENTINEL_PORT = 26379
 
 Command = Sequence[str | bytes | int]
 
 
 class Deployment(ABC):
-    """What `Link` needs of it. All but the construction happens in worker threads."""
+    """The interface that `Link` uses. All methods are called in worker threads."""
 
-    address: str  # for people
-    secrets: frozenset[str]  # which no message may contain
+    address: str  # for messages
+    secrets: frozenset[str]  # to be removed from messages
 
     @abstractmethod
     def run(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
-        """The answers, errors among them; raises `RedisError` or `OSError` when there are none."""
+        """Return the replies, which may be errors. Raises `RedisError` or `OSError` if there are none."""
 
     @abstractmethod
     def load(self, sources: Sequence[str]) -> None:
-        """Make the scripts known, wherever commands go."""
+        """Load the scripts, on all servers that run commands."""
 
     @abstractmethod
     def connection(self) -> Any:
-        """A `redis.Connection` of its own, not yet connected; for pub/sub. Any: it is not annotated."""
+        """Return a new `redis.Connection`, not yet connected, for pub/sub. Any: it is not annotated."""
 
     @abstractmethod
     def drop(self) -> None:
-        """Something went wrong: use no connection again that nobody uses just now."""
+        """Close the idle connections, after an error."""
 
     @abstractmethod
     def close(self) -> None:
-        """Drop all connections; also those in use by threads left behind."""
+        """Close all connections, including those in use by abandoned threads."""
 
 
 def in_cluster(url: str) -> bool:
-    """Whether each video may be on another server."""
+    """Return whether the URL is a Cluster's, where each video may be on another server."""
     return url.partition("://")[0].endswith("+cluster")
 
 
-def place(settings: BusSettings) -> Deployment:
-    """The place a URL names. Raises `ValueError`, whose message may quote the URL."""
+def make_deployment(settings: BusSettings) -> Deployment:
+    """Return the deployment of the URL. Raises `ValueError`, whose message may quote the URL."""
     url, timeout = settings.url, float(settings.timeout)
     options: dict[str, Any] = {
         "protocol": 2,  # pub/sub messages come in plain order, and a connection needs no HELLO
@@ -87,7 +87,7 @@ def place(settings: BusSettings) -> Deployment:
     scheme, _, rest = url.partition("://")
     base, _, kind = scheme.partition("+")
     if not kind:
-        # Nothing is retried here, see redis_link.py.
+        # Nothing is retried here, see connection.py.
         pool = redis.ConnectionPool.from_url(url, retry=_no_retry(), **options)
         parts = urlsplit(url)
         address = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
@@ -121,7 +121,7 @@ def place(settings: BusSettings) -> Deployment:
 
 
 class LockedSentinel(Sentinel):
-    """Sentinels that are asked by one thread at a time: asking puts them in another order."""
+    """A `Sentinel` used by one thread at a time, as discovery reorders its list of sentinels."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]  # not annotated
@@ -132,13 +132,13 @@ class LockedSentinel(Sentinel):
             try:
                 found: tuple[str, int] = super().discover_master(service_name)  # type: ignore[no-untyped-call]
             except MasterNotFoundError:
-                # Not chained: the original has all there is to say about each Sentinel's connections.
-                raise BrokenLink("no Sentinel answers that knows this master") from None
+                # Not chained: the original describes each Sentinel's connections in full.
+                raise BrokenLink("no Sentinel that knows this master answered") from None
             return found
 
 
 class Server(Deployment):
-    """One server; or whichever Sentinel names when a connection is made."""
+    """One server: a fixed one, or the one that Sentinel names when a connection is made."""
 
     def __init__(self, pool: redis.ConnectionPool, address: str, secrets: frozenset[str]) -> None:
         self.address = address
@@ -154,7 +154,7 @@ class Server(Deployment):
             self._redis.script_load(source)
 
     def connection(self) -> Any:
-        # Not the pool's make_connection: that one counts, and never forgets.
+        # Not the pool's make_connection: it counts connections, and never decrements the count.
         return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def drop(self) -> None:
@@ -165,7 +165,7 @@ class Server(Deployment):
 
 
 class Cluster(Deployment):
-    """A Redis Cluster; nothing is known of it until the first call."""
+    """A Redis Cluster, discovered at the first call."""
 
     def __init__(
         self,
@@ -247,7 +247,10 @@ def _pipeline(client: Any, commands: Sequence[Command], *, transaction: bool) ->
 def _grouped(
     cluster: RedisCluster, commands: Sequence[Command], *, by_slot: bool
 ) -> list[tuple[ClusterNode, list[int]]]:
-    """The commands' indexes with the server they go to, in order; one without a key goes with the next."""
+    """Return each server with the indexes of its commands, in order.
+
+    Commands without a key go with the next.
+    """
     groups: dict[tuple[str, int], tuple[ClusterNode, list[int]]] = {}
     waiting: list[int] = []
     for index, command in enumerate(commands):
@@ -267,7 +270,7 @@ def _any_primary(cluster: RedisCluster) -> ClusterNode:
 
 
 def _key(command: Command) -> str | bytes | int | None:
-    """The first key of a command of ours."""
+    """Return the first key of one of our commands."""
     if command[0] == "EVALSHA":
         return command[3] if command[2] else None
     return command[1] if len(command) > 1 else None

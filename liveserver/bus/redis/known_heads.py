@@ -1,4 +1,4 @@
-"""What this process was last told about each log: a Redis that knows less has lost data."""
+"""The last known head of each log: a Redis that has less has lost data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOWN = 50_000  # videos whose heads are remembered, the latest used
 
 
 class KnownHeads:
-    """The end of each log, as far as it is known, of the `KNOWN` videos used last. Threads share it."""
+    """The known ends of the logs of the `KNOWN` videos used last. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,11 +25,11 @@ class KnownHeads:
         return bool(self._heads)
 
     def opening(self, video: str) -> Opening:
-        """Return what goes with each command that opens this log."""
+        """Return the arguments of each command that opens this log."""
         return (new_epoch(), *self._heads.get(video, ("-", 0)))
 
     def learn(self, video: str, epoch: str, offset: int) -> None:
-        """Redis has answered that the log has come as far as this, at least."""
+        """Record that, according to Redis, the log reaches at least to `offset`."""
         with self._lock:
             known = self._heads.get(video)
             if known is None or known[0] != epoch or known[1] < offset:
@@ -39,19 +39,19 @@ class KnownHeads:
                 self._heads.popitem(last=False)
 
     def learn_from_batch(self, batch: Batch) -> None:
-        """A batch was received. It may have waited since before the log's present epoch."""
+        """Record the end of a received batch, unless its epoch is older than the log's."""
         known = self._heads.get(batch.video)
         if known is None or not is_newer_epoch(known[0], batch.epoch):
             self.learn(batch.video, batch.epoch, batch.last)
 
     def videos(self) -> list[str]:
-        """Return all of them, the latest used first: what was lost is recent."""
+        """Return all videos, most recently used first: data that was lost is recent."""
         with self._lock:
             return list(reversed(self._heads))
 
 
 class HeadTrackingInbox:
-    """An inbox from which `known` learns how far each log has come."""
+    """An inbox that records in `known` how far each log has come."""
 
     def __init__(self, mailbox: Mailbox, known: KnownHeads) -> None:
         self._mailbox = mailbox

@@ -1,17 +1,17 @@
-"""One thread that listens to one pub/sub channel and fills a mailbox, whatever happens to Redis.
+"""A thread that listens to one pub/sub channel and fills a mailbox, whatever happens to Redis.
 
 Rules:
 
-1. The thread ends only when asked to. Whatever else happens, it connects again, with growing pauses
-   and jitter so that the nodes don't all come back at once.
-2. Each time listening has begun anew, the mailbox is notified that something may have been missed. The
-   first time nothing was.
-3. A link that stalls is as broken as one that breaks: a quiet connection is asked with a PING, and
-   given up when nothing comes within the timeout.
-4. What cannot be read as a batch or a tally is counted and dropped.
-5. A server of the cluster that begins another life says so on a channel of its own (life.lua): that
-   is as if listening had begun anew, for what it has lost may have been heard here.
-6. Messages that came together are handed over together: Trio is woken once.
+1. The thread ends only when `stop` is called. After any failure it connects again, with exponential
+   backoff and jitter so that nodes do not all reconnect at once.
+2. Each time listening has resumed, the mailbox is notified that something may have been missed (not the
+   first time).
+3. A stalled connection is treated as broken: a quiet connection is checked with a PING, and closed if
+   no reply arrives within the timeout.
+4. Messages that are neither a batch nor a viewer count are counted and dropped.
+5. A cluster's server that begins a new incarnation publishes so on a channel (incarnation.lua). That
+   is treated as if listening had resumed, for this process may have received what the server has lost.
+6. Messages that arrive together are passed on together: Trio is woken once.
 """
 
 from __future__ import annotations
@@ -35,50 +35,50 @@ from liveserver.instruments import gauge, total
 from liveserver.viewer_count import MARK, MalformedViewerCount, ViewerCount
 
 LIVES = "ls:life"  # a channel
-TICK = 0.1  # seconds between two looks at whether to end
-TOGETHER = 1_000  # messages handed over at once, at most
+TICK = 0.1  # seconds between two checks whether to end
+TOGETHER = 1_000  # messages passed on at once, at most
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see membership.py
-LEAVE = 0.4  # seconds for the thread to end; one that hangs in Redis ends by its own timeout
+LEAVE = 0.4  # seconds for the thread to end; one that is blocked in Redis ends by its own timeout
 
 
 class ListenerStatistics(msgspec.Struct, frozen=True):
-    """One pub/sub connection: now, and since the start."""
+    """The state of one pub/sub connection, and its counts since the start."""
 
     channel: str
     listening: Annotated[bool, gauge("Whether this pub/sub channel is being listened to.")]
-    restarts: Annotated[int, total("Times listening began anew.")]
+    restarts: Annotated[int, total("Times listening was resumed after an interruption.")]
     malformed: Annotated[
-        int, total("Messages that were no batch, and were dropped. Who else publishes there?")
+        int, total("Malformed messages, dropped. Does another program publish to this channel?")
     ]
     received: Annotated[int, total("Batches received.")]
     dropped: Annotated[
-        int, total("Batches for which there was no room (bus.inbox_batches); read from the log instead.")
+        int, total("Batches dropped as the inbox was full (bus.inbox_batches); read from the log instead.")
     ]
     error: str  # the last one; empty when there was none
 
 
 class Listener:
-    """Listens to `channel` until `stop`. Use `listening`, which starts and ends it."""
+    """Listens to `channel` until `stop`. Use `listening`, which starts and stops it."""
 
     def __init__(
         self,
         link: Link,
         channel: str,
         capacity: int,
-        hear: Callable[[ViewerCount], None],
+        on_viewer_count: Callable[[ViewerCount], None],
         member: str = "",
         on_listening: Callable[[], None] = lambda: None,
     ) -> None:
-        self.mailbox = Mailbox(capacity, trio.lowlevel.current_trio_token(), hear)
+        self.mailbox = Mailbox(capacity, trio.lowlevel.current_trio_token(), on_viewer_count)
         self.begun = trio.Event()  # listening for the first time
         self.ended = trio.Event()
         self._link = link
         self._channel = channel
-        self._member = f"ls:member:{member}"  # a channel that shows that this process listens
+        self._member = f"ls:member:{member}"  # subscribed to, to show that this process is listening
         self._on_listening = on_listening
         self._trio_token = trio.lowlevel.current_trio_token()
         self._stop = threading.Event()
-        # The thread's own, read by statistics().
+        # Written by the thread, read by statistics().
         self._listening = False
         self._starts = 0
         self._malformed = 0
@@ -92,7 +92,7 @@ class Listener:
         self.mailbox.close()
 
     def error(self) -> str:
-        """Why it does not listen; empty when nothing is known."""
+        """Return the last error; empty if there was none."""
         return self._error
 
     def statistics(self) -> ListenerStatistics:
@@ -115,78 +115,81 @@ class Listener:
             try:
                 connection = self._link.connection()
                 self._listen(connection)
-            except Exception as error:  # rule 1: also what nobody thought of
-                self._error = str(self._link.failed(error))
-                self._link.renew()
+            except Exception as error:  # rule 1: any failure
+                self._error = str(self._link.to_bus_error(error))
+                self._link.rediscover()
             finally:
                 self._listening = False
                 if connection is not None:
                     connection.disconnect()
             pause = FIRST_PAUSE if self._starts > starts else min(2 * pause, LONGEST_PAUSE)
             self._stop.wait(random.uniform(pause / 2, pause))
-        self._tell(self.ended)
+        self._set_in_trio(self.ended)
 
     def _listen(self, connection: Any) -> None:
         connection.connect()
         connection.send_command("SUBSCRIBE", LIVES, self._member, self._channel, check_health=False)
-        heard, asked = time.monotonic(), True  # the confirmation is asked for
+        heard, is_awaited = time.monotonic(), True  # the confirmation of the subscription
         while not self._stop.is_set():
             if connection.can_read(TICK):
-                self._take(connection)
-                heard, asked = time.monotonic(), False
+                self._read_messages(connection)
+                heard, is_awaited = time.monotonic(), False
             elif time.monotonic() - heard > self._link.timeout:
-                if asked:
-                    raise BrokenLink(f"nothing came for {self._link.timeout:g} s on {self._channel}")
+                if is_awaited:
+                    raise BrokenLink(f"no reply for {self._link.timeout:g} s on {self._channel}")
                 connection.send_command("PING", check_health=False)
-                heard, asked = time.monotonic(), True
+                heard, is_awaited = time.monotonic(), True
 
-    def _take(self, connection: Any) -> None:
-        """Everything that has come by now, in one go."""
+    def _read_messages(self, connection: Any) -> None:
+        """Read all messages that have arrived, and pass them on."""
         batches: list[Batch] = []
-        tallies: list[ViewerCount] = []
+        counts: list[ViewerCount] = []
         for _ in range(TOGETHER):
             message = connection.read_response()
             if isinstance(message, list) and message[1:2] == [LIVES.encode()]:
                 if message[0] == b"message":
-                    self.mailbox.missed()
+                    self.mailbox.mark_missed()
                     self._on_listening()
             elif isinstance(message, list) and message[1:2] == [self._member.encode()]:
                 pass
             elif isinstance(message, list) and message[0] == b"message":
                 try:
                     if message[2].startswith(MARK):
-                        tallies.append(ViewerCount.decode(message[2]))
+                        counts.append(ViewerCount.decode(message[2]))
                     else:
                         batches.append(Batch.decode(message[2]))
                 except (MalformedBatch, MalformedViewerCount):
                     self._malformed += 1
             elif isinstance(message, list) and message[0] == b"subscribe":
-                self._began()
+                self._on_subscribed()
             if not connection.can_read(0):
                 break
         if batches:
             self.mailbox.put(batches)
-        if tallies:
-            self.mailbox.pin(tallies)
+        if counts:
+            self.mailbox.put_counts(counts)
 
-    def _began(self) -> None:
+    def _on_subscribed(self) -> None:
         if self._starts:
-            self.mailbox.missed()
+            self.mailbox.mark_missed()
         self._starts += 1
         self._listening = True
         self._on_listening()
-        self._tell(self.begun)
+        self._set_in_trio(self.begun)
 
-    def _tell(self, event: trio.Event) -> None:
+    def _set_in_trio(self, event: trio.Event) -> None:
         try:
             self._trio_token.run_sync_soon(event.set)
         except trio.RunFinishedError:
-            self._stop.set()  # nobody is left to listen for
+            self._stop.set()  # Trio has ended
 
 
 @asynccontextmanager
 async def listening(listener: Listener) -> AsyncIterator[Mailbox]:
-    """Listening has begun when the block is entered. Raises `BusError` when it can't in time."""
+    """Listen while in the block, from its first moment.
+
+    Raises `BusError` if listening cannot begin in time.
+    """
     listener.start()
     try:
         with trio.move_on_after(listener._link.timeout):

@@ -1,12 +1,12 @@
-"""This process as a member: one of those that may have learned numbers of a log.
+"""This process as a member: one of the processes that may know heads of logs.
 
-Rules (scripts/incarnation.lua has the other half, proof/numbering.pml checks both):
+Rules (scripts/incarnation.lua implements the other half; proof/numbering.pml checks both):
 
-1. With each pipeline that opens logs, Redis learns which process calls, and answers which incarnation it
-   is and whether all members have reported to it.
-2. To an incarnation that is new here everything that is known is reported, whoever notices it first: a call,
-   or the beat of a process that listens. It is repeated until it succeeds; nothing is appended before.
-3. Waiting for the other members is measured here, by a monotonic clock, from the incarnation's first answer.
+1. Each pipeline that opens logs carries the calling process; Redis replies with its incarnation and with
+   whether all members have reported to it.
+2. All known heads are reported to a new incarnation, whether a call or the periodic beat of a listening
+   process notices it first. The report is repeated until it succeeds; nothing is appended before.
+3. The wait for the other members is measured here, by a monotonic clock, from the incarnation's first reply.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import time
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-REMEMBERED = 16  # incarnations; in a cluster each server has its own
+REMEMBERED = 16  # incarnations; in a cluster each server has one
 
 
 class Incarnation(NamedTuple):
-    """What incarnation.lua returns. `now` is Redis' clock in ms, without its steps."""
+    """The reply of incarnation.lua. `now` is Redis' clock in ms, without its steps."""
 
     id: str
     verdict: str
@@ -30,18 +30,18 @@ class Incarnation(NamedTuple):
 
     @property
     def generation(self) -> int:
-        """Of the view: how often the members have changed."""
+        """The view's generation: how often the members have changed."""
         return int(self.view.partition(" ")[0])
 
     @classmethod
     def parse(cls, reply: bytes) -> Incarnation:
-        """Raises `ValueError`."""
+        """Parse the script's reply. Raises `ValueError`."""
         name, verdict, generation, made_in, now = reply.decode().split(" ")
         return cls(name, "" if verdict == "-" else verdict, f"{generation} {made_in}", int(now))
 
 
 class Membership:
-    """Used by several threads. `settling` is how long the other members are waited for, in seconds."""
+    """This process' membership. Thread-safe. `settling` is how long to wait for other members, in seconds."""
 
     def __init__(self, settling: float) -> None:
         self.process = secrets.token_hex(6)
@@ -54,7 +54,7 @@ class Membership:
         self.is_enrolled = False
 
     def arguments(self, *, knows_something: bool) -> tuple[str, str, str, str]:
-        """Return what incarnation.lua is called with."""
+        """Return the arguments of incarnation.lua."""
         now = time.monotonic()
         with self._lock:
             waited = [name for name, first in self._first_seen.items() if now - first >= self.settling]
@@ -62,7 +62,7 @@ class Membership:
             return self.process, reported, self._view, " ".join(waited)
 
     def observe(self, reply: Any) -> Incarnation | None:
-        """Take in the reply of incarnation.lua; None if it is none."""
+        """Record and return a reply of incarnation.lua; None if it is malformed."""
         if not isinstance(reply, bytes):
             return None
         incarnation = Incarnation.parse(reply)
@@ -81,7 +81,7 @@ class Membership:
         return incarnation in self._reported
 
     def reported(self, incarnation: str) -> None:
-        """All that is known has been reported to this incarnation."""
+        """Record that all known heads have been reported to this incarnation."""
         with self._lock:
             self._reported[incarnation] = None
             while len(self._reported) > REMEMBERED:

@@ -1,4 +1,4 @@
-"""What the Redis bus says and hears: the names of keys, and what the scripts return. No I/O."""
+"""Names of keys, and parsers of the scripts' replies. No I/O."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from liveserver.viewer_count import ViewerCount
 
 
 def ms(seconds: float) -> int:
-    """Milliseconds, at least one."""
+    """Convert seconds to milliseconds, at least one."""
     return max(1, round(seconds * 1000))
 
 
 def keys(video: str, *names: str) -> list[str]:
-    """A video's keys, with its hash tag."""
+    """Return a video's keys, with its hash tag."""
     return [f"ls:{{{video}}}:{name}" for name in names]
 
 
@@ -26,8 +26,8 @@ def _offset(entry: bytes) -> int:
     return int(entry.partition(b"-")[0])
 
 
-def receipt(answer: bytes) -> AppendResult:
-    """What append.lua returns: `epoch first number duplicates cursor stale`."""
+def append_result(answer: bytes) -> AppendResult:
+    """Parse the reply of append.lua: `epoch first number duplicates cursor stale`."""
     epoch, first, number, duplicates, cursor, stale = answer.decode().split(" ")
     is_full = stale == "full"
     dropped = frozenset[int]() if is_full else _indexes(stale)
@@ -41,62 +41,64 @@ def _indexes(text: str) -> frozenset[int]:
 
 
 def state(answer: list[bytes]) -> list[bytes]:
-    """The values of a state's hash; those that are no lines are counters (state.lua)."""
+    """Return the lines among the values of a state's hash; the others are counters (state.lua)."""
     return [value for value in answer if value.startswith(MARK)]
 
 
-def standing(answer: bytes) -> tuple[ReplicaPosition, int]:
-    """What relay.lua returns: `epoch offset standing`; where the log ends beside it."""
+def replica_position(answer: bytes) -> tuple[ReplicaPosition, int]:
+    """Parse the reply of relay.lua, `epoch offset position`; return the position and the log's last
+    offset.
+    """
     log, end, epoch, number, place = answer.decode().split(" ")
     return ReplicaPosition(log, "" if epoch == "-" else epoch, int(number), int(place)), int(end)
 
 
-def written(known: ReplicaPosition | None) -> str:
-    """A standing as relay.lua compares it; empty for none."""
+def position_text(known: ReplicaPosition | None) -> str:
+    """Render a position as relay.lua compares it; empty for None."""
     return f"{known.log} {known.epoch or '-'} {known.number} {known.offset}" if known else ""
 
 
 def active_videos(answer: Sequence[Any]) -> ActiveVideos:
-    """Parse what active_since.lua returns."""
+    """Parse the reply of active_since.lua."""
     now, upto, videos = answer
     return ActiveVideos([video.decode() for video in videos], int(float(upto)), int(now))
 
 
 def head(answer: bytes) -> Head:
-    """What head.lua returns, and subscribe.lua first: `epoch offset cursor`."""
+    """Parse the reply of head.lua, and the beginning of that of subscribe.lua: `epoch offset cursor`."""
     epoch, offset, cursor = answer.decode().split(" ")
     return Head(epoch, int(offset), Cursor.parse_trusted(cursor))
 
 
 def lease(video: str, answer: bytes, lines: list[bytes]) -> Lease:
-    """What subscribe.lua returns: a head, and `origin datacenter total announced`; and the state's lines."""
+    """Parse the reply of subscribe.lua: a head, and `origin datacenter total announced`."""
     where, *counted = answer.rsplit(b" ", 4)
-    return Lease(head(where), tally(video, b" ".join(counted)), is_announced(answer), lines)
+    return Lease(head(where), viewer_count(video, b" ".join(counted)), is_announced(answer), lines)
 
 
-def tally(video: str, answer: bytes) -> ViewerCount:
-    """What count.lua returns, and subscribe.lua and note.lua last: `origin datacenter total` and more."""
+def viewer_count(video: str, answer: bytes) -> ViewerCount:
+    """Parse the reply of count.lua, and the end of others': `origin datacenter total`."""
     origin, datacenter, total = answer.decode().split(" ")[:3]
     return ViewerCount(video, origin, int(datacenter), int(total))
 
 
 def is_announced(answer: bytes) -> bool:
-    """What note.lua and subscribe.lua say in the end."""
+    """Parse the last word of the replies of note_peer_count.lua and subscribe.lua."""
     return answer.endswith(b" 1")
 
 
 Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes]]]
 
 
-def stretch(video: str, answer: bytes, eldest: Entries, entries: Entries) -> Slice:
-    """What is read of a log: its head, its oldest entry, and the entries asked for."""
+def log_slice(video: str, answer: bytes, eldest: Entries, entries: Entries) -> Slice:
+    """Parse the replies to `Commands.read`: the log's head, its oldest entry, and the requested entries."""
     end = head(answer)
     oldest = _offset(eldest[0][0]) if eldest else end.offset + 1
     return Slice(end, oldest, batches(video, end.epoch, entries))
 
 
 def batches(video: str, epoch: str, entries: Entries) -> list[Batch]:
-    """The log's entries, in runs of consecutive offsets and numbers of one origin."""
+    """Group a log's entries into runs of consecutive offsets and numbers of one origin."""
     runs: list[Batch] = []
     run = None
     for entry, fields in entries:

@@ -1,7 +1,7 @@
-"""Reports what this process knows to each incarnation of Redis, and stays a member while it listens.
+"""Reports the known heads to each incarnation of Redis, and keeps this process a member while it listens.
 
-One thread per bus beats once a second while there is a listener: it notices another incarnation when nothing
-else is called, and drops members that have ended. Without a listener the calls themselves do what is needed.
+While there is a listener, one thread per bus runs once a second (a "beat"): it notices a new incarnation
+when there are no other calls, and removes members that have ended. Without a listener the calls suffice.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Reporter:
     ) -> list[Any]:
         """Return the replies to `commands`, which open the logs of `videos`.
 
-        They are one transaction with incarnation.lua, so that no restart comes in between. In a cluster
-        each slot would have its own: there log.lua looks itself, and a `transaction` is made where asked for.
-        Raises `RedisError`; where Redis waits for reports, after having made this process's.
+        They are one transaction with incarnation.lua, so that no restart comes between them. In a cluster
+        that would be one transaction per slot: there log.lua checks the incarnation itself, and `transaction`
+        decides. Raises `RedisError`; if Redis waits for reports, after sending this process'.
         """
         try:
             return self._run(commands, videos, transaction=transaction)[1]
@@ -58,7 +58,7 @@ class Reporter:
             raise
 
     def report(self) -> None:
-        """Report all that is known; raises `RedisError`."""
+        """Report all known heads. Raises `RedisError`."""
         with self._reporting:
             videos = self._known.videos()
             incarnations: set[str] = set()
@@ -71,21 +71,21 @@ class Reporter:
                     if reply:
                         epoch, offset = reply.decode().split(" ")
                         self._known.learn(video, epoch, int(offset))
-            # More than one, where there is one server: it has restarted meanwhile, and all is reported again.
+            # More than one incarnation of one server: it has restarted meanwhile, and all is reported again.
             if len(incarnations) == 1 or self._commands.in_cluster:
                 for name in incarnations:
                     self._membership.reported(name)
             self._run([], [])
 
     def start(self) -> None:
-        """A listener begins: beat while there is one."""
+        """Add a listener; start the thread with the first."""
         self._listeners += 1
         if self._stop is None:
             self._stop = threading.Event()
             threading.Thread(target=self._beat, args=[self._stop], name="beat", daemon=True).start()
 
     def stop(self) -> None:
-        """A listener has ended."""
+        """Remove a listener; stop the thread with the last."""
         self._listeners -= 1
         if not self._listeners and self._stop is not None:
             self._stop.set()
@@ -93,12 +93,12 @@ class Reporter:
             self._stop = None
 
     def wake(self) -> None:
-        """Listening has begun (anew): report at once."""
+        """Report at once; called when listening has begun or resumed."""
         self._must_report = True
         self._wake.set()
 
     def leave(self) -> None:
-        """This process ends: it need not be waited for. Raises `RedisError`."""
+        """Leave the members, so that no other process waits for this one. Raises `RedisError`."""
         if self._membership.is_enrolled and not self._commands.in_cluster:
             self._link.run([self._commands.prune(self._membership.process, leave=True)], transaction=False)
 
@@ -126,7 +126,7 @@ class Reporter:
         return found, replies[len(first) :]
 
     def _check_commands(self) -> None:
-        """Say once which commands are missing. Raises `RedisError`."""
+        """Log once which commands are missing. Raises `RedisError`."""
         if not self._checked:
             (missing,) = self._link.run([self._commands.missing()], transaction=False)
             self._checked = True

@@ -122,7 +122,7 @@ class PeerRelay:
                     nursery.start_soon(self._retry_forever, task)
         finally:
             with trio.move_on_after(LEAVE, shield=True), suppress(BusError):
-                await self._ours.resign(self._peer, self._node)
+                await self._ours.leave_group(self._peer, self._node)
 
     def statistics(self) -> PeerStatistics:
         now = trio.current_time()
@@ -254,7 +254,7 @@ class PeerRelay:
             await self._share()
 
     async def _share(self) -> None:
-        sharing = await self._ours.enlist(self._peer, self._node, self._settings.lease)
+        sharing = await self._ours.join_group(self._peer, self._node, self._settings.lease)
         if sharing != self._sharing:
             self._sharing = sharing
             self._request_sweep()

@@ -41,7 +41,7 @@ class ViewerCountRelay:
         while not self._waiting:
             await self._arrived.wait()
         some = [self._waiting.pop(video) for video in list(islice(self._waiting, TOGETHER))]
-        for tally, is_announced in zip(some, await self._ours.note(some), strict=True):
+        for tally, is_announced in zip(some, await self._ours.note_peer_counts(some), strict=True):
             if not is_announced:
                 self._waiting.setdefault(tally.video, tally)
         await trio.sleep(PAUSE)

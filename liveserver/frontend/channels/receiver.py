@@ -105,7 +105,7 @@ class Receiver:
             await trio.sleep(random.uniform(0, wait))
             wait = min(2 * wait, BACK_OFF[1])
 
-    def renew(self) -> None:
+    def reconnect(self) -> None:
         """Listen anew, over another connection."""
         self._scope.cancel()
 
@@ -115,7 +115,7 @@ class Receiver:
         channel = self._channels.get(batch.video)
         if channel is None:
             self._unwanted += 1
-            self._canary.hear(batch)
+            self._canary.on_batch(batch)
             return
         try:
             batch.check()

@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 class LeaseService(CanarySender, Protocol):
     """What a frontend wants of a dispatcher. All raise `DispatcherError` or `BusError`."""
 
-    async def renew(
+    async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
         """Subscribe, or stay subscribed, to videos with so many viewers, for `lease` seconds. The leases of
@@ -194,13 +194,13 @@ class SubscriptionTable:
                 video: self.channels[video].audience.watching for video in page if video in self.channels
             }
             opening = [video for video in counts if not self.channels[video].is_open]
-            leases = await self._leases.renew(self._node, counts, self._settings.lease, opening)
+            leases = await self._leases.renew_leases(self._node, counts, self._settings.lease, opening)
             self._renewed += len(leases)
             for video, lease in leases.items():
                 channel = self.channels.get(video)
                 if channel is None:
                     continue
-                channel.viewer_count.report(counts[video], lease.tally, is_announced=lease.is_announced)
+                channel.viewer_count.report(counts[video], lease.viewers, is_announced=lease.is_announced)
                 if channel.is_open:
                     self._receiver.compare(channel, lease.head)
                 else:

@@ -43,8 +43,8 @@ async def test_the_smallest_documented_user_can_do_all_that_is_needed(
             assert (await next_batches(inbox))[-1].last == 1
             assert await lines(bus) == ["a"]
             assert (await bus.active_since(0, 1)).videos == ["v"]
-            await bus.enlist("dc2", "n", 1)
-            await bus.resign("dc2", "n")
+            await bus.join_group("dc2", "n", 1)
+            await bus.leave_group("dc2", "n")
             await bus.unsubscribe("n", ["v"])
             await bus.ping()
     assert not [entry for entry in logs if entry["event"] == "redis_commands_missing"]

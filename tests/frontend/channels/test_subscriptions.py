@@ -28,7 +28,7 @@ class RecordedLeases:
         self.is_down = False
         self.asked: list[tuple[str, list[str]]] = []
 
-    async def renew(
+    async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
         if any(video.startswith(PREFIX) for video in videos):

@@ -67,7 +67,7 @@ async def test_other_nodes_and_datacenters_count(autojump_clock: MockClock) -> N
         client, _ = await on.ready()
         await told(client)
         await on.bus.subscribe("n2", {"v": 10}, 15)
-        await on.bus.note([ViewerCount("v", "dc2", 100, 0, 35)])
+        await on.bus.note_peer_counts([ViewerCount("v", "dc2", 100, 0, 35)])
         assert (await told(client))[1] == (1, 11, 111)
         assert await asked(on) == {"video": "v", "here": 1, "datacenter": 11, "total": 111}
         # Both end by themselves: the node is dead, and so is the link.

@@ -1,5 +1,5 @@
--- Note that these videos were appended to just now, by Redis' clock, and forget those that have
--- been quiet for longer than their logs live.
+-- Record that these videos were appended to now, by Redis' clock, and remove those that have been quiet for
+-- longer than their logs are kept.
 --
 -- KEYS  active
 -- ARGV  the videos

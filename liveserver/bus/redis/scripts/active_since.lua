@@ -1,7 +1,7 @@
--- List videos by the time of the last append of what originated here, the longest ago first.
+-- List videos by the time of the last append of events that originate here, least recent first.
 --
 -- KEYS  active
--- ARGV  1 since (ms)  2 how many; and those that are as old as the last of them, however many they are
+-- ARGV  1 since (ms)  2 limit; all videos with the same time as the last one are included beyond it
 --
 -- Returns now, the time of the last one (or `since`), and the videos.
 

@@ -1,5 +1,5 @@
--- Append a parcel to one video's log and forward it: one atomic step, so that what goes out on an
--- inbox is in offset order.
+-- Append a request's events to one video's log and forward them in one atomic step, so that inboxes receive
+-- them in offset order.
 --
 -- KEYS  log meta nodes viewers state token
 -- ARGV  1 video  2 offered epoch  3 known epoch  4 known offset
@@ -7,9 +7,9 @@
 --       7 whether lines are keyed (1 or 0)
 --       then the lines, then the ids
 --
--- Returns `epoch first number duplicates cursor stale`, duplicates and what is stale as indexes from 0 with
--- commas, or `-`; `full` instead of the last: the state has no room, nothing was appended.
--- The same is kept under the token: a parcel that comes again is answered, not appended.
+-- Returns `epoch first number duplicates cursor stale`, with duplicates and stale events as comma-separated
+-- indexes from 0, or `-`; `full` instead of the last: the state has no room, nothing was appended.
+-- The reply is stored under the token: a repeated request gets it again, and is not appended.
 
 local token = KEYS[6]
 local answered = call('GET', token)
@@ -26,7 +26,7 @@ if keyed and not has_room(state, 8, lines, now) then
   return epoch .. ' ' .. first .. ' ' .. first_number .. ' - ' .. cursor(epoch, number, others) .. ' full'
 end
 
--- Duplicates out, and what is older than the state; the others numbered and logged.
+-- Drop duplicates and events older than the state; number and log the others.
 local accepted, duplicates, stale, offset = {}, {}, {}, before
 local by = ORIGIN .. ' ' .. epoch .. ' '
 for i = 1, lines do

@@ -1,9 +1,9 @@
--- What follows each append, of our own events as of others': the log is bounded, and the batch
--- goes to the nodes that watch. It stands after log.lua in the scripts that append; `log`, `meta`, `nodes`, `viewers` and
--- `state` are the video's keys.
+-- What follows each append, of our own and of other datacenters' events: trim the log, and forward the batch
+-- to the watching nodes. Included after log.lua in the scripts that append; `log`, `meta`, `nodes`, `viewers`
+-- and `state` are the video's keys.
 --
--- `first` is the offset of the first of `lines`, `origin` says whose they are: `origin epoch number`;
--- `at` and `marks` are as open_log found them. Returns the batch that was forwarded.
+-- `first` is the offset of the first of `lines`, `origin` is `origin epoch number` of the first line;
+-- `at` and `marks` are as open_log returned them. Returns the batch that was forwarded.
 
 local log, meta, nodes, viewers, state = unpack(KEYS)
 
@@ -11,7 +11,7 @@ local function appended(video, epoch, first, origin, lines, at, marks, now)
   local before = first - 1
   local offset = before + #lines
   call('PEXPIRE', log, IDLE)
-  -- Once in half a minute will do for meta, as it lives longer than the log by more than that.
+  -- For meta once in half a minute is enough, as it outlives the log by more than that.
   if math.floor(now / 30000) ~= math.floor(at / 30000) then
     call('PEXPIRE', meta, IDLE + META_LIVES_ON)
     call('PEXPIRE', state, IDLE + META_LIVES_ON)
@@ -20,9 +20,9 @@ local function appended(video, epoch, first, origin, lines, at, marks, now)
   -- By length: whole nodes of the stream only, which leaves up to a hundred events more.
   if offset > EVENTS then call('XTRIM', log, 'MAXLEN', '~', EVENTS) end
 
-  -- By age: an entry's id is its offset, not its time, so eight times within the age a mark `time
-  -- offset` is kept: everything up to that offset is at least that old. What the newest mark beyond
-  -- the age covers goes.
+  -- By age: an entry's id is its offset, not its time, so eight times within the maximum age a mark `time
+  -- offset` is stored: everything up to that offset is at least that old. The events covered by the newest
+  -- mark beyond the maximum age are removed.
   if at > 0 then
     local newest, gone, kept = 0, 0, {}
     for time, upto in string.gmatch(marks, '(%d+) (%d+)') do
@@ -39,8 +39,8 @@ local function appended(video, epoch, first, origin, lines, at, marks, now)
     if gone ~= 0 then call('XTRIM', log, 'MINID', (gone + 1) .. '-0') end
   end
 
-  -- To each node with a living lease. A row goes when its lease has ended, or when nobody listened:
-  -- that node is dead, or will renew its row once it listens again.
+  -- To each node with a valid lease. A row is removed when its lease has ended, or when its inbox had no
+  -- listener: that node is dead, or will renew its row once it listens again.
   local batch = video .. ' ' .. epoch .. ' ' .. first .. ' ' .. origin .. '\n' .. table.concat(lines, '\n')
   local rows = call('ZRANGE', nodes, 0, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do

@@ -1,6 +1,6 @@
 -- List the commands that this user may not use, or that Redis does not have under their names.
 --
--- KEYS  a key of no use
+-- KEYS  an unused key
 -- ARGV  commands, with harmless arguments after spaces; KEY stands for the key
 
 local missing = {}

@@ -1,4 +1,4 @@
--- Say how many watch one video now.
+-- Return one video's current viewer count.
 --
 -- KEYS  nodes viewers tally
 --

@@ -1,8 +1,8 @@
--- Notice another incarnation of Redis, and whether all that learned something have reported since. Stands first
--- in each pipeline that opens logs. (proof/numbering.pml is this protocol, checked.)
+-- Detect a new incarnation of Redis, and whether all members have reported to it. The first command of each
+-- pipeline that opens logs. (proof/numbering.pml models and checks this protocol.)
 --
 -- KEYS  run members
--- ARGV  1 process  2 incarnations to which it has reported all it knows; `new`: it knows nothing
+-- ARGV  1 process  2 incarnations to which it has reported all heads it knows; `new`: it knows none
 --       3 the view of the members that it saw last, or empty  4 incarnations for whose settling it has waited
 --
 -- An incarnation is a start of Redis as master or a promotion to it: each has a replication id of its own. It may
@@ -14,10 +14,10 @@
 --   copied    the view with which the incarnation began
 --   view      changes with the members: a generation, and the incarnation in which it came to be
 --   time, skew  Redis' clock when it was looked at last, and what its steps add up to (ms)
--- `members` is a hash of those that may have received something: process -> incarnation to which it reported.
+-- `members` is a hash of the processes that may know heads: process -> incarnation to which it reported.
 --
--- Who waits long enough decides `partial`: time decides how soon, never that a number is given twice.
--- In a cluster each video has a `run` and there are no members: those who wait decide `complete`.
+-- A process that has waited long enough decides `partial`: time decides how soon, and never causes a number to
+-- be assigned twice. In a cluster each video has a `run` and there are no members: waiting decides `complete`.
 --
 -- Returns `id verdict view now`, `-` for no verdict.
 
@@ -40,13 +40,13 @@ if state[1] ~= id then
   call('HSET', run, 'id', id, 'copied', view)
   state[6] = view
   call('HDEL', run, 'verdict')
-  -- In a cluster those who know more of a log need not have been connected to this very server.
+  -- In a cluster the processes that know more of a log may be connected to another server.
   if CLUSTER == 1 and state[1] then call('PUBLISH', 'ls:life', '') end
 end
 local decided = state[1] == id and verdict
 
 local now
-local is_due = CLUSTER == 1 -- to have its time noted and its expiry put off: several times a second will do
+local is_due = CLUSTER == 1 -- to store the time and extend the expiry: several times a second is enough
 if CLUSTER == 1 then
   now = now_ms()
   if not verdict and string.find(waited, id, 1, true) then
@@ -54,7 +54,7 @@ if CLUSTER == 1 then
     call('HSET', run, 'verdict', verdict)
   end
 else
-  -- A leap of the clock, while somebody looks every second, is a step: no time has passed.
+  -- A leap of the clock, which is read every second, is a step: no time has passed.
   local time = call('TIME')
   time = time[1] * 1000 + math.floor(time[2] / 1000)
   skew = tonumber(state[5] or 0)

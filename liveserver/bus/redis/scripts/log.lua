@@ -1,28 +1,28 @@
--- Shared by all scripts: opening a video's log. Before it stand the settings: ORIGIN (this datacenter),
+-- Shared by all scripts: opening a video's log. The settings precede it: ORIGIN (this datacenter),
 -- EVENTS, AGE, IDLE, IDS, TOKENS, EMPTY (times in ms), CLUSTER (1 in a Redis Cluster).
 --
 -- Meta is a hash:
 --   epoch, offset   of the last event
 --   number          of the last one that originated here; such events' epoch is the log's own
 --   others          the cursor's part of the other origins: origin-epoch-number, joined by ~
---   from:ORIGIN     where the last event taken from that origin stands in its own log, an offset
+--   from:ORIGIN     the offset, in that origin's own log, of the last event replicated from it
 --   at              when the last append was (ms)
 --   marks           for trimming by age, see appended.lua
 --   run             the incarnation of Redis in which the log was made or found whole, see incarnation.lua
 --
--- An epoch's name is its generation, six digits in base 36, and four random characters. The name that a caller
--- offers has the time as generation; here it is raised above those that are known. So no name is used twice, and
+-- An epoch's name is its generation, six digits in base 36, and four random characters. A caller offers a name
+-- with the time as generation; here it is raised above the known generations. So no name is used twice, and
 -- of two epochs of one log the later one has the higher generation, whatever the clocks say.
 --
--- A log begins a new epoch when its meta is gone; when it ends before what the caller received (`known`, an
--- offset of `known_epoch`); and when Redis may have lost what was read from it (incarnation.lua). While that is open
--- the log is unsettled: it is neither appended to nor read, except by those who report what they know.
+-- A log begins a new epoch when its meta is gone; when it ends before the offset that the caller knows (`known`,
+-- of `known_epoch`); and when Redis may have lost events that were read from it (incarnation.lua). Until that is
+-- decided the log is unsettled: it is neither appended to nor read; known heads may be reported.
 
 local call = redis.call
-local META_LIVES_ON = 120000 -- meta outlives the log, or what is left of it would be taken for all
+local META_LIVES_ON = 120000 -- meta outlives the log, or the remaining events would be taken for all
 local UNSETTLED = 'RESTARTED Redis has restarted; waiting until every process has reported what it knows'
 
--- Where the incarnation is noted. In a cluster each video may be on another server, and has its own.
+-- The key that stores the incarnation. In a cluster each video may be on another server, and has its own.
 local function run_key(meta)
   return CLUSTER == 1 and string.sub(meta, 1, -5) .. 'run' or 'ls:run'
 end
@@ -83,7 +83,7 @@ local function open_log(meta, log, offered, known_epoch, known)
       return epoch, offset, tonumber(found[3]), found[4] or '', tonumber(found[5] or 0), found[6] or '', settled
     end
   end
-  -- The others' events are gone with the log: what their numbers were says nothing in a new epoch.
+  -- The other origins' events are gone with the log: their numbers mean nothing in a new epoch.
   local before = math.max(generation(known_epoch), epoch and generation(epoch) or 0)
   epoch = epoch_name(offered, before + 1)
   call('DEL', meta, log)

@@ -1,7 +1,7 @@
--- Drop members that have ended: those without a listener on `ls:member:PROCESS`.
+-- Remove members that have ended: those without a listener on `ls:member:PROCESS`.
 --
 -- KEYS  run members
--- ARGV  1 process, which asks; `leave`: it leaves
+-- ARGV  1 the calling process  2 `leave`: remove this process instead
 
 local run, members = KEYS[1], KEYS[2]
 local id, verdict, view = unpack(call('HMGET', run, 'id', 'verdict', 'view'))

@@ -4,11 +4,11 @@
 -- KEYS  log meta nodes viewers state
 -- ARGV  1 video  2 offered epoch  3 known epoch  4 known offset
 --       5 origin  6 its epoch  7 its number of the first line  8 the last line's offset in its log
---       9 where this log stood when these were read from the origin's log, or empty: they were heard
+--       9 this log's position when these were read from the origin's log; empty: received from its feed
 --       then the lines
 --
--- Returns `epoch offset standing`: where the log ends, and where it stands then with this origin, as
--- `epoch number offset` of the last event taken, or `- 0 0`.
+-- Returns `epoch offset position`: the log's end, and its resulting position in this origin, as
+-- `epoch number offset` of the last event replicated, or `- 0 0`.
 
 local video, origin, theirs = ARGV[1], ARGV[5], ARGV[6]
 local first, lines = tonumber(ARGV[7]), #ARGV - 9
@@ -27,7 +27,7 @@ local skip
 if (known == theirs or not mark) and first <= number + 1 then
   skip = number + 1 - first
 elseif ARGV[9] == epoch .. ' ' .. standing then
-  skip = 0 -- a jump, and nobody took anything since the origin was asked what comes next
+  skip = 0 -- a jump, and nothing was appended since the events were read from the origin
 end
 if not skip or skip >= lines then return epoch .. ' ' .. before .. ' ' .. standing end
 

@@ -1,12 +1,12 @@
--- The state of a video: the newest event of each key. The same rules as in liveserver/state.py, where the
--- form of a keyed line stands. It is a hash: key → the line, shortened to its head and id when it clears the
--- key; `#bytes`, the size of keys and lines; `#purged`, when old tombstones were removed last (ms).
+-- The state of a video: the newest event of each key. liveserver/state.py has the rules and the form of a keyed
+-- line. The state is a hash: key → the line, reduced to its head and id if it clears the key; `#bytes`, the
+-- size of keys and lines; `#purged`, when old tombstones were last removed (ms).
 --
 -- Settings: STATE_KEYS, STATE_BYTES, AGE, IDLE.
 
 local KEYED = 59 -- `;`, with which a keyed line begins
-local FIELDS = 2 -- of the hash that are no keys
-local RELAYED_ROOM = 4 -- times the bounds: what other datacenters have accepted is kept beyond them
+local FIELDS = 2 -- fields of the hash that are not keys
+local RELAYED_ROOM = 4 -- times the limits: events that other datacenters have accepted may exceed them
 local PURGE_PAUSE = 10000 -- ms
 
 local function parse(line)
@@ -27,13 +27,13 @@ local function is_newer(event, other)
   return #event.id > #other.id
 end
 
--- What is kept of an event's line.
+-- Return the part of an event's line that is kept.
 local function kept(event, line)
   if not event.is_cleared then return line end
   return string.match(line, '^([^ ]* )') .. '{"id":"' .. event.id .. '"}'
 end
 
--- Take an event in; false when it is older than what is there. A line without a key is nothing to the state.
+-- Fold an event; return false if it is older than the state. Lines without a key are ignored.
 local function fold(state, line)
   if string.byte(line) ~= KEYED then return true end
   local event = parse(line)
@@ -55,7 +55,7 @@ local function sizes(state)
   return math.max(call('HLEN', state) - FIELDS, 0), tonumber(call('HGET', state, '#bytes') or 0)
 end
 
--- Remove the tombstones that are older than any log: nothing is left that they would have to outdo.
+-- Remove the tombstones that are older than any log: no older event can arrive any more.
 local function purge(state, now)
   if now - tonumber(call('HGET', state, '#purged') or 0) < PURGE_PAUSE then return end
   call('HSET', state, '#purged', now)
@@ -70,7 +70,7 @@ local function purge(state, now)
   if gone > 0 then call('HINCRBY', state, '#bytes', -gone) end
 end
 
--- Whether so many of the arguments from `start` on fit into the state. What makes it no larger always does.
+-- Return whether `count` arguments from `start` on fit into the state. Those that do not enlarge it always fit.
 local function has_room(state, start, count, now)
   local more_keys, more_bytes, known = 0, 0, {}
   for i = start, start + count - 1 do

@@ -1,22 +1,22 @@
--- Put a node's row into one video's subscription table, or renew it; say where the log ends and who watches.
+-- Add a node's row to one video's subscription table, or renew it; return the log's head and the viewer count.
 --
 -- KEYS  log meta nodes viewers tally state
--- ARGV  1 offered epoch  2 known epoch  3 known offset  4 node  5 how many viewers  6 lease (ms)  7 video
+-- ARGV  1 offered epoch  2 known epoch  3 known offset  4 node  5 viewer count  6 lease (ms)  7 video
 --
--- Returns `epoch offset cursor`, as of after the row was there, and `origin datacenter total announced`.
+-- Returns `epoch offset cursor`, read after the row was added, and `origin datacenter total announced`.
 
 local log, meta, nodes, viewers, tally = unpack(KEYS)
 local lease = tonumber(ARGV[6])
 local epoch, offset, number, others, _, _, settled = open_log(meta, log, ARGV[1], ARGV[2], ARGV[3])
 if not settled then return redis.error_reply(UNSETTLED) end
--- A log without events lasts as long as a lease, and a little: it costs nothing when nobody comes again.
+-- A log without events is kept little longer than the lease: abandoned ones cost nothing.
 local lasts = offset > 0 and math.max(IDLE, lease) + META_LIVES_ON or lease + EMPTY
 if call('PTTL', meta) < lasts then call('PEXPIRE', meta, lasts) end
 call('PEXPIRE', KEYS[6], math.max(IDLE, lease) + META_LIVES_ON) -- the state, if there is one
 
 call('ZADD', nodes, now_ms() + lease, ARGV[4])
 call('HSET', viewers, ARGV[4], ARGV[5])
--- Gone some time after the last lease: rows end by now_ms, which steps of the clock do not move; keys would.
+-- Removed some time after the last lease: rows expire by now_ms, unaffected by steps of the clock; keys are not.
 for _, key in ipairs({nodes, viewers}) do
   if call('PTTL', key) < lease + SLACK then call('PEXPIRE', key, lease + SLACK) end
 end

@@ -1,9 +1,9 @@
--- How many watch a video. `ls:{V}:tally` is a hash:
---   datacenter, total, at   the tally that was announced last, and when (ms)
---   fed                     when it was on the feed last (ms)
---   in:DATACENTER           another datacenter's viewers, and until when that holds: `count ms`
+-- A video's viewer count. `ls:{V}:tally` is a hash:
+--   datacenter, total, at   the count that was announced last, and when (ms)
+--   fed                     when it was last published to the feed (ms)
+--   in:DATACENTER           another datacenter's viewers, and until when that is valid: `count ms`
 
--- The viewers at nodes with a living lease, with those of the other datacenters, and the nodes.
+-- Return the viewers at nodes with a valid lease, these with the other datacenters', and the nodes.
 local function count_viewers(nodes, viewers, tally, now)
   local rows, datacenter = call('ZRANGEBYSCORE', nodes, '(' .. now, '+inf'), 0
   for start = 1, #rows, 500 do
@@ -20,8 +20,8 @@ local function count_viewers(nodes, viewers, tally, now)
   return datacenter, total, rows
 end
 
--- Announce the viewers to the nodes and the feed if they are not what was announced last; to the feed also
--- before its `hold` (ms) is over. Returns `origin datacenter total announced`: 0 when it is too early to say.
+-- Announce the count to the nodes and the feed if it has changed; to the feed also before its `hold` (ms) is
+-- over. Returns `origin datacenter total announced`, the last 0 if it is too early for an announcement.
 local function announce(video, nodes, viewers, tally, hold)
   local now = now_ms()
   local said = call('HMGET', tally, 'datacenter', 'total', 'at', 'fed')

@@ -1,7 +1,7 @@
--- Count in the viewers of another datacenter.
+-- Include the viewers of another datacenter in the count.
 --
 -- KEYS  nodes viewers tally
--- ARGV  1 video  2 the other datacenter  3 its viewers  4 for how long that holds (ms)
+-- ARGV  1 video  2 the other datacenter  3 its viewers  4 how long that is valid (ms)
 --
 -- Returns `origin datacenter total announced`.
 

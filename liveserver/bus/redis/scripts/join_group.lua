@@ -1,4 +1,4 @@
--- Put a node among those who share a work, for as long as its lease lives, and say who they all are.
+-- Add a node to a group for the duration of its lease, and return the group's members.
 --
 -- KEYS  the group
 -- ARGV  1 node  2 lease (ms)
