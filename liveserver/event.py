@@ -51,8 +51,8 @@ def is_house(kind: str, key: str | None) -> bool:
 class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One event as its publisher sent it. `data` stays unparsed JSON; empty when absent.
 
-    `key` and `version` make it a part of the video's state; `position` is media time in milliseconds. Only
-    nodes say when it was done (`at`), what the `role` of its user is, and which moderator did it (`by`).
+    `key` and `version` make it a part of the video's state; `position` is media time in milliseconds, `at`
+    when it was done. Only nodes say what the `role` of its user is, and which moderator did it (`by`).
     """
 
     type: str
@@ -71,14 +71,16 @@ class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """An event as viewers see it; the field order is the wire's.
 
-    `at` is when it was accepted, in milliseconds since the epoch; `data` is JSON as it came.
+    `at` is when it was done, in milliseconds since the epoch: as its publisher says, else when it was
+    accepted. `accepted` is when a dispatcher took it, where the two are apart; `data` is JSON as it came.
     """
 
     id: str
     video: str
     type: str
     user: str | msgspec.UnsetType = msgspec.UNSET
-    at: int = 0
+    at: int = -1  # not told; 0 is a time
+    accepted: int | msgspec.UnsetType = msgspec.UNSET
     key: str | msgspec.UnsetType = msgspec.UNSET
     version: int | msgspec.UnsetType = msgspec.UNSET
     position: int | msgspec.UnsetType = msgspec.UNSET

@@ -11,12 +11,14 @@ from liveserver.errors import BadRequest, Problem
 
 
 class Like(msgspec.Struct, frozen=True):
-    """A reaction to a video. `key` is the request's Idempotency-Key, which is the user's own."""
+    """A reaction to a video. `key` is the request's Idempotency-Key, which is the user's own; `position` is
+    media time, in milliseconds."""
 
     video: str
     user: str | None
     reaction: str
     key: str | None = None
+    position: int | None = None
 
     route = "likes"
 
@@ -28,6 +30,7 @@ class Comment(msgspec.Struct, frozen=True):
     user: str | None
     text: str
     key: str | None = None
+    position: int | None = None
 
     route = "comments"
 

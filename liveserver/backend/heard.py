@@ -20,6 +20,7 @@ class HeardComment(msgspec.Struct, frozen=True):
     user: str | None
     text: str
     at: int
+    position: int | None = None
 
 
 class Heard(msgspec.Struct):
@@ -46,6 +47,7 @@ class _Comment(msgspec.Struct):
     data: _Text
     at: int
     user: str | None = None
+    position: int | None = None
 
 
 class _Target(msgspec.Struct):
@@ -80,10 +82,13 @@ def hear(heard: Heard, batches: Iterable[Batch]) -> None:
             try:
                 if kind == b"comment":
                     comment = _comment(event)
+                    position = comment.position
+                    if position is not None and not 0 <= position <= state.MAX_VERSION:
+                        position = None
                     user = None if comment.user is None else _storable(comment.user)
                     if "\0" not in comment.id:
                         heard.comments.append(
-                            HeardComment(comment.id, user, _storable(comment.data.text), comment.at)
+                            HeardComment(comment.id, user, _storable(comment.data.text), comment.at, position)
                         )
                 elif kind == RETRACT.encode() and "\0" not in (target := _retraction(event).data.id)[:129]:
                     heard.retracted.append(target)

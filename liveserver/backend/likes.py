@@ -19,6 +19,7 @@ from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
 from liveserver.errors import BadRequest, TooLarge
+from liveserver.state import MAX_VERSION
 
 MAX_PAGE = 200  # comments in one answer
 MAX_KEY = 255  # characters of an Idempotency-Key
@@ -26,6 +27,7 @@ MAX_KEY = 255  # characters of an Idempotency-Key
 T = TypeVar("T")
 
 User = Annotated[str, Meta(max_length=128)]
+Position = Annotated[int, Meta(ge=0, le=MAX_VERSION)]  # of the video, in milliseconds
 
 
 class LikeBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,6 +35,7 @@ class LikeBody(msgspec.Struct, forbid_unknown_fields=True):
 
     user: User | None = None
     reaction: str | None = None  # the first of `backend.reactions`
+    position: Position | None = None
 
 
 class CommentBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,6 +43,7 @@ class CommentBody(msgspec.Struct, forbid_unknown_fields=True):
 
     text: str
     user: User | None = None
+    position: Position | None = None
 
 
 class LikeRoutes:
@@ -65,7 +69,7 @@ class LikeRoutes:
         if reaction not in reactions:
             raise BadRequest(f"the reactions here are {', '.join(reactions)}")
         user = await self._authorize(request, peer, LIKE, self._gate.likes, body.user)
-        return await self._write(Like(video, user, reaction, _key(request)))
+        return await self._write(Like(video, user, reaction, _key(request), body.position))
 
     async def comment(self, request: Request, peer: Peer) -> Answer:
         """Store a comment, then answer."""
@@ -77,7 +81,7 @@ class LikeRoutes:
             raise BadRequest(f"a comment has at most {most} characters")
         text = reject_nul(body.text, "comment")
         user = await self._authorize(request, peer, COMMENT, self._gate.comments, body.user)
-        return await self._write(Comment(video, user, text, _key(request)))
+        return await self._write(Comment(video, user, text, _key(request), body.position))
 
     async def summary(self, request: Request, peer: Peer) -> Answer:
         """Return the totals and the newest comments."""

@@ -50,6 +50,7 @@ likes = Table(
     Column("user", String(128)),
     Column("reaction", String(32), nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("position", BigInteger),  # media time, in milliseconds
 )
 
 comments = Table(
@@ -61,6 +62,7 @@ comments = Table(
     Column("user", String(128)),
     Column("text", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("position", BigInteger),
     Column("retracted", Boolean, nullable=False, default=False),
 )
 Index(

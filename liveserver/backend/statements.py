@@ -85,7 +85,10 @@ def _upserts(
     total, place = dialect(peer_totals), dialect(followed)
     return (
         # Everywhere a comment has the time of its event, also where it was stored before.
-        comment.on_conflict_do_update(index_elements=[comments.c.id], set_={"at": comment.excluded.at}),
+        comment.on_conflict_do_update(
+            index_elements=[comments.c.id],
+            set_={"at": comment.excluded.at, "position": comment.excluded.position},
+        ),
         comment.on_conflict_do_update(
             index_elements=[comments.c.id], set_={"retracted": True, "text": "", "user": None}
         ),

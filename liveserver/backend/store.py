@@ -144,9 +144,9 @@ class Store:
 
         None when there is no such comment. Raises `SQLAlchemyError`.
         """
-        query = select(comments.c.id, comments.c.user, comments.c.text, comments.c.at).where(
-            comments.c.video == video, ~comments.c.retracted
-        )
+        query = select(
+            comments.c.id, comments.c.user, comments.c.text, comments.c.at, comments.c.position
+        ).where(comments.c.video == video, ~comments.c.retracted)
         with self._reader() as connection:
             if before is not None:
                 at = connection.execute(
@@ -225,12 +225,22 @@ def _create_tables(engine: Engine) -> None:
     for attempt in range(3):
         try:
             _add_announced(engine)
+            _add_position(engine)
             metadata.create_all(engine)
         except (IntegrityError, OperationalError, ProgrammingError):
             if attempt == 2:
                 raise
         else:
             return
+
+
+def _add_position(engine: Engine) -> None:
+    """Give an older database the columns for media time."""
+    tables = inspect(engine)
+    for name in ("likes", "comments"):
+        if tables.has_table(name) and all(each["name"] != "position" for each in tables.get_columns(name)):
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN position BIGINT")
 
 
 def _add_announced(engine: Engine) -> None:

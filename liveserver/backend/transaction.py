@@ -123,23 +123,24 @@ class Transaction:
 
     def _like(self, like: Like) -> Outcome:
         if self._is_each(like.video):
-            made = self._post(like.video, "like", like.user, {"reaction": like.reaction})
+            made = self._post(like.video, "like", like.user, {"reaction": like.reaction}, like.position)
         else:
             made = self._new_id(self._now)
         self._likers.append((like.video, like.user))
         self._likes.append(
-            {"id": made, "video": like.video, "user": like.user, "reaction": like.reaction, "at": self._now}
-        )
+            {"id": made, "video": like.video, "user": like.user, "reaction": like.reaction, "at": self._now,
+             "position": like.position}
+        )  # fmt: skip
         self._added[like.video, like.reaction] += 1
         self._totals[like.video] += 1
         return Stored(made, self._totals[like.video] + self._others.get(like.video, 0))
 
     def _comment(self, comment: Comment) -> Outcome:
         self._commented.add(comment.video)
-        made = self._post(comment.video, "comment", comment.user, {"text": comment.text})
+        made = self._post(comment.video, "comment", comment.user, {"text": comment.text}, comment.position)
         self._comments.append(
             {"id": made, "video": comment.video, "user": comment.user, "text": comment.text, "at": self._now,
-             "retracted": False}
+             "position": comment.position, "retracted": False}
         )  # fmt: skip
         return Stored(made)
 
@@ -169,7 +170,7 @@ class Transaction:
                 new_comment,
                 [
                     {"id": each.id, "video": heard.video, "user": each.user, "text": each.text, "at": each.at,
-                     "retracted": False}
+                     "position": each.position, "retracted": False}
                     for _, each in sorted({each.id: each for each in heard.comments}.items())
                 ],
             )  # fmt: skip
@@ -193,12 +194,16 @@ class Transaction:
         execute(new_place, place | {"is_complete": heard.is_complete})
         return Stored("")
 
-    def _post(self, video: str, kind: str, user: str | None, data: dict[str, str]) -> str:
-        """Put an event into the outbox; return its id."""
+    def _post(
+        self, video: str, kind: str, user: str | None, data: dict[str, str], position: int | None = None
+    ) -> str:
+        """Put an event into the outbox, with the time at which it is stored; return its id."""
         made = self._new_id(self._now)
-        event = {"id": made, "video": video, "type": kind, "data": data}
+        event: dict[str, object] = {"id": made, "video": video, "type": kind, "at": self._now, "data": data}
         if user is not None:
             event["user"] = user
+        if position is not None:
+            event["position"] = position
         self._rows.append(self._new_row(kind == "retract", encode(event)))
         return made
 

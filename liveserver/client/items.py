@@ -21,7 +21,8 @@ from liveserver.event import CONTROL_WORDS
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event of the video. `at` is when it was accepted, in milliseconds since the epoch.
+    """One event of the video. `at` is when it was done, in milliseconds since the epoch; `accepted` when a
+    dispatcher took it, where that was over a second before or after.
 
     `data` is any JSON value; `msgspec.UNSET` when the event has none, for null is one; its text, a
     `msgspec.Raw`, when Python cannot hold it (a number out of range, too deep).
@@ -45,6 +46,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     position: int | None = None
     role: str | None = None
     by: str | None = None
+    accepted: int | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -147,6 +149,7 @@ class _RawEvent(msgspec.Struct):
     position: int | None = None
     role: str | None = None
     by: str | None = None
+    accepted: int | None = None
 
 
 _page = msgspec.json.Decoder(_PlainPage)
@@ -194,7 +197,7 @@ def _event_of(text: str | bytes) -> Event:
     except _UNREADABLE:
         raw = _raw_event.decode(text)
         data = raw.data if bytes(raw.data) else msgspec.UNSET
-        where = raw.key, raw.version, raw.position, raw.role, raw.by
+        where = raw.key, raw.version, raw.position, raw.role, raw.by, raw.accepted
         return Event(raw.id, raw.video, raw.type, raw.user, raw.at, data, None, *where)
 
 

@@ -128,6 +128,7 @@ class DispatcherSettings(Section, frozen=True):
     max_events: Count = 1_000  # events in one request
     max_data: Size = Size(16 * 1024)  # one event's `data`
     max_depth: Count = 64  # nesting of arrays and objects in `data`
+    max_ahead: Duration = Duration(5.0)  # an event's own `at` may be so far ahead of this node's clock
     commit_events: Count = 4_000  # events in one group commit
     queue_events: Count = 50_000  # events waiting for the next commits; beyond it: 503
     commit_timeout: Duration = Duration(10.0)  # for one commit, retries included

@@ -33,6 +33,9 @@ class LocalDispatcher:
         await self._publisher.publish(self._parser.canary(video, token))
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:
-        """A JSON array of events that name their videos. Raises `Unavailable`, `BadRequest`, `TooLarge`."""
-        lots = await self._parser.parse(body, "application/json", None, retractions=retractions)
+        """A JSON array of events that name their videos; an `at` too far ahead becomes now.
+
+        Raises `Unavailable`, `BadRequest`, `TooLarge`.
+        """
+        lots = await self._parser.parse(body, "application/json", None, retractions=retractions, lenient=True)
         await self._publisher.publish(lots)

@@ -27,7 +27,7 @@ from liveserver.event import (
 )
 from liveserver.ids import IdMaker
 
-MAX_AHEAD = 5_000  # ms that `at` may be ahead of this node's clock
+APART = 1_000  # ms between `at` and when the event is accepted, beyond which viewers are sent both
 ROLES = frozenset({"host", "moderator"})
 MAX_NAME = 128  # characters of a user or an id
 YIELD_BYTES = 32 * 1024  # of a body, between two turns of everything else
@@ -65,11 +65,11 @@ class Parser:
         self._known: dict[bytes, msgspec.Raw] = {}  # data that was checked: likes have few kinds of it
 
     async def parse(
-        self, body: bytes, kind: str, video: str | None, *, retractions: bool = False
+        self, body: bytes, kind: str, video: str | None, *, retractions: bool = False, lenient: bool = False
     ) -> list[VideoBatch]:
         """Return what `video_batches` does; a large body lets other tasks run in between."""
         if len(body) <= YIELD_BYTES:
-            return self.video_batches(body, kind, video, retractions=retractions)
+            return self.video_batches(body, kind, video, retractions=retractions, lenient=lenient)
         publications = self._decode(body, kind)
         video_batches: dict[str, VideoBatch] = {}
         step = max(1, len(publications) * YIELD_BYTES // len(body))
@@ -77,7 +77,7 @@ class Parser:
         for start in range(0, len(publications), step):
             await trio.lowlevel.checkpoint()
             is_doubtful |= self._render(
-                publications[start : start + step], start, video, retractions, video_batches
+                publications[start : start + step], start, video, retractions, video_batches, lenient
             )
         if is_doubtful:
             checked = 0
@@ -90,17 +90,18 @@ class Parser:
         return list(video_batches.values())
 
     def video_batches(
-        self, body: bytes, kind: str, video: str | None, *, retractions: bool = False
+        self, body: bytes, kind: str, video: str | None, *, retractions: bool = False, lenient: bool = False
     ) -> list[VideoBatch]:
         """Return one batch per video, in the order in which they are first named.
 
         `kind` is the body's media type; `video` is the path's, or None when each event names its own.
-        Events are either of types that anybody may publish, or they are all `retractions`.
+        Events are either of types that anybody may publish, or they are all `retractions`. `lenient`: an `at`
+        that is too far ahead of this node's clock becomes now; what was stored is not lost by a clock.
         Raises `BadRequest` or `TooLarge`, which say which event is wrong, counted from 1.
         """
         publications = self._decode(body, kind)
         video_batches: dict[str, VideoBatch] = {}
-        is_doubtful = self._render(publications, 0, video, retractions, video_batches)
+        is_doubtful = self._render(publications, 0, video, retractions, video_batches, lenient)
         if is_doubtful or _has_doubtful_names(publications, body):
             for document in documents(body, kind):
                 check_names(document)
@@ -113,6 +114,7 @@ class Parser:
         video: str | None,
         retractions: bool,
         video_batches: dict[str, VideoBatch],
+        lenient: bool = False,
     ) -> bool:
         """Add them to `video_batches`; `start` is how many came before.
 
@@ -142,7 +144,14 @@ class Parser:
                     and publication.by is None
                     and event.type not in HOUSE_TYPES
                 )
-                head = event.type.encode() if is_plain else _extended(publication, event, now)
+                if is_plain:
+                    head = event.type.encode()
+                else:
+                    if publication.at is not None:
+                        event.at = self._done_at(publication.at, now, lenient)
+                        if abs(now - event.at) > APART:
+                            event.accepted = now
+                    head = _extended(publication, event)
                 line = head + b" " + _encode(event)
             except (BadRequest, TooLarge) as error:
                 if len(publications) == 1 and not start:
@@ -157,6 +166,15 @@ class Parser:
                 video_batch.is_keyed |= head.startswith(state.MARK)
                 video_batch.is_house |= _is_nodes_own(publication)
         return is_doubtful
+
+    def _done_at(self, at: int, now: int, lenient: bool) -> int:
+        """Return when an event was done. Raises `BadRequest`."""
+        ahead = int(self._settings.max_ahead * 1000)
+        if 0 <= at <= now + ahead:
+            return at
+        if lenient:
+            return now
+        raise BadRequest(f"at is in milliseconds since the epoch, and at most {ahead} ms ahead")
 
     def canary(self, video: str, token: str) -> list[VideoBatch]:
         """One event that says nothing but its id."""
@@ -249,19 +267,14 @@ def _is_nodes_own(publication: Publication) -> bool:
     """Return whether there is something about it that only nodes may say."""
     return (
         is_house(publication.type, publication.key)
-        or publication.at is not None
         or publication.role is not None
         or publication.by is not None
     )
 
 
-def _extended(publication: Publication, event: Event, now: int) -> bytes:
+def _extended(publication: Publication, event: Event) -> bytes:
     """Give the event what not every event has; return the head of its line. Raises `BadRequest`."""
-    at, role, by, position = publication.at, publication.role, publication.by, publication.position
-    if at is not None:
-        if not 0 <= at <= now + MAX_AHEAD:
-            raise BadRequest(f"at is in milliseconds since the epoch, and at most {MAX_AHEAD} ms ahead")
-        event.at = at
+    role, by, position = publication.role, publication.by, publication.position
     if role is not None:
         if role not in ROLES:
             raise BadRequest("a role is host or moderator")

@@ -51,7 +51,7 @@ class DispatcherRoutes:
         request.arguments(())
         grant = self._gate.publisher(request.headers)
         grant.require(PUBLISH, video)
-        video_batches = await self._parser.parse(request.body, kind, video)
+        video_batches = await self._parser.parse(request.body, kind, video, lenient=_is_lenient(request))
         _check_house(grant, video_batches)
         self._spend(grant, request, peer, video_batches)
         done = await self._publisher.publish(video_batches)
@@ -77,7 +77,9 @@ class DispatcherRoutes:
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
         grant = self._gate.publisher(request.headers)
-        video_batches = await self._parser.parse(request.body, kind, None, retractions=scope == MODERATE)
+        video_batches = await self._parser.parse(
+            request.body, kind, None, retractions=scope == MODERATE, lenient=_is_lenient(request)
+        )
         for video_batch in video_batches:
             grant.require(scope, video_batch.video)
         _check_house(grant, video_batches)
@@ -136,9 +138,15 @@ def _check_house(grant: Grant, video_batches: list[VideoBatch]) -> None:
     """Raises `Forbidden` for what only nodes publish: totals, moderation, and what it says of users."""
     if grant is not NODE and grant is not OPEN and any(video_batch.is_house for video_batch in video_batches):
         raise Forbidden(
-            "the types and keys likes, settings, ban, pin, waiting and audit, and at, role and by, are for "
+            "the types and keys likes, settings, ban, pin, waiting and audit, and role and by, are for "
             "nodes of the cluster; use other ones"
         )
+
+
+def _is_lenient(request: Request) -> bool:
+    """Return whether times beyond the bound are to be corrected rather than refused (RFC 7240)."""
+    wishes = request.headers.get(b"prefer", b"").lower().split(b",")
+    return any(wish.strip() == b"handling=lenient" for wish in wishes)
 
 
 def _read(request: Request, kind: type[T]) -> T:

@@ -47,7 +47,11 @@ class PublishClient:
         for _ in range(len(self._urls)):
             first = self._urls[0]
             url = first + path
-            headers = {"content-type": "application/json", **self._signature.headers()}
+            headers = {
+                "content-type": "application/json",
+                "prefer": "handling=lenient",  # a clock that is ahead here loses no event
+                **self._signature.headers(),
+            }
             try:
                 with trio.fail_after(self._timeout):
                     request = httpx.Request("POST", url, headers=headers, content=body)

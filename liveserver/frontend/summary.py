@@ -37,6 +37,7 @@ class _Comment(msgspec.Struct):
     at: int
     data: _Text
     user: str | None = None
+    position: int | None = None
 
 
 class _Total(msgspec.Struct):
@@ -52,6 +53,7 @@ class _Shown(msgspec.Struct, omit_defaults=True):
     text: str
     at: int
     user: str | None = None
+    position: int | None = None
 
 
 class _Summary(msgspec.Struct):
@@ -116,7 +118,7 @@ def parse_comments(items: Iterable[Item]) -> list[_Shown]:
             comment = _comment(item.data)
         except msgspec.DecodeError:
             continue
-        found.append(_Shown(comment.id, comment.data.text, comment.at, comment.user))
+        found.append(_Shown(comment.id, comment.data.text, comment.at, comment.user, comment.position))
     return found
 
 

@@ -106,6 +106,7 @@ class _Head(msgspec.Struct):
     """Of an event, what is needed here."""
 
     at: int | None = None
+    accepted: int | None = None
 
 
 def trace(channel: Channel, event: str, node: str) -> Trace | None:
@@ -148,10 +149,12 @@ def _find(channel: Channel, event: str) -> int | None:
 
 
 def _at(data: bytes) -> int | None:
+    """Return when a dispatcher accepted the event."""
     try:
-        return msgspec.json.decode(data, type=_Head).at
+        head = msgspec.json.decode(data, type=_Head)
     except msgspec.DecodeError:
         return None
+    return head.at if head.accepted is None else head.accepted
 
 
 def _written(to_wall: _Clock, visits: Sequence[FlushRecord], is_complete: bool) -> Written:

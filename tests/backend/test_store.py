@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from liveserver.backend.commands import Accepted, Like, Retraction, Stored
+from liveserver.backend.commands import Accepted, Comment, Like, Retraction, Stored
 from liveserver.errors import NotFound
 from tests.backend.harness import Clock, comment, like, look, open_store
 
@@ -31,11 +31,40 @@ def test_a_like_its_total_and_its_outbox_row(tmp_path: Path) -> None:
         "video": "v",
         "type": "like",
         "user": "u1",
+        "at": 1_763_862_000_000,
         "data": {"reaction": "heart"},
     }
     assert store.waiting(10) == done.rows
     assert store.load("v").totals == {store.id: {"heart": 1, "wow": 1}}
     assert (store.load("w").totals, store.load("x").totals) == ({store.id: {"heart": 1}}, {store.id: {}})
+    store.close()
+
+
+def test_media_time_is_stored_and_published(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    done = store.commit(
+        [Like("v", "u", "heart", position=1500), Comment("v", "u", "hi", position=0), comment()]
+    )
+    events = [msgspec.json.decode(row.body) for row in done.rows]
+    assert [event.get("position") for event in events] == [1500, 0, None]
+    newest = store.comments("v", None, 9)
+    assert newest is not None
+    assert [each.get("position", "none") for each in newest] == ["none", 0]
+    assert look(tmp_path, "select position from likes") == [(1500,)]
+    store.close()
+
+
+def test_an_older_database_is_given_the_columns_of_media_time(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.commit([like(), comment("old")])
+    store.close()
+    for name in ("likes", "comments"):
+        look(tmp_path, f"alter table {name} drop column position")
+    store = open_store(tmp_path)
+    store.commit([Comment("v", "u", "new", position=7)])
+    newest = store.comments("v", None, 9)
+    assert newest is not None
+    assert [(each["text"], each.get("position")) for each in newest] == [("new", 7), ("old", None)]
     store.close()
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveserver import state
-from liveserver.config import DispatcherSettings, Size
+from liveserver.config import DispatcherSettings, Duration, Size
 from liveserver.dispatcher.parse import YIELD_BYTES, Parser, VideoBatch
 from liveserver.errors import BadRequest, Problem, TooLarge
 from liveserver.event import RESERVED_TYPES
@@ -473,7 +473,7 @@ def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> Non
             ({"key": key}, True)
             for key in ("likes/s", "settings", "pin", "ban/u", "waiting/x", "ban", "audit")
         ],
-        ({"at": 5}, True),
+        ({"at": 5}, False),
         ({"role": "host"}, True),
         ({"by": "ada"}, True),
     ],
@@ -516,3 +516,35 @@ def test_nodes_say_when_it_was_done_and_by_whom() -> None:
 def test_what_nodes_say_is_checked_too(fields: dict[str, object], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
         video_batches(of(**fields))
+
+
+def test_the_time_is_the_publishers_own_and_when_it_was_accepted_is_told_where_it_is_another() -> None:
+    for at, accepted in ((NOW_MS, None), (NOW_MS - 1_000, None), (NOW_MS - 1_001, NOW_MS), (0, NOW_MS)):
+        said = event(line(of(at=at)))
+        assert (said["at"], said.get("accepted")) == (at, accepted)
+    assert list(event(line(of(at=5, user="u", position=7, data=1)))) == [
+        "id", "video", "type", "user", "at", "accepted", "position", "data",
+    ]  # fmt: skip
+
+
+def test_a_time_too_far_ahead_becomes_now_where_that_is_asked_for() -> None:
+    body = of(at=NOW_MS + 3_600_000, position=9).encode()
+    (video_batch,) = parser.video_batches(body, JSON, "v1", lenient=True)
+    said = event(video_batch.lines[0])
+    assert (said["at"], said["position"], "accepted" in said) == (NOW_MS, 9, False)
+
+
+def test_how_far_ahead_is_a_setting() -> None:
+    strict = Parser(DispatcherSettings(max_ahead=Duration(0.0)), lambda: NOW)
+    assert strict.video_batches(of(at=NOW_MS).encode(), JSON, "v1")
+    with pytest.raises(BadRequest, match="at most 0 ms ahead"):
+        strict.video_batches(of(at=NOW_MS + 1).encode(), JSON, "v1")
+
+
+async def test_a_large_body_is_lenient_too() -> None:
+    events = "[" + ",".join([of(at=NOW_MS + 10_000, data="x" * 100)] * 500) + "]"
+    assert len(events) > YIELD_BYTES
+    (video_batch,) = await parser.parse(events.encode(), JSON, "v1", lenient=True)
+    assert len(video_batch.lines) == 500
+    with pytest.raises(BadRequest, match="event 1: at is"):
+        await parser.parse(events.encode(), JSON, "v1")

@@ -298,3 +298,14 @@ async def test_a_table_that_cannot_be_reached_is_told_as_503(monkeypatch: pytest
             answer = await stage.json(path, wish)
             assert (answer.status, answer.headers["retry-after"]) == (503, "1")
             assert "secret" not in answer.detail
+
+
+async def test_times_ahead_are_refused_or_corrected_as_the_publisher_prefers() -> None:
+    body = b'{"type":"like","at":%d}' % 10**14
+    async with dispatching() as on:
+        answered = await on.post(PATH, body)
+        assert (answered.status, b"at most 5000 ms ahead" in answered.body) == (400, True)
+        wish = request("POST", PATH, body, JSON).replace(
+            b"Host:", b"Prefer: respond-async, Handling=Lenient\r\nHost:", 1
+        )
+        assert (await on.served.ask(wish)).status == 202

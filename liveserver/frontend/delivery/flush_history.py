@@ -23,7 +23,9 @@ from liveserver.instruments import DELAYS, Histogram
 
 MAX_NOTES = 256  # of a channel
 
-_AT = re.compile(rb',"at":(\d+)')  # the first is the event's own: `data` comes after it
+# The first are the event's own: `data` comes after them. Where it was accepted long after it was done, the
+# former counts.
+_AT = re.compile(rb',"at":(\d+)(?:,"accepted":(\d+))?')
 
 
 class FlushRecord(NamedTuple):
@@ -89,7 +91,7 @@ class FlushHistory:
         found = _AT.search(self._log.items[start - self._log.base].data)
         if found is not None:
             # Of two machines' clocks: they may differ.
-            self._delays.publish_to_write.observe(max(0.0, time.time() - int(found[1]) / 1000))
+            self._delays.publish_to_write.observe(max(0.0, time.time() - int(found[2] or found[1]) / 1000))
 
     def add_note(self, what: str, start: int, end: int) -> None:
         """One viewer more of whom this is to be said."""

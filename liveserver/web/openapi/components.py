@@ -122,7 +122,11 @@ COMMON_SCHEMAS: Json = {
             "user": {"type": "string"},
             "at": {
                 "type": "integer",
-                "description": "When it was accepted, in milliseconds since the epoch",
+                "description": "When it was done, in milliseconds since the epoch",
+            },
+            "accepted": {
+                "type": "integer",
+                "description": "When a dispatcher took it, where that was over a second before or after `at`",
             },
             "key": {**EVENT_KEY, "description": "The state keeps the newest event of each key"},
             "version": {**EXACT, "description": "Of two events with a key, the higher is the newer"},
@@ -132,6 +136,7 @@ COMMON_SCHEMAS: Json = {
             "data": {"description": "Whatever its publisher sent; null clears the key"},
         },
         "user",
+        "accepted",
         "key",
         "version",
         "position",

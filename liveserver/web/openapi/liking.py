@@ -5,6 +5,7 @@ from __future__ import annotations
 from liveserver.config import BackendSettings
 from liveserver.web.openapi.components import (
     COUNT,
+    EXACT,
     JSON,
     OPTIONAL_NAME,
     TEXT,
@@ -23,14 +24,18 @@ _KEY = header(
     {"type": "string", "minLength": 1, "maxLength": 255},
 )
 
+_POSITION = {**EXACT, "description": "Media time, in milliseconds"}
+
 SCHEMAS: Json = {
     "Like": record(
         {
             "user": OPTIONAL_NAME,
             "reaction": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,31}$", "default": "heart"},
+            "position": _POSITION,
         },
         "user",
         "reaction",
+        "position",
         closed=True,
     ),
     "Liked": record({"id": TEXT, "total": {**COUNT, "description": "The video's likes with this one"}}),
@@ -65,8 +70,10 @@ def paths(settings: BackendSettings) -> Json:
         {
             "user": OPTIONAL_NAME,
             "text": {"type": "string", "minLength": 1, "maxLength": settings.max_text},
+            "position": _POSITION,
         },
         "user",
+        "position",
         closed=True,
     )
     refused = problems(400, 401, 403, 413, 415, 429, 431, 500, 503)

@@ -36,8 +36,13 @@ _DATA = {"description": "Any JSON, at most dispatcher.max_data and not too deep"
 _NODE = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
 
 _KEYED = {"key": EVENT_KEY, "version": EXACT, "position": EXACT}  # see components
+_AT = {
+    **EXACT,
+    "description": "When it was done, in milliseconds since the epoch; at most dispatcher.max_ahead ahead. "
+    "With `prefer: handling=lenient`, what is further ahead is taken for now, and not refused",
+}
 _NODES_OWN = {
-    "at": {**EXACT, "description": "Nodes only: when it was done, in milliseconds since the epoch"},
+    "at": _AT,
     "role": {"enum": ["host", "moderator", None], "description": "Nodes only: what its user is"},
     "by": {**OPTIONAL_NAME, "description": "Nodes only: the moderator that did it"},
 }

@@ -11,7 +11,7 @@
  * 3. Nothing begins before the task of `new` is over, and nothing is fired or held after `close()`.
  *
  * @typedef {{id: string, video: string, type: string, at: number, user?: string, key?: string, version?: number,
- *   position?: number, role?: string, by?: string}} BareEvent
+ *   accepted?: number, position?: number, role?: string, by?: string}} BareEvent
  * @typedef {BareEvent & {data?: any}} LiveEvent
  * @typedef {BareEvent & {data: {reaction: string}}} LikeEvent
  * @typedef {BareEvent & {data: {text: string}}} CommentEvent
@@ -31,7 +31,7 @@
  * @typedef {import("./liveserver/tokens.js").Token} Token
  * @typedef {{transport?: "auto"|"sse"|"poll"|"ws", cursor?: ?string, replay?: number, share?: boolean, token?: Token,
  *   credentials?: RequestCredentials, likes?: string|URL, user?: string | (() => string | undefined)}} Options
- * @typedef {{user?: string, key?: string}} Deed
+ * @typedef {{user?: string, key?: string, position?: number}} Deed `position`: media time in milliseconds
  * @typedef {import("./liveserver/likes.js").Summary} Summary
  * @typedef {import("./liveserver/likes.js").Me} Me
  *
@@ -141,13 +141,13 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   }
 
   /** Throws `LiveError`. The same `key` again is the same like. @param {string} reaction @param {Deed} options @returns {Promise<{id: string, total: number}>} */
-  like(reaction = "heart", { user = this.#user(), key } = {}) {
-    return this.#likes.post("likes", { user, reaction }, key);
+  like(reaction = "heart", { user = this.#user(), key, position } = {}) {
+    return this.#likes.post("likes", { user, reaction, position }, key);
   }
 
   /** Throws `LiveError`. The same `key` again is the same comment. @param {string} text @param {Deed} options @returns {Promise<{id: string}>} */
-  comment(text, { user = this.#user(), key } = {}) {
-    return this.#likes.post("comments", { user, text }, key);
+  comment(text, { user = this.#user(), key, position } = {}) {
+    return this.#likes.post("comments", { user, text, position }, key);
   }
 
   /** Take back a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import trio
 from trio.testing import MockClock
 
@@ -145,3 +147,20 @@ async def test_what_a_viewer_begins_with_is_no_delay(autojump_clock: MockClock) 
         await on.publish()
         await client.events(1)
         assert sum(on.frontend.statistics().fanout.delay.counts) == sum(before.delay.counts) + 1
+
+
+async def test_an_event_that_waited_before_it_was_accepted_is_measured_from_then(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage() as on:
+        client, _ = await on.ready()
+        accepted = int(time.time() * 1000)
+        line = (
+            b'like {"id":"x","video":"v","type":"like","at":5,"accepted":%d,"data":{"accepted":9}}' % accepted
+        )
+        await on.bus.append([AppendRequest("v", "t", [line], [None])])
+        await client.event()
+        assert on.frontend.statistics().fanout.publish_to_write.sum < 1e6
+        story = on.frontend.trace("v", "x")
+        assert story is not None
+        assert story.accepted.at == accepted
