@@ -11,6 +11,7 @@ that all is said. The socket's end is `serve`'s.
 from __future__ import annotations
 
 import math
+import select
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -32,13 +33,15 @@ from liveserver.edge.server_interface import ServerInterface
 
 log = structlog.get_logger(__name__)
 
+GONE_SECONDS = 1.0  # between two looks at whether a client that sends no more is gone altogether
+
 
 class HandedOverStream(trio.abc.HalfCloseableStream):
     """A stream that gives the bytes already read once more, then what comes from its socket.
 
     With `is_whole` these bytes are all that is to be read: what the client sends behind its request is
-    dropped, and its end is not told, since it may still read the answer. A client that takes nothing for
-    `timeout` seconds is gone, as far as `send_all` is concerned.
+    dropped, and its end is not told, since it may still read the answer; a reset is. A client that takes
+    nothing for `timeout` seconds is gone, as far as `send_all` is concerned.
     """
 
     def __init__(self, sock: socket.socket, received: bytes, timeout: float, *, is_whole: bool) -> None:
@@ -65,7 +68,7 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
             if not self._is_whole or self._done.is_set():
                 return data
             if not data:
-                await self._done.wait()
+                await self._wait_done_or_reset()
                 return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -84,6 +87,21 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.wait_writable(self.socket)
             if patience.cancelled_caught:
                 raise trio.BrokenResourceError("the client takes nothing")
+
+    async def _wait_done_or_reset(self) -> None:
+        """Wait until all is said. Raises `trio.BrokenResourceError` when the client can read none of it.
+
+        After the end of what a client sends its socket is always readable, and `send` may have consumed the
+        error that a reset left: the hang-up remains.
+        """
+        hang_up = select.poll()
+        hang_up.register(self.socket, 0)
+        while not self._done.is_set():
+            self._check_open()
+            if hang_up.poll(0):
+                raise trio.BrokenResourceError("the client is gone")
+            with trio.move_on_after(GONE_SECONDS):
+                await self._done.wait()
 
     def _check_open(self) -> None:
         if self.socket.fileno() < 0:

@@ -199,14 +199,35 @@ async def test_http_2_is_not_taken_up(offer: bytes) -> None:
         assert answer.status == 400
 
 
-async def test_who_hangs_up_ends_what_it_asked_for() -> None:
+async def test_a_request_whose_client_sends_no_more_is_cancelled_after_the_timeout(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """It may only have ended its side, and wait for the answer."""
     app = site()
-    async with handing_over(app) as served:
+    async with handing_over(app, timeout=20) as served:
         async with served.connect() as client:
             await client.send(b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n")
             await trio.testing.wait_all_tasks_blocked(0.01)
-        await served.only(0)
+        await pass_by(mock_clock, 19)
+        assert len(served.edge.connections) == 1
+        await pass_by(mock_clock, 2)
+        assert len(served.edge.connections) == 0
         assert app.config["SLOW"] == "ended"
+
+
+@pytest.mark.parametrize("has_ended_its_side", [False, True])
+async def test_a_request_whose_client_is_gone_is_cancelled_soon(has_ended_its_side: bool) -> None:
+    app = site()
+    with trio.fail_after(60):
+        async with handing_over(app, timeout=3600) as served:
+            async with served.connect() as client:
+                await client.send(b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n")
+                if has_ended_its_side:
+                    client.sock.shutdown(socket.SHUT_WR)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                client.reset()
+            await served.only(0)
+            assert app.config["SLOW"] == "ended"
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -216,7 +237,7 @@ async def test_who_hangs_up_ends_what_it_asked_for() -> None:
 async def test_who_hangs_up_in_the_middle_is_no_failure(
     wire: bytes, hard: bool, logged: list[EventDict]
 ) -> None:
-    async with handing_over(site()) as served:
+    async with handing_over(site(), timeout=3600) as served:
         async with served.connect() as client:
             await client.send(wire)
             await trio.testing.wait_all_tasks_blocked(0.01)
