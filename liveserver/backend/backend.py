@@ -1,4 +1,4 @@
-"""The likes backend put together: routes → writer → store, and from there the outbox → a dispatcher."""
+"""The assembled likes backend: routes → writer → store, and from there outbox → dispatcher."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class BackendStatistics(msgspec.Struct, frozen=True):
-    """What has been stored, and what has become of it."""
+    """The statistics of all parts of the backend."""
 
     write: WriteStatistics
     outbox: OutboxStatistics
@@ -44,7 +44,7 @@ class BackendStatistics(msgspec.Struct, frozen=True):
 
 
 class Backend:
-    """What the routes want of it. Get one from `open_backend`."""
+    """The operations that the routes use. Open one with `open_backend`."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Backend:
         self.writer = Writer(store, settings, self._committed, self._uncertain)
 
     async def write(self, command: Command) -> Stored:
-        """As `Writer.write`."""
+        """Store a command, as `Writer.write` does, and follow its video."""
         view = self.follower.view(command.video)
         if view is None:
             await self.follower.follow(command.video)
@@ -95,7 +95,7 @@ class Backend:
             return view.shown
         async with view.loading:
             while view.comments is None:
-                view.comments = []  # what changes while it is read sets it to None again
+                view.comments = []  # a change during the read sets it to None again
                 newest = await self._comments(video, None, self._settings.summary_comments)
                 if view.comments is not None:
                     view.comments = newest or []
@@ -108,7 +108,7 @@ class Backend:
         view = await self.follower.follow(video)
         found = await self._comments(video, before, limit + 1)
         if found is None:
-            raise NotFound("this video has no such comment to read on from")
+            raise NotFound("this video has no comment with the id `before`")
         page = found[:limit]
         return Comments(page, page[-1]["id"] if len(found) > limit else None, view.is_complete)
 
@@ -116,9 +116,9 @@ class Backend:
         return await self._wait_read(lambda: self._store.comments(video, before, limit))
 
     async def check(self) -> None:
-        """For readiness: raise `Unavailable` when the database does not store.
+        """Raise `Unavailable` if the database does not store; for readiness.
 
-        That no dispatcher answers is no reason to turn viewers away: what they do is stored, and waits.
+        Unreachable dispatchers do not matter here: likes and comments are stored, and published later.
         """
         await self.writer.check()
 
@@ -126,7 +126,7 @@ class Backend:
         self.outbox.on_removed(accepted.rows)
         self.sums.on_announced(accepted.totals)
         self.outbox.put(committed.rows)
-        self.sums.changed(committed.likes)
+        self.sums.on_likes(committed.likes)
         for video, totals in committed.totals.items():
             if (view := self.follower.view(video)) is not None:
                 view.merge(self._store.id, totals)
@@ -142,14 +142,14 @@ class Backend:
         return await self._wait_read(lambda: self._store.waiting(limit))
 
     async def _wait_read(self, read: Callable[[], T]) -> T:
-        """As `_read`. Raises `Unavailable`."""
+        """Return the result of `read`, as `_read` does. Raises `Unavailable`."""
         try:
             return await self._read(read)
         except SQLAlchemyError as error:
             raise Unavailable(reason(error)) from None
 
     async def _read(self, read: Callable[[], T]) -> T:
-        """Return what `read` does, in a thread; try again when that may help. Raises `SQLAlchemyError`."""
+        """Return the result of `read`, run in a thread; retry transient errors. Raises `SQLAlchemyError`."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         for attempts_left in reversed(range(READ_ATTEMPTS)):
             try:
@@ -176,11 +176,11 @@ async def open_backend(
     likes: LikeSettings | None = None,
     reader: LogReader | None = None,
 ) -> AsyncIterator[Backend]:
-    """Run a likes backend for the duration of the block; what is left in its outbox waits for its next life.
+    """Run a likes backend for the duration of the block. Events left in its outbox are published later.
 
-    Other backends' comments and totals are read from the logs by `reader`; without one, there are none.
-    A database that is not there yet is waited for, `OPEN_SECONDS` long. Raises `ConfigError` when it cannot
-    be opened.
+    `reader` reads other backends' comments and totals from the logs; without it they are not included.
+    Waits up to `OPEN_SECONDS` for the database to become available. Raises `ConfigError` if it cannot be
+    opened.
     """
     likes = likes or LikeSettings()
     with ExitStack() as stack:
@@ -225,7 +225,7 @@ def _url(settings: BackendSettings, stack: ExitStack) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError("backend.directory", f"cannot be made: {error.strerror}") from error
+        raise ConfigError("backend.directory", f"cannot be created: {error.strerror}") from error
     return f"sqlite:///{path}"
 
 

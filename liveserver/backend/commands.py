@@ -1,4 +1,4 @@
-"""What viewers ask of the likes backend, and what becomes of it."""
+"""The likes backend's commands and their results."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from liveserver.errors import BadRequest, Problem
 
 
 class Like(msgspec.Struct, frozen=True):
-    """A reaction to a video. `key` is the request's Idempotency-Key, which is the user's own; `position` is
-    media time, in milliseconds."""
+    """A reaction to a video. `key` is the request's Idempotency-Key, which is per user; `position` is media
+    time, in milliseconds.
+    """
 
     video: str
     user: str | None
@@ -24,7 +25,7 @@ class Like(msgspec.Struct, frozen=True):
 
 
 class Comment(msgspec.Struct, frozen=True):
-    """A text under a video, never markup."""
+    """A comment on a video: plain text, never markup."""
 
     video: str
     user: str | None
@@ -36,7 +37,7 @@ class Comment(msgspec.Struct, frozen=True):
 
 
 class Retraction(msgspec.Struct, frozen=True):
-    """A comment is to disappear. Doing it twice is the same as once."""
+    """The retraction of a comment. Idempotent."""
 
     video: str
     id: str
@@ -46,17 +47,17 @@ Command = Like | Comment | Retraction | Heard
 
 
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to a command: its event's id and, for a like, the video's likes with it."""
+    """The result of a command: its event's id and, for a like, the video's total after it."""
 
     id: str
     total: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class OutboxRow(msgspec.Struct, frozen=True):
-    """An event on its way to a dispatcher.
+    """An event to be sent to a dispatcher.
 
-    `sender` names one life of one backend; `number` counts its rows from 1. `body` is the event as
-    `POST /v1/events` takes it.
+    `sender` names one run of one backend process; `number` counts its rows from 1. `body` is the event in
+    the form of `POST /v1/events`.
     """
 
     sender: str
@@ -73,7 +74,7 @@ Totals = dict[tuple[str, str], int]  # by video and reaction
 
 
 class Accepted(msgspec.Struct):
-    """What a dispatcher has accepted: outbox rows to remove, and totals that are announced with it."""
+    """What a dispatcher has accepted: outbox rows to remove, and totals to record as announced."""
 
     rows: list[OutboxRow] = []
     totals: Totals = {}
@@ -91,9 +92,9 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Comments(msgspec.Struct, frozen=True):
-    """A page of a video's comments, newest first; `next` is the id to read on before, if there is more.
+    """A page of a video's comments, newest first; `next` is the `before` of the next page, if there is one.
 
-    `complete` says that all that was ever published was heard here.
+    `complete`: the video's log has been read here without a gap.
     """
 
     comments: list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""The engines that speak to the database, SQLite or PostgreSQL, and which of its errors are worth a retry."""
+"""SQLAlchemy engines for SQLite and PostgreSQL, and the classification of their errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 
 BUSY_MILLISECONDS = 5_000  # another process writes to the same SQLite file
 
-# libpq's, unless the URL says otherwise: a server that hangs is given up in time, and of several hosts
-# (`?host=a,b`) the one that takes writes is chosen.
+# Defaults for libpq, unless the URL overrides them: a server that hangs is abandoned in time, and of several
+# hosts (`?host=a,b`) the one that accepts writes is chosen.
 POSTGRES_DEFAULTS: Mapping[str, Any] = {
     "connect_timeout": 3,  # seconds
     "tcp_user_timeout": 5_000,  # milliseconds
@@ -22,11 +22,11 @@ POSTGRES_DEFAULTS: Mapping[str, Any] = {
     "keepalives_count": 2,
 }
 
-# SQLSTATE classes (PostgreSQL, appendix A) that another attempt, on another connection, may be free of:
+# SQLSTATE classes (PostgreSQL, appendix A) of transient errors, which may not recur on another connection:
 # connection, transaction state (a server that became read-only), rollback, resources, object in use,
 # operator intervention, system error.
 TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
-# A prepared statement that the connection behind a pooler does not have, or has already; a changed plan.
+# A prepared statement that the connection behind a pooler lacks, or already has; a changed plan.
 TRANSIENT_STATES = frozenset({"26000", "42P05", "0A000"})
 _SQLITE_TRANSIENT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 
@@ -34,11 +34,11 @@ _SQLITE_TRANSIENT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlit
 def open_engine(url: str, *, writes: bool, prepares: bool = False) -> Engine:
     """Return an engine with one connection.
 
-    One that `writes` takes SQLite's lock when a transaction begins, and not in the middle of it, where
-    another process may have been quicker. `prepares`: PostgreSQL's statements are prepared on the server,
-    which a pooler in transaction mode does not bear.
+    With `writes`, a transaction acquires SQLite's lock when it begins, rather than at its first write, when
+    another process may hold it. `prepares`: statements are prepared on the PostgreSQL server, which a pooler
+    in transaction mode does not support.
 
-    Raises `sqlalchemy.exc.ArgumentError` and `ImportError` for a URL that cannot be spoken to.
+    Raises `sqlalchemy.exc.ArgumentError` and `ImportError` for an unusable URL.
     """
     parsed = make_url(url)
     if parsed.drivername == "postgresql":
@@ -56,11 +56,11 @@ def open_engine(url: str, *, writes: bool, prepares: bool = False) -> Engine:
 
         @event.listens_for(engine, "connect")
         def on_connect(connection: Any, _: object) -> None:
-            connection.isolation_level = None  # else the driver begins transactions when it likes
+            connection.isolation_level = None  # otherwise the driver begins transactions by itself
             for setting in (
                 f"busy_timeout = {BUSY_MILLISECONDS}",
                 "journal_mode = WAL",
-                "synchronous = FULL",  # stored means that it outlives a power cut, too
+                "synchronous = FULL",  # stored means that it survives a power failure
                 "journal_size_limit = 67108864",
             ):
                 connection.execute(f"PRAGMA {setting}")
@@ -73,7 +73,7 @@ def open_engine(url: str, *, writes: bool, prepares: bool = False) -> Engine:
 
 
 def is_transient(error: SQLAlchemyError) -> bool:
-    """Return whether the same transaction may succeed when it is tried again on a new connection."""
+    """Return whether the same transaction may succeed on a new connection."""
     if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError):
         return False
     if error.connection_invalidated:
@@ -88,6 +88,6 @@ def is_transient(error: SQLAlchemyError) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Return what the driver says, in one line and without the statement or its values."""
+    """Return the driver's message, in one line and without the statement or its values."""
     text = str(getattr(error, "orig", None) or error.__cause__ or type(error).__name__)
     return text.partition("\n")[0]

@@ -1,15 +1,16 @@
-"""Follow the videos that are served here, so that every backend knows what was said at any other.
+"""Read the logs of the videos served here, so that every backend has the comments and totals of all others.
 
 Rules:
 
 1. A video is followed from its first request until `follow_linger` after its last one.
-2. The log is read, by number, every `follow_interval`; there is nothing to subscribe to and nothing to miss:
-   what pub/sub forgets, the log remembers. What was heard is stored with the number up to which it was, in
-   one transaction, so a backend that was away goes on where it stood.
-3. All of it is idempotent: comments by their ids, retractions whenever they come, totals by their maximum. So
-   a log may be read twice, by several backends of one database.
-4. A hole in the log, or a log that began anew, is kept as such: `is_complete` says whether all was heard.
-5. A state that has lost this store's totals, or an older form of them, is given them again.
+2. The log is read, by offset, every `follow_interval`; there is no subscription that could miss events. What
+   was read is stored together with its offset in one transaction, so a backend that was down resumes where it
+   stopped.
+3. Everything is idempotent: comments by their ids, retractions in any order, totals by their maximum. So a
+log
+   may be read twice, or by several backends of one database.
+4. A gap in the log, or a new epoch, is recorded: `is_complete` says whether everything was read.
+5. If the video's state lacks this store's totals, or has older ones, they are published again.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.backend.heard import Heard, hear, hear_state
+from liveserver.backend.heard import Heard, add_batches, add_state_lines
 from liveserver.bus.interface import Slice
 from liveserver.config import BackendSettings
 from liveserver.errors import BusError, Problem
 from liveserver.instruments import gauge, total
 
-READ_VIDEOS = 200  # in one round trip
-READ_EVENTS = 1_000  # of each
-OPEN_SECONDS = 1.0  # the first answer about a video waits so long for what the log has
+READ_VIDEOS = 200  # videos read in one round trip
+READ_EVENTS = 1_000  # events of each
+OPEN_SECONDS = 1.0  # the first request for a video waits at most so long for its log to be read
 
 Reactions = dict[str, int]
 
@@ -45,7 +46,7 @@ class LogReader(Protocol):
 
 
 class Known(msgspec.Struct):
-    """What the database knows of a video: totals by store, and how far its log has been heard."""
+    """A video's record in the database: totals by store, and how far its log has been read."""
 
     totals: dict[str, Reactions]
     epoch: str
@@ -54,16 +55,16 @@ class Known(msgspec.Struct):
 
 
 class FollowStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and what is followed now."""
+    """Counts since the start, and the videos followed at the moment."""
 
     videos: Annotated[int, gauge("Videos whose logs are followed.")]
-    heard: Annotated[int, total("Comments and retractions heard in logs, our own among them.")]
-    holes: Annotated[int, total("Logs of which something could not be heard any more.")]
-    failures: Annotated[int, total("Times that logs could not be read, or what was heard not be stored.")]
+    heard: Annotated[int, total("Comments and retractions read from logs, including our own.")]
+    holes: Annotated[int, total("Logs with a gap: events expired before they were read.")]
+    failures: Annotated[int, total("Failures to read logs, or to store what was read.")]
 
 
 class View:
-    """A video as this backend knows it, in memory. `shown` is a rendered summary while it is right."""
+    """A followed video, in memory. `shown` is its rendered summary, or None if that is out of date."""
 
     __slots__ = (
         "asked_at",
@@ -91,7 +92,7 @@ class View:
         self.shown: bytes | None = None
 
     def merge(self, store: str, totals: Reactions) -> bool:
-        """Take a store's totals in, where they are greater; return whether any was."""
+        """Merge a store's totals, by maximum; return whether any has changed."""
         known = self.totals.setdefault(store, {})
         changed = False
         for reaction, number in totals.items():
@@ -111,15 +112,16 @@ class View:
         return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
     def elsewhere(self, store: str) -> int:
-        """Return how many likes all other stores have."""
+        """Return the number of likes in all other stores."""
         return sum(sum(totals.values()) for name, totals in self.totals.items() if name != store)
 
 
 class Follower:
     """Follows videos. `run` must be running.
 
-    `load(video)` reads what the database knows, `keep(heard)` stores what was heard, `publish_again(video)`
-    publishes this store's totals, `others` is given how many likes the other stores have, by video.
+    `load(video)` reads a video from the database, `keep(heard)` stores what was read from its log,
+    `publish_again(video)` publishes this store's totals; the number of likes in other stores, by video, is
+    written to `others`.
     """
 
     def __init__(
@@ -145,11 +147,11 @@ class Follower:
         self._heard = self._holes = self._failures = 0
 
     def view(self, video: str) -> View | None:
-        """Return the view of a video that is followed."""
+        """Return the view of a followed video, or None."""
         return self._views.get(video)
 
     async def follow(self, video: str) -> View:
-        """Return the view of a video, followed from now on. Raises `Unavailable`."""
+        """Follow a video; return its view. Raises `Unavailable`."""
         view = self._views.get(video)
         if view is None:
             view = await self._open(video)
@@ -157,7 +159,7 @@ class Follower:
         if not view.caught_up.is_set():
             with trio.move_on_after(OPEN_SECONDS):
                 await view.caught_up.wait()
-            view.caught_up.set()  # no further answer waits
+            view.caught_up.set()  # later requests do not wait
         return view
 
     async def _open(self, video: str) -> View:
@@ -185,7 +187,7 @@ class Follower:
         self._others.pop(video, None)
 
     async def run(self) -> None:
-        """Read the logs of what is followed, until cancelled."""
+        """Read the logs of the followed videos until cancelled."""
         if self._reader is None:
             return
         while True:
@@ -206,7 +208,7 @@ class Follower:
                 await self._wanted.wait()
 
     async def _read(self, reader: LogReader, names: list[str]) -> None:
-        """Read some logs up to their heads. Raises `BusError`, `Unavailable`."""
+        """Read these logs up to their heads. Raises `BusError`, `Unavailable`."""
         while names:
             found = await reader.read_several(
                 {video: self._views[video].offset for video in names}, READ_EVENTS
@@ -219,7 +221,7 @@ class Follower:
             names = [video for video in more if video in self._views]
 
     async def _take(self, reader: LogReader, video: str, view: View, part: Slice) -> bool:
-        """Take in a part of a log; return whether there is more."""
+        """Process a part of a log; return whether there is more."""
         heard = Heard(video, part.head.epoch, view.offset, view.is_complete, [], [], {})
         is_anew = part.head.epoch != view.epoch
         if is_anew and view.offset:  # read it from its beginning
@@ -233,9 +235,9 @@ class Follower:
         elif is_anew and not view.epoch:
             heard.is_complete = True
         if not view.is_state_read or part.oldest > view.offset + 1:
-            hear_state(heard, await reader.state(video))
+            add_state_lines(heard, await reader.state(video))
             self._check_own(video, view, heard)
-        hear(heard, part.batches)
+        add_batches(heard, part.batches)
         heard.offset = part.batches[-1].last if part.batches else max(view.offset, part.oldest - 1)
         if heard.totals or (heard.epoch, heard.offset) != (view.epoch, view.offset):
             await self._keep(heard)
@@ -253,9 +255,9 @@ class Follower:
         return True
 
     def _check_own(self, video: str, view: View, heard: Heard) -> None:
-        """Publish this store's totals again where the state does not have them."""
-        own, told = view.totals.get(self._store, {}), heard.totals.get(self._store, {})
-        if any(number > told.get(reaction, 0) for reaction, number in own.items()):
+        """Publish this store's totals again if the video's state does not have them."""
+        own, published = view.totals.get(self._store, {}), heard.totals.get(self._store, {})
+        if any(number > published.get(reaction, 0) for reaction, number in own.items()):
             self._publish_again(video)
 
     def statistics(self) -> FollowStatistics:

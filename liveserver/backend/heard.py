@@ -1,4 +1,4 @@
-"""What a likes backend keeps of a video's log: comments, retractions, other stores' totals. No I/O."""
+"""Comments, retractions and other stores' totals, extracted from a video's log. No I/O."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 from liveserver import state
 from liveserver.event import RETRACT, Batch
 
-LIKES_KEY = "likes/"  # and behind it the store's id
+LIKES_KEY = "likes/"  # followed by the store's id
 MAX_STORE, MAX_REACTION, MAX_TOTAL = 64, 32, 2**53 - 1
 
 
 class HeardComment(msgspec.Struct, frozen=True):
-    """A comment as its event has it."""
+    """The comment of an event."""
 
     id: str
     user: str | None
@@ -24,9 +24,9 @@ class HeardComment(msgspec.Struct, frozen=True):
 
 
 class Heard(msgspec.Struct):
-    """What has been read from a video's log up to `offset` of `epoch`.
+    """What a video's log, read up to `offset` of `epoch`, contains for this backend.
 
-    `totals` are by store and reaction. `is_complete`: all that was ever in the log has been heard.
+    `totals` are by store and reaction. `is_complete`: the log has been read without a gap.
     """
 
     video: str
@@ -71,12 +71,12 @@ _retraction = msgspec.json.Decoder(_Retraction).decode
 _likes = msgspec.json.Decoder(_Likes).decode
 
 
-def hear(heard: Heard, batches: Iterable[Batch]) -> None:
-    """Add what the lines of these batches say. What has another shape is skipped: others publish, too."""
+def add_batches(heard: Heard, batches: Iterable[Batch]) -> None:
+    """Add the contents of these batches. Events of another shape are skipped: other publishers exist."""
     for batch in batches:
         for line in batch.lines:
             if line[0] == state.MARK_BYTE:
-                hear_state(heard, [line])
+                add_state_lines(heard, [line])
                 continue
             kind, _, event = line.partition(b" ")
             try:
@@ -96,8 +96,8 @@ def hear(heard: Heard, batches: Iterable[Batch]) -> None:
                 continue
 
 
-def hear_state(heard: Heard, lines: Iterable[bytes]) -> None:
-    """Add what these lines of a video's state say of stores' totals."""
+def add_state_lines(heard: Heard, lines: Iterable[bytes]) -> None:
+    """Add the stores' totals among these lines of a video's state."""
     for line in lines:
         try:
             event = state.read(line)

@@ -1,4 +1,4 @@
-"""Likes and comments: the likes backend's hot routes, on connections that last."""
+"""Likes and comments: the likes backend's hot routes, on persistent connections."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class CommentBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LikeRoutes:
-    """What is asked often; the other routes of the likes backend are ordinary web."""
+    """The hot routes; the other routes of the likes backend are served by Quart."""
 
-    def __init__(self, backend: Backend, settings: BackendSettings, gate: Authorizer) -> None:
+    def __init__(self, backend: Backend, settings: BackendSettings, authorizer: Authorizer) -> None:
         self._backend = backend
         self._settings = settings
-        self._gate = gate
+        self._authorizer = authorizer
 
     def add_to(self, router: Router) -> None:
         router.add("POST", "/v1/videos/{video}/likes", self.like)
@@ -61,18 +61,18 @@ class LikeRoutes:
         router.add("GET", "/v1/videos/{video}/summary", self.summary)
 
     async def like(self, request: Request, peer: Peer) -> Answer:
-        """Store a like, then answer."""
+        """Store a like; answer once it is committed."""
         video = request.checked_video()
         body = self._read(request, LikeBody)
         reactions = self._settings.reactions
         reaction = reactions[0] if body.reaction is None else body.reaction
         if reaction not in reactions:
             raise BadRequest(f"the reactions here are {', '.join(reactions)}")
-        user = await self._authorize(request, peer, LIKE, self._gate.likes, body.user)
+        user = await self._authorize(request, peer, LIKE, self._authorizer.likes, body.user)
         return await self._write(Like(video, user, reaction, _key(request), body.position))
 
     async def comment(self, request: Request, peer: Peer) -> Answer:
-        """Store a comment, then answer."""
+        """Store a comment; answer once it is committed."""
         video, most = request.checked_video(), self._settings.max_text
         body = self._read(request, CommentBody)
         if not body.text.strip():
@@ -80,7 +80,7 @@ class LikeRoutes:
         if len(body.text) > most:
             raise BadRequest(f"a comment has at most {most} characters")
         text = reject_nul(body.text, "comment")
-        user = await self._authorize(request, peer, COMMENT, self._gate.comments, body.user)
+        user = await self._authorize(request, peer, COMMENT, self._authorizer.comments, body.user)
         return await self._write(Comment(video, user, text, _key(request), body.position))
 
     async def summary(self, request: Request, peer: Peer) -> Answer:
@@ -105,9 +105,11 @@ class LikeRoutes:
         return json_response(200, msgspec.json.encode(page))
 
     async def _authorize_reading(self, request: Request, video: str) -> None:
-        """Raise `Unauthorized`, `Forbidden` or `Unavailable` unless the client may read of this video."""
-        grant = await self._gate.liker(request.headers)
-        if grant.name:  # a site with a key may read what came of its own videos, whatever else it may
+        """Raise `Unauthorized`, `Forbidden` or `Unavailable` unless the client may read this video's
+        comments.
+        """
+        grant = await self._authorizer.liker(request.headers)
+        if grant.name:  # a publisher's key may read its own videos, whatever its scopes
             grant.require_video(video)
         else:
             grant.require(WATCH, video)
@@ -121,18 +123,18 @@ class LikeRoutes:
         try:
             return msgspec.json.decode(request.body, type=kind)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise BadRequest(f"the body is not what is sent here: {error}") from None
+            raise BadRequest(f"malformed body: {error}") from None
 
     async def _authorize(
         self, request: Request, peer: Peer, scope: str, rates: CompositeRateLimiter, user: str | None
     ) -> str | None:
         """Return the user to record. Raises `Unauthorized`, `Forbidden`, `TooMany`, `Unavailable`."""
         user = None if user is None else reject_nul(user, "user")
-        grant = await self._gate.liker(request.headers)
+        grant = await self._authorizer.liker(request.headers)
         grant.require(scope, request.video)
         user = grant.resolve_user(user)
         if rates.is_any:
-            address = self._gate.address(peer_address(peer.sock), request.headers)
+            address = self._authorizer.address(peer_address(peer.sock), request.headers)
             rates.spend(address, user, request.video)
         return user
 

@@ -1,17 +1,16 @@
-"""Hand what has been stored to a dispatcher, for certain and in order.
+"""Send stored events to a dispatcher, reliably and in order.
 
 Rules:
 
-1. A row leaves the database only after a dispatcher has accepted its event; until then the batch is
-   repeated, at whichever dispatcher answers. The events keep their ids, so a repeat is not shown twice
-   while the dispatchers remember those.
-2. One batch at a time, in the order of the rows. Meanwhile the next one fills up.
-3. Rows come straight from the transaction that made them: no like waits for a look at the database.
-   They are read from there at the start, when more wait than are kept in memory, and when it is not known
-   whether a transaction was committed.
-4. What is owed is what stands in the table, whatever a process remembers: a row that two sweeps in turn
-   find there, and that is not under way here, is handed over, also when the process that made it, another
-   one at the same database, is gone.
+1. A row is removed from the database only after a dispatcher has accepted its event; until then the batch is
+   repeated, at any dispatcher that answers. Events keep their ids, so that dispatchers drop repeats within
+   their deduplication window.
+2. One batch at a time, in the order of the rows. The next one fills up meanwhile.
+3. Rows are passed on directly by the transaction that wrote them: likes do not wait for a database read.
+   They are read from the database at the start, when there are more than fit in memory, and after a
+   transaction whose outcome is unknown.
+4. The table is authoritative: a row that two consecutive sweeps find there, and that this process does not
+   know, is sent, so that rows left by an ended process on the same database are sent, too.
 5. Retractions are published at a route of their own, in their place in the order.
 """
 
@@ -39,36 +38,36 @@ log = structlog.get_logger(__name__)
 
 
 class PublishTarget(Protocol):
-    """Where events go."""
+    """A dispatcher, to which events are published."""
 
     async def publish(self, body: bytes, *, retractions: bool) -> None:
-        """Return once all events of a JSON array are accepted.
+        """Publish a JSON array of events; return once all are accepted.
 
         Raises `Unavailable` or `DispatcherError` (try again, with the same ids), or `BadRequest` or
-        `TooLarge` (they will never be accepted as they are).
+        `TooLarge` (permanent: the request will never be accepted).
         """
         ...
 
 
 class OutboxStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and what is `waiting` in memory; `behind`: more waits in the database."""
+    """Counts since the start, and the rows `waiting` in memory; `behind`: there are more in the database."""
 
-    published: Annotated[int, total("Stored events that a dispatcher has taken.")]
-    batches: Annotated[int, total("Requests to dispatchers that they answered.")]
-    failures: Annotated[int, total("Requests to dispatchers without an answer; repeated until there is one.")]
-    refused: Annotated[int, total("Events that a dispatcher calls malformed: stored, and not shown.")]
+    published: Annotated[int, total("Stored events accepted by a dispatcher.")]
+    batches: Annotated[int, total("Requests that dispatchers answered.")]
+    failures: Annotated[int, total("Requests that no dispatcher answered; repeated until one does.")]
+    refused: Annotated[int, total("Events that a dispatcher refused as malformed: stored, not published.")]
     found: Annotated[int, total("Events that a sweep found in the database, left by another process.")]
     waiting: Annotated[
-        int, gauge("Stored events that no dispatcher has taken yet. Growing: look at dispatchers.")
+        int, gauge("Stored events not accepted by a dispatcher yet. If it grows, check the dispatchers.")
     ]
-    behind: Annotated[bool, gauge("Whether more of them wait in the database than in memory.")]
+    behind: Annotated[bool, gauge("Whether the database has waiting events that are not in memory.")]
 
 
 class Outbox:
-    """Hands over what it is `put`. `run` must be running.
+    """Sends the rows that it is given (`put`). `run` must be running.
 
-    `read(limit)` reads the first rows from the database, in order; `remove(rows)` asks for the removal of
-    those that have been accepted, and `on_removed` is to be called when they are gone.
+    `read(limit)` reads the first rows from the database, in order; `remove(rows)` requests the removal of
+    accepted rows, and `on_removed` is to be called when they have been removed.
     """
 
     def __init__(
@@ -83,17 +82,17 @@ class Outbox:
         self._read = read
         self._remove = remove
         self._rows: deque[OutboxRow] = deque()
-        self._known: set[Position] = set()  # in memory, under way, or accepted and still in the database
+        self._known: set[Position] = set()  # in memory, being sent, or accepted and still in the database
         self._accepted = 0  # of those: accepted and still in the database
         self._behind = True  # there may be rows that only the database has
-        self._strangers: set[Position] = set()  # what the last sweep found and is not known here
+        self._unknown: set[Position] = set()  # found by the last sweep, and not known here
         self._wakeup = trio.Event()
         self._handed_over = trio.Event()  # set after each batch
         self._is_handing_over = False
         self._published = self._batches = self._failures = self._refused = self._found = 0
 
     def put(self, rows: Sequence[OutboxRow]) -> None:
-        """Take rows that have just been committed, behind all that were before."""
+        """Append rows that have just been committed."""
         for row in rows:
             if self._behind:
                 break
@@ -104,23 +103,23 @@ class Outbox:
         self._wakeup.set()
 
     def read_again(self) -> None:
-        """Look into the database for rows that never came here: a transaction's end is not known."""
+        """Read rows from the database again: a transaction's outcome is unknown."""
         self._behind = True
         self._wakeup.set()
 
     def on_removed(self, rows: Sequence[OutboxRow]) -> None:
-        """Forget rows that are no longer in the database."""
+        """Drop rows that are no longer in the database."""
         self._known.difference_update(row.position for row in rows)
         self._accepted -= len(rows)
         self._wakeup.set()
 
     async def wait_handed_over(self) -> None:
-        """Return when nothing is waiting in memory."""
+        """Wait until all rows in memory have been sent."""
         while self._rows or self._is_handing_over:
             await self._handed_over.wait()
 
     async def run(self) -> None:
-        """Hand over what comes, until cancelled."""
+        """Send rows until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
             while True:
@@ -135,15 +134,15 @@ class Outbox:
                 self._remove(batch)
 
     async def _refill(self) -> None:
-        """Return when there is something to hand over."""
+        """Wait until there are rows to send, reading them from the database if necessary."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while not self._rows:
-            # Those that cannot be removed just now stand before what is to be read.
+            # Rows that cannot be removed at the moment precede the ones to be read.
             if not self._behind or self._accepted >= self._settings.outbox_rows:
                 self._wakeup = trio.Event()
                 await self._wakeup.wait()
                 continue
-            self._behind = False  # from here on, what is committed meanwhile is kept
+            self._behind = False  # from here on, rows committed meanwhile are kept
             known, limit = frozenset(self._known), self._settings.outbox_rows + self._accepted
             try:
                 page = await self._read(limit)
@@ -165,20 +164,20 @@ class Outbox:
                     self._append(row)
 
     async def _sweep(self) -> None:
-        """Find rows that no process hands over."""
+        """Find rows that no process sends."""
         while True:
             await trio.sleep(self._settings.outbox_sweep)
             if self._behind:
-                self._strangers.clear()  # the database is read anyway
+                self._unknown.clear()  # the database is read anyway
                 continue
             known, limit = frozenset(self._known), self._settings.outbox_rows + len(self._known)
             try:
                 page = await self._read(limit)
             except Unavailable:
                 continue
-            strangers = [row for row in page if row.position not in known | self._known]
-            left = [row for row in strangers if row.position in self._strangers]
-            self._strangers = {row.position for row in strangers}
+            unknown = [row for row in page if row.position not in known | self._known]
+            left = [row for row in unknown if row.position in self._unknown]
+            self._unknown = {row.position for row in unknown}
             for row in left:
                 if len(self._rows) < self._settings.outbox_rows:
                     self._found += 1
@@ -188,7 +187,7 @@ class Outbox:
                 self._wakeup.set()
 
     def _take_rows(self) -> deque[OutboxRow]:
-        """Return what is in memory, which knows it no more; all of it is in the database."""
+        """Remove and return the rows in memory; all of them are in the database."""
         rows, self._rows = self._rows, deque()
         self._known.difference_update(row.position for row in rows)
         return rows
@@ -208,7 +207,10 @@ class Outbox:
         return batch
 
     async def _hand_over(self, batch: Sequence[OutboxRow]) -> None:
-        """Return when all of it is accepted. What no dispatcher will ever take is dropped and logged."""
+        """Send a batch; return when it is accepted.
+
+        Events that are refused for good are logged and dropped.
+        """
         body = b"[" + b",".join([row.body for row in batch]) + b"]"
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while True:

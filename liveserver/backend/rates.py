@@ -1,4 +1,4 @@
-"""How many likes a second a video has, to decide whether each is shown or only their sum."""
+"""A video's likes per second: decides whether likes are published one by one or only as a sum."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 from liveserver.config import LikeSettings
 
-MOST_VIDEOS = 10_000  # whose rates are known; beyond it all are counted anew
+MOST_VIDEOS = 10_000  # videos with a known rate; beyond that all are counted from zero again
 
 
 class LikeRates:
-    """Counts by video in windows of a second, by a monotonic clock.
+    """Counts likes per video in windows of one second of a monotonic clock.
 
     A like is an event of its own while neither this window nor the one before has more than `each_up_to`.
-    So a rate that stays above it shows sums only, and the first likes of a rush are still shown one by one.
+    So a rate that stays above it is published as sums only, while the first likes of a burst are still
+    published one by one.
     """
 
     def __init__(self, settings: LikeSettings, monotonic: Callable[[], float]) -> None:

@@ -1,4 +1,4 @@
-"""The likes backend's other routes: ordinary web, behind the edge's hand-over."""
+"""The likes backend's other routes, served by Quart."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from liveserver.edge.request import checked_video
 from liveserver.web.auth_headers import asked_by
 
 
-def backend_routes(backend: Backend, gate: Authorizer) -> Blueprint:
-    """Return the retraction of comments, to be mounted into the public application."""
+def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
+    """Return the blueprint with the retraction of comments, for the public application."""
     routes = Blueprint("backend", __name__)
 
     @routes.delete("/v1/videos/<video>/comments/<comment>")
     async def retract(video: str, comment: str) -> Response:
-        grant = await gate.liker(asked_by(request.headers))
+        grant = await authorizer.liker(asked_by(request.headers))
         grant.require(MODERATE, checked_video(video))
         await backend.write(Retraction(video, reject_nul(comment, "comment's id")))
         return Response(status=204, headers={"cache-control": "no-store"})

@@ -1,7 +1,7 @@
 """The likes backend's tables.
 
-The totals are kept beside the likes, in the same transaction, so that nothing is ever counted. Times are
-milliseconds since the epoch and only for display: nothing is decided by them.
+Totals are updated in the same transaction as the likes, so that rows never have to be counted. Times are
+milliseconds since the epoch and only for display: no decision depends on them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what is called INTEGER
+NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite only autoincrements INTEGER
 
 metadata = MetaData()
 
@@ -32,7 +32,7 @@ store = Table(
     Column("age", BigInteger, nullable=False),
 )
 
-# One row for each start of each backend; `serial` is the number of its last transaction.
+# One row per run of a backend process; `serial` is the number of its last transaction.
 lives = Table(
     "lives",
     metadata,
@@ -90,7 +90,7 @@ Index(
     postgresql_where=totals.c.total > totals.c.announced,
 )
 
-# What other stores have announced.
+# Other stores' totals, from the videos' logs.
 peer_totals = Table(
     "peer_totals",
     metadata,
@@ -100,7 +100,7 @@ peer_totals = Table(
     Column("total", BigInteger, nullable=False),
 )
 
-# How far the logs of videos have been heard; not complete: something of them could not be.
+# How far the videos' logs have been read; not complete: with a gap.
 followed = Table(
     "followed",
     metadata,
@@ -110,7 +110,7 @@ followed = Table(
     Column("is_complete", Boolean, nullable=False),
 )
 
-# Events that no dispatcher has accepted yet, as far as the database knows.
+# Events that no dispatcher has accepted yet, as far as recorded.
 outbox = Table(
     "outbox",
     metadata,
@@ -120,7 +120,7 @@ outbox = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
-# What was answered to requests with an Idempotency-Key, while they may be repeated. `expires` is in the
+# The answers to requests with an Idempotency-Key, while they may be repeated. `expires` is measured by the
 # store's age; `user` is empty for requests without one.
 idempotency_keys = Table(
     "idempotency_keys",

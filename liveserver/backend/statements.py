@@ -1,4 +1,4 @@
-"""The statements that are executed often, built once: building one costs more than executing it."""
+"""Frequent SQL statements, built once: building one costs more than executing it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NEW_COMMENTS = insert(comments)
 NEW_KEYS = insert(idempotency_keys)
 NEW_ROWS = insert(outbox)
 
-# Sorted, so that two backends at one PostgreSQL never wait for each other in a circle.
+# Sorted, so that two backends on one PostgreSQL database cannot deadlock.
 TOTALS = (
     select(totals)
     .where(totals.c.video.in_(bindparam("videos", expanding=True)))
@@ -61,7 +61,7 @@ ACCEPTED = delete(outbox).where(
     outbox.c.sender == bindparam("its_sender"), outbox.c.number == bindparam("its_number")
 )
 
-# Names the transaction. What it returns says whether an attempt with this number was committed before.
+# Numbers the transaction. The returned number says whether an earlier attempt was committed.
 NEXT_SERIAL = (
     update(lives)
     .where(lives.c.number == bindparam("life"))
@@ -69,7 +69,7 @@ NEXT_SERIAL = (
     .returning(lives.c.previous)
 )
 
-# The store grows older by this process's monotonic clock, or has already by another's.
+# Advances the store's age to this process's monotonic clock, unless another process has advanced it further.
 GROW_OLDER = (
     update(store)
     .values(age=case((store.c.age > bindparam("mine"), store.c.age), else_=bindparam("mine")))
@@ -80,11 +80,11 @@ GROW_OLDER = (
 def _upserts(
     dialect: Callable[[Table], postgresql.Insert] | Callable[[Table], sqlite.Insert],
 ) -> tuple[Insert, Insert, Insert, Insert]:
-    """Return how what was heard is stored: comments, retractions, totals, and how far."""
+    """Return the statements that store a `Heard`: comments, retractions, totals, and the log's position."""
     comment = dialect(comments)
     total, place = dialect(peer_totals), dialect(followed)
     return (
-        # Everywhere a comment has the time of its event, also where it was stored before.
+        # A comment has the time of its event in all stores, also in the one that stored it first.
         comment.on_conflict_do_update(
             index_elements=[comments.c.id],
             set_={"at": comment.excluded.at, "position": comment.excluded.position},

@@ -1,14 +1,14 @@
-"""What viewers did, in the database: many commands in one transaction, with all that follows from them.
+"""The database: many commands are stored in one transaction, with all that follows from them.
 
 Rules:
 
-1. A like, its share of the total, its outbox row (if it is an event of its own) and the answer to its
-   Idempotency-Key are one transaction: after a crash all of them are there, or none.
-2. Totals are never counted; a transaction adds to them once per (video, reaction).
-3. Each transaction has a number in its life, and leaves it in the database. An attempt whose answer was
-   lost is made again with the same number, and finds there whether the first one was committed.
-4. Nothing is decided by the time of day. Keys expire by the store's age, which grows by monotonic clocks
-   while backends run; lives are counted by the database.
+1. A like, its part of the total, its outbox row (if it is an event of its own) and the answer to its
+   Idempotency-Key are stored in one transaction: after a crash there are all of them or none.
+2. Rows are never counted for totals; a transaction adds to them once per (video, reaction).
+3. Each transaction has a number, per run of this process, and stores it in the database. An attempt whose
+   reply was lost is repeated with the same number, and finds there whether the first was committed.
+4. No decision depends on the time of day. Keys expire by the store's age, which advances by monotonic clocks
+   while backends run; the database numbers the runs.
 
 This file blocks; `writer.py` calls it in worker threads, one transaction at a time.
 """
@@ -36,13 +36,13 @@ from liveserver.backend.transaction import Committed, Transaction
 from liveserver.config import BackendSettings, LikeSettings
 from liveserver.ids import IdMaker
 
-AGE_SECONDS = 1.0  # how often the store's age is written down, at most
+AGE_SECONDS = 1.0  # the store's age is stored at most this often
 
 Clock = Callable[[], float]
 
 
 class Total(NamedTuple):
-    """How often a video has one reaction, and how often as far as a dispatcher has accepted."""
+    """The total of one reaction to a video, and the part of it that a dispatcher has accepted."""
 
     reaction: str
     total: int
@@ -60,7 +60,7 @@ class Store:
         monotonic: Clock = time.monotonic,
         likes: LikeSettings | None = None,
     ) -> None:
-        """Connect, create what is missing, and begin a life. Raises `SQLAlchemyError`, `ImportError`."""
+        """Connect, create missing tables, and begin a run. Raises `SQLAlchemyError`, `ImportError`."""
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
@@ -69,7 +69,7 @@ class Store:
         self.others: dict[str, int] = {}  # likes of the other stores, by video
         self._number = 0
         self._serial = 0
-        self._candidate: Committed | None = None  # of the last attempt at a transaction
+        self._candidate: Committed | None = None  # the result of the last attempt
         self._writing = open_engine(url, writes=True, prepares=settings.prepared_statements)
         self._reading = open_engine(url, writes=False, prepares=settings.prepared_statements)
         try:
@@ -87,7 +87,7 @@ class Store:
             raise
         self.sender = f"{self._life:016d}"
         self._born = monotonic() - age / 1000  # by this process's monotonic clock
-        self._aged = -math.inf  # when the age was last written down
+        self._aged = -math.inf  # the age that was last stored
 
     def close(self) -> None:
         self._writing.dispose()
@@ -96,10 +96,11 @@ class Store:
     def commit(
         self, commands: Sequence[Command], accepted: Accepted | None = None, *, again: bool = False
     ) -> Committed:
-        """Store the commands, and what a dispatcher has accepted, in one transaction.
+        """Execute the commands, and record what a dispatcher has accepted, in one transaction.
 
-        Raises `SQLAlchemyError`; then nothing has been stored, or, when a connection broke at the last
-        moment, nothing is known: the same commands `again` are stored once.
+        Raises `SQLAlchemyError`: nothing was stored or, if the connection broke during the commit, the
+        outcome
+        is unknown. With `again`, the same commands are stored only once.
         """
         if not again:
             self._serial += 1
@@ -128,7 +129,7 @@ class Store:
         return committed
 
     def load(self, video: str) -> Known:
-        """Return what is known of a video. Raises `SQLAlchemyError`."""
+        """Return a video's totals and how far its log was read. Raises `SQLAlchemyError`."""
         with self._reader() as connection:
             own = connection.execute(select(totals.c.reaction, totals.c.total).where(totals.c.video == video))
             found = {self.id: {row.reaction: row.total for row in own}}
@@ -140,9 +141,9 @@ class Store:
             return Known(found, place.epoch, place.heard, place.is_complete)
 
     def comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
-        """Return so many comments, the newest first, of those before the one with the id `before`.
+        """Return up to `limit` comments, newest first, before the one with the id `before`.
 
-        None when there is no such comment. Raises `SQLAlchemyError`.
+        None if there is no such comment. Raises `SQLAlchemyError`.
         """
         query = select(
             comments.c.id, comments.c.user, comments.c.text, comments.c.at, comments.c.position
@@ -162,13 +163,13 @@ class Store:
             ]
 
     def waiting(self, limit: int) -> list[OutboxRow]:
-        """Return the first rows of the outbox, of all lives, in order. Raises `SQLAlchemyError`."""
+        """Return the first rows of the outbox, of all senders, in order. Raises `SQLAlchemyError`."""
         with self._reader() as connection:
             rows = connection.execute(select(outbox).order_by(outbox.c.sender, outbox.c.number).limit(limit))
             return [OutboxRow(row.sender, row.number, row.is_retraction, row.body) for row in rows]
 
     def owed(self, limit: int) -> list[str]:
-        """Return videos whose totals no dispatcher has accepted as they are. Raises `SQLAlchemyError`."""
+        """Return videos with totals that no dispatcher has accepted. Raises `SQLAlchemyError`."""
         with self._reader() as connection:
             return list(connection.execute(statements.OWED, {"most": limit}).scalars())
 
@@ -182,7 +183,7 @@ class Store:
 
     @contextmanager
     def _reader(self) -> Iterator[Connection]:
-        """A transaction that reads. A connection on which one failed is not used again."""
+        """Open a read transaction. After an error the connection is not reused."""
         try:
             with self._reading.begin() as connection:
                 yield connection
@@ -195,13 +196,13 @@ class Store:
         return OutboxRow(self.sender, self._number, is_retraction, body)
 
     def _is_committed(self, connection: Connection) -> bool:
-        """Name the transaction; return whether one of this name was committed before.
+        """Number the transaction; return whether an attempt with this number was committed before.
 
-        An attempt that is still being committed, on a connection that broke, holds the row until it is.
+        Blocks while an earlier attempt, on a broken connection, is still being committed: it locks the row.
         """
         names = {"life": self._life, "next": self._serial}
         previous = connection.execute(statements.NEXT_SERIAL, names).scalar_one_or_none()
-        if previous is None:  # a replica that knew less was promoted, or a backup restored: another life
+        if previous is None:  # an older replica was promoted, or a backup restored: begin another run
             begun = insert(lives).values(serial=self._serial, previous=0).returning(lives.c.number)
             self._life = connection.execute(begun).scalar_one()
             self.sender = f"{self._life:016d}"
@@ -209,7 +210,7 @@ class Store:
         return bool(previous == self._serial)
 
     def _age(self, connection: Connection) -> int:
-        """Return the store's age in milliseconds; write it down now and then."""
+        """Return the store's age in milliseconds; store it every `AGE_SECONDS`."""
         age = self._monotonic() - self._born
         if age - self._aged >= AGE_SECONDS:
             oldest = connection.execute(statements.GROW_OLDER, {"mine": int(age * 1000)}).scalar_one_or_none()
@@ -221,7 +222,7 @@ class Store:
 
 
 def _create_tables(engine: Engine) -> None:
-    """Create what is not there yet. Another process that does the same at the same time is no error."""
+    """Create missing tables. Another process may do the same concurrently."""
     for attempt in range(3):
         try:
             _add_announced(engine)
@@ -244,7 +245,7 @@ def _add_position(engine: Engine) -> None:
 
 
 def _add_announced(engine: Engine) -> None:
-    """Give an older database the column. Its likes went out one by one, so nothing is owed."""
+    """Add the column to an older database, whose likes were all published one by one."""
     tables = inspect(engine)
     if not tables.has_table("totals") or any(
         column["name"] == "announced" for column in tables.get_columns("totals")

@@ -2,13 +2,13 @@
 
 Rules:
 
-1. A store's totals are absolute and only grow; the event's version is their sum, and its id is made of
-   both. So a repeat is a duplicate, an old one is stale, and whichever comes last says it all.
-2. What is owed is what the database says: totals that are above what a dispatcher has accepted. There are no
-   rows to hand over one by one, and nothing to lose by a crash. `changed` only says when to look.
-3. One request at a time, for all videos that have changed; what fails is read and published anew.
-4. Debts that are not known here are found by a sweep: those of an earlier life, of another backend at the
-   same database that is gone, of a transaction whose end is not known.
+1. A store's totals are absolute and only grow; the event's version is their sum, and its id is derived from
+   store, video and version. So a repeat is a duplicate, an older event is stale, and the last one suffices.
+2. The database decides what is to be published: totals above those that a dispatcher has accepted. There are
+   no rows to send one by one, and a crash loses nothing. `on_likes` only says when to look.
+3. One request at a time, for all videos that have changed; after a failure the totals are read again.
+4. A sweep finds unpublished totals that are not known here: those of an earlier process, of another backend
+   of the same database that has ended, of a transaction whose outcome is unknown.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ log = structlog.get_logger(__name__)
 
 
 def _event_id(store: str, video: str, version: int) -> str:
-    """Return the same id for the same totals, and another for any other."""
+    """Return the id of an event: the same for the same totals, and unique to them."""
     return f"likes-{store}-{hashlib.blake2s(video.encode(), digest_size=6).hexdigest()}-{version}"
 
 
 class SumsStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and what is waiting now."""
+    """Counts since the start, and the videos `waiting` at the moment."""
 
-    published: Annotated[int, total("Totals of a video that a dispatcher has taken.")]
-    failures: Annotated[int, total("Requests with totals that no dispatcher answered; made anew.")]
-    refused: Annotated[int, total("Totals that a dispatcher calls malformed, or has no room for.")]
-    waiting: Annotated[int, gauge("Videos whose totals wait to be published.")]
+    published: Annotated[int, total("Totals of a video accepted by a dispatcher.")]
+    failures: Annotated[int, total("Requests with totals that no dispatcher answered; repeated.")]
+    refused: Annotated[int, total("Totals that a dispatcher refused: malformed, or the state is full.")]
+    waiting: Annotated[int, gauge("Videos whose totals are waiting to be published.")]
 
 
 class Sample:
-    """At most `SAMPLE` of the users since it began, each as likely as any other (reservoir sampling)."""
+    """A uniform random sample of at most `SAMPLE` users (reservoir sampling)."""
 
     __slots__ = ("_seen", "users")
 
@@ -67,7 +67,7 @@ class Sample:
 
 
 class Announcement(msgspec.Struct):
-    """A video's totals on their way to a dispatcher."""
+    """A video's totals, to be sent to a dispatcher."""
 
     video: str
     totals: dict[str, int]
@@ -75,11 +75,11 @@ class Announcement(msgspec.Struct):
 
 
 class SumsPublisher:
-    """Publishes the totals of videos that have `changed`. `run` must be running.
+    """Publishes the totals of videos with new likes (`on_likes`). `run` must be running.
 
-    `read(videos)` returns their totals; `owed(limit)` the videos whose totals were not accepted;
-    `set_announced` writes down what was, later, and `on_announced` is to be called when that is done.
-    `wait_handed_over` returns when likes that are events of their own have gone out.
+    `read(videos)` returns their totals; `owed(limit)` the videos with totals that were not accepted;
+    `set_announced` records, later, those that were, and `on_announced` is to be called when that is done.
+    `wait_handed_over` returns when the likes that are events of their own have been sent.
     """
 
     def __init__(
@@ -101,15 +101,15 @@ class SumsPublisher:
         self._read = read
         self._owed = owed
         self._set_announced = set_announced
-        self._waiting: dict[str, Sample] = {}  # videos that have changed, and by whom
+        self._waiting: dict[str, Sample] = {}  # videos that have changed, and a sample of the users
         self._forced: set[str] = set()  # to be published although they have not changed
-        self._announced: Totals = {}  # accepted, and not written down yet
-        self._strangers: set[str] = set()  # what the last sweep found and was not known here
+        self._announced: Totals = {}  # accepted, and not recorded in the database yet
+        self._unknown: set[str] = set()  # found by the last sweep, and not known here
         self._wakeup, self._sweep_now = trio.Event(), trio.Event()
         self._published = self._failures = self._refused = 0
 
-    def changed(self, likes: Iterable[tuple[str, str | None]]) -> None:
-        """Note that these likes, each a video and a user, have just been committed."""
+    def on_likes(self, likes: Iterable[tuple[str, str | None]]) -> None:
+        """Publish the totals of these likes' videos; each is a video and a user, and has been committed."""
         waiting = self._waiting
         for video, user in likes:
             sample = waiting.get(video)
@@ -123,22 +123,22 @@ class SumsPublisher:
             self._wakeup.set()
 
     def publish_again(self, video: str) -> None:
-        """Publish the totals as they are: the video's state does not have them."""
+        """Publish unchanged totals: the video's state does not have them."""
         self._forced.add(video)
-        self.changed([(video, None)])
+        self.on_likes([(video, None)])
 
     def sweep(self) -> None:
-        """Look for debts now: a transaction's end is not known."""
+        """Look for unpublished totals now: a transaction's outcome is unknown."""
         self._sweep_now.set()
 
     def on_announced(self, totals: Totals) -> None:
-        """Forget what is written down by now."""
+        """Drop totals that have been recorded in the database."""
         for which, number in totals.items():
             if self._announced.get(which, 0) <= number:
                 self._announced.pop(which, None)
 
     async def run(self) -> None:
-        """Publish what changes, until cancelled."""
+        """Publish changed totals until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_sweeping)
             backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
@@ -174,7 +174,7 @@ class SumsPublisher:
                 sample.add(user)
 
     async def _announcements(self, samples: Mapping[str, Sample], forced: set[str]) -> list[Announcement]:
-        """Return what there is to say, by the database. Raises `Unavailable`."""
+        """Read the totals, and return the events to publish. Raises `Unavailable`."""
         known = dict(self._announced)
         found = []
         for video, totals in (await self._read(list(samples))).items():
@@ -203,7 +203,7 @@ class SumsPublisher:
         return found
 
     async def _publish(self, announcements: Sequence[Announcement]) -> None:
-        """Return when they are accepted. What is refused is dropped and logged, until it changes again.
+        """Publish events; return when they are accepted. Refused ones are logged and dropped.
 
         Raises `Unavailable`, `DispatcherError`.
         """
@@ -231,7 +231,7 @@ class SumsPublisher:
         self._set_announced(totals)
 
     async def _keep_sweeping(self) -> None:
-        """Find debts at the start, and those that two sweeps in turn see."""
+        """Find unpublished totals at the start, and those that two consecutive sweeps see."""
         is_first = True
         while True:
             try:
@@ -240,9 +240,9 @@ class SumsPublisher:
                 log.warning("totals_not_read", reason=error.detail)
             else:
                 known = self._waiting.keys() | {video for video, _ in self._announced}
-                strangers = {video for video in owed if video not in known}
-                self.changed((video, None) for video in strangers if is_first or video in self._strangers)
-                self._strangers, is_first = strangers, False
+                unknown = {video for video in owed if video not in known}
+                self.on_likes((video, None) for video in unknown if is_first or video in self._unknown)
+                self._unknown, is_first = unknown, False
             with trio.move_on_after(self._settings.outbox_sweep) as patience:
                 await self._sweep_now.wait()
             if not patience.cancelled_caught:

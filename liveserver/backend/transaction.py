@@ -1,4 +1,4 @@
-"""One transaction's worth of commands: decided one by one, then written table by table."""
+"""One transaction: its commands are decided one by one, then written table by table."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ _answer = msgspec.json.Decoder(Stored)
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """What became of each command, in their order, and the events that follow from them."""
+    """The result of each command, in order, and the events to publish."""
 
     outcomes: list[Outcome]
     rows: list[OutboxRow]
     repeats: int
     stored: int = 0
-    likes: list[tuple[str, str | None]] = []  # video and user of each that was stored
-    totals: dict[str, dict[str, int]] = {}  # this store's after it, of the videos liked
-    commented: set[str] = set()  # videos whose comments are others now
+    likes: list[tuple[str, str | None]] = []  # video and user of each stored like
+    totals: dict[str, dict[str, int]] = {}  # this store's totals after the transaction, of the liked videos
+    commented: set[str] = set()  # videos whose comments have changed
 
 
 class Transaction:
-    """What is written together. `now` is in milliseconds since the epoch, `age` is the store's."""
+    """The commands written together. `now` is in milliseconds since the epoch, `age` is the store's."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Transaction:
         self._read: dict[str, dict[str, int]] = {}
 
     def store(self, commands: Sequence[Command], accepted: Accepted) -> Committed:
-        """Write what the commands ask for, and what was accepted. Raises `SQLAlchemyError`."""
+        """Execute the commands, and record what was accepted. Raises `SQLAlchemyError`."""
         liked = {command.video for command in commands if isinstance(command, Like)}
         self._read_totals(liked.union(video for video, _ in accepted.totals))
         self._write_accepted(accepted)
@@ -145,7 +145,7 @@ class Transaction:
         return Stored(made)
 
     def _retract(self, command: Retraction) -> Outcome:
-        """Look the comment up by itself: this is rare. One made in this very transaction is written first."""
+        """Retract a comment, looked up on its own as this is rare; pending comments are written first."""
         self._flush_comments()
         found = self._connection.execute(
             select(comments.c.retracted).where(comments.c.video == command.video, comments.c.id == command.id)
@@ -161,7 +161,7 @@ class Transaction:
         return Stored(command.id)
 
     def _hear(self, heard: Heard) -> Outcome:
-        """Store what a log says. A retraction that comes before its comment keeps its place."""
+        """Store what was read from a log. A retraction whose comment has not arrived leaves a placeholder."""
         self._flush_comments()
         execute = self._connection.execute
         new_comment, new_retraction, new_total, new_place = statements.HEARD[self._connection.dialect.name]
@@ -197,7 +197,7 @@ class Transaction:
     def _post(
         self, video: str, kind: str, user: str | None, data: dict[str, str], position: int | None = None
     ) -> str:
-        """Put an event into the outbox, with the time at which it is stored; return its id."""
+        """Add an event to the outbox, with the time at which it is stored; return its id."""
         made = self._new_id(self._now)
         event: dict[str, object] = {"id": made, "video": video, "type": kind, "at": self._now, "data": data}
         if user is not None:
@@ -219,7 +219,7 @@ class Transaction:
             self._connection.execute(statements.ANNOUNCED, announced)
 
     def _read_totals(self, videos: set[str]) -> None:
-        """Read what the likes are added to; other backends at the same PostgreSQL wait."""
+        """Read the totals to which likes are added, and lock them against other backends on PostgreSQL."""
         self._totals = dict.fromkeys(videos, 0)
         self._read = {video: {} for video in videos}
         read = statements.TOTALS if self._connection.dialect.name == "sqlite" else statements.LOCKED_TOTALS
@@ -249,7 +249,7 @@ class Transaction:
             execute(statements.NEW_LIKES, self._likes)
             execute(
                 self._add_totals,
-                # Sorted, so that two processes at one PostgreSQL never wait for each other in a circle.
+                # Sorted, so that two processes on one PostgreSQL database cannot deadlock.
                 [
                     {"video": video, "reaction": reaction, "total": added}
                     for (video, reaction), added in sorted(self._added.items())
@@ -272,7 +272,7 @@ class Transaction:
 
 
 def _key(command: Command) -> Key | None:
-    """Return what a request is known by when it is repeated."""
+    """Return what identifies a repeated request, or None."""
     if isinstance(command, Retraction | Heard) or command.key is None:
         return None
     return command.video, command.route, command.user or "", command.key

@@ -1,16 +1,15 @@
-"""Group commit: what comes while a transaction is under way goes into the next one.
+"""Group commit: commands that arrive during a transaction are committed in the next one.
 
 Rules:
 
-1. One transaction at a time, in a worker thread. An answer is given only after it has been committed.
-2. What waits is bounded: beyond `queue`, 503 at once.
-3. A command whose client has gone is stored all the same.
-4. A transaction that fails for a passing reason is made again, on another connection, until the database
-   has failed for `write_timeout`; the store knows which attempts were committed although their answer
+1. One transaction at a time, in a worker thread. Commands are answered only after it has been committed.
+2. The queue is bounded: beyond `queue` commands, `write` raises `Unavailable` (503) at once.
+3. A command is stored even if its client has disconnected.
+4. A transaction that fails with a transient error is retried, on another connection, until the database
+   has failed for `write_timeout`; the store detects attempts that were committed although the reply
    was lost. After that, each transaction has one attempt.
-5. That outbox rows have been accepted is written down ten times a second, many of them together, with
-   commands or by itself. Forgotten in a crash it does no harm: dispatchers know the ids of what they are
-   sent again.
+5. Accepted outbox rows are removed in batches, ten times a second, with commands or in a transaction of
+   their own. A removal lost in a crash is harmless: dispatchers deduplicate the events by id.
 """
 
 from __future__ import annotations
@@ -35,32 +34,30 @@ from liveserver.errors import Unavailable
 from liveserver.instruments import gauge, total
 from liveserver.oneshot import Oneshot
 
-ACCEPTED_SECONDS = 0.1  # how long accepted rows wait for others to be removed together with
+ACCEPTED_SECONDS = 0.1  # how long accepted rows wait, to be removed together with others
 RETRY_FIRST, RETRY_LONGEST = 0.02, 0.5  # seconds
-CONFLICTS = 3  # attempts at a transaction in whose way another process's was
-CHECK_SECONDS = 1.5  # for a check of whether it stores; readiness gives it 2
-FRESH_SECONDS = 1.0  # a transaction that ended so recently is a check
+CONFLICTS = 3  # attempts at a transaction that conflicts with another process's
+CHECK_SECONDS = 1.5  # timeout of a check; readiness has one of 2
+FRESH_SECONDS = 1.0  # a transaction that was committed so recently replaces a check
 
 log = structlog.get_logger(__name__)
 
 
 class WriteStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and what is `waiting` now."""
+    """Counts since the start, and the commands `waiting` at the moment."""
 
     stored: Annotated[int, total("Likes, comments and retractions stored.")]
-    repeats: Annotated[
-        int, total("Requests whose Idempotency-Key was known: answered as before, stored once.")
-    ]
-    commits: Annotated[int, total("Transactions.")]
-    retries: Annotated[int, total("Transactions that were made again, after an error that passes.")]
+    repeats: Annotated[int, total("Requests with a known Idempotency-Key: answered as before, stored once.")]
+    commits: Annotated[int, total("Transactions committed.")]
+    retries: Annotated[int, total("Transactions retried after a transient error.")]
     failures: Annotated[
-        int, total("Transactions that failed; those who waited received 503. See the database.")
+        int, total("Transactions that failed; their requests were answered with 503. Check the database.")
     ]
     waiting: Annotated[int, gauge("Requests waiting for a transaction.")]
 
 
 class _Pending(Oneshot[Stored]):
-    """A command under way; its task sleeps until it is answered."""
+    """A queued command; its task sleeps until `resolve`."""
 
     __slots__ = ("command",)
 
@@ -72,8 +69,8 @@ class _Pending(Oneshot[Stored]):
 class Writer:
     """Stores commands. `run` must be running.
 
-    After each transaction it calls `committed` with what became of it and what was accepted and written down
-    with it; `uncertain` after one of which it is not known whether it was committed.
+    After each transaction it calls `committed` with its results and with the accepted rows and totals that
+    were recorded in it; `uncertain` after a transaction whose outcome is unknown.
     """
 
     def __init__(
@@ -90,7 +87,7 @@ class Writer:
         self._queue: deque[_Pending] = deque()
         self._checks: list[Oneshot[bool]] = []
         self._accepted = Accepted([], {})
-        self._remove_at = math.inf  # by Trio's clock: when they have waited enough
+        self._remove_at = math.inf  # when to record them, by Trio's clock
         self._in_transaction = 0
         self._stored_at = -math.inf
         self._failing_since = math.inf
@@ -99,19 +96,19 @@ class Writer:
         self._stored = self._repeats = self._commits = self._retries = self._failures = 0
 
     async def write(self, command: Command) -> Stored:
-        """Return once it is stored. Raises the `Problem` that it met.
+        """Store a command; return its result once it is committed. Raises the `Problem` with the command.
 
         After `Unavailable` it may have been stored: repeat it with the same key.
         """
         if len(self._queue) + self._in_transaction >= self._settings.queue:
-            raise Unavailable("too much is waiting to be stored; try again, with the same Idempotency-Key")
+            raise Unavailable("the write queue is full; try again, with the same Idempotency-Key")
         pending = _Pending(command)
         self._queue.append(pending)
         self._wakeup.set()
         return await pending.wait()
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless a transaction is committed now, or was within the last second."""
+        """Raise `Unavailable` unless a transaction succeeds now, or has within the last second."""
         if trio.current_time() - self._stored_at < FRESH_SECONDS:
             return
         pending = Oneshot[bool]()
@@ -125,11 +122,11 @@ class Writer:
             raise Unavailable(f"the database does not store: {self._reason or 'no answer'}")
 
     def remove(self, rows: Sequence[OutboxRow]) -> None:
-        """Take rows that were accepted by a dispatcher out of the outbox, when it is convenient."""
+        """Remove rows that a dispatcher has accepted from the outbox, within `ACCEPTED_SECONDS`."""
         self._accept(Accepted(list(rows)))
 
     def set_announced(self, totals: Totals) -> None:
-        """Write down that a dispatcher has accepted these totals, when it is convenient."""
+        """Record that a dispatcher has accepted these totals, within `ACCEPTED_SECONDS`."""
         self._accept(Accepted(totals=totals))
 
     def _accept(self, more: Accepted) -> None:
@@ -141,7 +138,7 @@ class Writer:
             self._accepted.totals[which] = max(number, self._accepted.totals.get(which, 0))
 
     async def run(self) -> None:
-        """Store what comes, until cancelled."""
+        """Commit queued commands until cancelled."""
         while True:
             await self._wait()
             batch = [
@@ -159,7 +156,7 @@ class Writer:
                 for pending in batch:
                     pending.resolve(
                         Unavailable(
-                            "this cannot be stored just now; try again, with the same Idempotency-Key"
+                            "the database does not store now; try again, with the same Idempotency-Key"
                         )
                     )
                 for check in checks:
@@ -174,7 +171,7 @@ class Writer:
             self._on_committed(committed, accepted)
 
     async def _wait(self) -> None:
-        """Return when there is a command or a check, or accepted rows that have waited enough."""
+        """Wait for a command or a check, or until accepted rows are due to be removed."""
         while not (self._queue or self._checks):
             self._wakeup = trio.Event()
             with trio.move_on_at(self._remove_at) as patience:
@@ -184,14 +181,14 @@ class Writer:
         await trio.lowlevel.checkpoint()
 
     def _take_accepted(self) -> Accepted:
-        """Return what is to be written down now."""
+        """Return the accepted rows and totals to record now; none if they are not due yet."""
         if trio.current_time() < self._remove_at:
             return Accepted([], {})
         accepted, self._accepted, self._remove_at = self._accepted, Accepted([], {}), math.inf
         return accepted
 
     async def _commit(self, commands: Sequence[Command], accepted: Accepted) -> Committed | None:
-        """Return what became of them; None when the database does not store."""
+        """Return the results of the commands; None if the database does not store."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         attempts = conflicts = 0
         while True:
@@ -201,8 +198,8 @@ class Writer:
                     lambda again: self._store.commit(commands, accepted, again=again), attempts > 1
                 )
             except SQLAlchemyError as error:
-                # The only constraint in the way is a key's: another process stored it just now, and next
-                # time its answer is found.
+                # The only constraint that can fail is a key's: another process has just stored it, and the
+                # next attempt finds its answer.
                 conflicts += isinstance(error, IntegrityError)
                 may_pass = is_transient(error) or 0 < conflicts <= CONFLICTS
                 self._reason = reason(error)

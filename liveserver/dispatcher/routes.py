@@ -30,9 +30,9 @@ class DispatcherRoutes:
     """What a dispatcher answers itself; the frontends are its clients too."""
 
     def __init__(
-        self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions, gate: Authorizer
+        self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions, authorizer: Authorizer
     ) -> None:
-        self._gate = gate
+        self._authorizer = authorizer
         self._parser = parser
         self._publisher = publisher
         self._subscriptions = subscriptions
@@ -49,7 +49,7 @@ class DispatcherRoutes:
         video = request.checked_video()
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
-        grant = self._gate.publisher(request.headers)
+        grant = self._authorizer.publisher(request.headers)
         grant.require(PUBLISH, video)
         video_batches = await self._parser.parse(request.body, kind, video, lenient=_is_lenient(request))
         _check_house(grant, video_batches)
@@ -76,7 +76,7 @@ class DispatcherRoutes:
     async def _several(self, request: Request, peer: Peer, scope: str) -> Answer:
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
-        grant = self._gate.publisher(request.headers)
+        grant = self._authorizer.publisher(request.headers)
         video_batches = await self._parser.parse(
             request.body, kind, None, retractions=scope == MODERATE, lenient=_is_lenient(request)
         )
@@ -95,16 +95,18 @@ class DispatcherRoutes:
 
     def _spend(self, grant: Grant, request: Request, peer: Peer, video_batches: list[VideoBatch]) -> None:
         """Raises `TooMany`. Nodes hand on what was counted when it came."""
-        gate = self._gate
-        if grant is NODE or not gate.events.is_any:
+        authorizer = self._authorizer
+        if grant is NODE or not authorizer.events.is_any:
             return
-        address = gate.address(peer_address(peer.sock), request.headers)
+        address = authorizer.address(peer_address(peer.sock), request.headers)
         for video_batch in video_batches:
-            gate.events.spend(address, grant.name or None, video_batch.video, count=len(video_batch.lines))
+            authorizer.events.spend(
+                address, grant.name or None, video_batch.video, count=len(video_batch.lines)
+            )
 
     async def renew(self, request: Request, peer: Peer) -> Answer:
         """A frontend subscribes, or stays subscribed."""
-        self._gate.node(request.headers)
+        self._authorizer.node(request.headers)
         body = _read(request, LeaseRequest)
         _check(body.node, body.videos)
         _check(body.node, body.opening)
@@ -122,7 +124,7 @@ class DispatcherRoutes:
 
     async def withdraw(self, request: Request, peer: Peer) -> Answer:
         """A frontend unsubscribes."""
-        self._gate.node(request.headers)
+        self._authorizer.node(request.headers)
         body = _read(request, WithdrawRequest)
         _check(body.node, body.videos)
         try:

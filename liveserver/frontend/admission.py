@@ -23,14 +23,14 @@ from liveserver.edge.request import Request
 class ViewerSession:
     """An authenticated client that may watch some videos, `until` then in Trio's time."""
 
-    __slots__ = ("_address", "_gate", "_videos", "grant", "until")
+    __slots__ = ("_address", "_authorizer", "_videos", "grant", "until")
 
     def __init__(
-        self, gate: Authorizer, grant: Grant, address: str, until: float, videos: Mapping[str, object]
+        self, authorizer: Authorizer, grant: Grant, address: str, until: float, videos: Mapping[str, object]
     ) -> None:
         self.grant = grant
         self.until = until
-        self._gate = gate
+        self._authorizer = authorizer
         self._address = address
         self._videos = videos
 
@@ -49,21 +49,21 @@ class ViewerSession:
         Raises `Forbidden`, `TooMany`, `Unavailable`.
         """
         self.require(video)
-        grant, gate = self.grant, self._gate
+        grant, authorizer = self.grant, self._authorizer
         if video not in self._videos:
-            gate.check_new_video(self._address, len(self._videos))
-        if not (gate.connects.is_any or gate.viewers.is_any):
+            authorizer.check_new_video(self._address, len(self._videos))
+        if not (authorizer.connects.is_any or authorizer.viewers.is_any):
             return nothing
         names = (self._address, grant.user, video)
-        gate.connects.spend(*names)
-        return gate.viewers.enter(*names)
+        authorizer.connects.spend(*names)
+        return authorizer.viewers.enter(*names)
 
 
 class Admission:
     """Where viewers come in, by whichever transport. `videos` are those that are watched at this node."""
 
-    def __init__(self, gate: Authorizer, videos: Mapping[str, object]) -> None:
-        self._gate = gate
+    def __init__(self, authorizer: Authorizer, videos: Mapping[str, object]) -> None:
+        self._authorizer = authorizer
         self._videos = videos
 
     async def authenticate(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
@@ -71,10 +71,10 @@ class Admission:
 
         Raises `Unauthorized`, `Forbidden`, and `Unavailable` when it cannot be found out just now.
         """
-        gate = self._gate
-        grant = await gate.viewer(request.headers, token)
-        until = math.inf if grant.expires == math.inf else gate.ends_at(grant)
+        authorizer = self._authorizer
+        grant = await authorizer.viewer(request.headers, token)
+        until = math.inf if grant.expires == math.inf else authorizer.ends_at(grant)
         address = ""
-        if gate.connects.is_any or gate.viewers.is_any or gate.new_videos.is_any:
-            address = gate.address(peer_address(peer.sock), request.headers)
-        return ViewerSession(gate, grant, address, until, self._videos)
+        if authorizer.connects.is_any or authorizer.viewers.is_any or authorizer.new_videos.is_any:
+            address = authorizer.address(peer_address(peer.sock), request.headers)
+        return ViewerSession(authorizer, grant, address, until, self._videos)

@@ -68,7 +68,7 @@ class Node:
         self.parts: dict[str, Any] = {}
         self.checks: dict[str, Check] = {"accepting": self._check_accepting}
         self.frontend: Frontend | None = None
-        self.gate = Authorizer(settings, self.name)
+        self.authorizer = Authorizer(settings, self.name)
         self.blueprints: list[Blueprint] = []
 
     @asynccontextmanager
@@ -78,16 +78,16 @@ class Node:
         async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
             # Called last: the roles may still want to publish while they leave.
             stack.callback(nursery.cancel_scope.cancel)
-            gate = self.gate
-            nursery.start_soon(gate.run)
-            self.parts["auth"] = gate.statistics
+            authorizer = self.authorizer
+            nursery.start_soon(authorizer.run)
+            self.parts["auth"] = authorizer.statistics
             if settings.node.roles == ["backend"]:
                 reader: RedisBus | None = None
                 if settings.bus.kind == "redis":  # not checked: it stores while the bus is away
                     reader = await stack.enter_async_context(
                         RedisBus.open(settings.node.datacenter, settings.bus, settings.history)
                     )
-                await self._backend(None, gate, stack, reader)
+                await self._backend(None, authorizer, stack, reader)
                 yield self
                 return
             bus: MemoryBus | RedisBus
@@ -104,7 +104,7 @@ class Node:
                 publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
                 subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
                 parser = Parser(settings.dispatcher)
-                DispatcherRoutes(parser, publisher, subscriptions, gate).add_to(self.router)
+                DispatcherRoutes(parser, publisher, subscriptions, authorizer).add_to(self.router)
                 local = LocalDispatcher(parser, publisher, subscriptions)
                 nursery.start_soon(publisher.run)
                 self.parts["publish"] = publisher.statistics
@@ -114,9 +114,9 @@ class Node:
                     nursery.start_soon(relay.run)
                     self.parts["relay"] = relay.statistics
             if "backend" in settings.node.roles:
-                await self._backend(local, gate, stack, bus)
+                await self._backend(local, authorizer, stack, bus)
             if "frontend" in settings.node.roles:
-                self.frontend = await stack.enter_async_context(self._frontend(bus, local, gate))
+                self.frontend = await stack.enter_async_context(self._frontend(bus, local, authorizer))
             elif local is not None:
                 inbox = CanaryInbox(bus, self.name)
                 canary = Canary(self.name, local, settings.canary, inbox.reconnect)
@@ -129,7 +129,7 @@ class Node:
 
     @asynccontextmanager
     async def _frontend(
-        self, bus: Bus, local: LeaseService | None, gate: Authorizer
+        self, bus: Bus, local: LeaseService | None, authorizer: Authorizer
     ) -> AsyncIterator[Frontend]:
         settings = self.settings
         async with AsyncExitStack() as stack:
@@ -140,11 +140,11 @@ class Node:
                         settings.frontend.dispatchers,
                         settings.frontend.dispatcher_timeout,
                         client_context(settings.tls.ca_file),
-                        gate.signature,
+                        authorizer.signature,
                     )
                 )
             frontend = await stack.enter_async_context(open_frontend(self.name, settings, bus, leases))
-            admission = Admission(gate, frontend.table.channels)
+            admission = Admission(authorizer, frontend.table.channels)
             WatchRoutes(frontend, settings.frontend, admission).add_to(self.router)
             if "backend" not in settings.node.roles:
                 SummaryRoutes(frontend, admission).add_to(self.router)
@@ -156,7 +156,7 @@ class Node:
     async def _backend(
         self,
         local: PublishTarget | None,
-        gate: Authorizer,
+        authorizer: Authorizer,
         stack: AsyncExitStack,
         reader: MemoryBus | RedisBus | None,
     ) -> None:
@@ -167,12 +167,12 @@ class Node:
                     settings.dispatchers,
                     settings.dispatcher_timeout,
                     client_context(self.settings.tls.ca_file),
-                    gate.signature,
+                    authorizer.signature,
                 )
             )
         backend = await stack.enter_async_context(open_backend(settings, local, self.settings.likes, reader))
-        LikeRoutes(backend, settings, gate).add_to(self.router)
-        self.blueprints.append(backend_routes(backend, gate))
+        LikeRoutes(backend, settings, authorizer).add_to(self.router)
+        self.blueprints.append(backend_routes(backend, authorizer))
         self.parts["backend"] = backend.statistics
         self.checks["database"] = backend.check
 
@@ -182,7 +182,7 @@ class Node:
         origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
         return public_app(
             *self.blueprints,
-            identity_blueprint(self.gate.liker),
+            identity_blueprint(self.authorizer.liker),
             headers_for=origins.headers,
             preflight=preflight_headers,
             openapi=public_document(self.settings),

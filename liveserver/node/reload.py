@@ -64,7 +64,7 @@ class Reloader:
             current = self._node.settings
             changed, needs_restart = _compare(current, wanted)
             settings = _with_changes(current, wanted, changed)
-            self._node.gate.reload(settings)  # the last that may fail
+            self._node.authorizer.reload(settings)  # the last that may fail
         except ConfigError as error:
             log.warning("reload_failed", reason=without_password(str(error)))
             raise

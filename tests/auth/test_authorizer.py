@@ -41,16 +41,16 @@ TABLE = [
 async def test_what_may_be_done_at_the_likes_backend(
     auth: dict[str, object], shows: str | None, scopes: set[str] | None
 ) -> None:
-    gate = Authorizer(settings(auth=auth), "n", lambda: NOW)
+    authorizer = Authorizer(settings(auth=auth), "n", lambda: NOW)
     text = {"token": token(), "moderator": token(scope="moderate"), "host": token(scope="host")}.get(
         shows or "", shows
     )
     headers = {} if text is None else {b"authorization": f"Bearer {text}".encode()}
     if scopes is None:
         with pytest.raises(Unauthorized):
-            await gate.liker(headers)
+            await authorizer.liker(headers)
         return
-    grant = await gate.liker(headers)
+    grant = await authorizer.liker(headers)
     assert {scope for scope in ALL if grant.may(scope, "concert-1")} == scopes
     for scope in ALL - scopes:
         with pytest.raises(Forbidden):
@@ -77,14 +77,14 @@ def test_only_a_viewers_own_token_exempts_and_gives_a_role() -> None:
 
 async def test_an_address_may_open_new_videos_so_often_and_no_more(autojump_clock: MockClock) -> None:
     limits = {"new_videos_per_address": 1, "burst": "3s", "videos_per_node": 10}
-    gate = Authorizer(settings(limits=limits), "n", lambda: NOW)
+    authorizer = Authorizer(settings(limits=limits), "n", lambda: NOW)
     for present in range(3):
-        gate.check_new_video("192.0.2.1", present)
+        authorizer.check_new_video("192.0.2.1", present)
     with pytest.raises(TooMany, match="new videos from this address"):
-        gate.check_new_video("192.0.2.1", 3)
-    gate.check_new_video("192.0.2.2", 3)
+        authorizer.check_new_video("192.0.2.1", 3)
+    authorizer.check_new_video("192.0.2.2", 3)
     await trio.sleep(1)
-    gate.check_new_video("192.0.2.1", 4)
+    authorizer.check_new_video("192.0.2.1", 4)
     with pytest.raises(Unavailable, match=r"limits\.videos_per_node"):
-        gate.check_new_video("192.0.2.3", 10)
-    assert gate.statistics().limited["new_videos"] == 2
+        authorizer.check_new_video("192.0.2.3", 10)
+    assert authorizer.statistics().limited["new_videos"] == 2

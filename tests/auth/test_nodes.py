@@ -54,10 +54,10 @@ async def test_no_viewers_token_is_a_nodes_and_the_other_way_round() -> None:
         viewers = {b"authorization": b"Bearer " + token(NODES, **claims).encode()}
         with pytest.raises(Unauthorized, match="another audience"):
             nodes.check(viewers)
-    gate = Authorizer(settings(auth={"viewers": "token", "secret": SECRET}), clock=Clock())
+    authorizer = Authorizer(settings(auth={"viewers": "token", "secret": SECRET}), clock=Clock())
     forged = token(SECRET, aud="liveserver-nodes", exp=NOW + 60)
     with pytest.raises(Unauthorized, match="another audience"):
-        await gate.viewer({b"authorization": b"Bearer " + forged.encode()})
+        await authorizer.viewer({b"authorization": b"Bearer " + forged.encode()})
 
 
 def test_the_viewers_secret_is_not_the_nodes() -> None:

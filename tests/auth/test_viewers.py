@@ -115,9 +115,9 @@ async def test_without_one_it_is_said_how_to_send_it() -> None:
 async def test_a_public_key_is_never_a_shared_secret(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(pem(rsa_key()))
-    gate = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
+    authorizer = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
     good = token(rsa_key(), "RS256")
-    assert (await gate.viewer({b"authorization": b"Bearer " + good.encode()})).user == "u1"
+    assert (await authorizer.viewer({b"authorization": b"Bearer " + good.encode()})).user == "u1"
     for forged in (
         signed({"alg": "HS256"}, CLAIMS, pem(rsa_key())),
         signed({"alg": "RS256"}, CLAIMS, pem(rsa_key())),
@@ -125,23 +125,23 @@ async def test_a_public_key_is_never_a_shared_secret(tmp_path: Path) -> None:
         token(rsa_key("two"), "RS256"),
     ):
         with pytest.raises(Unauthorized, match="no key that counts here"):
-            await gate.viewer({b"authorization": b"Bearer " + forged.encode()})
+            await authorizer.viewer({b"authorization": b"Bearer " + forged.encode()})
 
 
 async def test_a_key_on_p_256_is_for_es256(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(pem(ec_key()))
-    gate = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
+    authorizer = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
     good = token(ec_key(), "ES256")
-    assert (await gate.viewer({b"authorization": b"bearer  " + good.encode()})).user == "u1"
+    assert (await authorizer.viewer({b"authorization": b"bearer  " + good.encode()})).user == "u1"
 
 
 async def test_a_key_on_ed25519_is_for_eddsa(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(pem(ed_key()))
-    gate = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
+    authorizer = Authorizer(settings(auth={"viewers": "token", "public_key_file": str(file)}), clock=Clock())
     good = token(ed_key(), "EdDSA")
-    assert (await gate.viewer({b"authorization": b"bearer " + good.encode()})).user == "u1"
+    assert (await authorizer.viewer({b"authorization": b"bearer " + good.encode()})).user == "u1"
     for forged in (
         token(ed_key("two"), "EdDSA"),
         token(ec_key(), "ES256"),
@@ -149,7 +149,7 @@ async def test_a_key_on_ed25519_is_for_eddsa(tmp_path: Path) -> None:
         signed({"alg": "EdDSA"}, CLAIMS, pem(ed_key())),
     ):
         with pytest.raises(Unauthorized, match="no key that counts here"):
-            await gate.viewer({b"authorization": b"Bearer " + forged.encode()})
+            await authorizer.viewer({b"authorization": b"Bearer " + forged.encode()})
 
 
 async def test_audience_and_issuer_are_asked_for_where_they_are_configured() -> None:

@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from liveserver.backend.backend import Backend, open_backend
 from liveserver.backend.commands import Retraction
 from liveserver.backend.follow import Follower, Known, View
-from liveserver.backend.heard import Heard, HeardComment, hear, hear_state
+from liveserver.backend.heard import Heard, HeardComment, add_batches, add_state_lines
 from liveserver.bus.interface import Head, Slice
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import DispatcherSettings, HistorySettings, LikeSettings, convert
@@ -325,9 +325,9 @@ def test_lines_of_other_shapes_are_skipped() -> None:
         b';likes;likes/u;1;1; {"id":"i","data":{"total":{"heart":99999999999999999999}}}',
         b';settings;settings;1;1; {"id":"i","data":{"total":{"heart":9}}}',
     ]
-    hear(heard, [Batch("v", "e", 1, "dc1", "e", 1, lines)])
+    add_batches(heard, [Batch("v", "e", 1, "dc1", "e", 1, lines)])
     assert heard.comments == [HeardComment("a", "u", "t", 1)]
     assert heard.retracted == ["a"]
     assert {store: totals for store, totals in heard.totals.items() if totals} == {"s": {"heart": 3}}
-    hear_state(heard, [sums("s", 5)])
+    add_state_lines(heard, [sums("s", 5)])
     assert heard.totals["s"] == {"heart": 5}

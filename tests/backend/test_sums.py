@@ -55,7 +55,7 @@ class SumsStage:
         self.accepted |= totals
 
     def like(self, *likes: Like) -> None:
-        self.sums.changed(self.store.commit(likes).likes)
+        self.sums.on_likes(self.store.commit(likes).likes)
 
     def write_down(self) -> None:
         accepted, self.accepted = self.accepted, {}
