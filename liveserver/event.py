@@ -13,6 +13,7 @@ Three forms, in the order an event takes them:
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -20,6 +21,7 @@ from liveserver import state
 
 VIDEO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
+MAX_VIDEO, MAX_TYPE = 128, 32  # characters of their names
 ORIGIN = re.compile(r"[a-z0-9]{1,16}")
 RETRACT = "retract"  # an earlier event, data.id, is to disappear
 # What wire forms, browsers' event sources and clients call things of their own. An event type that is one of
@@ -41,6 +43,26 @@ _BATCH_HEAD = re.compile(
     % (_EPOCH, _NUMBER, _EPOCH, _NUMBER)
 )
 _TYPE = re.compile(TYPE.pattern.encode())
+
+
+def is_video(name: str) -> bool:
+    """Return whether this can be a video's name."""
+    return len(name) <= MAX_VIDEO and _matches_video(name)
+
+
+@lru_cache(4_096)
+def _matches_video(name: str) -> bool:
+    return VIDEO.fullmatch(name) is not None
+
+
+def is_type(name: str) -> bool:
+    """Return whether this can be an event's type."""
+    return len(name) <= MAX_TYPE and _matches_type(name)
+
+
+@lru_cache(1_024)
+def _matches_type(name: str) -> bool:
+    return TYPE.fullmatch(name) is not None
 
 
 def is_house(kind: str, key: str | None) -> bool:

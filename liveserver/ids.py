@@ -11,6 +11,7 @@ import time
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _EPOCH_START = 1_577_836_800  # 2020-01-01, in seconds since 1970; six digits last until 2088
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _BASE32 for low in _BASE32]  # two digits, by their number
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,63}")
 
 
@@ -34,13 +35,15 @@ class IdMaker:
     def __init__(self) -> None:
         self._process = "".join(secrets.choice(_BASE32) for _ in range(6))
         self._count = itertools.count(1)
-        self._time = (-1, "")
+        self._second = -1  # of 1,024 ms
+        self._high = ""
 
     def __call__(self, milliseconds: int) -> str:
-        if self._time[0] != milliseconds:
-            digits = (_BASE32[milliseconds >> shift & 31] for shift in range(45, -1, -5))
-            self._time = (milliseconds, "".join(digits))
-        return f"{self._time[1]}{self._process}{next(self._count):010d}"
+        second = milliseconds >> 10
+        if self._second != second:
+            self._second = second
+            self._high = "".join([_PAIRS[second >> shift & 1023] for shift in (30, 20, 10, 0)])
+        return f"{self._high}{_PAIRS[milliseconds & 1023]}{self._process}{next(self._count):010d}"
 
 
 def request_id(given: bytes | None, *, trusted: bool) -> str:

@@ -20,6 +20,9 @@ class Wakeup:
 
     async def wait(self, deadline: float = math.inf) -> None:
         """Return once set since the last `wait`, or at `deadline` (Trio's time); then it is armed again."""
-        with trio.move_on_at(deadline):
+        if deadline == math.inf:
             await self._event.wait()
+        else:
+            with trio.move_on_at(deadline):
+                await self._event.wait()
         self._event = trio.Event()

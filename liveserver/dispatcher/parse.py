@@ -19,11 +19,11 @@ from liveserver.event import (
     INTERNAL_TYPES,
     RESERVED_TYPES,
     RETRACT,
-    TYPE,
-    VIDEO,
     Event,
     Publication,
     is_house,
+    is_type,
+    is_video,
 )
 from liveserver.ids import IdMaker
 
@@ -208,7 +208,7 @@ class Parser:
     def _video_of(self, publication: Publication, video: str | None) -> str:
         name = publication.video
         if video is None:
-            if name is None or not VIDEO.fullmatch(name):
+            if name is None or not is_video(name):
                 raise BadRequest(
                     "name the event's video: 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
                 )
@@ -220,7 +220,7 @@ class Parser:
     def _event(self, publication: Publication, video: str, now: int, retractions: bool = False) -> Event:
         """Return the event as viewers see it, without its data. Raises `BadRequest`."""
         kind, user, own_id = publication.type, publication.user, publication.id
-        if not TYPE.fullmatch(kind):
+        if not is_type(kind):
             raise BadRequest("a type has 1 to 32 of a-z 0-9 _ . -, beginning with a letter")
         if retractions:
             if kind != RETRACT:

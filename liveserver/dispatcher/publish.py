@@ -26,7 +26,6 @@ import trio
 
 from liveserver.bus.interface import AppendRequest, AppendResult, Bus
 from liveserver.config import DispatcherSettings
-from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import VideoBatch
 from liveserver.errors import BusError, BusRefused, TooLarge, Unavailable
 from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
@@ -40,12 +39,12 @@ log = structlog.get_logger(__name__)
 
 class PublishResult(msgspec.Struct, frozen=True):
     """What became of one request: how many events are new, were known, and are older than the state, and
-    where the log of each of its videos stands after them."""
+    where the log of each of its videos stands after them, as the text of a cursor."""
 
     accepted: int
     duplicates: int
     stale: int
-    cursors: dict[str, Cursor]
+    cursors: dict[str, str]
 
 
 class PublishStatistics(msgspec.Struct, frozen=True):
@@ -82,7 +81,10 @@ class _Request(Oneshot[PublishResult]):
         super().__init__()
         self.video_batches = video_batches
         self.deadline = deadline
-        self.size = sum(len(video_batch.lines) for video_batch in video_batches)
+        if len(video_batches) == 1:
+            self.size = len(video_batches[0].lines)
+        else:
+            self.size = sum(len(video_batch.lines) for video_batch in video_batches)
 
 
 class Publisher:
@@ -153,9 +155,9 @@ class Publisher:
         self._commits += 1
         self._commit_time.observe(trio.current_time() - begun)
         self._commit_events.observe(sum(pending.size for pending in batch))
-        new = [0] * len(parcels)  # of each parcel, how many of the events looked at so far are new
+        results = [_ParcelResult(receipt, self._datacenter) for receipt in receipts]
         for pending, own in zip(batch, parts, strict=True):
-            self._answer(pending, own, receipts, new)
+            self._answer(pending, own, results)
 
     async def _append(self, parcels: list[AppendRequest], deadline: float) -> list[AppendResult]:
         """Raises `BusError` when the bus has not answered until then."""
@@ -172,30 +174,29 @@ class Publisher:
             await trio.sleep(pause)
             wait = min(2 * wait, BACK_OFF[1])
 
-    def _answer(
-        self, pending: _Request, parts: list[Part], receipts: list[AppendResult], new: list[int]
-    ) -> None:
+    def _answer(self, pending: _Request, parts: list[Part], results: list[_ParcelResult]) -> None:
         """Tell a publisher what became of its own of the merged events."""
         accepted = duplicates = stale = 0
-        cursors: dict[str, Cursor] = {}
+        cursors: dict[str, str] = {}
         full = ""
         for video_batch, index, start in parts:
-            receipt = receipts[index]
+            result = results[index]
+            receipt = result.receipt
             if receipt.is_full:
                 full = full or video_batch.video
                 continue
-            own_indexes = range(start, start + len(video_batch.lines))
-            known, old = _within(receipt.duplicates, own_indexes), _within(receipt.stale, own_indexes)
-            fresh = len(video_batch.lines) - known - old
-            new[index] += fresh
+            fresh = len(video_batch.lines)
+            if receipt.duplicates or receipt.stale:
+                own_indexes = range(start, start + fresh)
+                known, old = _within(receipt.duplicates, own_indexes), _within(receipt.stale, own_indexes)
+                fresh -= known + old
+                duplicates += known
+                stale += old
             accepted += fresh
-            duplicates += known
-            stale += old
-            own = receipt.cursor.get(self._datacenter)
-            assert own is not None
+            result.new += fresh
             # The cursor after this request's own last event, not after the whole commit.
-            number = receipt.number + new[index] - 1 if fresh else own.number
-            cursors[video_batch.video] = receipt.cursor.advanced(self._datacenter, own.epoch, number)
+            number = receipt.number + result.new - 1 if fresh else result.last
+            cursors[video_batch.video] = f"{result.before}{number}{result.after}"
         self._accepted += accepted
         self._duplicates += duplicates
         self._stale += stale
@@ -220,6 +221,21 @@ class Publisher:
             commit_events=self._commit_events.read(),
             commit_time=self._commit_time.read(),
         )
+
+
+class _ParcelResult:
+    """A receipt while it is divided among the requests; `new`: of the events looked at so far."""
+
+    __slots__ = ("after", "before", "last", "new", "receipt")
+
+    def __init__(self, receipt: AppendResult, datacenter: str) -> None:
+        self.receipt = receipt
+        self.new = self.last = 0
+        if not receipt.is_full:
+            own = receipt.cursor.get(datacenter)
+            assert own is not None
+            self.last = own.number
+            self.before, self.after = receipt.cursor.around(datacenter, own.epoch)
 
 
 Part: TypeAlias = tuple[VideoBatch, int, int]  # what a request has for a video, and where: parcel, index

@@ -10,7 +10,7 @@ from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
 from liveserver.auth.grant import MODERATE, NODE, OPEN, PUBLISH, Grant
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
-from liveserver.dispatcher.parse import Parser, VideoBatch
+from liveserver.dispatcher.parse import YIELD_BYTES, Parser, VideoBatch
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.edge.answer import Answer, Peer
@@ -48,18 +48,26 @@ class DispatcherRoutes:
         """Events of the video in the path."""
         video = request.checked_video()
         kind = request.require_type("application/json", "application/x-ndjson")
-        request.arguments(())
+        if request.query:
+            request.arguments(())
         grant = self._authorizer.publisher(request.headers)
-        grant.require(PUBLISH, video)
-        video_batches = await self._parser.parse(request.body, kind, video, lenient=_is_lenient(request))
-        _check_house(grant, video_batches)
-        self._spend(grant, request, peer, video_batches)
+        if grant is not OPEN:
+            grant.require(PUBLISH, video)
+        lenient = b"prefer" in request.headers and _is_lenient(request)
+        if len(request.body) <= YIELD_BYTES:
+            video_batches = self._parser.video_batches(request.body, kind, video, lenient=lenient)
+        else:
+            video_batches = await self._parser.parse(request.body, kind, video, lenient=lenient)
+        if grant is not OPEN:
+            _check_house(grant, video_batches)
+        if self._authorizer.events.is_any:
+            self._spend(grant, request, peer, video_batches)
         done = await self._publisher.publish(video_batches)
         stale = b'"stale":%d,' % done.stale if video_batches[0].is_keyed else b""
         return json_response(
             202,
             b'{"accepted":%d,"duplicates":%d,%b"cursor":"%b"}'
-            % (done.accepted, done.duplicates, stale, str(done.cursors[video]).encode()),
+            % (done.accepted, done.duplicates, stale, done.cursors[video].encode()),
         )
 
     async def publish_several(self, request: Request, peer: Peer) -> Answer:
@@ -89,7 +97,7 @@ class DispatcherRoutes:
             "accepted": done.accepted,
             "duplicates": done.duplicates,
             **({"stale": done.stale} if any(video_batch.is_keyed for video_batch in video_batches) else {}),
-            "cursors": {video: str(cursor) for video, cursor in done.cursors.items()},
+            "cursors": done.cursors,
         }
         return json_response(202, msgspec.json.encode(answer))
 

@@ -94,24 +94,27 @@ class Connection:
     async def _serve(self) -> StreamResponse | None:
         """Answer requests; the stream that the last one asked for, or None at the end."""
         deferred: DeferredResponse | None = None
+        server = self._server
         while True:
             request: Request | None = None
             try:
                 request = await self._read_head(deferred)
                 if request is None:
                     return None
-                request.cors = self._server.origins.headers(request.headers.get(b"origin"))
-                if self.hosts is not None:
-                    self.hosts.check(request.headers.get(b"host"))
-                handler = self._server.router.match(request)
+                headers, origins = request.headers, server.origins
+                origin = headers.get(b"origin")
+                request.cors = origins.without_origin if origin is None else origins.headers(origin)
+                if self.hosts is not None and headers.get(b"host") not in self.hosts.known:
+                    self.hosts.check(headers.get(b"host"))
+                handler = server.router.match(request)
                 if handler is None:
                     await self._hand_over(request)
                     return None
                 if self._is_mid_request:
-                    with self._server.bodies.reserve() as reservation:
+                    with server.bodies.reserve() as reservation:
                         await self._read_body(request, reservation)
                 self.deadline = math.inf  # the time that a handler takes is its own affair
-                self._server.requests += 1
+                server.requests += 1
                 try:
                     answer = await handler(request, self)
                 except Problem:
@@ -119,7 +122,7 @@ class Connection:
                 except Exception:
                     problem = Problem("this is a defect of the server; its log has the details")
                     problem.request_id = self._name(request)
-                    self._server.count_failure(problem.request_id, request.name)
+                    server.count_failure(problem.request_id, request.name)
                     request.keep_alive = False
                     raise problem from None
             except Problem as problem:
@@ -128,12 +131,14 @@ class Connection:
                 deferred = None
                 await trio.lowlevel.checkpoint()
                 continue
-            request.keep_alive = request.keep_alive and not self._server.is_ending
+            if server.is_ending:
+                request.keep_alive = False
             if isinstance(answer, bytes):
                 deferred = None
                 if not request.keep_alive and request.version == "1.1":
                     answer = with_headers(answer, b"connection: close\r\n")
-                answer = with_headers(answer, request.cors)
+                if request.cors:
+                    answer = with_headers(answer, request.cors)
                 await self.write(without_body(answer) if request.method == "HEAD" else answer)
                 if self._buffer:  # whoever pipelines has one turn for each request, as all others do
                     await trio.lowlevel.checkpoint()
@@ -181,13 +186,17 @@ class Connection:
                 buffer = await self._receive_beside(deferred)
                 if not buffer:
                     return None
-        is_waited_for = bool(buffer) or self._is_new
-        self._is_new = self._is_new and not buffer
-        self.deadline = trio.current_time() + (
-            settings.header_timeout if is_waited_for else settings.keep_alive
-        )
-        self._is_mid_request = bool(buffer)
-        while (end := buffer.find(HEAD_END)) < 0:
+        if buffer:
+            self._is_mid_request, self._is_new = True, False
+            end = buffer.find(HEAD_END)
+            if end < 0:
+                self.deadline = trio.current_time() + settings.header_timeout
+        else:
+            waits = settings.header_timeout if self._is_new else settings.keep_alive
+            self._is_mid_request = False
+            self.deadline = trio.current_time() + waits
+            end = -1
+        while end < 0:
             if len(buffer) > settings.max_header_size:
                 raise HeadersTooLarge(
                     f"the request line and headers have at most {settings.max_header_size} bytes"
@@ -195,19 +204,29 @@ class Connection:
             data = await self.receive()
             if not data:
                 return None
-            if not buffer:
-                self._is_mid_request = True
-                self._is_new = False
-                self.deadline = trio.current_time() + settings.header_timeout
-            buffer += data
+            if buffer:
+                buffer += data
+                end = buffer.find(HEAD_END)
+            else:
+                self._is_mid_request, self._is_new = True, False
+                buffer = data
+                end = buffer.find(HEAD_END)
+                if end < 0:
+                    self.deadline = trio.current_time() + settings.header_timeout
         end += len(HEAD_END)
         if end > settings.max_header_size:
             raise HeadersTooLarge(
                 f"the request line and headers have at most {settings.max_header_size} bytes"
             )
-        request = Request(buffer[:end])
-        self._buffer = buffer[end:]
-        self._is_mid_request = request.has_body
+        request = self._server.heads.request(buffer[:end])
+        behind = end + request.plain_length
+        if end <= behind <= len(buffer) and request.plain_length <= settings.max_body:
+            request.body = buffer[end:behind]  # usually it came with the head
+            self._buffer = buffer[behind:]
+            self._is_mid_request = False
+        else:
+            self._buffer = buffer[end:]
+            self._is_mid_request = request.has_body
         return request
 
     async def _receive_beside(self, deferred: DeferredResponse) -> bytes:
@@ -309,7 +328,7 @@ class Connection:
 
     async def write(self, data: bytes) -> None:
         """Send it all. Raises `OSError`, `trio.ClosedResourceError`."""
-        rest = memoryview(data)
+        rest: bytes | memoryview = data
         latest = math.inf
         while True:
             try:
@@ -318,6 +337,7 @@ class Connection:
                 sent = 0
             if sent == len(rest):
                 return
+            rest = memoryview(rest)
             settings, now = self._server.settings, trio.current_time()
             if latest == math.inf:  # whoever takes it in sips does not hold it in memory for hours
                 latest = now + settings.write_timeout + len(rest) / settings.min_write_rate

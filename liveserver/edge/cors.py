@@ -38,6 +38,7 @@ class Origins:
     def __init__(self, allowed: Sequence[str], *, credentials: bool = False) -> None:
         self._all = "*" in allowed
         self._allowed = {origin.encode() for origin in allowed}
+        self.without_origin = self.headers(None)
         self._lines = _EXPOSE + (_CREDENTIALS if credentials else b"") + _VARY
 
     def headers(self, origin: bytes | None) -> bytes:

@@ -23,19 +23,19 @@ class AllowedHosts:
     def __init__(self, allowed: Sequence[str], *, is_local: bool) -> None:
         self._names = {name.lower() for name in allowed if not name.startswith("*")}
         self._suffixes = tuple(name[1:].lower() for name in allowed if name.startswith("*."))
-        self._is_any = "*" in allowed or not (allowed or is_local)
-        self._known: set[bytes] = set()
+        self.is_any = "*" in allowed or not (allowed or is_local)
+        self.known: set[bytes] = set()  # what was found to be allowed
 
     def check(self, host: bytes | None) -> None:
         """Check the value of a Host header; None is a request without one. Raises `Misdirected`."""
-        if self._is_any or host is None or host in self._known:
+        if self.is_any or host is None or host in self.known:
             return
         name = _without_port(host.decode("latin-1")).lower().rstrip(".")
         if name not in self._names and not name.endswith(self._suffixes or "\0") and not _is_local(name):
             raise Misdirected("this server does not answer for this Host; name it in edge.allow_hosts")
-        if len(self._known) >= KNOWN:
-            self._known.clear()
-        self._known.add(host)
+        if len(self.known) >= KNOWN:
+            self.known.clear()
+        self.known.add(host)
 
 
 def _without_port(host: str) -> str:

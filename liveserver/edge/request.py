@@ -16,9 +16,11 @@ from urllib.parse import parse_qsl, unquote
 import httptools
 
 from liveserver.errors import BadRequest, HeadersTooLarge, Problem, WrongType
-from liveserver.event import VIDEO
+from liveserver.event import is_video
 
 LENGTH_DIGITS = 18
+KNOWN_HEADS, KNOWN_HEAD_BYTES = 512, 1024  # heads that are kept parsed, and how long one is at most
+NOT_PLAIN = -1  # a body's length where it takes more than cutting it off
 MOST_HEADERS = 128
 MOST_PARAMETERS = 16  # of a query
 LAST_EVENT_ID = "last-event-id"  # as `arguments` calls it, however it was spelt
@@ -43,8 +45,8 @@ class Request:
 
     `headers` has lower-case names; a name that came twice has its values joined by `", "`.
     `path` is decoded, `query` is not; `head` is the head as it came. `cors` are header lines that
-    belong into the answer. `video` is what the route's
-    `{video}` stood for.
+    belong into the answer. `video` is what the route's `{video}` stood for. `plain_length` is the length
+    of the body, 0 without one, and `NOT_PLAIN` if it is chunked, waited for or of an unlikely length.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Request:
         "keep_alive",
         "method",
         "path",
+        "plain_length",
         "query",
         "version",
         "video",
@@ -105,6 +108,24 @@ class Request:
             raise BadRequest("a header that some take for Transfer-Encoding or Content-Length")
         if self.method == "CONNECT":
             raise BadRequest("this is no proxy")
+        digits = self.headers.get(b"content-length", b"0")
+        is_plain = coding is None and len(digits) <= LENGTH_DIGITS and b"expect" not in self.headers
+        self.plain_length = int(digits) if is_plain else NOT_PLAIN
+
+    def copy(self) -> Request:
+        """Return another request with the same head."""
+        other = object.__new__(Request)
+        other.head = self.head
+        other.headers = self.headers
+        other.method = self.method
+        other.path = self.path
+        other.query = self.query
+        other.version = self.version
+        other.keep_alive = self.keep_alive
+        other.plain_length = self.plain_length
+        other.body = other.cors = b""
+        other.video = ""
+        return other
 
     @property
     def name(self) -> str:
@@ -194,7 +215,10 @@ class Request:
 
     def require_type(self, *accepted: str) -> str:
         """The body's media type without its parameters. Raises `WrongType` unless it is accepted."""
-        kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+        value = self.headers.get(b"content-type", b"")
+        if value == b"application/json" and "application/json" in accepted:
+            return "application/json"
+        kind = value.partition(b";")[0].strip().lower().decode("latin-1")
         if kind not in accepted:
             raise WrongType(f"send the body as {' or '.join(accepted)}, with that content-type")
         return kind
@@ -242,6 +266,36 @@ class Request:
         return BadRequest(f"the request is malformed: {error}")
 
 
+class KnownHeads:
+    """The heads that came more than once, parsed: a publisher's, a node's and a poller's repeat.
+
+    `headers` of the requests are shared, so they must not be changed. A head that comes once takes a number.
+    """
+
+    __slots__ = ("_parsed", "_seen")
+
+    def __init__(self) -> None:
+        self._parsed: dict[bytes, Request] = {}
+        self._seen: set[int] = set()
+
+    def request(self, head: bytes) -> Request:
+        """Return `Request(head)`. Raises `BadRequest`, `HeadersTooLarge`."""
+        known = self._parsed.get(head)
+        if known is not None:
+            return known.copy()
+        request = Request(head)
+        if len(head) <= KNOWN_HEAD_BYTES:
+            name = hash(head)
+            if name in self._seen:
+                if len(self._parsed) >= KNOWN_HEADS:
+                    self._parsed.clear()
+                self._parsed[head] = request.copy()
+            elif len(self._seen) >= 8 * KNOWN_HEADS:
+                self._seen.clear()
+            self._seen.add(name)
+        return request
+
+
 @lru_cache(1_000)
 def _is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
@@ -249,7 +303,7 @@ def _is_host(host: bytes) -> bool:
 
 def checked_video(video: str) -> str:
     """The video's name. Raises `BadRequest` when it is none."""
-    if not VIDEO.fullmatch(video):
+    if not is_video(video):
         raise BadRequest(
             "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
         )

@@ -59,7 +59,7 @@ def json_response(status: int, body: bytes, *headers: bytes) -> bytes:
             _STATUS_LINES[status],
             date_line(),
             len(body),
-            b"".join([header + b"\r\n" for header in headers]),
+            b"".join([header + b"\r\n" for header in headers]) if headers else b"",
             body,
         )
     )

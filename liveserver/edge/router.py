@@ -49,10 +49,12 @@ class Router:
             methods = self._literal.get(path)
         if methods is None:
             return None
+        handler = methods.get(request.method)
+        if handler is not None:
+            return handler
         if request.method == "OPTIONS" and b"access-control-request-method" in request.headers:
             return preflight
-        handler = methods.get(request.method)
-        if handler is None and request.method == "HEAD":  # answered as GET is, without the body
+        if request.method == "HEAD":  # answered as GET is, without the body
             handler = methods.get("GET")
         if handler is None:
             allowed = {*methods, "HEAD"} if "GET" in methods else methods

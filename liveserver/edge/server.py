@@ -36,6 +36,7 @@ from liveserver.edge.connection import Connection
 from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.cors import Origins
 from liveserver.edge.hosts import AllowedHosts
+from liveserver.edge.request import KnownHeads
 from liveserver.edge.router import Router
 from liveserver.edge.server_interface import Client, ConnectionInterface
 from liveserver.edge.tls import HTTP2, TLSAcceptor
@@ -127,6 +128,7 @@ class EdgeServer:
         self.secured_hosts = AllowedHosts((), is_local=False)
         self.connections: set[Client] = set()
         self.bodies = BodyMemory(settings.max_body_memory)
+        self.heads = KnownHeads()
         self.seats = ConnectionLimit(settings)
         self.is_ending = False
         self.requests = 0
@@ -225,7 +227,7 @@ class EdgeServer:
             sock.setblocking(False)
             connection = Connection(sock, self)
             connection.seat = seat
-            connection.hosts = hosts
+            connection.hosts = None if hosts.is_any else hosts
             self._accepted += 1
             self.connections.add(connection)
             if acceptor is None:

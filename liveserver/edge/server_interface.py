@@ -10,6 +10,7 @@ from liveserver.edge.bodies import BodyMemory
 from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.cors import Origins
 from liveserver.edge.hosts import AllowedHosts
+from liveserver.edge.request import KnownHeads
 from liveserver.edge.router import Router
 
 
@@ -48,6 +49,7 @@ class ServerInterface(Protocol):
     origins: Origins
     connections: set[Client]
     bodies: BodyMemory
+    heads: KnownHeads
     seats: ConnectionLimit
     secured_hosts: AllowedHosts  # at the TLS port
 

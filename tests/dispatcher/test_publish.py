@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveserver.config import DispatcherSettings, Duration
+from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import VideoBatch
 from liveserver.dispatcher.publish import Publisher, PublishResult
 from liveserver.errors import Unavailable
@@ -56,7 +57,7 @@ class Stage:
         """How many were new, how many known, and the number at which each video's cursor stands."""
         result = self.results[name]
         assert isinstance(result, PublishResult)
-        marks = {video: cursor.get("dc1") for video, cursor in result.cursors.items()}
+        marks = {video: Cursor.parse(cursor).get("dc1") for video, cursor in result.cursors.items()}
         return (
             result.accepted,
             result.duplicates,

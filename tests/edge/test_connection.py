@@ -221,7 +221,7 @@ async def test_the_answer_to_head_has_no_body_to_be_taken_for_the_next_answer() 
         (POST + b"Content-Length: 1001\r\n\r\n" + b"a" * 1001, 413),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n", 413),
         (POST + b"Content-Length: 000000000000000000000000001\r\n\r\n", 400),
-        (b"PUT /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nGET /", 405),
+        (b"PUT /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 6\r\n\r\nGET /", 405),
         (b"POST /elsewhere HTTP/1.1\r\n" + HOST + b"Content-Length: 1001\r\n\r\n", 413),
     ],
 )
@@ -233,6 +233,14 @@ async def test_after_a_request_that_was_not_read_whole_the_connection_ends(
         assert (answer.status, answer.headers["connection"]) == (status, "close")
         assert answer.detail
         assert await client.is_closed()
+
+
+async def test_a_refused_request_whose_body_came_with_its_head_does_not_end_the_connection() -> None:
+    async with serving(ECHO) as served, served.connect() as client:
+        refused = await client.ask(b"PUT /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nGET /")
+        assert (refused.status, refused.headers.get("connection")) == (405, None)
+        answer = await client.ask(numbered(1))
+        assert answer.status == 200
 
 
 async def test_heads_and_bodies_up_to_the_limits_are_taken() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from liveserver.edge.request import Request
+from liveserver.edge.request import KNOWN_HEAD_BYTES, KNOWN_HEADS, KnownHeads, Request
 from liveserver.edge.response import HEAD_END
 from liveserver.errors import BadRequest, WrongType
 
@@ -254,3 +254,53 @@ def test_a_request_goes_without_the_garbage_collector() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_heads_that_come_again_are_parsed_once_and_give_requests_of_their_own() -> None:
+    heads = KnownHeads()
+    first, second, third = (heads.request(WHOLE) for _ in range(3))
+    assert first.headers == second.headers
+    assert third.headers is second.headers or third.headers == second.headers
+    third.body, third.video, third.cors, third.keep_alive = b"body", "video", b"cors", not third.keep_alive
+    fourth = heads.request(WHOLE)
+    plain = Request(WHOLE)
+    for name in ("head", "headers", "method", "path", "query", "version", "keep_alive", "plain_length"):
+        assert getattr(fourth, name) == getattr(plain, name)
+    assert (fourth.body, fourth.video, fourth.cors) == (b"", "", b"")
+
+
+def test_a_malformed_head_is_refused_each_time() -> None:
+    heads = KnownHeads()
+    for _ in range(4):
+        with pytest.raises(BadRequest):
+            heads.request(b"GET / HTTP/1.1\r\n\r\n")
+
+
+def test_no_more_heads_are_kept_than_there_is_room_for() -> None:
+    heads = KnownHeads()
+    for number in range(9 * KNOWN_HEADS):
+        head = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number
+        for _ in range(2):
+            assert heads.request(head).path == f"/{number}"
+        assert len(heads._parsed) <= KNOWN_HEADS
+        assert len(heads._seen) <= 8 * KNOWN_HEADS
+    long = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * KNOWN_HEAD_BYTES + b"\r\n\r\n"
+    known = dict(heads._parsed)
+    for _ in range(3):
+        heads.request(long)
+    assert heads._parsed == known
+
+
+@pytest.mark.parametrize(
+    ("line", "length"),
+    [
+        (b"", 0),
+        (b"Content-Length: 12", 12),
+        (b"Transfer-Encoding: chunked", -1),
+        (b"Content-Length: 5\r\nExpect: 100-continue", -1),
+        (b"Content-Length: " + b"0" * 18 + b"1", -1),
+    ],
+)
+def test_which_bodies_are_cut_off_at_once(line: bytes, length: int) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\n" + (line + b"\r\n" if line else b"") + b"\r\n"
+    assert Request(head).plain_length == length
