@@ -320,7 +320,7 @@ def test_a_key_is_long_and_another_each_time(capsys: pytest.CaptureFixture[str])
         (["--video", "v", "--scope", "fly", "--secret-file", "s"], "there is no scope 'fly'"),
         (["--video", "v", "--secret-file", "nowhere"], "nowhere cannot be read"),
         (["--video", "v", "--private-key-file", "nowhere"], "nowhere cannot be read"),
-        (["--video", "v", "--private-key-file", "s"], "s is no private key in PEM"),
+        (["--video", "v", "--private-key-file", "s"], "s is not a PEM private key"),
         (["--video", "v", "--private-key-file", "s", "--secret-file", "s"], "--secret-file: is given beside"),
         (["--video", "v", "--set", "auth.secret=hush-hush"], "auth.secret: is too short"),
     ],

@@ -1,6 +1,6 @@
-"""Who may do what at one node, and how often: what the roles' routes ask before anything else.
+"""Authentication, authorization and rate limits of one node, as the roles' routes use them.
 
-Where nothing is configured, nothing is asked and nothing is counted: an open node pays for an `if`.
+What is not configured costs an `if`: no credentials are read, and nothing is counted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import trio
 
 from liveserver.auth.client_addresses import ClientAddresses
 from liveserver.auth.credentials import bearer, extract_credentials
-from liveserver.auth.grant import ANYBODY, NODE, OPEN, Grant
+from liveserver.auth.grant import ANONYMOUS, NODE, OPEN, Grant
 from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_public_key, read_secrets
 from liveserver.auth.nodes import NodeTokens
@@ -28,30 +28,62 @@ from liveserver.instruments import total
 
 Headers = Mapping[bytes, bytes]
 
+# Rate limits: what is limited, with each limiter's description and setting (limits.*), in the order in which
+# `acquire` receives the names.
+RATE_LIMITS = {
+    "connects": (
+        ("connections from this address", "connects_per_address"),
+        ("connections of this user", "connects_per_user"),
+        ("connections to this video", "connects_per_video"),
+    ),
+    "new_videos": (("new videos from this address", "new_videos_per_address"),),
+    "events": (
+        ("events from this address", "events_per_address"),
+        ("events of this publisher", "events_per_publisher"),
+        ("events of this video", "events_per_video"),
+    ),
+    "likes": (
+        ("likes from this address", "likes_per_address"),
+        ("likes of this user", "likes_per_user"),
+        ("likes of this video", "likes_per_video"),
+    ),
+    "comments": (
+        ("comments from this address", "comments_per_address"),
+        ("comments of this user", "comments_per_user"),
+        ("comments of this video", "comments_per_video"),
+    ),
+}
+# Limits of viewers that are connected at once, alike.
+VIEWER_LIMITS = (
+    ("viewers at this address", "viewers_per_address"),
+    ("connections of this user", "viewers_per_user"),
+    ("viewers of this video here", "viewers_per_video"),
+)
+
 
 class AuthorizerStatistics(msgspec.Struct, frozen=True):
-    """Who was let in, and who was not."""
+    """Counts since the start."""
 
     viewers: ViewersStatistics
-    publishers_refused: Annotated[int, total("Publishes without a key that is good here.")]
+    publishers_refused: Annotated[int, total("Publish requests refused for lack of a valid key.")]
     nodes_refused: Annotated[
         int,
         total(
-            "Nodes' calls without a signature that is good here. More than none: auth.nodes_secret is not "
-            "the same everywhere, a clock is wrong, or somebody is trying."
+            "Requests of nodes refused for lack of a valid signature. If not zero: auth.nodes_secret differs "
+            "between nodes, a clock is wrong, or the request was not a node's."
         ),
     ]
     limited: Annotated[
         dict[str, int],
-        total("Refused since there were too many of them (limits.*).", label="what"),
+        total("Requests refused by a limit (limits.*).", label="what"),
     ]
 
 
 class Authorizer:
-    """One node's. `signature` is what the node shows to others."""
+    """The keys and limits of one node. `signature` signs the node's own requests to others."""
 
     def __init__(self, settings: Settings, node: str = "", clock: Callable[[], float] = time.time) -> None:
-        """Reads the files that the settings name. Raises `ConfigError`."""
+        """Read the files that the settings name. Raises `ConfigError`."""
         auth, limits = settings.auth, settings.limits
         self._auth = auth
         self._node = node
@@ -67,38 +99,24 @@ class Authorizer:
         self.signature = self._nodes.signature
         self.is_publishing_open = not (self._publishers or self._nodes)
 
-        def rate(what: str, value: float) -> RateLimiter:
-            return RateLimiter(what, value, limits.burst, limits.rate_cache_size)
-
-        self.connects = CompositeRateLimiter(
-            rate("connections from this address", limits.connects_per_address),
-            rate("connections of this user", limits.connects_per_user),
-            rate("connections to this video", limits.connects_per_video),
-        )
+        self._rates = {
+            name: CompositeRateLimiter(
+                *(
+                    RateLimiter(what, getattr(limits, setting), limits.burst, limits.rate_cache_size)
+                    for what, setting in limiters
+                )
+            )
+            for name, limiters in RATE_LIMITS.items()
+        }
+        self.connects = self._rates["connects"]
+        self.new_videos = self._rates["new_videos"]
+        self.events = self._rates["events"]
+        self.likes = self._rates["likes"]
+        self.comments = self._rates["comments"]
         self.viewers = CompositeLimit(
-            ConcurrencyLimit("viewers at this address", limits.viewers_per_address),
-            ConcurrencyLimit("connections of this user", limits.viewers_per_user),
-            ConcurrencyLimit("viewers of this video here", limits.viewers_per_video),
-        )
-        self.new_videos = CompositeRateLimiter(
-            rate("new videos from this address", limits.new_videos_per_address)
+            *(ConcurrencyLimit(what, getattr(limits, setting)) for what, setting in VIEWER_LIMITS)
         )
         self._most_videos = limits.videos_per_node
-        self.events = CompositeRateLimiter(
-            rate("events from this address", limits.events_per_address),
-            rate("events of this publisher", limits.events_per_publisher),
-            rate("events of this video", limits.events_per_video),
-        )
-        self.likes = CompositeRateLimiter(
-            rate("likes from this address", limits.likes_per_address),
-            rate("likes of this user", limits.likes_per_user),
-            rate("likes of this video", limits.likes_per_video),
-        )
-        self.comments = CompositeRateLimiter(
-            rate("comments from this address", limits.comments_per_address),
-            rate("comments of this user", limits.comments_per_user),
-            rate("comments of this video", limits.comments_per_video),
-        )
 
     def _viewers_keys(self) -> list[Key]:
         auth = self._auth
@@ -111,9 +129,9 @@ class Authorizer:
         return keys
 
     def reload(self, settings: Settings) -> None:
-        """Take other keys, secrets, publishers and limits, from the files as they are now.
+        """Replace keys, secrets, publishers and limits by those of `settings`, reading their files again.
 
-        The key set stays (`auth.jwks`). Raises `ConfigError`, and then nothing has changed.
+        The key set stays (`auth.jwks`). Raises `ConfigError`, and then changes nothing.
         """
         new = Authorizer(settings, self._node, self._clock)
         viewers = ViewerTokens(settings.auth, new._viewers_keys(), self._jwks, self._clock)
@@ -122,13 +140,9 @@ class Authorizer:
         self._auth, self._viewers = settings.auth, viewers
         self._nodes, self._publishers, self._operators = new._nodes, new._publishers, new._operators
         self.is_publishing_open = new.is_publishing_open
-        for rates, other in (
-            (self.connects, new.connects),
-            (self.events, new.events),
-            (self.likes, new.likes),
-            (self.comments, new.comments),
-        ):
-            rates.adopt(other)
+        for name, rates in self._rates.items():
+            rates.adopt(new._rates[name])
+        self._most_videos = new._most_videos
         self.viewers.adopt(new.viewers)
 
     async def run(self) -> None:
@@ -136,24 +150,24 @@ class Authorizer:
         if self._jwks is not None:
             await self._jwks.run()
 
-    # Who it is
+    # Authentication
 
     async def viewer(self, headers: Headers, token: str | None = None) -> Grant:
-        """What the viewer who sends these headers may; `token` is the value of `?token=`.
+        """Return the grant of a viewer's request; `token` is the value of `?token=`.
 
         Raises `Unauthorized`, `Forbidden`, `Unavailable`.
         """
         if self._viewers.is_open:
-            # Where anything is locked, viewers are not let do what their tokens would not allow.
-            return OPEN if self.is_publishing_open else ANYBODY
-        return await self._viewers.admit(
+            # If publishing needs a key, viewers without a token are limited to what a token would allow.
+            return OPEN if self.is_publishing_open else ANONYMOUS
+        return await self._viewers.authenticate(
             extract_credentials(headers, token, self._auth.cookie, self._origins)
         )
 
     async def liker(self, headers: Headers) -> Grant:
-        """What the one who likes or comments may: a viewer, or a site with a key that speaks for its own.
+        """Return the grant of a like's or comment's request: a viewer's, or that of a publisher's key.
 
-        Raises as `viewer` does.
+        Raises `Unauthorized`, `Forbidden`, `Unavailable`.
         """
         if self._publishers and b"authorization" in headers:
             grant = self._publishers.find(bearer(headers))
@@ -161,18 +175,18 @@ class Authorizer:
                 return grant
         return await self.viewer(headers)
 
-    def operator(self, headers: Headers) -> None:
-        """Raises `Unauthorized` unless the ops pages may be seen by whoever sends these headers."""
+    def check_operator(self, headers: Headers) -> None:
+        """Raise `Unauthorized` unless the request may see the ops pages."""
         self._operators.check(headers)
 
     def publisher(self, headers: Headers) -> Grant:
-        """What the publisher, or the node, that sends these headers may. Raises `Unauthorized`."""
+        """Return the grant of a publisher's or node's request. Raises `Unauthorized`."""
         if self.is_publishing_open:
             return OPEN
         grant = self._publishers.find(bearer(headers))
         if grant is not None:
             return grant
-        if self._nodes and self._nodes.is_one(headers):
+        if self._nodes and self._nodes.is_node(headers):
             return NODE
         self._publishers_refused += 1
         raise Unauthorized(
@@ -180,8 +194,8 @@ class Authorizer:
             is_invalid=b"authorization" in headers,
         )
 
-    def node(self, headers: Headers) -> None:
-        """Raises `Unauthorized` unless a node of the cluster asks, where that is asked for."""
+    def check_node(self, headers: Headers) -> None:
+        """Raise `Unauthorized` unless the request is a node's, or publishing is open."""
         if self.is_publishing_open:
             return
         try:
@@ -190,27 +204,27 @@ class Authorizer:
             self._nodes_refused += 1
             raise
 
-    # Where it comes from, until when, how often
+    # Addresses, expiry, limits
 
     def address(self, peer: str, headers: Headers) -> str:
-        """What to count by of a connection from `peer`."""
+        """Return the client address by which a request over a connection from `peer` is limited."""
         return self._addresses.name(peer, headers.get(b"x-forwarded-for", b""))
 
     def ends_at(self, grant: Grant) -> float:
-        """When a grant is over, in Trio's time."""
+        """Return when a grant expires, in Trio's time."""
         return trio.current_time() + grant.expires - self._clock()
 
     def check_new_video(self, address: str, present: int) -> None:
-        """Admit a video that is not watched at this node, where `present` others are.
+        """Check the limits before a video is opened at this node, which has `present` others.
 
-        Raises `Unavailable` when the node has as many as it may, and `TooMany`.
+        Raises `Unavailable` if the node has too many, `TooMany` if the address opens too many.
         """
         if self._most_videos and present >= self._most_videos:
             self._videos_refused += 1
             raise Unavailable(
-                "this node has as many videos as it may (limits.videos_per_node); try another", 5
+                "this node has reached its number of videos (limits.videos_per_node); try another", 5
             )
-        self.new_videos.spend(address)
+        self.new_videos.acquire(address)
 
     def statistics(self) -> AuthorizerStatistics:
         return AuthorizerStatistics(
@@ -218,11 +232,8 @@ class Authorizer:
             publishers_refused=self._publishers_refused,
             nodes_refused=self._nodes_refused,
             limited={
-                "connects": self.connects.refused,
-                "viewers": self.viewers.refused,
+                **{name: rates.refused for name, rates in self._rates.items()},
                 "new_videos": self.new_videos.refused + self._videos_refused,
-                "events": self.events.refused,
-                "likes": self.likes.refused,
-                "comments": self.comments.refused,
+                "viewers": self.viewers.refused,
             },
         )

@@ -1,6 +1,6 @@
-"""Whose request it is, by address; through proxies only where they are trusted to say so.
+"""The client address of a request; X-Forwarded-For is used only from trusted proxies.
 
-Of an IPv6 address the first 64 bits count: the others are the client's own to choose.
+Of an IPv6 address only the first 64 bits are used: clients can choose the others.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ClientAddresses:
-    """`trusted`: addresses and networks of proxies, `10.0.0.0/8`, whose X-Forwarded-For is believed."""
+    """Determines client addresses. `trusted`: addresses and networks of proxies, such as `10.0.0.0/8`."""
 
     def __init__(self, trusted: Sequence[str]) -> None:
-        """Raises `ConfigError`."""
+        """Parse the networks. Raises `ConfigError`."""
         self._trusted: list[Network] = []
         for text in trusted:
             try:
                 self._trusted.append(ipaddress.ip_network(text, strict=False))
             except ValueError:
                 raise ConfigError(
-                    "edge.trusted_proxies", f"{text!r} is no address or network like 10.0.0.0/8"
+                    "edge.trusted_proxies", f"{text!r} is not an address or network like 10.0.0.0/8"
                 ) from None
 
     def name(self, peer: str, forwarded: bytes = b"") -> str:
-        """What to count by: the nearest address on the way here that is no trusted proxy's.
+        """Return the name to count by: the last address on the path that is not a trusted proxy's.
 
-        `peer` is the connection's other end, `forwarded` the X-Forwarded-For of the request.
+        `peer` is the connection's remote address, `forwarded` the request's X-Forwarded-For.
         """
         address = parse(peer)
         if address is None:
@@ -44,14 +44,16 @@ class ClientAddresses:
             for text in reversed(forwarded.split(b",")[-MAX_HOPS:]):
                 hop = parse(text.strip().decode("latin-1"))
                 if hop is None:
-                    break  # what stands before it may be invented
+                    break  # entries before a malformed one may be forged
                 address = hop
                 if not self._is_trusted(address):
                     break
         return _name(address)
 
-    def speaks_for_many(self, peer: str) -> bool:
-        """Whether the other end of a connection is this machine, a trusted proxy, or no network address."""
+    def is_shared(self, peer: str) -> bool:
+        """Return whether a connection may carry many clients: from loopback, a trusted proxy, a Unix
+        socket.
+        """
         address = parse(peer)
         return address is None or address.is_loopback or self._is_trusted(address)
 
@@ -60,13 +62,13 @@ class ClientAddresses:
 
 
 class HasPeer(Protocol):
-    """A socket, or what takes its place."""
+    """A socket, or an object in its place."""
 
     def getpeername(self) -> Any: ...
 
 
 def peer_address(sock: HasPeer) -> str:
-    """The address of a connection's other end; empty when it has none."""
+    """Return the remote address of a connection; empty if it has none."""
     try:
         name = sock.getpeername()
     except OSError:
@@ -76,7 +78,7 @@ def peer_address(sock: HasPeer) -> str:
 
 @lru_cache(10_000)
 def parse(text: str) -> IPAddress | None:
-    """An address, with or without a port or brackets; None when it is none."""
+    """Parse an address, with or without port and brackets; None if it is malformed."""
     host = text
     if text.startswith("["):
         host = text[1:].partition("]")[0]

@@ -1,7 +1,7 @@
-"""What a request shows of who it is from: `Authorization: Bearer`, a cookie, or `?token=`; no I/O.
+"""The credentials of a request: `Authorization: Bearer`, a cookie, or `?token=`. No I/O.
 
-A cookie is sent by the browser whoever wrote the page. So it counts only where the page is this
-server's own, or of an origin that is allowed; the others are not believed to have meant it.
+Browsers send a cookie whichever page makes the request. So a cookie is accepted only from this server's own
+pages and from allowed origins, against cross-site request forgery.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class CredentialSource(Enum):
-    """How something was shown."""
+    """Where a request had its credentials."""
 
     HEADER = auto()
     QUERY = auto()
@@ -28,17 +28,17 @@ class CredentialSource(Enum):
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """What was shown. It is a secret, and shown to nobody else."""
+    """A token or key, which is a secret, and where it was."""
 
     text: str
     source: CredentialSource
 
     def __repr__(self) -> str:
-        return f"Shown(…, {self.source})"
+        return f"Credentials(…, {self.source})"
 
 
 def bearer(headers: Mapping[bytes, bytes]) -> str | None:
-    """The key or token in `Authorization` (RFC 6750 §2.1); None without one. Raises `Unauthorized`."""
+    """Return the key or token in `Authorization` (RFC 6750 §2.1), or None. Raises `Unauthorized`."""
     value = headers.get(b"authorization")
     if value is None:
         return None
@@ -48,7 +48,7 @@ def bearer(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def basic(headers: Mapping[bytes, bytes]) -> bytes | None:
-    """What a browser's password prompt sends (RFC 7617), in base64; None without one."""
+    """Return the user and password of Basic authentication (RFC 7617), in base64, or None."""
     match = _BASIC.fullmatch(headers.get(b"authorization", b"").strip())
     return match[1] if match else None
 
@@ -59,10 +59,10 @@ def extract_credentials(
     cookie: str = "",
     origins: Collection[str] = (),
 ) -> Credentials | None:
-    """What a viewer shows: the header wins over `query` (the value of `?token=`), and that over the `cookie`.
+    """Return a viewer's credentials, or None: from the header, else `query` (`?token=`), else the `cookie`.
 
-    `headers` have lower-case names; `origins` are those whose pages may use the cookie besides our own.
-    Raises `Unauthorized` when it is malformed.
+    `headers` have lower-case names; `origins` are those besides our own whose pages may use the cookie.
+    Raises `Unauthorized` if the credentials are malformed.
     """
     if (text := bearer(headers)) is not None:
         return Credentials(text, CredentialSource.HEADER)
@@ -72,13 +72,13 @@ def extract_credentials(
         return Credentials(query, CredentialSource.QUERY)
     if cookie and b"cookie" in headers and (value := _cookie(headers[b"cookie"], cookie)) is not None:
         if not is_our_page(headers, origins):
-            raise Unauthorized("a cookie counts only on pages of edge.allow_origins; send Authorization")
+            raise Unauthorized("cookies are only accepted from edge.allow_origins; send Authorization")
         return Credentials(value, CredentialSource.COOKIE)
     return None
 
 
 def is_our_page(headers: Mapping[bytes, bytes], origins: Collection[str]) -> bool:
-    """Whether no page, one of this server's or one of the `origins` asks. `*` is nobody in particular."""
+    """Return whether the request has no origin, this server's, or one of `origins`. `*` is not one."""
     origin = headers.get(b"origin")
     if origin is None:
         return True
@@ -88,7 +88,7 @@ def is_our_page(headers: Mapping[bytes, bytes], origins: Collection[str]) -> boo
 
 
 def _cookie(header: bytes, name: str) -> str | None:
-    """A cookie's value (RFC 6265 §4.2.1); the first of that name. None if it is missing or no token."""
+    """Return the value of the first cookie of that name (RFC 6265 §4.2.1); None if missing or not a token."""
     wanted = name.encode()
     for pair in header.replace(b", ", b"; ").split(b";"):
         key, equals, value = pair.strip().partition(b"=")

@@ -1,4 +1,4 @@
-"""What somebody may do, with which videos, until when."""
+"""A grant: the permitted scopes and videos, with an expiry."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import msgspec
 from liveserver.errors import Forbidden
 
 WATCH, LIKE, COMMENT, PUBLISH = "watch", "like", "comment", "publish"
-MODERATE = "moderate"  # take back, ban, slow down; exempt from what moderators ask of others
-HOST = "host"  # the user's events say so; hosts pin and announce
+MODERATE = "moderate"  # retract, ban, slow down; exempt from the restrictions of moderation
+HOST = "host"  # marks the user's events; hosts pin and announce
 VIEWING = frozenset({WATCH, LIKE, COMMENT})  # what a viewer's token without a scope allows
 VIEWERS_SCOPES = VIEWING | {MODERATE, HOST}  # what a viewer's token may have
 EVERYTHING = VIEWERS_SCOPES | {PUBLISH}
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """`videos` are exact names or beginnings (`concert-*`); `expires` is in seconds since the epoch.
+    """What a request may do. `videos` are names or prefixes (`concert-*`); times are seconds since the epoch.
 
-    `user` is whose token it was, and `is_viewer` that it was one; `name` is whose publisher's key. `token_id`
-    and `issued`, in seconds since the epoch (0: not said), are what a viewer's token is revoked by.
+    `user` is the token's user, and `is_viewer` says that there was a token; `name` is the publisher whose key
+    was used. `token_id` and `issued` (0: unknown) serve to revoke a viewer's token.
     """
 
     videos: tuple[str, ...] = ("*",)
@@ -36,14 +36,14 @@ class Grant(msgspec.Struct, frozen=True):
         return scope in self.scopes and matches(self.videos, video)
 
     def is_exempt(self, video: str) -> bool:
-        """Return whether slow mode, closure and rates do not hold for it: for a moderator's own token.
+        """Return whether slow mode, closure and rates do not apply: only to a moderator's own token.
 
-        A site's key acts for its users, for whom they hold; and so they do where authentication is off.
+        They apply to a publisher's key, which acts for users, and when authentication is off.
         """
         return self.is_viewer and self.may(MODERATE, video)
 
     def role(self, video: str) -> str | None:
-        """Return what the events of a token's user say of it: `host`, `moderator` or nothing."""
+        """Return the role for the events of the token's user: `host`, `moderator` or None."""
         if not self.is_viewer:
             return None
         if self.may(HOST, video):
@@ -58,28 +58,28 @@ class Grant(msgspec.Struct, frozen=True):
         if not self.is_viewer:
             return user
         if user is not None and user != self.user:
-            raise Forbidden("the token is another user's; leave the user out, or send that one's token")
+            raise Forbidden("the token is another user's; omit the user, or send that user's token")
         return self.user
 
     def require(self, scope: str, video: str) -> None:
-        """Raises `Forbidden`, which says what is missing."""
+        """Raise `Forbidden` unless the grant has the scope and is for this video."""
         if scope not in self.scopes:
-            raise Forbidden(f"this needs the scope {scope!r}, which what was shown does not have")
+            raise Forbidden(f"this needs the scope {scope!r}, which the token or key does not have")
         self.require_video(video)
 
     def require_video(self, video: str) -> None:
-        """Raise `Forbidden` unless the grant is for this video, whatever it allows there."""
+        """Raise `Forbidden` unless the grant is for this video, with any scope."""
         if not matches(self.videos, video):
-            raise Forbidden("what was shown is for other videos; ask for one that names this video")
+            raise Forbidden("the token or key is for other videos; get one for this video")
 
 
-OPEN = Grant()  # where nobody is asked
-ANYBODY = Grant(scopes=VIEWING)
+OPEN = Grant()  # authentication is off
+ANONYMOUS = Grant(scopes=VIEWING)
 NODE = Grant()  # another node of the cluster
 
 
 def matches(patterns: tuple[str, ...], video: str) -> bool:
-    """Whether one of the patterns is, or covers, the video's name."""
+    """Return whether one of the patterns, names or prefixes, matches the video's name."""
     return any(
         video.startswith(pattern[:-1]) if pattern.endswith("*") else pattern == video for pattern in patterns
     )

@@ -1,11 +1,11 @@
-"""Keys that somebody else changes: a JSON Web Key Set, from a file or a URL.
+"""A JSON Web Key Set, from a file or a URL.
 
 Rules:
 
-1. It is fetched at the start, every `jwks_refresh`, and when a token names a key that is not in it; for
-   that reason at most once in `jwks_cooldown`, so that invented names cost nobody anything.
-2. A fetch that fails changes nothing: the keys that were there stay.
-3. One fetch at a time; whoever needs it waits for the one under way.
+1. It is fetched at the start, every `jwks_refresh`, and when a token names a key that is not in the set; the
+   latter at most once per `jwks_cooldown`, so that tokens with invented key names cause no load.
+2. A failed fetch changes nothing: the present keys stay.
+3. One fetch at a time; concurrent callers wait for the one in progress.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from liveserver.auth.keys import Key, KeySetError, read_jwks
 from liveserver.config import AuthSettings
 
 MAX_BYTES = 1024 * 1024
-RETRY = 5.0  # seconds after a fetch that failed, while there are no keys at all
+RETRY = 5.0  # seconds after a failed fetch, while there are no keys
 
 log = structlog.get_logger(__name__)
 
 
 class Jwks:
-    """The keys of `source`. `fetched` and `failed` count; `serial` changes with the keys."""
+    """The keys of `source`. `fetched` and `failed` count fetches; `serial` changes with the keys."""
 
     def __init__(
         self, source: str, settings: AuthSettings, transport: httpx.AsyncBaseTransport | None = None
@@ -41,13 +41,13 @@ class Jwks:
         self._asked_at = -float("inf")
 
     async def run(self) -> None:
-        """Fetch now and again until cancelled."""
+        """Fetch the set every `jwks_refresh` until cancelled."""
         while True:
             await self._refresh(-float("inf"))
             await trio.sleep(self._settings.jwks_refresh if self.keys else RETRY)
 
     async def refresh_on_miss(self) -> None:
-        """A key is not among these: fetch them anew, unless that was done a moment ago."""
+        """Fetch the set again, as a key is missing, unless that was done within `jwks_cooldown`."""
         await self._refresh(self._settings.jwks_cooldown)
 
     async def _refresh(self, pause: float) -> None:

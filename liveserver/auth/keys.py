@@ -1,7 +1,7 @@
-"""Secrets and public keys, from settings and files. What is wrong with them is said without them.
+"""Secrets and public keys, from settings and files. Errors never quote them.
 
-Each key verifies with one algorithm, its own. What a token says of its algorithm only chooses among the
-keys: so there is no `none`, and no public key is ever taken for a shared secret.
+Each key verifies with one algorithm, its own. A token's `alg` only selects among the keys: so `none` is not
+accepted, and a public key is never used as a shared secret.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHORTEST_KEY = 20  # characters of a publisher's key
 SHORTEST_RSA = 2048  # bits (RFC 7518 §3.3)
 MAX_JWKS_KEYS = 100
 
-_SHOWABLE = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
+_BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 HS256, RS256, ES256 = "HS256", "RS256", "ES256"
 EDDSA = "EdDSA"  # with Ed25519 (RFC 8037 §3.1)
@@ -36,11 +36,11 @@ PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
 class KeySetError(LiveserverError):
-    """A set of keys that cannot be read."""
+    """A malformed or unavailable key set."""
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One key, and the one algorithm that it is for. `id` is the `kid` it is asked for by."""
+    """A key, and the algorithm that it verifies. `id` is its `kid`."""
 
     algorithm: str
     material: bytes | PublicKey
@@ -51,7 +51,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class SigningKey(msgspec.Struct, frozen=True):
-    """A private key, and the one algorithm that it signs with."""
+    """A private key, and the algorithm that it signs with."""
 
     algorithm: str
     material: Any
@@ -61,7 +61,7 @@ class SigningKey(msgspec.Struct, frozen=True):
 
 
 def read_secrets(setting: str, text: Secret | None, file: str | None, shortest: int) -> list[str]:
-    """The secrets of a setting and its file, a line each; the first one is to sign with.
+    """Return the secrets of a setting and of its file, one per line; the first one is used to sign.
 
     Raises `ConfigError`.
     """
@@ -70,7 +70,7 @@ def read_secrets(setting: str, text: Secret | None, file: str | None, shortest: 
         lines += _read(f"{setting}_file", file).splitlines()
     found = [line.strip() for line in lines if line.strip()]
     if file is not None and not found:
-        raise ConfigError(f"{setting}_file", f"{file} is empty; put the secret there, or several, one a line")
+        raise ConfigError(f"{setting}_file", f"{file} is empty; write secrets there, one per line")
     for secret in found:
         if len(secret.encode()) < shortest or any(letter.isspace() for letter in secret):
             raise ConfigError(
@@ -82,9 +82,9 @@ def read_secrets(setting: str, text: Secret | None, file: str | None, shortest: 
 
 
 def read_keys(setting: str, text: Secret | None, file: str | None) -> list[str]:
-    """The same of keys that are shown as `Authorization: Bearer KEY`. Raises `ConfigError`."""
+    """Return the keys, for `Authorization: Bearer KEY`, of a setting and its file. Raises `ConfigError`."""
     found = read_secrets(setting, text, file, SHORTEST_KEY)
-    if not all(_SHOWABLE.fullmatch(key) for key in found):
+    if not all(_BEARER_TOKEN.fullmatch(key) for key in found):
         raise ConfigError(
             f"{setting}_file" if file else setting,
             "has characters other than A-Z a-z 0-9 - . _ ~ + /; `liveserver token --key` makes one",
@@ -93,16 +93,16 @@ def read_keys(setting: str, text: Secret | None, file: str | None) -> list[str]:
 
 
 def read_public_key(setting: str, file: str) -> Key:
-    """A public key in PEM. Raises `ConfigError`."""
+    """Return the public key in a PEM file. Raises `ConfigError`."""
     try:
         key = load_pem_public_key(_read(setting, file).encode())
     except (ValueError, TypeError) as error:
         raise ConfigError(
-            setting, f"{file} is no public key in PEM, which begins with BEGIN PUBLIC KEY"
+            setting, f"{file} is not a public key in PEM, which begins with BEGIN PUBLIC KEY"
         ) from error
-    found = _fitting(key, None)
+    found = _to_key(key, None)
     if found is None:
-        raise ConfigError(setting, f"{file} is no RSA key of 2048 bits or more, and none on P-256 or Ed25519")
+        raise ConfigError(setting, f"{file} is not an RSA key of 2048 bits or more, nor on P-256 or Ed25519")
     return found
 
 
@@ -112,18 +112,19 @@ def read_private_key(setting: str, file: str) -> SigningKey:
         key = load_pem_private_key(_read(setting, file).encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # not `from`: the key stays out of tracebacks
         raise ConfigError(
-            setting, f"{file} is no private key in PEM without a passphrase; it begins with BEGIN PRIVATE KEY"
+            setting,
+            f"{file} is not a PEM private key without passphrase (BEGIN PRIVATE KEY)",
         ) from None
-    public = _fitting(key.public_key(), None)
+    public = _to_key(key.public_key(), None)
     if public is None:
-        raise ConfigError(setting, f"{file} is no RSA key of 2048 bits or more, and none on P-256 or Ed25519")
+        raise ConfigError(setting, f"{file} is not an RSA key of 2048 bits or more, nor on P-256 or Ed25519")
     return SigningKey(public.algorithm, key)
 
 
 def read_jwks(content: bytes) -> list[Key]:
-    """The keys of a JSON Web Key Set (RFC 7517) that viewers' tokens may be signed with.
+    """Return the keys of a JSON Web Key Set (RFC 7517) that may verify viewers' tokens.
 
-    Others are left out, shared secrets above all. Raises `KeySetError`.
+    Others, especially shared secrets, are skipped. Raises `KeySetError`.
     """
     try:
         document = msgspec.json.decode(content, type=dict[str, Any])
@@ -131,15 +132,15 @@ def read_jwks(content: bytes) -> list[Key]:
         if not isinstance(entries, list):
             raise TypeError
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
-        raise KeySetError('is no JSON Web Key Set, which is {"keys":[…]}') from None
+        raise KeySetError('is not a JSON Web Key Set, {"keys":[…]}') from None
     found = [key for entry in entries[:MAX_JWKS_KEYS] if (key := _from_jwk(entry)) is not None]
     if not found:
         raise KeySetError("has no key for RS256, ES256 or EdDSA")
     return found
 
 
-def candidates(keys: Sequence[Key], algorithm: str, key_id: str | None) -> list[Key]:
-    """The keys that may have signed a token: of its algorithm and, if it names one, with that name."""
+def matching_keys(keys: Sequence[Key], algorithm: str, key_id: str | None) -> list[Key]:
+    """Return the keys that may verify a token: of its algorithm and, if it names a key, of that name."""
     return [
         key
         for key in keys
@@ -159,11 +160,11 @@ def _from_jwk(entry: Any) -> Key | None:
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
     name = entry.get("kid")
-    found = _fitting(key, name if isinstance(name, str) else None)
+    found = _to_key(key, name if isinstance(name, str) else None)
     return found if found and entry.get("alg", found.algorithm) == found.algorithm else None
 
 
-def _fitting(key: object, name: str | None) -> Key | None:
+def _to_key(key: object, name: str | None) -> Key | None:
     if isinstance(key, RSAPublicKey) and key.key_size >= SHORTEST_RSA:
         return Key(RS256, key, name)
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):

@@ -1,7 +1,7 @@
-"""What one node asks of another is signed: a short-lived token of its own, made from the cluster's secret.
+"""Requests between nodes are signed: with a short-lived token, made with the cluster's secret.
 
-It says `aud: liveserver-nodes`, so that no viewer's token is ever taken for it, nor it for one. It is made
-anew before its time is over, and checked once by whoever is asked.
+Its audience is `liveserver-nodes`, so that node tokens and viewers' tokens cannot be confused. A token is
+replaced before it expires, and a node verifies each token it receives only once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from liveserver.config import AuthSettings
 from liveserver.config.auth_checks import NODES_AUDIENCE
 from liveserver.errors import Unauthorized
 
-FRESH = 0.5  # of its life, during which a token is used; the rest is for slow calls and slow clocks
+FRESH = 0.5  # part of a token's lifetime during which it is used; the rest allows for slow calls and clocks
 REMEMBERED = 1_000
 
 
 class Signature:
-    """What this node shows to others: `headers()` for each of its requests."""
+    """Signs this node's requests to others: `headers()` for each of them."""
 
     def __init__(
         self, node: str, secret: str | None, lifetime: float, clock: Callable[[], float] = time.time
@@ -36,14 +36,14 @@ class Signature:
         self._renew_at = 0.0
 
     def adopt(self, new: Signature) -> None:
-        """Take the secret and lifetime of another one."""
+        """Adopt the secret and lifetime of another signature."""
         self._secret, self._lifetime = new._secret, new._lifetime
         self._headers, self._renew_at = {}, 0.0
 
     def headers(self) -> Mapping[str, str]:
-        """`authorization`; nothing where there is no secret."""
+        """Return the `authorization` header; no headers if there is no secret."""
         now = self._clock()
-        # Also when the clock was set back: the others would say that it is not valid yet.
+        # Also when the clock was set back: the token would not be valid yet.
         if self._secret is not None and not self._renew_at - self._lifetime <= now < self._renew_at:
             until = int(now + self._lifetime)
             claims = {
@@ -61,10 +61,10 @@ UNSIGNED = Signature("", None, 0.0)
 
 
 class NodeTokens:
-    """Whom this node believes to be one of the cluster."""
+    """Verifies the signatures of other nodes."""
 
     def __init__(self, settings: AuthSettings, node: str, clock: Callable[[], float] = time.time) -> None:
-        """Raises `ConfigError`."""
+        """Read the secrets. Raises `ConfigError`."""
         secrets = read_secrets(
             "auth.nodes_secret", settings.nodes_secret, settings.nodes_secret_file, SHORTEST_SECRET
         )
@@ -79,8 +79,8 @@ class NodeTokens:
     def __bool__(self) -> bool:
         return bool(self._keys)
 
-    def is_one(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether a request with these headers is a node's."""
+    def is_node(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Return whether a request with these headers is a node's."""
         try:
             self.check(headers)
         except Unauthorized:
@@ -88,11 +88,11 @@ class NodeTokens:
         return True
 
     def check(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raises `Unauthorized` unless it is a node that asks."""
+        """Raise `Unauthorized` unless a request with these headers is a node's."""
         token = bearer(headers)
         if token is None:
             raise Unauthorized(
-                "only nodes of the cluster ask for this; give them auth.nodes_secret", is_invalid=False
+                "this is for nodes of the cluster only; set auth.nodes_secret on all nodes", is_invalid=False
             )
         if len(token) > self._max_token:
             raise Unauthorized("invalid node token")

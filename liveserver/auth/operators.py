@@ -1,4 +1,4 @@
-"""Who may see the ops pages: whoever has the key, as a Bearer or as the password a browser asks for."""
+"""Access to the ops pages: by key, as a Bearer token or as the password of Basic authentication."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from liveserver.errors import Unauthorized
 
 
 class OperatorsOnly(Unauthorized):
-    """An ops page without the key; a browser asks for it."""
+    """A request for an ops page without the key; the answer makes browsers ask for it."""
 
     def __init__(self) -> None:
-        super().__init__("this needs auth.ops_key; send Authorization: Bearer KEY, or it as the password")
+        super().__init__("this needs auth.ops_key; send Authorization: Bearer KEY, or the key as password")
         self.headers = (("www-authenticate", 'Basic realm="liveserver ops", charset="UTF-8"'),)
 
 
 class OperatorKeys:
-    """The configured keys."""
+    """The configured operators' keys."""
 
     def __init__(self, settings: AuthSettings) -> None:
-        """Raises `ConfigError`."""
+        """Read the keys. Raises `ConfigError`."""
         keys = read_keys("auth.ops_key", settings.ops_key, settings.ops_key_file)
         self._digests = [sha256(key.encode()).digest() for key in keys]
 
     def check(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raises `Unauthorized` unless the key is shown, where there is one."""
+        """Raise `Unauthorized` unless the request has a key, or none is configured."""
         if not self._digests:
             return
-        digest = sha256(_shown(headers)).digest()
-        # All of them, so that how long it takes tells nothing.
+        digest = sha256(_operator_key(headers)).digest()
+        # All of them, so that the time taken reveals nothing.
         if not sum([hmac.compare_digest(digest, other) for other in self._digests]):
             raise OperatorsOnly
 
 
-def _shown(headers: Mapping[bytes, bytes]) -> bytes:
+def _operator_key(headers: Mapping[bytes, bytes]) -> bytes:
     if (encoded := basic(headers)) is not None:
         try:
             return base64.b64decode(encoded, validate=True).partition(b":")[2]

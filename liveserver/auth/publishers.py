@@ -1,4 +1,4 @@
-"""A publisher's key becomes a grant. Keys are compared by their hashes, all of them, in constant time."""
+"""Publishers' keys → grants. All keys are compared, by their hashes, in constant time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from liveserver.errors import ConfigError
 
 
 class PublisherKeys:
-    """The configured keys."""
+    """The configured publishers' keys."""
 
     def __init__(self, settings: AuthSettings) -> None:
-        """Raises `ConfigError`."""
+        """Read the keys. Raises `ConfigError`."""
         self._grants: list[tuple[bytes, Grant]] = []
         for name, publisher in settings.publishers.items():
             setting = f"auth.publishers.{name}.key"
@@ -26,14 +26,14 @@ class PublisherKeys:
             for key in keys:
                 digest = _digest(key)
                 if any(hmac.compare_digest(digest, other) for other, _ in self._grants):
-                    raise ConfigError(setting, "is another publisher's too; give each its own")
+                    raise ConfigError(setting, "is also another publisher's; give each its own")
                 self._grants.append((digest, grant))
 
     def __bool__(self) -> bool:
         return bool(self._grants)
 
     def find(self, key: str | None) -> Grant | None:
-        """Whose key it is; None when it is nobody's."""
+        """Return the grant of a key, or None."""
         if key is None:
             return None
         digest = _digest(key)

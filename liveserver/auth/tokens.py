@@ -1,8 +1,9 @@
-"""JSON Web Tokens (RFC 7519): made, and taken apart. The signatures are PyJWT's, the claims ours.
+"""JSON Web Tokens (RFC 7519). PyJWT handles the signatures, this module the claims.
 
-The claims that count: `exp`, `nbf`, `aud`, `iss`, `sub` (the user), `videos` (exact names, or beginnings
-as `concert-*`), `scope` (words with spaces between, RFC 8693 §4.2), and what a token is revoked by: `jti`
-(its own name) and `iat` (when it was issued). Other claims are ignored.
+Evaluated claims: `exp`, `nbf`, `aud`, `iss`, `sub` (the user), `videos` (names, or prefixes such as
+`concert-*`), `scope` (space-separated, RFC 8693 §4.2) and, to revoke a token, `jti` (its id) and `iat` (when
+it
+was issued). Other claims are ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Instant = Annotated[float, Meta(ge=0, le=1e12)]  # seconds since the epoch
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a token claims."""
+    """The evaluated claims of a token."""
 
     exp: Instant | None = None
     nbf: Instant | None = None
@@ -42,14 +43,14 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What chooses the key."""
+    """The part of a token's header that selects the key."""
 
     algorithm: str
     key_id: str | None
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What a token has to claim. `leeway` in seconds."""
+    """The required claims. `leeway` is in seconds."""
 
     audience: str | None = None
     issuer: str | None = None
@@ -58,7 +59,7 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 def check_claims(claims: Mapping[str, Any]) -> None:
-    """Whether a token may claim this, before it is made. Raises `ValueError`."""
+    """Check claims before a token is made. Raises `ValueError`."""
     try:
         made = msgspec.convert(claims, Claims)
     except msgspec.ValidationError as error:
@@ -69,7 +70,7 @@ def check_claims(claims: Mapping[str, Any]) -> None:
 
 
 def make(claims: Mapping[str, Any], secret: str) -> str:
-    """A token signed with HS256."""
+    """Return a token signed with HS256."""
     return jwt.encode(dict(claims), secret, algorithm="HS256")
 
 
@@ -80,19 +81,19 @@ def sign(claims: Mapping[str, Any], key: SigningKey, key_id: str | None = None) 
 
 
 def header_of(token: str) -> Header:
-    """What an unverified token says of its key. Raises `Unauthorized`."""
+    """Return the header of an unverified token. Raises `Unauthorized`."""
     try:
         fields = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):
-        raise Unauthorized("this is no JSON Web Token; ask for a new one") from None
+        raise Unauthorized("malformed JSON Web Token; get a new one") from None
     algorithm, key_id = fields.get("alg"), fields.get("kid")
     if not isinstance(algorithm, str) or not isinstance(key_id, str | None):
-        raise Unauthorized("this is no signed JSON Web Token; ask for a new one")
+        raise Unauthorized("the JSON Web Token is not signed; get a new one")
     return Header(algorithm, key_id)
 
 
 def verify(token: str, keys: Sequence[Key]) -> Claims:
-    """The claims of a token that one of the keys has signed. Raises `Unauthorized`."""
+    """Return the claims of a token signed with one of the keys. Raises `Unauthorized`."""
     for key in keys:
         try:
             parts = _jws.decode_complete(token, key.material, algorithms=[key.algorithm])
@@ -104,22 +105,22 @@ def verify(token: str, keys: Sequence[Key]) -> Claims:
             return msgspec.json.decode(parts["payload"], type=Claims)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unauthorized(f"the token's claims are malformed: {_plain(error)}") from None
-    raise Unauthorized("the token is signed with no key that counts here; ask for a new one")
+    raise Unauthorized("the token is not signed with a key that is valid here; get a new one")
 
 
 def check(claims: Claims, rules: Rules, now: float) -> None:
-    """Whether the claims hold at `now`, in seconds since the epoch. Raises `Unauthorized`."""
+    """Check the claims at the time `now`, in seconds since the epoch. Raises `Unauthorized`."""
     if claims.exp is None:
         if rules.require_expiry:
-            raise Unauthorized("the token never expires, which is not accepted here; it needs an exp")
+            raise Unauthorized("the token has no exp, which is required here")
     elif claims.exp + rules.leeway <= now:
-        raise Unauthorized("the token has expired; ask for a new one")
+        raise Unauthorized("the token has expired; get a new one")
     if claims.nbf is not None and claims.nbf - rules.leeway > now:
-        raise Unauthorized("the token is not valid yet; wait, or set the clock that made it")
+        raise Unauthorized("the token is not valid yet; wait, or correct the issuer's clock")
     audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
     if rules.audience is None:
         if audiences:
-            raise Unauthorized("the token is for another audience; the server's is none (auth.audience)")
+            raise Unauthorized("the token has an audience, but the server has none (auth.audience)")
     elif rules.audience not in audiences:
         raise Unauthorized("the token is for another audience (auth.audience)")
     if rules.issuer is not None and claims.iss != rules.issuer:
@@ -127,7 +128,7 @@ def check(claims: Claims, rules: Rules, now: float) -> None:
 
 
 def grant_of(claims: Claims, leeway: float) -> Grant:
-    """What a viewer with these claims may."""
+    """Return the grant of a viewer's token with these claims."""
     scopes = VIEWING if claims.scope is None else frozenset(claims.scope.split())
     expires = float("inf") if claims.exp is None else claims.exp + leeway
     return Grant(
@@ -142,4 +143,4 @@ def grant_of(claims: Claims, leeway: float) -> Grant:
 
 
 def _plain(error: Exception) -> str:
-    return str(error) if isinstance(error, msgspec.ValidationError) else "no JSON object"
+    return str(error) if isinstance(error, msgspec.ValidationError) else "not a JSON object"

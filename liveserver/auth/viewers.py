@@ -1,5 +1,5 @@
-"""A viewer's token becomes a grant. It is checked once, and remembered until it expires: those who come
-back in thousands after a restart cost a hash and a look-up each.
+"""Viewers' tokens → grants. A token is verified once, and cached until it expires: a reconnecting viewer
+costs a hash and a look-up.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from liveserver.auth import tokens
 from liveserver.auth.credentials import Credentials, CredentialSource
 from liveserver.auth.grant import OPEN, Grant
 from liveserver.auth.jwks import Jwks
-from liveserver.auth.keys import Key, candidates
+from liveserver.auth.keys import Key, matching_keys
 from liveserver.config import AuthSettings
 from liveserver.errors import Forbidden, Unauthorized, Unavailable
 from liveserver.instruments import gauge, total
 
 
 class ViewersStatistics(msgspec.Struct, frozen=True):
-    """What became of viewers' tokens."""
+    """Counts since the start, and the tokens `remembered` at the moment."""
 
-    verified: Annotated[int, total("Viewers' tokens whose signature was checked.")]
-    recognised: Annotated[int, total("Viewers' tokens that were known from before.")]
+    verified: Annotated[int, total("Viewers' tokens whose signature was verified.")]
+    recognised: Annotated[int, total("Viewers' tokens found in the cache.")]
     refused: Annotated[
         int,
-        total("Viewers' tokens that are not good here. Many: a site's secret, or its clock, is another."),
+        total("Viewers' tokens refused. If many: a site's secret or clock differs from this server's."),
     ]
-    remembered: Annotated[int, gauge("Viewers' tokens known now, at most auth.token_cache_size.")]
-    key_sets_fetched: Annotated[int, total("Times the key set, auth.jwks, was fetched.")]
+    remembered: Annotated[int, gauge("Viewers' tokens in the cache, at most auth.token_cache_size.")]
+    key_sets_fetched: Annotated[int, total("Successful fetches of the key set (auth.jwks).")]
     key_sets_failed: Annotated[
         int,
-        total("Times it could not be; the keys from before stay good. Look at the log, and at its server."),
+        total("Failed fetches of the key set; the present keys stay valid. See the log, and its server."),
     ]
 
 
 class ViewerTokens:
-    """Who watches, likes and comments. `clock` gives the seconds since the epoch."""
+    """Verifies the tokens of viewers. `clock` returns seconds since the epoch."""
 
     def __init__(
         self,
@@ -61,32 +61,32 @@ class ViewerTokens:
         self._known: OrderedDict[bytes, Grant] = OrderedDict()
         self._verified = self._recognised = self._refused = 0
 
-    async def admit(self, shown: Credentials | None) -> Grant:
+    async def authenticate(self, credentials: Credentials | None) -> Grant:
         """Return the grant for these credentials; `OPEN` when authentication is off.
 
-        Raises `Unauthorized`, `Forbidden`; `Unavailable` when the keys cannot be had just now.
+        Raises `Unauthorized`, `Forbidden`; `Unavailable` if the keys cannot be fetched.
         """
         if self.is_open:
             return OPEN
         try:
-            return await self._admit(shown)
+            return await self._authenticate(credentials)
         except (Unauthorized, Forbidden):
             self._refused += 1
             raise
 
-    async def _admit(self, shown: Credentials | None) -> Grant:
-        if shown is None:
+    async def _authenticate(self, credentials: Credentials | None) -> Grant:
+        if credentials is None:
             raise Unauthorized(
                 "this needs a token; send Authorization: Bearer TOKEN, or a short-lived one as ?token=",
                 is_invalid=False,
             )
-        if len(shown.text) > self._settings.max_token:
+        if len(credentials.text) > self._settings.max_token:
             raise Unauthorized(f"a token has at most {self._settings.max_token} characters")
         now = self._clock()
-        name = sha256(shown.text.encode()).digest()
+        name = sha256(credentials.text.encode()).digest()
         grant = self._recall(name, now)
         if grant is None:
-            claims = await self._verify(shown.text)
+            claims = await self._verify(credentials.text)
             now = self._clock()
             tokens.check(claims, self._rules, now)
             grant = tokens.grant_of(claims, self._settings.leeway)
@@ -95,12 +95,12 @@ class ViewerTokens:
             if len(self._known) > self._settings.token_cache_size:
                 self._known.popitem(last=False)
         if (
-            shown.source is CredentialSource.QUERY
+            credentials.source is CredentialSource.QUERY
             and grant.expires - now - self._settings.leeway > self._settings.query_lifetime
         ):
             raise Forbidden(
-                f"a token in the address is good for at most {self._settings.query_lifetime:g} s more, "
-                "since addresses end up in logs; make one that expires sooner, or send Authorization"
+                f"a token in the URL may be valid for at most {self._settings.query_lifetime:g} s more, "
+                "since URLs end up in logs; use one that expires sooner, or send Authorization"
             )
         return grant
 
@@ -120,17 +120,17 @@ class ViewerTokens:
 
     async def _verify(self, token: str) -> tokens.Claims:
         header = tokens.header_of(token)
-        found = self._candidates(header)
+        found = self._matching_keys(header)
         if self._jwks is not None and not found:
             await self._jwks.refresh_on_miss()
-            found = self._candidates(header)
+            found = self._matching_keys(header)
             if not found and (self._jwks.is_failing or not self._jwks.keys):
-                raise Unavailable("the keys of tokens cannot be had just now; try again", retry_after=5)
+                raise Unavailable("the key set cannot be fetched; try again", retry_after=5)
         return tokens.verify(token, found)
 
-    def _candidates(self, header: tokens.Header) -> list[Key]:
+    def _matching_keys(self, header: tokens.Header) -> list[Key]:
         keys = self._keys if self._jwks is None else self._keys + self._jwks.keys
-        return candidates(keys, header.algorithm, header.key_id)
+        return matching_keys(keys, header.algorithm, header.key_id)
 
     def statistics(self) -> ViewersStatistics:
         jwks = self._jwks

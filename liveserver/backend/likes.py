@@ -135,7 +135,7 @@ class LikeRoutes:
         user = grant.resolve_user(user)
         if rates.is_any:
             address = self._authorizer.address(peer_address(peer.sock), request.headers)
-            rates.spend(address, user, request.video)
+            rates.acquire(address, user, request.video)
         return user
 
     async def _write(self, command: Command) -> bytes:

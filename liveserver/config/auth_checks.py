@@ -30,7 +30,7 @@ def check_auth(settings: Settings) -> None:
             ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise ConfigError(
-                "edge.trusted_proxies", f"{text!r} is no address or network like 10.0.0.0/8"
+                "edge.trusted_proxies", f"{text!r} is not an address or network like 10.0.0.0/8"
             ) from None
     if not settings.node.allow_unauthenticated:
         _check_exposure(settings)

@@ -108,13 +108,13 @@ class DispatcherRoutes:
             return
         address = authorizer.address(peer_address(peer.sock), request.headers)
         for video_batch in video_batches:
-            authorizer.events.spend(
+            authorizer.events.acquire(
                 address, grant.name or None, video_batch.video, count=len(video_batch.lines)
             )
 
     async def renew(self, request: Request, peer: Peer) -> Answer:
         """A frontend subscribes, or stays subscribed."""
-        self._authorizer.node(request.headers)
+        self._authorizer.check_node(request.headers)
         body = _read(request, LeaseRequest)
         _check(body.node, body.videos)
         _check(body.node, body.opening)
@@ -132,7 +132,7 @@ class DispatcherRoutes:
 
     async def withdraw(self, request: Request, peer: Peer) -> Answer:
         """A frontend unsubscribes."""
-        self._authorizer.node(request.headers)
+        self._authorizer.check_node(request.headers)
         body = _read(request, WithdrawRequest)
         _check(body.node, body.videos)
         try:

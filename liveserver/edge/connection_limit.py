@@ -1,7 +1,7 @@
-"""How many connections one address may have at once, so that no single one takes all the seats.
+"""Limits the connections per address, so that no single address exhausts `edge.max_connections`.
 
-Counted where they are accepted: who never sends a request has taken a seat, too. Loopback and trusted
-proxies speak for many, and are not counted.
+Connections are counted when they are accepted, before their first request. Those from loopback and trusted
+proxies, which have many clients, are not limited.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from liveserver.config import EdgeSettings
 
 
 class ConnectionLimit:
-    """`edge.max_per_address` of them for each address; any number where that is 0."""
+    """Admits `edge.max_per_address` connections of each address; 0: no limit."""
 
     def __init__(self, settings: EdgeSettings) -> None:
-        self._places = ConcurrencyLimit("connections of this address", settings.max_per_address)
+        self._limit = ConcurrencyLimit("connections of this address", settings.max_per_address)
         self._addresses = ClientAddresses(settings.trusted_proxies)
         self.refused = 0
 
-    def take(self, peer: str) -> str | None:
-        """What to give back later, empty where nothing is counted; None when all seats are taken."""
-        if not self._places or self._addresses.speaks_for_many(peer):
+    def acquire(self, peer: str) -> str | None:
+        """Count a connection; return the name to `release` later, empty if not limited, None if refused."""
+        if not self._limit or self._addresses.is_shared(peer):
             return ""
         name = self._addresses.name(peer)
-        if not self._places.is_free(name):
+        if not self._limit.has_room(name):
             self.refused += 1
             return None
-        self._places.take(name)
+        self._limit.acquire(name)
         return name
 
-    def give_back(self, name: str) -> None:
+    def release(self, name: str) -> None:
         if name:
-            self._places.give_back(name)
+            self._limit.release(name)
 
     def __len__(self) -> int:
-        """How many addresses are here."""
-        return len(self._places)
+        """Return the number of addresses with connections."""
+        return len(self._limit)

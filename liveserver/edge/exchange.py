@@ -61,7 +61,7 @@ class Http2Application:
         request: Request | None = None
         exchange = Exchange(scope, receive, send, server.settings)
         peer = scope["client"]
-        seat = server.seats.take(str(peer[0]) if peer else "")
+        seat = server.seats.acquire(str(peer[0]) if peer else "")
         server.connections.add(exchange)
         try:
             with exchange.scope:
@@ -98,7 +98,7 @@ class Http2Application:
         finally:
             exchange.close()
             server.connections.discard(exchange)
-            server.seats.give_back(seat or "")
+            server.seats.release(seat or "")
 
     def _name(self, request: Request | None) -> str:
         given = request.headers.get(b"x-request-id") if request is not None else None

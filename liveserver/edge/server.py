@@ -220,7 +220,7 @@ class EdgeServer:
                     log.warning("accept_paused", reason=errno.errorcode[error.errno or 0])
                     return count, False
                 continue  # this client has gone before it came
-            seat = self.seats.take(str(peer[0]) if isinstance(peer, tuple) else "")
+            seat = self.seats.acquire(str(peer[0]) if isinstance(peer, tuple) else "")
             if seat is None:
                 sock.close()  # without a word: whoever has so many seats would only make us talk
                 continue
@@ -293,7 +293,7 @@ class EdgeServer:
         """It has ended, or is somebody else's. Idempotent."""
         if connection in self.connections:
             self.connections.remove(connection)
-            self.seats.give_back(connection.seat)
+            self.seats.release(connection.seat)
 
     def count_refusal(self, status: int) -> None:
         """A request was answered with a problem."""

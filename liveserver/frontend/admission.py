@@ -1,10 +1,10 @@
-"""Who comes to watch: what the request shows, which videos that is good for, until when.
+"""Authentication and limits of viewers.
 
     session = await admission.authenticate(request, peer, token)     # 401, 403, 429, 503
-    leave = session.enter(video)                       # 403, 429; call `leave` once, on leaving
+    release = session.acquire(video)                   # 403, 429; call `release` once, at the end
     viewer.until = session.until                       # Trio's time; then `bye`, expired
 
-One connection may enter several videos, and is authenticated once.
+A connection is authenticated once, and may watch several videos.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from liveserver.edge.request import Request
 
 
 class ViewerSession:
-    """An authenticated client that may watch some videos, `until` then in Trio's time."""
+    """An authenticated client, which may watch some videos `until` its grant expires (in Trio's time)."""
 
     __slots__ = ("_address", "_authorizer", "_videos", "grant", "until")
 
@@ -35,16 +35,16 @@ class ViewerSession:
         self._videos = videos
 
     def require(self, video: str) -> None:
-        """Raises `Forbidden` unless the video may be watched."""
+        """Raise `Forbidden` unless the client may watch the video."""
         if self.grant is not OPEN:
             self.grant.require(WATCH, video)
 
     def is_moderator(self, video: str) -> bool:
-        """Return whether the token has the scope. Without authentication there is no moderator here."""
+        """Return whether the client may moderate the video. Never true when authentication is off."""
         return self.grant is not OPEN and self.grant.may(MODERATE, video)
 
-    def enter(self, video: str) -> Callable[[], None]:
-        """Begin to watch; call what this returns once, on leaving.
+    def acquire(self, video: str) -> Callable[[], None]:
+        """Count a viewer of the video; return the function to call once when it leaves.
 
         Raises `Forbidden`, `TooMany`, `Unavailable`.
         """
@@ -55,21 +55,21 @@ class ViewerSession:
         if not (authorizer.connects.is_any or authorizer.viewers.is_any):
             return nothing
         names = (self._address, grant.user, video)
-        authorizer.connects.spend(*names)
-        return authorizer.viewers.enter(*names)
+        authorizer.connects.acquire(*names)
+        return authorizer.viewers.acquire(*names)
 
 
 class Admission:
-    """Where viewers come in, by whichever transport. `videos` are those that are watched at this node."""
+    """Authenticates viewers of all transports. `videos` are those watched at this node."""
 
     def __init__(self, authorizer: Authorizer, videos: Mapping[str, object]) -> None:
         self._authorizer = authorizer
         self._videos = videos
 
     async def authenticate(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
-        """Who this is; `token` is the value of `?token=`.
+        """Return the session of a request; `token` is the value of `?token=`.
 
-        Raises `Unauthorized`, `Forbidden`, and `Unavailable` when it cannot be found out just now.
+        Raises `Unauthorized`, `Forbidden`, and `Unavailable` if the keys cannot be fetched.
         """
         authorizer = self._authorizer
         grant = await authorizer.viewer(request.headers, token)

@@ -66,7 +66,7 @@ class WatchRoutes:
                 return head(200, *[line for line in form.headers if not line.startswith(b"transfer")])
             if reason is None:
                 with ExitStack() as stack:
-                    leave = stack.callback(session.enter(video))
+                    leave = stack.callback(session.acquire(video))
                     async with self._frontend.table.open_channel(video) as channel:
                         resumption = await self._resumer.resume_stream(channel, cursor, replay)
                         reason = self._frontend.refusal()
@@ -116,7 +116,7 @@ class WatchRoutes:
             raise Unavailable(f"this node is not taking viewers ({reason.word}); try another", RETRY_AFTER)
         try:
             with ExitStack() as stack:
-                leave = stack.callback(session.enter(video))
+                leave = stack.callback(session.acquire(video))
                 async with self._frontend.table.open_channel(video) as channel:
                     point = await self._resumer.place(channel, cursor, replay)
                     empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining

@@ -140,7 +140,7 @@ class SummaryRoutes:
         viewer = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
         try:
             with ExitStack() as stack:
-                stack.callback(viewer.enter(video))  # like a poll: it opens the video here
+                stack.callback(viewer.acquire(video))  # like a poll: it opens the video here
                 return json_response(200, await self._render(video))
         except BusError:
             raise Unavailable("the log cannot be read just now; try again", RETRY_AFTER) from None

@@ -183,7 +183,7 @@ class WebSocket(MultiplexedConnection):
         self._check_draining()
         try:
             with ExitStack() as stack:
-                leave = stack.callback(self._session.enter(request.video))
+                leave = stack.callback(self._session.acquire(request.video))
                 async with frontend.table.open_channel(request.video) as channel:
                     resumption = await self._resumer.resume_stream(channel, cursor, request.replay)
                     if self.is_gone or self.peer.closed:

@@ -181,7 +181,7 @@ async def serve(
                 node.parts,
                 lambda: node.checks,
                 node.frontend,
-                guard=node.authorizer.operator,
+                guard=node.authorizer.check_operator,
                 reload=reload,
                 trust_request_ids=limits.trust_request_ids,
             )

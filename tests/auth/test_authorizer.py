@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.authorizer import RATE_LIMITS, VIEWER_LIMITS, Authorizer
 from liveserver.auth.grant import COMMENT, HOST, LIKE, MODERATE, OPEN, PUBLISH, WATCH, Grant
 from liveserver.errors import Forbidden, TooMany, Unauthorized, Unavailable
 from tests.auth.harness import NOW, SECRET, settings, token
@@ -88,3 +88,26 @@ async def test_an_address_may_open_new_videos_so_often_and_no_more(autojump_cloc
     with pytest.raises(Unavailable, match=r"limits\.videos_per_node"):
         authorizer.check_new_video("192.0.2.3", 10)
     assert authorizer.statistics().limited["new_videos"] == 2
+
+
+async def test_a_reload_changes_every_limit(autojump_clock: MockClock) -> None:
+    """Each setting of limits.* that a table names, and the number of videos, is the new one afterwards."""
+    names = [name for limiters in RATE_LIMITS.values() for _, name in limiters]
+    authorizer = Authorizer(settings(), "n", lambda: NOW)
+    limits = dict.fromkeys(names, 1) | {name: 1 for _, name in VIEWER_LIMITS}
+    authorizer.reload(settings(limits=limits | {"burst": "1s", "videos_per_node": 1}))
+    for name, limiters in RATE_LIMITS.items():
+        rates = getattr(authorizer, name)
+        for index in range(len(limiters)):
+            names_of = [f"x{index}" if each == index else None for each in range(len(limiters))]
+            rates.acquire(*names_of)
+            with pytest.raises(TooMany):
+                rates.acquire(*names_of)
+    for index in range(len(VIEWER_LIMITS)):
+        names_of = ["x" if each == index else None for each in range(len(VIEWER_LIMITS))]
+        authorizer.viewers.acquire(*names_of)
+        with pytest.raises(TooMany):
+            authorizer.viewers.acquire(*names_of)
+    with pytest.raises(Unavailable):
+        authorizer.check_new_video("192.0.2.9", 1)
+    assert all(authorizer.statistics().limited.values())

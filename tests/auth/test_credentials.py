@@ -71,7 +71,7 @@ def test_a_cookie_counts_on_our_own_pages_and_on_allowed_ones() -> None:
     assert ask(b"https://live.example:8000") == Credentials("x.y.z", CredentialSource.COOKIE)
     assert ask(b"https://site.example", "https://site.example") is not None
     for other in (b"https://live.example", b"null", b"https://evil.example"):
-        with pytest.raises(Unauthorized, match="a cookie counts only"):
+        with pytest.raises(Unauthorized, match="cookies are only accepted"):
             ask(other, "*", "https://site.example")
     assert is_our_page({}, ())
 

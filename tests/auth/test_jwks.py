@@ -59,7 +59,7 @@ async def test_keys_of_all_kinds_are_found_by_their_names(autojump_clock: MockCl
             token(ed_key(), "EdDSA", "c"),
             token(ed_key(), "EdDSA"),
         ):
-            assert (await viewers.admit(header(good))).user == "u1"
+            assert (await viewers.authenticate(header(good))).user == "u1"
         for bad in (
             token(rsa_key("two"), "RS256", "a"),
             token(algorithm="HS256", kid="a"),
@@ -67,7 +67,7 @@ async def test_keys_of_all_kinds_are_found_by_their_names(autojump_clock: MockCl
             token(ed_key(), "EdDSA", "a"),
         ):
             with pytest.raises(Unauthorized):
-                await viewers.admit(header(bad))
+                await viewers.authenticate(header(bad))
     assert site.asked == 1
 
 
@@ -78,15 +78,15 @@ async def test_an_unknown_key_is_looked_for_once_in_a_while(autojump_clock: Mock
         site.content = jwks(a=rsa_key(), b=rsa_key("two"))
         new = header(token(rsa_key("two"), "RS256", "b"))
         with pytest.raises(Unauthorized):
-            await viewers.admit(new)  # it was asked a moment ago
+            await viewers.authenticate(new)  # it was asked a moment ago
         autojump_clock.jump(31)
         async with trio.open_nursery() as nursery:
             for _ in range(20):
-                nursery.start_soon(viewers.admit, new)
+                nursery.start_soon(viewers.authenticate, new)
         assert site.asked == 2
         for number in range(20):
             with pytest.raises(Unauthorized):
-                await viewers.admit(header(token(rsa_key("two"), "RS256", f"made-up-{number}")))
+                await viewers.authenticate(header(token(rsa_key("two"), "RS256", f"made-up-{number}")))
         assert site.asked == 2
 
 
@@ -97,11 +97,11 @@ async def test_a_fetch_that_fails_keeps_what_there_was(autojump_clock: MockClock
         for content, fails, hangs in ((site.content, True, False), (b"{", False, False), (b"", False, True)):
             site.content, site.fails, site.hangs = content, fails, hangs
             await trio.sleep(606)
-            assert await viewers.admit(header(token(rsa_key(), "RS256", "a", exp=2e9)))
+            assert await viewers.authenticate(header(token(rsa_key(), "RS256", "a", exp=2e9)))
         assert viewers.statistics().key_sets_failed == 3
         # What cannot be known just now is not refused for good.
         with pytest.raises(Unavailable):
-            await viewers.admit(header(token(rsa_key("two"), "RS256", "b", exp=2e9)))
+            await viewers.authenticate(header(token(rsa_key("two"), "RS256", "b", exp=2e9)))
 
 
 async def test_a_key_that_is_withdrawn_is_good_for_nothing_more(autojump_clock: MockClock) -> None:
@@ -109,11 +109,11 @@ async def test_a_key_that_is_withdrawn_is_good_for_nothing_more(autojump_clock: 
     async with watching(site) as viewers:
         await trio.testing.wait_all_tasks_blocked(0.01)
         known = header(token(rsa_key(), "RS256", "a", exp=2e9))
-        await viewers.admit(known)
+        await viewers.authenticate(known)
         site.content = jwks(b=ec_key())
         await trio.sleep(601)
         with pytest.raises(Unauthorized):
-            await viewers.admit(known)
+            await viewers.authenticate(known)
 
 
 async def test_before_there_are_any_one_is_asked_to_come_back(autojump_clock: MockClock) -> None:
@@ -121,10 +121,10 @@ async def test_before_there_are_any_one_is_asked_to_come_back(autojump_clock: Mo
     site.fails = True
     async with watching(site) as viewers:
         with pytest.raises(Unavailable):
-            await viewers.admit(header(token(rsa_key(), "RS256", "a")))
+            await viewers.authenticate(header(token(rsa_key(), "RS256", "a")))
         site.fails = False
         await trio.sleep(6)
-        await viewers.admit(header(token(rsa_key(), "RS256", "a")))
+        await viewers.authenticate(header(token(rsa_key(), "RS256", "a")))
 
 
 async def test_from_a_file(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ def shown(nodes: NodeTokens) -> dict[bytes, bytes]:
 async def test_a_signature_is_good_at_every_node_with_the_secret() -> None:
     one, two = (NodeTokens(auth(nodes_secret=NODES), name, Clock()) for name in ("n1", "n2"))
     two.check(shown(one))
-    assert one.is_one(shown(two))
+    assert one.is_node(shown(two))
     other = NodeTokens(auth(nodes_secret=OTHER), "n3", Clock())
-    with pytest.raises(Unauthorized, match="no key that counts here"):
+    with pytest.raises(Unauthorized, match="not signed with a key"):
         other.check(shown(one))
-    with pytest.raises(Unauthorized, match=r"give them auth\.nodes_secret"):
+    with pytest.raises(Unauthorized, match=r"set auth\.nodes_secret"):
         one.check({})
 
 
@@ -52,11 +52,11 @@ async def test_no_viewers_token_is_a_nodes_and_the_other_way_round() -> None:
     nodes = NodeTokens(auth(nodes_secret=NODES), "n1", Clock())
     for claims in ({}, {"aud": "live"}):
         viewers = {b"authorization": b"Bearer " + token(NODES, **claims).encode()}
-        with pytest.raises(Unauthorized, match="another audience"):
+        with pytest.raises(Unauthorized, match="audience"):
             nodes.check(viewers)
     authorizer = Authorizer(settings(auth={"viewers": "token", "secret": SECRET}), clock=Clock())
     forged = token(SECRET, aud="liveserver-nodes", exp=NOW + 60)
-    with pytest.raises(Unauthorized, match="another audience"):
+    with pytest.raises(Unauthorized, match="audience"):
         await authorizer.viewer({b"authorization": b"Bearer " + forged.encode()})
 
 

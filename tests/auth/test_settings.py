@@ -53,7 +53,7 @@ SITE = f"auth.publishers.site.key={KEY}"
             ['edge.allow_origins=["https://a.example/"]'],
             "edge.allow_origins: 'https://a.example/' is no origin",
         ),
-        (['edge.trusted_proxies=["all"]'], "edge.trusted_proxies: 'all' is no address or network"),
+        (['edge.trusted_proxies=["all"]'], "edge.trusted_proxies: 'all' is not an address or network"),
         (["limits.likes_per_user=-1"], "limits.likes_per_user: -1 is not a number, at least 0"),
     ],
 )
@@ -89,10 +89,10 @@ def test_what_is_locked_or_meant_to_be_open_may_listen_anywhere(overrides: list[
         (["auth.secret_file=nowhere"], "auth.secret_file: nowhere cannot be read: No such file"),
         (["auth.secret_file=empty"], "auth.secret_file: empty is empty"),
         (["auth.secret_file=binary"], "auth.secret_file: binary is not text"),
-        (["auth.public_key_file=words"], "auth.public_key_file: words is no public key in PEM"),
+        (["auth.public_key_file=words"], "auth.public_key_file: words is not a public key in PEM"),
         (["auth.public_key_file=nowhere"], "auth.public_key_file: nowhere cannot be read"),
         ([f'auth.publishers.site.key="{KEY}\'"'], "auth.publishers.site.key: has characters other than"),
-        ([SITE, f"auth.publishers.two.key={KEY}"], "auth.publishers.two.key: is another publisher's too"),
+        ([SITE, f"auth.publishers.two.key={KEY}"], "auth.publishers.two.key: is also another publisher's"),
     ],
 )
 def test_keys_that_cannot_be_used_are_said_and_not_shown(

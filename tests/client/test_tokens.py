@@ -11,7 +11,7 @@ import trio.testing
 from liveserver.client import Event, Refused, Token, publish, watch
 from tests.client.fakes import Servers, answer, bye, cursor, like, page, problem, ready, stream
 
-EXPIRED = problem(401, "the token has expired; ask for a new one")
+EXPIRED = problem(401, "the token has expired; get a new one")
 BYE = bye(2, reconnect=True, reason="expired", retry=1000)
 
 

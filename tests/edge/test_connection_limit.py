@@ -16,49 +16,49 @@ def seats(most: int, *trusted: str) -> ConnectionLimit:
 
 
 def test_an_address_has_so_many_and_gets_them_back() -> None:
-    hall = seats(2)
-    first, second = hall.take("192.0.2.1"), hall.take("192.0.2.1")
+    limit = seats(2)
+    first, second = limit.acquire("192.0.2.1"), limit.acquire("192.0.2.1")
     assert first == second == "192.0.2.1"
-    assert hall.take("192.0.2.1") is None
-    assert hall.take("192.0.2.2") == "192.0.2.2"
-    assert hall.refused == 1
-    hall.give_back("192.0.2.1")
-    assert hall.take("192.0.2.1") == "192.0.2.1"
+    assert limit.acquire("192.0.2.1") is None
+    assert limit.acquire("192.0.2.2") == "192.0.2.2"
+    assert limit.refused == 1
+    limit.release("192.0.2.1")
+    assert limit.acquire("192.0.2.1") == "192.0.2.1"
 
 
 def test_only_who_is_here_is_remembered() -> None:
-    hall = seats(2)
+    limit = seats(2)
     for number in range(1000):
-        name = hall.take(f"192.0.{number % 256}.{number // 256}")
+        name = limit.acquire(f"192.0.{number % 256}.{number // 256}")
         assert name
-        hall.give_back(name)
-    assert len(hall) == 0
+        limit.release(name)
+    assert len(limit) == 0
 
 
 def test_an_ipv6_client_does_not_choose_another_address_each_time() -> None:
-    hall = seats(1)
-    assert hall.take("2001:db8::1")
-    assert hall.take("2001:db8::2") is None
-    assert hall.take("2001:db8:0:1::1")
-    assert hall.take("::ffff:192.0.2.1") == "192.0.2.1"
-    assert hall.take("192.0.2.1") is None
+    limit = seats(1)
+    assert limit.acquire("2001:db8::1")
+    assert limit.acquire("2001:db8::2") is None
+    assert limit.acquire("2001:db8:0:1::1")
+    assert limit.acquire("::ffff:192.0.2.1") == "192.0.2.1"
+    assert limit.acquire("192.0.2.1") is None
 
 
 def test_loopback_and_proxies_speak_for_many() -> None:
-    hall = seats(1, "10.0.0.0/8")
+    limit = seats(1, "10.0.0.0/8")
     for peer in ("127.0.0.1", "::1", "10.1.2.3", "", "not an address"):
-        assert [hall.take(peer) for _ in range(3)] == ["", "", ""]
+        assert [limit.acquire(peer) for _ in range(3)] == ["", "", ""]
 
 
 def test_without_a_limit_nothing_is_counted() -> None:
-    hall = seats(0)
-    assert [hall.take("192.0.2.1") for _ in range(3)] == ["", "", ""]
-    assert len(hall) == 0
+    limit = seats(0)
+    assert [limit.acquire("192.0.2.1") for _ in range(3)] == ["", "", ""]
+    assert len(limit) == 0
 
 
 async def test_who_has_all_its_seats_is_turned_away_until_one_is_free() -> None:
     async with serving({("GET", "/echo"): echo}, max_per_address=1) as served:
-        served.edge.seats._addresses.speaks_for_many = lambda peer: False  # type: ignore[method-assign]
+        served.edge.seats._addresses.is_shared = lambda peer: False  # type: ignore[method-assign]
         async with served.connect() as first:
             assert (await first.ask(GET)).status == 200
             async with served.connect() as second:

@@ -539,12 +539,12 @@ async def test_each_stream_counts_for_its_address(
 ) -> None:
     taken: list[str] = []
 
-    def take(self: ConnectionLimit, peer: str) -> str | None:
+    def acquire(self: ConnectionLimit, peer: str) -> str | None:
         taken.append(peer)
         return "one" if len(taken) <= 3 else None
 
-    monkeypatch.setattr(ConnectionLimit, "take", take)
-    monkeypatch.setattr(ConnectionLimit, "give_back", lambda self, name: None)
+    monkeypatch.setattr(ConnectionLimit, "acquire", acquire)
+    monkeypatch.setattr(ConnectionLimit, "release", lambda self, name: None)
     async with over_http2(authority) as both, raw(both, authority) as client:
         statuses = []
         for number in range(3):
