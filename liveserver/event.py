@@ -23,6 +23,7 @@ VIDEO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 MAX_VIDEO, MAX_TYPE = 128, 32  # characters of their names
 ORIGIN = re.compile(r"[a-z0-9]{1,16}")
+SITE = "liveserver.site"  # the log of what holds for all videos: nobody watches it, only nodes publish there
 RETRACT = "retract"  # an earlier event, data.id, is to disappear
 # What wire forms, browsers' event sources and clients call things of their own. An event type that is one of
 # these would be taken for it: by a WebSocket's reader, by `addEventListener`, by an object used as a map.
@@ -34,8 +35,8 @@ RESERVED_TYPES = CONTROL_WORDS | {RETRACT}
 # What only nodes publish, where authentication is on: the totals of likes, and what moderators do. Of those,
 # what is internal is numbered and kept like everything else, and rendered for moderators only.
 INTERNAL_TYPES = frozenset({"ban", "waiting", "audit"})
-HOUSE_TYPES = INTERNAL_TYPES | {"likes", "settings", "pin"}
-HOUSE_KEYS = ("likes/", "ban/", "waiting/")
+HOUSE_TYPES = INTERNAL_TYPES | {"revocation", "disconnection", "likes", "settings", "pin"}
+HOUSE_KEYS = ("likes/", "revoked/", "ban/", "waiting/")
 
 _EPOCH, _NUMBER = rb"[a-z0-9]{1,12}", rb"[1-9][0-9]{0,14}"  # as in a cursor, or it could not be resumed from
 _BATCH_HEAD = re.compile(

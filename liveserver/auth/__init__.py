@@ -9,6 +9,7 @@ viewers.py           viewers' tokens → grants, cached
 publishers.py        publishers' keys → grants
 nodes.py             signed requests between nodes
 operators.py         access to the ops pages
+revocations.py       revoked tokens
 grant.py             permitted scopes and videos, with an expiry
 rate_limits.py       rate limits and concurrency limits
 authorizer.py        assembles all of these for one node

@@ -6,7 +6,7 @@ What is not configured costs an `if`: no credentials are read, and nothing is co
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -14,16 +14,18 @@ import trio
 
 from liveserver.auth.client_addresses import ClientAddresses
 from liveserver.auth.credentials import bearer, extract_credentials
-from liveserver.auth.grant import ANONYMOUS, NODE, OPEN, Grant
+from liveserver.auth.grant import ANONYMOUS, MODERATE, NODE, OPEN, Grant
 from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_public_key, read_secrets
 from liveserver.auth.nodes import NodeTokens
 from liveserver.auth.operators import OperatorKeys
 from liveserver.auth.publishers import PublisherKeys
 from liveserver.auth.rate_limits import CompositeLimit, CompositeRateLimiter, ConcurrencyLimit, RateLimiter
+from liveserver.auth.revocations import Revocations
 from liveserver.auth.viewers import ViewersStatistics, ViewerTokens
 from liveserver.config import Settings
 from liveserver.errors import ConfigError, Unauthorized, Unavailable
+from liveserver.event import SITE
 from liveserver.instruments import total
 
 Headers = Mapping[bytes, bytes]
@@ -94,7 +96,10 @@ class Authorizer:
         self._publishers = PublisherKeys(auth)
         self._operators = OperatorKeys(auth)
         self._jwks = Jwks(auth.jwks, auth) if auth.jwks is not None else None
-        self._viewers = ViewerTokens(auth, self._viewers_keys(), self._jwks, clock)
+        self.revocations = Revocations(clock)
+        # Waits until it is known who is revoked; false when that is not known in time.
+        self.wait_revocations: Callable[[], Awaitable[bool]] | None = None
+        self._viewers = ViewerTokens(auth, self._viewers_keys(), self._jwks, clock, self.revocations)
         self._publishers_refused = self._nodes_refused = self._videos_refused = 0
         self.signature = self._nodes.signature
         self.is_publishing_open = not (self._publishers or self._nodes)
@@ -134,7 +139,7 @@ class Authorizer:
         The key set stays (`auth.jwks`). Raises `ConfigError`, and then changes nothing.
         """
         new = Authorizer(settings, self._node, self._clock)
-        viewers = ViewerTokens(settings.auth, new._viewers_keys(), self._jwks, self._clock)
+        viewers = ViewerTokens(settings.auth, new._viewers_keys(), self._jwks, self._clock, self.revocations)
         self.signature.adopt(new.signature)
         new._nodes.signature = self.signature
         self._auth, self._viewers = settings.auth, viewers
@@ -160,6 +165,10 @@ class Authorizer:
         if self._viewers.is_open:
             # If publishing needs a key, viewers without a token are limited to what a token would allow.
             return OPEN if self.is_publishing_open else ANONYMOUS
+        if self.wait_revocations is not None:
+            if not await self.wait_revocations():
+                raise Unavailable("which tokens are revoked is not known yet; try again", 1)
+            self.wait_revocations = None
         return await self._viewers.authenticate(
             extract_credentials(headers, token, self._auth.cookie, self._origins)
         )
@@ -178,6 +187,18 @@ class Authorizer:
     def check_operator(self, headers: Headers) -> None:
         """Raise `Unauthorized` unless the request may see the ops pages."""
         self._operators.check(headers)
+
+    def administrator(self, headers: Headers) -> str:
+        """Return the name of the site's server, or of the operator, that sends these headers and may end what
+        users do anywhere: one with the scope `moderate` for all videos, or with `auth.ops_key`.
+
+        Raises `Unauthorized`, `Forbidden`.
+        """
+        if self._operators.has_key(headers):
+            return "operator"
+        grant = self.publisher(headers)
+        grant.require(MODERATE, SITE)
+        return grant.name
 
     def publisher(self, headers: Headers) -> Grant:
         """Return the grant of a publisher's or node's request. Raises `Unauthorized`."""

@@ -17,6 +17,7 @@ from liveserver.auth.credentials import Credentials, CredentialSource
 from liveserver.auth.grant import OPEN, Grant
 from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import Key, matching_keys
+from liveserver.auth.revocations import Revocations
 from liveserver.config import AuthSettings
 from liveserver.errors import Forbidden, Unauthorized, Unavailable
 from liveserver.instruments import gauge, total
@@ -48,6 +49,7 @@ class ViewerTokens:
         keys: list[Key],
         jwks: Jwks | None = None,
         clock: Callable[[], float] = time.time,
+        revocations: Revocations | None = None,
     ) -> None:
         self.is_open = settings.viewers == "open"
         self._settings = settings
@@ -56,6 +58,7 @@ class ViewerTokens:
         )
         self._keys = keys
         self._jwks = jwks
+        self._revocations = revocations
         self._serial = 0
         self._clock = clock
         self._known: OrderedDict[bytes, Grant] = OrderedDict()
@@ -94,6 +97,8 @@ class ViewerTokens:
             self._known[name] = grant
             if len(self._known) > self._settings.token_cache_size:
                 self._known.popitem(last=False)
+        if self._revocations is not None:
+            self._revocations.check(grant)
         if (
             credentials.source is CredentialSource.QUERY
             and grant.expires - now - self._settings.leeway > self._settings.query_lifetime

@@ -270,6 +270,10 @@ class AuthSettings(Section, frozen=True):
     query_lifetime: Duration = Duration(900.0)  # the most a `?token=` may have left, since URLs are logged
     token_cache_size: Count = 50_000  # verified tokens kept in memory until they expire
     publishers: dict[Name, PublisherSettings] = msgspec.field(default_factory=dict)  # one table per publisher
+    revocation_ttl: Duration = Duration(
+        86_400.0
+    )  # how long a revocation holds at most: as long as tokens live
+    revocation_interval: Duration = Duration(0.25)  # how often each node reads what was revoked
     nodes_secret: Secret | None = None  # signs requests between nodes; rather use `nodes_secret_file`
     nodes_secret_file: str | None = None  # one secret per line; the same on all nodes
     node_token_ttl: Duration = Duration(60.0)  # lifetime of a signature between nodes

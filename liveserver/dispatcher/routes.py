@@ -18,7 +18,7 @@ from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
 from liveserver.errors import BadRequest, BusError, Forbidden, Unavailable
-from liveserver.event import VIDEO
+from liveserver.event import SITE, VIDEO
 
 MAX_LEASES = 10_000  # videos in one request
 MAX_VIEWERS = 2**31  # of one video at one node; the sum over all nodes is counted exactly
@@ -146,6 +146,8 @@ class DispatcherRoutes:
 
 def _check_house(grant: Grant, video_batches: list[VideoBatch]) -> None:
     """Raises `Forbidden` for what only nodes publish: totals, moderation, and what it says of users."""
+    if grant is not NODE and any(video_batch.video == SITE for video_batch in video_batches):
+        raise Forbidden(f"{SITE} is the server's own log; choose another name")
     if grant is not NODE and grant is not OPEN and any(video_batch.is_house for video_batch in video_batches):
         raise Forbidden(
             "the types and keys likes, settings, ban, pin, waiting and audit, and role and by, are for "

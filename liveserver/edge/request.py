@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, unquote
 
 import httptools
 
-from liveserver.errors import BadRequest, HeadersTooLarge, Problem, WrongType
-from liveserver.event import is_video
+from liveserver.errors import BadRequest, Forbidden, HeadersTooLarge, Problem, WrongType
+from liveserver.event import SITE, is_video
 
 LENGTH_DIGITS = 18
 KNOWN_HEADS, KNOWN_HEAD_BYTES = 512, 1024  # heads that are kept parsed, and how long one is at most
@@ -302,11 +302,13 @@ def _is_host(host: bytes) -> bool:
 
 
 def checked_video(video: str) -> str:
-    """The video's name. Raises `BadRequest` when it is none."""
+    """The video's name. Raises `BadRequest` when it is none, `Forbidden` when it is the server's own."""
     if not is_video(video):
         raise BadRequest(
             "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
         )
+    if video == SITE:
+        raise Forbidden(f"{SITE} is the server's own log; choose another name")
     return video
 
 

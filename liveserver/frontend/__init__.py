@@ -10,6 +10,7 @@ admission.py  who may watch what, until when
 resume.py     where in the log a viewer begins
 frontend.py   the role, put together
 drain.py      viewers disconnected evenly
+endings.py    viewers disconnected by what their tokens say
 status.py     statistics, and the most watched videos
 trace.py      what happened to one event
 """

@@ -10,7 +10,8 @@ A connection is authenticated once, and may watch several videos.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
@@ -18,17 +19,19 @@ from liveserver.auth.grant import MODERATE, OPEN, WATCH, Grant
 from liveserver.auth.rate_limits import nothing
 from liveserver.edge.answer import Peer
 from liveserver.edge.request import Request
+from liveserver.transport.form import Reason
 
 
 class ViewerSession:
     """An authenticated client, which may watch some videos `until` its grant expires (in Trio's time)."""
 
-    __slots__ = ("_address", "_authorizer", "_videos", "grant", "until")
+    __slots__ = ("_address", "_authorizer", "_videos", "ended", "grant", "until")
 
     def __init__(
         self, authorizer: Authorizer, grant: Grant, address: str, until: float, videos: Mapping[str, object]
     ) -> None:
         self.grant = grant
+        self.ended: Reason | None = None  # it is not to be let in after all
         self.until = until
         self._authorizer = authorizer
         self._address = address
@@ -65,6 +68,19 @@ class Admission:
     def __init__(self, authorizer: Authorizer, videos: Mapping[str, object]) -> None:
         self._authorizer = authorizer
         self._videos = videos
+        self.joining: set[ViewerSession] = set()  # with a token, and neither viewers yet nor refused
+
+    @contextmanager
+    def tracking(self, session: ViewerSession) -> Iterator[None]:
+        """Have `session.ended` set while the block lasts if its token is revoked."""
+        if not session.grant.is_viewer:
+            yield
+            return
+        self.joining.add(session)
+        try:
+            yield
+        finally:
+            self.joining.discard(session)
 
     async def authenticate(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
         """Return the session of a request; `token` is the value of `?token=`.

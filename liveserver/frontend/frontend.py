@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import structlog
 import trio
 
+from liveserver.auth.grant import Grant
 from liveserver.bus.canary import Canary
 from liveserver.bus.interface import Bus
 from liveserver.config import Settings
@@ -16,7 +17,8 @@ from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.channels.receiver import Receiver
 from liveserver.frontend.channels.subscriptions import LeaseService, SubscriptionTable
 from liveserver.frontend.delivery.fanout import FanOut
-from liveserver.frontend.drain import Drainable, drain
+from liveserver.frontend.drain import drain
+from liveserver.frontend.endings import Connected, Joining, end_where
 from liveserver.frontend.status import (
     FrontendStatistics,
     FrontendStatus,
@@ -53,7 +55,8 @@ class Frontend:
         self.table = table
         self.fanout = fanout
         self.receiver = receiver
-        self.sockets: set[Drainable] = set()  # all that are open
+        self.sockets: set[Connected] = set()  # all that are open
+        self.joining: Collection[Joining] = ()  # the admission's
         self.is_draining = False
         self.is_full: Callable[[], bool] = lambda: False
         self._settings = settings
@@ -87,6 +90,13 @@ class Frontend:
                 await self.table.withdraw_all()
             except (DispatcherError, BusError) as error:
                 log.warning("lease_withdrawal_failed", reason=str(error))
+
+    async def end_where(self, does_end: Callable[[Grant], bool], reason: Reason) -> int:
+        """End the streams of viewers whose tokens' grants these are, answer their waiting polls; return how
+        many there were."""
+        return await end_where(
+            self.table.channels, self.sockets, self.joining, does_end, reason, self._settings.frontend
+        )
 
     def overview(self) -> FrontendStatus:
         """The videos with most viewers, `ops.top_videos` of them."""

@@ -65,17 +65,18 @@ class WatchRoutes:
             if request.method == "HEAD":
                 return head(200, *[line for line in form.headers if not line.startswith(b"transfer")])
             if reason is None:
-                with ExitStack() as stack:
+                with self._admission.tracking(session), ExitStack() as stack:
                     leave = stack.callback(session.acquire(video))
                     async with self._frontend.table.open_channel(video) as channel:
                         resumption = await self._resumer.resume_stream(channel, cursor, replay)
-                        reason = self._frontend.refusal()
+                        reason = self._frontend.refusal() or session.ended
                         if reason is None:
                             home, serial = channel.audience, self._resumer.serial()
                             viewer = StreamViewer(
                                 peer, home, form, resumption.position, resumption.seen, serial
                             )
                             viewer.until, viewer.on_leave = session.until, leave
+                            viewer.grant = session.grant
                             stack.pop_all()  # from here on it is the viewer's
                             opening, shared = self._resumer.opening(channel, form, resumption)
                             headers = with_headers(head(200, *form.headers), request.cors)
@@ -115,11 +116,12 @@ class WatchRoutes:
         if (reason := self._frontend.refusal()) is not None:
             raise Unavailable(f"this node is not taking viewers ({reason.word}); try another", RETRY_AFTER)
         try:
-            with ExitStack() as stack:
+            with self._admission.tracking(session), ExitStack() as stack:
                 leave = stack.callback(session.acquire(video))
                 async with self._frontend.table.open_channel(video) as channel:
                     point = await self._resumer.place(channel, cursor, replay)
                     empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
+                    empty = empty or session.ended is not None
                     internal = session.is_moderator(video)
                     answer = channel.audience.poll_pages.answer(
                         point.position,
@@ -144,6 +146,7 @@ class WatchRoutes:
                         leave,
                         is_internal=internal,
                     )
+                    waiter.grant = session.grant
                     stack.pop_all()  # from here on it is the waiting poll's
                     channel.audience.wait(waiter)
                     return waiter

@@ -17,6 +17,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
+from liveserver.auth.grant import Grant
 from liveserver.config import FrontendSettings
 from liveserver.edge.answer import Peer
 from liveserver.edge.request import checked_video
@@ -61,6 +62,11 @@ class WebSocket(MultiplexedConnection):
         self._fanout.expect(self)
         self._note_life()
         self.say(accepted)
+
+    @property
+    def grant(self) -> Grant:
+        """What its token is good for."""
+        return self._session.grant
 
     @property
     def _settings(self) -> FrontendSettings:
@@ -195,7 +201,7 @@ class WebSocket(MultiplexedConnection):
                     viewer = MultiplexedViewer(
                         self, home, form, resumption.position, resumption.seen, self._serial
                     )
-                    viewer.on_leave = leave
+                    viewer.on_leave, viewer.grant = leave, self.grant
                     stack.pop_all()  # from here on it is the viewer's
                     self.viewers[request.video] = viewer
                     home.admit(viewer, *self._resumer.opening(channel, form, resumption))

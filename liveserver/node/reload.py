@@ -37,7 +37,10 @@ RELOADABLE = frozenset(
         "node.log_level",
     }
 )
-FIXED = frozenset({"auth.jwks", "auth.jwks_refresh", "auth.jwks_cooldown", "auth.jwks_timeout"})
+FIXED = frozenset(
+    {"auth.jwks", "auth.jwks_refresh", "auth.jwks_cooldown", "auth.jwks_timeout"}
+    | {"auth.revocation_ttl", "auth.revocation_interval"}
+)
 
 log = structlog.get_logger(__name__)
 

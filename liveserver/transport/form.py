@@ -25,6 +25,8 @@ class Reason(Enum):
     OVERLOAD = ("overload", True, 1013)  # this node is full
     UNAVAILABLE = ("unavailable", True, 1013)  # the video cannot be followed from here just now
     EXPIRED = ("expired", True, 1008)  # the permission has run out; come back with a new one
+    REVOKED = ("revoked", False, 1008)  # the token is not good any more
+    DISCONNECTED = ("disconnected", False, 1008)  # the site has ended the user's connections
 
     def __init__(self, word: str, reconnect: bool, code: int) -> None:
         self.word = word

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import trio
 
+from liveserver.auth.grant import Grant
 from liveserver.cursor import Cursor
 from liveserver.edge.answer import DeferredResponse, Peer
 from liveserver.edge.response import date_line, json_response, with_headers
@@ -32,6 +33,7 @@ class PollWaiter(DeferredResponse):
     __slots__ = (
         "_written",
         "deadline",
+        "grant",
         "headers",
         "is_done",
         "is_internal",
@@ -55,6 +57,7 @@ class PollWaiter(DeferredResponse):
         *,
         is_internal: bool = False,
     ) -> None:
+        self.grant: Grant | None = None
         self.is_internal = is_internal
         self.on_leave = on_leave
         self.peer = peer
@@ -270,7 +273,9 @@ class PollSegment(Segment):
 
     def answer_early(self, waiter: PollWaiter) -> None:
         """Answer one whose client sends no more, though it may still read."""
-        answer = self.home.poll_pages.answer(waiter.position, waiter.seen, waiter.limit, empty=True)
+        answer = self.home.poll_pages.answer(
+            waiter.position, waiter.seen, waiter.limit, empty=True, internal=waiter.is_internal
+        )
         assert answer is not None
         self.remove(waiter)
         with suppress(OSError):
@@ -285,6 +290,11 @@ class PollSegment(Segment):
         if all(waiter.deadline > now for waiter in self.waiters):
             return 0
         return self._answer_where(lambda waiter: waiter.deadline <= now)
+
+    def end_where(self, does_end: Callable[[Grant], bool]) -> int:
+        """Answer those with such a grant at once; return how many."""
+        ending = {waiter for waiter in self.waiters if waiter.grant is not None and does_end(waiter.grant)}
+        return self._answer_where(ending.__contains__) if ending else 0
 
     def _answer_where(self, is_due: Callable[[PollWaiter], bool]) -> int:
         log, pages = self.home.log, self.home.poll_pages

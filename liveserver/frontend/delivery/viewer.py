@@ -21,6 +21,7 @@ from typing import Protocol
 
 import trio
 
+from liveserver.auth.grant import Grant
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
 from liveserver.edge.answer import Peer, StreamResponse
@@ -109,11 +110,13 @@ class Viewer(ABC):
     `send` takes bytes as a non-blocking socket does. `seen` is set while the log holds, or still
     expects, events that this viewer saw elsewhere: they are withheld from it, which takes a task of its
     own until both are level. `unsent` is what is left of the chunk on which it fell behind. `until` is when
-    its permission ends, in Trio's time; `on_leave` gives back what its being here takes.
+    its permission ends, in Trio's time; `on_leave` gives back what its being here takes; `grant` is what a
+    token was good for, by which viewers are found that it is not good for any more.
     """
 
     __slots__ = (
         "form",
+        "grant",
         "home",
         "on_leave",
         "peer",
@@ -138,6 +141,7 @@ class Viewer(ABC):
     ) -> None:
         self.until = math.inf
         self.on_leave: Callable[[], None] | None = None
+        self.grant: Grant | None = None
         self.peer = peer
         self.send: Send = peer.sock.send
         self.home = home

@@ -4,6 +4,7 @@ route.py       `GET /openapi.json`
 document.py    the document of a node, by its roles
 watching.py    frontends
 publishing.py  dispatchers
+site.py        users and tokens in all videos
 liking.py      likes backends
 pages.py       the page and the ops port
 components.py  shared parts

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from liveserver import __version__
 from liveserver.config import Settings
-from liveserver.web.openapi import liking, pages, publishing, watching
+from liveserver.web.openapi import liking, pages, publishing, site, watching
 from liveserver.web.openapi.components import (
     COMMON_PARAMETERS,
     COMMON_SCHEMAS,
@@ -49,6 +49,9 @@ def public_document(settings: Settings) -> Json:
     if "backend" in roles:
         paths.append(liking.paths(settings.backend))
         schemas.append(liking.SCHEMAS)
+    if "dispatcher" in roles or "backend" in roles:
+        paths.append(site.paths(settings.auth))
+        schemas.append(site.SCHEMAS)
     if "frontend" in roles or "backend" in roles:
         paths.append(liking.summary_paths())
         schemas.append(liking.SUMMARY_SCHEMAS)

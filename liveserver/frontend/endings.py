@@ -1,0 +1,74 @@
+"""Ends the streams of viewers whose tokens are not good any more, or whom the site disconnects.
+
+Rules:
+
+1. There is no index of users: joining pays nothing, and the fan-out does not know of it. The audiences are
+   looked through, for all that has come by then at once.
+2. Who is found at the first look is all there is: a token is refused from the moment at which it is revoked,
+   and viewers that are on their way in then are refused at its end (`Joining.ended`).
+3. They are let go some at a time, so that the others do not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+import trio
+
+from liveserver.auth.grant import Grant
+from liveserver.config import FrontendSettings
+from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
+from liveserver.frontend.drain import Drainable
+from liveserver.transport.form import Reason
+
+TOGETHER = 200  # let go without a pause
+
+
+class Connected(Drainable, Protocol):
+    """A connection on which several videos may be watched."""
+
+    @property
+    def grant(self) -> Grant: ...
+
+    def __hash__(self) -> int: ...
+
+
+class Joining(Protocol):
+    """A viewer on its way in."""
+
+    grant: Grant
+    ended: Reason | None
+
+    def __hash__(self) -> int: ...
+
+
+async def end_where(
+    channels: Mapping[str, Channel],
+    sockets: Collection[Connected],
+    joining: Collection[Joining],
+    does_end: Callable[[Grant], bool],
+    reason: Reason,
+    settings: FrontendSettings,
+) -> int:
+    """Disconnect viewers by their grants, and answer their waiting polls; return how many there were."""
+    for session in joining:
+        if does_end(session.grant):
+            session.ended = reason
+    leaving: list[Drainable] = [socket for socket in sockets if does_end(socket.grant)]
+    count = 0
+    for channel in channels.values():
+        leaving += [
+            viewer
+            for viewer in channel.audience.viewers()
+            if viewer.grant is not None and isinstance(viewer, StreamViewer) and does_end(viewer.grant)
+        ]
+        count += sum(segment.end_where(does_end) for segment in channel.audience.poll_segments())
+    for start in range(0, len(leaving), TOGETHER):
+        for viewer in leaving[start : start + TOGETHER]:
+            if not viewer.is_gone:
+                viewer.disconnect(reason, random_retry(settings))
+                count += 1
+        await trio.lowlevel.checkpoint()
+    return count

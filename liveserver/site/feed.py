@@ -1,0 +1,199 @@
+"""Reads the site's log, at every node.
+
+Rules:
+
+1. The log is read, by number, every `auth.revocation_interval`; there is nothing to subscribe to and nothing
+   to miss. A log that began anew, or that has lost something, is read from its beginning, and its state too.
+2. Revocations are folded, so they may come twice. A disconnection counts once, by its event's id, and one
+   that was published before this node started not at all.
+3. What was known before holds while the log cannot be read. A node that has read nothing yet does not know
+   which tokens are revoked: `wait_ready` bounds how long one waits for that.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Protocol
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.auth.revocations import Revocations
+from liveserver.bus.interface import Slice
+from liveserver.errors import BusError
+from liveserver.event import SITE
+from liveserver.instruments import gauge, total
+from liveserver.state import MARK, Keyed, MalformedKeyed, read
+
+READ_EVENTS = 1_000  # in one round trip
+REMEMBERED = 10_000  # disconnections by their ids
+HOUSEKEEPING = 10.0  # seconds
+
+log = structlog.get_logger(__name__)
+
+
+class LogReader(Protocol):
+    """The part of a bus that reads logs. All raise `BusError`."""
+
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]: ...
+
+    async def state(self, video: str) -> list[bytes]: ...
+
+
+class Listener(Protocol):
+    """A node's part that ends connections."""
+
+    async def on_revoked(self) -> None:
+        """Some tokens are not good any more."""
+        ...
+
+    async def on_disconnected(self, users: frozenset[str]) -> None:
+        """These users' connections are to end."""
+        ...
+
+
+class SiteStatistics(msgspec.Struct, frozen=True):
+    """What holds now, and counts since the start."""
+
+    revocations: Annotated[int, gauge("Revocations of tokens that hold.")]
+    disconnections: Annotated[int, total("Users whose connections were to be ended.")]
+    failures: Annotated[int, total("Times that the site's log could not be read. Look at Redis.")]
+
+
+class _Disconnection(msgspec.Struct):
+    user: str
+
+
+class _Event(msgspec.Struct):
+    id: str
+    data: _Disconnection
+
+
+_event = msgspec.json.Decoder(_Event).decode
+
+
+class SiteFeed:
+    """Follows the site's log into `revocations`. `run` must be running.
+
+    `keep`, if given, is called with the keys of the state each time that was read anew, and with None every
+    now and then.
+    """
+
+    def __init__(
+        self,
+        reader: LogReader,
+        revocations: Revocations,
+        interval: float,
+        keep: Callable[[frozenset[str] | None], Awaitable[None]] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._revocations = revocations
+        self._interval = interval
+        self._keep = keep
+        self._listeners: list[Listener] = []
+        self._ready = trio.Event()
+        self._epoch = ""
+        self._offset = 0
+        self._done: OrderedDict[str, None] = OrderedDict()  # disconnections
+        self._disconnections = self._failures = 0
+        self._is_failing = False
+
+    def add_listener(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    async def wait_ready(self, timeout: float) -> bool:
+        """Wait until the log was read once; return whether it was within `timeout` seconds."""
+        if self._ready.is_set():
+            return True
+        with trio.move_on_after(timeout):
+            await self._ready.wait()
+        return self._ready.is_set()
+
+    async def run(self) -> None:
+        """Read the log until cancelled."""
+        housekeeping_at = trio.current_time() + HOUSEKEEPING
+        while True:
+            try:
+                while await self._read():
+                    pass
+                if trio.current_time() >= housekeeping_at:
+                    housekeeping_at = trio.current_time() + HOUSEKEEPING
+                    if self._keep is not None:
+                        await self._keep(None)
+                    else:
+                        self._revocations.expired()
+                self._is_failing = False
+            except BusError as error:
+                self._failures += 1
+                if not self._is_failing:
+                    log.warning("site_log_not_read", reason=str(error))
+                self._is_failing = True
+            await trio.sleep(self._interval)
+
+    async def _read(self) -> bool:
+        """Read a part of the log; return whether there is more. Raises `BusError`."""
+        part = (await self._reader.read_several({SITE: self._offset}, READ_EVENTS))[SITE]
+        is_first = not self._ready.is_set()
+        if part.head.epoch != self._epoch and self._epoch and self._offset:
+            self._epoch, self._offset = part.head.epoch, 0
+            await self._read_state()
+            return True
+        if is_first or part.oldest > self._offset + 1:
+            await self._read_state()
+        self._epoch = part.head.epoch
+        if is_first:
+            self._offset = part.head.offset
+            self._ready.set()
+            return False
+        await self._take([line for batch in part.batches for line in batch.lines])
+        self._offset = part.batches[-1].last if part.batches else max(self._offset, part.oldest - 1)
+        return self._offset < part.head.offset
+
+    async def _read_state(self) -> None:
+        """Raises `BusError`."""
+        lines = await self._reader.state(SITE)
+        await self._take(lines)
+        if self._keep is not None:
+            keys = frozenset(event.key for event in map(_keyed, lines) if event is not None)
+            await self._keep(keys)
+
+    async def _take(self, lines: list[bytes]) -> None:
+        is_revoked, users = False, set()
+        for line in lines:
+            if (event := _keyed(line)) is not None:
+                is_revoked |= self._revocations.fold(event)
+            elif line.startswith(b"disconnection ") and (user := self._disconnected(line)) is not None:
+                users.add(user)
+        for listener in self._listeners:
+            if is_revoked:
+                await listener.on_revoked()
+            if users:
+                await listener.on_disconnected(frozenset(users))
+
+    def _disconnected(self, line: bytes) -> str | None:
+        """Return whose connections are to end; None when that was done."""
+        try:
+            event = _event(line.partition(b" ")[2])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if event.id in self._done:
+            return None
+        self._done[event.id] = None
+        if len(self._done) > REMEMBERED:
+            self._done.popitem(last=False)
+        self._disconnections += 1
+        return event.data.user
+
+    def statistics(self) -> SiteStatistics:
+        return SiteStatistics(len(self._revocations), self._disconnections, self._failures)
+
+
+def _keyed(line: bytes) -> Keyed | None:
+    if not line.startswith(MARK):
+        return None
+    try:
+        return read(line)
+    except MalformedKeyed:
+        return None

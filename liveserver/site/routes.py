@@ -1,0 +1,126 @@
+"""What a site's servers do about users and tokens everywhere: ordinary web, behind the edge's hand-over."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from quart import Blueprint, Response, request
+
+from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.revocations import TOKEN, USER, Revocation, key_part
+from liveserver.auth.tokens import MAX_JTI
+from liveserver.errors import BadRequest
+from liveserver.site.desk import SiteDesk
+from liveserver.web.auth_headers import asked_by
+
+MAX_USER = 128  # characters
+MAX_BODY = 1_000  # bytes
+AHEAD = 5_000  # ms that `before` may be later than now: clocks differ
+
+Time = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
+class RevocationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`before`: of a user's tokens, those issued earlier; now if left out. `until`: how long it holds."""
+
+    before: Time | None = None
+    until: Time | None = None
+
+
+def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float) -> Blueprint:
+    """Return the routes, to be mounted into the public application; `ttl`: of a revocation, in seconds."""
+    routes = Blueprint("site", __name__)
+
+    def administrator() -> str:
+        return authorizer.administrator(asked_by(request.headers))
+
+    @routes.put("/v1/revocations/tokens/<path:jti>")
+    async def revoke_token(jti: str) -> Response:
+        by = administrator()
+        body = await _body()
+        if body.before is not None:
+            raise BadRequest("before is for a user's tokens; one token is revoked whenever it was issued")
+        revocation = Revocation(_until(body, ttl), token=_name(jti, "token's jti", MAX_JTI))
+        await desk.revoke(revocation, by)
+        return _json(revocation)
+
+    @routes.put("/v1/revocations/users/<path:user>")
+    async def revoke_user(user: str) -> Response:
+        by = administrator()
+        body, now = await _body(), _now()
+        before = now if body.before is None else body.before
+        if before > now + AHEAD:
+            raise BadRequest("before is in milliseconds since the epoch, and not in the future")
+        revocation = Revocation(_until(body, ttl), user=_name(user, "user", MAX_USER), before=before)
+        await desk.revoke(revocation, by)
+        return _json(revocation)
+
+    @routes.delete("/v1/revocations/tokens/<path:jti>")
+    async def lift_token(jti: str) -> Response:
+        return await lift(TOKEN + key_part(_name(jti, "token's jti", MAX_JTI)))
+
+    @routes.delete("/v1/revocations/users/<path:user>")
+    async def lift_user(user: str) -> Response:
+        return await lift(USER + key_part(_name(user, "user", MAX_USER)))
+
+    async def lift(key: str) -> Response:
+        await desk.lift(key, administrator())
+        return Response(status=204, headers={"cache-control": "no-store"})
+
+    @routes.get("/v1/revocations")
+    async def revocations() -> Response:
+        administrator()
+        return _json({"revocations": list(authorizer.revocations)})
+
+    @routes.post("/v1/users/<path:user>/disconnect")
+    async def disconnect(user: str) -> Response:
+        by = administrator()
+        name = _name(user, "user", MAX_USER)
+        await desk.disconnect(name, by)
+        return _json({"user": name}, 202)
+
+    return routes
+
+
+async def _body() -> RevocationBody:
+    """Return the body; an empty one says nothing. Raises `BadRequest`."""
+    content = await request.get_data(cache=False, as_text=False)
+    if not content:
+        return RevocationBody()
+    if isinstance(content, str) or len(content) > MAX_BODY:
+        raise BadRequest(f"a body has at most {MAX_BODY} bytes here")
+    try:
+        return msgspec.json.decode(content, type=RevocationBody)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not what is sent here: {error}") from None
+
+
+def _until(body: RevocationBody, ttl: float) -> int:
+    """Return until when it holds, in milliseconds. Raises `BadRequest`."""
+    now = _now()
+    most = now + int(ttl * 1000)
+    if body.until is None:
+        return most
+    if not now < body.until <= most + AHEAD:
+        raise BadRequest(
+            f"until is in milliseconds since the epoch, and within {ttl:g} s (auth.revocation_ttl)"
+        )
+    return body.until
+
+
+def _name(text: str, what: str, most: int) -> str:
+    if not (0 < len(text) <= most) or any(letter < " " or letter == "\x7f" for letter in text):
+        raise BadRequest(f"a {what} has 1 to {most} characters, without control characters")
+    return text
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _json(content: object, status: int = 200) -> Response:
+    headers = {"content-type": "application/json", "cache-control": "no-store"}
+    return Response(msgspec.json.encode(content), status, headers)

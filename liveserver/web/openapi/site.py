@@ -1,0 +1,99 @@
+"""What a site's servers do about users and tokens in all videos."""
+
+from __future__ import annotations
+
+from liveserver.config import AuthSettings
+from liveserver.web.openapi.components import JSON, Json, answer, problems, record, schema
+
+_KEY: list[Json] = [{}, {"key": []}, {"operator": []}]
+_TIME = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
+_OPTIONAL_TIME = {"type": ["integer", "null"], "minimum": 0, "maximum": 2**53 - 1}
+_USER = {"type": "string", "minLength": 1, "maxLength": 128}
+_JTI = {"type": "string", "minLength": 1, "maxLength": 256}
+
+SCHEMAS: Json = {
+    "Revocation": record(
+        {
+            "until": {**_TIME, "description": "How long it holds, in milliseconds since the epoch"},
+            "token": {**_JTI, "description": "The `jti` of the token that is revoked"},
+            "user": {**_USER, "description": "Whose tokens are revoked"},
+            "before": {**_TIME, "description": "Of the user's tokens, those whose `iat` is earlier"},
+        },
+        "token", "user", "before",
+    ),
+    "Revocations": record({"revocations": {"type": "array", "items": schema("Revocation")}}),
+    "DisconnectedUser": record({"user": _USER}),
+}  # fmt: skip
+
+
+def paths(settings: AuthSettings) -> Json:
+    """Return the operations of dispatchers and likes backends."""
+    until = {
+        **_OPTIONAL_TIME,
+        "description": f"How long it holds; at most {settings.revocation_ttl:g} s, which is the default",
+    }
+    before = {**_OPTIONAL_TIME, "description": "Tokens whose `iat` is earlier; now by default"}
+    refused = problems(400, 401, 403, 404, 413, 429, 431, 500, 503)
+    user = {"name": "user", "in": "path", "required": True, "schema": _USER}
+    jti = {"name": "jti", "in": "path", "required": True, "schema": _JTI}
+
+    def lift(name: str, parameter: Json) -> Json:
+        return {
+            "operationId": name,
+            "tags": ["site"],
+            "summary": "Lift a revocation",
+            "description": "Twice is the same as once; so is one that never was.",
+            "security": _KEY,
+            "parameters": [parameter],
+            "responses": {"204": answer("It is lifted everywhere, within a second"), **refused},
+        }
+
+    def revoke(name: str, summary: str, parameter: Json, body: Json) -> Json:
+        return {
+            "operationId": name,
+            "tags": ["site"],
+            "summary": summary,
+            "description": "Within a second, at all nodes of all datacenters, streams with such tokens end "
+            '(`bye`, `"reason":"revoked"`), and such tokens are refused (401).',
+            "security": _KEY,
+            "parameters": [parameter],
+            "requestBody": {"content": {JSON: {"schema": body}}},
+            "responses": {"200": answer("It holds", JSON, schema("Revocation")), **refused},
+        }
+
+    one = record({"until": until}, "until", closed=True)
+    many = record({"before": before, "until": until}, "before", "until", closed=True)
+    return {
+        "/v1/revocations": {
+            "get": {
+                "operationId": "revocations",
+                "tags": ["site"],
+                "summary": "List the revocations that hold",
+                "security": _KEY,
+                "responses": {"200": answer("All of them", JSON, schema("Revocations")), **refused},
+            }
+        },
+        "/v1/revocations/tokens/{jti}": {
+            "put": revoke("revokeToken", "Revoke one token, by its `jti`", jti, one),
+            "delete": lift("liftToken", jti),
+        },
+        "/v1/revocations/users/{user}": {
+            "put": revoke("revokeUser", "Revoke a user's tokens, by when they were issued", user, many),
+            "delete": lift("liftUser", user),
+        },
+        "/v1/users/{user}/disconnect": {
+            "post": {
+                "operationId": "disconnectUser",
+                "tags": ["site"],
+                "summary": "End all of a user's streams",
+                "description": 'At all nodes of all datacenters: `bye`, `"reason":"disconnected"`, '
+                "`reconnect` false. The user's tokens stay good.",
+                "security": _KEY,
+                "parameters": [user],
+                "responses": {
+                    "202": answer("They end within a second", JSON, schema("DisconnectedUser")),
+                    **refused,
+                },
+            }
+        },
+    }
