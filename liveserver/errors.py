@@ -59,6 +59,8 @@ class Problem(LiveserverError):
     title = "Internal Server Error"
     headers: tuple[tuple[str, str], ...] = ()
     request_id = ""
+    reason = ""  # one word for programs, where there are several reasons for one status
+    until: int | None = None  # when it is over, in milliseconds since the epoch
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -76,6 +78,10 @@ class Problem(LiveserverError):
             "status": self.status,
             "detail": self.detail,
         }
+        if self.reason:
+            document["reason"] = self.reason
+        if self.until is not None:
+            document["until"] = self.until
         if self.request_id:
             document["request_id"] = self.request_id
         return msgspec.json.encode(document)
@@ -105,6 +111,15 @@ class Forbidden(Problem):
 
     status = 403
     title = "Forbidden"
+
+    def __init__(
+        self, detail: str, reason: str = "", until: int | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.until = until
+        if retry_after is not None:
+            self.headers = (("retry-after", str(retry_after)),)
 
 
 class NotFound(Problem):
@@ -177,8 +192,9 @@ class TooMany(Problem):
     status = 429
     title = "Too Many Requests"
 
-    def __init__(self, detail: str, retry_after: int = 1) -> None:
+    def __init__(self, detail: str, retry_after: int = 1, reason: str = "") -> None:
         super().__init__(detail)
+        self.reason = reason
         self.retry_after = retry_after
         self.headers = (("retry-after", str(retry_after)),)
 

@@ -35,8 +35,9 @@ RESERVED_TYPES = CONTROL_WORDS | {RETRACT}
 # What only nodes publish, where authentication is on: the totals of likes, and what moderators do. Of those,
 # what is internal is numbered and kept like everything else, and rendered for moderators only.
 INTERNAL_TYPES = frozenset({"ban", "waiting", "audit"})
-HOUSE_TYPES = INTERNAL_TYPES | {"revocation", "disconnection", "likes", "settings", "pin"}
-HOUSE_KEYS = ("likes/", "revoked/", "ban/", "waiting/")
+_PUBLIC_HOUSE_TYPES = frozenset({"likes", "settings", "pin", "clear", "announcement"})
+HOUSE_TYPES = INTERNAL_TYPES | _PUBLIC_HOUSE_TYPES | {"revocation", "disconnection"}
+HOUSE_KEYS = ("likes/", "revoked/", "ban/", "clear/", "waiting/")
 
 _EPOCH, _NUMBER = rb"[a-z0-9]{1,12}", rb"[1-9][0-9]{0,14}"  # as in a cursor, or it could not be resumed from
 _BATCH_HEAD = re.compile(

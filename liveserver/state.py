@@ -27,6 +27,7 @@ MARK_BYTE = MARK[0]
 KEY = re.compile(r"[a-z][a-z0-9_.:/-]{0,127}")
 MAX_VERSION = 2**53 - 1  # what JavaScript's numbers count exactly
 NO_VERSION = -1
+UNSHOWN = "clear/"  # how keys begin that viewers need not be sent: what they name is in no log any more
 # A keyed event's id is compared byte by byte, in Lua and JavaScript too: nothing in it is escaped in JSON.
 KEYED_ID = re.compile(r"[ !#-\[\]-~]{1,128}")
 
@@ -117,6 +118,8 @@ class State:
         events = [
             event
             for event in self._events.values()
-            if not event.is_cleared and (internal or not event.is_internal)
+            if not event.is_cleared
+            and (internal or not event.is_internal)
+            and not event.key.startswith(UNSHOWN)
         ]
         return sorted(events, key=lambda event: (event.rank[1], event.rank[2]))

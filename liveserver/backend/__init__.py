@@ -9,9 +9,11 @@ transaction.py  one transaction: decides its commands, then writes table by tabl
 schema.py       the tables
 statements.py   frequent statements, built once
 engine.py       connections to the database, and which of its errors are transient
+enforcement.py  what users may do just now: bans, closed comments, slow mode
+restoring.py    publishes again what a state has lost of settings and bans
 rates.py        a video's likes per second
 sums.py         publishes a video's totals when they have changed
-heard.py        comments and other stores' totals, extracted from a video's log
+heard.py        comments, other stores' totals, rules and acts, extracted from a video's log
 follow.py       reads the logs of the videos that are served here
 outbox.py       sends stored events to a dispatcher
 backend.py      assembles all of these

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
 import trio
 from sqlalchemy.exc import SQLAlchemyError
 
-from liveserver.backend.commands import Accepted, Command, Comments, OutboxRow, Stored, Summary
+from liveserver.backend.commands import (
+    Accepted,
+    Command,
+    Comments,
+    OutboxRow,
+    Retraction,
+    Stored,
+    Summary,
+)
+from liveserver.backend.enforcement import EnforcementStatistics, Enforcer, Turns
 from liveserver.backend.engine import is_transient, reason
 from liveserver.backend.follow import Follower, FollowStatistics, LogReader
 from liveserver.backend.outbox import Outbox, OutboxStatistics, PublishTarget
+from liveserver.backend.restoring import Restorer, RestoringStatistics
 from liveserver.backend.store import Store
 from liveserver.backend.sums import SumsPublisher, SumsStatistics
 from liveserver.backend.transaction import Committed
 from liveserver.backend.writer import Writer, WriteStatistics
 from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings, LikeSettings
-from liveserver.errors import ConfigError, NotFound, Unavailable
+from liveserver.errors import BusError, ConfigError, DispatcherError, NotFound, Unavailable
+from liveserver.event import RETRACT
+from liveserver.moderation.acts import Act
+from liveserver.moderation.publisher import ActPublisher
+from liveserver.moderation.rules import Rules
 
 READ_ATTEMPTS = 3
 OPEN_SECONDS = 15.0
@@ -41,6 +56,12 @@ class BackendStatistics(msgspec.Struct, frozen=True):
     outbox: OutboxStatistics
     sums: SumsStatistics
     follow: FollowStatistics
+    moderation: EnforcementStatistics
+    restoring: RestoringStatistics
+
+
+class BackendBus(LogReader, Turns, Protocol):
+    """The part of a bus that a likes backend needs."""
 
 
 class Backend:
@@ -52,7 +73,7 @@ class Backend:
         settings: BackendSettings,
         likes: LikeSettings,
         dispatcher: PublishTarget,
-        reader: LogReader | None,
+        reader: BackendBus | None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -68,6 +89,7 @@ class Backend:
             lambda totals: self.writer.set_announced(totals),
             self.outbox.wait_handed_over,
         )
+        self.restorer = Restorer(dispatcher)
         self.follower = Follower(
             store.id,
             settings,
@@ -75,8 +97,12 @@ class Backend:
             lambda video: self._wait_read(lambda: store.load(video)),
             lambda heard: self.writer.write(heard),
             self.sums.publish_again,
+            self.restorer.put,
             store.others,
         )
+        self.enforcer = Enforcer(self.follower, reader)
+        self.acts = ActPublisher(self, lambda body: dispatcher.publish(body, retractions=False))
+        self._dispatcher = dispatcher
         self.writer = Writer(store, settings, self._committed, self._uncertain)
 
     async def write(self, command: Command) -> Stored:
@@ -114,6 +140,46 @@ class Backend:
 
     async def _comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
         return await self._wait_read(lambda: self._store.comments(video, before, limit))
+
+    async def rules(self, video: str) -> Rules:
+        """Return what holds for a video. Raises `Unavailable`."""
+        return (await self.follower.follow(video)).rules
+
+    async def refresh(self, video: str) -> Rules:
+        """Return what holds for a video, with all that its log says now. Raises `Unavailable`."""
+        try:
+            return (await self.follower.read_now(video)).rules
+        except BusError:
+            raise Unavailable("the log cannot be read just now; try again") from None
+
+    async def act(self, *acts: Act) -> None:
+        """Return when acts are in the feed, and hold here. Raises as `ActPublisher.publish` does."""
+        await self.acts.publish(*acts)
+        with suppress(BusError, Unavailable):  # the log is read again before long
+            await self.follower.read_now(acts[0].video)
+
+    async def retract(self, video: str, comment: str, by: str | None, user: str | None) -> None:
+        """Take a comment back; return when that is in the feed. With a `user`, only one of theirs.
+
+        Raises `NotFound`, `Forbidden`, and `Unavailable`, after which it may happen all the same.
+        """
+        # The same id each time, so that a repetition is a duplicate.
+        event = (
+            f"retract-{hashlib.blake2s(comment.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+        )
+        command = Retraction(video, comment, event, by, user)
+        try:
+            await self.write(command)
+        except NotFound:
+            await self.refresh(video)  # it may be from another backend, and have come just now
+            await self.write(command)
+        said = {"id": event, "video": video, "type": RETRACT, "data": {"id": comment}}
+        if by is not None:
+            said["by"] = by
+        try:
+            await self._dispatcher.publish(msgspec.json.encode([said]), retractions=True)
+        except DispatcherError:
+            raise Unavailable("it is stored, and will be in the feed when a dispatcher answers") from None
 
     async def check(self) -> None:
         """Raise `Unavailable` if the database does not store; for readiness.
@@ -166,6 +232,8 @@ class Backend:
             self.outbox.statistics(),
             self.sums.statistics(),
             self.follower.statistics(),
+            self.enforcer.statistics(),
+            self.restorer.statistics(),
         )
 
 
@@ -174,7 +242,7 @@ async def open_backend(
     settings: BackendSettings,
     dispatcher: PublishTarget,
     likes: LikeSettings | None = None,
-    reader: LogReader | None = None,
+    reader: BackendBus | None = None,
 ) -> AsyncIterator[Backend]:
     """Run a likes backend for the duration of the block. Events left in its outbox are published later.
 
@@ -191,6 +259,7 @@ async def open_backend(
             nursery.start_soon(backend.writer.run)
             nursery.start_soon(backend.outbox.run)
             nursery.start_soon(backend.sums.run)
+            nursery.start_soon(backend.restorer.run)
             nursery.start_soon(backend.follower.run)
             yield backend
             nursery.cancel_scope.cancel()

@@ -20,6 +20,7 @@ class Like(msgspec.Struct, frozen=True):
     reaction: str
     key: str | None = None
     position: int | None = None
+    role: str | None = None
 
     route = "likes"
 
@@ -32,15 +33,22 @@ class Comment(msgspec.Struct, frozen=True):
     text: str
     key: str | None = None
     position: int | None = None
+    role: str | None = None
 
     route = "comments"
 
 
 class Retraction(msgspec.Struct, frozen=True):
-    """The retraction of a comment. Idempotent."""
+    """The retraction of a comment. Idempotent.
+
+    `user`: only if it is this user's own. `event` is the id of the event that says so, `by` whose act it is.
+    """
 
     video: str
     id: str
+    event: str | None = None
+    by: str | None = None
+    user: str | None = None
 
 
 Command = Like | Comment | Retraction | Heard

@@ -7,15 +7,16 @@ Rules:
    was read is stored together with its offset in one transaction, so a backend that was down resumes where it
    stopped.
 3. Everything is idempotent: comments by their ids, retractions in any order, totals by their maximum. So a
-log
-   may be read twice, or by several backends of one database.
+   log may be read twice, or by several backends of one database.
 4. A gap in the log, or a new epoch, is recorded: `is_complete` says whether everything was read.
-5. If the video's state lacks this store's totals, or has older ones, they are published again.
+5. If the video's state lacks this store's totals, or rules that are known here, or has older ones, they are
+   published again. Until then the known rules hold.
+6. `SITE`, the log of the rules for all videos, is always followed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -25,8 +26,10 @@ import trio
 from liveserver.backend.heard import Heard, add_batches, add_state_lines
 from liveserver.bus.interface import Slice
 from liveserver.config import BackendSettings
-from liveserver.errors import BusError, Problem
+from liveserver.errors import BusError, Problem, Unavailable
 from liveserver.instruments import gauge, total
+from liveserver.moderation.rules import SITE, Rules
+from liveserver.state import Keyed
 
 READ_VIDEOS = 200  # videos read in one round trip
 READ_EVENTS = 1_000  # events of each
@@ -52,6 +55,7 @@ class Known(msgspec.Struct):
     epoch: str
     offset: int
     is_complete: bool
+    rules: list[Keyed] = []
 
 
 class FollowStatistics(msgspec.Struct, frozen=True):
@@ -75,6 +79,7 @@ class View:
         "is_state_read",
         "loading",
         "offset",
+        "rules",
         "shown",
         "totals",
     )
@@ -86,6 +91,7 @@ class View:
         self.is_complete = known.is_complete
         self.asked_at = now
         self.is_state_read = False
+        self.rules = Rules(known.rules)
         self.caught_up = trio.Event()
         self.comments: list[dict[str, Any]] | None = None  # the newest; None: to be read
         self.loading = trio.Lock()
@@ -120,8 +126,8 @@ class Follower:
     """Follows videos. `run` must be running.
 
     `load(video)` reads a video from the database, `keep(heard)` stores what was read from its log,
-    `publish_again(video)` publishes this store's totals; the number of likes in other stores, by video, is
-    written to `others`.
+    `publish_again(video)` publishes this store's totals, `restore(video, events)` what the state has lost;
+    the number of likes in other stores, by video, is written to `others`.
     """
 
     def __init__(
@@ -132,6 +138,7 @@ class Follower:
         load: Callable[[str], Awaitable[Known]],
         keep: Callable[[Heard], Awaitable[object]],
         publish_again: Callable[[str], None],
+        restore: Callable[[str, Sequence[Keyed]], None],
         others: dict[str, int],
     ) -> None:
         self._store = store
@@ -140,10 +147,12 @@ class Follower:
         self._load = load
         self._keep = keep
         self._publish_again = publish_again
+        self._restore = restore
         self._others = others
         self._views: dict[str, View] = {}
         self._opening: dict[str, trio.Event] = {}
         self._wanted = trio.Event()
+        self._reading = trio.Lock()
         self._heard = self._holes = self._failures = 0
 
     def view(self, video: str) -> View | None:
@@ -170,10 +179,12 @@ class Follower:
         done = self._opening[video] = trio.Event()
         try:
             view = View(await self._load(video), trio.current_time())
-            if len(self._views) >= self._settings.followed_videos:
-                self._forget(min(self._views, key=lambda name: self._views[name].asked_at))
+            if self._count() >= self._settings.followed_videos and video != SITE:
+                others = (name for name in self._views if name != SITE)
+                self._forget(min(others, key=lambda name: self._views[name].asked_at))
             self._views[video] = view
-            self._others[video] = view.elsewhere(self._store)
+            if video != SITE:
+                self._others[video] = view.elsewhere(self._store)
             if self._reader is None:
                 view.caught_up.set()
             self._wanted.set()
@@ -181,6 +192,9 @@ class Follower:
         finally:
             del self._opening[video]
             done.set()
+
+    def _count(self) -> int:
+        return len(self._views) - (SITE in self._views)
 
     def _forget(self, video: str) -> None:
         del self._views[video]
@@ -192,20 +206,40 @@ class Follower:
             return
         while True:
             self._wanted = trio.Event()
+            await self._follow_site()
             now = trio.current_time()
             for video, view in list(self._views.items()):
-                if now - view.asked_at > self._settings.follow_linger:
+                if now - view.asked_at > self._settings.follow_linger and video != SITE:
                     self._forget(video)
             names = list(self._views)
             for start in range(0, len(names), READ_VIDEOS):
                 try:
-                    await self._read(self._reader, names[start : start + READ_VIDEOS])
+                    async with self._reading:
+                        await self._read(self._reader, names[start : start + READ_VIDEOS])
                 except (BusError, Problem) as error:
                     self._failures += 1
                     log.warning("logs_not_followed", reason=str(error))
                     break
             with trio.move_on_after(self._settings.follow_interval):
                 await self._wanted.wait()
+
+    async def _follow_site(self) -> None:
+        """Follow what holds for all videos, as soon as the database can be read."""
+        if SITE not in self._views:
+            try:
+                await self._open(SITE)
+            except Unavailable as error:
+                self._failures += 1
+                log.warning("site_not_followed", reason=str(error))
+
+    async def read_now(self, video: str) -> View:
+        """Return the view of a video, with all that its log says now. Raises `BusError`, `Unavailable`."""
+        view = await self.follow(video)
+        if self._reader is not None:
+            async with self._reading:
+                if self._views.get(video) is view:
+                    await self._read(self._reader, [video])
+        return view
 
     async def _read(self, reader: LogReader, names: list[str]) -> None:
         """Read these logs up to their heads. Raises `BusError`, `Unavailable`."""
@@ -222,7 +256,7 @@ class Follower:
 
     async def _take(self, reader: LogReader, video: str, view: View, part: Slice) -> bool:
         """Process a part of a log; return whether there is more."""
-        heard = Heard(video, part.head.epoch, view.offset, view.is_complete, [], [], {})
+        heard = Heard(video, part.head.epoch, view.offset, view.is_complete, [], [], {}, [], [])
         is_anew = part.head.epoch != view.epoch
         if is_anew and view.offset:  # read it from its beginning
             view.epoch, view.offset, view.is_complete = part.head.epoch, 0, False
@@ -237,18 +271,21 @@ class Follower:
         if not view.is_state_read or part.oldest > view.offset + 1:
             add_state_lines(heard, await reader.state(video))
             self._check_own(video, view, heard)
+            self._check_rules(video, view, heard)
         add_batches(heard, part.batches)
         heard.offset = part.batches[-1].last if part.batches else max(view.offset, part.oldest - 1)
-        if heard.totals or (heard.epoch, heard.offset) != (view.epoch, view.offset):
+        self._fold_rules(video, view, heard)
+        if heard.totals or heard.rules or (heard.epoch, heard.offset) != (view.epoch, view.offset):
             await self._keep(heard)
             self._heard += len(heard.comments) + len(heard.retracted)
         view.is_state_read = True
         view.epoch, view.offset, view.is_complete = heard.epoch, heard.offset, heard.is_complete
-        if heard.comments or heard.retracted:
+        if heard.comments or heard.retracted or heard.rules:
             view.comments = view.shown = None
         for store, totals in heard.totals.items():
             view.merge(store, totals)
-        self._others[video] = view.elsewhere(self._store)
+        if video != SITE:
+            self._others[video] = view.elsewhere(self._store)
         if view.offset >= part.head.offset:
             view.caught_up.set()
             return False
@@ -260,7 +297,41 @@ class Follower:
         if any(number > published.get(reaction, 0) for reaction, number in own.items()):
             self._publish_again(video)
 
+    def _check_rules(self, video: str, view: View, heard: Heard) -> None:
+        """Publish again what the state has lost of what holds for the video."""
+        ranks = {rule.event.key: rule.event.rank for rule in heard.rules}
+        # A cleared key is missed only by those who have an older event of it, see `_fold_rules`.
+        lost = [event for event in view.rules if event.key not in ranks and not event.is_cleared]
+        if lost:
+            self._restore(video, lost)
+
+    def _fold_rules(self, video: str, view: View, heard: Heard) -> None:
+        """Let hold what was heard; where something newer is known, the state has to have that."""
+        newest: dict[str, Keyed] = {}
+        for rule in heard.rules:
+            key, rank = rule.event.key, rule.event.rank
+            if key not in newest or newest[key].rank < rank:
+                newest[key] = rule.event
+        older = []
+        for key, event in newest.items():
+            known = view.rules.get(key)
+            if known is not None and known.rank > event.rank:
+                older.append(known)
+            else:
+                view.rules.fold(event)
+        if older:
+            self._restore(video, older)
+        if not view.rules.cleared:
+            return
+        kept = []
+        for comment in heard.comments:
+            if view.rules.is_cleared(comment.user, comment.at):
+                heard.retracted.append(comment.id)
+            else:
+                kept.append(comment)
+        heard.comments = kept
+
     def statistics(self) -> FollowStatistics:
         return FollowStatistics(
-            videos=len(self._views), heard=self._heard, holes=self._holes, failures=self._failures
+            videos=self._count(), heard=self._heard, holes=self._holes, failures=self._failures
         )

@@ -1,4 +1,4 @@
-"""Comments, retractions and other stores' totals, extracted from a video's log. No I/O."""
+"""Comments, retractions, other stores' totals, rules and acts, extracted from a video's log. No I/O."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import msgspec
 
 from liveserver import state
 from liveserver.event import RETRACT, Batch
+from liveserver.moderation.rules import is_rule
+from liveserver.state import Keyed
 
 LIKES_KEY = "likes/"  # followed by the store's id
 MAX_STORE, MAX_REACTION, MAX_TOTAL = 64, 32, 2**53 - 1
@@ -23,6 +25,21 @@ class HeardComment(msgspec.Struct, frozen=True):
     position: int | None = None
 
 
+class HeardRule(msgspec.Struct, frozen=True):
+    """A keyed event that says what holds for the video; `line` is as in the log."""
+
+    event: Keyed
+    line: bytes
+
+
+class HeardAct(msgspec.Struct, frozen=True):
+    """What a moderator did: an event with `by`, as JSON."""
+
+    id: str
+    at: int
+    event: bytes
+
+
 class Heard(msgspec.Struct):
     """What a video's log, read up to `offset` of `epoch`, contains for this backend.
 
@@ -36,6 +53,8 @@ class Heard(msgspec.Struct):
     comments: list[HeardComment] = []
     retracted: list[str] = []
     totals: dict[str, dict[str, int]] = {}
+    rules: list[HeardRule] = []
+    acts: list[HeardAct] = []
 
 
 class _Text(msgspec.Struct):
@@ -48,6 +67,20 @@ class _Comment(msgspec.Struct):
     at: int
     user: str | None = None
     position: int | None = None
+
+
+class _Act(msgspec.Struct):
+    id: str
+    at: int
+    by: str
+
+
+class _User(msgspec.Struct):
+    user: str
+
+
+class _Cleared(msgspec.Struct):
+    data: _User
 
 
 class _Target(msgspec.Struct):
@@ -69,12 +102,17 @@ class _Likes(msgspec.Struct):
 _comment = msgspec.json.Decoder(_Comment).decode
 _retraction = msgspec.json.Decoder(_Retraction).decode
 _likes = msgspec.json.Decoder(_Likes).decode
+_act = msgspec.json.Decoder(_Act).decode
+_cleared = msgspec.json.Decoder(_Cleared).decode
+_BY = b'"by":"'
 
 
 def add_batches(heard: Heard, batches: Iterable[Batch]) -> None:
     """Add the contents of these batches. Events of another shape are skipped: other publishers exist."""
     for batch in batches:
         for line in batch.lines:
+            if _BY in line:
+                _hear_act(heard, line)
             if line[0] == state.MARK_BYTE:
                 add_state_lines(heard, [line])
                 continue
@@ -97,10 +135,13 @@ def add_batches(heard: Heard, batches: Iterable[Batch]) -> None:
 
 
 def add_state_lines(heard: Heard, lines: Iterable[bytes]) -> None:
-    """Add the stores' totals among these lines of a video's state."""
+    """Add the stores' totals and the rules among these lines of a video's state."""
     for line in lines:
         try:
             event = state.read(line)
+            if is_rule(event):
+                heard.rules.append(HeardRule(event, line))
+                continue
             if not event.key.startswith(LIKES_KEY) or event.is_cleared:
                 continue
             total = _likes(event.data).data.total
@@ -113,6 +154,24 @@ def add_state_lines(heard: Heard, lines: Iterable[bytes]) -> None:
         for reaction, number in total.items():
             if len(reaction) <= MAX_REACTION and 0 <= number <= MAX_TOTAL:
                 known[reaction] = max(number, known.get(reaction, 0))
+
+
+def cleared_user(event: Keyed) -> str | None:
+    """Return whose comments are gone, as a `clear/…` event says; None when it says nothing."""
+    try:
+        return None if event.is_cleared else _cleared(event.data).data.user
+    except msgspec.DecodeError:
+        return None
+
+
+def _hear_act(heard: Heard, line: bytes) -> None:
+    event = line.partition(b" ")[2]
+    try:
+        act = _act(event)
+    except msgspec.DecodeError:
+        return
+    if "\0" not in act.id:
+        heard.acts.append(HeardAct(act.id[:128], act.at, event))
 
 
 def _storable(text: str) -> str:

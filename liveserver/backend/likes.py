@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
-from liveserver.auth.grant import COMMENT, LIKE, WATCH
+from liveserver.auth.grant import COMMENT, LIKE, WATCH, Grant
 from liveserver.auth.rate_limits import CompositeRateLimiter
 from liveserver.backend.backend import Backend
 from liveserver.backend.commands import Command, Comment, Like, reject_nul
@@ -68,8 +68,11 @@ class LikeRoutes:
         reaction = reactions[0] if body.reaction is None else body.reaction
         if reaction not in reactions:
             raise BadRequest(f"the reactions here are {', '.join(reactions)}")
-        user = await self._authorize(request, peer, LIKE, self._authorizer.likes, body.user)
-        return await self._write(Like(video, user, reaction, _key(request), body.position))
+        user, grant = await self._authorize(request, LIKE, body.user)
+        await self._backend.enforcer.check_like(video, user, grant)
+        self._spend(request, peer, grant, self._authorizer.likes, user)
+        like = Like(video, user, reaction, _key(request), body.position, grant.role(video))
+        return await self._write(like)
 
     async def comment(self, request: Request, peer: Peer) -> Answer:
         """Store a comment; answer once it is committed."""
@@ -80,8 +83,12 @@ class LikeRoutes:
         if len(body.text) > most:
             raise BadRequest(f"a comment has at most {most} characters")
         text = reject_nul(body.text, "comment")
-        user = await self._authorize(request, peer, COMMENT, self._authorizer.comments, body.user)
-        return await self._write(Comment(video, user, text, _key(request), body.position))
+        user, grant = await self._authorize(request, COMMENT, body.user)
+        key = _key(request)
+        address = self._authorizer.address(peer_address(peer.sock), request.headers)
+        self._spend(request, peer, grant, self._authorizer.comments, user)
+        await self._backend.enforcer.check_comment(video, user, grant, address, key)
+        return await self._write(Comment(video, user, text, key, body.position, grant.role(video)))
 
     async def summary(self, request: Request, peer: Peer) -> Answer:
         """Return the totals and the newest comments."""
@@ -125,18 +132,20 @@ class LikeRoutes:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadRequest(f"malformed body: {error}") from None
 
-    async def _authorize(
-        self, request: Request, peer: Peer, scope: str, rates: CompositeRateLimiter, user: str | None
-    ) -> str | None:
-        """Return the user to record. Raises `Unauthorized`, `Forbidden`, `TooMany`, `Unavailable`."""
+    async def _authorize(self, request: Request, scope: str, user: str | None) -> tuple[str | None, Grant]:
+        """Return the user to record, and the grant. Raises `Unauthorized`, `Forbidden`, `Unavailable`."""
         user = None if user is None else reject_nul(user, "user")
         grant = await self._authorizer.liker(request.headers)
         grant.require(scope, request.video)
-        user = grant.resolve_user(user)
-        if rates.is_any:
+        return grant.resolve_user(user), grant
+
+    def _spend(
+        self, request: Request, peer: Peer, grant: Grant, rates: CompositeRateLimiter, user: str | None
+    ) -> None:
+        """Raise `TooMany` when there were too many of them; moderators are exempt."""
+        if rates.is_any and not grant.is_exempt(request.video):
             address = self._authorizer.address(peer_address(peer.sock), request.headers)
             rates.acquire(address, user, request.video)
-        return user
 
     async def _write(self, command: Command) -> bytes:
         return json_response(201, msgspec.json.encode(await self._backend.write(command)))

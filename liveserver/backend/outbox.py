@@ -40,8 +40,8 @@ log = structlog.get_logger(__name__)
 class PublishTarget(Protocol):
     """A dispatcher, to which events are published."""
 
-    async def publish(self, body: bytes, *, retractions: bool) -> None:
-        """Publish a JSON array of events; return once all are accepted.
+    async def publish(self, body: bytes, *, retractions: bool) -> int:
+        """Publish a JSON array of events; return once all are accepted, how many were older than the state.
 
         Raises `Unavailable` or `DispatcherError` (try again, with the same ids), or `BadRequest` or
         `TooLarge` (permanent: the request will never be accepted).

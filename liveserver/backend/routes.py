@@ -5,10 +5,12 @@ from __future__ import annotations
 from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Authorizer
-from liveserver.auth.grant import MODERATE
+from liveserver.auth.grant import COMMENT, MODERATE
 from liveserver.backend.backend import Backend
-from liveserver.backend.commands import Retraction, reject_nul
+from liveserver.backend.commands import reject_nul
 from liveserver.edge.request import checked_video
+from liveserver.errors import Forbidden
+from liveserver.moderation.routes import actor
 from liveserver.web.auth_headers import asked_by
 
 
@@ -19,8 +21,15 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
     @routes.delete("/v1/videos/<video>/comments/<comment>")
     async def retract(video: str, comment: str) -> Response:
         grant = await authorizer.liker(asked_by(request.headers))
-        grant.require(MODERATE, checked_video(video))
-        await backend.write(Retraction(video, reject_nul(comment, "comment's id")))
+        name = reject_nul(comment, "comment's id")
+        if grant.may(MODERATE, checked_video(video)):
+            await backend.retract(video, name, actor(grant), None)
+        else:
+            grant.require(COMMENT, video)
+            user = grant.resolve_user(request.args.get("user"))
+            if user is None:
+                raise Forbidden("only moderators take back comments of others")
+            await backend.retract(video, name, None, user)
         return Response(status=204, headers={"cache-control": "no-store"})
 
     return routes

@@ -110,6 +110,28 @@ followed = Table(
     Column("is_complete", Boolean, nullable=False),
 )
 
+# The newest event of each key that says what holds for a video: settings, bans and so on.
+rules = Table(
+    "rules",
+    metadata,
+    Column("video", String(128), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("id", String(128), nullable=False),
+    Column("line", LargeBinary, nullable=False),
+)
+
+# What moderators did: events with `by`, as JSON.
+acts = Table(
+    "acts",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("video", String(128), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("event", LargeBinary, nullable=False),
+)
+Index("acts_by_time", acts.c.video, acts.c.at, acts.c.id)
+
 # Events that no dispatcher has accepted yet, as far as recorded.
 outbox = Table(
     "outbox",

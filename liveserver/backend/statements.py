@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from liveserver.backend.schema import (
+    acts,
     comments,
     followed,
     idempotency_keys,
@@ -16,6 +17,7 @@ from liveserver.backend.schema import (
     lives,
     outbox,
     peer_totals,
+    rules,
     store,
     totals,
 )
@@ -79,10 +81,11 @@ GROW_OLDER = (
 
 def _upserts(
     dialect: Callable[[Table], postgresql.Insert] | Callable[[Table], sqlite.Insert],
-) -> tuple[Insert, Insert, Insert, Insert]:
-    """Return the statements that store a `Heard`: comments, retractions, totals, and the log's position."""
+) -> tuple[Insert, Insert, Insert, Insert, Insert, Insert]:
+    """Return the statements that store a `Heard`: comments, retractions, totals, the log's position, rules,
+    acts."""
     comment = dialect(comments)
-    total, place = dialect(peer_totals), dialect(followed)
+    total, place, rule = dialect(peer_totals), dialect(followed), dialect(rules)
     return (
         # A comment has the time of its event in all stores, also in the one that stored it first.
         comment.on_conflict_do_update(
@@ -105,6 +108,12 @@ def _upserts(
                 "is_complete": place.excluded.is_complete,
             },
         ),
+        rule.on_conflict_do_update(
+            index_elements=[rules.c.video, rules.c.key],
+            set_={"at": rule.excluded.at, "id": rule.excluded.id, "line": rule.excluded.line},
+            where=tuple_(rules.c.at, rules.c.id) < tuple_(rule.excluded.at, rule.excluded.id),
+        ),
+        dialect(acts).on_conflict_do_nothing(),
     )
 
 

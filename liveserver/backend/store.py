@@ -30,11 +30,22 @@ from liveserver.backend.commands import Accepted, Command, OutboxRow
 from liveserver.backend.engine import open_engine
 from liveserver.backend.follow import Known
 from liveserver.backend.rates import LikeRates
-from liveserver.backend.schema import comments, followed, lives, metadata, outbox, peer_totals, totals
+from liveserver.backend.schema import (
+    acts,
+    comments,
+    followed,
+    lives,
+    metadata,
+    outbox,
+    peer_totals,
+    rules,
+    totals,
+)
 from liveserver.backend.schema import store as the_store
 from liveserver.backend.transaction import Committed, Transaction
 from liveserver.config import BackendSettings, LikeSettings
 from liveserver.ids import IdMaker
+from liveserver.state import Keyed, MalformedKeyed, read
 
 AGE_SECONDS = 1.0  # the store's age is stored at most this often
 
@@ -136,9 +147,20 @@ class Store:
             for row in connection.execute(select(peer_totals).where(peer_totals.c.video == video)):
                 found.setdefault(row.store, {})[row.reaction] = row.total
             place = connection.execute(select(followed).where(followed.c.video == video)).one_or_none()
+            lines = connection.execute(select(rules.c.line).where(rules.c.video == video)).scalars()
+            said = [event for event in map(_rule, lines) if event is not None]
             if place is None:
-                return Known(found, "", 0, False)
-            return Known(found, place.epoch, place.heard, place.is_complete)
+                return Known(found, "", 0, False, said)
+            return Known(found, place.epoch, place.heard, place.is_complete, said)
+
+    def acts(self, video: str, before: tuple[int, str] | None, limit: int) -> list[bytes]:
+        """Return so many of what moderators did, the newest first. Raises `SQLAlchemyError`."""
+        query = select(acts.c.event).where(acts.c.video == video)
+        if before is not None:
+            query = query.where(tuple_(acts.c.at, acts.c.id) < before)
+        with self._reader() as connection:
+            newest = query.order_by(acts.c.at.desc(), acts.c.id.desc()).limit(limit)
+            return list(connection.execute(newest).scalars())
 
     def comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
         """Return up to `limit` comments, newest first, before the one with the id `before`.
@@ -219,6 +241,13 @@ class Store:
                 age = oldest / 1000
             self._aged = age
         return int(age * 1000)
+
+
+def _rule(line: bytes) -> Keyed | None:
+    try:
+        return read(line)
+    except MalformedKeyed:
+        return None
 
 
 def _create_tables(engine: Engine) -> None:

@@ -20,10 +20,11 @@ from liveserver.backend.commands import (
     Retraction,
     Stored,
 )
-from liveserver.backend.heard import Heard
+from liveserver.backend.heard import Heard, HeardRule, cleared_user
 from liveserver.backend.schema import comments
 from liveserver.config import BackendSettings
-from liveserver.errors import NotFound
+from liveserver.errors import Forbidden, NotFound
+from liveserver.moderation.rules import CLEAR
 
 SQL_VALUES = 500  # in one IN (…); SQLite knows up to 32,766
 
@@ -123,7 +124,8 @@ class Transaction:
 
     def _like(self, like: Like) -> Outcome:
         if self._is_each(like.video):
-            made = self._post(like.video, "like", like.user, {"reaction": like.reaction}, like.position)
+            data = {"reaction": like.reaction}
+            made = self._post(like.video, "like", like.user, data, like.position, role=like.role)
         else:
             made = self._new_id(self._now)
         self._likers.append((like.video, like.user))
@@ -137,7 +139,8 @@ class Transaction:
 
     def _comment(self, comment: Comment) -> Outcome:
         self._commented.add(comment.video)
-        made = self._post(comment.video, "comment", comment.user, {"text": comment.text}, comment.position)
+        data = {"text": comment.text}
+        made = self._post(comment.video, "comment", comment.user, data, comment.position, role=comment.role)
         self._comments.append(
             {"id": made, "video": comment.video, "user": comment.user, "text": comment.text, "at": self._now,
              "position": comment.position, "retracted": False}
@@ -148,15 +151,19 @@ class Transaction:
         """Retract a comment, looked up on its own as this is rare; pending comments are written first."""
         self._flush_comments()
         found = self._connection.execute(
-            select(comments.c.retracted).where(comments.c.video == command.video, comments.c.id == command.id)
-        ).scalar_one_or_none()
+            select(comments.c.retracted, comments.c.user).where(
+                comments.c.video == command.video, comments.c.id == command.id
+            )
+        ).one_or_none()
         if found is None:
             return NotFound("this video has no such comment")
-        if not found:
+        if not found.retracted:
+            if command.user is not None and found.user != command.user:
+                return Forbidden("this comment is another user's; only moderators take back those of others")
             self._connection.execute(
                 update(comments).where(comments.c.id == command.id).values(retracted=True, text="", user=None)
             )
-            self._post(command.video, "retract", None, {"id": command.id})
+            self._post(command.video, "retract", None, {"id": command.id}, by=command.by, made=command.event)
             self._commented.add(command.video)
         return Stored(command.id)
 
@@ -164,7 +171,9 @@ class Transaction:
         """Store what was read from a log. A retraction whose comment has not arrived leaves a placeholder."""
         self._flush_comments()
         execute = self._connection.execute
-        new_comment, new_retraction, new_total, new_place = statements.HEARD[self._connection.dialect.name]
+        new_comment, new_retraction, new_total, new_place, new_rule, new_act = statements.HEARD[
+            self._connection.dialect.name
+        ]
         if heard.comments:
             execute(
                 new_comment,
@@ -190,20 +199,53 @@ class Transaction:
         ]
         if others:
             execute(new_total, others)
+        if heard.rules:
+            newest = {each.event.key: each for each in sorted(heard.rules, key=lambda each: each.event.rank)}
+            rules = [
+                {"video": heard.video, "key": key, "at": each.event.at, "id": each.event.rank[2].decode(),
+                 "line": each.line}
+                for key, each in sorted(newest.items())
+            ]  # fmt: skip
+            execute(new_rule, rules)
+            self._clear(heard.video, [each for each in newest.values() if each.event.key.startswith(CLEAR)])
+        if heard.acts:
+            acts = {each.id: each for each in heard.acts}
+            rows = [
+                {"id": name, "video": heard.video, "at": each.at, "event": each.event}
+                for name, each in sorted(acts.items())
+            ]
+            execute(new_act, rows)
         place = {"video": heard.video, "epoch": heard.epoch, "heard": heard.offset}
         execute(new_place, place | {"is_complete": heard.is_complete})
         return Stored("")
 
+    def _clear(self, video: str, rules: Sequence[HeardRule]) -> None:
+        """Take back what users had written who were cleared."""
+        for rule in rules:
+            if (user := cleared_user(rule.event)) is not None:
+                self._connection.execute(
+                    update(comments)
+                    .where(comments.c.video == video, comments.c.user == user, comments.c.at <= rule.event.at)
+                    .values(retracted=True, text="", user=None)
+                )
+
     def _post(
-        self, video: str, kind: str, user: str | None, data: dict[str, str], position: int | None = None
+        self,
+        video: str,
+        kind: str,
+        user: str | None,
+        data: dict[str, str],
+        position: int | None = None,
+        *,
+        role: str | None = None,
+        by: str | None = None,
+        made: str | None = None,
     ) -> str:
         """Add an event to the outbox, with the time at which it is stored; return its id."""
-        made = self._new_id(self._now)
+        made = made or self._new_id(self._now)
         event: dict[str, object] = {"id": made, "video": video, "type": kind, "at": self._now, "data": data}
-        if user is not None:
-            event["user"] = user
-        if position is not None:
-            event["position"] = position
+        optional = {"user": user, "position": position, "role": role, "by": by}
+        event |= {name: value for name, value in optional.items() if value is not None}
         self._rows.append(self._new_row(kind == "retract", encode(event)))
         return made
 

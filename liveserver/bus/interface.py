@@ -214,6 +214,14 @@ class Bus(Protocol):
         """Return the lines of the video's current state, tombstones included, in any order."""
         ...
 
+    async def acquire(self, video: str, name: str, token: str, seconds: float) -> float:
+        """Hold `name` of a video for so long, unless it is held.
+
+        Returns 0 when it is held now, or was by the same token; else how many seconds are left. A hold that
+        is longer than `seconds` is shortened to that.
+        """
+        ...
+
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
         """Fold the lines of another datacenter's states into ours, without numbering them.
 

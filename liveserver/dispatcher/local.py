@@ -32,10 +32,12 @@ class LocalDispatcher:
         """Raises `Unavailable`."""
         await self._publisher.publish(self._parser.canary(video, token))
 
-    async def publish(self, body: bytes, *, retractions: bool) -> None:
-        """A JSON array of events that name their videos; an `at` too far ahead becomes now.
+    async def publish(self, body: bytes, *, retractions: bool) -> int:
+        """Publish a JSON array of events that name their videos; an `at` too far ahead becomes now.
+
+        Return how many were older than the state.
 
         Raises `Unavailable`, `BadRequest`, `TooLarge`.
         """
         lots = await self._parser.parse(body, "application/json", None, retractions=retractions, lenient=True)
-        await self._publisher.publish(lots)
+        return (await self._publisher.publish(lots)).stale

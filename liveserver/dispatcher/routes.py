@@ -150,8 +150,8 @@ def _check_house(grant: Grant, video_batches: list[VideoBatch]) -> None:
         raise Forbidden(f"{SITE} is the server's own log; choose another name")
     if grant is not NODE and grant is not OPEN and any(video_batch.is_house for video_batch in video_batches):
         raise Forbidden(
-            "the types and keys likes, settings, ban, pin, waiting and audit, and role and by, are for "
-            "nodes of the cluster; use other ones"
+            "the types and keys likes, settings, ban, clear, pin, announcement, waiting and audit, and "
+            "role and by, are for nodes of the cluster; use other ones"
         )
 
 

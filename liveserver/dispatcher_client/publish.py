@@ -8,12 +8,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
+import msgspec
 import trio
 
 from liveserver.auth.nodes import UNSIGNED, Signature
 from liveserver.dispatcher_client.connections import KeepAliveTransport
 from liveserver.dispatcher_client.refusals import describe_refusal, problem_detail
 from liveserver.errors import BadRequest, DispatcherError
+
+
+class _Accepted(msgspec.Struct):
+    stale: int = 0
 
 
 class PublishClient:
@@ -40,7 +45,7 @@ class PublishClient:
         async with KeepAliveTransport(trust) as transport:
             yield cls(transport, urls, timeout, signature)
 
-    async def publish(self, body: bytes, *, retractions: bool) -> None:
+    async def publish(self, body: bytes, *, retractions: bool) -> int:
         """As `outbox.PublishTarget.publish`. A refusal is believed from the first that gives one."""
         path = "/v1/retractions" if retractions else "/v1/events"
         reason = ""
@@ -63,10 +68,20 @@ class PublishClient:
                 reason = f"{url}: {error or type(error).__name__}"
             else:
                 if answer.status_code == 202:
-                    return
+                    return _stale(answer.content)
                 if answer.status_code in (400, 413):
                     raise BadRequest(problem_detail(answer) or f"status {answer.status_code}")
                 reason = describe_refusal(url, answer)
             if self._urls[0] == first:  # else another request has found it out, too
                 self._urls.append(self._urls.pop(0))
         raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")
+
+
+def _stale(answer: bytes) -> int:
+    """Return how many events were older than the state, as a dispatcher's answer says."""
+    if b'"stale"' not in answer:
+        return 0
+    try:
+        return msgspec.json.decode(answer, type=_Accepted).stale
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0

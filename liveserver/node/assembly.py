@@ -43,6 +43,7 @@ from liveserver.frontend.channels.subscriptions import LeaseService
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 from liveserver.frontend.summary import SummaryRoutes
+from liveserver.moderation.routes import moderation_routes
 from liveserver.ops.health import Check
 from liveserver.site.desk import SiteDesk
 from liveserver.site.feed import SiteFeed
@@ -222,7 +223,7 @@ class Node:
             desk = SiteDesk(local, authorizer.revocations, self.settings.history.idle_ttl)
             self.blueprints.append(site_routes(desk, authorizer, self.settings.auth.revocation_ttl))
         LikeRoutes(backend, settings, authorizer).add_to(self.router)
-        self.blueprints.append(backend_routes(backend, authorizer))
+        self.blueprints += [backend_routes(backend, authorizer), moderation_routes(backend, authorizer.liker)]
         self.parts["backend"] = backend.statistics
         self.checks["database"] = backend.check
 

@@ -79,7 +79,7 @@ class FakeDispatcher:
     def ids(self) -> list[str]:
         return [event["id"] for event in self.taken]
 
-    async def publish(self, body: bytes, *, retractions: bool) -> None:
+    async def publish(self, body: bytes, *, retractions: bool) -> int:
         self.asked += 1
         await trio.lowlevel.checkpoint()
         failure = self._failures.pop(0) if self._failures else None
@@ -92,6 +92,7 @@ class FakeDispatcher:
         self._changed = trio.Event()
         if failure is not None:
             raise failure
+        return 0
 
     async def wait_taken(self, count: int) -> None:
         with trio.fail_after(100):

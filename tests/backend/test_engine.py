@@ -35,9 +35,10 @@ from tests.backend.postgres import Proxy, directory_of, execute, pgbouncer, post
 class FakeDispatcher(AnyDispatcher):
     """One whose `taken` has no totals."""
 
-    async def publish(self, body: bytes, *, retractions: bool) -> None:
+    async def publish(self, body: bytes, *, retractions: bool) -> int:
         if b'"type":"likes"' not in body:
-            await super().publish(body, retractions=retractions)
+            return await super().publish(body, retractions=retractions)
+        return 0
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.errors import BusError, NotFound
 from liveserver.event import Batch
+from liveserver.moderation.rules import SITE
+from liveserver.state import Keyed
 from tests.backend.harness import comment, like, settings
 from tests.conftest import Until
 
@@ -167,11 +169,13 @@ class ScriptedLog:
 
     async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]:
         await trio.lowlevel.checkpoint()
+        if "v" not in after:
+            return {}
         self.reads += 1
         if self.failures:
             self.failures -= 1
             raise BusError("gone")
-        [last] = after.values()
+        last = after["v"]
         first = max(last + 1, self.oldest)
         lines = self.lines[first : first + limit]
         head = Head(self.epoch, len(self.lines) - 1, Cursor())
@@ -202,14 +206,18 @@ class FollowStage:
         self.kept: list[Heard] = []
         self.again: list[str] = []
         self.others: dict[str, int] = {}
+        self.restored: list[tuple[str, list[str]]] = []
         self.known = known or Known({"own": {}}, "", 0, False)
         self.follower = Follower(
-            "own", settings(), self.log, self._load, self._keep, self.again.append, self.others
+            "own", settings(), self.log, self._load, self._keep, self.again.append, self._restore, self.others
         )
 
     async def _load(self, video: str) -> Known:
         await trio.lowlevel.checkpoint()
-        return self.known
+        return Known({}, "", 0, False) if video == SITE else self.known
+
+    def _restore(self, video: str, events: Sequence[Keyed]) -> None:
+        self.restored.append((video, [event.key for event in events]))
 
     async def _keep(self, heard: Heard) -> None:
         await trio.lowlevel.checkpoint()

@@ -144,10 +144,10 @@ async def test_one_that_is_never_taken_does_not_stop_the_others(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     class Picky(FakeDispatcher):
-        async def publish(self, body: bytes, *, retractions: bool) -> None:
+        async def publish(self, body: bytes, *, retractions: bool) -> int:
             if b'"b4"' in body:
                 raise BadRequest("not this one")
-            await super().publish(body, retractions=retractions)
+            return await super().publish(body, retractions=retractions)
 
     on = Stage(Picky())
     async with on.running():

@@ -182,10 +182,10 @@ async def test_one_video_that_is_refused_does_not_hold_up_the_others(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     class Picky(FakeDispatcher):
-        async def publish(self, body: bytes, *, retractions: bool) -> None:
+        async def publish(self, body: bytes, *, retractions: bool) -> int:
             if b'"video":"w3"' in body:
                 raise BadRequest("not this one")
-            await super().publish(body, retractions=retractions)
+            return await super().publish(body, retractions=retractions)
 
     async with stage(tmp_path) as on:
         on.dispatcher = on.sums._dispatcher = Picky()

@@ -38,6 +38,7 @@ from liveserver.event import Batch
 from liveserver.instruments import gauge, total
 from liveserver.viewer_count import ViewerCount
 
+HOLDS = 100_000  # names that are held at once; beyond it, those that end first are dropped
 TOKENS = 10_000  # the latest requests, which are recognised when they are appended again
 _NONE: frozenset[int] = frozenset()
 
@@ -72,6 +73,7 @@ class MemoryBus:
         self._feeds: list[Mailbox] = []
         self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, least recent first
         self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
+        self._holds: dict[tuple[str, str], tuple[float, str]] = {}  # (video, name) → its end, and the token
         self._dropped = 0  # by inboxes that are closed
 
     async def append(self, requests: Sequence[AppendRequest]) -> list[AppendResult]:
@@ -151,6 +153,26 @@ class MemoryBus:
 
     async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
         return {video: await self.state(video) for video in videos}
+
+    async def acquire(self, video: str, name: str, token: str, seconds: float) -> float:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        end, holder = self._holds.get((video, name), (now, ""))
+        if end <= now:
+            if len(self._holds) >= HOLDS:
+                self._expire_holds(now)
+            self._holds[video, name] = now + seconds, token
+            return 0.0
+        if holder == token:
+            return 0.0
+        if end > now + seconds:
+            end = now + seconds
+            self._holds[video, name] = end, holder
+        return end - now
+
+    def _expire_holds(self, now: float) -> None:
+        kept = sorted((end, each, token) for each, (end, token) in self._holds.items() if end > now)
+        self._holds = {each: (end, token) for end, each, token in kept[-HOLDS // 2 :]}
 
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
         await trio.lowlevel.checkpoint()

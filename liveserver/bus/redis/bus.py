@@ -249,6 +249,19 @@ class RedisBus:
         answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
         return dict(zip(videos, map(replies.state, answers), strict=True))
 
+    async def acquire(self, video: str, name: str, token: str, seconds: float) -> float:
+        commands = self._commands.hold(video, name, token, seconds)
+
+        def work() -> float:
+            taken, holder, left = self._link.run(commands, transaction=False)
+            if taken or holder is None or holder == token.encode():
+                return 0.0
+            if left > seconds * 1000:
+                self._link.run([self._commands.shorten(video, name, seconds)], transaction=False)
+            return max(0.001, min(float(left) / 1000, seconds))
+
+        return await self._link.call(self._asking, work)
+
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
         commands = [self._commands.merge(video, lines) for video, lines in states.items() if lines]
         if commands:

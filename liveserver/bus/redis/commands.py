@@ -116,6 +116,14 @@ class Commands:
     def state(self, video: str) -> Command:
         return ("HVALS", *keys(video, "state"))
 
+    def hold(self, video: str, name: str, token: str, seconds: float) -> list[Command]:
+        """Take it, who has it, and for how long."""
+        (key,) = keys(video, f"hold:{name}")
+        return [("SET", key, token, "NX", "PX", ms(seconds)), ("GET", key), ("PTTL", key)]
+
+    def shorten(self, video: str, name: str, seconds: float) -> Command:
+        return ("PEXPIRE", *keys(video, f"hold:{name}"), ms(seconds))
+
     def count(self, video: str) -> Command:
         return _call(self._count, keys(video, "nodes", "viewers", "tally"))
 

@@ -1,0 +1,7 @@
+"""Moderation: the rules that hold for a video, made of its keyed events, and the acts that change them.
+
+rules.py      what holds for a video: settings, bans, cleared users, the pin, comments that wait; no I/O
+acts.py       what moderators do, as events
+publisher.py  publishes acts, and returns when they are in the feed
+routes.py     settings, bans, pins: ordinary web, at likes backends and dispatchers
+"""

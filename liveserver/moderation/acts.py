@@ -1,0 +1,113 @@
+"""What moderators do, as events: each has `by`, so that the feed is the audit trail. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from liveserver import state
+from liveserver.event import INTERNAL_TYPES
+from liveserver.ids import IdMaker
+from liveserver.moderation.rules import (
+    BAN,
+    CLEAR,
+    PIN,
+    SETTINGS,
+    WAITING,
+    Ban,
+    VideoSettings,
+    Waiting,
+    user_key,
+)
+
+MAX_REASON = 200  # characters
+
+_new_id = IdMaker()
+
+
+class Act(msgspec.Struct):
+    """An event that a moderator causes. `at` is given when it is published; `data` None clears the key."""
+
+    video: str
+    type: str
+    key: str | None = None
+    data: Any = None
+    user: str | None = None
+    by: str | None = None
+    role: str | None = None
+    id: str = ""
+    at: int = 0
+
+    def stamped(self, now: int, rank_at: int) -> Act:
+        """Return it with a time, later than that of what is known of its key, and an id of its own."""
+        at = max(now, rank_at + 1)
+        return msgspec.structs.replace(self, at=at, id=self.id or _new_id(at))
+
+    def publication(self) -> dict[str, Any]:
+        """Return what a dispatcher is sent."""
+        fields = {"id": self.id, "video": self.video, "type": self.type, "at": self.at, "data": self.data}
+        for name in ("key", "user", "by", "role"):
+            if (value := getattr(self, name)) is not None:
+                fields[name] = value
+        return fields
+
+    def keyed(self) -> state.Keyed:
+        """Return it as those that follow the log will have it."""
+        head = state.head(
+            self.type,
+            self.key or "",
+            None,
+            self.at,
+            is_cleared=self.data is None,
+            is_internal=self.type in INTERNAL_TYPES,
+        )
+        return state.read(head + b" " + msgspec.json.encode(self.publication()))
+
+
+def change_settings(video: str, by: str, settings: VideoSettings) -> Act:
+    """Return that the settings are these from now on."""
+    return Act(video, "settings", SETTINGS, msgspec.to_builtins(settings), by=by)
+
+
+def ban(video: str, by: str, ban: Ban) -> Act:
+    """Return that a user is banned."""
+    data = {"user": ban.user, "until": ban.until, "reason": ban.reason}
+    return Act(video, "ban", user_key(BAN, ban.user), data, user=ban.user, by=by)
+
+
+def lift_ban(video: str, by: str, user: str) -> Act:
+    """Return that a user is not banned any more."""
+    return Act(video, "ban", user_key(BAN, user), None, user=user, by=by)
+
+
+def clear(video: str, by: str, user: str) -> Act:
+    """Return that what a user has written so far is gone."""
+    return Act(video, "clear", user_key(CLEAR, user), {"user": user}, by=by)
+
+
+def pin(video: str, by: str, role: str | None, data: dict[str, Any] | None) -> Act:
+    """Return that this is pinned; None: that nothing is."""
+    return Act(video, "pin", PIN, data, by=by, role=role)
+
+
+def announce(video: str, by: str, role: str | None, text: str) -> Act:
+    """Return a text for all viewers."""
+    return Act(video, "announcement", None, {"text": text}, by=by, role=role)
+
+
+def wait(video: str, comment: Waiting) -> Act:
+    """Return that a comment waits for a moderator."""
+    return Act(
+        video, "waiting", WAITING + comment.id.lower(), msgspec.to_builtins(comment), user=comment.user
+    )
+
+
+def decide(video: str, by: str, comment: Waiting, decision: Literal["approved", "rejected"]) -> Act:
+    """Return that a comment waits no more."""
+    return Act(video, "waiting", WAITING + comment.id.lower(), None, user=comment.user, by=by)
+
+
+def audit(video: str, by: str, act: str, **what: Any) -> Act:
+    """An act that no other event tells of."""
+    return Act(video, "audit", None, {"act": act, **what}, by=by)

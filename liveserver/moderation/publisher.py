@@ -1,0 +1,70 @@
+"""Publish acts: return when they are in the feed, and newer than all that is known of their keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+
+from liveserver.errors import Conflict, DispatcherError, Unavailable
+from liveserver.moderation.acts import Act
+from liveserver.moderation.rules import Rules
+
+ATTEMPTS = 3  # at being newer than what others do at the same time
+
+
+class RulesSource(Protocol):
+    """What holds for videos, as far as this node knows. Both raise `Unavailable`."""
+
+    async def rules(self, video: str) -> Rules: ...
+
+    async def refresh(self, video: str) -> Rules:
+        """As `rules`, with all that the bus' state says now."""
+        ...
+
+
+class ActPublisher:
+    """Publishes acts. `publish` takes a JSON array of events, and returns how many were stale."""
+
+    def __init__(
+        self,
+        source: RulesSource,
+        publish: Callable[[bytes], Awaitable[int]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._publish = publish
+        self._clock = clock
+
+    async def publish(self, *acts: Act) -> list[Act]:
+        """Publish acts of one video; return them as they were published, and as the rules have them.
+
+        Raises `Unavailable`: then it is not known whether they were accepted; repeat them. Raises `Conflict`
+        when others changed the same all the time, and what the dispatcher refuses.
+        """
+        video = acts[0].video
+        rules = await self._source.rules(video)
+        for _ in range(ATTEMPTS):
+            stamped = [act.stamped(self._now(), self._rank_at(rules, act)) for act in acts]
+            body = msgspec.json.encode([act.publication() for act in stamped])
+            try:
+                stale = await self._publish(body)
+            except DispatcherError as error:
+                raise Unavailable(f"the feed cannot be reached just now; try again ({error})") from None
+            if not stale:
+                for act in stamped:
+                    if act.key is not None:
+                        rules.fold(act.keyed())
+                return stamped
+            rules = await self._source.refresh(video)
+        raise Conflict("somebody else changes the same just now; look at it, and try again")
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    @staticmethod
+    def _rank_at(rules: Rules, act: Act) -> int:
+        known = rules.get(act.key) if act.key is not None else None
+        return known.at if known is not None else -1

@@ -1,0 +1,164 @@
+"""Settings, bans and pins of a video: ordinary web, behind the edge's hand-over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Protocol, TypeVar
+
+import msgspec
+from msgspec import Meta
+from quart import Blueprint, Response, request
+
+from liveserver.auth.authorizer import Headers
+from liveserver.auth.grant import MODERATE, WATCH, Grant
+from liveserver.edge.request import checked_video
+from liveserver.errors import BadRequest, TooLarge, WrongType
+from liveserver.moderation import acts
+from liveserver.moderation.acts import MAX_REASON, Act
+from liveserver.moderation.rules import SITE, Ban, Rules, VideoSettings
+from liveserver.web.auth_headers import asked_by
+
+MAX_BODY = 4 * 1024  # bytes
+MAX_USER = 128  # characters
+MAX_PAGE = 1_000  # bans in one answer
+
+T = TypeVar("T")
+Authorize = Callable[[Headers], Awaitable[Grant]]
+
+
+class Moderator(Protocol):
+    """What the routes want: what holds for a video, and that acts be published."""
+
+    async def refresh(self, video: str) -> Rules: ...
+
+    async def act(self, *acts: Act) -> None: ...
+
+
+class SettingsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to change; the rest stays."""
+
+    comments: str | msgspec.UnsetType = msgspec.UNSET
+    slow: int | msgspec.UnsetType = msgspec.UNSET
+    likes: str | msgspec.UnsetType = msgspec.UNSET
+    review: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class BanBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Until when, in milliseconds since the epoch; null: until it is lifted."""
+
+    until: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
+    reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
+
+
+class BanShown(msgspec.Struct, frozen=True):
+    """A ban in a page of them."""
+
+    user: str
+    until: int | None
+    reason: str
+
+
+def actor(grant: Grant) -> str:
+    """Return whose act it is, for `by`."""
+    return grant.user or grant.name or "anybody"
+
+
+def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
+    """Return the routes, to be mounted into the public application."""
+    routes = Blueprint("moderation", __name__)
+
+    async def moderated(video: str) -> tuple[str, Grant]:
+        """Return the log that the video's name stands for, and the moderator's grant."""
+        grant = await authorize(asked_by(request.headers))
+        if video == "*":
+            grant.require(MODERATE, SITE if "*" not in grant.videos else "*")
+            return SITE, grant
+        grant.require(MODERATE, checked_video(video))
+        return video, grant
+
+    @routes.get("/v1/videos/<video>/settings")
+    async def read_settings(video: str) -> Response:
+        grant = await authorize(asked_by(request.headers))
+        checked_video(video)
+        if grant.name or grant.may(MODERATE, video):
+            grant.require_video(video)
+        else:
+            grant.require(WATCH, video)
+        return json((await moderator.refresh(video)).settings)
+
+    @routes.put("/v1/videos/<video>/settings")
+    async def change_settings(video: str) -> Response:
+        checked_video(video)
+        video, grant = await moderated(video)
+        body = await read(SettingsBody)
+        present = msgspec.to_builtins((await moderator.refresh(video)).settings)
+        try:
+            changed = msgspec.convert(present | msgspec.to_builtins(body), VideoSettings)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"the settings are not what is set here: {error}") from None
+        await moderator.act(acts.change_settings(video, actor(grant), changed))
+        return json(changed)
+
+    @routes.get("/v1/videos/<video>/bans")
+    async def list_bans(video: str) -> Response:
+        video, _ = await moderated(video)
+        limit, after = page_arguments()
+        bans = (await moderator.refresh(video)).bans
+        names = sorted(user for user in bans if user > after)
+        page = [BanShown(user, bans[user].until, bans[user].reason) for user in names[:limit]]
+        return json({"bans": page, "next": names[limit - 1] if len(names) > limit else None})
+
+    @routes.put("/v1/videos/<video>/bans/<path:user>")
+    async def ban(video: str, user: str) -> Response:
+        video, grant = await moderated(video)
+        body = await read(BanBody)
+        await moderator.act(acts.ban(video, actor(grant), Ban(checked_user(user), body.until, body.reason)))
+        return nothing()
+
+    @routes.delete("/v1/videos/<video>/bans/<path:user>")
+    async def lift_ban(video: str, user: str) -> Response:
+        video, grant = await moderated(video)
+        await moderator.act(acts.lift_ban(video, actor(grant), checked_user(user)))
+        return nothing()
+
+    return routes
+
+
+def page_arguments() -> tuple[int, str]:
+    """Return how many are asked for, and after which. Raises `BadRequest`."""
+    limit = request.args.get("limit", "100")
+    if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
+        raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")
+    return int(limit), request.args.get("after", "")
+
+
+def checked_user(user: str) -> str:
+    """Return the user. Raises `BadRequest`."""
+    if not 0 < len(user) <= MAX_USER or "\0" in user:
+        raise BadRequest(f"a user has 1 to {MAX_USER} characters")
+    return user
+
+
+async def read(kind: type[T]) -> T:
+    """Return the request's body. Raises `WrongType`, `TooLarge`, `BadRequest`."""
+    body = await request.get_data(cache=False, as_text=False)
+    if len(body) > MAX_BODY:
+        raise TooLarge(f"a body has at most {MAX_BODY} bytes here")
+    if request.mimetype != "application/json":
+        raise WrongType("send the body as application/json, with that content-type")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not what is sent here: {error}") from None
+
+
+def json(answer: Any, status: int = 200) -> Response:
+    """Return a response with this JSON."""
+    return Response(
+        msgspec.json.encode(answer), status, {"content-type": "application/json", "cache-control": "no-store"}
+    )
+
+
+def nothing() -> Response:
+    """Return a response without content."""
+    return Response(status=204, headers={"cache-control": "no-store"})

@@ -1,0 +1,166 @@
+"""What holds for a video: a fold of the keyed events that only nodes publish (DESIGN: state). No I/O.
+
+Rules:
+
+1. Nothing is forgotten because a state lacks it: a bus that came back with less changes nothing here. So
+   the stricter of what was known holds, until newer events say otherwise.
+2. Bans of `SITE`, `*` in paths, hold for all videos.
+3. Times (`until`, `at`) are milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from liveserver.event import SITE as SITE
+from liveserver.state import Keyed, State
+
+MAX_SLOW = 3_600  # seconds
+SETTINGS, PIN = "settings", "pin"  # keys
+BAN, CLEAR, WAITING = "ban/", "clear/", "waiting/"  # how keys begin
+PREFIXES = (BAN, CLEAR, WAITING)
+
+_PLAIN_USER = re.compile(r"[a-z0-9_.-]{1,100}")
+
+
+class VideoSettings(msgspec.Struct, frozen=True):
+    """What viewers may do; `slow` is how many seconds lie between two comments of a user in slow mode."""
+
+    comments: Literal["open", "slow", "closed"] = "open"
+    slow: Annotated[int, Meta(ge=1, le=MAX_SLOW)] = 30
+    likes: Literal["open", "closed"] = "open"
+    review: bool = False
+
+
+OPEN_SETTINGS = VideoSettings()
+
+
+class Ban(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A user is banned, until then or until the ban is lifted."""
+
+    user: str
+    until: int | None = None
+    reason: str = ""
+
+    def holds_at(self, now: int) -> bool:
+        return self.until is None or now < self.until
+
+
+class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A comment that waits for a moderator."""
+
+    id: str
+    text: str
+    at: int
+    user: str | None = None
+    role: str | None = None
+
+
+class _Data(msgspec.Struct):
+    data: msgspec.Raw
+    at: int = 0
+    by: str | None = None
+
+
+class _Cleared(msgspec.Struct):
+    user: str
+
+
+_event = msgspec.json.Decoder(_Data).decode
+_settings = msgspec.json.Decoder(VideoSettings).decode
+_ban = msgspec.json.Decoder(Ban).decode
+_cleared = msgspec.json.Decoder(_Cleared).decode
+_waiting = msgspec.json.Decoder(Waiting).decode
+
+
+def user_key(prefix: str, user: str) -> str:
+    """Return the key of something about a user: keys have fewer characters than names of users."""
+    if _PLAIN_USER.fullmatch(user):
+        return prefix + user
+    return f"{prefix}:{hashlib.blake2s(user.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
+def is_rule(event: Keyed) -> bool:
+    """Return whether a keyed event says what holds for a video."""
+    key = event.key
+    return key.startswith(PREFIXES) or key in (SETTINGS, PIN)
+
+
+class Rules:
+    """What holds for one video. Bounded by the bounds of the state that it is made of."""
+
+    __slots__ = ("_names", "_state", "bans", "cleared", "pinned", "settings", "waiting")
+
+    def __init__(self, events: Iterable[Keyed] = ()) -> None:
+        self._state = State()
+        self._names: dict[str, str] = {}  # what a key is about: a user, or a comment's id
+        self.settings = OPEN_SETTINGS
+        self.bans: dict[str, Ban] = {}  # by user
+        self.cleared: dict[str, int] = {}  # user → until when comments are gone
+        self.waiting: dict[str, Waiting] = {}  # by id
+        self.pinned: bytes | None = None  # the event's JSON
+        for event in events:
+            self.fold(event)
+
+    def __iter__(self) -> Iterator[Keyed]:
+        return iter(self._state)
+
+    def get(self, key: str) -> Keyed | None:
+        return self._state.get(key)
+
+    def fold(self, event: Keyed) -> bool:
+        """Take an event in; return whether it is news. Others than rules, and malformed ones, are not."""
+        if not is_rule(event) or self._state.is_stale(event):
+            return False
+        try:
+            self._apply(event)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False  # another publisher's, where anybody may publish
+        return self._state.fold(event)
+
+    def _apply(self, event: Keyed) -> None:
+        """Raises `msgspec.DecodeError`."""
+        key = event.key
+        if event.is_cleared:
+            self._forget(key)
+            return
+        said = _event(event.data)
+        if key == SETTINGS:
+            self.settings = _settings(said.data)
+        elif key == PIN:
+            self.pinned = event.data
+        elif key.startswith(BAN):
+            ban = _ban(said.data)
+            self._names[key] = ban.user
+            self.bans[ban.user] = ban
+        elif key.startswith(CLEAR):
+            self.cleared[_cleared(said.data).user] = event.at
+        elif key.startswith(WAITING):
+            waiting = _waiting(said.data)
+            self._names[key] = waiting.id
+            self.waiting[waiting.id] = waiting
+
+    def _forget(self, key: str) -> None:
+        if key == SETTINGS:
+            self.settings = OPEN_SETTINGS
+        elif key == PIN:
+            self.pinned = None
+        elif key.startswith(BAN):
+            self.bans.pop(self._names.pop(key, ""), None)
+        elif key.startswith(WAITING):
+            self.waiting.pop(self._names.pop(key, ""), None)
+
+    def ban(self, user: str | None, now: int) -> Ban | None:
+        """Return the ban that holds for a user."""
+        ban = self.bans.get(user) if user is not None else None
+        return ban if ban is not None and ban.holds_at(now) else None
+
+    def is_cleared(self, user: str | None, at: int) -> bool:
+        """Return whether a user's comment of that time is gone."""
+        return user is not None and at <= self.cleared.get(user, -1)
