@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 class PublishTarget(Protocol):
     """A dispatcher, in this process or over HTTP."""
 
-    async def publish(self, body: bytes, *, retractions: bool) -> None:
+    async def publish(self, body: bytes, *, retractions: bool) -> int:
         """A JSON array of events. Raises `BadRequest`, `Unavailable`, `DispatcherError`."""
         ...
 

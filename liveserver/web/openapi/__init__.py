@@ -6,6 +6,7 @@ watching.py    frontends
 publishing.py  dispatchers
 site.py        users and tokens in all videos
 liking.py      likes backends
+moderating.py  moderation, at likes backends
 pages.py       the page and the ops port
 components.py  shared parts
 

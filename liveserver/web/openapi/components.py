@@ -152,7 +152,12 @@ COMMON_SCHEMAS: Json = {
             "status": {"type": "integer"},
             "detail": {"type": "string", "description": "What is wrong, and what to do about it"},
             "request_id": {"type": "string", "description": "What the request is called in the server's log"},
+            "reason": {"type": "string", "description": "`closed`, `banned`, `slow` or another word"},
+            "until": {"type": "integer", "description": "When it is over, in ms since the epoch"},
         },
+        "request_id",
+        "reason",
+        "until",
         description="RFC 9457",
     ),
 }

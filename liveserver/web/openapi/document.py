@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from liveserver import __version__
 from liveserver.config import Settings
-from liveserver.web.openapi import liking, pages, publishing, site, watching
+from liveserver.web.openapi import liking, moderating, pages, publishing, site, watching
 from liveserver.web.openapi.components import (
     COMMON_PARAMETERS,
     COMMON_SCHEMAS,
@@ -49,6 +49,8 @@ def public_document(settings: Settings) -> Json:
     if "backend" in roles:
         paths.append(liking.paths(settings.backend))
         schemas.append(liking.SCHEMAS)
+        paths.append(moderating.paths())
+        schemas.append(moderating.SCHEMAS)
     if "dispatcher" in roles or "backend" in roles:
         paths.append(site.paths(settings.auth))
         schemas.append(site.SCHEMAS)

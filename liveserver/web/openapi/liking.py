@@ -13,6 +13,7 @@ from liveserver.web.openapi.components import (
     answer,
     header,
     problems,
+    query,
     record,
     ref,
     schema,
@@ -132,14 +133,15 @@ def paths(settings: BackendSettings) -> Json:
             "delete": {
                 "operationId": "retractComment",
                 "tags": ["liking"],
-                "summary": "Take a comment back",
-                "description": "Twice is the same as once; so is one that never was.",
+                "summary": "Take a comment back: one's own, or a moderator any",
+                "description": "Twice is the same as once.",
                 "parameters": [
                     video,
                     {"name": "comment", "in": "path", "required": True, "schema": TEXT},
+                    query("user", "Whose it is, for a site's key that may only comment", TEXT),
                 ],
                 "responses": {
-                    "204": answer("It is gone from the summary, and viewers will be notified"),
+                    "204": answer("It is gone, and that is in the feed"),
                     **problems(400, 401, 403, 404, 429, 431, 500, 503),
                 },
             }

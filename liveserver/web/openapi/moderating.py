@@ -1,0 +1,122 @@
+"""Moderation: settings, bans, what is taken back, at likes backends."""
+
+from __future__ import annotations
+
+from liveserver.web.openapi.components import (
+    JSON,
+    TEXT,
+    YES_OR_NO,
+    Json,
+    answer,
+    problems,
+    query,
+    record,
+    ref,
+    schema,
+    whole,
+)
+
+_SETTINGS: Json = {
+    "comments": {"enum": ["open", "slow", "closed"]},
+    "slow": {**whole(1, 3_600), "description": "Seconds between two comments of a user in slow mode"},
+    "likes": {"enum": ["open", "closed"]},
+    "review": {**YES_OR_NO, "description": "Whether comments wait until a moderator approves them"},
+}
+_BAN: Json = {
+    "until": {
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "maximum": 2**53 - 1,
+        "description": "In milliseconds since the epoch; null: until it is lifted",
+    },
+    "reason": {"type": "string", "maxLength": 200},
+}
+
+SCHEMAS: Json = {
+    "Settings": record(_SETTINGS, description="What viewers may do with a video just now"),
+    "SettingsChange": record(_SETTINGS, *_SETTINGS, closed=True, description="The rest stays as it is"),
+    "Ban": record(_BAN, *_BAN, closed=True),
+    "Bans": record(
+        {
+            "bans": {"type": "array", "items": record({"user": TEXT, **_BAN})},
+            "next": {"type": ["string", "null"], "description": "To read on `after`, if there is more"},
+        }
+    ),
+}
+
+_VIDEO = ref("parameters", "Video")
+_ANY_VIDEO: Json = {
+    "name": "video",
+    "in": "path",
+    "required": True,
+    "description": "The video's name, or `*` for all videos",
+    "schema": {"type": "string", "pattern": r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127})$"},
+    "example": "demo",
+}
+_USER: Json = {
+    "name": "user",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    "example": "ada",
+}
+_READ = problems(400, 401, 403, 404, 429, 431, 500, 503)
+_ACT = problems(400, 401, 403, 404, 409, 413, 415, 429, 431, 500, 503)
+
+
+def operation(name: str, summary: str, *parameters: Json, body: str = "", **responses: Json) -> Json:
+    """Return an operation of a moderator; `responses` by `status_…`."""
+    made: Json = {
+        "operationId": name,
+        "tags": ["moderation"],
+        "summary": summary,
+        "parameters": list(parameters),
+        "responses": {status.removeprefix("status_"): one for status, one in responses.items()},
+    }
+    if body:
+        made["requestBody"] = {"required": True, "content": {JSON: {"schema": schema(body)}}}
+    return made
+
+
+def _act(name: str, summary: str, *parameters: Json, body: str = "") -> Json:
+    made = operation(name, summary, *parameters, body=body, status_204=answer("It is in the feed"))
+    made["responses"] |= _ACT
+    return made
+
+
+def _read(name: str, summary: str, of: str, *parameters: Json) -> Json:
+    made = operation(name, summary, *parameters, status_200=answer("As it is now", JSON, schema(of)))
+    made["responses"] |= _READ
+    return made
+
+
+def paths() -> Json:
+    """Return the operations."""
+    change = operation(
+        "changeSettings",
+        "Change some of a video's settings",
+        _VIDEO,
+        body="SettingsChange",
+        status_200=answer("All of them; the change is in the feed", JSON, schema("Settings")),
+    )
+    change["responses"] |= _ACT
+    return {
+        "/v1/videos/{video}/settings": {
+            "get": _read("settings", "What viewers may do with a video just now", "Settings", _VIDEO),
+            "put": change,
+        },
+        "/v1/videos/{video}/bans": {
+            "get": _read(
+                "bans",
+                "The users who are banned",
+                "Bans",
+                _ANY_VIDEO,
+                query("limit", "How many, at most", whole(1, 1_000, 100)),
+                query("after", "Those after this user", TEXT),
+            ),
+        },
+        "/v1/videos/{video}/bans/{user}": {
+            "put": _act("ban", "Ban a user, and end the user's streams", _ANY_VIDEO, _USER, body="Ban"),
+            "delete": _act("liftBan", "Lift a ban", _ANY_VIDEO, _USER),
+        },
+    }
