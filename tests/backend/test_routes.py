@@ -259,7 +259,7 @@ async def test_a_backend_alone_needs_no_redis_and_no_dispatcher_to_store(tmp_pat
     ("setting", "complaint"),
     [
         ("backend.database=nosuch://host/name", "backend.database: cannot be opened"),
-        ("backend.directory=/proc/none", "backend.directory: cannot be made"),
+        ("backend.directory=/proc/none", "backend.directory: cannot be created"),
         ('backend.database="/"', "backend.database: cannot be opened"),
     ],
 )
