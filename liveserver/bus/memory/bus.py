@@ -166,8 +166,8 @@ class MemoryBus:
         if holder == token:
             return 0.0
         if end > now + seconds:
-            end = now + seconds
-            self._holds[video, name] = end, holder
+            self._holds[video, name] = now + seconds, holder
+            return seconds
         return end - now
 
     def _expire_holds(self, now: float) -> None:
