@@ -47,6 +47,10 @@ def check(settings: Settings) -> None:
         raise ConfigError("frontend.retry_min", "is over frontend.retry_max")
     if frontend.default_wait > frontend.max_wait:
         raise ConfigError("frontend.default_wait", "is over frontend.max_wait")
+    if frontend.max_delay > settings.history.max_age:
+        raise ConfigError(
+            "frontend.max_delay", "is over history.max_age: events would be gone before they come"
+        )
     if frontend.lease > settings.dispatcher.max_lease:
         raise ConfigError("frontend.lease", "is over dispatcher.max_lease")
     if settings.dispatcher.commit_timeout + 2 * settings.bus.timeout > TOKEN_WINDOW:

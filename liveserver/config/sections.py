@@ -118,6 +118,8 @@ class HistorySettings(Section, frozen=True):
     max_age: Duration = Duration(600.0)  # older events are removed
     idle_ttl: Duration = Duration(86_400.0)  # a video's keys in Redis expire after this long without an event
     dedup_window: Duration = Duration(300.0)  # how long an event's id is remembered; a repeat is a duplicate
+    # events of a video that a frontend holds for viewers behind live, whatever `max_events`
+    delayed_events: Count = 100_000
     state_keys: Count = 20_000  # keys in a video's state; beyond it: 413
     state_size: Size = Size(4 * 1024**2)  # a video's state, keys and events; beyond it: 413
 
@@ -166,6 +168,9 @@ class FrontendSettings(Section, frozen=True):
     # of events in a long-poll's answer; the next poll goes on behind the last one
     poll_bytes: Size = Size(1024 * 1024)
     replay_events: Count = 200  # upper bound of `replay`
+    max_delay: Duration = Duration(120.0)  # upper bound of `behind`; at most `history.max_age`
+    # different delays of one video's viewers, in whole seconds; beyond it the nearest one there is
+    max_delays: Count = 60
     trace_flushes: Count = 10_000  # writes per video remembered for `…/events/{id}/trace`
     websocket_max_videos: Count = 100  # subscriptions on one WebSocket
     websocket_max_message_size: Size = Size(4 * 1024)  # one message of a WebSocket client

@@ -119,7 +119,7 @@ class Frontend:
             viewers=sum(channel.audience.count for channel in channels),
             transports=transports(channels),
             video_viewers=video_viewers(channels, self._settings.ops.top_videos),
-            lagging=sum(len(channel.audience.lagging) for channel in channels),
+            lagging=sum(channel.audience.lagging_count for channel in channels),
             lag=max((channel.audience.lag for channel in channels), default=0),
             sockets=len(self.sockets),
             is_listening=self.receiver.is_listening,

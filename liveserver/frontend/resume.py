@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import re
 import time
 from itertools import count
 from typing import NamedTuple
+
+import msgspec
+import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor, CursorError
 from liveserver.errors import BadRequest
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.delivery.audience import VIEWERS
+from liveserver.frontend.delivery.audience import VIEWERS, Audience
 from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.frontend.frontend import Frontend
+from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.frontend.history.log import GAP, ResumePoint
 from liveserver.transport.form import Form, Ready, encode
 
 NOW, EARLIEST = "now", "earliest"
+_DELAY = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)s?")
 ONE_WRITE = 64 * 1024  # bytes of a state that are copied for each viewer, so as to be sent with `ready`
 
 
 class Resumption(NamedTuple):
-    """Where a viewer on a stream begins, its `ready`, and what is to be withheld from it (`seen`)."""
+    """Where a viewer on a stream begins, its `ready`, and what is to be withheld from it (`seen`).
+
+    `home` is the audience that it belongs to.
+    """
 
     ready: Ready
     position: int
     seen: Cursor | None
+    home: Audience
 
 
 class Resumer:
@@ -39,18 +49,30 @@ class Resumer:
     def serial(self) -> int:
         return next(self._serials)
 
-    async def place(self, channel: Channel, cursor: Cursor | str, replay: int) -> ResumePoint:
-        """Where in the channel's log a viewer begins. Raises `BusError`."""
+    async def place(
+        self, channel: Channel, cursor: Cursor | str, replay: int, delay: int = 0
+    ) -> tuple[ResumePoint, Audience]:
+        """Where in the channel's log a viewer begins, and the audience to join at once. Raises `BusError`."""
+        receiver = self.frontend.receiver
+        if delay and not channel.reaches_back(delay):
+            await receiver.fill(channel)
         if isinstance(cursor, Cursor):
-            return await self.frontend.receiver.resume(channel, cursor)
-        log = channel.log
+            point = await receiver.resume(channel, cursor)
+            return point, channel.audience_behind(delay, self.settings.max_delays)
+        log: AudienceLog = channel.log
         if cursor == EARLIEST or (replay and log.event_count < replay):
-            await self.frontend.receiver.fill(channel)
-        return ResumePoint(log.before_events(log.event_count if cursor == EARLIEST else replay))
+            await receiver.fill(channel)
+        home = channel.audience_behind(delay, self.settings.max_delays)
+        log = home.log
+        is_cut = bool(delay) and channel.log.is_lost_since(trio.current_time() - log.delay)
+        position = log.before_events(log.event_count if cursor == EARLIEST else replay)
+        return ResumePoint(position, gap=is_cut, is_cut=is_cut), home
 
-    async def resume_stream(self, channel: Channel, cursor: Cursor | str, replay: int) -> Resumption:
+    async def resume_stream(
+        self, channel: Channel, cursor: Cursor | str, replay: int, delay: int = 0
+    ) -> Resumption:
         """Where a viewer on a stream begins; it has to take its seat at once. Raises `BusError`."""
-        point, log = await self.place(channel, cursor, replay), channel.log
+        (point, home), log = await self.place(channel, cursor, replay, delay), channel.log
         position, seen = point.position, point.seen
         self.frontend.fanout.counts.gaps += point.gap
         if position < log.tip and log.between(position, position + 1)[0].event == GAP and point.gap:
@@ -64,13 +86,22 @@ class Resumer:
                 start = str(seen)
         is_resumed = isinstance(cursor, Cursor) and not point.gap
         now, heartbeat = round(time.time() * 1000), round(self.settings.heartbeat * 1000)
-        ready = Ready(channel.video, self.frontend.node, start, is_resumed, point.gap, now, heartbeat)
-        return Resumption(ready, position, seen)
+        ready = Ready(
+            channel.video,
+            self.frontend.node,
+            start,
+            is_resumed,
+            point.gap,
+            now,
+            heartbeat,
+            behind=round(home.log.delay) or msgspec.UNSET,
+        )
+        return Resumption(ready, position, seen, home)
 
     def opening(self, channel: Channel, form: Form, resumption: Resumption) -> tuple[bytes, bytes]:
         """Return what a viewer is sent first: where it stands, the state unless it resumed, and how many
         watch; and apart what is shared with others, since it is large."""
-        cursor, home = resumption.ready.cursor.encode(), channel.audience
+        cursor, home = resumption.ready.cursor.encode(), resumption.home
         words = form.opening(cursor, resumption.ready, random_retry(self.settings))
         state = b""
         if not resumption.ready.resumed:
@@ -81,6 +112,21 @@ class Resumer:
             viewers = encode(channel.viewer_count.viewers(home.watching + 1))
             words, state = words + state + form.envelope(form.control(cursor, VIEWERS, viewers)), b""
         return words + state, b""
+
+
+def parse_delay(text: str, settings: FrontendSettings) -> int:
+    """Return how many seconds behind live, rounded to whole ones; `12.5s` or `12.5`. Raises `BadRequest`."""
+    found = _DELAY.fullmatch(text)
+    if found is None or float(found[1]) > settings.max_delay:
+        raise BadRequest(f"behind is a time in seconds from 0 to {settings.max_delay:g}, such as 12.5s")
+    return int(float(found[1]) + 0.5)
+
+
+def check_delay(seconds: float, settings: FrontendSettings) -> int:
+    """As `parse_delay`, of a number."""
+    if not 0 <= seconds <= settings.max_delay:
+        raise BadRequest(f"behind is a number of seconds from 0 to {settings.max_delay:g}")
+    return int(seconds + 0.5)
 
 
 def parse_cursor(text: str) -> Cursor | str:

@@ -18,7 +18,7 @@ from liveserver.frontend.admission import Admission
 from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.frontend import Frontend
-from liveserver.frontend.resume import NOW, Resumer, parse_cursor
+from liveserver.frontend.resume import NOW, Resumer, parse_cursor, parse_delay
 from liveserver.frontend.websocket import WebSocket
 from liveserver.transport.form import HttpForm, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10, NDJSON_INTERNAL, NDJSON_INTERNAL_HTTP10
@@ -50,12 +50,13 @@ class WatchRoutes:
         without permission gets that status, and it is final.
         """
         video = request.checked_video()
-        arguments = request.arguments(("cursor", "replay", LAST_EVENT_ID, TOKEN))
+        arguments = request.arguments(("cursor", "replay", "behind", LAST_EVENT_ID, TOKEN))
         last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
         cursor = parse_cursor(arguments.get("cursor", NOW))  # malformed is a 400, also where another one wins
         if last:
             cursor = parse_cursor(last)
         replay = self._replay(arguments)
+        delay = self._delay(arguments)
         retry = random_retry(self._settings)
         form = _form(request)
         try:
@@ -68,10 +69,10 @@ class WatchRoutes:
                 with self._admission.tracking(session), ExitStack() as stack:
                     leave = stack.callback(session.acquire(video))
                     async with self._frontend.table.open_channel(video) as channel:
-                        resumption = await self._resumer.resume_stream(channel, cursor, replay)
+                        resumption = await self._resumer.resume_stream(channel, cursor, replay, delay)
                         reason = self._frontend.refusal() or session.ended
                         if reason is None:
-                            home, serial = channel.audience, self._resumer.serial()
+                            home, serial = resumption.home, self._resumer.serial()
                             viewer = StreamViewer(
                                 peer, home, form, resumption.position, resumption.seen, serial
                             )
@@ -105,13 +106,14 @@ class WatchRoutes:
         """Answer with what is after the cursor, or wait for it."""
         settings = self._settings
         video = request.checked_video()
-        arguments = request.arguments(("cursor", "wait", "limit", "replay", TOKEN))
+        arguments = request.arguments(("cursor", "wait", "limit", "replay", "behind", TOKEN))
         cursor = parse_cursor(arguments.get("cursor", NOW))
         wait = self._number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait)
         if request.method == "HEAD":
             wait = 0
         limit = int(self._number(arguments, "limit", 1, settings.poll_events, default=settings.poll_events))
         replay = self._replay(arguments)
+        delay = self._delay(arguments)
         session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
         if (reason := self._frontend.refusal()) is not None:
             raise Unavailable(f"this node is not taking viewers ({reason.word}); try another", RETRY_AFTER)
@@ -119,11 +121,11 @@ class WatchRoutes:
             with self._admission.tracking(session), ExitStack() as stack:
                 leave = stack.callback(session.acquire(video))
                 async with self._frontend.table.open_channel(video) as channel:
-                    point = await self._resumer.place(channel, cursor, replay)
+                    point, home = await self._resumer.place(channel, cursor, replay, delay)
                     empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
                     empty = empty or session.ended is not None
                     internal = session.is_moderator(video)
-                    answer = channel.audience.poll_pages.answer(
+                    answer = home.poll_pages.answer(
                         point.position,
                         point.seen,
                         limit,
@@ -138,7 +140,7 @@ class WatchRoutes:
                     deadline = min(trio.current_time() + wait, session.until)
                     waiter = PollWaiter(
                         peer,
-                        channel.log.tip,
+                        max(point.position, home.log.tip),
                         point.seen,
                         limit,
                         deadline,
@@ -148,7 +150,7 @@ class WatchRoutes:
                     )
                     waiter.grant = session.grant
                     stack.pop_all()  # from here on it is the waiting poll's
-                    channel.audience.wait(waiter)
+                    home.wait(waiter)
                     return waiter
         except BusError:
             raise Unavailable("the log cannot be read just now; try again", RETRY_AFTER) from None
@@ -162,6 +164,9 @@ class WatchRoutes:
 
     def _replay(self, arguments: dict[str, str]) -> int:
         return int(self._number(arguments, "replay", 0, self._settings.replay_events, default=0))
+
+    def _delay(self, arguments: dict[str, str]) -> int:
+        return parse_delay(arguments.get("behind", "0"), self._settings)
 
     def _number(
         self, arguments: dict[str, str], name: str, least: float, most: float, *, default: float

@@ -116,7 +116,7 @@ def video_status(channel: Channel) -> VideoStatus:
         offset=channel.offset,
         cursor=str(channel.log.cursor),
         events=len(channel.log.items),
-        lagging=len(audience.lagging),
+        lagging=audience.lagging_count,
         lag=audience.lag,
         mending=channel.is_backfilling,
     )

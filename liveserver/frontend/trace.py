@@ -172,8 +172,11 @@ def _not_written(to_wall: _Clock, remark: DeliveryNote) -> NotWritten:
 
 
 def _now(audience: Audience, position: int) -> Now:
-    waiting = sum(segment.size for segment in audience.segments() if segment.position <= position)
-    lagging = sum(viewer.position <= position for viewer in audience.lagging)
+    every = list(audience.all())
+    waiting = sum(
+        segment.size for each in every for segment in each.segments() if segment.position <= position
+    )
+    lagging = sum(viewer.position <= position for each in every for viewer in each.lagging)
     return Now(
         viewers=audience.count, past=audience.count - waiting - lagging, waiting=waiting, lagging=lagging
     )

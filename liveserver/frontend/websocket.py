@@ -24,7 +24,7 @@ from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Problem, Unavailable
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
-from liveserver.frontend.resume import Resumer, parse_cursor
+from liveserver.frontend.resume import Resumer, check_delay, parse_cursor
 from liveserver.token_bucket import TokenBucket
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Reason
@@ -166,6 +166,8 @@ class WebSocket(MultiplexedConnection):
                 checked_video(video)
                 if isinstance(message, wire.Subscribe):
                     await self._subscribe(message)
+                elif isinstance(message, wire.Behind):
+                    await self._change_delay(message)
                 else:
                     self._unsubscribe(message)
             except Problem as problem:
@@ -186,16 +188,17 @@ class WebSocket(MultiplexedConnection):
         if not 0 <= request.replay <= settings.replay_events:
             raise BadRequest(f"replay is a number from 0 to {settings.replay_events}")
         cursor = parse_cursor(request.cursor)
+        delay = check_delay(request.behind, settings)
         self._check_draining()
         try:
             with ExitStack() as stack:
                 leave = stack.callback(self._session.acquire(request.video))
                 async with frontend.table.open_channel(request.video) as channel:
-                    resumption = await self._resumer.resume_stream(channel, cursor, request.replay)
+                    resumption = await self._resumer.resume_stream(channel, cursor, request.replay, delay)
                     if self.is_gone or self.peer.closed:
                         return
                     self._check_draining()
-                    home = channel.audience
+                    home = resumption.home
                     is_moderator = self._session.is_moderator(request.video)
                     form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
                     viewer = MultiplexedViewer(
@@ -205,6 +208,23 @@ class WebSocket(MultiplexedConnection):
                     stack.pop_all()  # from here on it is the viewer's
                     self.viewers[request.video] = viewer
                     home.admit(viewer, *self._resumer.opening(channel, form, resumption))
+        except BusError:
+            raise Unavailable("the log cannot be read just now; try again") from None
+
+    async def _change_delay(self, request: wire.Behind) -> None:
+        """Let a viewer stand so far behind live from now on. Raises `Problem`."""
+        delay = check_delay(request.seconds, self._settings)
+        if request.video not in self.viewers:
+            raise BadRequest("this video is not watched here")
+        frontend = self._resumer.frontend
+        try:
+            async with frontend.table.open_channel(request.video) as channel:
+                if delay and not channel.reaches_back(delay):
+                    await frontend.receiver.fill(channel)
+                viewer = self.viewers.get(request.video)
+                if viewer is not None and not viewer.is_gone:
+                    home = channel.audience_behind(delay, self._settings.max_delays)
+                    viewer.home.move(viewer, home)
         except BusError:
             raise Unavailable("the log cannot be read just now; try again") from None
 

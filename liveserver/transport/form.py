@@ -38,6 +38,7 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """The first thing a viewer receives: where it stands.
 
     `at` is this node's clock, `heartbeat` how often a quiet connection is written to; both in milliseconds.
+    `behind`: how many seconds behind live, if at all.
     """
 
     video: str
@@ -47,6 +48,7 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     gap: bool
     at: int | msgspec.UnsetType = msgspec.UNSET
     heartbeat: int | msgspec.UnsetType = msgspec.UNSET
+    behind: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Gap(msgspec.Struct, frozen=True):

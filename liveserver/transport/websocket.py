@@ -20,17 +20,26 @@ _MAX_REASON = 123  # bytes that fit into a close frame beside the code
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Watch a video, from a cursor, or with the last `replay` events before what comes."""
+    """Watch a video, from a cursor, or with the last `replay` events before what comes; so many seconds
+    `behind` live."""
 
     video: str
     cursor: str = "now"
     replay: int = 0
+    behind: float = 0.0
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Watch it no more."""
 
     video: str
+
+
+class Behind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stand so many seconds behind live from now on, in a video that is watched."""
+
+    video: str
+    seconds: float
 
 
 class Ping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,21 +49,25 @@ class Ping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Message(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     subscribe: Subscribe | None = None
     unsubscribe: Unsubscribe | None = None
+    behind: Behind | None = None
     ping: Ping | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Message)
 
 
-def parse_message(text: str | bytes) -> Subscribe | Unsubscribe | Ping:
+def parse_message(text: str | bytes) -> Subscribe | Unsubscribe | Behind | Ping:
     """What a client says. Raises `BadRequest`."""
     try:
         message = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise BadRequest(f"the message is not understood: {error}") from None
-    said = [each for each in (message.subscribe, message.unsubscribe, message.ping) if each is not None]
+    every = (message.subscribe, message.unsubscribe, message.behind, message.ping)
+    said = [each for each in every if each is not None]
     if len(said) != 1:
-        raise BadRequest('a message is one of {"subscribe":{…}}, {"unsubscribe":{…}}, {"ping":{}}')
+        raise BadRequest(
+            'a message is one of {"subscribe":{…}}, {"unsubscribe":{…}}, {"behind":{…}}, {"ping":{}}'
+        )
     return said[0]
 
 

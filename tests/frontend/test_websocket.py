@@ -146,7 +146,7 @@ async def test_a_video_that_cannot_be_followed_is_told(
             await trio.sleep_forever()
             raise AssertionError
 
-        monkeypatch.setattr(on.frontend.table._leases, "renew", nothing)
+        monkeypatch.setattr(on.frontend.table._leases, "renew_leases", nothing)
         await client.say(subscribe={"video": "b"})
         problem = await client.error()
         assert (problem["status"], problem["video"]) == (503, "b")

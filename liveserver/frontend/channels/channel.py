@@ -25,6 +25,8 @@ from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.frontend.channels.viewer_count import ChannelViewerCount
 from liveserver.frontend.delivery.audience import Audience, Scheduler
+from liveserver.frontend.delivery.delayed import DelayedAudience
+from liveserver.frontend.history.delayed import DelayedLog
 from liveserver.frontend.history.log import ChannelLog, cursor_before
 
 STASH = 1_000  # batches
@@ -38,6 +40,9 @@ class Channel:
         self.video = video
         self.log = ChannelLog(video, history.max_events, history.max_age)
         self.audience = Audience(self.log, scheduler)
+        self.opened_at = 0.0  # in Trio's time
+        self._scheduler = scheduler
+        self._history = history
         self.viewer_count = ChannelViewerCount(video)
         self.epoch = ""
         self.offset = 0
@@ -58,6 +63,7 @@ class Channel:
         self.first = head.offset + 1
         self.is_complete = head.offset == 0
         self.log.start_at(head.cursor, state)
+        self.opened_at = trio.current_time()
         self.is_open = True
         self.settled.set()
 
@@ -67,6 +73,30 @@ class Channel:
         self.audience.close()
         self.log.clear()
         self._stash.clear()
+
+    def audience_behind(self, delay: int, most: int) -> Audience:
+        """Return the audience that stands `delay` seconds behind live; for a viewer that joins it at once.
+
+        Of more than `most` delays, the nearest one that there is, rather a longer one than a shorter.
+        """
+        if delay == 0:
+            return self.audience
+        delays = self.audience.delayed
+        if delay not in delays and len(delays) >= most:
+            delay = min(delays, key=lambda other: (other < delay, abs(other - delay)))
+        found = delays.get(delay)
+        if found is None:
+            self.log.reach = self._history.delayed_events
+            log = DelayedLog(self.log, delay, trio.current_time())
+            found = delays[delay] = DelayedAudience(self.audience, log, self._scheduler)
+            self._scheduler.add_delayed(found)
+        assert isinstance(found, DelayedAudience)
+        found.keep_open()
+        return found
+
+    def reaches_back(self, seconds: float) -> bool:
+        """Return whether the log here has all that the datacenter's has of so many seconds."""
+        return self.is_complete or trio.current_time() - self.opened_at >= seconds
 
     def append_batch(self, batch: Batch) -> bool:
         """Append what was received; False when a missing range, or a new epoch, is before it; or a gap,
@@ -182,4 +212,5 @@ class Channel:
 
     def trim(self) -> None:
         """Drop what has become too old; called once a second."""
+        self.log.reach = self._history.delayed_events if self.audience.delayed else 0
         self.log.trim(trio.current_time(), self.audience.needed())

@@ -1,6 +1,7 @@
 """From the log to the sockets.
 
 audience.py       the viewers of a channel
+delayed.py        those behind live
 segment.py        a few hundred viewers at one position
 viewer.py         one viewer on its connection
 multiplexed.py    one connection with viewers of several videos

@@ -17,14 +17,34 @@ from liveserver.frontend.delivery.flush_history import Delays, FlushHistory
 from liveserver.frontend.delivery.long_poll import PollPages, PollSegment, PollWaiter
 from liveserver.frontend.delivery.segment import Segment, StreamSegment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
-from liveserver.frontend.delivery.viewer import State, Viewer, attempt
-from liveserver.frontend.history.log import ChannelLog
+from liveserver.frontend.delivery.viewer import AudienceInterface, State, Viewer, attempt
+from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.transport.form import Form
 
 LOOKS = 5  # within which a poll is expected back: its client is still watching
 VIEWERS = b"viewers"
 
 SegmentT = TypeVar("SegmentT", bound=Segment)
+
+
+class DelayedInterface(Protocol):
+    """The viewers of one delay, as far as the channel's audience and the fan-out know them."""
+
+    due: float
+
+    def advance(self, now: float) -> None: ...
+
+    def on_appended(self) -> None: ...
+
+    def set_viewer_count(self, viewers: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+    def viewers(self) -> list[Viewer]: ...
+
+    def by_transport(self) -> Counter[str]: ...
+
+    def all(self) -> Iterator[Audience]: ...
 
 
 class Scheduler(Protocol):
@@ -65,39 +85,69 @@ class Scheduler(Protocol):
         """Write this; a client that does not take it at once is waited for elsewhere."""
         ...
 
+    def add_delayed(self, delayed: DelayedInterface) -> None:
+        """Move the tip of this audience whenever it is `due`."""
+        ...
+
+    def drop_delayed(self, delayed: DelayedInterface) -> None:
+        """Move it no more."""
+        ...
+
+    def advance_at(self, due: float) -> None:
+        """Something is due at that time, in Trio's."""
+        ...
+
+
+class _Tally:
+    """How many viewers a channel has, whatever their delay; `waiting` are the polls of them."""
+
+    __slots__ = ("count", "empty_since", "most_waiting", "waiting")
+
+    def __init__(self) -> None:
+        self.count = self.waiting = 0
+        self.empty_since = trio.current_time()
+        self.most_waiting: deque[int] = deque([0], maxlen=LOOKS)  # since each of the last looks
+
 
 class Audience:
-    """All viewers of a channel. `count` has those on streams, lagging ones too, and waiting polls.
+    """Viewers of a channel: all, or those behind live by one delay (`delayed.py`), which `channel` has, too.
 
-    `empty_since`: since when there have been no viewers, in Trio's time, if there are none.
+    `count` has all of the channel's on streams, lagging ones too, and waiting polls. `empty_since`: since
+    when there have been no viewers, in Trio's time, if there are none. `delayed` are those of each delay.
     """
 
-    def __init__(self, log: ChannelLog, scheduler: Scheduler) -> None:
+    def __init__(self, log: AudienceLog, scheduler: Scheduler, channel: Audience | None = None) -> None:
         self.log = log
+        self.delayed: dict[int, DelayedInterface] = {}
+        self._tally: _Tally = _Tally() if channel is None else channel._tally
         self.counts = scheduler.counts
         self.flush_history = FlushHistory(log, scheduler.delays, scheduler.trace_flushes)
         self.poll_pages = PollPages(log, scheduler.poll_bytes)
         self.is_closed = False
-        self.count = 0
-        self.empty_since = trio.current_time()
         self.lagging: set[Viewer] = set()
         self._scheduler = scheduler
         self._streams: dict[Form, list[StreamSegment]] = {}
         self._polls: list[PollSegment] = []
         self._appended: trio.Event | None = None
-        self._waiting = 0  # polls, of `count`
-        self._most_waiting: deque[int] = deque([0], maxlen=LOOKS)  # since each of the last looks
         self._viewers = b""  # the newest counts, as sent
         self._count_frames: dict[tuple[Form, int], bytes] = {}  # the same as frames, for each position
 
     @property
+    def count(self) -> int:
+        return self._tally.count
+
+    @property
+    def empty_since(self) -> float:
+        return self._tally.empty_since
+
+    @property
     def watching(self) -> int:
         """`count`, with the clients that are between two polls: as many as have waited lately."""
-        return self.count - self._waiting + max(self._most_waiting)
+        return self.count - self._tally.waiting + max(self._tally.most_waiting)
 
     def sample_count(self) -> int:
         """Return `watching`, and begin a new stretch of time for long-polls."""
-        self._most_waiting.append(self._waiting)
+        self._tally.most_waiting.append(self._tally.waiting)
         return self.watching
 
     def set_viewer_count(self, viewers: bytes) -> None:
@@ -108,6 +158,8 @@ class Audience:
             for segment in segments:
                 segment.count_pending = True
         self._scheduler.schedule(self.segments())
+        for delayed in self.delayed.values():
+            delayed.set_viewer_count(viewers)
 
     @property
     def is_counted(self) -> bool:
@@ -132,6 +184,8 @@ class Audience:
         if self._appended is not None:
             self._appended.set()
             self._appended = None
+        for delayed in self.delayed.values():
+            delayed.on_appended()
 
     async def wait_appended(self) -> None:
         if self._appended is None:
@@ -145,18 +199,36 @@ class Audience:
             self._scheduler.drop(segment)
         self.poll_pages.clear()
         self._count_frames.clear()
+        for delayed in list(self.delayed.values()):
+            delayed.close()
+            self.remove_delayed(delayed)
+
+    def remove_delayed(self, delayed: DelayedInterface) -> None:
+        """Forget the audience of a delay, which is closed."""
+        self.delayed = {delay: each for delay, each in self.delayed.items() if each is not delayed}
+        self._scheduler.drop_delayed(delayed)
 
     def segments(self) -> Iterator[Segment]:
+        """Yield the segments; without those of the delays."""
         for segments in self._streams.values():
             yield from segments
         yield from self._polls
 
+    def all(self) -> Iterator[Audience]:
+        """Yield this audience, and those of the delays."""
+        yield self
+        for delayed in self.delayed.values():
+            yield from delayed.all()
+
     def viewers(self) -> list[Viewer]:
         """Return the viewers on streams, in the order of the segments; lagging ones come last."""
-        seated = [
+        found = [
             viewer for each in self._streams.values() for segment in each for viewer in segment.members()
         ]
-        return [*seated, *self.lagging]
+        found += self.lagging
+        for delayed in self.delayed.values():
+            found += delayed.viewers()
+        return found
 
     def by_transport(self) -> Counter[str]:
         """Return how many viewers each wire form has; `poll` counts waiting long-polls."""
@@ -166,24 +238,39 @@ class Audience:
         for viewer in self.lagging:
             found[viewer.form.word] += 1
         found["poll"] = sum(segment.size for segment in self._polls)
+        for delayed in self.delayed.values():
+            found.update(delayed.by_transport())
         return found
 
     def poll_segments(self) -> list[PollSegment]:
-        return self._polls
+        return [segment for audience in self.all() for segment in audience._polls]
+
+    @property
+    def lagging_count(self) -> int:
+        """How many viewers are not level, of all delays."""
+        return sum(len(audience.lagging) for audience in self.all())
 
     @property
     def lag(self) -> int:
         """How many events those furthest behind have not been written yet."""
-        behind = min((viewer.position for viewer in self.lagging), default=self.log.tip)
-        return max(0, self.log.tip - min(self.needed(), behind))
+        lag = 0
+        for audience in self.all():
+            tip = audience.log.tip
+            behind = min((viewer.position for viewer in audience.lagging), default=tip)
+            lag = max(lag, tip - min(audience.needed_here(), behind))
+        return lag
 
     def needed(self) -> int:
-        """Return the oldest position that a segment still needs."""
-        return min((segment.position for segment in self.segments()), default=self.log.tip)
+        """Return the oldest position that a segment, or one of the delays, still needs."""
+        return min(audience.needed_here() for audience in self.all()) if self.delayed else self.needed_here()
+
+    def needed_here(self) -> int:
+        """Return the oldest position that a segment still needs, without those of the delays."""
+        return min((min(segment.position, self.log.tip) for segment in self.segments()), default=self.log.tip)
 
     def admit(self, viewer: Viewer, opening: bytes, shared: bytes = b"") -> None:
         """A new viewer on a stream; `opening` is the first it is sent, then what many are sent alike."""
-        self.count += 1
+        self._tally.count += 1
         self._scheduler.expect(viewer)
         sent = attempt(viewer.send, opening)
         if sent != len(opening):
@@ -200,19 +287,29 @@ class Audience:
             return
         segments = self._streams.setdefault(viewer.form, [])
         segment = cast("StreamSegment | None", viewer.segment)
-        if segment is None or segment not in segments or segment.size >= self._scheduler.segment_size:
+        if (
+            segment is None
+            or segment.is_apart
+            or segment not in segments
+            or segment.size >= self._scheduler.segment_size
+        ):
             segment = self._with_room(segments)
             if segment is None:
-                segment = StreamSegment(self, viewer.form, self._scheduler.max_write)
-                segments.append(segment)
+                segment = self._new_segment(viewer.form)
         segment.add(viewer)
         self._scheduler.wake(segment)
 
+    def _new_segment(self, form: Form) -> StreamSegment:
+        segment = StreamSegment(self, form, self._scheduler.max_write)
+        self._streams.setdefault(form, []).append(segment)
+        return segment
+
     def wait(self, waiter: PollWaiter) -> None:
         """A long-poll begins to wait."""
-        self.count += 1
-        self._waiting += 1
-        self._most_waiting[-1] = max(self._most_waiting[-1], self._waiting)
+        tally = self._tally
+        tally.count += 1
+        tally.waiting += 1
+        tally.most_waiting[-1] = max(tally.most_waiting[-1], tally.waiting)
         segment = self._with_room(self._polls)
         if segment is None:
             segment = PollSegment(self)
@@ -227,7 +324,7 @@ class Audience:
 
     def on_poll_ended(self) -> None:
         """A long-poll waits no more."""
-        self._waiting -= 1
+        self._tally.waiting -= 1
         self.left()
 
     def leave(self, viewer: Viewer) -> None:
@@ -246,9 +343,9 @@ class Audience:
 
     def left(self) -> None:
         """One viewer fewer."""
-        self.count -= 1
-        if self.count == 0:
-            self.empty_since = trio.current_time()
+        self._tally.count -= 1
+        if self._tally.count == 0:
+            self._tally.empty_since = trio.current_time()
 
     def on_partial_send(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
         """A viewer's socket took only `sent` bytes of the chunk; -1: the socket is broken."""
@@ -270,6 +367,27 @@ class Audience:
         self.lagging.discard(viewer)
         self.add(viewer)
 
+    def move(self, viewer: Viewer, home: AudienceInterface) -> None:
+        """Hand a viewer over to another audience of the channel, where it stands."""
+        if home is self:
+            return
+        if viewer.state is State.LAGGING:
+            self.lagging.discard(viewer)
+        elif viewer.segment is not None:
+            if viewer.state is State.JOINED:
+                viewer.position = viewer.segment.position
+            viewer.segment.remove(viewer)
+        viewer.segment = None
+        home.take(viewer)
+
+    def take(self, viewer: Viewer) -> None:
+        """Take a viewer over from another audience of the channel."""
+        viewer.home = self
+        if viewer.state is State.LAGGING:  # the task that catches it up goes on here
+            self.lagging.add(viewer)
+        else:
+            self.add(viewer)
+
     def discard(self, segment: Segment) -> None:
         """Drop a segment without viewers."""
         if isinstance(segment, PollSegment):
@@ -281,6 +399,7 @@ class Audience:
 
     def _with_room(self, segments: list[SegmentT]) -> SegmentT | None:
         """The last segment, which is the one being filled; else the first that has thinned out."""
-        if segments and segments[-1].size < self._scheduler.segment_size:
+        if segments and segments[-1].size < self._scheduler.segment_size and not segments[-1].is_apart:
             return segments[-1]
-        return next((each for each in segments if each.size <= self._scheduler.segment_size // 2), None)
+        most = self._scheduler.segment_size // 2
+        return next((each for each in segments if each.size <= most and not each.is_apart), None)

@@ -69,7 +69,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
                 viewer.seen = viewer.unsent = None
                 viewer.home.rejoin(viewer)
                 return
-            patience = began + withholding.seconds - trio.current_time()
+            patience = began + withholding.seconds + viewer.home.log.delay - trio.current_time()
             if patience <= 0:
                 viewer.unsent = memoryview(_give_up(viewer))
             elif not await _wait_appended(viewer, min(settings.heartbeat, patience)):

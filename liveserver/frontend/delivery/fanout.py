@@ -21,6 +21,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Protocol
@@ -29,6 +30,7 @@ import msgspec
 import trio
 
 from liveserver.config import FrontendSettings
+from liveserver.frontend.delivery.audience import DelayedInterface
 from liveserver.frontend.delivery.catchup import Withholding, finish_answer
 from liveserver.frontend.delivery.expiry import Expirable, Expiries
 from liveserver.frontend.delivery.flush_history import Delays
@@ -42,6 +44,12 @@ from liveserver.wakeup import Wakeup
 
 YIELDS = 3  # turns of all other tasks between two flushes
 POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
+DELAY_TICK = 0.05  # seconds; what is due within one is shown to viewers behind live at once
+
+
+def _step_end(due: float) -> float:
+    """Return the end of the step of `DELAY_TICK` in which `due` lies."""
+    return math.ceil(due / DELAY_TICK) * DELAY_TICK if due < math.inf else due
 
 
 class Flushable(Protocol):
@@ -72,6 +80,8 @@ class FanOut:
         self._polls: set[PollSegment] = set()
         self._poll_tick = 0.0
         self._expiries = Expiries()
+        self._delayed: dict[DelayedInterface, None] = {}
+        self._next_advance = math.inf  # when the tip of a delayed log is to move
         self._due = Wakeup()
         self._rest = 0.0  # seconds
 
@@ -107,6 +117,19 @@ class FanOut:
 
     def forget(self, expirable: Expirable) -> None:
         self._expiries.discard(expirable)
+
+    def add_delayed(self, delayed: DelayedInterface) -> None:
+        self._delayed[delayed] = None
+        self.advance_at(delayed.due)
+
+    def drop_delayed(self, delayed: DelayedInterface) -> None:
+        self._delayed.pop(delayed, None)
+
+    def advance_at(self, due: float) -> None:
+        due = _step_end(due)
+        if due < self._next_advance:
+            self._next_advance = due
+            self._due.set()
 
     def catch_up(self, viewer: Viewer) -> None:
         self.counts.fell_behind += 1
@@ -176,6 +199,8 @@ class FanOut:
 
     def _advance(self, now: float) -> None:
         """Move on the segments whose time has come."""
+        if self._next_advance <= now:
+            self._advance_delayed(now)
         self._rest = self.settings.flush_interval * self.load.rest(now)
         while self._resting and self._rested_at(self._resting[0]) <= now:
             segment = self._resting.popleft()
@@ -201,6 +226,14 @@ class FanOut:
             for poll in self._polls:
                 self.counts.writes += poll.expire(now)
 
+    def _advance_delayed(self, now: float) -> None:
+        """Move the tips that are due."""
+        for delayed in list(self._delayed):
+            if delayed.due <= now:
+                delayed.advance(now)
+        due = min((delayed.due for delayed in self._delayed), default=math.inf)
+        self._next_advance = max(_step_end(due), now + DELAY_TICK / 2)
+
     def _rested_at(self, segment: Segment) -> float:
         return segment.flushed_at + self._rest
 
@@ -216,7 +249,7 @@ class FanOut:
             due = self._silent_at(next(iter(self._quiet)))
         if self._polls:
             due = min(due, self._poll_tick)
-        due = min(due, self._expiries.next_at)
+        due = min(due, self._expiries.next_at, self._next_advance)
         await self._due.wait(due)
 
     def _make_ready(self, segment: Segment) -> None:

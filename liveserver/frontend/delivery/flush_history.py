@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import time
 from array import array
 from collections import deque
@@ -18,14 +17,11 @@ from typing import NamedTuple
 
 import trio
 
-from liveserver.frontend.history.log import ChannelLog
+from liveserver.frontend.history.delayed import AudienceLog
+from liveserver.frontend.history.times import accepted_at
 from liveserver.instruments import DELAYS, Histogram
 
 MAX_NOTES = 256  # of a channel
-
-# The first are the event's own: `data` comes after them. Where it was accepted long after it was done, the
-# former counts.
-_AT = re.compile(rb',"at":(\d+)(?:,"accepted":(\d+))?')
 
 
 class FlushRecord(NamedTuple):
@@ -62,12 +58,12 @@ class Delays:
 class FlushHistory:
     """Of one channel. Remembers the last `limit` visits, at least, and up to twice as many."""
 
-    __slots__ = ("_delays", "_forgot", "_limit", "_log", "_numbers", "notes")
+    __slots__ = ("_forgot", "_limit", "_log", "_numbers", "delays", "notes")
 
-    def __init__(self, log: ChannelLog, delays: Delays, limit: int) -> None:
+    def __init__(self, log: AudienceLog, delays: Delays, limit: int) -> None:
         self.notes: deque[DeliveryNote] = deque(maxlen=MAX_NOTES)
         self._log = log
-        self._delays = delays
+        self.delays = delays
         self._limit = 8 * limit
         self._forgot = False
         self._numbers = array("d")  # four for each visit
@@ -87,11 +83,12 @@ class FlushHistory:
         arrived = self._log.arrived_at(start)
         if arrived is None:
             return
-        self._delays.fan_out.observe(now - arrived)
-        found = _AT.search(self._log.items[start - self._log.base].data)
-        if found is not None:
+        self.delays.fan_out.observe(now - arrived)
+        accepted = accepted_at(self._log.items[start - self._log.base].data)
+        if accepted is not None:
             # Of two machines' clocks: they may differ.
-            self._delays.publish_to_write.observe(max(0.0, time.time() - int(found[2] or found[1]) / 1000))
+            delay = time.time() - accepted / 1000 - self._log.delay
+            self.delays.publish_to_write.observe(max(0.0, delay))
 
     def add_note(self, what: str, start: int, end: int) -> None:
         """One viewer more of whom this is to be said."""

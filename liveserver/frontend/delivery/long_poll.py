@@ -16,7 +16,8 @@ from liveserver.cursor import Cursor
 from liveserver.edge.answer import DeferredResponse, Peer
 from liveserver.edge.response import date_line, json_response, with_headers
 from liveserver.frontend.delivery.segment import Segment, SegmentAudience
-from liveserver.frontend.history.log import GAP, ChannelLog, Item
+from liveserver.frontend.history.delayed import AudienceLog
+from liveserver.frontend.history.log import GAP, Item
 from liveserver.transport.longpoll import poll_body
 
 MAX_PAGES = 16  # answers of one channel kept to be shared
@@ -110,7 +111,7 @@ class PollPages:
 
     __slots__ = ("_date", "_log", "_max_bytes", "_pages", "_version")
 
-    def __init__(self, log: ChannelLog, max_bytes: int) -> None:
+    def __init__(self, log: AudienceLog, max_bytes: int) -> None:
         self._log = log
         self._max_bytes = max_bytes
         self._pages: dict[tuple[int, int, bool, bool, bool], bytes] = {}
@@ -180,7 +181,7 @@ class PollPages:
 
     def _end(self, position: int, limit: int) -> int:
         """Return the position behind the answer's last event: one at least, if there is one."""
-        end, size = self._log.after_events(position, limit), 0
+        end, size = max(position, self._log.after_events(position, limit)), 0
         if (end - position) * MAX_EVENT <= self._max_bytes:
             return end
         for at, item in enumerate(self._log.between(position, end), position):
@@ -313,12 +314,12 @@ class PollSegment(Segment):
                         waiter.position, None, waiter.limit, empty=due, internal=waiter.is_internal
                     )
                 answer = shared[place]
-            if answer is None:  # all that came since was seen elsewhere
-                waiter.position = log.tip
+            if answer is None:  # all that came since was seen elsewhere, or is not shown yet
+                waiter.position = max(waiter.position, log.tip)
                 self.waiters.append(waiter)
                 continue
             waiter.leave()
-            self.home.counts.deliveries += min(waiter.limit, log.tip - waiter.position)
+            self.home.counts.deliveries += max(0, min(waiter.limit, log.tip - waiter.position))
             self.home.answer(waiter, with_headers(answer, waiter.headers))
         answered = len(waiting) - len(self.waiters)
         if answered and self._position < log.tip:

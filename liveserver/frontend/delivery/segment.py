@@ -53,10 +53,11 @@ class SegmentAudience(AudienceInterface, Protocol):
 class Segment(ABC):
     """What the fan-out visits. `flushed_at` is in Trio's time; `schedule_state` is the fan-out's."""
 
-    __slots__ = ("flushed_at", "home", "schedule_state")
+    __slots__ = ("flushed_at", "home", "is_apart", "schedule_state")
 
     def __init__(self, home: SegmentAudience) -> None:
         self.home = home
+        self.is_apart = False  # its viewers are further than the tip of a delayed log: no others join
         self.flushed_at = 0.0
         self.schedule_state = ScheduleState.UNKNOWN
 

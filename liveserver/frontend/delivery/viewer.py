@@ -27,7 +27,7 @@ from liveserver.cursor import Cursor
 from liveserver.edge.answer import Peer, StreamResponse
 from liveserver.frontend.delivery.flush_history import FlushHistory
 from liveserver.frontend.delivery.statistics import FanOutStatistics
-from liveserver.frontend.history.log import ChannelLog
+from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.transport.form import Form, Reason
 
 LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer receives at the end
@@ -65,7 +65,7 @@ class State(Enum):
 class AudienceInterface(Protocol):
     """What a viewer knows of the audience it belongs to."""
 
-    log: ChannelLog
+    log: AudienceLog
     is_closed: bool
     counts: FanOutStatistics
     flush_history: FlushHistory
@@ -76,6 +76,14 @@ class AudienceInterface(Protocol):
 
     def on_partial_send(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
         """Its socket took only `sent` bytes of the chunk; -1: the socket is broken."""
+        ...
+
+    def move(self, viewer: Viewer, home: AudienceInterface) -> None:
+        """Hand it over to another audience of the channel."""
+        ...
+
+    def take(self, viewer: Viewer) -> None:
+        """Take it over from another audience of the channel."""
         ...
 
     def rejoin(self, viewer: Viewer) -> None:

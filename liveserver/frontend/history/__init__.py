@@ -6,4 +6,6 @@ origin_index.py   positions by an origin's own numbers
 state_history.py  the state at each position
 redaction.py      retracted events
 frames.py         frames in one wire form, rendered once
+times.py          the times that events tell
+delayed.py        the log as it was some time ago
 """

@@ -7,7 +7,6 @@ from collections.abc import Sequence, Set
 from typing import Protocol
 
 from liveserver.cursor import Cursor
-from liveserver.frontend.history.state_history import StateHistory
 from liveserver.transport.form import Form, Gap, encode
 
 GAP, STATE = b"gap", b"state"
@@ -28,14 +27,29 @@ class FrameItem(Protocol):
     def cursor(self) -> bytes: ...
 
 
+class StateSource(Protocol):
+    """The states of the log that is rendered."""
+
+    def rendered(self, position: int, *, internal: bool = False) -> bytes: ...
+
+
 class FrameSource(Protocol):
     """The log that is rendered."""
 
-    video: str
-    base: int
-    tip: int
-    floor: Cursor
-    state: StateHistory
+    @property
+    def video(self) -> str: ...
+
+    @property
+    def base(self) -> int: ...
+
+    @property
+    def tip(self) -> int: ...
+
+    @property
+    def floor(self) -> Cursor: ...
+
+    @property
+    def state(self) -> StateSource: ...
 
     @property
     def internal(self) -> Set[int]:
@@ -106,15 +120,14 @@ class FrameLog:
         return found
 
     def _join(self, start: int, tip: int, limit: int) -> tuple[bytes, int]:
-        if start >= tip:
-            return b"", tip
+        if start >= tip:  # a viewer behind live may be further than what is shown there
+            return b"", start
         tip = self._log.before_gap(start, tip)
-        self._render(start, max(tip, start + 1))
+        frames = self.rendered(start, max(tip, start + 1))
         if tip == start:  # the gap itself, and the state behind the last of several
-            gap, end = self._form.envelope(self._frames[start - self._base]), start + 1
+            gap, end = self._form.envelope(frames[0]), start + 1
             is_last = end >= self._log.tip or self._log.before_gap(end, end + 1) > end
             return (gap + self.state(end) if is_last else gap), end
-        frames = self._frames[start - self._base : tip - self._base]
         if sum(map(len, frames)) > limit:
             size = fitting = 0
             for frame in frames:
@@ -129,6 +142,11 @@ class FrameLog:
             if not frames:
                 return b"", tip
         return self._form.joined(self._log.video, self._log.cursor_at(tip), frames), tip
+
+    def rendered(self, start: int, end: int) -> list[bytes]:
+        """Return the frames from `start` to `end`, which is behind it."""
+        self._render(start, end)
+        return self._frames[start - self._base : end - self._base]
 
     def _render(self, start: int, tip: int) -> None:
         """Have the frames from `start` to `tip`, and none that the log has dropped."""

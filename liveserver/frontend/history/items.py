@@ -64,16 +64,22 @@ class LogItems:
                 end += 1
         return min(end, self.tip)
 
-    def before_events(self, count: int) -> int:
-        """Return the position of the `count`th event from the end, gaps not counted, or of the oldest."""
-        start = self.tip - count
+    def before_events(self, count: int, end: int | None = None) -> int:
+        """Return the position of the `count`th event before `end`, by default the tip; gaps are not counted.
+        The oldest, if there are not as many."""
+        end = self.tip if end is None else end
+        start = end - count
         for gap in reversed(self._gaps):
-            if gap >= start:
+            if start <= gap < end:
                 start -= 1
         start = max(start, self.base)
-        while start in self._gaps:
+        while start in self._gaps and start < end:
             start += 1
         return start
+
+    def count_events(self, end: int) -> int:
+        """How many events are held before `end`."""
+        return max(0, end - self.base) - sum(self.base <= gap < end for gap in self._gaps)
 
     @property
     def event_count(self) -> int:

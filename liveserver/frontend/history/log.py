@@ -15,8 +15,13 @@ Rules:
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from math import inf
+from operator import itemgetter
 
 import msgspec
 
@@ -27,11 +32,13 @@ from liveserver.frontend.history.items import Item, LogItems, ResumePoint, curso
 from liveserver.frontend.history.origin_index import OriginIndex
 from liveserver.frontend.history.redaction import RETRACT_TYPE, RetractedIds, redacted
 from liveserver.frontend.history.state_history import StateHistory
+from liveserver.frontend.history.times import accepted_at
 from liveserver.state import MARK, Keyed, MalformedKeyed, read
 from liveserver.transport.form import Form, Gap, encode
 
 _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
 MAX_TYPES = 100  # event types of a channel that are remembered
+_TIME, _TIP = itemgetter(0), itemgetter(1)
 NO_POSITION = -(1 << 62)
 
 __all__ = ["GAP", "ChannelLog", "Item", "ResumePoint", "cursor_before"]
@@ -49,6 +56,10 @@ class ChannelLog(LogItems):
         self._live_from = 0  # the position from which on arrivals are known
         self._prepended: tuple[float, int] | None = None  # when, and the position behind them
         self._expired = NO_POSITION  # before it, all is older than `age`
+        self._estimates: list[float] | None = None  # when what was prepended came; made when needed
+        self._cut_at = -inf  # when the newest item came that the capacity has cost
+        self.delay = 0.0  # see DelayedLog
+        self.reach = 0  # items that may be held for viewers behind live, beyond the capacity
         self._frames: dict[Form, FrameLog] = {}
         self._retracted = RetractedIds(capacity)
         self.state = StateHistory()
@@ -90,6 +101,46 @@ class ChannelLog(LogItems):
                 break
             arrived = when
         return arrived if self.base <= position and self._live_from <= position < self.tip else None
+
+    def tip_at(self, when: float) -> int:
+        """Return where the log ended at that time (Trio's), as far as it is held (see `delayed.py`)."""
+        known = bisect_right(self._arrivals, when, key=_TIME)
+        if known:
+            return max(self._arrivals[known - 1][1], self.base)
+        if self._prepended is None or when >= self._prepended[0]:
+            return max(self._live_from, self.base)
+        estimates, end = self._estimated(), self._prepended[1]
+        return max(end - len(estimates) + bisect_right(estimates, when), self.base)
+
+    def arrival_after(self, tip: int) -> float:
+        """Return when the item at `tip`, or one behind it, came; infinity when nothing is there yet."""
+        if tip >= self.tip:
+            return inf
+        if self._prepended is not None and tip < self._prepended[1]:
+            estimates = self._estimated()
+            return estimates[max(0, tip - self._prepended[1] + len(estimates))]
+        known = bisect_right(self._arrivals, tip, key=_TIP)
+        return self._arrivals[known][0] if known < len(self._arrivals) else -inf
+
+    def is_lost_since(self, when: float) -> bool:
+        """Return whether events that came after that time are not held any more."""
+        if when < self._cut_at:
+            return True
+        if self._prepended is None or len(self._estimated()) < self.capacity:
+            return False
+        return when < self._estimated()[0]
+
+    def _estimated(self) -> list[float]:
+        """Return when each item came that was prepended, ascending: as it says itself, but not later than it
+        was read. An item that says a later time than those behind it holds them up: none is shown early."""
+        assert self._prepended is not None
+        if self._estimates is None:
+            read_at, end = self._prepended
+            offset = read_at - time.time()  # of Trio's clock to the wall's, as of about then
+            times = (accepted_at(item.data) for item in self.items[: max(0, end - self.base)])
+            told = (-inf if at is None else min(read_at, at / 1000 + offset) for at in times)
+            self._estimates = list(accumulate(told, max))
+        return self._estimates
 
     def append(self, batch: Batch, skip: int, now: float) -> None:
         """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap."""
@@ -176,9 +227,10 @@ class ChannelLog(LogItems):
         older = ChannelLog(self.video, self.capacity, self.age, cursor_before(self.floor, batches))
         for batch in batches:
             older.append(batch, 0, now)
-        self._prepended = now, self.base
+        self._prepended, self._estimates = (now, self.base), None
         self.base -= older.tip
         self._gaps[:0] = [position + self.base for position in older._gaps]
+        self.state.prepend([(position + self.base, event) for position, event in older.state.changes])
         self.items[:0] = older.items
         self.internal.update(position + self.base for position in older.internal)
         self.floor = older.floor
@@ -215,9 +267,14 @@ class ChannelLog(LogItems):
         while self._arrivals and self._arrivals[0][0] < now - self.age:
             self._expired = self._live_from = self._arrivals.popleft()[1]
         over = max(len(self.items) - self.capacity, self._expired - self.base)
-        cut = max(min(over, needed - self.base), len(self.items) - 2 * self.capacity)
+        most = max(2 * self.capacity, self.reach)
+        cut = max(min(over, needed - self.base), len(self.items) - most)
         if cut < max(least, 1):
             return
+        if self.base + cut > self._expired:
+            self._cut_at = max(self._cut_at, self.arrival_after(self.base + cut - 1))
+        if self._prepended is not None and self._estimates is not None:
+            del self._estimates[:cut]
         self.floor = Cursor.parse_trusted(self.items[cut - 1].cursor.decode())
         del self.items[:cut]
         self.base += cut

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from liveserver.state import Keyed, State
 
@@ -22,13 +22,14 @@ MAX_RENDERED = 8  # renderings kept: that of the tip, and of where many viewers 
 class StateHistory:
     """The states of one channel."""
 
-    __slots__ = ("_base", "_changes", "_positions", "_rendered", "_tip", "_trimmed")
+    __slots__ = ("_base", "_changes", "_older", "_positions", "_rendered", "_tip", "_trimmed")
 
     def __init__(self) -> None:
         self._base = State()
         self._tip = State()
         self._positions: list[int] = []
         self._changes: list[Keyed] = []
+        self._older: list[tuple[int, Keyed]] = []  # read from the log later; `_base` has them already
         self._trimmed = 0  # changes folded into `_base` so far
         self._rendered: dict[tuple[int, bool], bytes] = {}
 
@@ -36,6 +37,24 @@ class StateHistory:
         """Begin with what the bus has."""
         self._base = State(events)
         self._tip = State(self._base)
+
+    def prepend(self, older: Sequence[tuple[int, Keyed]]) -> None:
+        """Note the keyed events from before all that are held, with their positions, in order."""
+        self._older = [*older, *self._older]
+
+    def rendered_exactly(self, position: int, *, internal: bool = False) -> bytes:
+        """As `rendered`, and never newer than the position, where the log was read back to before this began.
+
+        Which events were replaced by what was read is not known: such a key has nothing until then.
+        """
+        own = {event.data for at, event in self._older if at >= position}
+        if not own or position >= 0:
+            return self.rendered(position, internal=internal)
+        state = State(event for event in self._base if event.data not in own)
+        for at, event in self._older:
+            if at < position:
+                state.fold(event)
+        return b",".join(event.data for event in state.shown(internal=internal))
 
     def fold(self, event: Keyed, position: int) -> None:
         """Take in an event; `position` is not before those of earlier ones."""
@@ -64,12 +83,19 @@ class StateHistory:
             found = self._rendered[key] = b",".join(event.data for event in shown)
         return found
 
+    @property
+    def changes(self) -> list[tuple[int, Keyed]]:
+        """The events that changed the state, with their positions."""
+        return list(zip(self._positions, self._changes, strict=True))
+
     def newest(self, prefix: str) -> list[Keyed]:
         """Return the events of the keys that begin so, as of now."""
         return [event for event in self._tip if not event.is_cleared and event.key.startswith(prefix)]
 
     def trim(self, base: int) -> None:
         """Forget the states before the position `base`."""
+        if base >= 0:
+            self._older = []
         count = bisect_left(self._positions, base)
         if count:
             for event in self._changes[:count]:

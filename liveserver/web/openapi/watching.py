@@ -56,6 +56,11 @@ def paths(settings: FrontendSettings) -> Json:
         "Without a cursor: begin with the last so many retained events",
         whole(0, settings.replay_events),
     )
+    behind = query(
+        "behind",
+        f"Seconds behind live, such as `12.5s`, at most {settings.max_delay:g}; rounded to whole ones",
+        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,3})([.][0-9]{1,3})?s?$", "example": "12.5s"},
+    )
     stream = {
         "description": "`ready`, then `state` unless it resumed, the events as they come, `gap` and `state` "
         "where something is gone, then `bye`",
@@ -74,6 +79,7 @@ def paths(settings: FrontendSettings) -> Json:
                     query("cursor", "Where to begin", _CURSOR),
                     header("Last-Event-ID", "Where to begin; wins over `cursor`", schema("Cursor")),
                     replay,
+                    behind,
                     _TOKEN,
                 ],
                 "responses": {
@@ -105,6 +111,7 @@ def paths(settings: FrontendSettings) -> Json:
                     ),
                     query("limit", "Events at most", whole(1, settings.poll_events, settings.poll_events)),
                     replay,
+                    behind,
                     _TOKEN,
                 ],
                 "responses": {
@@ -131,7 +138,8 @@ def paths(settings: FrontendSettings) -> Json:
                 "tags": ["watching"],
                 "summary": "WebSocket: many videos on one connection",
                 "description": 'Send `{"subscribe":{"video":"v1","cursor":"…"}}` and '
-                '`{"unsubscribe":{"video":"v1"}}`; what comes is `ready`, `events`, `gap`, `error`, `bye`. '
+                '`{"unsubscribe":{"video":"v1"}}`, `{"behind":{"video":"v1","seconds":8}}`; '
+                "what comes is `ready`, `events`, `gap`, `error`, `bye`. "
                 "Closes with 1001 when draining, 1008 not allowed, 1009 too big, 1013 overloaded, 4008 too "
                 "slow.",
                 "parameters": [

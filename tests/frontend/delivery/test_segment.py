@@ -10,7 +10,7 @@ from liveserver.client.sse import SSEEvent, SSEParser
 from liveserver.cursor import Cursor
 from liveserver.edge.answer import SocketLike
 from liveserver.event import Batch
-from liveserver.frontend.delivery.audience import Audience
+from liveserver.frontend.delivery.audience import Audience, DelayedInterface
 from liveserver.frontend.delivery.expiry import Expirable
 from liveserver.frontend.delivery.flush_history import Delays
 from liveserver.frontend.delivery.long_poll import PollWaiter
@@ -50,6 +50,12 @@ class Scheduler:
         self.lagging.append(viewer)
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None: ...
+
+    def add_delayed(self, delayed: DelayedInterface) -> None: ...
+
+    def drop_delayed(self, delayed: DelayedInterface) -> None: ...
+
+    def advance_at(self, due: float) -> None: ...
 
 
 class Socket:

@@ -1,0 +1,420 @@
+"""Behind live: each event as long after it came as its viewer asked for; none lost, doubled or early."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+import trio
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from liveserver import state
+from liveserver.bus.interface import AppendRequest
+from tests.frontend.fakes import SocketClient
+from tests.frontend.harness import Client, Stage, settings, stage
+
+TICK = 0.06  # seconds; see DELAY_TICK
+
+
+async def numbers(client: Client, count: int, received: list[tuple[float, int]]) -> None:
+    for _ in range(count):
+        event = await client.event()
+        if event.type == "like":
+            received.append((trio.current_time(), msgspec.json.decode(event.data)["n"]))
+
+
+async def said(on: Stage, name: str, *, kind: str = "comment", data: str = '{"text":"goal"}') -> None:
+    line = f'{kind} {{"id":"{name}","video":"v","type":"{kind}","at":1763862000000,"data":{data}}}'
+    await on.bus.append([AppendRequest("v", f"t-{name}", [line.encode()], [name])])
+
+
+async def test_each_event_comes_as_late_as_asked_for(autojump_clock: MockClock) -> None:
+    async with stage() as on, trio.open_nursery() as nursery:
+        received: dict[str, list[tuple[float, int]]] = {}
+        for behind in ("0", "1s", "2.4s", "12.5s"):
+            client, ready = await on.ready("v", f"?behind={behind}")
+            assert ready.get("behind", 0) == {"0": 0, "1s": 1, "2.4s": 2, "12.5s": 13}[behind]
+            nursery.start_soon(numbers, client, 20, received.setdefault(behind, []))
+        published = []
+        for _ in range(20):
+            published.append(trio.current_time())
+            await on.publish()
+            await trio.sleep(random.Random(7).choice([0.01, 0.3, 5.0]))
+    for behind, delay in (("0", 0), ("1s", 1), ("2.4s", 2), ("12.5s", 13)):
+        assert [number for _, number in received[behind]] == list(range(1, 21))
+        for (when, _), at in zip(received[behind], published, strict=True):
+            assert 0 <= when - at - delay <= TICK
+
+
+async def test_what_is_read_from_the_log_is_shown_by_its_own_time(autojump_clock: MockClock) -> None:
+    """The first viewer of a video here: what came before it is in the datacenter's log only."""
+    async with stage() as on:
+        now = int(time.time() * 1000)
+        for ago in (30, 8, 3):
+            line = b'like {"id":"%d","video":"v","type":"like","at":%d,"n":%d}' % (ago, now - ago * 1000, ago)
+            await on.bus.append([AppendRequest("v", f"t{ago}", [line], [None])])
+        begun = trio.current_time()
+        client, _ = await on.ready("v", "?behind=5&replay=1")
+        received: list[tuple[float, int]] = []
+        await numbers(client, 2, received)
+        assert [number for _, number in received] == [8, 3]  # one before its moment, and what follows
+        assert 1.0 < received[1][0] - begun < 2.1 + TICK
+
+
+async def test_clocks_that_are_wrong_lose_nothing(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        for at in (1, 10**14):
+            line = b'like {"id":"%d","video":"v","type":"like","at":%d,"n":1}' % (at, at)
+            await on.bus.append([AppendRequest("v", f"t{at}", [line], [None])])
+        begun = trio.current_time()
+        client, _ = await on.ready("v", "?behind=5")
+        await client.event()
+        assert trio.current_time() - begun <= 5 + TICK
+
+
+async def test_what_was_taken_back_meanwhile_is_never_shown(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client, _ = await on.ready("v", "?behind=5")
+        live, _ = await on.ready("v")
+        await said(on, "a")
+        await trio.sleep(3)
+        await said(on, "b", kind="retract", data='{"id":"a"}')
+        await trio.sleep(10)
+        assert b"goal" in live.pending()
+        shown = client.pending()
+        assert b"goal" not in shown
+        assert shown.count(b"event: retract") == 2
+
+
+async def test_what_was_taken_back_after_it_was_shown_elsewhere_is_rendered_anew(
+    autojump_clock: MockClock,
+) -> None:
+    """The joined frames of a delay do not outlive a retraction."""
+    async with stage() as on:
+        first, _ = await on.ready("v", "?behind=5")
+        await said(on, "a")
+        await trio.sleep(6)
+        assert b"goal" in first.pending()
+        await said(on, "b", kind="retract", data='{"id":"a"}')
+        second, _ = await on.ready("v", "?behind=5&replay=1")
+        assert (await second.event()).type == "retract"
+
+
+async def test_the_state_is_that_of_then(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        await on.publish_keyed("score", "1", at=10)
+        live, _ = await on.ready()
+        await trio.sleep(20)
+        await on.publish_keyed("score", "2", at=11)
+        client, ready = await on.ready("v", "?behind=5")
+        shown = await client.event()
+        assert (shown.type, '"data":1' in shown.data) == ("state", True)
+        update = await client.event()
+        assert '"data":2' in update.data
+        assert ready["resumed"] is False
+        _ = live
+
+
+async def test_the_state_is_that_of_then_also_where_the_log_was_read_for_it(
+    autojump_clock: MockClock,
+) -> None:
+    """The first viewer here: of a key that changed meanwhile, nothing is shown that is still to come."""
+    async with stage() as on:
+        for number, (key, at) in enumerate([("pin", 9), ("score", 10), ("score", 10**14)], 1):
+            head = state.head("t", key, number, at, is_cleared=False, is_internal=False)
+            line = b'%b {"id":"%d","key":"%b","at":%d,"data":%d}' % (head, number, key.encode(), at, number)
+            request = AppendRequest("v", f"t{number}", [line], [None], is_keyed=True)
+            await on.bus.append([request])
+        client, _ = await on.ready("v", "?behind=5")
+        shown = msgspec.json.decode((await client.event()).data)
+        assert [each["data"] for each in shown["events"]] == [1, 2]
+        update = await client.event()
+        assert '"data":3' in update.data
+        live, _ = await on.ready("v")
+        shown = msgspec.json.decode((await live.event()).data)
+        assert [each["data"] for each in shown["events"]] == [1, 3]
+
+
+async def test_a_cursor_resumes_at_another_delay(autojump_clock: MockClock) -> None:
+    """Exactly: further behind it waits where it was, closer it is given what it has not seen."""
+    async with stage() as on:
+        client, _ = await on.ready()
+        for _ in range(4):
+            await on.publish()
+            await trio.sleep(1)
+        event = [await client.event() for _ in range(4)][1]
+        client.sock.close()
+        begun = trio.current_time()  # the 3rd came 2 s ago
+        late, ready = await on.ready("v", "?behind=10", f"Last-Event-ID: {event.id}")
+        assert (ready["cursor"], ready["resumed"], ready["gap"]) == (event.id, True, False)
+        received: list[tuple[float, int]] = []
+        await numbers(late, 1, received)
+        assert received[0][1] == 3
+        assert 8 <= received[0][0] - begun <= 8 + TICK
+        late.sock.close()
+        soon, _ = await on.ready("v", "?behind=1", f"Last-Event-ID: {event.id}")
+        assert await soon.events(2) == [3, 4]
+
+
+async def test_a_viewer_ahead_of_its_delay_gets_heartbeats_and_counts(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"counts_interval": "1s", "heartbeat": "3s"})) as on:
+        client, _ = await on.ready()
+        await trio.sleep(2)
+        await on.publish()
+        while (event := await client.event()).type != "like":
+            pass
+        late, _ = await on.ready("v", "?behind=20", f"Last-Event-ID: {event.id}")
+        await trio.sleep(12)
+        assert on.frontend.overview().videos[0].viewers == 2
+        pending = late.pending()
+        assert pending.count(b"\n:\n") + pending.count(b"\r\n:\n") >= 2
+        assert b'"here":2' in pending
+        assert b"event: like" not in pending
+        cursors = {line for line in pending.split(b"\n") if line.startswith(b"id: ")}
+        assert cursors <= {b"id: " + event.id.encode()}
+
+
+async def test_long_polls_stand_behind_live(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        await on.ready()
+        await on.publish()
+        client = on.connect()
+        await client.get("/v1/videos/v/poll?behind=5")
+        first = await client.json()
+        assert first["events"] == []
+        begun = trio.current_time()
+        await client.get(f"/v1/videos/v/poll?behind=5&cursor={first['cursor']}&wait=2")
+        nothing = await client.json()
+        assert (nothing["events"], nothing["cursor"]) == ([], first["cursor"])
+        assert 2 <= trio.current_time() - begun <= 2.3
+        await client.get(f"/v1/videos/v/poll?behind=5&cursor={first['cursor']}&wait=20")
+        page = await client.json()
+        assert [each["n"] for each in page["events"]] == [1]
+        assert 5 - 0.01 <= trio.current_time() - begun <= 5 + TICK
+        # A longer delay: the cursor is further than that, and stays as it is.
+        await client.get(f"/v1/videos/v/poll?behind=60&cursor={page['cursor']}&wait=3")
+        waiting = await client.json()
+        assert (waiting["events"], waiting["cursor"], waiting["gap"]) == ([], page["cursor"], False)
+
+
+async def test_a_websocket_changes_its_delay(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client = await SocketClient(on.connect()).open()
+        await client.say(subscribe={"video": "v", "behind": 10})
+        kind, ready = await client.message()
+        assert (kind, ready["behind"]) == ("ready", 10)
+        for _ in range(3):
+            await on.publish()
+            await trio.sleep(1)
+        begun = trio.current_time()
+        await client.say(behind={"video": "v", "seconds": 2.2})
+        kind, first = await client.message()
+        assert [each["n"] for each in first["events"]] == [1, 2]
+        assert trio.current_time() - begun < TICK
+        await client.say(behind={"video": "v", "seconds": 30})
+        await trio.sleep(5)
+        await client.say(behind={"video": "v", "seconds": 0})
+        kind, rest = await client.message()
+        assert [each["n"] for each in rest["events"]] == [3]
+        for wrong in (
+            {"video": "v", "seconds": -1},
+            {"video": "v", "seconds": 121},
+            {"video": "w", "seconds": 1},
+        ):
+            await client.say(behind=wrong)
+            kind, error = await client.message()
+            assert (kind, error["status"]) == ("error", 400)
+
+
+@pytest.mark.parametrize("behind", ["", "-1", "x", "1m", "121s", "1e1", "nan", "inf", "١", "5 s", "0.5ms"])
+async def test_delays_that_are_none(autojump_clock: MockClock, behind: str) -> None:
+    async with stage() as on:
+        for what in ("events", "poll"):
+            client = on.connect()
+            await client.get(f"/v1/videos/v/{what}?behind={quote(behind)}")
+            assert " 400 " in await client.head()
+
+
+async def test_only_so_many_delays_at_once(autojump_clock: MockClock) -> None:
+    async with stage(settings(frontend={"max_delays": 3})) as on:
+        clients = [(await on.ready("v", f"?behind={delay}")) for delay in (5, 10, 20, 7, 15, 30)]
+        assert [ready["behind"] for _, ready in clients] == [5, 10, 20, 10, 20, 20]
+        for client, _ in clients:
+            client.sock.close()
+        await trio.sleep(30)
+        assert on.channel().audience.delayed == {} if "v" in on.frontend.table.channels else True
+        _, ready = await on.ready("v", "?behind=7")
+        assert ready["behind"] == 7
+
+
+async def test_the_log_holds_what_those_behind_need(autojump_clock: MockClock) -> None:
+    small = {"max_events": 50}
+    async with stage(settings(history=small | {"delayed_events": 1_000})) as on:
+        client, _ = await on.ready("v", "?behind=60")
+        live, _ = await on.ready()
+        for _ in range(80):
+            await on.publish(10)
+            await trio.sleep(0.5)
+            live.pending()
+            live.raw = b""
+        received: list[tuple[float, int]] = []
+        await numbers(client, 800, received)
+        assert [number for _, number in received] == list(range(1, 801))
+        await trio.sleep(30)
+        client.sock.close()
+        await trio.sleep(20)
+        assert len(on.channel().log.items) <= 60
+
+
+async def test_beyond_what_is_held_there_is_a_gap(autojump_clock: MockClock) -> None:
+    async with stage(settings(history={"max_events": 50, "delayed_events": 100})) as on:
+        client, _ = await on.ready("v", "?behind=60")
+        for _ in range(30):
+            await on.publish(10)
+            await trio.sleep(0.1)
+        await trio.sleep(70)
+        kinds = []
+        while client.pending():
+            kinds.append((await client.event()).type)
+        assert kinds[0] == "gap"
+        assert 90 <= kinds.count("like") <= 200
+        _, ready = await on.ready("v", "?behind=120")
+        assert ready["gap"] is True
+
+
+async def test_slow_viewers_behind_live_lag_alone(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        slow, _ = await on.ready("v", "?behind=3", receive_buffer=4096, send_buffer=4096)
+        other, _ = await on.ready("v", "?behind=3")
+        for _ in range(40):
+            await on.publish(5, padding=500)
+            await trio.sleep(0.05)
+        assert await other.events(200) == list(range(1, 201))
+        assert on.frontend.statistics().lagging == 1
+        assert await slow.events(200) == list(range(1, 201))
+
+
+async def test_draining_tells_those_behind_live_too(autojump_clock: MockClock) -> None:
+    async with stage(settings(node={"drain_timeout": "1s"})) as on:
+        client, _ = await on.ready("v", "?behind=3")
+        poll = on.connect()
+        await poll.get("/v1/videos/v/poll?behind=3")
+        cursor = (await poll.json())["cursor"]
+        await poll.get(f"/v1/videos/v/poll?behind=3&cursor={cursor}&wait=60")
+        await trio.sleep(1)
+        assert on.frontend.statistics().viewers == 2
+        await on.frontend.drain()
+        assert (await client.event()).type == "bye"
+        assert (await poll.json())["events"] == []
+
+
+async def test_latency_does_not_count_the_delay(autojump_clock: MockClock) -> None:
+    async with stage() as on:
+        client, _ = await on.ready("v", "?behind=10")
+        await on.publish(3)
+        await client.events(3)
+        delay = on.frontend.statistics().fanout.delay
+        assert sum(delay.counts) == 1
+        assert delay.sum <= TICK
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.integers(1, 3)),
+        st.tuples(st.just("sleep"), st.sampled_from([0.02, 0.4, 1.0, 2.7, 6.0])),
+        st.tuples(st.just("come"), st.integers(0, 8)),
+        st.tuples(st.just("move"), st.integers(0, 8)),
+        st.tuples(st.just("retract"), st.integers(1, 30)),
+    ),
+    min_size=3,
+    max_size=30,
+)
+
+
+class Viewer:
+    """What one viewer was sent, and when, by a naive model: a list, and a clock."""
+
+    def __init__(self, client: SocketClient, delay: int) -> None:
+        self.client = client
+        self.delay = delay
+        self.changes: list[tuple[float, int]] = [(trio.current_time(), delay)]
+        self.received: list[tuple[float, str, str]] = []
+
+    async def listen(self) -> None:
+        while True:
+            kind, data = await self.client.message()
+            assert kind in ("ready", "events"), (kind, data)
+            for each in data.get("events", ()):
+                self.received.append((trio.current_time(), each["id"], each["type"]))
+
+    def earliest(self, at: float) -> float:
+        """When an event that came at `at` is to be shown: as soon as it is as old as the delay then."""
+        for (since, delay), until in zip(
+            self.changes, [*[since for since, _ in self.changes[1:]], float("inf")], strict=True
+        ):
+            due = max(since, at + delay)
+            if due < until:
+                return due
+        raise AssertionError
+
+
+@hypothesis_settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=STEPS)
+def test_any_sequence_is_as_the_model_says(steps: list[tuple[str, Any]]) -> None:
+    async def run() -> None:
+        published: list[tuple[float, str, bool]] = []  # when, id, whether it is a retraction
+        retracted: dict[str, float] = {}
+        viewers: list[tuple[Viewer, int]] = []  # and how many were published before it came
+        async with stage() as on, trio.open_nursery() as nursery:
+            await on.ready()
+            for what, value in steps:
+                if what == "publish":
+                    for _ in range(value):
+                        name = f"e{len(published)}"
+                        published.append((trio.current_time(), name, False))
+                        await said(on, name)
+                elif what == "retract":
+                    name = f"e{value}"
+                    if any(each[1] == name for each in published) and name not in retracted:
+                        retracted[name] = trio.current_time()
+                        published.append((trio.current_time(), f"r{len(published)}", True))
+                        await said(on, published[-1][1], kind="retract", data=f'{{"id":"{name}"}}')
+                elif what == "come" and len(viewers) < 5:
+                    client = await SocketClient(on.connect()).open()
+                    viewer = Viewer(client, value)
+                    since = trio.current_time() - value
+                    viewers.append((viewer, sum(each[0] <= since for each in published)))
+                    await client.say(subscribe={"video": "v", "behind": value})
+                    nursery.start_soon(viewer.listen)
+                elif what == "move" and viewers:
+                    viewer = viewers[value % len(viewers)][0]
+                    viewer.changes.append((trio.current_time(), value))
+                    await viewer.client.say(behind={"video": "v", "seconds": value})
+                elif what == "sleep":
+                    await trio.sleep(value)
+                await trio.sleep(0.001)
+            await trio.sleep(20)
+            nursery.cancel_scope.cancel()
+        for viewer, before in viewers:
+            expected = published[before:]
+            assert [name for _, name, _ in viewer.received] == [name for _, name, _ in expected]
+            due = 0.0
+            for (when, name, kind), (at, _, is_retraction) in zip(viewer.received, expected, strict=True):
+                due = max(due, viewer.earliest(at))
+                assert -0.01 <= when - due <= 0.1, (when, due, name)
+                was_taken_back = name in retracted and retracted[name] < due - 0.1
+                if was_taken_back:
+                    assert kind == "retract"
+                elif name not in retracted:
+                    assert kind == ("retract" if is_retraction else "comment")
+
+    trio.run(run, clock=MockClock(autojump_threshold=0))
