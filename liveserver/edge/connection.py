@@ -79,6 +79,8 @@ class Connection:
     async def run(self) -> None:
         """Serve until the end. Raises nothing but cancellation."""
         try:
+            with suppress(BlockingIOError):  # in a storm of connects the request is mostly here already
+                self._buffer = self.sock.recv(RECEIVE_BYTES)
             self._stream = await self._serve()
             if self._stream is not None:
                 await self._stream.wait_gone()

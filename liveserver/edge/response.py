@@ -34,6 +34,27 @@ class _Date:
 date_line = _Date()
 
 
+class _Heads:
+    """Heads that are sent again and again, rendered once a second; as many as there are kinds of them."""
+
+    def __init__(self) -> None:
+        self._date = b""
+        self._heads: dict[tuple[int, tuple[bytes, ...]], bytes] = {}
+
+    def __call__(self, status: int, headers: tuple[bytes, ...]) -> bytes:
+        date = date_line()
+        if date is not self._date:
+            self._date = date
+            self._heads.clear()
+        rendered = self._heads.get((status, headers))
+        if rendered is None:
+            rendered = self._heads[status, headers] = head(status, *headers)
+        return rendered
+
+
+constant_head = _Heads()  # of headers that are constants
+
+
 def head(status: int, *headers: bytes) -> bytes:
     """A response head; each header without its line end."""
     return b"".join(

@@ -69,17 +69,24 @@ class Admission:
         self._authorizer = authorizer
         self._videos = videos
         self.joining: set[ViewerSession] = set()  # with a token, and neither viewers yet nor refused
+        self._open = ViewerSession(authorizer, OPEN, "", math.inf, videos)  # where nobody is counted
 
     @contextmanager
     def tracking(self, session: ViewerSession) -> Iterator[None]:
         """Have `session.ended` set while the block lasts if its token is revoked."""
-        if not session.grant.is_viewer:
-            yield
-            return
-        self.joining.add(session)
+        self.track(session)
         try:
             yield
         finally:
+            self.untrack(session)
+
+    def track(self, session: ViewerSession) -> None:
+        """Begin what `tracking` does, without a context manager; `untrack` ends it."""
+        if session.grant.is_viewer:
+            self.joining.add(session)
+
+    def untrack(self, session: ViewerSession) -> None:
+        if session.grant.is_viewer:
             self.joining.discard(session)
 
     async def authenticate(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
@@ -89,8 +96,9 @@ class Admission:
         """
         authorizer = self._authorizer
         grant = await authorizer.viewer(request.headers, token)
+        is_counted = authorizer.connects.is_any or authorizer.viewers.is_any or authorizer.new_videos.is_any
+        if grant is OPEN and not is_counted:
+            return self._open
         until = math.inf if grant.expires == math.inf else authorizer.ends_at(grant)
-        address = ""
-        if authorizer.connects.is_any or authorizer.viewers.is_any or authorizer.new_videos.is_any:
-            address = authorizer.address(peer_address(peer.sock), request.headers)
+        address = authorizer.address(peer_address(peer.sock), request.headers) if is_counted else ""
         return ViewerSession(authorizer, grant, address, until, self._videos)

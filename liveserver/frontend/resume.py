@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from itertools import count
 from typing import NamedTuple
@@ -11,18 +10,16 @@ import msgspec
 import trio
 
 from liveserver.config import FrontendSettings
-from liveserver.cursor import Cursor, CursorError
-from liveserver.errors import BadRequest
+from liveserver.cursor import Cursor
 from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.delivery.audience import VIEWERS, Audience
 from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.frontend.history.log import GAP, ResumePoint
+from liveserver.frontend.parameters import EARLIEST
 from liveserver.transport.form import Form, Ready, encode
 
-NOW, EARLIEST = "now", "earliest"
-_DELAY = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)s?")
 ONE_WRITE = 64 * 1024  # bytes of a state that are copied for each viewer, so as to be sent with `ready`
 
 
@@ -112,28 +109,3 @@ class Resumer:
             viewers = encode(channel.viewer_count.viewers(home.watching + 1))
             words, state = words + state + form.envelope(form.control(cursor, VIEWERS, viewers)), b""
         return words + state, b""
-
-
-def parse_delay(text: str, settings: FrontendSettings) -> int:
-    """Return how many seconds behind live, rounded to whole ones; `12.5s` or `12.5`. Raises `BadRequest`."""
-    found = _DELAY.fullmatch(text)
-    if found is None or float(found[1]) > settings.max_delay:
-        raise BadRequest(f"behind is a time in seconds from 0 to {settings.max_delay:g}, such as 12.5s")
-    return int(float(found[1]) + 0.5)
-
-
-def check_delay(seconds: float, settings: FrontendSettings) -> int:
-    """As `parse_delay`, of a number."""
-    if not 0 <= seconds <= settings.max_delay:
-        raise BadRequest(f"behind is a number of seconds from 0 to {settings.max_delay:g}")
-    return int(seconds + 0.5)
-
-
-def parse_cursor(text: str) -> Cursor | str:
-    """A cursor, `now` or `earliest`. Raises `BadRequest`."""
-    if text in (NOW, EARLIEST):
-        return text
-    try:
-        return Cursor.parse(text)
-    except CursorError as error:
-        raise BadRequest(f"{error}; or write cursor=now or cursor=earliest") from None

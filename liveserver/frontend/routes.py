@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
 
 import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.edge.accept import preferred
 from liveserver.edge.answer import Answer, Peer
-from liveserver.edge.request import LAST_EVENT_ID, Request
-from liveserver.edge.response import head, json_response, with_headers
+from liveserver.edge.request import Request
+from liveserver.edge.response import constant_head, head, json_response, with_headers
 from liveserver.edge.router import Router
 from liveserver.edge.upgrade import accept_websocket
-from liveserver.errors import BadRequest, BusError, TooMany, Unavailable
+from liveserver.errors import BusError, TooMany, Unavailable
 from liveserver.frontend.admission import Admission
 from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.frontend import Frontend
-from liveserver.frontend.resume import NOW, Resumer, parse_cursor, parse_delay
+from liveserver.frontend.parameters import TOKEN, ParameterReader
+from liveserver.frontend.resume import Resumer
 from liveserver.frontend.websocket import WebSocket
 from liveserver.transport.form import HttpForm, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10, NDJSON_INTERNAL, NDJSON_INTERNAL_HTTP10
 from liveserver.transport.sse import SSE, SSE_HTTP10, SSE_INTERNAL, SSE_INTERNAL_HTTP10
 
-TOKEN = "token"  # noqa: S105  # the query parameter
 RETRY_AFTER = 2  # seconds
+
+Release = Callable[[], None]  # what counting a viewer gives: see `ViewerSession.acquire`
 
 
 class WatchRoutes:
@@ -35,6 +37,7 @@ class WatchRoutes:
         self._frontend = frontend
         self._admission = admission
         self._settings = settings
+        self._parameters = ParameterReader(settings)
         self._resumer = Resumer(frontend, settings)
 
     def add_to(self, router: Router) -> None:
@@ -50,24 +53,20 @@ class WatchRoutes:
         without permission gets that status, and it is final.
         """
         video = request.checked_video()
-        arguments = request.arguments(("cursor", "replay", "behind", LAST_EVENT_ID, TOKEN))
-        last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
-        cursor = parse_cursor(arguments.get("cursor", NOW))  # malformed is a 400, also where another one wins
-        if last:
-            cursor = parse_cursor(last)
-        replay = self._replay(arguments)
-        delay = self._delay(arguments)
+        cursor, replay, delay, token = self._parameters.watch(request)
         retry = random_retry(self._settings)
         form = _form(request)
         try:
-            session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
-            form = _form(request, internal=session.is_moderator(video))
+            session = await self._admission.authenticate(request, peer, token)
+            if session.is_moderator(video):
+                form = _form(request, internal=True)
             reason = self._frontend.refusal()
             if request.method == "HEAD":
                 return head(200, *[line for line in form.headers if not line.startswith(b"transfer")])
             if reason is None:
-                with self._admission.tracking(session), ExitStack() as stack:
-                    leave = stack.callback(session.acquire(video))
+                release: Release | None = session.acquire(video)
+                self._admission.track(session)
+                try:
                     async with self._frontend.table.open_channel(video) as channel:
                         resumption = await self._resumer.resume_stream(channel, cursor, replay, delay)
                         reason = self._frontend.refusal() or session.ended
@@ -76,13 +75,17 @@ class WatchRoutes:
                             viewer = StreamViewer(
                                 peer, home, form, resumption.position, resumption.seen, serial
                             )
-                            viewer.until, viewer.on_leave = session.until, leave
+                            viewer.until, viewer.on_leave = session.until, release
                             viewer.grant = session.grant
-                            stack.pop_all()  # from here on it is the viewer's
+                            release = None  # from here on it is the viewer's
                             opening, shared = self._resumer.opening(channel, form, resumption)
-                            headers = with_headers(head(200, *form.headers), request.cors)
+                            headers = with_headers(constant_head(200, form.headers), request.cors)
                             home.admit(viewer, headers + opening, shared)
                             return viewer
+                finally:
+                    self._admission.untrack(session)
+                    if release is not None:
+                        release()
         except TooMany as too_many:
             reason = Reason.OVERLOAD
             retry += 1000 * too_many.retry_after
@@ -104,56 +107,53 @@ class WatchRoutes:
 
     async def poll(self, request: Request, peer: Peer) -> Answer:
         """Answer with what is after the cursor, or wait for it."""
-        settings = self._settings
         video = request.checked_video()
-        arguments = request.arguments(("cursor", "wait", "limit", "replay", "behind", TOKEN))
-        cursor = parse_cursor(arguments.get("cursor", NOW))
-        wait = self._number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait)
+        cursor, wait, limit, replay, delay, token = self._parameters.poll(request)
         if request.method == "HEAD":
             wait = 0
-        limit = int(self._number(arguments, "limit", 1, settings.poll_events, default=settings.poll_events))
-        replay = self._replay(arguments)
-        delay = self._delay(arguments)
-        session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
+        session = await self._admission.authenticate(request, peer, token)
         if (reason := self._frontend.refusal()) is not None:
             raise Unavailable(f"this node is not taking viewers ({reason.word}); try another", RETRY_AFTER)
+        release: Release | None = session.acquire(video)
+        self._admission.track(session)
         try:
-            with self._admission.tracking(session), ExitStack() as stack:
-                leave = stack.callback(session.acquire(video))
-                async with self._frontend.table.open_channel(video) as channel:
-                    point, home = await self._resumer.place(channel, cursor, replay, delay)
-                    empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
-                    empty = empty or session.ended is not None
-                    internal = session.is_moderator(video)
-                    answer = home.poll_pages.answer(
-                        point.position,
-                        point.seen,
-                        limit,
-                        is_cut=point.is_cut,
-                        empty=empty,
-                        has_state=isinstance(cursor, str),
-                        internal=internal,
-                    )
-                    if answer is not None:
-                        self._frontend.fanout.counts.gaps += point.gap
-                        return answer
-                    deadline = min(trio.current_time() + wait, session.until)
-                    waiter = PollWaiter(
-                        peer,
-                        max(point.position, home.log.tip),
-                        point.seen,
-                        limit,
-                        deadline,
-                        request.cors,
-                        leave,
-                        is_internal=internal,
-                    )
-                    waiter.grant = session.grant
-                    stack.pop_all()  # from here on it is the waiting poll's
-                    home.wait(waiter)
-                    return waiter
+            async with self._frontend.table.open_channel(video) as channel:
+                point, home = await self._resumer.place(channel, cursor, replay, delay)
+                empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
+                internal = session.is_moderator(video)
+                answer = home.poll_pages.answer(
+                    point.position,
+                    point.seen,
+                    limit,
+                    is_cut=point.is_cut,
+                    empty=empty or session.ended is not None,
+                    has_state=isinstance(cursor, str),
+                    internal=internal,
+                )
+                if answer is not None:
+                    self._frontend.fanout.counts.gaps += point.gap
+                    return answer
+                deadline = min(trio.current_time() + wait, session.until)
+                waiter = PollWaiter(
+                    peer,
+                    max(point.position, home.log.tip),
+                    point.seen,
+                    limit,
+                    deadline,
+                    request.cors,
+                    release,
+                    is_internal=internal,
+                )
+                waiter.grant = session.grant
+                release = None  # from here on it is the waiting poll's
+                home.wait(waiter)
+                return waiter
         except BusError:
             raise Unavailable("the log cannot be read just now; try again", RETRY_AFTER) from None
+        finally:
+            self._admission.untrack(session)
+            if release is not None:
+                release()
 
     async def viewers(self, request: Request, peer: Peer) -> Answer:
         """How many are watching."""
@@ -161,26 +161,6 @@ class WatchRoutes:
         arguments = request.arguments((TOKEN,))
         (await self._admission.authenticate(request, peer, arguments.get(TOKEN))).require(video)
         return json_response(200, encode(await self._frontend.viewers(video)))
-
-    def _replay(self, arguments: dict[str, str]) -> int:
-        return int(self._number(arguments, "replay", 0, self._settings.replay_events, default=0))
-
-    def _delay(self, arguments: dict[str, str]) -> int:
-        return parse_delay(arguments.get("behind", "0"), self._settings)
-
-    def _number(
-        self, arguments: dict[str, str], name: str, least: float, most: float, *, default: float
-    ) -> float:
-        if name not in arguments:
-            return default
-        text = arguments[name]
-        try:
-            value = float(text) if text.isascii() and len(text) < 10 else -1.0
-        except ValueError:
-            value = -1.0
-        if not least <= value <= most or (name != "wait" and value != int(value)):
-            raise BadRequest(f"{name} is a number from {least:g} to {most:g}")
-        return value
 
 
 def _form(request: Request, *, internal: bool = False) -> HttpForm:

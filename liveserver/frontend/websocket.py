@@ -24,7 +24,8 @@ from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Problem, Unavailable
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
-from liveserver.frontend.resume import Resumer, check_delay, parse_cursor
+from liveserver.frontend.parameters import check_delay, parse_cursor
+from liveserver.frontend.resume import Resumer
 from liveserver.token_bucket import TokenBucket
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Reason

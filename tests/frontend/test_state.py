@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 from wsproto.events import AcceptConnection
 
 from liveserver.cursor import Cursor
@@ -228,6 +228,7 @@ async def test_internal_events_are_for_moderators_only(transport: str, autojump_
             (20, "watch moderate", both, [("ban/bob", 3), ("a", 4)]),
             (30, "watch", public, [("a", 4)]),
         ):
+            await wait_all_tasks_blocked()  # so that all that was published has arrived
             watching = await Watching.open(on, transport, token(scope=scope, videos=["*"]))
             assert watching.state == state
             await on.publish_keyed("ban/bob", "3", at=at, kind="ban")

@@ -1,0 +1,123 @@
+"""What a watching request asks for: its query and its `last-event-id`, checked.
+
+Thousands poll with the same query. So a query that was valid is looked up, as long as it is short.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from liveserver.config import FrontendSettings
+from liveserver.cursor import Cursor, CursorError
+from liveserver.edge.request import LAST_EVENT_ID, Request
+from liveserver.errors import BadRequest
+
+NOW, EARLIEST = "now", "earliest"
+TOKEN = "token"  # noqa: S105  # the query parameter
+_DELAY = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)s?")
+KNOWN_QUERIES, KNOWN_QUERY_LENGTH = 1_000, 200
+
+
+class PollParameters(NamedTuple):
+    """Of a long-poll; `wait` and `delay` in seconds."""
+
+    cursor: Cursor | str
+    wait: float
+    limit: int
+    replay: int
+    delay: int
+    token: str | None
+
+
+class WatchParameters(NamedTuple):
+    """Of a stream; `delay` in seconds."""
+
+    cursor: Cursor | str
+    replay: int
+    delay: int
+    token: str | None
+
+
+class ParameterReader:
+    """Reads the parameters of requests, within the limits of the settings."""
+
+    def __init__(self, settings: FrontendSettings) -> None:
+        self._settings = settings
+        self._polls: dict[str, PollParameters] = {}
+
+    def poll(self, request: Request) -> PollParameters:
+        """Raises `BadRequest`."""
+        known = self._polls.get(request.query)
+        if known is not None:
+            return known
+        settings = self._settings
+        arguments = request.arguments(("cursor", "wait", "limit", "replay", "behind", TOKEN))
+        found = PollParameters(
+            parse_cursor(arguments.get("cursor", NOW)),
+            _number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait),
+            int(_number(arguments, "limit", 1, settings.poll_events, default=settings.poll_events)),
+            self._replay(arguments),
+            self._delay(arguments),
+            arguments.get(TOKEN),
+        )
+        if len(request.query) <= KNOWN_QUERY_LENGTH and found.token is None:
+            if len(self._polls) >= KNOWN_QUERIES:
+                self._polls.clear()
+            self._polls[request.query] = found
+        return found
+
+    def watch(self, request: Request) -> WatchParameters:
+        """Raises `BadRequest`."""
+        arguments: dict[str, str] = {}
+        if request.query:
+            arguments = request.arguments(("cursor", "replay", "behind", LAST_EVENT_ID, TOKEN))
+        last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
+        cursor = parse_cursor(arguments.get("cursor", NOW))  # malformed is a 400, also where another one wins
+        if last:
+            cursor = parse_cursor(last)
+        return WatchParameters(cursor, self._replay(arguments), self._delay(arguments), arguments.get(TOKEN))
+
+    def _replay(self, arguments: dict[str, str]) -> int:
+        return int(_number(arguments, "replay", 0, self._settings.replay_events, default=0))
+
+    def _delay(self, arguments: dict[str, str]) -> int:
+        return parse_delay(arguments["behind"], self._settings) if "behind" in arguments else 0
+
+
+def parse_cursor(text: str) -> Cursor | str:
+    """Return a cursor, `now` or `earliest`. Raises `BadRequest`."""
+    if text in (NOW, EARLIEST):
+        return text
+    try:
+        return Cursor.parse(text)
+    except CursorError as error:
+        raise BadRequest(f"{error}; or write cursor=now or cursor=earliest") from None
+
+
+def parse_delay(text: str, settings: FrontendSettings) -> int:
+    """Return how many seconds behind live, rounded to whole ones; `12.5s` or `12.5`. Raises `BadRequest`."""
+    found = _DELAY.fullmatch(text)
+    if found is None or float(found[1]) > settings.max_delay:
+        raise BadRequest(f"behind is a time in seconds from 0 to {settings.max_delay:g}, such as 12.5s")
+    return int(float(found[1]) + 0.5)
+
+
+def check_delay(seconds: float, settings: FrontendSettings) -> int:
+    """As `parse_delay`, of a number."""
+    if not 0 <= seconds <= settings.max_delay:
+        raise BadRequest(f"behind is a number of seconds from 0 to {settings.max_delay:g}")
+    return int(seconds + 0.5)
+
+
+def _number(arguments: dict[str, str], name: str, least: float, most: float, *, default: float) -> float:
+    if name not in arguments:
+        return default
+    text = arguments[name]
+    try:
+        value = float(text) if text.isascii() and len(text) < 10 else -1.0
+    except ValueError:
+        value = -1.0
+    if not least <= value <= most or (name != "wait" and value != int(value)):
+        raise BadRequest(f"{name} is a number from {least:g} to {most:g}")
+    return value
