@@ -1,19 +1,20 @@
-"""What was not heard is read from the peer's log: several videos in one round trip.
+"""Missing events, read from the peer's log: several videos in one round trip.
 
 Rules:
 
-1. Where our log stands is asked before the peer's is read. What then looks like a jump is one: the peer
-   has lost what was between, or its log has begun a new life (`ReplicationBatch.instead`). Our viewers see
-   the jump in the origin's numbers, and receive `gap`: with the first event behind it.
-2. Who else relays the same video meanwhile makes this one's jump be refused; it looks again.
-3. What the peer's log has lost may have been keyed; so where it has, and where the log is new here, the
-   peer's state is folded into ours first: the states agree, and viewers are sent ours behind the gap.
-4. A video is level once its peer's log has been read to its head.
+1. The position of our log is read before the peer's log. An apparent jump in the numbers is then a real one:
+   the peer's log has lost events, or has begun a new epoch (`ReplicationBatch.instead`). Our viewers receive
+   `gap` with the first event after it.
+2. If another dispatcher relays the same video concurrently, the jump is refused; the position is read again.
+3. Events that the peer's log has lost may have been keyed. So when it has lost some, and when the log is new
+   here, the peer's state is folded into ours first, and viewers receive our state after the gap.
+4. A video has caught up once the peer's log has been read to its head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import msgspec
 import trio
@@ -21,25 +22,85 @@ import trio
 from liveserver.bus.interface import Bus, PeerBus, ReplicaPosition, ReplicationBatch, Slice
 from liveserver.cursor import Mark
 from liveserver.dispatcher.relay.buffer import joined
+from liveserver.wakeup import Wakeup
+
+TOGETHER = 200  # videos backfilled at once
+MAX_BACKLOG = 20_000  # videos; the others are found by the next sweep
+
+
+class Backlog:
+    """The videos to backfill, at most `MAX_BACKLOG`. `since` is when it was last empty; None while it is.
+
+    Calls `on_added` and `on_caught_up` with each video, and `on_full` when it has no room.
+    """
+
+    def __init__(
+        self,
+        on_added: Callable[[str], None],
+        on_caught_up: Callable[[str], None],
+        on_full: Callable[[], None],
+    ) -> None:
+        self.since: float | None = None
+        self._on_added = on_added
+        self._on_caught_up = on_caught_up
+        self._on_full = on_full
+        self._videos: dict[str, None] = {}
+        self._added = Wakeup()
+        self._emptied = trio.Event()
+
+    def __contains__(self, video: str) -> bool:
+        return video in self._videos
+
+    def add(self, videos: Iterable[str]) -> None:
+        for video in videos:
+            if len(self._videos) >= MAX_BACKLOG:
+                self._on_full()
+                break
+            self.since = self.since or trio.current_time()
+            self._videos[video] = None
+            self._on_added(video)
+        self._added.set()
+
+    async def next_videos(self) -> list[str]:
+        """Wait for videos; return the first `TOGETHER`, which stay in the backlog until they are
+        `removed`.
+        """
+        while not self._videos:
+            await self._added.wait()
+        return list(islice(self._videos, TOGETHER))
+
+    def remove(self, video: str) -> None:
+        """Remove a video that has caught up."""
+        self._videos.pop(video, None)
+        self._on_caught_up(video)
+        if not self._videos:
+            self.since = None
+            self._emptied.set()
+            self._emptied = trio.Event()
+
+    async def wait_empty(self) -> None:
+        while self._videos:
+            await self._emptied.wait()
 
 
 class _Reading(msgspec.Struct):
-    """How far one video's has come: the peer's log is read on after the offset `after` of its `epoch`."""
+    """The progress of one video: the peer's log is to be read after the offset `after` of its `epoch`."""
 
-    standing: ReplicaPosition
+    position: ReplicaPosition
     epoch: str
     after: int
 
     @classmethod
-    def of(cls, standing: ReplicaPosition) -> _Reading:
-        return cls(standing, standing.epoch, standing.offset)
+    def start(cls, position: ReplicaPosition) -> _Reading:
+        return cls(position, position.epoch, position.offset)
 
 
 class Backfiller:
-    """Brings videos level with one peer's logs."""
+    """Reads one peer's logs up to their heads, and appends the missing events to ours."""
 
     def __init__(self, peer: str, theirs: PeerBus, ours: Bus, batch_events: int) -> None:
-        self.missing: dict[str, int] = {}  # videos under way → events that are known to be missing
+        self.missing: dict[str, int] = {}  # videos in progress → events known to be missing
+        self.backfills = 0
         self.relayed = 0
         self.gaps = 0
         self._peer = peer
@@ -47,88 +108,88 @@ class Backfiller:
         self._ours = ours
         self._batch_events = batch_events
 
-    async def mend(self, videos: Iterable[str], on_level: Callable[[str], None]) -> None:
-        """Bring them level, telling of each when it is. Raises `BusError`; what was done stays done."""
+    async def backfill(self, backlog: Backlog) -> None:
+        """Wait for videos in the backlog, and let some catch up. Raises `BusError`; progress is kept."""
+        videos = await backlog.next_videos()
+        self.backfills += len(videos)
         try:
-            standings = await self.stand(videos)
-            readings = {video: _Reading.of(standing) for video, standing in standings.items()}
+            readings = {
+                video: _Reading.start(position) for video, position in (await self.positions(videos)).items()
+            }
             self.missing = dict.fromkeys(readings, 0)
             while readings:
                 each = max(1, self._batch_events // len(readings))
                 after = {video: reading.after for video, reading in readings.items()}
-                stretches = await self._theirs.read_several(after, each)
-                await self._merge_states(readings, stretches)
-                parcels = [
-                    parcel
-                    for video, stretch in stretches.items()
-                    for parcel in self._parcels(readings[video], stretch)
+                slices = await self._theirs.read_several(after, each)
+                await self._merge_states(readings, slices)
+                batches = [
+                    batch for video, part in slices.items() for batch in self._batches(readings[video], part)
                 ]
-                await self._relay(parcels, readings)
-                for video, stretch in stretches.items():
+                await self._relay(batches, readings)
+                for video, part in slices.items():
                     reading = readings[video]
-                    if reading.epoch == stretch.head.epoch and reading.after >= stretch.head.offset:
+                    if reading.epoch == part.head.epoch and reading.after >= part.head.offset:
                         del readings[video], self.missing[video]
-                        on_level(video)
+                        backlog.remove(video)
                     else:
-                        self.missing[video] = lacks(reading.standing, stretch.head.cursor.get(self._peer))
+                        peers_end = part.head.cursor.get(self._peer)
+                        self.missing[video] = missing_events(reading.position, peers_end)
         finally:
             self.missing = {}
 
-    async def _merge_states(self, readings: dict[str, _Reading], stretches: dict[str, Slice]) -> None:
-        """Take over the states of videos of whose events the peer's log may have lost some."""
+    async def _merge_states(self, readings: dict[str, _Reading], slices: dict[str, Slice]) -> None:
+        """Merge the states of videos of which the peer's log may have lost events."""
         lossy = [
             video
-            for video, part in stretches.items()
+            for video, part in slices.items()
             if part.head.epoch != readings[video].epoch or part.oldest > readings[video].after + 1
         ]
         if lossy:
             await self._ours.merge_states(await self._theirs.states(lossy))
 
-    async def stand(self, videos: Iterable[str]) -> dict[str, ReplicaPosition]:
-        """Where our logs stand with the peer. Raises `BusError`."""
-        asked = [ReplicationBatch(video, self._peer, "", 0, 0, []) for video in videos]
-        standings = await self._ours.relay(asked)
-        return {parcel.video: standing for parcel, standing in zip(asked, standings, strict=True)}
+    async def positions(self, videos: Iterable[str]) -> dict[str, ReplicaPosition]:
+        """Return our logs' positions in the peer's. Raises `BusError`."""
+        empty = [ReplicationBatch(video, self._peer, "", 0, 0, []) for video in videos]
+        positions = await self._ours.relay(empty)
+        return {batch.video: position for batch, position in zip(empty, positions, strict=True)}
 
-    def _parcels(self, reading: _Reading, stretch: Slice) -> list[ReplicationBatch]:
-        """What the stretch has of the peer's own events; and the reading goes on after it."""
-        if reading.epoch != stretch.head.epoch:
-            is_elsewhere = reading.after > 0  # in a former life of the peer's log
-            reading.epoch, reading.after = stretch.head.epoch, 0
-            if is_elsewhere:
+    def _batches(self, reading: _Reading, part: Slice) -> list[ReplicationBatch]:
+        """Return the peer's own events in this part of its log, and advance the reading beyond it."""
+        if reading.epoch != part.head.epoch:
+            was_older_epoch = reading.after > 0
+            reading.epoch, reading.after = part.head.epoch, 0
+            if was_older_epoch:
                 return []
-        reading.after = (
-            stretch.batches[-1].last if stretch.batches else max(reading.after, stretch.oldest - 1)
-        )
-        own = [batch for batch in stretch.batches if batch.origin == self._peer]
-        return [msgspec.structs.replace(parcel, instead=reading.standing) for parcel in joined(own)]
+        reading.after = part.batches[-1].last if part.batches else max(reading.after, part.oldest - 1)
+        own = [batch for batch in part.batches if batch.origin == self._peer]
+        return [msgspec.structs.replace(batch, instead=reading.position) for batch in joined(own)]
 
-    async def _relay(self, parcels: list[ReplicationBatch], readings: dict[str, _Reading]) -> None:
-        if not parcels:
+    async def _relay(self, batches: list[ReplicationBatch], readings: dict[str, _Reading]) -> None:
+        if not batches:
             await trio.lowlevel.checkpoint()
             return
-        for parcel, standing in zip(parcels, await self._ours.relay(parcels), strict=True):
-            reading = readings[parcel.video]
-            before = reading.standing
-            if not has(standing, parcel):  # somebody else took something meanwhile
-                readings[parcel.video] = _Reading.of(standing)
+        for batch, position in zip(batches, await self._ours.relay(batches), strict=True):
+            reading = readings[batch.video]
+            before = reading.position
+            if not contains(position, batch):  # another dispatcher has appended events meanwhile
+                readings[batch.video] = _Reading.start(position)
                 continue
-            reading.standing = standing
-            if standing == before:
+            reading.position = position
+            if position == before:
                 continue
-            next_number = before.number + 1 if before.epoch == parcel.epoch else 1
-            self.relayed += parcel.last + 1 - max(parcel.number, next_number)
-            if parcel.number > next_number or before.epoch not in ("", parcel.epoch):
+            next_number = before.number + 1 if before.epoch == batch.epoch else 1
+            self.relayed += batch.last + 1 - max(batch.number, next_number)
+            if batch.number > next_number or before.epoch not in ("", batch.epoch):
                 self.gaps += 1
 
 
-def has(standing: ReplicaPosition, parcel: ReplicationBatch) -> bool:
-    """Whether a log that stands there has all of the parcel."""
-    return standing.epoch == parcel.epoch and standing.number >= parcel.last
+def contains(position: ReplicaPosition, batch: ReplicationBatch) -> bool:
+    """Return whether a log with this position has all events of the batch."""
+    return position.epoch == batch.epoch and position.number >= batch.last
 
 
-def lacks(standing: ReplicaPosition, head: Mark | None) -> int:
-    """How many events of an origin a log lacks whose origin has come to `head`."""
+def missing_events(position: ReplicaPosition, head: Mark | None) -> int:
+    """Return how many of an origin's events up to `head` a log with this position lacks."""
     if head is None:
         return 0
-    return max(0, head.number - standing.number if standing.epoch == head.epoch else head.number)
+    return max(0, head.number - position.number if position.epoch == head.epoch else head.number)

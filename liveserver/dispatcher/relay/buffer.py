@@ -1,10 +1,10 @@
-"""What was heard of a peer and is not yet in our log: bounded, in each video's order. No I/O.
+"""A bounded buffer of batches received from a peer and not yet in our log; in order per video. No I/O.
 
 Rules:
 
-1. What does not fit is dropped, and the caller learns so: it is in the peer's log.
-2. A video that is being mended from the peer's log is *held*: what is heard of it waits behind what is read.
-3. What has been taken stays in the count until it is `done`, so the bound holds for all there is.
+1. Batches that do not fit are refused: they are in the peer's log.
+2. A video that is being backfilled is *held*: its batches wait until the events before them have been read.
+3. Batches that were returned count until `done`, so the bound includes those being appended.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 from liveserver.bus.interface import ReplicationBatch
 from liveserver.event import Batch
 
-OVERHEAD = 100  # bytes of memory that a line takes besides its own
+OVERHEAD = 100  # bytes of memory per line, beside its own
 
 
 class _Queue(msgspec.Struct):
-    """One video's: `since` when the first of `batches` has waited."""
+    """One video's batches; the first has waited since `since`."""
 
     since: float
     batches: list[Batch]
@@ -39,7 +39,7 @@ class RelayBuffer:
         self._under_way_since = 0.0
 
     def put(self, batch: Batch, now: float) -> bool:
-        """Whether there was room."""
+        """Add a batch; return False if there is no room."""
         size = _size(batch)
         if self._size + size > self._limit:
             return False
@@ -52,25 +52,28 @@ class RelayBuffer:
             queue.batches.append(batch)
         return True
 
-    def take(self, events: int) -> list[ReplicationBatch]:
-        """What goes next, about so many events; `done` ends it. Videos take turns."""
-        parcels: list[ReplicationBatch] = []
+    def next_batches(self, events: int) -> list[ReplicationBatch]:
+        """Remove and return the next batches, about `events` events; call `done` afterwards.
+
+        Videos take turns.
+        """
+        batches: list[ReplicationBatch] = []
         for video in [video for video in self._queues if video not in self._held]:
             queue = self._queues.pop(video)
             taken, left = _split(queue.batches, events)
             if left:
                 self._queues[video] = _Queue(queue.since, left)
-            self._under_way_since = min(self._under_way_since, queue.since) if parcels else queue.since
+            self._under_way_since = min(self._under_way_since, queue.since) if batches else queue.since
             self._under_way += taken
-            parcels += joined(taken)
+            batches += joined(taken)
             events -= sum(len(batch.lines) for batch in taken)
             if events <= 0:
                 break
-        return parcels
+        return batches
 
     def done(self) -> None:
-        """What was taken is in the log, or will be read from the peer's."""
-        self._forget(self._under_way)
+        """Release the batches returned last: they are in our log, or will be read from the peer's."""
+        self._discount(self._under_way)
         self._under_way = []
 
     def hold(self, video: str) -> None:
@@ -80,38 +83,38 @@ class RelayBuffer:
         self._held.discard(video)
 
     @property
-    def has_some(self) -> bool:
-        """Whether there is something to take."""
+    def has_next(self) -> bool:
+        """Whether there are batches of videos that are not held."""
         return any(video not in self._held for video in self._queues)
 
     def since(self) -> float | None:
-        """Since when the longest has waited; None: nothing does."""
+        """Return since when the oldest batch has waited; None if there is none."""
         times = [queue.since for queue in self._queues.values()]
         if self._under_way:
             times.append(self._under_way_since)
         return min(times, default=None)
 
-    def _forget(self, batches: Iterable[Batch]) -> None:
+    def _discount(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
             self._size -= _size(batch)
             self.events -= len(batch.lines)
 
 
 def joined(batches: Iterable[Batch]) -> list[ReplicationBatch]:
-    """One video's batches as parcels, one for each run of numbers without a hole."""
-    parcels: list[ReplicationBatch] = []
+    """Join one video's batches: one for each run of consecutive numbers."""
+    runs: list[ReplicationBatch] = []
     for batch in batches:
-        last = parcels[-1] if parcels else None
+        last = runs[-1] if runs else None
         if last is not None and last.epoch == batch.origin_epoch and last.last + 1 == batch.number:
             last.lines.extend(batch.lines)
-            parcels[-1] = msgspec.structs.replace(last, offset=batch.last)
+            runs[-1] = msgspec.structs.replace(last, offset=batch.last)
         else:
-            parcels.append(
+            runs.append(
                 ReplicationBatch(
                     batch.video, batch.origin, batch.origin_epoch, batch.number, batch.last, list(batch.lines)
                 )
             )
-    return parcels
+    return runs
 
 
 def _size(batch: Batch) -> int:
@@ -119,7 +122,7 @@ def _size(batch: Batch) -> int:
 
 
 def _split(batches: list[Batch], events: int) -> tuple[list[Batch], list[Batch]]:
-    """The first batches with about so many events, but one at least; and the others."""
+    """Return the first batches, with about `events` events but at least one batch; and the others."""
     for index, batch in enumerate(batches, 1):
         events -= len(batch.lines)
         if events <= 0:

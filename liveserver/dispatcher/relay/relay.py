@@ -17,13 +17,13 @@ from liveserver.instruments import gauge
 
 
 class RelayStatistics(msgspec.Struct, frozen=True):
-    """How the relaying goes, from each of the other datacenters."""
+    """The statistics of each peer's relay."""
 
     peers: Annotated[list[PeerStatistics], gauge("", name="peer", label="peer")]
 
 
 class Relay:
-    """Brings into `ours` what originates elsewhere. `run` must be running."""
+    """Relays events from all peers into `ours`. `run` must be running."""
 
     def __init__(self, theirs: Mapping[str, PeerBus], ours: Bus, node: str, settings: Settings) -> None:
         self._peers = [
@@ -42,9 +42,9 @@ class Relay:
 
 @asynccontextmanager
 async def open_relay(ours: Bus, node: str, settings: Settings) -> AsyncIterator[Relay]:
-    """The relay from all of `settings.peers`, with connections that end with the block.
+    """Open the relay from all of `settings.peers`, with connections that end with the block.
 
-    Opening touches no network. Raises `ConfigError` when a URL is none.
+    Opening does not touch the network. Raises `ConfigError` if a URL is malformed.
     """
     async with AsyncExitStack() as stack:
         theirs: dict[str, PeerBus] = {}

@@ -20,15 +20,15 @@ def test_what_follows_each_other_is_one_parcel() -> None:
     waiting = RelayBuffer(10_000)
     for each in (batch(1, 2), batch(3), batch(1, video="w"), batch(4, 3)):
         assert waiting.put(each, 0.0)
-    assert shapes(waiting.take(100)) == [("v", "aaa", 1, 6, 106), ("w", "aaa", 1, 1, 101)]
-    assert not waiting.has_some
+    assert shapes(waiting.next_batches(100)) == [("v", "aaa", 1, 6, 106), ("w", "aaa", 1, 1, 101)]
+    assert not waiting.has_next
 
 
 def test_a_hole_and_a_new_life_begin_another_parcel() -> None:
     waiting = RelayBuffer(10_000)
     for each in (batch(1), batch(3), batch(4), batch(5, epoch="bbb")):
         waiting.put(each, 0.0)
-    assert shapes(waiting.take(100)) == [
+    assert shapes(waiting.next_batches(100)) == [
         ("v", "aaa", 1, 1, 101), ("v", "aaa", 3, 4, 104), ("v", "bbb", 5, 5, 105),
     ]  # fmt: skip
 
@@ -38,7 +38,7 @@ def test_the_bound_holds_until_what_was_taken_is_done() -> None:
     assert waiting.put(batch(1, 2), 0.0)
     assert not waiting.put(batch(3, 2), 0.0)
     assert waiting.put(batch(3), 0.0)
-    waiting.take(100)
+    waiting.next_batches(100)
     assert waiting.events == 3
     assert not waiting.put(batch(4), 0.0)
     waiting.done()
@@ -51,9 +51,9 @@ def test_about_so_many_are_taken_and_videos_take_turns() -> None:
     for number in range(1, 7):
         waiting.put(batch(number), 0.0)
     waiting.put(batch(1, video="w"), 0.0)
-    assert shapes(waiting.take(4)) == [("v", "aaa", 1, 4, 104)]
-    assert shapes(waiting.take(2)) == [("w", "aaa", 1, 1, 101), ("v", "aaa", 5, 5, 105)]
-    assert shapes(waiting.take(2)) == [("v", "aaa", 6, 6, 106)]
+    assert shapes(waiting.next_batches(4)) == [("v", "aaa", 1, 4, 104)]
+    assert shapes(waiting.next_batches(2)) == [("w", "aaa", 1, 1, 101), ("v", "aaa", 5, 5, 105)]
+    assert shapes(waiting.next_batches(2)) == [("v", "aaa", 6, 6, 106)]
 
 
 def test_what_is_held_is_not_taken() -> None:
@@ -61,11 +61,11 @@ def test_what_is_held_is_not_taken() -> None:
     waiting.put(batch(1), 0.0)
     waiting.hold("v")
     waiting.put(batch(1, video="w"), 0.0)
-    assert shapes(waiting.take(100)) == [("w", "aaa", 1, 1, 101)]
-    assert not waiting.has_some
+    assert shapes(waiting.next_batches(100)) == [("w", "aaa", 1, 1, 101)]
+    assert not waiting.has_next
     waiting.put(batch(2), 0.0)
     waiting.release("v")
-    assert shapes(waiting.take(100)) == [("v", "aaa", 1, 2, 102)]
+    assert shapes(waiting.next_batches(100)) == [("v", "aaa", 1, 2, 102)]
 
 
 def test_it_says_since_when_the_longest_waits() -> None:
@@ -74,11 +74,11 @@ def test_it_says_since_when_the_longest_waits() -> None:
     waiting.put(batch(1), 3.0)
     waiting.put(batch(1, video="w"), 4.0)
     waiting.hold("v")
-    waiting.take(100)
+    waiting.next_batches(100)
     assert waiting.since() == 3.0
     waiting.release("v")
     waiting.done()
-    waiting.take(100)
+    waiting.next_batches(100)
     waiting.put(batch(2), 7.0)
     assert waiting.since() == 3.0
     waiting.done()
