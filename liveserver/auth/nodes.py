@@ -7,7 +7,6 @@ replaced before it expires, and a node verifies each token it receives only once
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 
@@ -17,9 +16,10 @@ from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_secrets
 from liveserver.config import AuthSettings
 from liveserver.config.auth_checks import NODES_AUDIENCE
 from liveserver.errors import Unauthorized
+from liveserver.lru import LRU
 
 FRESH = 0.5  # part of a token's lifetime during which it is used; the rest allows for slow calls and clocks
-REMEMBERED = 1_000
+CACHE_SIZE = 1_000  # verified tokens of other nodes
 
 
 class Signature:
@@ -74,7 +74,7 @@ class NodeTokens:
         self._rules = tokens.Rules(audience=NODES_AUDIENCE, leeway=settings.leeway)
         self._max_token = settings.max_token
         self._clock = clock
-        self._known: OrderedDict[bytes, float] = OrderedDict()
+        self._verified = LRU[bytes, float](CACHE_SIZE)  # digest of a token → when it expires
 
     def __bool__(self) -> bool:
         return bool(self._keys)
@@ -98,10 +98,8 @@ class NodeTokens:
             raise Unauthorized("invalid node token")
         name = sha256(token.encode()).digest()
         now = self._clock()
-        if (expires := self._known.get(name)) is None or expires <= now:
+        if (expires := self._verified.get(name)) is None or expires <= now:
             header = tokens.header_of(token)
             claims = tokens.verify(token, self._keys if header.algorithm == HS256 else [])
             tokens.check(claims, self._rules, now)
-            self._known[name] = (claims.exp or now) + self._rules.leeway
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            self._verified.put(name, (claims.exp or now) + self._rules.leeway)

@@ -9,12 +9,12 @@ than the burst, and all names share their parameters.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable
 
 import trio
 
 from liveserver.errors import TooMany
+from liveserver.lru import LRU
 
 
 class RateLimiter:
@@ -28,8 +28,7 @@ class RateLimiter:
         self.refused = 0
         self._cost = 1 / rate if rate else 0.0
         self._ahead = max(burst, self._cost)  # at least one request
-        self._cache_size = cache_size
-        self._paid: OrderedDict[str, float] = OrderedDict()
+        self._paid = LRU[str, float](cache_size)
 
     def __bool__(self) -> bool:
         return self._cost > 0
@@ -41,23 +40,20 @@ class RateLimiter:
         """
         if not self._cost:
             return 0.0
-        owed = max(0.0, self._paid.get(name, 0.0) - now)
+        owed = max(0.0, (self._paid.peek(name) or 0.0) - now)
         return max(0.0, owed + min(count * self._cost, self._ahead) - self._ahead)
 
     def charge(self, name: str, count: int, now: float) -> None:
         if not self._cost:
             return
-        self._paid[name] = max(now, self._paid.get(name, 0.0)) + count * self._cost
-        self._paid.move_to_end(name)
-        while len(self._paid) > self._cache_size:
-            self._paid.popitem(last=False)
+        self._paid.put(name, max(now, self._paid.peek(name) or 0.0) + count * self._cost)
 
     def __len__(self) -> int:
         return len(self._paid)
 
     def adopt(self, new: RateLimiter) -> None:
         """Adopt the parameters of another limiter; the charges stay."""
-        self._cost, self._ahead, self._cache_size = new._cost, new._ahead, new._cache_size
+        self._cost, self._ahead, self._paid.size = new._cost, new._ahead, new._paid.size
 
 
 class CompositeRateLimiter:

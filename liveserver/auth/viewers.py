@@ -5,7 +5,6 @@ costs a hash and a look-up.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Annotated
@@ -21,6 +20,7 @@ from liveserver.auth.revocations import Revocations
 from liveserver.config import AuthSettings
 from liveserver.errors import Forbidden, Unauthorized, Unavailable
 from liveserver.instruments import gauge, total
+from liveserver.lru import LRU
 
 
 class ViewersStatistics(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class ViewerTokens:
         self._revocations = revocations
         self._serial = 0
         self._clock = clock
-        self._known: OrderedDict[bytes, Grant] = OrderedDict()
+        self._known = LRU[bytes, Grant](settings.token_cache_size)
         self._verified = self._recognised = self._refused = 0
 
     async def authenticate(self, credentials: Credentials | None) -> Grant:
@@ -94,9 +94,7 @@ class ViewerTokens:
             tokens.check(claims, self._rules, now)
             grant = tokens.grant_of(claims, self._settings.leeway)
             self._verified += 1
-            self._known[name] = grant
-            if len(self._known) > self._settings.token_cache_size:
-                self._known.popitem(last=False)
+            self._known.put(name, grant)
         if self._revocations is not None:
             self._revocations.check(grant)
         if (
@@ -117,9 +115,8 @@ class ViewerTokens:
         if grant is None:
             return None
         if grant.expires <= now:
-            del self._known[name]
+            self._known.remove(name)
             return None
-        self._known.move_to_end(name)
         self._recognised += 1
         return grant
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.redis.commands import Opening
 from liveserver.cursor import is_newer_epoch
 from liveserver.event import Batch
 from liveserver.ids import new_epoch
+from liveserver.lru import LRU
 
 KNOWN = 50_000  # videos whose heads are remembered, the latest used
 
@@ -19,28 +19,25 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._heads: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._heads = LRU[str, tuple[str, int]](KNOWN)
 
     def __bool__(self) -> bool:
-        return bool(self._heads)
+        return len(self._heads) > 0
 
     def opening(self, video: str) -> Opening:
         """Return the arguments of each command that opens this log."""
-        return (new_epoch(), *self._heads.get(video, ("-", 0)))
+        return (new_epoch(), *(self._heads.peek(video) or ("-", 0)))
 
     def learn(self, video: str, epoch: str, offset: int) -> None:
         """Record that, according to Redis, the log reaches at least to `offset`."""
         with self._lock:
             known = self._heads.get(video)
             if known is None or known[0] != epoch or known[1] < offset:
-                self._heads[video] = (epoch, offset)
-            self._heads.move_to_end(video)
-            if len(self._heads) > KNOWN:
-                self._heads.popitem(last=False)
+                self._heads.put(video, (epoch, offset))
 
     def learn_from_batch(self, batch: Batch) -> None:
         """Record the end of a received batch, unless its epoch is older than the log's."""
-        known = self._heads.get(batch.video)
+        known = self._heads.peek(batch.video)
         if known is None or not is_newer_epoch(known[0], batch.epoch):
             self.learn(batch.video, batch.epoch, batch.last)
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from typing import Any, NamedTuple
+
+from liveserver.lru import LRU
 
 REMEMBERED = 16  # incarnations; in a cluster each server has one
 
@@ -47,8 +48,8 @@ class Membership:
         self.process = secrets.token_hex(6)
         self.settling = settling
         self._lock = threading.Lock()
-        self._first_seen: OrderedDict[str, float] = OrderedDict()
-        self._reported: OrderedDict[str, None] = OrderedDict()
+        self._first_seen = LRU[str, float](REMEMBERED)  # incarnation → when, by a monotonic clock
+        self._reported = LRU[str, bool](REMEMBERED)
         self._view = self._view_of = ""
         self._generation = 0
         self.is_enrolled = False
@@ -68,9 +69,8 @@ class Membership:
         incarnation = Incarnation.parse(reply)
         with self._lock:
             self.is_enrolled = True
-            self._first_seen.setdefault(incarnation.id, time.monotonic())
-            while len(self._first_seen) > REMEMBERED:
-                self._first_seen.popitem(last=False)
+            if incarnation.id not in self._first_seen:
+                self._first_seen.put(incarnation.id, time.monotonic())
             is_later = incarnation.generation > self._generation  # replies may overtake each other
             if is_later or incarnation.id != self._view_of:
                 self._view, self._view_of = incarnation.view, incarnation.id
@@ -83,6 +83,4 @@ class Membership:
     def reported(self, incarnation: str) -> None:
         """Record that all known heads have been reported to this incarnation."""
         with self._lock:
-            self._reported[incarnation] = None
-            while len(self._reported) > REMEMBERED:
-                self._reported.popitem(last=False)
+            self._reported.put(incarnation, True)

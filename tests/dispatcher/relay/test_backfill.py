@@ -46,6 +46,5 @@ def test_positions_are_compared_by_epoch_and_number() -> None:
     assert contains(position, ReplicationBatch("v", "dc2", "e1", 4, 9, [b"a", b"b"]))
     assert not contains(position, ReplicationBatch("v", "dc2", "e1", 5, 9, [b"a", b"b"]))
     assert not contains(position, ReplicationBatch("v", "dc2", "e2", 1, 9, [b"a"]))
-    assert [missing_events(position, head) for head in (None, Mark("e1", 5), Mark("e1", 7), Mark("e2", 3))] == [
-        0, 0, 2, 3,
-    ]  # fmt: skip
+    heads = [None, Mark("e1", 5), Mark("e1", 7), Mark("e2", 3)]
+    assert [missing_events(position, head) for head in heads] == [0, 0, 2, 3]
