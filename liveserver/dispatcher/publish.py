@@ -15,7 +15,6 @@ Rules:
 
 from __future__ import annotations
 
-import random
 import secrets
 from collections import deque
 from typing import Annotated, TypeAlias
@@ -24,6 +23,7 @@ import msgspec
 import structlog
 import trio
 
+from liveserver.backoff import Backoff
 from liveserver.bus.interface import AppendRequest, AppendResult, Bus
 from liveserver.config import DispatcherSettings
 from liveserver.dispatcher.parse import VideoBatch
@@ -32,7 +32,7 @@ from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge
 from liveserver.oneshot import Oneshot
 from liveserver.wakeup import Wakeup
 
-BACK_OFF = 0.02, 0.5  # seconds, first and longest
+RETRY_FIRST, RETRY_LONGEST = 0.02, 0.5  # seconds
 
 log = structlog.get_logger(__name__)
 
@@ -160,19 +160,18 @@ class Publisher:
             self._answer(pending, own, results)
 
     async def _append(self, parcels: list[AppendRequest], deadline: float) -> list[AppendResult]:
-        """Raises `BusError` when the bus has not answered until then."""
-        wait = BACK_OFF[0]
+        """Append requests, retrying until `deadline`. Raises `BusError`."""
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while True:
             try:
                 return await self._bus.append(parcels)
             except BusRefused:
                 raise
             except BusError:
-                pause = random.uniform(0, wait)
+                pause = backoff.next()
                 if trio.current_time() + pause >= deadline:
                     raise
             await trio.sleep(pause)
-            wait = min(2 * wait, BACK_OFF[1])
 
     def _answer(self, pending: _Request, parts: list[Part], results: list[_ParcelResult]) -> None:
         """Tell a publisher what became of its own of the merged events."""

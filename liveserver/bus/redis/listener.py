@@ -16,7 +16,6 @@ Rules:
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -27,6 +26,7 @@ import msgspec
 import trio
 from redis.exceptions import ConnectionError as BrokenLink
 
+from liveserver.backoff import Backoff
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.redis.connection import Link
 from liveserver.errors import BusError
@@ -108,7 +108,7 @@ class Listener:
         )
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while not self._stop.is_set():
             starts = self._starts
             connection = None
@@ -122,8 +122,9 @@ class Listener:
                 self._listening = False
                 if connection is not None:
                     connection.disconnect()
-            pause = FIRST_PAUSE if self._starts > starts else min(2 * pause, LONGEST_PAUSE)
-            self._stop.wait(random.uniform(pause / 2, pause))
+            if self._starts > starts:
+                backoff.reset()
+            self._stop.wait(backoff.next())
         self._set_in_trio(self.ended)
 
     def _listen(self, connection: Any) -> None:

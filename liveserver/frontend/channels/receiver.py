@@ -7,7 +7,6 @@ log. What the log has lost becomes a gap.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -15,6 +14,7 @@ import msgspec
 import structlog
 import trio
 
+from liveserver.backoff import Backoff
 from liveserver.bus.canary import Canary
 from liveserver.bus.interface import Bus, Head, Slice
 from liveserver.cursor import Cursor
@@ -26,7 +26,7 @@ from liveserver.instruments import total
 from liveserver.viewer_count import ViewerCount
 
 PAGE = 1_000  # events in one read
-BACK_OFF = 0.05, 2.0  # seconds, first and longest
+RETRY_FIRST, RETRY_LONGEST = 0.05, 2.0  # seconds
 
 log = structlog.get_logger(__name__)
 
@@ -81,14 +81,14 @@ class Receiver:
     async def run(self, on_listening: Callable[[], None]) -> None:
         """Listen until cancelled. `on_listening` is called each time listening has begun: earlier batches
         may have been missed."""
-        wait = BACK_OFF[0]
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while True:
             with trio.CancelScope() as self._scope:
                 try:
                     async with self._bus.inbox(self._node, self._on_viewer_count) as inbox:
                         self.is_listening = True
                         self._canary.begin_listening()
-                        wait = BACK_OFF[0]
+                        backoff.reset()
                         on_listening()
                         async for batches in inbox:
                             if not batches:
@@ -102,8 +102,7 @@ class Receiver:
                     self.is_listening = False
                     self._canary.end_listening()
             self._interruptions += 1
-            await trio.sleep(random.uniform(0, wait))
-            wait = min(2 * wait, BACK_OFF[1])
+            await backoff.sleep()
 
     def reconnect(self) -> None:
         """Listen anew, over another connection."""
@@ -181,14 +180,13 @@ class Receiver:
         self._nursery.start_soon(self._backfill, channel)
 
     async def _backfill(self, channel: Channel) -> None:
-        wait = BACK_OFF[0]
+        backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while self._channels.get(channel.video) is channel:
             try:
                 await self._catch_up(channel)
             except BusError as error:
                 log.warning("backfill_failed", video=channel.video, reason=str(error))
-                await trio.sleep(random.uniform(0, wait))
-                wait = min(2 * wait, BACK_OFF[1])
+                await backoff.sleep()
                 continue
             if channel.drain_stash():
                 return

@@ -19,12 +19,13 @@ async def test_the_backlog_is_bounded(autojump_clock: MockClock, monkeypatch: py
     backlog.add(["a", "b", "c"])
     assert (held, full) == (["a", "b"], [True])
     assert await backlog.next_videos() == ["a", "b"]
-    assert backlog.since is not None
+    waiting_since = [backlog.since]
     for video in held:
         backlog.remove(video)
     await backlog.wait_empty()
     assert level == ["a", "b"]
-    assert backlog.since is None
+    waiting_since.append(backlog.since)
+    assert [since is None for since in waiting_since] == [False, True]
     assert "a" not in backlog
 
 
