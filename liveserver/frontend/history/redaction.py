@@ -7,12 +7,12 @@ and each event's id is still sent.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from liveserver.event import RETRACT, Event
+from liveserver.lru import LRU
 
 RETRACT_TYPE = RETRACT.encode()
 FEW = 8  # prefixes that are faster compared one by one
@@ -36,31 +36,24 @@ class RetractedIds:
     may have one id (published in two datacenters).
     """
 
-    __slots__ = ("_limit", "_prefixes")
+    __slots__ = ("_prefixes",)
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._prefixes: OrderedDict[bytes, None] = OrderedDict()
+        self._prefixes = LRU[bytes, bool](limit)
 
     def __bool__(self) -> bool:
-        return bool(self._prefixes)
+        return len(self._prefixes) > 0
 
     def add(self, retraction: bytes) -> bytes | None:
         """Note the target of a retraction's JSON; its prefix, or None when it names none."""
         prefix = target_prefix(retraction)
         if prefix is not None:
-            self._add(prefix)
+            self._prefixes.put(prefix, True)
         return prefix
-
-    def _add(self, prefix: bytes) -> None:
-        self._prefixes[prefix] = None
-        self._prefixes.move_to_end(prefix)
-        if len(self._prefixes) > self._limit:
-            self._prefixes.popitem(last=False)
 
     def update(self, other: RetractedIds) -> None:
         for prefix in other._prefixes:
-            self._add(prefix)
+            self._prefixes.put(prefix, True)
 
     def matcher(self, prefixes: Sequence[bytes]) -> Callable[[bytes], bool]:
         """Return the fastest test for these few, just noted, prefixes."""
