@@ -32,10 +32,12 @@ class ReportedError(NamedTuple):
 
 def explain(error: BaseException) -> ReportedError:
     """The complaint for whatever came out of a command. Of a group, its most telling one speaks."""
+    from liveserver.client.errors import ClientError  # not at each start: it imports an HTTP client
+
     found = leaves(error)
     if any(isinstance(one, BrokenPipeError) for one in found):
         return ReportedError("", WENT_WRONG)  # the reader of our output has gone
-    for kind in (_ClickException, ConfigError, LiveserverError, KeyboardInterrupt, OSError):
+    for kind in (_ClickException, ConfigError, LiveserverError, ClientError, KeyboardInterrupt, OSError):
         for one in found:
             if isinstance(one, kind):
                 return _explain(one)
@@ -43,12 +45,14 @@ def explain(error: BaseException) -> ReportedError:
 
 
 def _explain(error: BaseException) -> ReportedError:
+    from liveserver.client.errors import ClientError
+
     if isinstance(error, _ClickException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "liveserver"
         message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
         return ReportedError(f"{command}: {message}; {command} --help shows how", WRONG_USAGE)
-    if isinstance(error, LiveserverError):
+    if isinstance(error, LiveserverError | ClientError):
         return ReportedError(
             f"liveserver: {without_password(str(error))}",
             WRONG_USAGE if isinstance(error, ConfigError) else WENT_WRONG,

@@ -1,10 +1,9 @@
 """What can go wrong between a client and a server, and how long to wait before trying again.
 
-LiveserverError
-└── ClientError
-    ├── Refused          the server will not, however often it is asked: 400, 401, 403, 404 …
-    ├── Unreachable      no server answered for as long as was agreed
-    └── ProtocolError    what came is not what a liveserver sends
+ClientError
+├── Refused          the server does not allow it, and will not: 400, 401, 403, 404 …
+├── Unreachable      no server answered within the given time
+└── ProtocolError    the answer is not one that a liveserver sends
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ import random
 import httpx
 import msgspec
 
-from liveserver.errors import LiveserverError
-
 # Status codes that mean "not now" (RFC 9110 §15, RFC 6585, RFC 8470); every other 4xx means "never".
 _NOT_NOW = frozenset({408, 421, 425, 429})
 
@@ -23,8 +20,8 @@ _NOT_NOW = frozenset({408, 421, 425, 429})
 LONGEST_WAIT = 300.0  # seconds, whatever a server asks for
 
 
-class ClientError(LiveserverError):
-    """The root of what the client raises."""
+class ClientError(Exception):
+    """The base class of what this client raises."""
 
 
 class Refused(ClientError):  # named for what happened, as in liveserver.errors

@@ -16,8 +16,13 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from liveserver.client.errors import ProtocolError
-from liveserver.event import CONTROL_WORDS
+from .errors import ProtocolError
+
+# The event names that a server uses itself; a published type is never one of them.
+CONTROL_WORDS = frozenset(
+    {"ready", "gap", "bye", "state", "viewers", "events", "error", "ping", "pong", "subscribe", "unsubscribe"}
+    | {"open", "close", "message", "abort", "refused", "connection", "disconnected", "lost", "constructor"}
+)
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,13 +13,13 @@ from contextlib import suppress
 from typing import Protocol
 from urllib.parse import quote
 
+import anyio
 import httpx
-import trio
 
-from liveserver.client.errors import ProtocolError, TemporaryError, bounded, expect_success
-from liveserver.client.items import Gap, Item, Ready, State, from_page, from_stream
-from liveserver.client.sse import SSEError, SSEParser
-from liveserver.client.tokens import Tokens
+from .errors import ProtocolError, TemporaryError, bounded, expect_success
+from .items import Gap, Item, Ready, State, from_page, from_stream
+from .sse import SSEError, SSEParser
+from .tokens import Tokens
 
 # Heartbeats come every 15 s; a connection that shows no sign of life for two and a half of them has none.
 SILENCE = 2.5 * 15
@@ -59,19 +59,19 @@ class StreamSource:
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/events"
         self._cursor = cursor
-        self._deadline: float | None = trio.current_time() + ready_within
+        self._deadline: float | None = anyio.current_time() + ready_within
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._parser = SSEParser(MAX_EVENT)
 
     async def receive(self) -> list[Item]:
-        deadline = trio.current_time() + SILENCE if self._deadline is None else self._deadline
+        deadline = anyio.current_time() + SILENCE if self._deadline is None else self._deadline
         try:
-            with trio.fail_at(deadline):
+            with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
                 if self._chunks is None:
                     self._chunks = await self._open()
                 chunk = await anext(self._chunks)
-        except trio.TooSlowError:
+        except TimeoutError:
             raise TemporaryError("nothing was heard for too long") from None
         except StopAsyncIteration:
             raise TemporaryError("the server ended the stream") from None
@@ -120,7 +120,7 @@ class StreamSource:
         if self._chunks is not None:
             # httpx reads through half a dozen nested generators. Cancelling the innermost read ends all
             # of them in order; closed from outside, they would be left to the garbage collector.
-            with trio.CancelScope() as scope, suppress(httpx.HTTPError):
+            with anyio.CancelScope() as scope, suppress(httpx.HTTPError):
                 scope.cancel()
                 async for _ in self._chunks:
                     pass
@@ -146,14 +146,14 @@ class PollSource:
         params["wait"] = str(POLL_WAIT if self._ready else 0)
         headers = await self._tokens.headers()
         try:
-            with trio.fail_after(SILENCE):
+            with anyio.fail_after(SILENCE):
                 response = await self._client.get(
                     self._url,
                     params=params,
                     headers=headers,
                     timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
                 )
-        except trio.TooSlowError:
+        except TimeoutError:
             raise TemporaryError("the long-poll was not answered in time") from None
         except httpx.TransportError as error:
             raise TemporaryError(str(error) or type(error).__name__) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from liveserver.client.items import Event, Gap, Item, Ready, State, Viewers
+from .items import Event, Gap, Item, Ready, State, Viewers
 
 
 class LiveState:

@@ -19,15 +19,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 
+import anyio
 import httpx
-import trio
+from anyio.abc import TaskGroup
 
-from liveserver.client.errors import ProtocolError, Refused, TemporaryError, full_jitter
-from liveserver.client.items import Bye, Disconnected, Event, Gap, Item, Ready, State
-from liveserver.client.socket import Socket
-from liveserver.client.sources import SILENCE, EventSource, PollSource, StreamSource
-from liveserver.client.state import LiveState
-from liveserver.client.tokens import Token, Tokens
+from .errors import ProtocolError, Refused, TemporaryError, full_jitter
+from .items import Bye, Disconnected, Event, Gap, Item, Ready, State
+from .sources import SILENCE, EventSource, PollSource, StreamSource
+from .state import LiveState
+from .tokens import Token, Tokens
+from .websocket import WebSocketSource
 
 Transport = Literal["sse", "poll", "ws", "auto"]
 
@@ -69,29 +70,31 @@ async def watch(
     if not urls:
         raise ValueError("at least one URL")
     own = client or httpx.AsyncClient()
-    async with _open_nursery() as nursery:
+    async with _open_tasks() as tasks:
         urls = [url.rstrip("/") for url in urls]
-        watcher = Watcher(own, nursery, urls, video, cursor, transport, Tokens(token))
+        watcher = Watcher(own, tasks, urls, video, cursor, transport, Tokens(token))
         try:
             yield watcher
         finally:
-            with trio.move_on_after(1, shield=True):
+            with anyio.move_on_after(1, shield=True):
                 await watcher.aclose()
                 if client is None:
                     await own.aclose()
 
 
 @asynccontextmanager
-async def _open_nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery for what ends with the block, out of which the block's own exception comes as it is, not in
-    a group: nobody who watches has to know of it."""
+async def _open_tasks() -> AsyncIterator[TaskGroup]:
+    """Open a task group that is cancelled at the end of the block.
+
+    The block's own exception leaves it as it is, not in an exception group.
+    """
     raised: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as tasks:
         try:
-            yield nursery
+            yield tasks
         except BaseException as error:
             raised = error
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     if raised is not None:
         raise raised
 
@@ -102,7 +105,7 @@ class Watcher:
     def __init__(
         self,
         client: httpx.AsyncClient,
-        nursery: trio.Nursery,
+        tasks: TaskGroup,
         urls: Sequence[str],
         video: str,
         cursor: str | None,
@@ -111,7 +114,7 @@ class Watcher:
     ) -> None:
         self._tokens = tokens
         self._client = client
-        self._nursery = nursery
+        self._tasks = tasks
         self._video = video
         # Of the whole watching:
         self._urls = [*urls[:1], *random.sample(urls[1:], len(urls) - 1)]
@@ -178,7 +181,7 @@ class Watcher:
         """Take what comes next from the connection, opening one when there is none."""
         try:
             if self._source is None:
-                await trio.sleep_until(self._due)
+                await anyio.sleep(max(0.0, self._due - anyio.current_time()))
                 self._source = self._open()
             items = await self._source.receive()
         except TemporaryError as error:
@@ -198,7 +201,7 @@ class Watcher:
             return
         except BaseException:
             # Cancelled, say: what the connection had under way is gone with it, but not received.
-            with trio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True):
                 await self.aclose()
             raise
         for item in items:
@@ -219,7 +222,7 @@ class Watcher:
             await self.aclose()
         elif self._bye is not None:
             await self._lose(TemporaryError(f"the server said bye: {self._bye.reason}"))
-        elif self._auto and not self._streaming and trio.current_time() >= self._stream_again_at:
+        elif self._auto and not self._streaming and anyio.current_time() >= self._stream_again_at:
             self._streaming = True
             await self.aclose()
 
@@ -229,8 +232,8 @@ class Watcher:
         if not self._streaming:
             return PollSource(self._client, self.url, self._video, self._received, self._tokens)
         if self._stream == "ws":
-            return Socket(self._nursery, self.url, self._video, self._received, self._tokens)
-        self._stream_again_at = trio.current_time() + STREAM_AGAIN
+            return WebSocketSource(self._tasks, self.url, self._video, self._received, self._tokens)
+        self._stream_again_at = anyio.current_time() + STREAM_AGAIN
         ready_within = READY_WITHIN if self._auto else SILENCE
         return StreamSource(self._client, self.url, self._video, self._received, self._tokens, ready_within)
 
@@ -249,7 +252,7 @@ class Watcher:
         if self._bye is not None:
             wait = max(wait, self._retry)
         self._turn = (self._turn + 1) % len(self._urls)
-        self._due = trio.current_time() + wait
+        self._due = anyio.current_time() + wait
         self._pending.append(Disconnected(error.reason, self.url, wait))
 
 

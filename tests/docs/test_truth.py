@@ -42,7 +42,7 @@ SETTINGS = settings()
 _SETTING = re.compile(rf"`({'|'.join(SETTINGS)})\.(?!lua`|py`|pml`)([a-z_0-9]+)(?=[ =`,])")
 _METRIC = re.compile(r"\bliveserver_[a-z0-9_]+\b")
 _FILE = re.compile(r"`((?:liveserver|tests|bench|config|docs)/[\w./-]+)`")
-_NO_METRICS = {"liveserver_token"}  # the cookie
+_NO_METRICS = {"liveserver_token", "liveserver_client"}  # the cookie, the Python client
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,0 +1,24 @@
+"""An open WebSocket as `WebSocketSource` sees it, whatever library carries it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+CLOSE_SECONDS = 0.5
+MAX_MESSAGE = 16 * 1024**2  # bytes; servers join events up to their `frontend.max_write`
+
+
+class ClosedByServer(Exception):
+    """The connection is closed. `reason` is the server's, if it gave one."""
+
+    def __init__(self, reason: str | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Connection(Protocol):
+    """An open WebSocket. Both methods raise `ClosedByServer`."""
+
+    async def send(self, text: str) -> None: ...
+
+    async def receive(self) -> str | bytes: ...
