@@ -36,8 +36,8 @@ RESERVED_TYPES = CONTROL_WORDS | {RETRACT}
 # what is internal is numbered and kept like everything else, and rendered for moderators only.
 INTERNAL_TYPES = frozenset({"ban", "waiting", "audit"})
 _PUBLIC_HOUSE_TYPES = frozenset({"likes", "settings", "pin", "clear", "announcement"})
-HOUSE_TYPES = INTERNAL_TYPES | _PUBLIC_HOUSE_TYPES | {"revocation", "disconnection"}
-HOUSE_KEYS = ("likes/", "revoked/", "ban/", "clear/", "waiting/")
+NODE_ONLY_TYPES = INTERNAL_TYPES | _PUBLIC_HOUSE_TYPES | {"revocation", "disconnection"}
+NODE_ONLY_KEYS = ("likes/", "revoked/", "ban/", "clear/", "waiting/")
 
 _EPOCH, _NUMBER = rb"[a-z0-9]{1,12}", rb"[1-9][0-9]{0,14}"  # as in a cursor, or it could not be resumed from
 _BATCH_HEAD = re.compile(
@@ -67,9 +67,11 @@ def _matches_type(name: str) -> bool:
     return TYPE.fullmatch(name) is not None
 
 
-def is_house(kind: str, key: str | None) -> bool:
+def is_node_only(kind: str, key: str | None) -> bool:
     """Return whether only nodes publish events of this type, or with this key."""
-    return kind in HOUSE_TYPES or (key is not None and (key in HOUSE_TYPES or key.startswith(HOUSE_KEYS)))
+    return kind in NODE_ONLY_TYPES or (
+        key is not None and (key in NODE_ONLY_TYPES or key.startswith(NODE_ONLY_KEYS))
+    )
 
 
 class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):

@@ -1,10 +1,10 @@
-"""Accepts what is published, and keeps the subscription table; stateless.
+"""The dispatcher: accepts published events, and maintains the subscription table. Stateless.
 
 routes.py         hot routes: publishing and leases
-parse.py          a body, checked, as the lines that travel
-json_check.py     JSON that every parser reads as the same value
+parse.py          request bodies → checked and rendered lines
+json_check.py     rejects JSON that parsers read differently
 publish.py        group commit to the bus
 subscriptions.py  leases, in the bus
-local.py          the same verbs for the roles in this process
+local.py          the dispatcher's operations for the roles in this process
 relay/            events from the other datacenters
 """

@@ -1,7 +1,7 @@
-"""JSON that every common parser reads back as the same value (I-JSON, RFC 7493): no I/O.
+"""Rejects JSON that common parsers would read differently (I-JSON, RFC 7493). No I/O.
 
-msgspec has checked the syntax, UTF-8 and surrogates. What it lets pass unparsed and others refuse, or read in
-two ways: numbers beyond a double or of thousands of digits, and names that come twice in one object.
+msgspec has checked syntax, UTF-8 and surrogates. It accepts unparsed, while other parsers reject or
+interpret differently: numbers beyond a double or with thousands of digits, and duplicate names in an object.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from liveserver.errors import BadRequest
 
 MAX_DIGITS = 128  # of a number: the strictest parsers take 1,000, and a double needs 309 at most
 
-# What `str.splitlines` and its like in other languages take for the end of a line, beyond ASCII. Valid JSON
-# has these within strings only, where an escape means the same.
+# Line ends beyond ASCII of `str.splitlines` and its equivalents in other languages. In valid JSON they occur
+# in
+# strings only, where an escape is equivalent.
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _LONG_NUMBER = re.compile(rb"[0-9.]{%d}" % (MAX_DIGITS + 1))
@@ -26,7 +27,7 @@ _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def escape_line_ends(text: bytes) -> bytes:
-    """Return the JSON with its characters beyond ASCII that may end a line escaped."""
+    """Return the JSON with non-ASCII line ends escaped."""
     for character, escape in _LINE_ENDS:
         if character in text:
             text = text.replace(character, escape)
@@ -34,14 +35,14 @@ def escape_line_ends(text: bytes) -> bytes:
 
 
 def check_value(raw: bytes) -> bool:
-    """Check the numbers of a JSON value; return whether some of its names may be the same.
+    """Check the numbers of a JSON value; return whether it may have duplicate names.
 
     Raises `BadRequest`.
     """
     try:
         value = _decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRequest(f"data is not readable everywhere: {error}") from None
+        raise BadRequest(f"data is not interoperable JSON: {error}") from None
     if len(raw) > MAX_DIGITS and _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRING.sub(b"", raw)):
         raise BadRequest(f"a number has at most {MAX_DIGITS} digits")
     colons = raw.count(b":")  # as many as there are names, or more
@@ -49,7 +50,7 @@ def check_value(raw: bytes) -> bool:
 
 
 def documents(body: bytes, kind: str) -> Iterator[bytes]:
-    """The JSON texts in a body that was decoded before: an object, an array's elements, or lines."""
+    """Yield the JSON texts of a decoded body: an object, an array's elements, or lines."""
     if kind == "application/x-ndjson":
         yield from filter(bytes.strip, body.split(b"\n"))
     elif body.lstrip()[:1] == b"[":
@@ -59,7 +60,7 @@ def documents(body: bytes, kind: str) -> Iterator[bytes]:
 
 
 def check_names(document: bytes) -> None:
-    """Raises `BadRequest` when an object has two members of one name."""
+    """Raise `BadRequest` if an object has duplicate names."""
     try:
         _unique.decode(document.decode())
     except RecursionError:
@@ -67,7 +68,7 @@ def check_names(document: bytes) -> None:
 
 
 def _members(pairs: list[tuple[str, object]]) -> int:
-    """Raises `BadRequest` for a name that comes twice."""
+    """Raise `BadRequest` if there are duplicate names."""
     if len(pairs) > 1 and len(dict(pairs)) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
@@ -75,5 +76,5 @@ def _members(pairs: list[tuple[str, object]]) -> int:
     return 0
 
 
-# Numbers are checked elsewhere, and not made into integers: that takes time that grows with their square.
+# Numbers are checked elsewhere, and not converted to integers, which takes quadratic time.
 _unique = json.JSONDecoder(object_pairs_hook=_members, parse_int=len)

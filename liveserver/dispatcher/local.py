@@ -1,4 +1,4 @@
-"""A dispatcher for those in the same process: the same verbs as over HTTP, without the way there."""
+"""The dispatcher for the roles in the same process: the operations of its routes, without HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from liveserver.dispatcher.subscriptions import Subscriptions
 
 
 class LocalDispatcher:
-    """What a frontend, a likes backend and a canary want of a dispatcher."""
+    """The operations that a frontend, a likes backend and a canary use."""
 
     def __init__(self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions) -> None:
         self._parser = parser
@@ -21,23 +21,23 @@ class LocalDispatcher:
     async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
-        """Raises `BusError`."""
+        """Subscribe a node, or renew its leases. Raises `BusError`."""
         return await self._subscriptions.renew_leases(node, videos, lease, opening)
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
-        """Raises `BusError`."""
+        """Unsubscribe a node. Raises `BusError`."""
         await self._subscriptions.withdraw(node, videos)
 
     async def send_canary(self, video: str, token: str) -> None:
-        """Raises `Unavailable`."""
+        """Publish a canary. Raises `Unavailable`."""
         await self._publisher.publish(self._parser.canary(video, token))
 
     async def publish(self, body: bytes, *, retractions: bool) -> int:
         """Publish a JSON array of events that name their videos; an `at` too far ahead becomes now.
 
-        Return how many were older than the state.
-
-        Raises `Unavailable`, `BadRequest`, `TooLarge`.
+        Returns how many were older than the state. Raises `Unavailable`, `BadRequest`, `TooLarge`.
         """
-        lots = await self._parser.parse(body, "application/json", None, retractions=retractions, lenient=True)
-        return (await self._publisher.publish(lots)).stale
+        batches = await self._parser.parse(
+            body, "application/json", None, retractions=retractions, lenient=True
+        )
+        return (await self._publisher.publish(batches)).stale

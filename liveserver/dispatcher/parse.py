@@ -1,4 +1,4 @@
-"""What a publisher sent, checked, and rendered once into the lines that travel: no I/O."""
+"""Request bodies of publishers → checked events, rendered once into lines. No I/O."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from liveserver.config import DispatcherSettings
 from liveserver.dispatcher.json_check import check_names, check_value, documents, escape_line_ends
 from liveserver.errors import BadRequest, TooLarge
 from liveserver.event import (
-    HOUSE_TYPES,
     INTERNAL_TYPES,
+    NODE_ONLY_TYPES,
     RESERVED_TYPES,
     RETRACT,
     Event,
     Publication,
-    is_house,
+    is_node_only,
     is_type,
     is_video,
 )
@@ -30,8 +30,8 @@ from liveserver.ids import IdMaker
 APART = 1_000  # ms between `at` and when the event is accepted, beyond which viewers are sent both
 ROLES = frozenset({"host", "moderator"})
 MAX_NAME = 128  # characters of a user or an id
-YIELD_BYTES = 32 * 1024  # of a body, between two turns of everything else
-KNOWN, KNOWN_BYTES = 1_000, 64  # values whose check is remembered, and how long one of them is at most
+YIELD_BYTES = 32 * 1024  # of a body, between two checkpoints
+KNOWN, KNOWN_BYTES = 1_000, 64  # the number of checked values remembered, and the maximum length of one
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -43,31 +43,31 @@ _encode = msgspec.json.Encoder().encode
 
 
 class VideoBatch(msgspec.Struct, gc=False):
-    """Events of one video, as lines, with the publisher's ids beside them (None: made up here).
+    """Events of one video, as lines, with the publisher's ids in parallel (None: generated here).
 
-    `is_keyed`: there are keyed events among them. `is_house`: there is what only nodes publish.
+    `is_keyed`: some events are keyed. `is_node_only`: some may be published by nodes only.
     """
 
     video: str
     lines: list[bytes]
     ids: list[str | None]
     is_keyed: bool = False
-    is_house: bool = False
+    is_node_only: bool = False
 
 
 class Parser:
-    """Bodies of publish requests into video_batches. All of a request is taken or none of it."""
+    """Parses the bodies of publish requests. A request is accepted as a whole or not at all."""
 
     def __init__(self, settings: DispatcherSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._clock = clock
         self._new_id = IdMaker()
-        self._known: dict[bytes, msgspec.Raw] = {}  # data that was checked: likes have few kinds of it
+        self._known: dict[bytes, msgspec.Raw] = {}  # checked data: likes have few different values
 
     async def parse(
         self, body: bytes, kind: str, video: str | None, *, retractions: bool = False, lenient: bool = False
     ) -> list[VideoBatch]:
-        """Return what `video_batches` does; a large body lets other tasks run in between."""
+        """Parse a body like `video_batches`, with checkpoints for a large one."""
         if len(body) <= YIELD_BYTES:
             return self.video_batches(body, kind, video, retractions=retractions, lenient=lenient)
         publications = self._decode(body, kind)
@@ -95,9 +95,9 @@ class Parser:
         """Return one batch per video, in the order in which they are first named.
 
         `kind` is the body's media type; `video` is the path's, or None when each event names its own.
-        Events are either of types that anybody may publish, or they are all `retractions`. `lenient`: an `at`
-        that is too far ahead of this node's clock becomes now; what was stored is not lost by a clock.
-        Raises `BadRequest` or `TooLarge`, which say which event is wrong, counted from 1.
+        Either all events are `retractions`, or none is. `lenient`: an `at` too far ahead of this node's clock
+        becomes now, so that a wrong clock does not lose stored events. Raises `BadRequest` or `TooLarge`,
+        which name the malformed event, counted from 1.
         """
         publications = self._decode(body, kind)
         video_batches: dict[str, VideoBatch] = {}
@@ -116,11 +116,9 @@ class Parser:
         video_batches: dict[str, VideoBatch],
         lenient: bool = False,
     ) -> bool:
-        """Add them to `video_batches`; `start` is how many came before.
+        """Add events to `video_batches`; `start` is the number of events before them.
 
-        Returns whether names in their data may double.
-
-        Raises `BadRequest`, `TooLarge`.
+        Returns whether their data may have duplicate names. Raises `BadRequest`, `TooLarge`.
         """
         now = int(self._clock() * 1000)
         is_doubtful = False
@@ -142,7 +140,7 @@ class Parser:
                     and publication.at is None
                     and publication.role is None
                     and publication.by is None
-                    and event.type not in HOUSE_TYPES
+                    and event.type not in NODE_ONLY_TYPES
                 )
                 if is_plain:
                     head = event.type.encode()
@@ -164,11 +162,11 @@ class Parser:
             video_batch.ids.append(publication.id)
             if not is_plain:
                 video_batch.is_keyed |= head.startswith(state.MARK)
-                video_batch.is_house |= _is_nodes_own(publication)
+                video_batch.is_node_only |= _has_node_only(publication)
         return is_doubtful
 
     def _done_at(self, at: int, now: int, lenient: bool) -> int:
-        """Return when an event was done. Raises `BadRequest`."""
+        """Return the time of an event's action. Raises `BadRequest`."""
         ahead = int(self._settings.max_ahead * 1000)
         if 0 <= at <= now + ahead:
             return at
@@ -177,13 +175,13 @@ class Parser:
         raise BadRequest(f"at is in milliseconds since the epoch, and at most {ahead} ms ahead")
 
     def canary(self, video: str, token: str) -> list[VideoBatch]:
-        """One event that says nothing but its id."""
+        """Return a batch of one event that has only an id."""
         now = int(self._clock() * 1000)
         event = self._event(Publication("canary", id=token), video, now)
         return [VideoBatch(video, [b"canary " + _encode(event)], [token])]
 
     def _decode(self, body: bytes, kind: str) -> list[Publication]:
-        """Raises `BadRequest`, `TooLarge`."""
+        """Decode a body. Raises `BadRequest`, `TooLarge`."""
         try:
             if not body.isascii():
                 body.decode("utf-8")
@@ -198,9 +196,9 @@ class Parser:
         except RecursionError:
             raise BadRequest("the JSON is nested too deeply") from None
         except msgspec.DecodeError as error:
-            raise BadRequest(f"the body is not what is published here: {error}") from None
+            raise BadRequest(f"malformed body: {error}") from None
         if not publications:
-            raise BadRequest("there is no event in the body")
+            raise BadRequest("the body has no event")
         if len(publications) > self._settings.max_events:
             raise TooLarge(f"one request has at most {self._settings.max_events} events")
         return publications
@@ -234,7 +232,10 @@ class Parser:
         return Event(own_id or self._new_id(now), video, kind, msgspec.UNSET if user is None else user, now)
 
     def _check_data(self, raw: bytes) -> bool:
-        """Return whether names in it may double. Raises `BadRequest`, `TooLarge`."""
+        """Check an event's data; return whether it may have duplicate names.
+
+        Raises `BadRequest`, `TooLarge`.
+        """
         if len(raw) > self._settings.max_data:
             raise TooLarge(f"an event's data has at most {self._settings.max_data} bytes")
         if raw.count(b"[") + raw.count(b"{") > self._settings.max_depth:
@@ -247,33 +248,33 @@ class Parser:
         return is_doubtful
 
     def _check_depth(self, raw: bytes) -> None:
-        """In C as far as it goes: a body full of brackets must not hold up the others."""
+        """Raise `BadRequest` if data is nested too deeply. In C, so that many brackets do not take long."""
         brackets = _STRING.sub(b"", raw).translate(None, _NO_BRACKETS)
         if max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0) > self._settings.max_depth:
             raise BadRequest(f"data is nested at most {self._settings.max_depth} deep")
 
 
 def _on_one_line(raw: bytes) -> bytes:
-    """Return the JSON without its line breaks, which are white space: strings cannot hold them bare."""
+    """Return the JSON without line breaks, which are white space: in strings they are escaped."""
     return raw.translate(None, b"\r\n") if b"\n" in raw or b"\r" in raw else raw
 
 
 def _has_doubtful_names(publications: list[Publication], body: bytes) -> bool:
-    """Return whether a field may be there twice: then the body has more quotes, or hides them by escapes."""
+    """Return whether a field may be duplicated: then the body has more quotes than ours, or escapes."""
     return b"\\" in body or body.count(b'"') != _encode(publications).count(b'"')
 
 
-def _is_nodes_own(publication: Publication) -> bool:
-    """Return whether there is something about it that only nodes may say."""
+def _has_node_only(publication: Publication) -> bool:
+    """Return whether only nodes may publish this event."""
     return (
-        is_house(publication.type, publication.key)
+        is_node_only(publication.type, publication.key)
         or publication.role is not None
         or publication.by is not None
     )
 
 
 def _extended(publication: Publication, event: Event) -> bytes:
-    """Give the event what not every event has; return the head of its line. Raises `BadRequest`."""
+    """Set the event's optional fields; return the head of its line. Raises `BadRequest`."""
     role, by, position = publication.role, publication.by, publication.position
     if role is not None:
         if role not in ROLES:

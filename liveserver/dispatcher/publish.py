@@ -1,15 +1,15 @@
-"""Group commit: what is published while the bus is busy goes out together in the next round trip.
+"""Group commit: events published during a round trip to the bus are appended together in the next one.
 
 Rules:
 
-1. One commit at a time, so what one dispatcher accepts is logged in the order in which it came.
-2. An answer is given only after the bus has answered: accepted means logged.
-3. A commit that got no answer is repeated with the same tokens until the oldest of its requests has
-   waited for `commit_timeout`; the bus does not double it. After that its publishers receive 503,
-   and may repeat with the same ids. What had to queue up behind it is tried once: nobody waits for
-   one time-out after the other.
-4. What waits is bounded: beyond `queue_events`, 503 at once.
-5. What a request has for one video is accepted or refused as a whole. Keyed events may be refused, when the
+1. One commit at a time, so the events that a dispatcher accepts are logged in their order of arrival.
+2. Requests are answered only after the bus has answered: accepted means logged.
+3. A commit without an answer is repeated with the same tokens until the oldest of its requests has
+   waited for `commit_timeout`; the bus does not duplicate it. Then its publishers receive 503,
+   and may repeat with the same ids. Requests that have queued up behind it are tried once, so that none
+   waits for several timeouts in turn.
+4. The queue is bounded: beyond `queue_events`, 503 at once.
+5. A request's events for one video are accepted or refused as a whole. Keyed events are refused if the
    video's state is full; so a request that has some is appended on its own, in its place.
 """
 
@@ -38,8 +38,9 @@ log = structlog.get_logger(__name__)
 
 
 class PublishResult(msgspec.Struct, frozen=True):
-    """What became of one request: how many events are new, were known, and are older than the state, and
-    where the log of each of its videos stands after them, as the text of a cursor."""
+    """The result of a request: how many events are new, duplicates, or older than the state; and for each of
+    its videos the cursor after them, as text.
+    """
 
     accepted: int
     duplicates: int
@@ -48,32 +49,34 @@ class PublishResult(msgspec.Struct, frozen=True):
 
 
 class PublishStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and what is `waiting` now."""
+    """Counts since the start, and the events `waiting` at the moment."""
 
-    accepted: Annotated[int, total("Events accepted: numbered, and in the log.")]
-    duplicates: Annotated[int, total("Events whose id was known: counted, and not sent again.")]
-    stale: Annotated[int, total("Events that were older than their video's state: not sent.")]
-    commits: Annotated[int, total("Group commits: round trips to the bus, with what had gathered meanwhile.")]
+    accepted: Annotated[int, total("Events accepted: numbered and logged.")]
+    duplicates: Annotated[int, total("Events with a known id: not sent again.")]
+    stale: Annotated[int, total("Events older than their video's state: not sent.")]
+    commits: Annotated[int, total("Group commits: round trips to the bus that append events.")]
     failures: Annotated[
-        int, total("Commits that the bus did not answer; their publishers received 503. Look at Redis.")
+        int, total("Commits that the bus did not answer; their publishers received 503. Check Redis.")
     ]
     shed: Annotated[
         int,
-        total("Requests told 503 since dispatcher.queue_events were waiting: publishers outrun the bus."),
+        total(
+            "Requests answered with 503 as the queue was full (dispatcher.queue_events): the bus is too slow."
+        ),
     ]
-    waiting: Annotated[int, gauge("Events waiting for a commit, those in the present one included.")]
+    waiting: Annotated[int, gauge("Events waiting for a commit or being committed.")]
     commit_events: Annotated[
         Distribution,
-        histogram("Events in a commit. Near dispatcher.commit_events: the bus is the bottleneck."),
+        histogram("Events per commit. Near dispatcher.commit_events: the bus is the bottleneck."),
     ]
     commit_time: Annotated[
         Distribution,
-        histogram("A commit's time, repeats included. What a publisher waits for.", name="commit_seconds"),
+        histogram("Duration of a commit, including retries.", name="commit_seconds"),
     ]
 
 
 class _Request(Oneshot[PublishResult]):
-    """A request under way. Its publisher sleeps until it is answered."""
+    """A queued request; its task sleeps until `resolve`."""
 
     __slots__ = ("deadline", "size", "video_batches")
 
@@ -88,7 +91,7 @@ class _Request(Oneshot[PublishResult]):
 
 
 class Publisher:
-    """Publishes video_batches through the bus. `run` must be running."""
+    """Appends events to the bus. `run` must be running."""
 
     def __init__(self, bus: Bus, datacenter: str, settings: DispatcherSettings) -> None:
         self._bus = bus
@@ -103,24 +106,22 @@ class Publisher:
         self._commit_time = Histogram(DELAYS)
 
     async def publish(self, video_batches: list[VideoBatch]) -> PublishResult:
-        """Return once all of it is in the log. Raises `Unavailable`; nothing is known then. Raises `TooLarge`
-        when the state of a video has no room.
+        """Append events; return once all are in the log.
 
-        A publisher that goes away while it waits has been accepted all the same.
+        If this is cancelled, the events are still appended. Raises `Unavailable` if the outcome is unknown,
+        `TooLarge` if the state of a video has no room.
         """
         pending = _Request(video_batches, trio.current_time() + self._settings.commit_timeout)
         if self._waiting + pending.size > self._settings.queue_events:
             self._shed += 1
-            raise Unavailable(
-                "too much is waiting to be published; try again, with the same ids", retry_after=1
-            )
+            raise Unavailable("the publish queue is full; try again, with the same ids", retry_after=1)
         self._waiting += pending.size
         self._queue.append(pending)
         self._queued.set()
         return await pending.wait()
 
     async def run(self) -> None:
-        """Commit what comes until cancelled."""
+        """Commit queued requests until cancelled."""
         while True:
             await self._queued.wait()
             while self._queue:
@@ -137,17 +138,17 @@ class Publisher:
         return batch
 
     async def _commit(self, batch: list[_Request]) -> None:
-        parcels, parts = _merged(batch)
+        requests, parts = _merged(batch)
         begun = trio.current_time()
         try:
-            receipts = await self._append(parcels, batch[0].deadline)
+            results = await self._append(requests, batch[0].deadline)
         except BusError as error:
             self._failures += 1
             log.warning("commit_failed", reason=str(error))
             for pending in batch:
                 pending.resolve(
                     Unavailable(
-                        "Redis is away: the log cannot be written just now; try again, with the same ids",
+                        "Redis is unavailable: the log cannot be written; try again, with the same ids",
                         retry_after=1,
                     )
                 )
@@ -155,16 +156,16 @@ class Publisher:
         self._commits += 1
         self._commit_time.observe(trio.current_time() - begun)
         self._commit_events.observe(sum(pending.size for pending in batch))
-        results = [_ParcelResult(receipt, self._datacenter) for receipt in receipts]
+        shared = [_SharedResult(result, self._datacenter) for result in results]
         for pending, own in zip(batch, parts, strict=True):
-            self._answer(pending, own, results)
+            self._answer(pending, own, shared)
 
-    async def _append(self, parcels: list[AppendRequest], deadline: float) -> list[AppendResult]:
+    async def _append(self, requests: list[AppendRequest], deadline: float) -> list[AppendResult]:
         """Append requests, retrying until `deadline`. Raises `BusError`."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while True:
             try:
-                return await self._bus.append(parcels)
+                return await self._bus.append(requests)
             except BusRefused:
                 raise
             except BusError:
@@ -173,29 +174,29 @@ class Publisher:
                     raise
             await trio.sleep(pause)
 
-    def _answer(self, pending: _Request, parts: list[Part], results: list[_ParcelResult]) -> None:
-        """Tell a publisher what became of its own of the merged events."""
+    def _answer(self, pending: _Request, parts: list[Part], results: list[_SharedResult]) -> None:
+        """Answer a publisher's request from the results of the merged requests."""
         accepted = duplicates = stale = 0
         cursors: dict[str, str] = {}
         full = ""
         for video_batch, index, start in parts:
-            result = results[index]
-            receipt = result.receipt
-            if receipt.is_full:
+            shared = results[index]
+            result = shared.result
+            if result.is_full:
                 full = full or video_batch.video
                 continue
             fresh = len(video_batch.lines)
-            if receipt.duplicates or receipt.stale:
+            if result.duplicates or result.stale:
                 own_indexes = range(start, start + fresh)
-                known, old = _within(receipt.duplicates, own_indexes), _within(receipt.stale, own_indexes)
+                known, old = _within(result.duplicates, own_indexes), _within(result.stale, own_indexes)
                 fresh -= known + old
                 duplicates += known
                 stale += old
             accepted += fresh
-            result.new += fresh
+            shared.new += fresh
             # The cursor after this request's own last event, not after the whole commit.
-            number = receipt.number + result.new - 1 if fresh else result.last
-            cursors[video_batch.video] = f"{result.before}{number}{result.after}"
+            number = result.number + shared.new - 1 if fresh else shared.last
+            cursors[video_batch.video] = f"{shared.before}{number}{shared.after}"
         self._accepted += accepted
         self._duplicates += duplicates
         self._stale += stale
@@ -222,49 +223,52 @@ class Publisher:
         )
 
 
-class _ParcelResult:
-    """A receipt while it is divided among the requests; `new`: of the events looked at so far."""
+class _SharedResult:
+    """A result for several publishers; `new` counts the new events of those answered so far."""
 
-    __slots__ = ("after", "before", "last", "new", "receipt")
+    __slots__ = ("after", "before", "last", "new", "result")
 
-    def __init__(self, receipt: AppendResult, datacenter: str) -> None:
-        self.receipt = receipt
+    def __init__(self, result: AppendResult, datacenter: str) -> None:
+        self.result = result
         self.new = self.last = 0
-        if not receipt.is_full:
-            own = receipt.cursor.get(datacenter)
+        if not result.is_full:
+            own = result.cursor.get(datacenter)
             assert own is not None
             self.last = own.number
-            self.before, self.after = receipt.cursor.around(datacenter, own.epoch)
+            self.before, self.after = result.cursor.around(datacenter, own.epoch)
 
 
-Part: TypeAlias = tuple[VideoBatch, int, int]  # what a request has for a video, and where: parcel, index
+# A publisher's events of one video, the index of the merged request, and their first index in it.
+Part: TypeAlias = tuple[VideoBatch, int, int]
 
 
 def _merged(batch: list[_Request]) -> tuple[list[AppendRequest], list[list[Part]]]:
-    """Return the parcels of a commit, and beside each request its parts of them."""
-    parcels: list[AppendRequest] = []
+    """Merge publishers' requests; return the requests to the bus, and for each publisher its parts of
+    them.
+    """
+    requests: list[AppendRequest] = []
     parts: list[list[Part]] = []
-    growing: dict[str, int] = {}  # video → the parcel that takes more
+    growing: dict[str, int] = {}  # video → the request that its next events are added to
     for pending in batch:
         own: list[Part] = []
         for video_batch in pending.video_batches:
             index = growing.get(video_batch.video)
             if index is None or video_batch.is_keyed:
-                index = len(parcels)
-                parcels.append(
+                index = len(requests)
+                requests.append(
                     AppendRequest(
                         video_batch.video, secrets.token_hex(8), [], [], is_keyed=video_batch.is_keyed
                     )
                 )
                 growing[video_batch.video] = index
-            parcel = parcels[index]
-            own.append((video_batch, index, len(parcel.lines)))
-            parcel.lines.extend(video_batch.lines)
-            parcel.ids.extend(video_batch.ids)
+            request = requests[index]
+            own.append((video_batch, index, len(request.lines)))
+            request.lines.extend(video_batch.lines)
+            request.ids.extend(video_batch.ids)
             if video_batch.is_keyed:
                 del growing[video_batch.video]
         parts.append(own)
-    return parcels, parts
+    return requests, parts
 
 
 def _within(indexes: frozenset[int], some: range) -> int:

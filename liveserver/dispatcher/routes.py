@@ -1,4 +1,4 @@
-"""Publishing, and leases: the dispatcher's hot routes."""
+"""The dispatcher's hot routes: publishing and leases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class DispatcherRoutes:
-    """What a dispatcher answers itself; the frontends are its clients too."""
+    """The routes of publishers, frontends and likes backends."""
 
     def __init__(
         self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions, authorizer: Authorizer
@@ -41,11 +41,11 @@ class DispatcherRoutes:
         router.add("POST", "/v1/videos/{video}/events", self.publish)
         router.add("POST", "/v1/events", self.publish_several)
         router.add("POST", "/v1/retractions", self.retract)
-        router.add("POST", "/v1/leases", self.renew)
-        router.add("POST", "/v1/leases/withdraw", self.withdraw)
+        router.add("POST", "/v1/leases", self.renew_leases)
+        router.add("POST", "/v1/leases/withdraw", self.withdraw_leases)
 
     async def publish(self, request: Request, peer: Peer) -> Answer:
-        """Events of the video in the path."""
+        """Publish events of the video in the path."""
         video = request.checked_video()
         kind = request.require_type("application/json", "application/x-ndjson")
         if request.query:
@@ -59,9 +59,9 @@ class DispatcherRoutes:
         else:
             video_batches = await self._parser.parse(request.body, kind, video, lenient=lenient)
         if grant is not OPEN:
-            _check_house(grant, video_batches)
+            _check_node_only(grant, video_batches)
         if self._authorizer.events.is_any:
-            self._spend(grant, request, peer, video_batches)
+            self._acquire(grant, request, peer, video_batches)
         done = await self._publisher.publish(video_batches)
         stale = b'"stale":%d,' % done.stale if video_batches[0].is_keyed else b""
         return json_response(
@@ -71,17 +71,17 @@ class DispatcherRoutes:
         )
 
     async def publish_several(self, request: Request, peer: Peer) -> Answer:
-        """Events that each name their video."""
-        return await self._several(request, peer, PUBLISH)
+        """Publish events that each name their video."""
+        return await self._publish_several(request, peer, PUBLISH)
 
     async def retract(self, request: Request, peer: Peer) -> Answer:
-        """The same for events of type `retract`, which only likes backends publish.
+        """Publish events of type `retract`, which are for likes backends only.
 
-        A route of its own, so that a proxy in front can keep it from everybody else.
+        A route of its own, so that a proxy can restrict access to it.
         """
-        return await self._several(request, peer, MODERATE)
+        return await self._publish_several(request, peer, MODERATE)
 
-    async def _several(self, request: Request, peer: Peer, scope: str) -> Answer:
+    async def _publish_several(self, request: Request, peer: Peer, scope: str) -> Answer:
         kind = request.require_type("application/json", "application/x-ndjson")
         request.arguments(())
         grant = self._authorizer.publisher(request.headers)
@@ -90,8 +90,8 @@ class DispatcherRoutes:
         )
         for video_batch in video_batches:
             grant.require(scope, video_batch.video)
-        _check_house(grant, video_batches)
-        self._spend(grant, request, peer, video_batches)
+        _check_node_only(grant, video_batches)
+        self._acquire(grant, request, peer, video_batches)
         done = await self._publisher.publish(video_batches)
         answer = {
             "accepted": done.accepted,
@@ -101,8 +101,8 @@ class DispatcherRoutes:
         }
         return json_response(202, msgspec.json.encode(answer))
 
-    def _spend(self, grant: Grant, request: Request, peer: Peer, video_batches: list[VideoBatch]) -> None:
-        """Raises `TooMany`. Nodes hand on what was counted when it came."""
+    def _acquire(self, grant: Grant, request: Request, peer: Peer, video_batches: list[VideoBatch]) -> None:
+        """Check the rate limits, except for nodes, whose events were counted before. Raises `TooMany`."""
         authorizer = self._authorizer
         if grant is NODE or not authorizer.events.is_any:
             return
@@ -112,8 +112,8 @@ class DispatcherRoutes:
                 address, grant.name or None, video_batch.video, count=len(video_batch.lines)
             )
 
-    async def renew(self, request: Request, peer: Peer) -> Answer:
-        """A frontend subscribes, or stays subscribed."""
+    async def renew_leases(self, request: Request, peer: Peer) -> Answer:
+        """Subscribe a frontend, or renew its leases."""
         self._authorizer.check_node(request.headers)
         body = _read(request, LeaseRequest)
         _check(body.node, body.videos)
@@ -126,12 +126,12 @@ class DispatcherRoutes:
             leases = await self._subscriptions.renew_leases(body.node, body.videos, body.lease, body.opening)
         except BusError:
             raise Unavailable(
-                "Redis is away: the subscription table cannot be reached just now", retry_after=1
+                "Redis is unavailable: the subscription table cannot be reached", retry_after=1
             ) from None
         return json_response(200, msgspec.json.encode(LeaseAnswer.from_leases(leases)))
 
-    async def withdraw(self, request: Request, peer: Peer) -> Answer:
-        """A frontend unsubscribes."""
+    async def withdraw_leases(self, request: Request, peer: Peer) -> Answer:
+        """Unsubscribe a frontend."""
         self._authorizer.check_node(request.headers)
         body = _read(request, WithdrawRequest)
         _check(body.node, body.videos)
@@ -139,16 +139,20 @@ class DispatcherRoutes:
             await self._subscriptions.withdraw(body.node, body.videos)
         except BusError:
             raise Unavailable(
-                "Redis is away: the subscription table cannot be reached just now", retry_after=1
+                "Redis is unavailable: the subscription table cannot be reached", retry_after=1
             ) from None
         return json_response(200, b"{}")
 
 
-def _check_house(grant: Grant, video_batches: list[VideoBatch]) -> None:
-    """Raises `Forbidden` for what only nodes publish: totals, moderation, and what it says of users."""
+def _check_node_only(grant: Grant, video_batches: list[VideoBatch]) -> None:
+    """Raise `Forbidden` if others than nodes publish totals, moderation events, `role` or `by`."""
     if grant is not NODE and any(video_batch.video == SITE for video_batch in video_batches):
         raise Forbidden(f"{SITE} is the server's own log; choose another name")
-    if grant is not NODE and grant is not OPEN and any(video_batch.is_house for video_batch in video_batches):
+    if (
+        grant is not NODE
+        and grant is not OPEN
+        and any(video_batch.is_node_only for video_batch in video_batches)
+    ):
         raise Forbidden(
             "the types and keys likes, settings, ban, clear, pin, announcement, waiting and audit, and "
             "role and by, are for nodes of the cluster; use other ones"
@@ -157,8 +161,8 @@ def _check_house(grant: Grant, video_batches: list[VideoBatch]) -> None:
 
 def _is_lenient(request: Request) -> bool:
     """Return whether times beyond the bound are to be corrected rather than refused (RFC 7240)."""
-    wishes = request.headers.get(b"prefer", b"").lower().split(b",")
-    return any(wish.strip() == b"handling=lenient" for wish in wishes)
+    preferences = request.headers.get(b"prefer", b"").lower().split(b",")
+    return any(preference.strip() == b"handling=lenient" for preference in preferences)
 
 
 def _read(request: Request, kind: type[T]) -> T:
@@ -170,7 +174,7 @@ def _read(request: Request, kind: type[T]) -> T:
 
 
 def _check(node: str, videos: dict[str, int] | list[str]) -> None:
-    if node.endswith("\n"):  # which the type's pattern lets pass
+    if node.endswith("\n"):  # which the type's pattern admits
         raise BadRequest("a node's name has no line break")
     if len(videos) > MAX_LEASES:
         raise BadRequest(f"one request has at most {MAX_LEASES} videos")

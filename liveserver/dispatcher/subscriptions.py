@@ -1,4 +1,4 @@
-"""The dispatchers' subscription table: which nodes watch which videos. It lives in the bus."""
+"""The subscription table: which nodes watch which videos. It is stored in the bus."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class LeaseStatistics(msgspec.Struct, frozen=True):
     """Counts since the start."""
 
     renewed: Annotated[
-        int, total("Leases granted and renewed: a video of a frontend each, three times a lease.")
+        int, total("Leases granted or renewed: one per video and frontend, three times per lease.")
     ]
-    withdrawn: Annotated[int, total("Leases given back by frontends that have no viewer of the video left.")]
-    failures: Annotated[int, total("Requests for leases that the bus did not answer. Look at Redis.")]
+    withdrawn: Annotated[int, total("Leases withdrawn by frontends without viewers of the video.")]
+    failures: Annotated[int, total("Lease requests that the bus did not answer. Check Redis.")]
 
 
 class Subscriptions:
-    """Grants leases, for a frontend in this process as for those that ask over HTTP."""
+    """Grants leases to the frontend in this process and to those that use HTTP."""
 
     def __init__(self, bus: Bus, max_lease: float) -> None:
         self._bus = bus
@@ -34,7 +34,7 @@ class Subscriptions:
     async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
-        """Subscribe, or stay subscribed; what there is to know of each video. Raises `BusError`."""
+        """Subscribe a node to videos, or renew its leases; return the leases. Raises `BusError`."""
         if not videos:
             return {}
         with self._counting_failures():
@@ -43,7 +43,7 @@ class Subscriptions:
         return leases
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
-        """Unsubscribe. Raises `BusError`."""
+        """Unsubscribe a node from videos. Raises `BusError`."""
         if videos:
             with self._counting_failures():
                 await self._bus.unsubscribe(node, videos)

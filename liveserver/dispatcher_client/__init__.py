@@ -1,7 +1,7 @@
 """HTTP clients of the dispatchers, for frontends and likes backends.
 
-connections.py  few connections per server, kept alive
-leases.py       leases, at the next dispatcher when one fails
+connections.py  a connection pool that is cheap per request
+leases.py       leases, with fail-over to the next dispatcher
 publish.py      publishing, likewise
-refusals.py     what a refusal says
+refusals.py     error messages from a dispatcher's answer
 """

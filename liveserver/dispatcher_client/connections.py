@@ -1,7 +1,7 @@
-"""Few HTTP connections for each server, which last.
+"""A transport for httpx with few persistent connections per server.
 
-httpx's own pool looks over all its connections at each request, and its client at all its options: that is
-two thirds of what a like's way to a dispatcher costs. The requests, the answers and the errors are httpx's.
+httpx's own pool scans all its connections at each request, and its client all its options: two thirds of
+the cost of sending a like to a dispatcher. Requests, responses and errors are httpx's.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ CLOSE = 1.0  # seconds to end all connections
 
 
 class KeepAliveTransport(httpx.AsyncBaseTransport):
-    """A transport that connects when it is asked something, and again when a connection has ended.
+    """Connects on demand, and again after a connection has ended.
 
-    A server has as many connections as requests were under way at once. The caller sets the time that a
-    request may take.
+    The number of connections to a server is that of concurrent requests. Timeouts are the caller's.
     """
 
     def __init__(self, trust: ssl.SSLContext) -> None:
-        """Verify servers with an https URL by `trust`."""
+        """Create a transport that verifies https servers by `trust`."""
         self._trust = trust
         self._idle: dict[str, list[httpcore.AsyncHTTPConnection]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the answer, whole. Raises `httpx.TransportError`."""
+        """Return the complete response. Raises `httpx.TransportError`."""
         url = request.url
         asked = httpcore.Request(
             request.method,
@@ -38,7 +37,7 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
         )
         origin = asked.url.origin
         try:
-            connection = await self._take(origin)
+            connection = await self._acquire(origin)
             try:
                 answer = await connection.handle_async_request(asked)
                 try:
@@ -46,7 +45,8 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
                 finally:
                     await answer.aclose()
             finally:
-                # One that broke, or whose request was cancelled, has closed itself, and is not taken again.
+                # A connection that broke, or whose request was cancelled, has closed itself; it is not
+                # reused.
                 self._idle.setdefault(str(origin), []).append(connection)
         except (
             httpcore.NetworkError,
@@ -57,8 +57,8 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
             raise httpx.TransportError(str(error) or type(error).__name__) from error
         return httpx.Response(answer.status, headers=answer.headers, content=answer.content)
 
-    async def _take(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-        """Return one that can carry a request."""
+    async def _acquire(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        """Return an idle or new connection."""
         idle = self._idle.get(str(origin))
         while idle:
             connection = idle.pop()

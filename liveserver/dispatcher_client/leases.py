@@ -1,4 +1,4 @@
-"""Lease videos at the dispatchers of this datacenter, over HTTP: at the next one when one fails."""
+"""Leases from the dispatchers of this datacenter, over HTTP; after a failure from the next one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ log = structlog.get_logger(__name__)
 
 
 class LeaseClient:
-    """Leases from any dispatcher that answers; stays with it while it does."""
+    """Requests leases from one dispatcher while it answers, then from the next.
+
+    All methods raise `DispatcherError` if no dispatcher answers.
+    """
 
     def __init__(self, client: httpx.AsyncClient, urls: Sequence[str], signature: Signature) -> None:
         self._client = client
@@ -35,7 +38,7 @@ class LeaseClient:
     async def open(
         cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
     ) -> AsyncIterator[LeaseClient]:
-        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher.
+        """Open a client whose connections end with the block; `timeout` is in seconds, per dispatcher.
 
         Servers with an https URL are verified by `trust`.
         """
@@ -45,19 +48,19 @@ class LeaseClient:
     async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
-        body = await self._ask("/v1/leases", LeaseRequest(node, float(lease), dict(videos), list(opening)))
+        body = await self._post("/v1/leases", LeaseRequest(node, float(lease), dict(videos), list(opening)))
         try:
             return msgspec.json.decode(body, type=LeaseAnswer).to_leases()
         except (msgspec.DecodeError, CursorError) as error:
-            raise DispatcherError(f"a dispatcher answered something else than leases: {error}") from error
+            raise DispatcherError(f"a dispatcher's answer is malformed: {error}") from error
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:
-        await self._ask("/v1/leases/withdraw", WithdrawRequest(node, list(videos)))
+        await self._post("/v1/leases/withdraw", WithdrawRequest(node, list(videos)))
 
     async def send_canary(self, video: str, token: str) -> None:
-        await self._ask(f"/v1/videos/{video}/events", {"type": "canary", "id": token})
+        await self._post(f"/v1/videos/{video}/events", {"type": "canary", "id": token})
 
-    async def _ask(self, path: str, message: msgspec.Struct | dict[str, str]) -> bytes:
+    async def _post(self, path: str, message: msgspec.Struct | dict[str, str]) -> bytes:
         content = msgspec.json.encode(message)
         reason = ""
         for _ in range(len(self._urls)):
@@ -74,6 +77,6 @@ class LeaseClient:
             except httpx.HTTPError as error:
                 reason = f"{url}: {error or type(error).__name__}"
             log.warning("dispatcher_request_failed", reason=reason)
-            if self._urls[0] == url:  # else another request has found it out, too
+            if self._urls[0] == url:  # otherwise another request has already moved it to the end
                 self._urls.append(self._urls.pop(0))
-        raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")
+        raise DispatcherError(f"no dispatcher answered; the last error: {reason}")

@@ -1,4 +1,4 @@
-"""Publish at the dispatchers of this datacenter, over HTTP: at the next one when one fails."""
+"""Publishing at the dispatchers of this datacenter, over HTTP; after a failure at the next one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Accepted(msgspec.Struct):
 
 
 class PublishClient:
-    """Publishes at any dispatcher that answers, and stays with it while it does."""
+    """Publishes at one dispatcher while it answers, then at the next."""
 
     def __init__(
         self, transport: httpx.AsyncBaseTransport, urls: Sequence[str], timeout: float, signature: Signature
@@ -38,7 +38,7 @@ class PublishClient:
     async def open(
         cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
     ) -> AsyncIterator[PublishClient]:
-        """Connections are kept while the block lasts; `timeout` in seconds for each dispatcher's answer.
+        """Open a client whose connections end with the block; `timeout` is in seconds, per dispatcher.
 
         Servers with an https URL are verified by `trust`.
         """
@@ -46,7 +46,10 @@ class PublishClient:
             yield cls(transport, urls, timeout, signature)
 
     async def publish(self, body: bytes, *, retractions: bool) -> int:
-        """As `outbox.PublishTarget.publish`. A refusal is believed from the first that gives one."""
+        """Publish a JSON array of events, as specified by `outbox.PublishTarget`.
+
+        Raises `DispatcherError` if no dispatcher accepts it, `BadRequest` as soon as one refuses it.
+        """
         path = "/v1/retractions" if retractions else "/v1/events"
         reason = ""
         for _ in range(len(self._urls)):
@@ -54,7 +57,7 @@ class PublishClient:
             url = first + path
             headers = {
                 "content-type": "application/json",
-                "prefer": "handling=lenient",  # a clock that is ahead here loses no event
+                "prefer": "handling=lenient",  # events are not lost if this node's clock is ahead
                 **self._signature.headers(),
             }
             try:
@@ -72,9 +75,9 @@ class PublishClient:
                 if answer.status_code in (400, 413):
                     raise BadRequest(problem_detail(answer) or f"status {answer.status_code}")
                 reason = describe_refusal(url, answer)
-            if self._urls[0] == first:  # else another request has found it out, too
+            if self._urls[0] == first:  # otherwise another request has already moved it to the end
                 self._urls.append(self._urls.pop(0))
-        raise DispatcherError(f"no dispatcher answers; the last one tried: {reason}")
+        raise DispatcherError(f"no dispatcher answered; the last error: {reason}")
 
 
 def _stale(answer: bytes) -> int:

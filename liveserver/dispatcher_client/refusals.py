@@ -1,4 +1,4 @@
-"""What a dispatcher's answer other than success says, for this node's log and readiness."""
+"""Error messages from a dispatcher's answer other than success, for the log and readiness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class _Document(msgspec.Struct):
 
 
 def problem_detail(answer: httpx.Response) -> str:
-    """Return the `detail` of a problem document; empty when the answer is none."""
+    """Return the `detail` of a problem document; empty if the answer is not one."""
     try:
         return msgspec.json.decode(answer.content, type=_Document).detail[:LONGEST_DETAIL]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -21,10 +21,10 @@ def problem_detail(answer: httpx.Response) -> str:
 
 
 def describe_refusal(url: str, answer: httpx.Response) -> str:
-    """Say which dispatcher answered with which status, and why: that Redis is away, for example."""
+    """Describe which dispatcher answered with which status, and its reason."""
     reason = f"{url} answered {answer.status_code}"
     if detail := problem_detail(answer):
         reason += f": {detail}"
     if answer.status_code in (401, 403):
-        reason += "; auth.nodes_secret has to be the same here and there, and the clocks too"
+        reason += "; auth.nodes_secret must be the same on both nodes, and the clocks must agree"
     return reason

@@ -462,7 +462,7 @@ def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("fields", "is_house"),
+    ("fields", "is_node_only"),
     [
         ({}, False),
         ({"type": "pinned", "key": "pinned"}, False),
@@ -478,9 +478,9 @@ def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> Non
         ({"by": "ada"}, True),
     ],
 )
-def test_what_only_nodes_publish_is_known(fields: dict[str, object], is_house: bool) -> None:
+def test_what_only_nodes_publish_is_known(fields: dict[str, object], is_node_only: bool) -> None:
     (video_batch,) = video_batches(of(**fields))
-    assert video_batch.is_house is is_house
+    assert video_batch.is_node_only is is_node_only
 
 
 def test_internal_events_are_marked_with_a_key_and_without() -> None:

@@ -10,13 +10,16 @@ from liveserver.auth.nodes import UNSIGNED
 from liveserver.dispatcher_client.leases import LeaseClient
 from liveserver.errors import DispatcherError
 
-AWAY = {"type": "about:blank", "status": 503, "detail": "Redis is away: the subscription table …"}
+AWAY = {"type": "about:blank", "status": 503, "detail": "Redis is unavailable: the subscription table …"}
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (httpx.Response(503, json=AWAY), "http://a answered 503: Redis is away: the subscription table …"),
+        (
+            httpx.Response(503, json=AWAY),
+            "http://a answered 503: Redis is unavailable: the subscription table …",
+        ),
         (httpx.Response(502, text="<html>"), "http://a answered 502"),
         (httpx.Response(503, content=b"\xff" * 9), "http://a answered 503"),
         (httpx.Response(503, json={"detail": "x" * 9999}), f"http://a answered 503: {'x' * 300}"),
