@@ -229,6 +229,14 @@ class Bus(Protocol):
         """
         ...
 
+    async def answer(self, video: str, question: str, node: str, content: bytes, ttl: float) -> None:
+        """Put a node's answer to a question about a video where `answers` finds it, for `ttl` seconds."""
+        ...
+
+    async def answers(self, video: str, question: str) -> tuple[dict[str, bytes], frozenset[str]]:
+        """Return the answers so far, by node, and the nodes that are subscribed to the video."""
+        ...
+
     async def count(self, video: str) -> ViewerCount:
         """Return the video's current viewer count."""
         ...

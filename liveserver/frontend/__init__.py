@@ -7,9 +7,11 @@ routes.py     streams, long-polls, counts
 summary.py    totals and newest comments
 websocket.py  many videos on one connection
 admission.py  who may watch what, until when
+parameters.py  what a request to watch asks for
 resume.py     where in the log a viewer begins
 frontend.py   the role, put together
 drain.py      viewers disconnected evenly
+users.py      who watches a video, when it is asked
 endings.py    viewers disconnected by what their tokens say
 status.py     statistics, and the most watched videos
 trace.py      what happened to one event

@@ -29,6 +29,7 @@ from liveserver.frontend.status import (
     video_viewers,
 )
 from liveserver.frontend.trace import Trace, trace
+from liveserver.frontend.users import watching_users
 from liveserver.transport.form import Reason, ViewersPayload
 
 WITHDRAW_SECONDS = 2.0
@@ -90,6 +91,12 @@ class Frontend:
                 await self.table.withdraw_all()
             except (DispatcherError, BusError) as error:
                 log.warning("lease_withdrawal_failed", reason=str(error))
+
+    def watching_users(self, video: str) -> tuple[dict[str, str | None], int, int] | None:
+        """Return the users who watch a video here, with their roles, the number of viewers, and of those
+        without a user; None when this node is not subscribed to it."""
+        channel = self.table.channels.get(video)
+        return watching_users(channel) if channel is not None else None
 
     async def end_where(self, does_end: Callable[[Grant], bool], reason: Reason) -> int:
         """End the streams of viewers whose tokens' grants these are, answer their waiting polls; return how

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,8 +14,6 @@ from quart_trio import QuartTrio
 
 from liveserver import __version__
 from liveserver.auth.authorizer import Authorizer
-from liveserver.auth.grant import Grant
-from liveserver.auth.revocations import Revocations
 from liveserver.backend.backend import open_backend
 from liveserver.backend.likes import LikeRoutes
 from liveserver.backend.outbox import PublishTarget
@@ -44,37 +41,15 @@ from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 from liveserver.frontend.summary import SummaryRoutes
 from liveserver.moderation.routes import moderation_routes
+from liveserver.node.site import open_site
 from liveserver.ops.health import Check
-from liveserver.site.desk import SiteDesk
-from liveserver.site.feed import SiteFeed
-from liveserver.site.routes import site_routes
-from liveserver.transport.form import Reason
 from liveserver.web.app import public_app
 from liveserver.web.identity import identity_blueprint
 from liveserver.web.openapi import public_document
 
-REVOCATIONS_SECONDS = 1.0  # that a token waits after the start until it is known who is revoked
-
 
 class NotReady(LiveserverError):
     """Why a readiness check fails."""
-
-
-class TokenEndings:
-    """Ends the streams at a frontend of what the site's log says."""
-
-    def __init__(self, frontend: Frontend, revocations: Revocations) -> None:
-        self._frontend = frontend
-        self._revocations = revocations
-
-    async def on_revoked(self) -> None:
-        await self._frontend.end_where(self._revocations.is_revoked, Reason.REVOKED)
-
-    async def on_disconnected(self, users: frozenset[str]) -> None:
-        def is_theirs(grant: Grant) -> bool:
-            return grant.is_viewer and grant.user in users
-
-        await self._frontend.end_where(is_theirs, Reason.DISCONNECTED)
 
 
 def named(settings: Settings) -> Settings:
@@ -95,6 +70,7 @@ class Node:
         self.parts: dict[str, Any] = {}
         self.checks: dict[str, Check] = {"accepting": self._check_accepting}
         self.frontend: Frontend | None = None
+        self._target: PublishTarget | None = None  # a dispatcher here, or over HTTP
         self.authorizer = Authorizer(settings, self.name)
         self.blueprints: list[Blueprint] = []
 
@@ -115,8 +91,7 @@ class Node:
                         RedisBus.open(settings.node.datacenter, settings.bus, settings.history)
                     )
                 await self._backend(None, authorizer, stack, reader)
-                if reader is not None:
-                    self._follow_site(reader, nursery, None)
+                self._open_site(nursery, reader)
                 yield self
                 return
             bus: MemoryBus | RedisBus
@@ -129,7 +104,6 @@ class Node:
             self.checks["bus"] = bus.ping
             self.parts["redis" if settings.bus.kind == "redis" else "memory_bus"] = bus.statistics
             local: LocalDispatcher | None = None
-            desk: SiteDesk | None = None
             if "dispatcher" in settings.node.roles:
                 publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
                 subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
@@ -137,8 +111,7 @@ class Node:
                 DispatcherRoutes(parser, publisher, subscriptions, authorizer).add_to(self.router)
                 local = LocalDispatcher(parser, publisher, subscriptions)
                 nursery.start_soon(publisher.run)
-                desk = SiteDesk(local, authorizer.revocations, settings.history.idle_ttl)
-                self.blueprints.append(site_routes(desk, authorizer, settings.auth.revocation_ttl))
+                self._target = local
                 self.parts["publish"] = publisher.statistics
                 self.parts["leases"] = subscriptions.statistics
                 if settings.peers:
@@ -157,22 +130,15 @@ class Node:
                 self.parts["canary"] = canary.statistics
                 self.checks["delivery"] = canary.check
                 self.checks["name"] = canary.check_name
-            self._follow_site(bus, nursery, desk)
+            self._open_site(nursery, bus)
             yield self
 
-    def _follow_site(
-        self, reader: MemoryBus | RedisBus, nursery: trio.Nursery, desk: SiteDesk | None
-    ) -> None:
-        """Have what holds for all videos read, where there are tokens that can be revoked, or keys."""
-        auth, authorizer = self.settings.auth, self.authorizer
-        if auth.viewers == "open" and authorizer.is_publishing_open:
-            return
-        feed = SiteFeed(reader, authorizer.revocations, auth.revocation_interval, desk.keep if desk else None)
-        if self.frontend is not None:
-            feed.add_listener(TokenEndings(self.frontend, authorizer.revocations))
-            authorizer.wait_revocations = partial(feed.wait_ready, REVOCATIONS_SECONDS)
-        nursery.start_soon(feed.run)
-        self.parts["site"] = feed.statistics
+    def _open_site(self, nursery: trio.Nursery, bus: MemoryBus | RedisBus | None) -> None:
+        blueprints, parts = open_site(
+            self.name, self.settings, self.authorizer, nursery, bus, self._target, self.frontend
+        )
+        self.blueprints += blueprints
+        self.parts.update(parts)
 
     @asynccontextmanager
     async def _frontend(
@@ -219,9 +185,7 @@ class Node:
                 )
             )
         backend = await stack.enter_async_context(open_backend(settings, local, self.settings.likes, reader))
-        if "dispatcher" not in self.settings.node.roles:
-            desk = SiteDesk(local, authorizer.revocations, self.settings.history.idle_ttl)
-            self.blueprints.append(site_routes(desk, authorizer, self.settings.auth.revocation_ttl))
+        self._target = self._target or local
         LikeRoutes(backend, settings, authorizer).add_to(self.router)
         self.blueprints += [backend_routes(backend, authorizer), moderation_routes(backend, authorizer.liker)]
         self.parts["backend"] = backend.statistics

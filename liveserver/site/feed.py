@@ -28,7 +28,7 @@ from liveserver.instruments import gauge, total
 from liveserver.state import MARK, Keyed, MalformedKeyed, read
 
 READ_EVENTS = 1_000  # in one round trip
-REMEMBERED = 10_000  # disconnections by their ids
+REMEMBERED = 10_000  # events that count once, by their ids
 HOUSEKEEPING = 10.0  # seconds
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,9 @@ class LogReader(Protocol):
     async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]: ...
 
     async def state(self, video: str) -> list[bytes]: ...
+
+
+Handler = Callable[[bytes], Awaitable[None]]
 
 
 class Listener(Protocol):
@@ -67,7 +70,6 @@ class _Disconnection(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    id: str
     data: _Disconnection
 
 
@@ -93,12 +95,17 @@ class SiteFeed:
         self._interval = interval
         self._keep = keep
         self._listeners: list[Listener] = []
+        self._handlers: dict[bytes, Handler] = {}  # by type
         self._ready = trio.Event()
         self._epoch = ""
         self._offset = 0
         self._done: OrderedDict[str, None] = OrderedDict()  # disconnections
         self._disconnections = self._failures = 0
         self._is_failing = False
+
+    def add_handler(self, kind: bytes, handler: Handler) -> None:
+        """Have each event of this type, as JSON, handled once; those from before the start are not."""
+        self._handlers[kind] = handler
 
     def add_listener(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -161,16 +168,31 @@ class SiteFeed:
 
     async def _take(self, lines: list[bytes]) -> None:
         is_revoked, users = False, set()
+        handled: list[tuple[Handler, bytes]] = []
         for line in lines:
             if (event := _keyed(line)) is not None:
                 is_revoked |= self._revocations.fold(event)
             elif line.startswith(b"disconnection ") and (user := self._disconnected(line)) is not None:
                 users.add(user)
+            elif (handler := self._handlers.get(line.partition(b" ")[0])) and self._is_new(line):
+                handled.append((handler, line.partition(b" ")[2]))
         for listener in self._listeners:
             if is_revoked:
                 await listener.on_revoked()
             if users:
                 await listener.on_disconnected(frozenset(users))
+        for handler, content in handled:
+            await handler(content)
+
+    def _is_new(self, line: bytes) -> bool:
+        """Return whether an event was not handled yet: a log that began anew is read again."""
+        name = line.partition(b'"id":"')[2].partition(b'"')[0].decode("utf-8", "replace")
+        if name in self._done:
+            return False
+        self._done[name] = None
+        if len(self._done) > REMEMBERED:
+            self._done.popitem(last=False)
+        return True
 
     def _disconnected(self, line: bytes) -> str | None:
         """Return whose connections are to end; None when that was done."""
@@ -178,11 +200,8 @@ class SiteFeed:
             event = _event(line.partition(b" ")[2])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        if event.id in self._done:
+        if not self._is_new(line):
             return None
-        self._done[event.id] = None
-        if len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
         self._disconnections += 1
         return event.data.user
 

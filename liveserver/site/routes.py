@@ -10,13 +10,17 @@ from msgspec import Meta
 from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.grant import MODERATE
 from liveserver.auth.revocations import TOKEN, USER, Revocation, key_part
 from liveserver.auth.tokens import MAX_JTI
-from liveserver.errors import BadRequest
+from liveserver.edge.request import checked_video
+from liveserver.errors import BadRequest, Unavailable
 from liveserver.site.desk import SiteDesk
+from liveserver.site.presence import Presence
 from liveserver.web.auth_headers import asked_by
 
 MAX_USER = 128  # characters
+MAX_PAGE = 200  # users in one answer
 MAX_BODY = 1_000  # bytes
 AHEAD = 5_000  # ms that `before` may be later than now: clocks differ
 
@@ -30,8 +34,11 @@ class RevocationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: Time | None = None
 
 
-def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float) -> Blueprint:
-    """Return the routes, to be mounted into the public application; `ttl`: of a revocation, in seconds."""
+def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Presence | None) -> Blueprint:
+    """Return the routes, to be mounted into the public application.
+
+    `ttl` is of a revocation, in seconds; `presence` is None where there is no bus to ask by.
+    """
     routes = Blueprint("site", __name__)
 
     def administrator() -> str:
@@ -81,6 +88,22 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float) -> Blueprint
         name = _name(user, "user", MAX_USER)
         await desk.disconnect(name, by)
         return _json({"user": name}, 202)
+
+    @routes.get("/v1/videos/<video>/users")
+    async def users(video: str) -> Response:
+        grant = await authorizer.liker(asked_by(request.headers))
+        grant.require(MODERATE, checked_video(video))
+        unknown = set(request.args) - {"limit", "after", "token"}
+        if unknown or any(len(request.args.getlist(name)) > 1 for name in request.args):
+            raise BadRequest("the query has a limit and an after, each at most once")
+        limit, after = request.args.get("limit", "100"), request.args.get("after", "")
+        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
+            raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")
+        if len(after) > MAX_USER:
+            raise BadRequest(f"after is a user, with at most {MAX_USER} characters")
+        if presence is None:
+            raise Unavailable("this node has no bus to ask the frontends by; ask a dispatcher", 1)
+        return _json(await presence.ask(video, after, int(limit)))
 
     return routes
 

@@ -155,3 +155,20 @@ async def test_tallies_and_events_come_by_the_same_way(bus: WholeBus) -> None:
         await append(bus, "v", "a")
         assert heard(await take(inbox, 1)) == ["a"]
         await ear.wait(1, 1)
+
+
+async def test_answers_are_found_beside_the_nodes_that_are_asked(bus: WholeBus) -> None:
+    assert await bus.answers("v", "q1") == ({}, frozenset())
+    await bus.subscribe("n1", {"v": 1}, 30)
+    await bus.subscribe("n2", {"v": 1, "w": 1}, 30)
+    await bus.answer("v", "q1", "n1", b"\x00 one", 10)
+    await bus.answer("v", "q2", "n1", b"other", 10)
+    assert await bus.answers("v", "q1") == ({"n1": b"\x00 one"}, frozenset({"n1", "n2"}))
+    await bus.answer("v", "q1", "n2", b"", 10)
+    assert (await bus.answers("v", "q1"))[0] == {"n1": b"\x00 one", "n2": b""}
+    await bus.unsubscribe("n2", ["v"])
+    assert (await bus.answers("v", "q1"))[1] == frozenset({"n1"})
+    assert await bus.answers("w", "q1") == ({}, frozenset({"n2"}))
+    await bus.answer("w", "q1", "n2", b"soon over", 0.001)
+    await trio.sleep(0.05)
+    assert (await bus.answers("w", "q1"))[0] == {}

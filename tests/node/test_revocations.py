@@ -13,6 +13,8 @@ import trio
 
 from liveserver.client import Bye, Ready, Refused, Watcher, watch
 from liveserver.client.watching import Transport
+from liveserver.cluster.redis_server import RedisServer
+from liveserver.config import Settings
 from tests.auth.harness import KEY, NODES
 from tests.conftest import Until
 from tests.node.test_authorization import COMMENTS, LIKES, MODERATOR, OPS_KEY, Stage, locked, serving, token
@@ -237,3 +239,74 @@ async def test_it_holds_at_other_nodes_and_after_a_restart(
             assert await anew.status_of("GET", ME, one) == 401
             async with watching(anew, "sse", two):  # nobody is disconnected by what was before
                 pass
+
+
+async def users(on: Stage, query: str = "") -> dict[str, Any]:
+    answer = await on.ask("GET", f"/v1/videos/v/users{query}", MODERATOR)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_moderator_lists_who_is_watching(tmp_path: Path) -> None:
+    host = token(sub="hal", scope="watch host")
+    async with serving(locked(tmp_path, FAST)) as [on], AsyncExitStack() as stack:
+        assert (await users(on))["users"] == []
+        viewers: list[tuple[str, Transport]] = [(token(), "sse"), (token(), "ws")]
+        for shown, transport in (*viewers, (token(sub="bob"), STREAMS[1]), (host, STREAMS[0])):
+            await stack.enter_async_context(watching(on, transport, shown))
+        await stack.enter_async_context(watching(on, "sse", token(sub=None)))
+        first = await users(on, "?limit=2")
+        assert first == {
+            "video": "v",
+            "users": [{"user": "ada"}, {"user": "bob"}],
+            "next": "bob",
+            "anonymous": 1,
+            "complete": True,
+        }
+        rest = await users(on, "?limit=2&after=bob")
+        assert (rest["users"], rest["next"]) == ([{"user": "hal", "role": "host"}], None)
+        for key, status in ((None, 401), (token(), 403), (KEY, 403), (token(scope="moderate"), 200)):
+            assert await on.status_of("GET", "/v1/videos/v/users", key) == status
+        for wrong in ("limit=0", "limit=201", "limit=x", "after=" + 129 * "x", "wrong=1", "limit=1&limit=2"):
+            assert await on.status_of("GET", f"/v1/videos/v/users?{wrong}", MODERATOR) == 400, wrong
+
+
+@pytest.mark.parametrize("transport", STREAMS)
+async def test_it_holds_in_the_other_datacenter(
+    transport: Transport, tmp_path: Path, redis_server: str, own_redis: RedisServer, until: Until
+) -> None:
+    """What is said in one is done in the other, in the direction from which nothing was watched."""
+    urls = {"dc1": redis_server, "dc2": own_redis.url}
+
+    def settings(name: str, peer: str) -> Settings:
+        return locked(
+            tmp_path,
+            'node.roles=["dispatcher", "frontend"]',
+            f"node.name={name}-n",
+            f"node.datacenter={name}",
+            "bus.kind=redis",
+            f"bus.url={urls[name]}",
+            f"peers.{peer}.url={urls[peer]}",
+            FAST,
+        )
+
+    ada, bob = token(jti="one"), token(sub="bob")
+    async with serving(settings("dc1", "dc2"), settings("dc2", "dc1")) as [one, two]:
+        async with (
+            watching(two, transport, ada) as ended,
+            watching(two, transport, bob) as let_go,
+            watching(one, transport, token(sub="eve")),
+        ):
+
+            async def is_listed() -> bool:
+                found = await users(one)
+                return [each["user"] for each in found["users"]] == ["ada", "bob", "eve"]
+
+            await until(is_listed)
+            assert await one.status_of("PUT", "/v1/revocations/tokens/one", MODERATOR) == 200
+            assert await bye(ended) == Bye("revoked", False)
+            assert await one.status_of("POST", "/v1/users/bob/disconnect", MODERATOR) == 202
+            assert await bye(let_go) == Bye("disconnected", False)
+        assert await two.status_of("GET", ME, ada) == 401
+        assert await two.status_of("GET", ME, bob) == 200

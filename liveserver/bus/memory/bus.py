@@ -71,6 +71,9 @@ class MemoryBus:
         self._tokens: deque[tuple[dict[str, AppendResult], str]] = deque()
         self._inboxes: dict[str, list[Mailbox]] = {}
         self._feeds: list[Mailbox] = []
+        self._answers: dict[
+            tuple[str, str], tuple[float, dict[str, bytes]]
+        ] = {}  # with the end of their time
         self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, least recent first
         self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
         self._holds: dict[tuple[str, str], tuple[float, str]] = {}  # (video, name) → its end, and the token
@@ -180,6 +183,23 @@ class MemoryBus:
         for video, lines in states.items():
             for line in lines:
                 self._open(video, now).state.fold_relayed(line)
+
+    async def answer(self, video: str, question: str, node: str, content: bytes, ttl: float) -> None:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        for key, (until, _) in list(self._answers.items()):
+            if until <= now:
+                del self._answers[key]
+        _, found = self._answers.setdefault((video, question), (now + ttl, {}))
+        found[node] = content
+
+    async def answers(self, video: str, question: str) -> tuple[dict[str, bytes], frozenset[str]]:
+        await trio.lowlevel.checkpoint()
+        now, known = self._clock(), self._videos.get(video)
+        until, found = self._answers.get((video, question), (0.0, {}))
+        nodes = known.nodes if known is not None else {}
+        alive = frozenset(node for node, (lease_end, _) in nodes.items() if lease_end > now)
+        return (dict(found) if until > now else {}), alive
 
     async def count(self, video: str) -> ViewerCount:
         await trio.lowlevel.checkpoint()

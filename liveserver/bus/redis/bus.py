@@ -8,6 +8,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:viewers  Hash      node → its viewer count
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:*  requests seen, with their results
     ls:{V}:state    Hash      the newest event of each key (state.lua)
+    ls:{V}:answers:*  Hash    node → its answer to a question about the video
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
     ls:run          Hash      which incarnation of Redis this is (incarnation.lua); in a cluster ls:{V}:run
     ls:members      Hash      process that may know heads → incarnation to which it has reported them
@@ -50,7 +51,7 @@ from liveserver.bus.redis.deployment import Command, in_cluster
 from liveserver.bus.redis.known_heads import HeadTrackingInbox, KnownHeads
 from liveserver.bus.redis.listener import LONGEST_PAUSE, Listener, ListenerStatistics, listening
 from liveserver.bus.redis.membership import Membership
-from liveserver.bus.redis.replies import keys
+from liveserver.bus.redis.replies import keys, ms
 from liveserver.bus.redis.reporting import Reporter
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError
@@ -266,6 +267,19 @@ class RedisBus:
         commands = [self._commands.merge(video, lines) for video, lines in states.items() if lines]
         if commands:
             await self._link.call(self._relaying, lambda: self._link.run(commands, transaction=False))
+
+    async def answer(self, video: str, question: str, node: str, content: bytes, ttl: float) -> None:
+        (key,) = keys(video, f"answers:{question}")
+        commands: list[Command] = [("HSET", key, node, content), ("PEXPIRE", key, ms(ttl))]
+        await self._link.call(self._asking, lambda: self._link.run(commands, transaction=True))
+
+    async def answers(self, video: str, question: str) -> tuple[dict[str, bytes], frozenset[str]]:
+        key, nodes = keys(video, f"answers:{question}", "nodes")
+        commands: list[Command] = [("HGETALL", key), ("ZRANGE", nodes, 0, -1)]
+        found, subscribed = await self._link.call(
+            self._asking, lambda: self._link.run(commands, transaction=False)
+        )
+        return replies.answers(found), frozenset(name.decode() for name in subscribed)
 
     async def count(self, video: str) -> ViewerCount:
         command = self._commands.count(video)

@@ -45,6 +45,12 @@ def state(answer: list[bytes]) -> list[bytes]:
     return [value for value in answer if value.startswith(MARK)]
 
 
+def answers(answer: Any) -> dict[str, bytes]:
+    """Return a hash whose fields are nodes: a mapping, or names and values in turn."""
+    pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
+    return {node.decode(): content for node, content in pairs}
+
+
 def replica_position(answer: bytes) -> tuple[ReplicaPosition, int]:
     """Parse the reply of relay.lua, `epoch offset position`; return the position and the log's last
     offset.

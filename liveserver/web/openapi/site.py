@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liveserver.config import AuthSettings
-from liveserver.web.openapi.components import JSON, Json, answer, problems, record, schema
+from liveserver.web.openapi.components import JSON, Json, answer, problems, query, record, ref, schema, whole
 
 _KEY: list[Json] = [{}, {"key": []}, {"operator": []}]
 _TIME = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
@@ -22,6 +22,20 @@ SCHEMAS: Json = {
         "token", "user", "before",
     ),
     "Revocations": record({"revocations": {"type": "array", "items": schema("Revocation")}}),
+    "Users": record(
+        {
+            "video": schema("Video"),
+            "users": {
+                "type": "array",
+                "items": record(
+                    {"user": _USER, "role": {"enum": ["host", "moderator"]}}, "role"
+                ),
+            },
+            "next": {"type": ["string", "null"], "description": "The next `after`; null at the end"},
+            "anonymous": {**_TIME, "description": "Viewers without a user"},
+            "complete": {"type": "boolean", "description": "Whether all nodes have answered in time"},
+        }
+    ),
     "DisconnectedUser": record({"user": _USER}),
 }  # fmt: skip
 
@@ -80,6 +94,19 @@ def paths(settings: AuthSettings) -> Json:
         "/v1/revocations/users/{user}": {
             "put": revoke("revokeUser", "Revoke a user's tokens, by when they were issued", user, many),
             "delete": lift("liftUser", user),
+        },
+        "/v1/videos/{video}/users": {
+            "get": {
+                "operationId": "users",
+                "tags": ["site"],
+                "summary": "List the users who are watching, in order; for moderators",
+                "parameters": [
+                    ref("parameters", "Video"),
+                    query("after", "A user: those behind it", {"type": "string", "maxLength": 128}),
+                    query("limit", "How many", whole(1, 200, 100)),
+                ],
+                "responses": {"200": answer("A page of them", JSON, schema("Users")), **refused},
+            }
         },
         "/v1/users/{user}/disconnect": {
             "post": {

@@ -1,0 +1,85 @@
+"""What of a node follows and publishes in the site's log: put together once its roles are open."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import trio
+from quart import Blueprint
+
+from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.grant import Grant
+from liveserver.auth.revocations import Revocations
+from liveserver.bus.memory.bus import MemoryBus
+from liveserver.bus.redis.bus import RedisBus
+from liveserver.config import Settings
+from liveserver.frontend.frontend import Frontend
+from liveserver.site.desk import PublishTarget, SiteDesk
+from liveserver.site.feed import SiteFeed
+from liveserver.site.presence import ANSWER, QUESTION, Presence
+from liveserver.site.routes import site_routes
+from liveserver.transport.form import Reason
+
+REVOCATIONS_SECONDS = 1.0  # that a token waits after the start until it is known which are revoked
+
+
+class TokenEndings:
+    """Ends the streams at a frontend of what the site's log says."""
+
+    def __init__(self, frontend: Frontend, revocations: Revocations) -> None:
+        self._frontend = frontend
+        self._revocations = revocations
+
+    async def on_revoked(self) -> None:
+        await self._frontend.end_where(self._revocations.is_revoked, Reason.REVOKED)
+
+    async def on_disconnected(self, users: frozenset[str]) -> None:
+        def is_theirs(grant: Grant) -> bool:
+            return grant.is_viewer and grant.user in users
+
+        await self._frontend.end_where(is_theirs, Reason.DISCONNECTED)
+
+
+def open_site(
+    name: str,
+    settings: Settings,
+    authorizer: Authorizer,
+    nursery: trio.Nursery,
+    bus: MemoryBus | RedisBus | None,
+    target: PublishTarget | None,
+    frontend: Frontend | None,
+) -> tuple[list[Blueprint], dict[str, Any]]:
+    """Return routes, of nodes that can publish, and statistics.
+
+    The log is followed where there are tokens, which can be revoked, or keys.
+    """
+    is_dispatcher = "dispatcher" in settings.node.roles
+    is_followed = settings.auth.viewers == "token" or not authorizer.is_publishing_open
+    desk = SiteDesk(target, authorizer.revocations, settings.history.idle_ttl) if target is not None else None
+    presence = None
+    statistics: dict[str, Any] = {}
+    if bus is not None:
+        presence = Presence(
+            name,
+            settings.node.datacenter,
+            bus,
+            nursery,
+            target=target,
+            watching=frontend.watching_users if frontend is not None else None,
+            is_dispatcher=is_dispatcher,
+            has_users=is_followed,
+        )
+    if bus is not None and presence is not None and is_followed:
+        keep = desk.keep if desk is not None and is_dispatcher else None
+        feed = SiteFeed(bus, authorizer.revocations, settings.auth.revocation_interval, keep)
+        if frontend is not None:
+            feed.add_listener(TokenEndings(frontend, authorizer.revocations))
+            authorizer.wait_revocations = partial(feed.wait_ready, REVOCATIONS_SECONDS)
+        feed.add_handler(QUESTION, presence.on_question)
+        feed.add_handler(ANSWER, presence.on_answer)
+        nursery.start_soon(feed.run)
+        statistics["site"] = feed.statistics
+    if desk is None:
+        return [], statistics
+    return [site_routes(desk, authorizer, settings.auth.revocation_ttl, presence)], statistics
