@@ -445,12 +445,12 @@ def test_keys_that_are_some(key: str) -> None:
         *[({"key": key}, "a key has") for key in ("", "A", "1", "k k", "k;k", "k" * 129, "k\n", "é")],
         ({"version": 1}, "belongs to a key"),
         *[({"key": "k", "version": version}, "a version is") for version in (-1, 2**53)],
-        ({"key": "k", "version": 1.5}, "not what is published"),
-        ({"key": "k", "version": 2**70}, "not what is published|a version is"),
-        ({"key": "k", "version": "1"}, "not what is published"),
+        ({"key": "k", "version": 1.5}, "malformed body"),
+        ({"key": "k", "version": 2**70}, "malformed body|a version is"),
+        ({"key": "k", "version": "1"}, "malformed body"),
         *[({"key": "k", "id": name}, "printable ASCII") for name in ("é", 'a"', "a\\b")],
         *[({"position": position}, "a position is") for position in (-1, 2**53)],
-        ({"position": 1.5}, "not what is published"),
+        ({"position": 1.5}, "malformed body"),
     ],
 )
 def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> None:
