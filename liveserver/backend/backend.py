@@ -150,7 +150,7 @@ class Backend:
         try:
             return (await self.follower.read_now(video)).rules
         except BusError:
-            raise Unavailable("the log cannot be read just now; try again") from None
+            raise Unavailable("the log cannot be read; try again") from None
 
     async def act(self, *acts: Act) -> None:
         """Return when acts are in the feed, and hold here. Raises as `ActPublisher.publish` does."""

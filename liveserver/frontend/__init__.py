@@ -1,8 +1,8 @@
-"""Holds the viewers: from the inbox to their sockets.
+"""The frontend: delivers events from the inbox to the viewers' connections.
 
-channels/     subscriptions and the inbox: batches into channels
+channels/     subscriptions, and batches from the inbox to channels
 history/      the recent log of a channel
-delivery/     from the log to the sockets
+delivery/     writes from the log to the sockets
 routes.py     streams, long-polls, counts
 summary.py    totals and newest comments
 websocket.py  many videos on one connection
@@ -14,5 +14,5 @@ drain.py      viewers disconnected evenly
 users.py      who watches a video, when it is asked
 endings.py    viewers disconnected by what their tokens say
 status.py     statistics, and the most watched videos
-trace.py      what happened to one event
+trace.py      the delivery of one event
 """

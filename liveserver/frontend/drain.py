@@ -1,4 +1,4 @@
-"""Disconnects all viewers evenly, so that the other nodes are not stormed at once."""
+"""Disconnects all viewers evenly over time, so that they do not all reconnect at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def drain(
     seconds: float,
     settings: FrontendSettings,
 ) -> None:
-    """Answer waiting polls at once; tell `bye` to all on streams and on `sockets`, spread over `seconds`."""
+    """Answer waiting polls at once; send `bye` on all streams and `sockets`, spread over `seconds`."""
     for channel in channels.values():
         channel.settled.set()  # viewers that wait for it to open are refused
         for segment in channel.audience.poll_segments():

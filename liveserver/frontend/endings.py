@@ -1,12 +1,12 @@
-"""Ends the streams of viewers whose tokens are not good any more, or whom the site disconnects.
+"""Ends the streams of viewers whose tokens were revoked, or whom the site disconnects.
 
 Rules:
 
-1. There is no index of users: joining pays nothing, and the fan-out does not know of it. The audiences are
-   looked through, for all that has come by then at once.
-2. Who is found at the first look is all there is: a token is refused from the moment at which it is revoked,
-   and viewers that are on their way in then are refused at its end (`Joining.ended`).
-3. They are let go some at a time, so that the others do not wait for it.
+1. There is no index of users, so joining costs nothing: the audiences are scanned, once for all revocations
+   that have arrived by then.
+2. One scan suffices: a token is refused from the moment at which it is revoked, and viewers that are joining
+   at that moment are refused when they have joined (`Joining.ended`).
+3. Viewers are disconnected in groups, with a checkpoint between.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.drain import Drainable
 from liveserver.transport.form import Reason
 
-TOGETHER = 200  # let go without a pause
+TOGETHER = 200  # viewers disconnected between two checkpoints
 
 
 class Connected(Drainable, Protocol):
@@ -36,7 +36,7 @@ class Connected(Drainable, Protocol):
 
 
 class Joining(Protocol):
-    """A viewer on its way in."""
+    """A viewer that is joining."""
 
     grant: Grant
     ended: Reason | None
@@ -52,7 +52,7 @@ async def end_where(
     reason: Reason,
     settings: FrontendSettings,
 ) -> int:
-    """Disconnect viewers by their grants, and answer their waiting polls; return how many there were."""
+    """Disconnect viewers by their grants, and answer their waiting polls; return their number."""
     for session in joining:
         if does_end(session.grant):
             session.ended = reason

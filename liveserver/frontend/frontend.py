@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 
 class Frontend:
-    """One node's viewers. Get one from `open_frontend`."""
+    """The frontend role of one node. Open it with `open_frontend`."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Frontend:
         self._bus = bus
 
     def refusal(self) -> Reason | None:
-        """Why no viewer is taken just now, if so."""
+        """Return why new viewers are refused at the moment, or None."""
         if self.is_draining:
             return Reason.DRAIN
         return Reason.OVERLOAD if self.is_full() else None
@@ -77,11 +77,11 @@ class Frontend:
         try:
             tally = await self._bus.count(video)
         except BusError:
-            raise Unavailable("the viewers cannot be counted just now; try again", RETRY_AFTER) from None
+            raise Unavailable("the viewer count is unavailable; try again", RETRY_AFTER) from None
         return ViewersPayload(video, 0, tally.datacenter, tally.total)
 
     async def drain(self) -> None:
-        """Let all viewers go, evenly over the drain time, and withdraw the leases."""
+        """Disconnect all viewers, evenly over the drain time, and withdraw the leases."""
         self.is_draining = True
         await drain(
             self.table.channels, self.sockets, self._settings.node.drain_timeout, self._settings.frontend
@@ -99,23 +99,24 @@ class Frontend:
         return watching_users(channel) if channel is not None else None
 
     async def end_where(self, does_end: Callable[[Grant], bool], reason: Reason) -> int:
-        """End the streams of viewers whose tokens' grants these are, answer their waiting polls; return how
-        many there were."""
+        """End the streams of viewers with such grants, and answer their waiting polls; return their
+        number.
+        """
         return await end_where(
             self.table.channels, self.sockets, self.joining, does_end, reason, self._settings.frontend
         )
 
     def overview(self) -> FrontendStatus:
-        """The videos with most viewers, `ops.top_videos` of them."""
+        """Return the status of the most watched videos, `ops.top_videos` of them."""
         return overview(self.table.channels.values(), self._settings.ops.top_videos)
 
     def video_status(self, video: str) -> VideoStatus | None:
-        """Return one video's status; None when this node is not subscribed to it."""
+        """Return one video's status; None if this node is not subscribed to it."""
         channel = self.table.channels.get(video)
         return video_status(channel) if channel is not None else None
 
     def trace(self, video: str, event: str) -> Trace | None:
-        """What happened to an event at this node; None when it is not in this node's log."""
+        """Return the trace of an event at this node; None if it is not in this node's log."""
         channel = self.table.channels.get(video)
         return trace(channel, event, self.node) if channel is not None else None
 
@@ -141,7 +142,7 @@ class Frontend:
 async def open_frontend(
     node: str, settings: Settings, bus: Bus, leases: LeaseService
 ) -> AsyncIterator[Frontend]:
-    """Run the role while the block lasts; its canary tells when it delivers."""
+    """Run the role for the duration of the block; its canary shows whether it delivers."""
     async with trio.open_nursery() as nursery:
         channels: dict[str, Channel] = {}
         fanout = FanOut(settings.frontend, settings.edge.keep_alive, nursery)

@@ -1,4 +1,4 @@
-"""Arriving: what a viewer wishes, and where in a channel's log it begins."""
+"""Where in a channel's log a viewer begins, and what it is sent first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from liveserver.frontend.history.log import GAP, ResumePoint
 from liveserver.frontend.parameters import EARLIEST
 from liveserver.transport.form import Form, Ready, encode
 
-ONE_WRITE = 64 * 1024  # bytes of a state that are copied for each viewer, so as to be sent with `ready`
+ONE_WRITE = 64 * 1024  # bytes; a smaller state is copied per viewer, to be sent together with `ready`
 
 
 class Resumption(NamedTuple):
@@ -36,7 +36,7 @@ class Resumption(NamedTuple):
 
 
 class Resumer:
-    """Shows viewers their places. `serial` numbers connections in the order in which they came."""
+    """Determines where viewers begin. `serial` numbers connections in their order of arrival."""
 
     def __init__(self, frontend: Frontend, settings: FrontendSettings) -> None:
         self.frontend = frontend
@@ -68,12 +68,12 @@ class Resumer:
     async def resume_stream(
         self, channel: Channel, cursor: Cursor | str, replay: int, delay: int = 0
     ) -> Resumption:
-        """Where a viewer on a stream begins; it has to take its seat at once. Raises `BusError`."""
+        """Return where a stream viewer begins; it has to join without a checkpoint. Raises `BusError`."""
         (point, home), log = await self.place(channel, cursor, replay, delay), channel.log
         position, seen = point.position, point.seen
         self.frontend.fanout.counts.gaps += point.gap
         if position < log.tip and log.between(position, position + 1)[0].event == GAP and point.gap:
-            position += 1  # `ready` tells it
+            position += 1  # `ready` reports this gap
         start = log.cursor_at(position).decode()
         if isinstance(cursor, Cursor):
             if not point.gap:
@@ -96,16 +96,18 @@ class Resumer:
         return Resumption(ready, position, seen, home)
 
     def opening(self, channel: Channel, form: Form, resumption: Resumption) -> tuple[bytes, bytes]:
-        """Return what a viewer is sent first: where it stands, the state unless it resumed, and how many
-        watch; and apart what is shared with others, since it is large."""
+        """Return what a viewer is sent first: `ready`, the state unless it resumed, and the viewer count.
+
+        A large state is returned separately, as bytes shared with other viewers.
+        """
         cursor, home = resumption.ready.cursor.encode(), resumption.home
         words = form.opening(cursor, resumption.ready, random_retry(self.settings))
         state = b""
         if not resumption.ready.resumed:
             state = home.log.frames(form).state(resumption.position, cursor)
-        if len(state) > ONE_WRITE:  # how many watch comes with the next change
+        if len(state) > ONE_WRITE:  # the viewer count follows with its next change
             return words, state
-        if home.is_counted:  # with this one, who is not counted yet
+        if home.is_counted:  # plus this viewer, which is not counted yet
             viewers = encode(channel.viewer_count.viewers(home.watching + 1))
             words, state = words + state + form.envelope(form.control(cursor, VIEWERS, viewers)), b""
         return words + state, b""

@@ -49,8 +49,8 @@ class WatchRoutes:
     async def watch(self, request: Request, peer: Peer) -> Answer:
         """Turn the connection into a viewer's event stream.
 
-        A node without room sends `bye`: an error status would stop a browser from ever coming back. A viewer
-        without permission gets that status, and it is final.
+        A node without room sends `bye`, since an error status would stop browsers from reconnecting. A viewer
+        without permission receives the error status.
         """
         video = request.checked_video()
         cursor, replay, delay, token = self._parameters.watch(request)
@@ -106,14 +106,14 @@ class WatchRoutes:
         return websocket
 
     async def poll(self, request: Request, peer: Peer) -> Answer:
-        """Answer with what is after the cursor, or wait for it."""
+        """Answer with the events after the cursor, or wait for some."""
         video = request.checked_video()
         cursor, wait, limit, replay, delay, token = self._parameters.poll(request)
         if request.method == "HEAD":
             wait = 0
         session = await self._admission.authenticate(request, peer, token)
         if (reason := self._frontend.refusal()) is not None:
-            raise Unavailable(f"this node is not taking viewers ({reason.word}); try another", RETRY_AFTER)
+            raise Unavailable(f"this node does not accept viewers ({reason.word}); try another", RETRY_AFTER)
         release: Release | None = session.acquire(video)
         self._admission.track(session)
         try:
@@ -149,14 +149,14 @@ class WatchRoutes:
                 home.wait(waiter)
                 return waiter
         except BusError:
-            raise Unavailable("the log cannot be read just now; try again", RETRY_AFTER) from None
+            raise Unavailable("the log cannot be read; try again", RETRY_AFTER) from None
         finally:
             self._admission.untrack(session)
             if release is not None:
                 release()
 
     async def viewers(self, request: Request, peer: Peer) -> Answer:
-        """How many are watching."""
+        """Return the viewer counts of a video."""
         video = request.checked_video()
         arguments = request.arguments((TOKEN,))
         (await self._admission.authenticate(request, peer, arguments.get(TOKEN))).require(video)
@@ -164,7 +164,7 @@ class WatchRoutes:
 
 
 def _form(request: Request, *, internal: bool = False) -> HttpForm:
-    """Return the streaming form the client asked for, event streams by default; or a moderator's."""
+    """Return the streaming form that the client accepts, SSE by default; with `internal`, a moderator's."""
     is_old = request.version == "1.0"
     accept = request.headers.get(b"accept", b"")
     is_lines = (b"*" in accept or b"ndjson" in accept.lower()) and (

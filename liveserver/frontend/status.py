@@ -1,4 +1,4 @@
-"""What a frontend says of itself: all of it in numbers, and its videos, the most watched ones first."""
+"""A frontend's statistics and the status of its videos, most watched first."""
 
 from __future__ import annotations
 
@@ -16,38 +16,34 @@ from liveserver.frontend.channels.subscriptions import TableStatistics
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.instruments import gauge
 
-OTHER = "(other)"  # no video's name: those have no brackets
+OTHER = "(other)"  # not a valid name of a video
 
 
 class FrontendStatistics(msgspec.Struct, frozen=True):
-    """Now: `videos`, `viewers`, `lagging`; the rest as the parts count it."""
+    """The statistics of the frontend and of its parts."""
 
     videos: Annotated[
-        int, gauge("Videos that this node is subscribed to: somebody watches, or did just now.")
+        int, gauge("Videos that this node is subscribed to: with viewers, or recently with some.")
     ]
-    viewers: Annotated[int, gauge("Viewers here: those on streams, and long-polls that wait.")]
+    viewers: Annotated[int, gauge("Viewers at this node: streams and waiting long-polls.")]
     transports: Annotated[
         dict[str, int], gauge("Viewers by transport.", name="transport_viewers", label="transport")
     ]
     video_viewers: Annotated[
         dict[str, int],
-        gauge(
-            "Viewers of the videos that have most (ops.top_videos); (other) is all the rest.", label="video"
-        ),
+        gauge("Viewers of the most watched videos (ops.top_videos); (other): all others.", label="video"),
     ]
     lagging: Annotated[
         int,
         gauge(
-            "Viewers who are not level and are caught up by themselves. Many: slow networks, or this one's "
-            "limit."
+            "Viewers that are behind and catch up in tasks of their own. Many: slow networks, or this node's "
+            "network is at its limit."
         ),
     ]
-    lag: Annotated[
-        int, gauge("Events that those furthest behind have not been written yet.", name="lag_events")
-    ]
-    sockets: Annotated[int, gauge("Open WebSockets; on each there may be viewers of many videos, or none.")]
+    lag: Annotated[int, gauge("Events not yet written to the viewers furthest behind.", name="lag_events")]
+    sockets: Annotated[int, gauge("Open WebSockets, each with any number of subscriptions.")]
     is_listening: Annotated[
-        bool, gauge("Whether this node listens to its inbox. 0: it delivers nothing now.")
+        bool, gauge("Whether this node listens to its inbox. If 0, it delivers no new events.")
     ]
     canary: CanaryStatistics
     fanout: FanOutStatistics
@@ -58,8 +54,8 @@ class FrontendStatistics(msgspec.Struct, frozen=True):
 class VideoStatus(msgspec.Struct, frozen=True):
     """One video as this node sees it.
 
-    `offset` and `cursor` are of the newest event held, `events` how many are; `lag` is how many of them those
-    furthest behind have not been written yet. `mending`: something is missing, and being read from the log.
+    `offset` and `cursor` are of the newest event held, `events` is the number held; `lag` is how many of them
+    the viewers furthest behind have not been sent yet. `mending`: a missing range is being read from the log.
     """
 
     video: str
@@ -75,7 +71,7 @@ class VideoStatus(msgspec.Struct, frozen=True):
 
 
 class FrontendStatus(msgspec.Struct, frozen=True):
-    """The most watched videos, and how many more there are, with how many viewers."""
+    """The most watched videos, the number of other videos, and the viewers of those."""
 
     videos: list[VideoStatus]
     more_videos: int
@@ -83,7 +79,7 @@ class FrontendStatus(msgspec.Struct, frozen=True):
 
 
 def transports(channels: Iterable[Channel]) -> dict[str, int]:
-    """Viewers by transport; those that every node offers are there also without one."""
+    """Return the number of viewers per transport; transports that every node offers are always included."""
     found = Counter({"sse": 0, "ndjson": 0, "poll": 0, "ws": 0})
     for channel in channels:
         found.update(channel.audience.by_transport())
@@ -91,7 +87,7 @@ def transports(channels: Iterable[Channel]) -> dict[str, int]:
 
 
 def video_viewers(channels: Collection[Channel], count: int) -> dict[str, int]:
-    """Viewers of the `count` videos that have most, and of all others together."""
+    """Return the viewers of each of the `count` most watched videos, and of all others together."""
     top = _top(channels, count)
     found = {channel.video: channel.audience.count for channel in top}
     found[OTHER] = sum(channel.audience.count for channel in channels) - sum(found.values())
@@ -99,14 +95,14 @@ def video_viewers(channels: Collection[Channel], count: int) -> dict[str, int]:
 
 
 def overview(channels: Collection[Channel], count: int) -> FrontendStatus:
-    """The `count` videos with most viewers."""
+    """Return the status of the `count` most watched videos."""
     top = _top(channels, count)
     rest = sum(channel.audience.count for channel in channels) - sum(each.audience.count for each in top)
     return FrontendStatus([video_status(channel) for channel in top], len(channels) - len(top), rest)
 
 
 def video_status(channel: Channel) -> VideoStatus:
-    """What is to be said of one video."""
+    """Return the status of one video."""
     audience = channel.audience
     return VideoStatus(
         video=channel.video,

@@ -1,7 +1,7 @@
-"""`GET /v1/videos/{video}/summary` at a frontend: the state's totals, and the newest comments of the log.
+"""`GET /v1/videos/{video}/summary` at a frontend: totals from the state, and the newest comments of the log.
 
-A likes backend, which has a database, answers the same once the feeds are level; comments that the log no
-longer holds are known to backends alone.
+A likes backend answers the same once it has followed the log to its end; only backends have comments that are
+no longer in the log.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.log import Item
 
 COMMENTS = 50  # in a summary
-MAX_VIDEOS = 1_000  # whose summaries are kept rendered
+MAX_VIDEOS = 1_000  # rendered summaries that are cached
 RETRY_AFTER = 1  # seconds
 TOKEN = "token"  # noqa: S105  # the query parameter
-LIKES = "likes/"  # how the keys of totals begin; behind it stands the store
+LIKES = "likes/"  # prefix of the keys of totals, followed by the store
 
 
 class _Text(msgspec.Struct):
@@ -79,7 +79,7 @@ class Summary:
         self._rendered = b""
 
     def render(self) -> bytes:
-        """Return it as JSON."""
+        """Return the summary as JSON."""
         log = self.channel.log
         if self._rendered and (self._tip, self._redactions) == (log.tip, log.redactions):
             return self._rendered
@@ -109,7 +109,7 @@ class Summary:
 
 
 def parse_comments(items: Iterable[Item]) -> list[_Shown]:
-    """Return those of the items that are comments as backends publish them."""
+    """Return the comments, in the form published by backends, among the items."""
     found = []
     for item in items:
         if item.event != b"comment":
@@ -123,7 +123,7 @@ def parse_comments(items: Iterable[Item]) -> list[_Shown]:
 
 
 class SummaryRoutes:
-    """The route, for nodes that are no likes backend."""
+    """The route, for nodes without a likes backend."""
 
     def __init__(self, frontend: Frontend, admission: Admission) -> None:
         self._frontend = frontend
@@ -143,10 +143,10 @@ class SummaryRoutes:
                 stack.callback(viewer.acquire(video))  # like a poll: it opens the video here
                 return json_response(200, await self._render(video))
         except BusError:
-            raise Unavailable("the log cannot be read just now; try again", RETRY_AFTER) from None
+            raise Unavailable("the log cannot be read; try again", RETRY_AFTER) from None
 
     async def _render(self, video: str) -> bytes:
-        """Raises `BusError`, `Unavailable`."""
+        """Return a video's summary. Raises `BusError`, `Unavailable`."""
         async with self._frontend.table.open_channel(video) as channel:
             if not channel.is_complete:
                 await self._frontend.receiver.fill(channel)

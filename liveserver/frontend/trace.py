@@ -1,7 +1,7 @@
-"""What happened to one event at this node, told afterwards from what is kept anyway.
+"""The trace of one event at this node, reconstructed from data that is kept anyway.
 
-Nothing is written down per event: the log knows when an item came, the visits know how many viewers they
-wrote which positions to, and the segments know where they stand now.
+Nothing is recorded per event: the log has the arrival time of each item, the flush records have the positions
+and the number of viewers, and the segments have their current positions.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from liveserver.frontend.delivery.audience import Audience
 from liveserver.frontend.delivery.flush_history import DeliveryNote, FlushRecord
 
 WHY = {
-    "withheld": "had seen it at another node; its cursor said so",
-    "skipped": "was too slow and fell out of the log's reach; told `gap`",
-    "late": "its socket was full within the visit that wrote this; caught up by itself from there",
-    "let go": "took nothing for frontend.slow_timeout; told `bye`, and resumes with its cursor",
+    "withheld": "had received it at another node, according to its cursor",
+    "skipped": "was too slow: the log no longer had the event; received `gap`",
+    "late": "its socket was full during the flush; caught up in a task of its own",
+    "let go": "accepted nothing for frontend.slow_timeout; received `bye`, and may resume with its cursor",
 }
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """At a dispatcher of `datacenter`, by its clock. `at` is in milliseconds since the epoch."""
+    """Acceptance by a dispatcher of `datacenter`. `at` is its time, in milliseconds since the epoch."""
 
     at: int | None
     datacenter: str
 
 
 class Logged(msgspec.Struct, frozen=True):
-    """Under this number of its origin's epoch; `cursor` is that of a viewer that has seen it."""
+    """The event's number in its origin's epoch; `cursor` is the one after it."""
 
     epoch: str
     number: int
@@ -40,16 +40,16 @@ class Logged(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """At this node's inbox. None of both: it was read from the datacenter's log, before or after a hole."""
+    """Arrival at this node's inbox. Both are None if it was read from the datacenter's log."""
 
     at: int | None
     after_ms: int | None
 
 
 class Written(msgspec.Struct, frozen=True):
-    """To how many viewers, in how many visits, and from when to when.
+    """The flushes that wrote the event: their number, viewers, first and last time.
 
-    `is_complete` is false when visits of that time are forgotten (`frontend.trace_flushes`).
+    `is_complete` is false if records of that time have been dropped (`frontend.trace_flushes`).
     """
 
     viewers: int
@@ -60,7 +60,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class NotWritten(msgspec.Struct, frozen=True):
-    """To so many viewers it was not simply written, and why."""
+    """The number of viewers to which a flush did not write the event, and why."""
 
     what: str
     why: str
@@ -69,7 +69,7 @@ class NotWritten(msgspec.Struct, frozen=True):
 
 
 class Now(msgspec.Struct, frozen=True):
-    """The viewers here at this moment: whether they stand behind the event, or it is still to be written."""
+    """The present viewers: `past` the event, `waiting` for it, or `lagging` before it."""
 
     viewers: int
     past: int
@@ -78,7 +78,7 @@ class Now(msgspec.Struct, frozen=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """One event's story at one node. All times are in milliseconds since the epoch."""
+    """The delivery of one event at one node. All times are in milliseconds since the epoch."""
 
     video: str
     id: str
@@ -93,7 +93,10 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class _Clock:
-    """Converts Trio's times to milliseconds since the epoch. Both clocks are read once, so order is kept."""
+    """Converts Trio's times to milliseconds since the epoch.
+
+    The clocks are read once, so order is preserved.
+    """
 
     def __init__(self) -> None:
         self._offset = time.time() - trio.current_time()
@@ -103,14 +106,14 @@ class _Clock:
 
 
 class _Head(msgspec.Struct):
-    """Of an event, what is needed here."""
+    """The needed fields of an event."""
 
     at: int | None = None
     accepted: int | None = None
 
 
 def trace(channel: Channel, event: str, node: str) -> Trace | None:
-    """The story of the event with this id; None when it is not in this node's log of the video."""
+    """Return the trace of the event with this id; None if it is not in this node's log of the video."""
     log = channel.log
     position = _find(channel, event)
     if position is None:
@@ -139,7 +142,7 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
 
 
 def _find(channel: Channel, event: str) -> int | None:
-    """The position of the event with this id; the newest, should there be two."""
+    """Return the position of the event with this id (of the newest, if there are two), or None."""
     beginning = b'{"id":%b,' % msgspec.json.encode(event)
     items = channel.log.items
     for at in range(len(items) - 1, -1, -1):

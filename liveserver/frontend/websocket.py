@@ -1,11 +1,11 @@
-"""One WebSocket, on which many videos are watched.
+"""A WebSocket connection, on which a client watches several videos.
 
-Rules (on what is sent to many viewers over one connection, see `shared.py`):
+Rules (delivery/multiplexed.py has those for sending):
 
-1. What a client sends is answered in its order, and only while nothing is under way: a client that
-   doesn't read is not heard either, and is let go for being slow.
-2. No timer: the server's sweep over the deadlines calls `expire`. A client that was silent while there
-   was nothing to tell it is sent a ping, and closed when it doesn't answer.
+1. Messages of the client are processed in order, and only while nothing is being sent: the messages of a
+   client that does not read are not read either, until it is disconnected as slow.
+2. There is no timer: the server's sweep over the deadlines calls `expire`. An idle client is sent a ping if
+   there were no events either, and its connection is closed if it does not answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RECEIVE_BYTES = 4096
 
 
 class WebSocket(MultiplexedConnection):
-    """A connection after its opening handshake; `accepted` is the answer to that."""
+    """A connection after its opening handshake; `accepted` is the handshake's response."""
 
     __slots__ = (
         "_is_pinged",
@@ -55,7 +55,7 @@ class WebSocket(MultiplexedConnection):
         self._resumer = resumer
         self._serial = resumer.serial()
         self._protocol = Connection(ConnectionType.SERVER)
-        self._message = ""  # as much as has come of it
+        self._message = ""  # the fragments received so far
         self._messages = TokenBucket(rate := self._settings.websocket_message_rate, 1 / rate)
         self._is_pinged = False
         self._tips = 0
@@ -66,7 +66,7 @@ class WebSocket(MultiplexedConnection):
 
     @property
     def grant(self) -> Grant:
-        """What its token is good for."""
+        """The grant of its token."""
         return self._session.grant
 
     @property
@@ -130,7 +130,7 @@ class WebSocket(MultiplexedConnection):
 
     async def _take(self, event: Event) -> None:
         if isinstance(event, CloseConnection):
-            # The protocol's own complaint looks like this too, but then the client has not closed.
+            # Protocol errors are reported by the same event, but then the client has not closed.
             is_theirs = self._protocol.state is ConnectionState.REMOTE_CLOSING
             code = CloseReason.NORMAL_CLOSURE if event.code == CloseReason.NO_STATUS_RCVD else event.code
             self.end(wire.close(code, "" if is_theirs else event.reason or ""))
@@ -177,13 +177,13 @@ class WebSocket(MultiplexedConnection):
                     self.say(wire.error(problem, video))
 
     async def _subscribe(self, request: wire.Subscribe) -> None:
-        """Begin to watch a video. Raises `Problem`."""
+        """Subscribe to a video. Raises `Problem`."""
         frontend, settings = self._resumer.frontend, self._settings
         if request.video in self.viewers:
-            raise BadRequest("this video is watched here already; unsubscribe it to begin elsewhere in it")
+            raise BadRequest("already subscribed to this video; unsubscribe first to resume elsewhere")
         if len(self.viewers) >= settings.websocket_max_videos:
             raise BadRequest(
-                f"at most {settings.websocket_max_videos} videos on one connection; unsubscribe from one, "
+                f"at most {settings.websocket_max_videos} videos per connection; unsubscribe from one, "
                 "or open another connection"
             )
         if not 0 <= request.replay <= settings.replay_events:
@@ -210,13 +210,13 @@ class WebSocket(MultiplexedConnection):
                     self.viewers[request.video] = viewer
                     home.admit(viewer, *self._resumer.opening(channel, form, resumption))
         except BusError:
-            raise Unavailable("the log cannot be read just now; try again") from None
+            raise Unavailable("the log cannot be read; try again") from None
 
     async def _change_delay(self, request: wire.Behind) -> None:
         """Let a viewer stand so far behind live from now on. Raises `Problem`."""
         delay = check_delay(request.seconds, self._settings)
         if request.video not in self.viewers:
-            raise BadRequest("this video is not watched here")
+            raise BadRequest("not subscribed to this video")
         frontend = self._resumer.frontend
         try:
             async with frontend.table.open_channel(request.video) as channel:
@@ -227,15 +227,15 @@ class WebSocket(MultiplexedConnection):
                     home = channel.audience_behind(delay, self._settings.max_delays)
                     viewer.home.move(viewer, home)
         except BusError:
-            raise Unavailable("the log cannot be read just now; try again") from None
+            raise Unavailable("the log cannot be read; try again") from None
 
     def _check_draining(self) -> None:
         if self._resumer.frontend.is_draining:
             raise Unavailable("this node is being restarted; connect to another")
 
     def _unsubscribe(self, request: wire.Unsubscribe) -> None:
-        """Watch a video no more. Raises `BadRequest`."""
+        """Unsubscribe from a video. Raises `BadRequest`."""
         viewer = self.viewers.pop(request.video, None)
         if viewer is None:
-            raise BadRequest("this video is not watched here")
+            raise BadRequest("not subscribed to this video")
         viewer.home.leave(viewer)

@@ -23,7 +23,7 @@ class Reason(Enum):
     DRAIN = ("drain", True, 1001)  # this node is being restarted
     SLOW = ("slow", True, 4008)  # nothing was taken for `frontend.slow_timeout`
     OVERLOAD = ("overload", True, 1013)  # this node is full
-    UNAVAILABLE = ("unavailable", True, 1013)  # the video cannot be followed from here just now
+    UNAVAILABLE = ("unavailable", True, 1013)  # this node cannot subscribe to the video at the moment
     EXPIRED = ("expired", True, 1008)  # the permission has run out; come back with a new one
     REVOKED = ("revoked", False, 1008)  # the token is not good any more
     DISCONNECTED = ("disconnected", False, 1008)  # the site has ended the user's connections

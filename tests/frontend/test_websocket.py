@@ -114,9 +114,9 @@ async def test_what_was_seen_elsewhere_is_withheld(autojump_clock: MockClock) ->
         ('{"subscribe":{"video":"v","replay":201}}', "replay is a number from 0 to 200", "v"),
         ('{"subscribe":{"video":"v","cursor":"bad!"}}', "a cursor looks like", "v"),
         ('{"subscribe":{"video":"-v"}}', "a video is named with", "-v"),
-        ('{"subscribe":{"video":"taken"}}', "is watched here already", "taken"),
+        ('{"subscribe":{"video":"taken"}}', "already subscribed", "taken"),
         ('{"subscribe":{"video":"third"}}', "at most 2 videos", "third"),
-        ('{"unsubscribe":{"video":"v"}}', "is not watched here", "v"),
+        ('{"unsubscribe":{"video":"v"}}', "not subscribed to", "v"),
     ],
 )
 async def test_errors_are_told_and_the_connection_stays(

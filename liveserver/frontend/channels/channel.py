@@ -5,8 +5,8 @@ Rules:
 1. `epoch` and `offset` say how far this node has followed the datacenter's log. A batch is next in
    number (appended), already known (dropped), or beyond a missing range, and then nothing is appended
    until the range has been read from the log: viewers get events in the log's order or not at all.
-2. What comes during a backfill waits in a short stash. Losing it costs nothing but another read of the
-   log, since whatever was forwarded was logged before.
+2. Batches that arrive during a backfill wait in a short stash. Losing them only costs another read of the
+   log, since every forwarded batch was logged before.
 3. Events that the datacenter's log has lost are a gap in this log, which viewers pass like an event.
 4. No event of an origin is appended twice, whatever its place in the datacenter's log, and none of an
    epoch that its origin has left.
@@ -47,9 +47,9 @@ class Channel:
         self.epoch = ""
         self.offset = 0
         self.is_open = False
-        self.settled = trio.Event()  # it was opened, or will not be
+        self.settled = trio.Event()  # set once it is open, or closed without having been open
         self.arriving = 0  # viewers that are about to join
-        self.is_backfilling = True  # until it is opened there is nothing to append to
+        self.is_backfilling = True  # batches are stashed until it is open
         self.first = 0  # offset of the oldest event held, in the epoch it was opened in
         self.is_complete = False  # nothing older than what is held is in the datacenter's log
         self.filling = trio.Lock()
@@ -58,7 +58,7 @@ class Channel:
         self._stash: deque[Batch] = deque(maxlen=STASH)
 
     def open(self, head: Head, state: Sequence[bytes] = ()) -> None:
-        """Begin to follow the log at `head`, with the lines of the state as of then."""
+        """Begin to follow the log at `head`, with the state's lines at that point."""
         self.epoch, self.offset = head.epoch, head.offset
         self.first = head.offset + 1
         self.is_complete = head.offset == 0
@@ -99,8 +99,10 @@ class Channel:
         return self.is_complete or trio.current_time() - self.opened_at >= seconds
 
     def append_batch(self, batch: Batch) -> bool:
-        """Append what was received; False when a missing range, or a new epoch, is before it; or a gap,
-        behind which viewers are sent the state that the bus has."""
+        """Append a received batch; return False if a missing range, a new epoch or a gap precedes it.
+
+        After a gap, viewers are sent the state that the bus has.
+        """
         if self.is_backfilling:
             self._stash.append(batch)
             return True
@@ -111,19 +113,21 @@ class Channel:
         return True
 
     def loses_state(self, part: Slice) -> bool:
-        """Return whether keyed events may be missing before or in what was read from the log."""
+        """Return whether keyed events may be missing before or within this part of the log."""
         if part.head.epoch != self.epoch or part.oldest > self.offset + 1:
             return True
         return any(map(self.log.has_jump, part.batches))
 
     def apply_slice(self, part: Slice, state: Sequence[bytes] = ()) -> None:
-        """Append what was read from the log, up to its head; what lies before it is lost. `state` are the
-        lines of the bus' state, read after that, if the slice `loses_state`."""
+        """Append a part of the log that reaches to its head; events missing before it are lost.
+
+        `state` are the lines of the bus' state, read afterwards, if the part `loses_state`.
+        """
         self.log.reload_state(state)
         if part.head.epoch != self.epoch or part.oldest > self.offset + 1:
             self.epoch = part.head.epoch
             self.offset = part.oldest - 1
-            self.is_complete = True  # what was before that is lost
+            self.is_complete = True  # earlier events are lost
             self._append_gaps(cursor_before(part.head.cursor, part.batches))
         for batch in part.batches:
             self._append(batch)
@@ -131,7 +135,7 @@ class Channel:
         self._notify()
 
     def _append_gaps(self, cursor: Cursor) -> None:
-        """Go on from `cursor`, the datacenter's own, with a gap in each origin of which it says more."""
+        """Continue at `cursor`, the datacenter's own, with a gap in each origin in which it is further."""
         now = trio.current_time()
         self.audience.counts.holes += 1
         for origin, mark in cursor:
@@ -147,7 +151,7 @@ class Channel:
                 self.log.append_gap(origin, mark, now)
 
     def drain_stash(self) -> bool:
-        """Append what came during a backfill; False when a range, or another epoch, is still missing."""
+        """Append the stashed batches; return False if a range or another epoch is still missing."""
         self.is_backfilling = False
         while self._stash:
             batch = self._stash.popleft()
@@ -159,18 +163,18 @@ class Channel:
         return not self.is_backfilling
 
     def is_behind(self, head: Head) -> bool:
-        """Return whether the log's head is beyond what this channel has; a lost last event shows here."""
+        """Return whether the log's head is beyond this channel's; this reveals a lost last event."""
         return head.epoch != self.epoch or head.offset > self.offset
 
     def prepend(self, batches: list[Batch]) -> None:
-        """Put older events, up to the oldest held, in front."""
+        """Prepend older events, which reach to the oldest one held."""
         if batches:
             self.log.prepend(batches, trio.current_time())
             self.first = batches[0].first
         self.is_complete = True
 
     def is_behind_cursor(self, cursor: Cursor, origin: str) -> bool:
-        """Return whether `cursor` has seen events of `origin` that were not received here yet."""
+        """Return whether `cursor` covers events of `origin` that were not received here yet."""
         seen, here = cursor.get(origin), self.log.cursor.get(origin)
         if seen is None or here is None:
             return False
@@ -179,7 +183,7 @@ class Channel:
         return self.log.is_newer(origin, seen.epoch, here.epoch) is True
 
     def knows_epoch(self, cursor: Cursor, origin: str) -> bool:
-        """Return whether what `cursor` has seen of `origin`, if anything, is of an epoch known here."""
+        """Return whether the cursor's epoch of `origin`, if it has one, is known here."""
         seen = cursor.get(origin)
         return seen is None or self.log.has_epoch(origin, seen.epoch)
 
@@ -204,13 +208,13 @@ class Channel:
         return True
 
     def _notify(self) -> None:
-        """Let the audience know that the log has grown, and bound the log."""
+        """Notify the audience that the log has grown, and bound the log."""
         self.audience.schedule()
         log = self.log
         if len(log.items) > log.capacity + log.capacity // TRIM_SHARE:
             log.trim(trio.current_time(), self.audience.needed(), log.capacity // TRIM_SHARE)
 
     def trim(self) -> None:
-        """Drop what has become too old; called once a second."""
+        """Drop items that have become too old; called once a second."""
         self.log.reach = self._history.delayed_events if self.audience.delayed else 0
         self.log.trim(trio.current_time(), self.audience.needed())

@@ -34,23 +34,23 @@ log = structlog.get_logger(__name__)
 class ReceiverStatistics(msgspec.Struct, frozen=True):
     """Counts since the start."""
 
-    batches: Annotated[int, total("Batches that came at this node's inbox.")]
-    events: Annotated[int, total("Events in them.")]
-    unwanted: Annotated[int, total("Batches of videos that nobody watches here any more, and canaries.")]
+    batches: Annotated[int, total("Batches received in this node's inbox.")]
+    events: Annotated[int, total("Events received in this node's inbox.")]
+    unwanted: Annotated[int, total("Received batches of videos no longer watched here, and canaries.")]
     malformed: Annotated[
         int,
-        total("Batches that no viewer could read: dropped, the log is asked. Who else publishes in Redis?"),
+        total("Malformed batches, read from the log instead. Does another program publish in Redis?"),
     ]
     holes: Annotated[
         int,
         total(
-            "Times something was missing and was read from the log. A few at a restart; else pub/sub loses "
-            "much."
+            "Missing ranges that were read from the log. A few at a restart are normal; otherwise pub/sub "
+            "loses messages."
         ),
     ]
     interruptions: Annotated[
         int,
-        total("Times listening to the inbox began anew, or it overflowed. Look at Redis and the link to it."),
+        total("Times the inbox was interrupted or overflowed. Check Redis and the link to it."),
     ]
 
 
@@ -79,8 +79,10 @@ class Receiver:
         ) = 0
 
     async def run(self, on_listening: Callable[[], None]) -> None:
-        """Listen until cancelled. `on_listening` is called each time listening has begun: earlier batches
-        may have been missed."""
+        """Listen until cancelled.
+
+        `on_listening` is called each time listening has begun or resumed: batches may have been missed.
+        """
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         while True:
             with trio.CancelScope() as self._scope:
@@ -105,7 +107,7 @@ class Receiver:
             await backoff.sleep()
 
     def reconnect(self) -> None:
-        """Listen anew, over another connection."""
+        """Listen again, over another connection."""
         self._scope.cancel()
 
     def _receive(self, batch: Batch) -> None:
@@ -120,39 +122,36 @@ class Receiver:
             batch.check()
         except MalformedBatch:
             self._malformed += 1
-            return  # the next batch shows what is missing
+            return  # the next batch reveals the missing events
         if not channel.append_batch(batch):
             self._start_backfill(channel)
 
-    def _on_viewer_count(self, tally: ViewerCount) -> None:
-        if channel := self._channels.get(tally.video):
-            channel.viewer_count.tally = tally
+    def _on_viewer_count(self, viewers: ViewerCount) -> None:
+        if channel := self._channels.get(viewers.video):
+            channel.viewer_count.announced = viewers
 
     def open(self, channel: Channel, head: Head, state: Sequence[bytes] = ()) -> None:
-        """Follow a new channel's log from its head, which has come, with the state there."""
+        """Open a channel at the head of its log, with the state there."""
         channel.open(head, state)
         if not channel.drain_stash():
             self._start_backfill(channel)
 
     def compare(self, channel: Channel, head: Head) -> None:
-        """Catch up if the log is further than what was received."""
+        """Start a backfill if the log's head is beyond the channel's."""
         if channel.is_behind(head) and not channel.is_backfilling:
             self._start_backfill(channel)
 
     async def resume(self, channel: Channel, cursor: Cursor) -> ResumePoint:
-        """Return where `cursor` resumes, having read the datacenter's log where that is needed.
-
-        Raises `BusError` when it was needed and could not be read.
-        """
-        if cursor == channel.log.cursor:  # as of most that poll
+        """Return where `cursor` resumes, reading the datacenter's log if necessary. Raises `BusError`."""
+        if cursor == channel.log.cursor:  # the usual case of long-polls
             return ResumePoint(channel.log.tip)
         ours = self._datacenter
         if channel.is_behind_cursor(cursor, ours) or not channel.knows_epoch(cursor, ours):
-            # Only this datacenter numbers these events, so what was seen of them must be in the log;
-            # and an epoch that is unknown here may be an old one, or a new one not received yet.
+            # Only this datacenter numbers these events, so those that the cursor covers must be in the log;
+            # an epoch that is unknown here may be an old one, or a new one not received yet.
             await self._read_head(channel)
         is_beyond = channel.is_behind_cursor(cursor, ours)
-        if is_beyond:  # the log has lost what was seen, or the cursor is made up
+        if is_beyond:  # the log has lost those events, or the cursor is invented
             cursor = cursor.without(ours)
         point = channel.log.locate(cursor)
         if (point.gap or is_beyond) and not channel.is_complete:
@@ -161,7 +160,7 @@ class Receiver:
         return point._replace(gap=True, is_cut=True) if is_beyond else point
 
     async def fill(self, channel: Channel) -> None:
-        """Hold all that the datacenter's log holds. Raises `BusError`."""
+        """Read all events of the datacenter's log that are older than those held. Raises `BusError`."""
         async with channel.filling:
             if channel.is_complete:
                 return
@@ -170,7 +169,7 @@ class Receiver:
             if part.head.epoch != epoch == channel.epoch:
                 await self._read_head(channel)  # or new viewers would begin in an epoch that is over
             if channel.log.base != 0 or channel.epoch != epoch:
-                channel.is_complete = True  # trimmed, or begun anew: older events are of no use any more
+                channel.is_complete = True  # trimmed, or a new epoch: older events are no longer needed
                 return
             channel.prepend(_until(part.batches, first - 1))
 
@@ -192,7 +191,7 @@ class Receiver:
                 return
 
     async def _read_head(self, channel: Channel) -> None:
-        """Catch up; callers that come meanwhile share the next read. Raises `BusError`."""
+        """Catch up; concurrent callers share the next read. Raises `BusError`."""
         came = channel.reads_begun
         async with channel.reading:
             if channel.reads_done <= came:
@@ -213,7 +212,7 @@ class Receiver:
     async def _read_to(self, video: str, after: int, last: int | None = None) -> Slice:
         """Return the log after `after` up to `last`, or to its head, as one slice.
 
-        Where its beginning is lost, or goes while being read, the slice begins at the oldest event.
+        If its beginning is lost, or is trimmed meanwhile, the slice begins at the oldest event.
         """
         batches: list[Batch] = []
         epoch = ""
@@ -245,7 +244,7 @@ class Receiver:
 
 
 def _until(batches: list[Batch], last: int) -> list[Batch]:
-    """The batches up to the offset `last`."""
+    """Return the batches up to the offset `last`."""
     kept = [batch for batch in batches if batch.first <= last]
     if kept and kept[-1].last > last:
         kept[-1] = msgspec.structs.replace(kept[-1], lines=kept[-1].lines[: last - kept[-1].first + 1])

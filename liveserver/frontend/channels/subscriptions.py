@@ -1,15 +1,15 @@
-"""The subscription table of a frontend: the videos that are watched here, in memory.
+"""The subscription table of a frontend: the videos watched at this node, in memory.
 
 Rules:
 
-1. The first viewer of a video subscribes this node at a dispatcher; the last one to leave
-   unsubscribes it, after a linger, so that a viewer that reconnects finds the channel as it was.
-2. One task does all the asking, one request after the other, each for as many videos as have come
-   together: what is subscribed and unsubscribed in turn arrives in that order.
-3. A video whose number of viewers has changed has its lease renewed at once, with all others of which
-   the same is true: that is how they are counted (watching.py).
-4. Leases are renewed three times within their time, and at once after an interruption. Each answer
-   carries the heads, and a head that is further than what was heard is caught up with.
+1. The first viewer of a video subscribes this node at a dispatcher; after the last has left, the node
+   unsubscribes after a linger time, so that a reconnecting viewer finds the channel as it was.
+2. One task makes all requests, one after the other, each for as many videos as are due: subscriptions
+   and withdrawals of a video arrive in their order.
+3. When the viewer count of a video has changed, its lease is renewed soon, together with others: this
+   reports the counts (viewer_count.py).
+4. Leases are renewed three times within their duration, and at once after an interruption. Each answer
+   has the heads of the logs; a channel that is behind its head is backfilled.
 """
 
 from __future__ import annotations
@@ -34,38 +34,40 @@ from liveserver.instruments import gauge, total
 from liveserver.wakeup import Wakeup
 
 ASK_AT_ONCE = 1_000  # videos in one request
-LINGER_TICK = 1.0  # seconds between two looks for channels without viewers
-RETRY = 0.2  # seconds after no dispatcher answered
+LINGER_TICK = 1.0  # seconds between two scans for channels without viewers
+RETRY = 0.2  # seconds after a request that no dispatcher answered
 
 log = structlog.get_logger(__name__)
 
 
 class LeaseService(CanarySender, Protocol):
-    """What a frontend wants of a dispatcher. All raise `DispatcherError` or `BusError`."""
+    """The part of a dispatcher that a frontend uses. All raise `DispatcherError` or `BusError`."""
 
     async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
     ) -> dict[str, Lease]:
-        """Subscribe, or stay subscribed, to videos with so many viewers, for `lease` seconds. The leases of
-        those `opening` have the video's state."""
+        """Subscribe, or renew leases, for `lease` seconds; `videos` has the viewer count of each.
+
+        The leases of the videos in `opening` include the state.
+        """
         ...
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None: ...
 
 
 class TableStatistics(msgspec.Struct, frozen=True):
-    """What is to be asked for now, and what was since the start."""
+    """Counts since the start, and the requests that are due at the moment."""
 
-    wanted: Annotated[int, gauge("Videos that somebody wants to watch and no dispatcher has granted yet.")]
-    unwanted: Annotated[int, gauge("Videos that are to be unsubscribed from.")]
+    wanted: Annotated[int, gauge("Videos with waiting viewers that no dispatcher has granted yet.")]
+    unwanted: Annotated[int, gauge("Videos to unsubscribe from.")]
     renewed: Annotated[int, total("Leases that a dispatcher granted or renewed.")]
     failures: Annotated[
-        int, total("Rounds of requests that no dispatcher answered. New videos cannot be watched meanwhile.")
+        int, total("Lease requests that no dispatcher answered. New videos cannot be opened meanwhile.")
     ]
 
 
 class ChannelRef:
-    """See `SubscriptionTable.open_channel`. Not made of a generator: each long-poll pays for one."""
+    """The context manager of `SubscriptionTable.open_channel`; not a generator, for speed."""
 
     __slots__ = ("_channel", "_patience")
 
@@ -82,7 +84,7 @@ class ChannelRef:
                     await channel.settled.wait()
                 if not channel.is_open:
                     raise Unavailable(
-                        "this video cannot be followed from here just now; try again", retry_after=2
+                        "this node cannot subscribe to the video at the moment; try again", retry_after=2
                     )
         except BaseException:
             channel.arriving -= 1
@@ -94,7 +96,7 @@ class ChannelRef:
 
 
 class SubscriptionTable:
-    """`channels` is the table; the receiver feeds it."""
+    """Subscribes this node to videos. `channels` is the table; the receiver feeds its channels."""
 
     def __init__(
         self,
@@ -115,15 +117,15 @@ class SubscriptionTable:
         self._history = history
         self._wanted: dict[str, None] = {}  # new videos, to subscribe to
         self._unwanted: dict[str, None] = {}  # to unsubscribe from
-        self._changed: dict[str, None] = {}  # whose viewers have changed
+        self._changed: dict[str, None] = {}  # with a changed viewer count
         self._renew_at = float("inf")
         self._renewed = self._failures = 0
         self._due = Wakeup()
 
     def open_channel(self, video: str) -> ChannelRef:
-        """Return the video's channel, open and kept while its block lasts.
+        """Return a context manager of the video's channel, which is open for the duration of the block.
 
-        Raises `Unavailable` when no dispatcher answers in time.
+        Entering raises `Unavailable` if no dispatcher answers in time.
         """
         channel = self.channels.get(video)
         if channel is None:
@@ -133,17 +135,17 @@ class SubscriptionTable:
         return ChannelRef(channel, self._settings.subscribe_timeout)
 
     def report(self, video: str) -> None:
-        """So many watch this video now: tell a dispatcher."""
+        """Report the video's viewer count to a dispatcher."""
         self._changed[video] = None
         self._due.set()
 
     def renew_now(self) -> None:
-        """Something may have been missed: renew all leases, and compare all heads, at once."""
+        """Renew all leases and compare all heads at once: batches may have been missed."""
         self._renew_at = 0.0
         self._due.set()
 
     async def run(self) -> None:
-        """Renew and withdraw leases until cancelled, which withdraws nothing (see `withdraw_all`)."""
+        """Renew and withdraw leases until cancelled; cancellation withdraws none (see `withdraw_all`)."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._linger)
             nursery.start_soon(count_viewers, self.channels, self._settings.counts_interval, self.report)
@@ -158,7 +160,7 @@ class SubscriptionTable:
                     self._due.set()
 
     async def _ask(self) -> None:
-        """One round of requests. Raises `DispatcherError`, `BusError`; nothing is forgotten then."""
+        """Make all requests that are due. After `DispatcherError` or `BusError` they are still due."""
         now = trio.current_time()
         if self._renew_at <= now:
             # All that are subscribed; new ones come below, and do not wait for this. The time of the next
@@ -200,7 +202,9 @@ class SubscriptionTable:
                 channel = self.channels.get(video)
                 if channel is None:
                     continue
-                channel.viewer_count.report(counts[video], lease.viewers, is_announced=lease.is_announced)
+                channel.viewer_count.on_reported(
+                    counts[video], lease.viewers, is_announced=lease.is_announced
+                )
                 if channel.is_open:
                     self._receiver.compare(channel, lease.head)
                 else:
@@ -214,7 +218,7 @@ class SubscriptionTable:
             self._trim_and_close(trio.current_time() - self._settings.linger)
 
     def _trim_and_close(self, before: float) -> None:
-        """Drop what is too old, and close the channels that have been empty since `before`."""
+        """Trim the logs, and close the channels that have been empty since `before`."""
         for video, channel in list(self.channels.items()):
             channel.trim()
             if (
@@ -237,7 +241,7 @@ class SubscriptionTable:
         )
 
     async def withdraw_all(self) -> None:
-        """Leave: nothing needs to be forwarded here any more. Raises `DispatcherError`, `BusError`."""
+        """Withdraw all leases. Raises `DispatcherError`, `BusError`."""
         for page in _pages(list(self.channels), ASK_AT_ONCE):
             await self._leases.withdraw(self._node, page)
 

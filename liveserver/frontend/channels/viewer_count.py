@@ -1,13 +1,13 @@
-"""How many watch, beside the events: what viewers receive, and what dispatchers are.
+"""Viewer counts: reported to dispatchers, and sent to viewers.
 
 Rules:
 
-1. Once in `counts_interval` everything is looked at: the counts that have changed are reported, all in
-   one request; then, when the answers have had the time to come, each channel whose numbers are not
-   what its viewers received last is sent. So no viewer gets them more often, and no video has a timer.
-2. Only the newest numbers exist. A viewer that is not level then receives the next ones.
-3. What was heard of the datacenter includes what was reported from here. Between two reports the
-   difference to what is here by now is put right.
+1. Every `counts_interval` all channels are scanned: changed counts are reported in one request; after a
+   pause for the answers, counts that have changed are sent to the channel's viewers. So viewers receive at
+   most one per interval, and no video has a timer.
+2. Only the newest count is kept. A viewer that is behind receives the next one.
+3. The datacenter's count includes the count that this node reported; it is corrected by the difference to
+   the node's present count.
 """
 
 from __future__ import annotations
@@ -20,48 +20,49 @@ import trio
 from liveserver.transport.form import ViewersPayload, encode
 from liveserver.viewer_count import ViewerCount
 
-ANSWERS = 0.1  # seconds for the dispatchers' answers to come before the viewers receive
+ANSWERS = 0.1  # seconds between reporting the counts and sending them to the viewers
 
 
 class ChannelViewerCount:
-    """One video's numbers, as this node knows them. `reported` is None until a dispatcher was reported to."""
+    """One video's counts at this node. `reported` is None until the first report to a dispatcher."""
 
-    __slots__ = ("is_announced", "reported", "sent", "tally")
+    __slots__ = ("announced", "is_announced", "reported", "sent")
 
     def __init__(self, video: str) -> None:
-        self.tally = ViewerCount(video, "")
+        self.announced = ViewerCount(video, "")
         self.reported: int | None = None
         self.is_announced = True
-        self.sent = b""  # what the viewers received last, as JSON
+        self.sent = b""  # the counts sent to the viewers last, as JSON
 
-    def report(self, here: int, tally: ViewerCount, *, is_announced: bool) -> None:
-        """Note that a dispatcher knows of so many viewers here, and has answered."""
-        self.reported, self.tally, self.is_announced = here, tally, is_announced
+    def on_reported(self, here: int, viewers: ViewerCount, *, is_announced: bool) -> None:
+        """Record a dispatcher's answer to a report of `here` viewers."""
+        self.reported, self.announced, self.is_announced = here, viewers, is_announced
 
     def is_due(self, here: int) -> bool:
-        """Whether there is something to report."""
+        """Return whether the count has to be reported."""
         return self.reported is not None and (here != self.reported or not self.is_announced)
 
     def viewers(self, here: int) -> ViewersPayload:
-        change = here - (self.reported or 0)
-        datacenter = max(here, self.tally.datacenter + change)
-        return ViewersPayload(self.tally.video, here, datacenter, max(datacenter, self.tally.total + change))
+        """Return the counts, given the node's present one."""
+        change, known = here - (self.reported or 0), self.announced
+        datacenter = max(here, known.datacenter + change)
+        return ViewersPayload(known.video, here, datacenter, max(datacenter, known.total + change))
 
 
 class CountedAudience(Protocol):
-    """Who is here."""
+    """An audience, as the counting task uses it."""
 
     def sample_count(self) -> int:
-        """How many, for the next report."""
+        """Return the number of viewers, for the next report."""
         ...
 
     def set_viewer_count(self, viewers: bytes) -> None:
-        """Tell them how many are watching."""
+        """Send the counts to the viewers."""
         ...
 
 
 class CountedChannel(Protocol):
-    """What is counted of a channel."""
+    """A channel, as the counting task uses it."""
 
     @property
     def audience(self) -> CountedAudience: ...
@@ -73,7 +74,10 @@ class CountedChannel(Protocol):
 async def count_viewers(
     channels: Mapping[str, CountedChannel], interval: float, report: Callable[[str], None]
 ) -> None:
-    """Look at all channels every `interval` seconds, until cancelled; `report` renews a video's lease."""
+    """Count the viewers of all channels every `interval` seconds until cancelled.
+
+    `report` renews a video's lease.
+    """
     pause = min(ANSWERS, interval / 4)
     while True:
         await trio.sleep(interval - pause)

@@ -1,4 +1,4 @@
-"""From the log to the sockets.
+"""Delivery from a channel's log to its viewers' sockets.
 
 audience.py       the viewers of a channel
 delayed.py        those behind live
@@ -7,9 +7,9 @@ viewer.py         one viewer on its connection
 multiplexed.py    one connection with viewers of several videos
 long_poll.py      a waiting long-poll
 fanout.py         the loop that writes to all
-load.py           the share of time that flushes take
+load.py           the share of time spent in flushes
 catchup.py        viewers whose socket is full
-expiry.py         viewers whose token expires
-flush_history.py  what flushes did, for metrics and traces
+expiry.py         viewers by the expiry of their tokens
+flush_history.py  records of flushes, for metrics and traces
 statistics.py     counts
 """

@@ -1,7 +1,7 @@
-"""The viewers of one channel on this node: which segment each is in, which join, which lag.
+"""The viewers of one channel on this node: in segments, joining, or lagging.
 
-The audience knows the viewers and the fan-out knows the time: segments are filled and thinned out
-here, and handed to the fan-out whenever a visit to one of them would have something to do.
+The audience manages the viewers and the fan-out the time: viewers are added to and removed from segments
+here, and segments are passed to the fan-out whenever they have something to flush.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from liveserver.frontend.delivery.viewer import AudienceInterface, State, Viewer
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.transport.form import Form
 
-LOOKS = 5  # within which a poll is expected back: its client is still watching
+SAMPLES = 5  # of the waiting polls: a client that has polled within them is counted as watching
 VIEWERS = b"viewers"
 
 SegmentT = TypeVar("SegmentT", bound=Segment)
 
 
 class DelayedInterface(Protocol):
-    """The viewers of one delay, as far as the channel's audience and the fan-out know them."""
+    """The viewers of one delay, as the channel's audience and the fan-out use them."""
 
     due: float
 
@@ -48,7 +48,7 @@ class DelayedInterface(Protocol):
 
 
 class Scheduler(Protocol):
-    """The fan-out, as far as the audiences know it."""
+    """The fan-out, as the audiences use it."""
 
     segment_size: int
     max_write: int
@@ -58,31 +58,31 @@ class Scheduler(Protocol):
     delays: Delays
 
     def schedule(self, segments: Iterable[Segment]) -> None:
-        """Flush these, as far as they are behind."""
+        """Flush those of the segments that are behind."""
         ...
 
     def drop(self, segment: Segment) -> None:
-        """Forget a segment without viewers, of a channel that is closed."""
+        """Drop a segment without viewers, of a closed channel."""
         ...
 
     def wake(self, segment: Segment) -> None:
-        """Somebody has come to this segment."""
+        """Schedule a segment that a viewer has joined."""
         ...
 
     def expect(self, expirable: Expirable) -> None:
-        """This one may stay as long as its permission lasts."""
+        """Disconnect a connection when its grant expires."""
         ...
 
     def forget(self, expirable: Expirable) -> None:
-        """It has gone by itself."""
+        """Drop a connection that has disconnected."""
         ...
 
     def catch_up(self, viewer: Viewer) -> None:
-        """This viewer is not level."""
+        """Let a viewer catch up, in a task."""
         ...
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
-        """Write this; a client that does not take it at once is waited for elsewhere."""
+        """Write a poll's response; the rest of it, if the socket is full, in a task."""
         ...
 
     def add_delayed(self, delayed: DelayedInterface) -> None:
@@ -90,30 +90,30 @@ class Scheduler(Protocol):
         ...
 
     def drop_delayed(self, delayed: DelayedInterface) -> None:
-        """Move it no more."""
+        """Stop moving the tip of this audience."""
         ...
 
     def advance_at(self, due: float) -> None:
-        """Something is due at that time, in Trio's."""
+        """Run at that time (Trio's): an audience is due."""
         ...
 
 
 class _Tally:
-    """How many viewers a channel has, whatever their delay; `waiting` are the polls of them."""
+    """The number of a channel's viewers, whatever their delay; `waiting` of them are polls."""
 
     __slots__ = ("count", "empty_since", "most_waiting", "waiting")
 
     def __init__(self) -> None:
         self.count = self.waiting = 0
         self.empty_since = trio.current_time()
-        self.most_waiting: deque[int] = deque([0], maxlen=LOOKS)  # since each of the last looks
+        self.most_waiting: deque[int] = deque([0], maxlen=SAMPLES)  # maximum since each of the last samples
 
 
 class Audience:
     """Viewers of a channel: all, or those behind live by one delay (`delayed.py`), which `channel` has, too.
 
-    `count` has all of the channel's on streams, lagging ones too, and waiting polls. `empty_since`: since
-    when there have been no viewers, in Trio's time, if there are none. `delayed` are those of each delay.
+    `count` is the number of the channel's streams, including lagging ones, and waiting polls. `empty_since`:
+    since when there have been no viewers, in Trio's time, if there are none. `delayed` are those per delay.
     """
 
     def __init__(self, log: AudienceLog, scheduler: Scheduler, channel: Audience | None = None) -> None:
@@ -142,11 +142,11 @@ class Audience:
 
     @property
     def watching(self) -> int:
-        """`count`, with the clients that are between two polls: as many as have waited lately."""
+        """`count`, including the clients that are between two polls."""
         return self.count - self._tally.waiting + max(self._tally.most_waiting)
 
     def sample_count(self) -> int:
-        """Return `watching`, and begin a new stretch of time for long-polls."""
+        """Return `watching`, and begin a new sample of the waiting polls."""
         self._tally.most_waiting.append(self._tally.waiting)
         return self.watching
 
@@ -163,11 +163,11 @@ class Audience:
 
     @property
     def is_counted(self) -> bool:
-        """Whether viewers are sent how many are watching."""
+        """Whether viewers are sent viewer counts."""
         return bool(self._viewers)
 
     def viewer_count_frame(self, form: Form, position: int, cursor: bytes = b"") -> bytes:
-        """The frame with how many are watching, at a position or a cursor; empty before it is known."""
+        """Return the frame with the viewer counts, at a position or cursor; empty before they are known."""
         if not self._viewers:
             return b""
         if cursor:
@@ -179,7 +179,7 @@ class Audience:
         return frame
 
     def schedule(self) -> None:
-        """Have what the log has grown by sent."""
+        """Send the events that were appended to the log."""
         self._scheduler.schedule(self.segments())
         if self._appended is not None:
             self._appended.set()
@@ -193,7 +193,7 @@ class Audience:
         await self._appended.wait()
 
     def close(self) -> None:
-        """Free what is held, now that there are no viewers."""
+        """Release all segments and caches; there are no viewers any more."""
         self.is_closed = True
         for segment in list(self.segments()):
             self._scheduler.drop(segment)
@@ -204,7 +204,7 @@ class Audience:
             self.remove_delayed(delayed)
 
     def remove_delayed(self, delayed: DelayedInterface) -> None:
-        """Forget the audience of a delay, which is closed."""
+        """Remove the audience of a delay, which is closed."""
         self.delayed = {delay: each for delay, each in self.delayed.items() if each is not delayed}
         self._scheduler.drop_delayed(delayed)
 
@@ -247,12 +247,12 @@ class Audience:
 
     @property
     def lagging_count(self) -> int:
-        """How many viewers are not level, of all delays."""
+        """The number of lagging viewers, of all delays."""
         return sum(len(audience.lagging) for audience in self.all())
 
     @property
     def lag(self) -> int:
-        """How many events those furthest behind have not been written yet."""
+        """The number of events not yet written to the viewers furthest behind."""
         lag = 0
         for audience in self.all():
             tip = audience.log.tip
@@ -269,7 +269,9 @@ class Audience:
         return min((min(segment.position, self.log.tip) for segment in self.segments()), default=self.log.tip)
 
     def admit(self, viewer: Viewer, opening: bytes, shared: bytes = b"") -> None:
-        """A new viewer on a stream; `opening` is the first it is sent, then what many are sent alike."""
+        """Add a new stream viewer; it is sent `opening`, then `shared`, whose bytes are shared with
+        others.
+        """
         self._tally.count += 1
         self._scheduler.expect(viewer)
         sent = attempt(viewer.send, opening)
@@ -281,7 +283,7 @@ class Audience:
             self.add(viewer)
 
     def add(self, viewer: Viewer) -> None:
-        """Give a viewer, new or level again, a place in a segment, where it last sat if it can."""
+        """Add a viewer, new or level again, to a segment; to its last one if possible."""
         if viewer.seen is not None:
             self._fall_behind(viewer)
             return
@@ -305,7 +307,7 @@ class Audience:
         return segment
 
     def wait(self, waiter: PollWaiter) -> None:
-        """A long-poll begins to wait."""
+        """Add a waiting long-poll."""
         tally = self._tally
         tally.count += 1
         tally.waiting += 1
@@ -318,17 +320,17 @@ class Audience:
         self._scheduler.wake(segment)
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
-        """Write a poll's answer; a client that doesn't take it at once is waited for elsewhere."""
+        """Write a poll's answer; the rest of it, if the socket is full, in a task."""
         self.on_poll_ended()
         self._scheduler.answer(waiter, response)
 
     def on_poll_ended(self) -> None:
-        """A long-poll waits no more."""
+        """Count a long-poll that has ended."""
         self._tally.waiting -= 1
         self.left()
 
     def leave(self, viewer: Viewer) -> None:
-        """A viewer has gone, or is let go. Idempotent."""
+        """Remove a viewer. Idempotent."""
         if viewer.state is State.GONE:
             return
         if viewer.state is State.LAGGING:
@@ -342,15 +344,15 @@ class Audience:
         self.left()
 
     def left(self) -> None:
-        """One viewer fewer."""
+        """Count a viewer that has left."""
         self._tally.count -= 1
         if self._tally.count == 0:
             self._tally.empty_since = trio.current_time()
 
     def on_partial_send(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
-        """A viewer's socket took only `sent` bytes of the chunk; -1: the socket is broken."""
+        """Let a viewer lag whose socket accepted only `sent` bytes of the chunk; -1: the socket is broken."""
         if sent < 0:
-            viewer.state = State.LAGGING  # its segment has let go of it already
+            viewer.state = State.LAGGING  # it was removed from its segment already
             self.leave(viewer)
             viewer.peer.close()
         else:
@@ -363,12 +365,12 @@ class Audience:
         self._scheduler.catch_up(viewer)
 
     def rejoin(self, viewer: Viewer) -> None:
-        """A viewer that lagged is level again."""
+        """Add a viewer that lagged and is level again to a segment."""
         self.lagging.discard(viewer)
         self.add(viewer)
 
     def move(self, viewer: Viewer, home: AudienceInterface) -> None:
-        """Hand a viewer over to another audience of the channel, where it stands."""
+        """Move a viewer to another audience of the channel, at its position."""
         if home is self:
             return
         if viewer.state is State.LAGGING:
@@ -381,9 +383,9 @@ class Audience:
         home.take(viewer)
 
     def take(self, viewer: Viewer) -> None:
-        """Take a viewer over from another audience of the channel."""
+        """Add a viewer that is moved here from another audience of the channel."""
         viewer.home = self
-        if viewer.state is State.LAGGING:  # the task that catches it up goes on here
+        if viewer.state is State.LAGGING:  # its catch-up task continues here
             self.lagging.add(viewer)
         else:
             self.add(viewer)
@@ -398,7 +400,7 @@ class Audience:
                 segments.remove(segment)
 
     def _with_room(self, segments: list[SegmentT]) -> SegmentT | None:
-        """The last segment, which is the one being filled; else the first that has thinned out."""
+        """Return the last segment, which is being filled, or the first that is half empty, or None."""
         if segments and segments[-1].size < self._scheduler.segment_size and not segments[-1].is_apart:
             return segments[-1]
         most = self._scheduler.segment_size // 2

@@ -1,12 +1,14 @@
-"""Catches up viewers that are not level: each in a task of its own, at its own pace.
+"""Lets viewers that are behind catch up, each in a task of its own and at its own pace.
 
-There are two reasons not to be level. A *lagging* viewer has a full socket: the task waits until it
-takes what is left of its chunk, then reads on in the log. A *withholding* one came from a node that was
-ahead of this one, or of another datacenter: it is sent, item by item, just what it has not seen. Once
-level, both join a segment, and the task ends.
+There are two kinds. A *lagging* viewer has a full socket: the task waits until the rest of its chunk is
+written, then continues from the log. A *withholding* viewer was at a node that was ahead of this one, or of
+another datacenter: it is sent, item by item, only the events that it has not received. Once level, both join
+a
+segment, and the task ends.
 
-A viewer that takes nothing for `slow_timeout`, or a chunk too slowly, is sent `bye`. One that is out of the
-log's reach is sent `gap`, or `bye` if `slow_policy` says so.
+A viewer that accepts nothing for `slow_timeout`, or a chunk too slowly, is sent `bye`. One whose events are
+no
+longer in the log is sent `gap`, or `bye`, depending on `slow_policy`.
 """
 
 from __future__ import annotations
@@ -22,17 +24,18 @@ from liveserver.frontend.delivery.viewer import Viewer, random_retry
 from liveserver.frontend.history.frames import GAP, gap_frame
 from liveserver.transport.form import Reason
 
-LEAST_PACE = 16 * 1024  # bytes a second that a client has to take on top of `slow_timeout`
-FEW = 100  # viewers that withhold something, on one node
-FEW_WAIT, MANY_WAIT = 30.0, 2.0  # seconds for what they have seen elsewhere to come
+LEAST_PACE = 16 * 1024  # bytes a second that a client has to accept, beyond `slow_timeout`
+FEW = 100  # withholding viewers on one node
+FEW_WAIT, MANY_WAIT = 30.0, 2.0  # seconds to wait for the events that they have received elsewhere
 
 
 class Withholding:
-    """The viewers of this node that withhold something, and how long they may.
+    """The withholding viewers of this node, and how long they may withhold.
 
-    A cursor may name what never comes, made up or lost where it came from; each event costs such a viewer
-    as much as a whole segment. So what was not received within `seconds` is given up: sooner while many
-    viewers wait.
+    A cursor may cover events that never arrive here, being invented or lost at their origin; and each event
+    costs as much for such a viewer as for a whole segment. So after `seconds`, fewer while there are many
+    such
+    viewers, it is treated like other viewers.
     """
 
     def __init__(self) -> None:
@@ -43,7 +46,7 @@ class Withholding:
         return FEW_WAIT if self.count <= FEW else MANY_WAIT
 
     async def catch_up(self, viewer: Viewer, settings: FrontendSettings) -> None:
-        """As the function of that name."""
+        """Let a viewer catch up, counting it if it withholds events. Raises nothing."""
         if viewer.seen is None:
             await catch_up(viewer, settings, self)
             return
@@ -55,7 +58,7 @@ class Withholding:
 
 
 async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: Withholding) -> None:
-    """Send a viewer what it has not been sent, until it is level or gone. Raises nothing."""
+    """Send a viewer the events that it lacks, until it is level or has disconnected. Raises nothing."""
     began, due = trio.current_time(), math.inf
     while not viewer.is_gone:
         is_left_behind = viewer.position < viewer.home.log.base
@@ -96,7 +99,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
 
 
 def _give_up(viewer: Viewer) -> bytes:
-    """Forget what the viewer has seen that did not come here: a gap, since it may come twice now."""
+    """Stop withholding; return a gap, since events may now arrive twice."""
     log = viewer.home.log
     viewer.seen = None
     viewer.home.counts.gaps += 1
@@ -110,7 +113,7 @@ def _disconnect_slow(viewer: Viewer, settings: FrontendSettings) -> None:
 
 
 def _next(viewer: Viewer, limit: int) -> bytes:
-    """What to send next, and move the viewer behind it; empty when there is nothing."""
+    """Return the next bytes to send, and advance the viewer past them; empty if there are none."""
     log, start, history = viewer.home.log, viewer.position, viewer.home.flush_history
     is_cut = start < log.base and (viewer.seen is None or log.is_cut(viewer.seen))
     if is_cut:
@@ -130,7 +133,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
         was_seen = log.was_seen(item, viewer.seen)
         is_gap = not was_seen and (item.event == GAP or not log.is_next(item, viewer.seen))
         if is_gap and frames:
-            break  # which goes out alone
+            break  # a gap is sent alone
         if is_gap and item.event != GAP:
             viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number - 1)
             viewer.home.counts.gaps += 1
@@ -166,19 +169,19 @@ def _gap(viewer: Viewer, cursor: Cursor) -> bytes:
 
 
 def _withhold(viewer: Viewer, end: int, count: int) -> None:
-    """So many before `end` were not sent: the viewer had seen them."""
+    """Record that `count` events before `end` were withheld."""
     viewer.home.counts.withheld += count
     viewer.home.flush_history.add_note("withheld", end - count, end)
 
 
 def _is_settled(viewer: Viewer) -> bool:
-    """Return whether this node has all that the viewer has seen, so that nothing needs withholding."""
+    """Return whether this node has all events that the viewer has received, so none will be withheld."""
     assert viewer.seen is not None
     return viewer.home.log.reaches(viewer.home.log.tip, viewer.seen)
 
 
 async def _wait_appended(viewer: Viewer, timeout: float) -> bool:
-    """Until the channel's log has grown; False when it did not within `timeout` seconds."""
+    """Wait until the channel's log has grown; return False after `timeout` seconds."""
     with trio.move_on_after(timeout) as scope:
         await viewer.home.wait_appended()
     return not scope.cancelled_caught

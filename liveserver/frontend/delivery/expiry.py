@@ -1,4 +1,4 @@
-"""Viewers by the second in which their permission ends, so that no viewer has a timer."""
+"""Viewers by the second in which their grants expire, so that no viewer has a timer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from liveserver.transport.form import Reason
 
 
 class Expirable(Protocol):
-    """A connection that may stay `until` then, in Trio's time."""
+    """A connection whose grant expires at `until`, in Trio's time."""
 
     until: float
 
@@ -23,7 +23,7 @@ class Expirable(Protocol):
 
 
 class Expiries:
-    """Connections in the order in which their permission ends. One that leaves earlier is dropped at once."""
+    """Connections in the order in which their grants expire. Those that leave earlier are removed at once."""
 
     def __init__(self) -> None:
         self._expirables: dict[int, set[Expirable]] = {}
@@ -47,13 +47,13 @@ class Expiries:
 
     @property
     def next_at(self) -> float:
-        """When the next permission ends, in Trio's time."""
+        """When the next grant expires, in Trio's time."""
         while self._seconds and not self._expirables[self._seconds[0]]:
             del self._expirables[heapq.heappop(self._seconds)]
         return self._seconds[0] if self._seconds else math.inf
 
     def take_due(self, now: float, limit: int) -> list[Expirable]:
-        """At most `limit` of those whose time has come; they are forgotten."""
+        """Remove and return up to `limit` expired connections."""
         due: list[Expirable] = []
         while len(due) < limit and self.next_at <= now:
             due.append(self._expirables[self._seconds[0]].pop())

@@ -2,21 +2,19 @@
 
 Rules:
 
-1. No viewer is awaited. A flush of a segment is a few hundred non-blocking sends, then all other tasks
-   get `YIELDS` turns: what is published is read, accepted and received in the first ones and answered in
-   the last, instead of a flush later each. Under load events coalesce by themselves: the longer the round,
-   the more of them go into one write.
+1. No viewer is awaited. A flush of a segment is a few hundred non-blocking sends, followed by `YIELDS`
+   checkpoints: in these turns a published event is read, accepted, received and answered, instead of one
+   flush later each. Under load events coalesce: the longer a round takes, the more events go into one write.
 2. A segment moves through four states:
 
        QUIET ──behind──▶ READY ──its turn: flush──▶ RESTING ──flush_interval──▶ READY if behind
          ▲                                             └──────────────────────▶ else QUIET
 
-   So one that was quiet is visited at once. A busy one rests for as much of `flush_interval` as the
-   loop is loaded (`load.py`), unless its last write was cut at `max_write`: then it is ready again.
+   So a quiet segment is flushed at once. A busy one rests for a part of `flush_interval` that depends on the
+   load (`load.py`), unless its last write was cut at `max_write`: then it is ready again.
 3. Channels take turns, a segment each, so that a hot video does not starve a small one.
-4. Resting and quiet segments stand in the order of their last visit, so what is due is in front:
-   the loop looks at the first, and no segment has a timer. A segment that has been quiet for
-   `heartbeat` is sent one.
+4. Resting and quiet segments are ordered by their last flush, so the first one is due first: no segment has
+   a timer. A segment that has been quiet for `heartbeat` seconds is sent a heartbeat.
 """
 
 from __future__ import annotations
@@ -42,8 +40,8 @@ from liveserver.frontend.delivery.viewer import AudienceInterface, Viewer, rando
 from liveserver.transport.form import Reason
 from liveserver.wakeup import Wakeup
 
-YIELDS = 3  # turns of all other tasks between two flushes
-POLL_TICK = 0.25  # seconds between two looks at the deadlines of waiting polls
+YIELDS = 3  # checkpoints between two flushes
+POLL_TICK = 0.25  # seconds between two checks of the deadlines of waiting polls
 DELAY_TICK = 0.05  # seconds; what is due within one is shown to viewers behind live at once
 
 
@@ -53,7 +51,7 @@ def _step_end(due: float) -> float:
 
 
 class Flushable(Protocol):
-    """A connection that knows what is left to write to it."""
+    """A connection with a partly written message."""
 
     async def flush_rest(self) -> None: ...
 
@@ -85,7 +83,7 @@ class FanOut:
         self._due = Wakeup()
         self._rest = 0.0  # seconds
 
-    # What the audiences tell
+    # Called by the audiences
 
     def schedule(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
@@ -99,7 +97,7 @@ class FanOut:
             self._make_quiet(segment)
             if isinstance(segment, PollSegment):
                 self._polls.add(segment)
-            self._due.set()  # the loop may be waiting for something later than what this one needs
+            self._due.set()  # this segment may be due before what the loop waits for
         if segment.schedule_state is ScheduleState.QUIET and segment.is_behind:
             del self._quiet[segment]
             self._make_ready(segment)
@@ -156,7 +154,7 @@ class FanOut:
             )
 
     def push(self, socket: Flushable) -> None:
-        """What was written to this one in part is to be brought out."""
+        """Write the rest of a partly written message, in a task."""
         self._nursery.start_soon(socket.flush_rest)
 
     # The loop
@@ -175,7 +173,7 @@ class FanOut:
                 await trio.lowlevel.checkpoint()
 
     def _take_turn(self) -> int:
-        """Flush one segment; return what it cost, in writes."""
+        """Flush one segment; return its cost, in writes."""
         ready = self._turns.popleft()
         segment = ready.popleft()
         if ready:
@@ -193,12 +191,12 @@ class FanOut:
             self._resting.append(segment)
         self.counts.visits += 1
         self.counts.writes += writes
-        if segment.schedule_state is ScheduleState.READY:  # what is large takes its time, too
+        if segment.schedule_state is ScheduleState.READY:  # a large write takes longer
             writes += self.segment_size // 16
-        return writes + 1  # a flush costs something, even without viewers
+        return writes + 1  # a flush has a cost even without viewers
 
     def _advance(self, now: float) -> None:
-        """Move on the segments whose time has come."""
+        """Move the segments that are due to their next state."""
         if self._next_advance <= now:
             self._advance_delayed(now)
         self._rest = self.settings.flush_interval * self.load.rest(now)
@@ -241,7 +239,7 @@ class FanOut:
         return segment.flushed_at + self.settings.heartbeat
 
     async def _wait(self) -> None:
-        """Until something is new, or due."""
+        """Wait until there is something to do."""
         due = float("inf")
         if self._resting:
             due = self._rested_at(self._resting[0])

@@ -1,10 +1,10 @@
-"""What flushes did: how late they were, and what was written to how many viewers, when.
+"""Records of flushes: their delay, the positions written, the number of viewers, the time.
 
 Rules:
 
-1. A visit pays for a few numbers, whatever its viewers and events: nothing here is per viewer or delivery.
-2. What is kept is bounded: the last visits of a channel as numbers in one array, the last notes in
-   a short list. Both are forgotten with the channel.
+1. A flush costs a few numbers, whatever its viewers and events: nothing here is per viewer or delivery.
+2. Memory is bounded: the last flushes of a channel are numbers in one array, the last notes a short list.
+   Both are dropped with the channel.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ class FlushRecord(NamedTuple):
 
 
 class DeliveryNote(NamedTuple):
-    """At `time` (Trio's) so many viewers were not simply sent the positions from `start` to before `end`.
+    """At `time` (Trio's) a flush did not deliver the positions from `start` to before `end` to some viewers.
 
-    `what`: `withheld` (it had seen them elsewhere), `skipped` (out of the log's reach), `late` (its socket
-    was full; it is caught up by itself).
+    `what`: `withheld` (received elsewhere), `skipped` (no longer in the log), `late` (the socket was full,
+    and
+    the viewer catches up in a task of its own).
     """
 
     time: float
@@ -48,7 +49,7 @@ class DeliveryNote(NamedTuple):
 
 
 class Delays:
-    """The node's histograms. One observation per visit: of the oldest event it wrote, at its end."""
+    """The node's histograms. One observation per flush: for the oldest event written, at its end."""
 
     def __init__(self) -> None:
         self.fan_out = Histogram(DELAYS)
@@ -56,7 +57,7 @@ class Delays:
 
 
 class FlushHistory:
-    """Of one channel. Remembers the last `limit` visits, at least, and up to twice as many."""
+    """The flushes of one channel: at least the last `limit`, and up to twice as many."""
 
     __slots__ = ("_forgot", "_limit", "_log", "_numbers", "delays", "notes")
 
@@ -66,10 +67,10 @@ class FlushHistory:
         self.delays = delays
         self._limit = 8 * limit
         self._forgot = False
-        self._numbers = array("d")  # four for each visit
+        self._numbers = array("d")  # four per flush
 
     def note(self, start: int, end: int, viewers: int) -> float:
-        """So many were written these positions just now; the time."""
+        """Record a flush of these positions to so many viewers; return its time."""
         now = trio.current_time()
         self._numbers.extend((now, start, end, viewers))
         if len(self._numbers) > self._limit:
@@ -78,7 +79,7 @@ class FlushHistory:
         return now
 
     def measure(self, start: int, end: int, viewers: int) -> None:
-        """As `note`, for viewers that were level: the delay of the oldest event is theirs."""
+        """Record a flush to viewers that were level, and observe the delay of its oldest event."""
         now = self.note(start, end, viewers)
         arrived = self._log.arrived_at(start)
         if arrived is None:
@@ -86,19 +87,19 @@ class FlushHistory:
         self.delays.fan_out.observe(now - arrived)
         accepted = accepted_at(self._log.items[start - self._log.base].data)
         if accepted is not None:
-            # Of two machines' clocks: they may differ.
+            # By the clocks of two machines, which may differ.
             delay = time.time() - accepted / 1000 - self._log.delay
             self.delays.publish_to_write.observe(max(0.0, delay))
 
     def add_note(self, what: str, start: int, end: int) -> None:
-        """One viewer more of whom this is to be said."""
+        """Add one viewer to the note of these positions."""
         viewers = 1
         if self.notes and self.notes[-1][1:4] == (what, start, end):
             viewers += self.notes.pop().viewers
         self.notes.append(DeliveryNote(trio.current_time(), what, start, end, viewers))
 
     def of(self, position: int) -> Iterator[FlushRecord]:
-        """Those that wrote this position, the oldest first."""
+        """Yield the flushes that wrote this position, oldest first."""
         numbers = self._numbers
         for at in range(0, len(numbers), 4):
             if numbers[at + 1] <= position < numbers[at + 2]:
@@ -107,5 +108,5 @@ class FlushHistory:
                 )
 
     def reaches_back_to(self, when: float) -> bool:
-        """Whether no visit since then is forgotten."""
+        """Return whether all flushes since then are still recorded."""
         return not self._forgot or self._numbers[0] <= when

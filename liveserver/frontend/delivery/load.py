@@ -1,7 +1,7 @@
-"""How loaded the fan-out is: the share of time that its flushes take, over the last tenths of a second.
+"""The load of the fan-out: the share of time spent in flushes, over the last tenths of a second.
 
-A rest between two flushes of a segment makes its events go out together. That saves time which only a
-loaded node lacks, and costs latency always. So below `LIGHT` there is none, and from `FULL` on the whole.
+A rest between two flushes of a segment coalesces its events: it saves time, which only a loaded node needs,
+and costs latency. So below `LIGHT` segments do not rest, and from `FULL` on they rest for the full interval.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Load:
         self._busy += seconds
 
     def rest(self, now: float) -> float:
-        """Return which part of the longest rest a segment takes, from 0 to 1."""
+        """Return the part of the longest rest that segments take, from 0 to 1."""
         elapsed = now - self._since
         if elapsed >= WINDOW:
             latest = min(self._busy / elapsed, 1.0)

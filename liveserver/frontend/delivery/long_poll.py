@@ -1,6 +1,6 @@
 """Long-polls: answered by the same flushes as streams, with the same bytes for the same position.
 
-Waiting takes no timer either: the fan-out checks the deadlines a few times a second.
+Waiting polls have no timers: the fan-out checks their deadlines a few times a second.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.frontend.history.log import GAP, Item
 from liveserver.transport.longpoll import poll_body
 
-MAX_PAGES = 16  # answers of one channel kept to be shared
-MAX_EVENT = 20 * 1024  # bytes: `data` has at most 16 KiB, and no event has more than this
+MAX_PAGES = 16  # cached answers of one channel
+MAX_EVENT = 20 * 1024  # bytes of an event, whose `data` has at most 16 KiB
 
 
 class PollWaiter(DeferredResponse):
-    """A long-poll whose answer is still to come, at the latest at `deadline` (Trio's time).
+    """A waiting long-poll, answered at `deadline` (Trio's time) at the latest.
 
-    `headers` are lines that this client's answer has besides; `on_leave` gives back what it takes.
+    `headers` are additional header lines of its answer; `on_leave` releases its limits.
     `is_internal`: the client is a moderator.
     """
 
@@ -82,14 +82,14 @@ class PollWaiter(DeferredResponse):
             await self._written.wait()
 
     def done(self, deadline: float) -> None:
-        """The answer is out; the connection may idle until `deadline`."""
+        """Record that the answer is written; the connection may be idle until `deadline`."""
         self.is_done = True
         self.peer.deadline = deadline
         if self._written is not None:
             self._written.set()
 
     def leave(self) -> None:
-        """It waits no more; what its waiting took is given back."""
+        """Leave the segment, and release the poll's limits."""
         self.segment = None
         if self.on_leave is not None:
             self.on_leave()
@@ -106,7 +106,7 @@ class PollWaiter(DeferredResponse):
 class PollPages:
     """The answers to long-polls of one channel: at most `limit` events and about `max_bytes` each.
 
-    Clients at one position share one answer's bytes, also those that take it slowly.
+    Clients at one position share the bytes of an answer, including slow ones.
     """
 
     __slots__ = ("_date", "_log", "_max_bytes", "_pages", "_version")
@@ -129,10 +129,10 @@ class PollPages:
         has_state: bool = False,
         internal: bool = False,
     ) -> bytes | None:
-        """Return the whole response to a client at `position`; None when there is nothing new.
+        """Return the complete response to a client at `position`; None if there is nothing new.
 
-        `is_cut`: events before the position are missing. `empty`: answer even when there is nothing.
-        `has_state`: with the state at the position; behind a gap it is there anyway. `internal`: for a
+        `is_cut`: events before the position are missing. `empty`: answer even if there is nothing new.
+        `has_state`: include the state at the position; after a gap it is always included. `internal`: for a
         moderator.
         """
         log = self._log
@@ -158,19 +158,19 @@ class PollPages:
         return found
 
     def _is_hidden(self, start: int, end: int) -> bool:
-        """Return whether all between these positions is for moderators only."""
+        """Return whether all items between these positions are for moderators only."""
         internal = self._log.internal
         return bool(internal) and all(position in internal for position in range(start, end))
 
     def _shown(self, start: int, end: int, internal: bool) -> Sequence[Item]:
-        """Return the items that this client is sent."""
+        """Return the items to send to this client."""
         items, hidden = self._log.between(start, end), self._log.internal
         if internal or not hidden:
             return items
         return [item for position, item in enumerate(items, start) if position not in hidden]
 
     def _state(self, start: int, end: int, is_wanted: bool, internal: bool) -> bytes:
-        """Return the state behind the last gap of an answer, or at its start if it is wanted there."""
+        """Return the state after the last gap of an answer or, if wanted, at its start."""
         log, position = self._log, start if is_wanted else -1
         while (gap := log.before_gap(max(position, start), end)) < end:
             position = gap + 1
@@ -180,7 +180,7 @@ class PollPages:
         self._pages.clear()
 
     def _end(self, position: int, limit: int) -> int:
-        """Return the position behind the answer's last event: one at least, if there is one."""
+        """Return the position after the answer's last event; it has at least one, if there is one."""
         end, size = max(position, self._log.after_events(position, limit)), 0
         if (end - position) * MAX_EVENT <= self._max_bytes:
             return end
@@ -193,7 +193,7 @@ class PollPages:
     def _withholding(
         self, position: int, seen: Cursor, limit: int, is_cut: bool, empty: bool, internal: bool
     ) -> bytes | None:
-        """The same for a client that has seen some of what follows, or of what is still to come."""
+        """Return the response to a client that has received some of the following events elsewhere."""
         log = self._log
         items: list[Item] = []
         end, count, size = position, 0, 0
@@ -225,21 +225,21 @@ def _response(cursor: bytes, items: Sequence[Item], is_cut: bool, state: bytes) 
 
 
 class LongPollAudience(SegmentAudience, Protocol):
-    """What waiting polls know of the audience they belong to."""
+    """An audience, as its waiting polls use it."""
 
     poll_pages: PollPages
 
     def answer(self, waiter: PollWaiter, response: bytes) -> None:
-        """Write a poll's answer; it waits no more."""
+        """Write a poll's answer."""
         ...
 
     def on_poll_ended(self) -> None:
-        """One is waiting no more, and went without an answer."""
+        """Count a poll that ended without an answer."""
         ...
 
 
 class PollSegment(Segment):
-    """Long-polls of one video that wait."""
+    """Waiting long-polls of one video."""
 
     __slots__ = ("_position", "waiters")
 
@@ -273,7 +273,7 @@ class PollSegment(Segment):
         self.home.on_poll_ended()
 
     def answer_early(self, waiter: PollWaiter) -> None:
-        """Answer one whose client sends no more, though it may still read."""
+        """Answer a poll whose client has shut down its sending side; it may still read."""
         answer = self.home.poll_pages.answer(
             waiter.position, waiter.seen, waiter.limit, empty=True, internal=waiter.is_internal
         )
@@ -287,13 +287,13 @@ class PollSegment(Segment):
         return self._answer_where(lambda waiter: False)
 
     def expire(self, now: float) -> int:
-        """Answer those whose wait is over; the number of writes."""
+        """Answer the polls whose deadline has passed; return the number of writes."""
         if all(waiter.deadline > now for waiter in self.waiters):
             return 0
         return self._answer_where(lambda waiter: waiter.deadline <= now)
 
     def end_where(self, does_end: Callable[[Grant], bool]) -> int:
-        """Answer those with such a grant at once; return how many."""
+        """Answer the polls with such grants at once; return their number."""
         ending = {waiter for waiter in self.waiters if waiter.grant is not None and does_end(waiter.grant)}
         return self._answer_where(ending.__contains__) if ending else 0
 
@@ -314,7 +314,7 @@ class PollSegment(Segment):
                         waiter.position, None, waiter.limit, empty=due, internal=waiter.is_internal
                     )
                 answer = shared[place]
-            if answer is None:  # all that came since was seen elsewhere, or is not shown yet
+            if answer is None:  # the client has received all new events elsewhere, or is not shown yet
                 waiter.position = max(waiter.position, log.tip)
                 self.waiters.append(waiter)
                 continue

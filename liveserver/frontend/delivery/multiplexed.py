@@ -1,14 +1,13 @@
-"""One connection that viewers of several videos share.
+"""A connection shared by the viewers of several videos.
 
 Rules:
 
-1. Each video is watched by a viewer of its own (`MultiplexedViewer`): a position in that channel's log, in a
-   segment among others. What is live is written by the fan-out, as everywhere.
-2. A message that was written in part stands in the way of all others. The line has its rest then
-   (`_rest`), one task waits to get it out, and until it is out the `send` of all viewers here refuses as
-   that of a full socket does. So each that has something to send begins to lag, is caught up like
-   any lagging viewer, and waits for the connection where others wait for their socket. There is one such
-   rest at most, and no queue.
+1. Each subscription is a viewer of its own (`MultiplexedViewer`): a position in that channel's log, in a
+   segment like any other. Live events are written by the fan-out.
+2. A partly written message blocks all others. The connection keeps its rest (`_rest`), one task writes it,
+   and until then the `send` of all its viewers raises `BlockingIOError` like that of a full socket. So each
+   viewer with something to send lags, catches up like any lagging viewer, and waits for the connection
+   instead of a socket. There is at most one such rest, and no queue.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from liveserver.transport.form import Form, Reason
 
 
 class MultiplexedViewer(Viewer):
-    """A viewer on a line that it shares with those of other videos."""
+    """A viewer on a connection that it shares with viewers of other videos."""
 
     __slots__ = ("_connection",)
 
@@ -60,7 +59,7 @@ class MultiplexedViewer(Viewer):
         self.unsent = None if not rest or self._connection.save_unsent(rest) else rest
 
     async def wait_writable(self, timeout: float) -> bool:
-        await self._connection.wait_unblocked()  # which knows whether its client is slow
+        await self._connection.wait_unblocked()  # the connection disconnects slow clients
         return True
 
     def disconnect(self, reason: Reason, retry: int) -> None:
@@ -82,11 +81,11 @@ class MultiplexedConnection(StreamResponse):
 
     @property
     def is_blocked(self) -> bool:
-        """Whether part of a message is still to be sent."""
+        """Whether a message was sent only in part."""
         return self._rest is not None
 
     def save_unsent(self, rest: memoryview) -> bool:
-        """Take over what is left of a message; False when another one is under way."""
+        """Keep the rest of a message; return False if another message is incomplete."""
         if self.is_blocked:
             return False
         self._rest = rest
@@ -97,7 +96,7 @@ class MultiplexedConnection(StreamResponse):
         return True
 
     async def flush_rest(self) -> None:
-        """Get the rest of a message out. Raises nothing."""
+        """Write the rest of a message. Raises nothing."""
         sock, settings = self.peer.sock, self._fanout.settings
         due = trio.current_time() + settings.slow_timeout + len(self._rest or b"") / LEAST_PACE
         try:
@@ -108,7 +107,7 @@ class MultiplexedConnection(StreamResponse):
                         self._fanout.counts.slow += 1
                         self.disconnect(Reason.SLOW, random_retry(settings))
                     return
-                if not self.is_gone:  # else the rest went out with the last words
+                if not self.is_gone:  # otherwise the rest was sent with the last frame
                     with suppress(BlockingIOError):
                         self._rest = self._rest[sock.send(self._rest) :]
         except OSError:
@@ -121,12 +120,12 @@ class MultiplexedConnection(StreamResponse):
             self._freed.set()
 
     async def wait_unblocked(self) -> None:
-        """Until something else may be sent, or the line has gone."""
+        """Wait until another message may be sent, or the connection is closed."""
         while self.is_blocked:
             await self._freed.wait()
 
     def say(self, message: bytes) -> None:
-        """Send what is this line's own; it must not be stuck."""
+        """Send a message of the connection itself, which must not be blocked."""
         assert not self.is_blocked
         try:
             sent = self.peer.sock.send(message)
@@ -140,16 +139,16 @@ class MultiplexedConnection(StreamResponse):
 
     @abstractmethod
     def disconnect(self, reason: Reason, retry: int) -> None:
-        """Tell why, and let the connection end; `retry` in milliseconds."""
+        """Send `bye`, and end the connection; `retry` is in milliseconds."""
 
     def end(self, words: bytes) -> None:
-        """Say the last words, and let the client close."""
+        """Send the last message, and shut the connection down."""
         rest = self._rest
         self.leave()
         send_last(self.peer, rest or b"", words)
 
     def leave(self) -> None:
-        """Watch nothing any more. Idempotent."""
+        """Remove all viewers. Idempotent."""
         self.is_gone = True
         for viewer in self.viewers.values():
             viewer.home.leave(viewer)
@@ -157,5 +156,5 @@ class MultiplexedConnection(StreamResponse):
 
 
 def _refuse(chunk: bytes | memoryview) -> int:
-    """What `send` is while another message is under way."""
+    """Refuse to send, as a full socket does; the viewers' `send` while a message is incomplete."""
     raise BlockingIOError

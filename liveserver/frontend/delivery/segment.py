@@ -2,17 +2,17 @@
 
 Rules:
 
-1. A visit sends what is between the segment's position and the tip, joined once, to one socket
-   after the other, without awaiting anybody. It is the hottest loop of the house.
-2. Viewers stand in the order in which they came: the kernel's sockets lie in that order in memory,
-   and visiting them so is up to a third faster than at random.
-3. A viewer whose socket is full leaves, with its own position and the unsent tail, and a task of its
-   own catches it up. One that joins stands before the segment until a visit has brought both to
-   one position; so no viewer gets an event twice, and none misses one.
-4. The visit walks a list of `send`s, and not the viewers: with thousands of them, each object more that
-   it touches is one more that is not in the processor's cache. The list is made anew after a change.
-5. How many are watching goes out with the next visit, behind the events. A socket that takes none
-   of it does without.
+1. A flush sends the events between the segment's position and the tip, joined once, to one socket after the
+   other, without awaiting any. It is the hottest loop of the server.
+2. Viewers are in their order of arrival: the kernel's sockets are in that order in memory, and writing to
+   them in it is up to a third faster than in random order.
+3. A viewer whose socket is full leaves, with its own position and the unsent rest, and catches up in a task
+   of its own. A joining viewer waits before the segment until a flush has brought both to one position; so
+   no viewer receives an event twice, and none misses one.
+4. The flush iterates over a list of `send`s, not of viewers: each additional object that it touches is a
+   likely cache miss. The list is rebuilt after a change.
+5. The viewer count is sent with the next flush, after the events. A socket that accepts none of it misses
+   that count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BY_SERIAL = attrgetter("serial")
 
 
 class ScheduleState(Enum):
-    """Where a segment waits in the fan-out: to be visited, to be let rest, or for something new."""
+    """A segment's state in the fan-out: ready for a flush, resting after one, or quiet without new events."""
 
     QUIET = auto()
     READY = auto()
@@ -39,19 +39,19 @@ class ScheduleState(Enum):
 
 
 class SegmentAudience(AudienceInterface, Protocol):
-    """What a segment knows of the audience it belongs to."""
+    """An audience, as its segments use it."""
 
     def discard(self, segment: Segment) -> None:
-        """Nobody is left in this one."""
+        """Drop a segment without viewers."""
         ...
 
     def viewer_count_frame(self, form: Form, position: int) -> bytes:
-        """The frame with how many are watching."""
+        """Return the frame with the viewer counts."""
         ...
 
 
 class Segment(ABC):
-    """What the fan-out visits. `flushed_at` is in Trio's time; `schedule_state` is the fan-out's."""
+    """A unit of the fan-out. `flushed_at` is in Trio's time; the fan-out sets `schedule_state`."""
 
     __slots__ = ("flushed_at", "home", "is_apart", "schedule_state")
 
@@ -64,12 +64,12 @@ class Segment(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """How many viewers are here or about to be."""
+        """The number of viewers, including joining ones."""
 
     @property
     @abstractmethod
     def is_behind(self) -> bool:
-        """Whether a visit has something to do."""
+        """Whether there is something to flush."""
 
     @property
     def is_cut(self) -> bool:
@@ -83,10 +83,10 @@ class Segment(ABC):
 
     @abstractmethod
     def flush(self) -> int:
-        """Send what there is; the number of writes."""
+        """Send the new events; return the number of writes."""
 
     def send_heartbeat(self) -> int:
-        """Send a heartbeat to a segment that has been quiet; the number of writes."""
+        """Send a heartbeat, as the segment has been quiet; return the number of writes."""
         return 0
 
 
@@ -111,7 +111,7 @@ class StreamSegment(Segment):
         log = home.log
         self.viewers: list[Viewer] = []
         self.joiners: list[Viewer] = []
-        self._sends: list[Send] = []  # of `viewers`; empty while it has to be made
+        self._sends: list[Send] = []  # of `viewers`; empty if it has to be rebuilt
         self._end = log.tip
         self._level_from = log.tip  # events before this are from before the segment's viewers came
         self._frames = log.frames(form)
@@ -142,7 +142,7 @@ class StreamSegment(Segment):
         return self.viewers + self.joiners
 
     def add(self, viewer: Viewer) -> bool:
-        """Take a viewer in at once if it is level with this segment; else let it wait for a visit."""
+        """Add a viewer; return whether it joined at once, being level, or waits for a flush."""
         viewer.segment = self
         if not self.viewers and not self.joiners:
             self._end = viewer.position
@@ -160,7 +160,7 @@ class StreamSegment(Segment):
         (self.viewers if viewer.state is State.JOINED else self.joiners).remove(viewer)
         self._sends = []
 
-    def renew(self) -> None:
+    def reset_sends(self) -> None:
         self._sends = []
 
     def flush(self) -> int:
@@ -174,7 +174,7 @@ class StreamSegment(Segment):
                 writes = self._send_all(chunk, self._end, end, optional=not events)
             if events:
                 self.home.counts.deliveries += (end - self._end) * writes
-                # What a viewer begins with did not wait for a flush: it is no delay.
+                # Events from before the viewers joined did not wait for a flush: not a delay.
                 history = self.home.flush_history
                 record = history.measure if self._end >= self._level_from else history.note
                 record(self._end, end, writes)
@@ -193,7 +193,7 @@ class StreamSegment(Segment):
         return self._form.envelope(self.home.viewer_count_frame(self._form, position))
 
     def _send_all(self, chunk: bytes, start: int, end: int, *, optional: bool = False) -> int:
-        """Send to all viewers that joined; one that takes nothing of an `optional` chunk stays."""
+        """Send to all joined viewers; one that accepts nothing of an `optional` chunk stays."""
         if not self._sends:
             self._sends = [viewer.send for viewer in self.viewers]
         sends = self._sends
@@ -212,7 +212,7 @@ class StreamSegment(Segment):
         self.home.on_partial_send(viewer, chunk, sent)
 
     def _admit(self) -> int:
-        """Bring the joining viewers to where the segment stands now."""
+        """Bring the joining viewers to the segment's position."""
         writes = 0
         waiting, self.joiners = self.joiners, []
         for viewer in waiting:
@@ -230,7 +230,7 @@ class StreamSegment(Segment):
             else:
                 self.add(viewer)
                 if self.count_pending:
-                    end = viewer.position  # which may be beyond where the segment stands
+                    end = viewer.position  # which may be beyond the segment's
                     notice = self._notice(end)
                     sent = attempt(viewer.send, notice)
                     writes += 1
@@ -240,7 +240,7 @@ class StreamSegment(Segment):
 
 
 def _write(sends: list[Send], chunk: bytes) -> dict[Send, int]:
-    """Send to each as `attempt` does, without a call for each; what those took that did not take all."""
+    """Send to each, as `attempt` does, without a call for each; return the incomplete results."""
     size = len(chunk)
     failed: dict[Send, int] = {}
     for send in sends:

@@ -1,4 +1,4 @@
-"""What the fan-out and those it writes through count together, since the start."""
+"""The statistics of the fan-out, counted by all parts of delivery."""
 
 from __future__ import annotations
 
@@ -13,77 +13,75 @@ _NOTHING = Histogram(DELAYS).read()
 
 
 class FanOutStatistics(msgspec.Struct):
-    """The parts count in one of these; what `statistics()` gives away is a copy."""
+    """The parts increment one of these; `statistics()` returns a copy."""
 
     deliveries: Annotated[
         int,
         total(
-            "Events times viewers they were written to. Divided by the writes it is the coalescing factor: "
-            "how many events went out with one write, which grows by itself under load."
+            "Deliveries: events times the viewers they were written to. Divided by the writes it is the "
+            "coalescing factor, events per write, which grows under load."
         ),
     ] = 0
     writes: Annotated[
         int,
-        total(
-            "Sends to viewers' sockets: what the fan-out's time goes into. A core does some 200,000 a second."
-        ),
+        total("Sends to viewers' sockets, which take most of the fan-out's time; about 200,000/s per core."),
     ] = 0
-    visits: Annotated[int, total("Visits to segments, each some hundred viewers at one position.")] = 0
+    visits: Annotated[int, total("Flushes of segments, each of some hundred viewers at one position.")] = 0
     heartbeats: Annotated[int, total("Heartbeats written to quiet streams.")] = 0
     fell_behind: Annotated[
         int,
         total(
-            "Viewers whose socket was full, or who withhold something, and who were caught up by themselves. "
-            "Many at once: the network is at its limit, or frontend.send_buffer is too small for the rate."
+            "Viewers that had to catch up in a task of their own: their socket was full, or they withhold "
+            "events. Many at once: the network is at its limit, or frontend.send_buffer is too small."
         ),
     ] = 0
     slow: Annotated[
         int,
-        total("Viewers let go since they took nothing for frontend.slow_timeout. They may come back."),
+        total("Viewers disconnected as they accepted nothing for frontend.slow_timeout. They may resume."),
     ] = 0
     gaps: Annotated[
         int,
         total(
-            "Times a viewer was sent `gap`: events were gone. Slow viewers, or history.max_events and "
-            "history.max_age are too short for how long viewers stay away."
+            "Viewers sent `gap`, as the log no longer had their events: they are slow, or history.max_events "
+            "and history.max_age are too short for how long viewers are away."
         ),
     ] = 0
     holes: Annotated[
         int,
         total(
-            "Gaps in the datacenter's own log that all viewers of a video were sent. More than none "
-            "means that Redis lost data, or a node was cut off for longer than the log reaches."
+            "Gaps in the datacenter's own log, sent to all viewers of a video: Redis lost data or a node was "
+            "cut off for longer than the log reaches."
         ),
     ] = 0
     withheld: Annotated[
-        int, total("Events that were not sent to a viewer since it had seen them at another node.")
+        int, total("Events not sent to a viewer, as it had received them at another node.")
     ] = 0
     byes: Annotated[
         dict[str, int],
         total(
-            "Viewers told goodbye, by reason; overload and unavailable are those who were not let in. "
-            "overload: add frontends, or raise edge.max_connections and the limit of descriptors.",
+            "Viewers sent `bye`, by reason; overload and unavailable: viewers that were not admitted. "
+            "If overload grows, add frontends, or raise edge.max_connections and the descriptor limit.",
             label="reason",
         ),
     ] = msgspec.field(default_factory=lambda: {reason.word: 0 for reason in Reason})
     delay: Annotated[
         Distribution,
         histogram(
-            "From an event's resumption at this node to the end of the visit that wrote it, of each visit's "
-            "oldest event. A rising p99 means that this node's core is full: add frontends.",
+            "Time from an event's arrival at this node to the end of the flush that wrote it, for the oldest "
+            "event of each flush. If its p99 rises, this node's core is saturated: add frontends.",
             name="delay_seconds",
         ),
     ] = _NOTHING
     publish_to_write: Annotated[
         Distribution,
         histogram(
-            "From an event's acceptance at a dispatcher to the end of the visit that wrote it, of each "
-            "visit's oldest event, by two machines' clocks. High while the delay is low: look at the "
-            "dispatchers, Redis or the clocks.",
+            "Time from an event's acceptance at a dispatcher to the end of the flush that wrote it, for the "
+            "oldest event of each flush, by the clocks of two machines. If high while delay is low, check "
+            "dispatchers, Redis and clocks.",
             name="publish_to_write_seconds",
         ),
     ] = _NOTHING
 
     def count_bye(self, reason: Reason) -> None:
-        """Somebody is let go, or not let in."""
+        """Count a viewer that is disconnected or not admitted."""
         self.byes[reason.word] += 1

@@ -1,12 +1,12 @@
-"""One viewer of one video, on a connection of its own or on one that is shared with others.
+"""One viewer of one video, on a connection of its own or a shared one.
 
-A viewer is a position in the channel's log and a socket to send to: no queue, no timer, no task
-beyond the one that waits for it to go. Where it stands with its audience is its `state`:
+A viewer is a position in the channel's log and a socket: no queue, no timer, no task except the one that
+waits for the client to disconnect. Its `state` within the audience:
 
-    JOINING ──seated by a visit──▶ JOINED ──its socket is full──▶ LAGGING
-       ▲                                                            │ level again
-       └────────────────────────────────────────────────────────────┘
-    any state ──it went, or was let go──▶ GONE
+    JOINING ──a flush──▶ JOINED ──its socket is full──▶ LAGGING
+       ▲                                                   │ level again
+       └───────────────────────────────────────────────────┘
+    any state ──disconnected──▶ GONE
 """
 
 from __future__ import annotations
@@ -30,21 +30,20 @@ from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.transport.form import Form, Reason
 
-LAST_WORDS = 1024 * 1024  # bytes of socket buffer for what a viewer receives at the end
+LAST_BUFFER = 1024 * 1024  # bytes of socket buffer for the last frames of a connection
 CLOSING_SECONDS = 2.0
-CHATTER = 16 * 1024  # bytes that a viewer may send, which are ignored
+MAX_IGNORED = 16 * 1024  # bytes that a viewer may send; they are ignored
 
 Send = Callable[[bytes | memoryview], int]
 
 
 def random_retry(settings: FrontendSettings) -> int:
-    """How long one viewer is asked to wait before it comes back, in milliseconds; random, so that not
-    all come back at once."""
+    """Return how long a viewer should wait before it reconnects, in milliseconds; random, to spread them."""
     return round(1000 * random.uniform(settings.retry_min, settings.retry_max))
 
 
 def attempt(send: Send, data: bytes) -> int:
-    """How much of it was taken just now; -1: the socket is broken."""
+    """Send without blocking; return how many bytes were accepted, -1 if the socket is broken."""
     try:
         return send(data)
     except BlockingIOError:
@@ -54,7 +53,7 @@ def attempt(send: Send, data: bytes) -> int:
 
 
 class State(Enum):
-    """Where a viewer stands with its audience."""
+    """A viewer's state within its audience."""
 
     JOINING = auto()
     JOINED = auto()
@@ -63,7 +62,7 @@ class State(Enum):
 
 
 class AudienceInterface(Protocol):
-    """What a viewer knows of the audience it belongs to."""
+    """An audience, as its viewers use it."""
 
     log: AudienceLog
     is_closed: bool
@@ -71,11 +70,11 @@ class AudienceInterface(Protocol):
     flush_history: FlushHistory
 
     def leave(self, viewer: Viewer) -> None:
-        """It has gone, or is let go."""
+        """Remove a viewer."""
         ...
 
     def on_partial_send(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
-        """Its socket took only `sent` bytes of the chunk; -1: the socket is broken."""
+        """Handle a socket that accepted only `sent` bytes of the chunk; -1: it is broken."""
         ...
 
     def move(self, viewer: Viewer, home: AudienceInterface) -> None:
@@ -87,18 +86,18 @@ class AudienceInterface(Protocol):
         ...
 
     def rejoin(self, viewer: Viewer) -> None:
-        """It was behind, and is level again."""
+        """Add a viewer that was behind and is level again."""
         ...
 
     async def wait_appended(self) -> None:
-        """Return when the log has grown."""
+        """Wait until the log has grown."""
         ...
 
     def __hash__(self) -> int: ...
 
 
 class SegmentInterface(Protocol):
-    """The segment that a viewer is in, as far as the viewer knows it."""
+    """A segment, as its viewers use it."""
 
     @property
     def position(self) -> int:
@@ -107,19 +106,19 @@ class SegmentInterface(Protocol):
 
     def remove(self, viewer: Viewer) -> None: ...
 
-    def renew(self) -> None:
-        """Note that the `send` of a viewer has changed."""
+    def reset_sends(self) -> None:
+        """Discard the list of `send`s: a viewer's has changed."""
         ...
 
 
 class Viewer(ABC):
-    """Who is written to. `serial` is the order of resumption, in which sockets are best visited.
+    """A viewer. `serial` numbers viewers in order of arrival, in which sockets are best written to.
 
-    `send` takes bytes as a non-blocking socket does. `seen` is set while the log holds, or still
-    expects, events that this viewer saw elsewhere: they are withheld from it, which takes a task of its
-    own until both are level. `unsent` is what is left of the chunk on which it fell behind. `until` is when
-    its permission ends, in Trio's time; `on_leave` gives back what its being here takes; `grant` is what a
-    token was good for, by which viewers are found that it is not good for any more.
+    `send` accepts bytes as a non-blocking socket does. `seen` is set while the log has, or still expects,
+    events that this viewer received elsewhere: these are withheld, in a task of its own, until both are
+    level.
+    `unsent` is the rest of the chunk on which it fell behind. `until` is when its grant expires, in Trio's
+    time; `on_leave` releases its limits; `grant` is its token's, by which revoked viewers are found.
     """
 
     __slots__ = (
@@ -166,27 +165,27 @@ class Viewer(ABC):
         return self.state is State.GONE
 
     def set_send(self, send: Send) -> None:
-        """From now on by another `send`."""
+        """Replace `send`."""
         self.send = send
         if self.segment is not None:
-            self.segment.renew()
+            self.segment.reset_sends()
 
     @property
     @abstractmethod
     def is_blocked(self) -> bool:
-        """Whether what is under way has to be waited for before anything else can be sent."""
+        """Whether a partly sent message has to be completed before another can be sent."""
 
     @abstractmethod
     def save_unsent(self, chunk: bytes | memoryview, sent: int) -> None:
-        """Only so much of the chunk was sent; remember the rest."""
+        """Keep the part of the chunk after the first `sent` bytes."""
 
     @abstractmethod
     async def wait_writable(self, timeout: float) -> bool:
-        """Until more can be sent; False when nothing could for `timeout` seconds, or the socket is gone."""
+        """Wait until more can be sent; return False after `timeout` seconds, or if the socket is closed."""
 
     @abstractmethod
     def disconnect(self, reason: Reason, retry: int) -> None:
-        """Tell why, and let the connection end; `retry` in milliseconds."""
+        """Send `bye`, and end the connection; `retry` is in milliseconds."""
 
 
 class StreamViewer(Viewer, StreamResponse):
@@ -208,7 +207,7 @@ class StreamViewer(Viewer, StreamResponse):
         peer = self.peer
         heard = 0
         try:
-            while heard < CHATTER and not peer.closed:
+            while heard < MAX_IGNORED and not peer.closed:
                 await peer.wait_readable()
                 try:
                     data = peer.sock.recv(4096)
@@ -223,12 +222,14 @@ class StreamViewer(Viewer, StreamResponse):
             self.home.leave(self)
 
     def _cursor(self) -> bytes:
-        """Where this viewer stands; empty when the log has forgotten, and the viewer's own last id holds."""
+        """Return the viewer's cursor; empty if its position is no longer in the log, so its last id
+        counts.
+        """
         if self.seen is not None:
             return str(self.seen).encode()
         log, position = self.home.log, self.position
         if self.state is State.JOINED and self.segment is not None:
-            position = self.segment.position  # its own is from when it sat down
+            position = self.segment.position  # its own is the one at which it joined
         return log.cursor_at(position) if position >= log.base else b""
 
     def disconnect(self, reason: Reason, retry: int) -> None:
@@ -239,16 +240,16 @@ class StreamViewer(Viewer, StreamResponse):
 
 
 def send_last(peer: Peer, unsent: bytes | memoryview, words: bytes) -> None:
-    """End what is said on a connection with `words`, behind what is still `unsent`.
+    """Send `unsent` and the last `words` on a connection, and shut it down.
 
-    One that has stopped reading gets it as well: its socket's buffer is enlarged for these last bytes, so
-    that they are there when it reads on.
+    The socket's buffer is enlarged for these last bytes, so that a client that has stopped reading finds
+    them when it reads on.
     """
     sock = peer.sock
     peer.deadline = trio.current_time() + CLOSING_SECONDS
     try:
         if unsent:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LAST_WORDS)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LAST_BUFFER)
         sock.send(b"".join([unsent, words]))
         sock.shutdown(socket.SHUT_WR)
     except OSError:
@@ -256,7 +257,7 @@ def send_last(peer: Peer, unsent: bytes | memoryview, words: bytes) -> None:
 
 
 async def peer_writable(peer: Peer, timeout: float) -> bool:
-    """Until the client takes more; False when it did not within `timeout` seconds, or has gone."""
+    """Wait until the client accepts more; return False after `timeout` seconds, or if it has disconnected."""
     with trio.move_on_after(timeout) as scope:
         try:
             await peer.wait_writable()

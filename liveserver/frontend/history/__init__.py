@@ -1,7 +1,7 @@
 """The recent log of a video on this node.
 
-log.py            events as they are appended, prepended, trimmed
-items.py          the events held, and where a cursor stands
+log.py            appends, prepends and trims events
+items.py          the events held, and the positions of cursors
 origin_index.py   positions by an origin's own numbers
 state_history.py  the state at each position
 redaction.py      retracted events

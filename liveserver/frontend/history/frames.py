@@ -1,5 +1,7 @@
-"""A channel's log in one wire form: frames rendered when first needed, once for all viewers, and joined
-once for all that stand at the same position."""
+"""A channel's log in one wire form: frames are rendered on demand, once for all viewers, and joined once for
+all
+viewers at the same position.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,12 @@ from liveserver.cursor import Cursor
 from liveserver.transport.form import Form, Gap, encode
 
 GAP, STATE = b"gap", b"state"
-MAX_STATES = 8  # positions whose state is kept as a frame
-MAX_JOINED = 64  # positions whose joined frames are kept; more is many viewers that resume, each elsewhere
+MAX_STATES = 8  # cached frames of the state, per position
+MAX_JOINED = 64  # cached joined frames, per position; many resuming viewers may need more
 
 
 class FrameItem(Protocol):
-    """What of a log's item goes into its frame."""
+    """A log's item, as its frame is rendered from it."""
 
     @property
     def event(self) -> bytes: ...
@@ -64,7 +66,7 @@ class FrameSource(Protocol):
 
 
 def gap_frame(form: Form, video: str, cursor: Cursor) -> bytes:
-    """Return the frame for a viewer that has missed events before `cursor`."""
+    """Return the frame that reports missing events before `cursor`."""
     text = str(cursor)
     return form.control(text.encode(), GAP, encode(Gap(video, text)))
 
@@ -84,8 +86,10 @@ class FrameLog:
         self._states: dict[bytes, tuple[bytes, bytes]] = {}  # cursor → (what is rendered, the frame)
 
     def state(self, position: int, cursor: bytes = b"") -> bytes:
-        """Return the state for a viewer that begins at `position`, as it goes on the wire; empty when there
-        is none. `cursor` is the viewer's own, if it is not the position's."""
+        """Return the frame of the state for a viewer that begins at `position`; empty if there is no state.
+
+        `cursor` is the viewer's own, if it differs from the position's.
+        """
         events = self._log.state.rendered(position, internal=self._form.is_internal)
         if not events:
             return b""
@@ -149,7 +153,7 @@ class FrameLog:
         return self._frames[start - self._base : end - self._base]
 
     def _render(self, start: int, tip: int) -> None:
-        """Have the frames from `start` to `tip`, and none that the log has dropped."""
+        """Render the frames from `start` to `tip`, and drop those that the log has dropped."""
         self.trim()
         if not self._frames:
             self._base = start
@@ -169,7 +173,7 @@ class FrameLog:
             self._joined.clear()
 
     def render_again(self, position: int) -> None:
-        """Note that the item at `position` has changed."""
+        """Render the item at `position` again, as it has changed."""
         if 0 <= (at := position - self._base) < len(self._frames):
             self._frames[at : at + 1] = self._rendered(position, position + 1)
             self._joined.clear()

@@ -1,4 +1,4 @@
-"""The items of a log, and where cursors stand among them. What changes a log is in `log.py`."""
+"""The items of a log, and the positions of cursors among them. `log.py` modifies the log."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 class ResumePoint(NamedTuple):
     """Where a cursor resumes: the position of the first item it has not seen.
 
-    `gap`: events after the cursor are missing. `is_cut`: some of them lie before what is held, and no
-    gap in the log tells of them. `seen`: what has to be withheld from here on; None if nothing.
+    `gap`: events after the cursor are missing. `is_cut`: some of them precede the oldest item, so that no
+    gap in the log reports them. `seen`: the cursor of events to withhold from here on, or None.
     """
 
     position: int
@@ -53,7 +53,7 @@ class LogItems:
         return self.items[start - self.base : end - self.base]
 
     def before_gap(self, start: int, end: int) -> int:
-        """Return how far one gets from `start` towards `end` before there is a gap."""
+        """Return the position of the first gap from `start` on, or `end`."""
         return next((gap for gap in self._gaps if start <= gap < end), end)
 
     def after_events(self, start: int, count: int) -> int:
@@ -83,7 +83,7 @@ class LogItems:
 
     @property
     def event_count(self) -> int:
-        """How many events are held."""
+        """The number of events held."""
         return len(self.items) - len(self._gaps)
 
     def cursor_at(self, position: int) -> bytes:
@@ -109,7 +109,7 @@ class LogItems:
         gap = next((at for at in self._gaps if not self.was_seen(self.items[at - self.base], cursor)), None)
         if gap is not None:
             position = min(position, gap)
-        # Cursors from the position on have to say all that this one does, or it would go back.
+        # Cursors from the position on have to cover all that this one does, or it would go back.
         seen = cursor if covered > position or not self.reaches(position, cursor) else None
         return ResumePoint(position, is_cut or is_over or gap is not None, is_cut, seen)
 

@@ -1,16 +1,16 @@
-"""A channel's recent log: what was received of one video, in order, and where a cursor stands in it.
+"""A channel's recent log: the received events of one video, in order.
 
 Rules:
 
-1. A *position* counts items on this node. Positions have no holes and outlive the epochs of the log
-   they mirror. `base` is the oldest held, `tip` the next to come.
-2. A gap is an item like any other: a viewer that passes it is sent it, without a test per viewer. It
-   says which origin it is of, and up to where that origin's events are missing.
-3. An item carries the cursor after it. All viewers that are level share it, so it is rendered once.
-4. Keyed events are folded into the state at their positions. A gap may hide such events, so what the bus has
-   is folded in there, and viewers that pass it are sent the state.
-5. What a cursor has seen of an origin is compared by epoch, then by number. Which of two epochs is
-   newer is known from the log if it holds both, else from their names.
+1. A *position* counts items on this node. Positions are contiguous and continue across the epochs of the
+   datacenter's log. `base` is the oldest item held, `tip` the position of the next.
+2. A gap is an item like any other: viewers that pass it are sent it, without a test per viewer. It has the
+   origin, and the number up to which that origin's events are missing.
+3. An item has the cursor after it. All viewers that are level share it, so it is rendered once.
+4. Keyed events are folded into the state at their positions. A gap may hide such events, so the state of the
+   bus is folded in there, and viewers that pass the gap are sent the state.
+5. A cursor's marks are compared by epoch, then by number. Which of two epochs is newer is known from the log
+   if it has both, otherwise from their names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from liveserver.state import MARK, Keyed, MalformedKeyed, read
 from liveserver.transport.form import Form, Gap, encode
 
 _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
-MAX_TYPES = 100  # event types of a channel that are remembered
+MAX_TYPES = 100  # cached event types of a channel
 _TIME, _TIP = itemgetter(0), itemgetter(1)
 NO_POSITION = -(1 << 62)
 
@@ -53,7 +53,7 @@ class ChannelLog(LogItems):
         self.capacity = capacity
         self.age = age
         self._arrivals: deque[tuple[float, int]] = deque()  # (time, the tip then)
-        self._live_from = 0  # the position from which on arrivals are known
+        self._live_from = 0  # the first position with a known arrival time
         self._prepended: tuple[float, int] | None = None  # when, and the position behind them
         self._expired = NO_POSITION  # before it, all is older than `age`
         self._estimates: list[float] | None = None  # when what was prepended came; made when needed
@@ -63,18 +63,18 @@ class ChannelLog(LogItems):
         self._frames: dict[Form, FrameLog] = {}
         self._retracted = RetractedIds(capacity)
         self.state = StateHistory()
-        self._plain_types: set[bytes] = set()  # which need no second look
+        self._plain_types: set[bytes] = set()  # types that need no special handling
         self.internal: set[int] = set()  # positions of events that only moderators are sent
         self._reloaded: list[Keyed] = []  # the bus' state, to be folded in at the next gap
-        self.redactions = 0  # so far: what was rendered before one may show what it took back
+        self.redactions = 0  # so far; bytes rendered before one may contain the retracted event
 
     def start_at(self, cursor: Cursor, state: Sequence[bytes] = ()) -> None:
-        """Stand at `cursor`, with the lines of the state there; nothing was appended yet."""
+        """Begin an empty log at `cursor`, with the lines of the state there."""
         self.floor = self.cursor = cursor
         self.state.start_at(event for event in map(parse_state, state) if event is not None)
 
     def clear(self) -> None:
-        """Free what is held; the log is not used any more."""
+        """Release all items; the log is no longer used."""
         self.base = self.tip
         self.floor = self.cursor
         self.items.clear()
@@ -93,8 +93,10 @@ class ChannelLog(LogItems):
         return found
 
     def arrived_at(self, position: int) -> float | None:
-        """Return when the item at `position` came, in Trio's time; None when it was read from the log, or
-        is not held. Fast for the latest ones."""
+        """Return when the item at `position` arrived, in Trio's time. Fast for the latest ones.
+
+        None if it was read from the datacenter's log, or is not held.
+        """
         arrived = None
         for when, tip in reversed(self._arrivals):
             if tip <= position:
@@ -257,9 +259,9 @@ class ChannelLog(LogItems):
                     frames.render_again(self.base + at)
 
     def trim(self, now: float, needed: int, least: int = 1) -> None:
-        """Drop what is over the bounds, but nothing from `needed` on before twice the bound is reached.
+        """Drop items beyond the limits, but none from `needed` on unless twice the capacity is exceeded.
 
-        Nothing is done for fewer than `least` items: each time, the rest of the list is moved.
+        Fewer than `least` items are not dropped, as each time the rest of the list is moved.
         """
         if self._prepended is not None and self._prepended[0] < now - self.age:
             self._expired = max(self._expired, self._prepended[1])
@@ -291,7 +293,7 @@ class ChannelLog(LogItems):
 
 
 def parse_state(line: bytes) -> Keyed | None:
-    """Return what a line of the bus' state says; None when it is none."""
+    """Return the event of a line of the bus' state; None if it is malformed."""
     try:
         return read(line)
     except MalformedKeyed:

@@ -1,8 +1,8 @@
 """Index of one origin's events in a channel's log, by the origin's own numbers.
 
-An origin's events are dense in number and ascending in position, in *ranges*: while one datacenter is
-alone with a video, all of its events are one range, and finding a number is one subtraction. A log
-that has been through a new beginning of the origin holds several *epochs* of it.
+An origin's events form *ranges* of consecutive numbers at consecutive positions: while only one datacenter
+publishes to a video, all of its events are one range, and finding a number is one subtraction. A log has
+several *epochs* of an origin whose own log began anew.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EpochIndex:
 
     @property
     def end(self) -> int:
-        """The position behind the last event."""
+        """The position after the last event."""
         return self.ranges[-1].position + self.ranges[-1].length
 
     def extend(self, number: int, position: int, length: int) -> None:
@@ -49,7 +49,7 @@ class EpochIndex:
             self.ranges.append(NumberRange(number, position, length))
 
     def trim(self, base: int) -> None:
-        """Drop what lies before the position `base`."""
+        """Drop events before the position `base`."""
         keep = 0
         for held in self.ranges:
             if held.position + held.length > base:
@@ -62,7 +62,7 @@ class EpochIndex:
             self.ranges[0] = NumberRange(first.number + gone, base, first.length - gone)
 
     def after(self, number: int) -> tuple[int | None, NumberRange | None]:
-        """Return the position behind all events up to `number`, and the first range of the rest."""
+        """Return the position after all events up to `number`, and the first range of the rest."""
         index = bisect_right(self.ranges, (number, inf, inf)) - 1
         behind = None
         if index >= 0:
@@ -77,7 +77,7 @@ class EpochIndex:
 
 
 class Found(NamedTuple):
-    """Where a mark stands among one origin's events.
+    """The position of a mark among one origin's events.
 
     `first` is the position of the first event that the mark does not cover (None: it covers all that
     are held); all covered events lie before `covered`.
@@ -107,7 +107,7 @@ class OriginIndex:
             held.ranges = [each._replace(position=each.position + by) for each in held.ranges]
 
     def prepend(self, older: OriginIndex) -> None:
-        """Put the events of an older part of the log before these."""
+        """Prepend the events of an older part of the log."""
         later = self.epochs
         self.epochs = older.epochs
         for held in later:
@@ -115,13 +115,13 @@ class OriginIndex:
                 self.extend(held.epoch, *each)
 
     def trim(self, base: int) -> None:
-        """Drop what lies before the position `base`."""
+        """Drop events before the position `base`."""
         for held in self.epochs:
             held.trim(base)
         self.epochs = [held for held in self.epochs if held.ranges]
 
     def find(self, mark: Mark | None, floor: Mark | None, tip: Mark) -> Found:
-        """Return where `mark` stands, given the marks before and after the whole log."""
+        """Return the position of `mark`, given the marks before and after the whole log."""
         held = self.epochs
         if mark is None:
             return Found(held[0].start if held else None)
@@ -150,7 +150,7 @@ class OriginIndex:
             return 0 if self.epochs else None
         for index, each in enumerate(self.epochs):
             is_newer = is_newer_epoch(each.epoch, mark.epoch)
-            # Where the names do not say, only the present epoch is certain to be news.
+            # If the names have no order, only the present epoch is certain to be newer.
             if is_newer or (is_newer is None and each.epoch == tip.epoch):
                 return index
         return None

@@ -1,7 +1,8 @@
-"""Redaction: a retracted event keeps its place in the log and loses its content.
+"""Redaction: a retracted event keeps its position in the log and loses its content.
 
-A viewer that passes the place later receives there that the event is retracted. So numbers stay dense,
-and each event's id is still sent.
+Viewers that pass the position later receive a retraction instead. So numbers stay contiguous, and each
+event's
+id is still sent.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from liveserver.event import RETRACT, Event
 from liveserver.lru import LRU
 
 RETRACT_TYPE = RETRACT.encode()
-FEW = 8  # prefixes that are faster compared one by one
+FEW = 8  # up to so many prefixes, comparing one by one is faster
 _ID_PREFIX = re.compile(rb'\{"id":"(?:[^"\\]|\\.)*",')
 
 
 class _Target(msgspec.Struct):
-    """The data of a retraction: the event that it takes back."""
+    """The data of a retraction: the retracted event."""
 
     id: str
 
@@ -30,10 +31,10 @@ class _Retraction(msgspec.Struct):
 
 
 class RetractedIds:
-    """The ids that retractions in a log named, by how their events' JSON begins; the newest `limit`.
+    """The retracted ids of a log, as prefixes of their events' JSON; the newest `limit`.
 
-    An event may come after its retraction (datacenters relay in different orders), and several events
-    may have one id (published in two datacenters).
+    An event may arrive after its retraction (datacenters relay in different orders), and several events may
+    have the same id (published in two datacenters).
     """
 
     __slots__ = ("_prefixes",)
@@ -45,7 +46,7 @@ class RetractedIds:
         return len(self._prefixes) > 0
 
     def add(self, retraction: bytes) -> bytes | None:
-        """Note the target of a retraction's JSON; its prefix, or None when it names none."""
+        """Add the target of a retraction's JSON; return its prefix, or None if it has no target."""
         prefix = target_prefix(retraction)
         if prefix is not None:
             self._prefixes.put(prefix, True)
@@ -56,7 +57,7 @@ class RetractedIds:
             self._prefixes.put(prefix, True)
 
     def matcher(self, prefixes: Sequence[bytes]) -> Callable[[bytes], bool]:
-        """Return the fastest test for these few, just noted, prefixes."""
+        """Return the fastest test for these prefixes, which were just added."""
         if len(prefixes) > FEW:
             return self.has_target
         few = tuple(prefixes)
@@ -69,7 +70,7 @@ class RetractedIds:
 
 
 def target_prefix(retraction: bytes) -> bytes | None:
-    """Return how the JSON of the retracted event begins; None when the retraction names none."""
+    """Return the prefix of the retracted event's JSON; None if the retraction has no target."""
     try:
         target = msgspec.json.decode(retraction, type=_Retraction).data.id
     except msgspec.DecodeError:
@@ -78,7 +79,7 @@ def target_prefix(retraction: bytes) -> bytes | None:
 
 
 def redacted(data: bytes) -> bytes | None:
-    """Return an event's JSON as a retraction of itself; None when it is not an event's."""
+    """Return an event's JSON as a retraction of itself; None if it is not an event's."""
     try:
         event = msgspec.json.decode(data, type=Event)
     except msgspec.DecodeError:

@@ -1,12 +1,12 @@
-"""The state of a video at each position of a channel's log: what a viewer that begins there is sent.
+"""The state of a video at each position of a channel's log, to be sent to viewers that begin there.
 
 Rules:
 
-1. `base` is the state before the oldest change held, `tip` the newest one; between them stand the events
-   that changed it, with their positions. Nothing is folded again for a viewer that begins at the tip.
-2. A state may be newer than its position, never older: where a channel begins, and after a gap, it is what
-   the bus has. Clients apply events by the same rule as the state, so what comes once more changes nothing.
-3. It is rendered once per change, and the result shared by all that are sent it.
+1. `base` is the state before the oldest change held, `tip` the newest one; between them are the events that
+   changed it, with their positions. For viewers that begin at the tip nothing is folded again.
+2. A state may be newer than its position, never older: at a channel's beginning, and after a gap, it is the
+   state of the bus. Clients apply events by the same rule, so repeated ones change nothing.
+3. It is rendered once per change, and the bytes are shared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from liveserver.state import Keyed, State
 
-MAX_RENDERED = 8  # renderings kept: that of the tip, and of where many viewers begin
+MAX_RENDERED = 8  # cached renderings: of the tip, and of positions at which many viewers begin
 
 
 class StateHistory:
@@ -34,7 +34,7 @@ class StateHistory:
         self._rendered: dict[tuple[int, bool], bytes] = {}
 
     def start_at(self, events: Iterable[Keyed]) -> None:
-        """Begin with what the bus has."""
+        """Begin with the state of the bus."""
         self._base = State(events)
         self._tip = State(self._base)
 
@@ -57,14 +57,16 @@ class StateHistory:
         return b",".join(event.data for event in state.shown(internal=internal))
 
     def fold(self, event: Keyed, position: int) -> None:
-        """Take in an event; `position` is not before those of earlier ones."""
+        """Fold an event at `position`, which is not before that of an earlier one."""
         if self._tip.fold(event):
             self._positions.append(position)
             self._changes.append(event)
 
     def rendered(self, position: int, *, internal: bool = False) -> bytes:
-        """Return the events' JSON, oldest first and joined by commas, for a viewer that begins at `position`;
-        empty when there is no state. `internal`: for a moderator."""
+        """Return the events' JSON, oldest first and joined by commas, for a viewer that begins at `position`.
+
+        Empty if there is no state. `internal`: for a moderator.
+        """
         if not len(self._tip):
             return b""
         count = bisect_left(self._positions, position)
@@ -89,11 +91,11 @@ class StateHistory:
         return list(zip(self._positions, self._changes, strict=True))
 
     def newest(self, prefix: str) -> list[Keyed]:
-        """Return the events of the keys that begin so, as of now."""
+        """Return the current events of the keys with this prefix."""
         return [event for event in self._tip if not event.is_cleared and event.key.startswith(prefix)]
 
     def trim(self, base: int) -> None:
-        """Forget the states before the position `base`."""
+        """Drop the states before the position `base`."""
         if base >= 0:
             self._older = []
         count = bisect_left(self._positions, base)
@@ -104,5 +106,5 @@ class StateHistory:
             self._trimmed += count
 
     def clear(self) -> None:
-        """Free what is held."""
+        """Release all states."""
         self.__init__()  # type: ignore[misc]
