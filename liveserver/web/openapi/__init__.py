@@ -2,6 +2,7 @@
 
 route.py       `GET /openapi.json`
 document.py    the document of a node, by its roles
+downgrade.py   the same in OpenAPI 3.0.3
 watching.py    frontends
 publishing.py  dispatchers
 site.py        users and tokens in all videos

@@ -11,6 +11,8 @@ NDJSON = "application/x-ndjson"
 PROBLEM = "application/problem+json"
 SSE = "text/event-stream"
 
+BETWEEN_NODES = "between nodes"  # the tag of what only nodes call
+
 _PROBLEMS = {
     400: "Malformed; `detail` says what, and what to write instead",
     401: "Who asks must say who they are",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+import msgspec
 
 from liveserver import __version__
 from liveserver.config import Settings
 from liveserver.web.openapi import liking, moderating, pages, publishing, site, watching
 from liveserver.web.openapi.components import (
+    BETWEEN_NODES,
     COMMON_PARAMETERS,
     COMMON_SCHEMAS,
     Json,
     common_responses,
 )
+
+_REFERENCE = re.compile("#/components/schemas/([A-Za-z0-9]+)")
 
 _SECURITY: Json = {
     "token": {
@@ -35,8 +41,11 @@ _SECURITY: Json = {
 }
 
 
-def public_document(settings: Settings) -> Json:
-    """Of the public port: the roles' operations, and the page."""
+def public_document(settings: Settings, *, nodes_too: bool = False) -> Json:
+    """Return the document of the public port: the roles' operations, and the page.
+
+    `nodes_too`: with the operations that only nodes call, which are not a public interface.
+    """
     roles = settings.node.roles
     paths: list[Json] = [pages.PUBLIC_PATHS]
     schemas: list[Json] = [pages.PUBLIC_SCHEMAS]
@@ -57,7 +66,27 @@ def public_document(settings: Settings) -> Json:
     if "frontend" in roles or "backend" in roles:
         paths.append(liking.summary_paths())
         schemas.append(liking.SUMMARY_SCHEMAS)
-    return _document("One like, on every viewer's screen, within a blink.", paths, schemas, "token")
+    document = _document("One like, on every viewer's screen, within a blink.", paths, schemas, "token")
+    return document if nodes_too else _without_nodes(document)
+
+
+def _without_nodes(document: Json) -> Json:
+    """Return the document without the operations of nodes, and the schemas that only these refer to."""
+    paths = {
+        path: {
+            method: operation for method, operation in item.items() if BETWEEN_NODES not in operation["tags"]
+        }
+        for path, item in document["paths"].items()
+    }
+    paths = {path: item for path, item in paths.items() if item}
+    schemas = document["components"]["schemas"]
+    used, found = set[str](), {**paths, "": document["components"]["responses"]}
+    while found:
+        names = set(_REFERENCE.findall(msgspec.json.encode(found).decode())) - used
+        used |= names
+        found = {name: schemas[name] for name in names}
+    kept = {name: made for name, made in schemas.items() if name in used | set(COMMON_SCHEMAS)}
+    return {**document, "paths": paths, "components": {**document["components"], "schemas": kept}}
 
 
 def ops_document() -> Json:

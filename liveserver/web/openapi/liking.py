@@ -43,7 +43,7 @@ SCHEMAS: Json = {
     "Commented": record({"id": TEXT}),
     "Comments": record(
         {
-            "comments": {"type": "array", "items": {"type": "object"}, "description": "Newest first"},
+            "comments": {"type": "array", "items": schema("Comment"), "description": "Newest first"},
             "next": {"type": ["string", "null"], "description": "To read on `before`, if there is more"},
             "complete": {
                 "type": "boolean",
@@ -55,11 +55,23 @@ SCHEMAS: Json = {
 
 
 SUMMARY_SCHEMAS: Json = {
+    "Comment": record(
+        {
+            "id": TEXT,
+            "user": TEXT,
+            "text": TEXT,
+            "at": {**COUNT, "description": "When it was written, in milliseconds since the epoch"},
+            "position": {**COUNT, "description": "Media time, in milliseconds"},
+        },
+        "user",
+        "position",
+        description="A stored comment",
+    ),
     "Summary": record(
         {
             "likes": COUNT,
             "reactions": {"type": "object", "additionalProperties": COUNT},
-            "comments": {"type": "array", "items": {"type": "object"}, "description": "Newest first"},
+            "comments": {"type": "array", "items": schema("Comment"), "description": "Newest first"},
         }
     ),
 }

@@ -100,16 +100,23 @@ def _named(folder: str) -> Json:
     return _file(f"{folder}File", "text/javascript", f"A part of /{folder}", name)
 
 
-OPENAPI: Json = {
-    "get": {
-        "operationId": "openapi",
-        "tags": ["pages"],
-        "summary": "This document",
-        "responses": {
-            "200": answer("OpenAPI 3.1", JSON, {"type": "object"}),
-            **problems(401, 431, 500),
-        },
+def _document(name: str, summary: str, version: str) -> Json:
+    return {
+        "get": {
+            "operationId": name,
+            "tags": ["pages"],
+            "summary": summary,
+            "responses": {
+                "200": answer(f"OpenAPI {version}", JSON, {"type": "object"}),
+                **problems(401, 431, 500),
+            },
+        }
     }
+
+
+DOCUMENTS: Json = {
+    "/openapi.json": _document("openapi", "This document", "3.1"),
+    "/openapi-3.0.json": _document("openapi30", "This document, in an older form", "3.0.3"),
 }
 
 PUBLIC_PATHS: Json = {
@@ -117,7 +124,7 @@ PUBLIC_PATHS: Json = {
     "/page/{name}": _named("page"),
     "/liveserver.js": _file("client", "text/javascript", "The browser client"),
     "/liveserver/{name}": _named("liveserver"),
-    "/openapi.json": OPENAPI,
+    **DOCUMENTS,
     "/v1/videos/{video}/me": {
         "get": {
             "operationId": "me",
@@ -149,7 +156,7 @@ _NOT_READY = answer("It cannot; the checks say why", JSON, schema("Readiness"))
 OPS_PATHS: Json = {
     "/": _file("dashboard", "text/html", "The dashboard"),
     "/dashboard/{name}": _named("dashboard"),
-    "/openapi.json": OPENAPI,
+    **DOCUMENTS,
     "/healthz": {
         "get": {
             "operationId": "healthz",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from liveserver.config import DispatcherSettings
 from liveserver.event import RESERVED_TYPES
 from liveserver.web.openapi.components import (
+    BETWEEN_NODES,
     COUNT,
     EVENT_KEY,
     EXACT,
@@ -189,7 +190,7 @@ def paths(settings: DispatcherSettings) -> Json:
         "/v1/leases": {
             "post": {
                 "operationId": "renewLeases",
-                "tags": ["between nodes"],
+                "tags": [BETWEEN_NODES],
                 "summary": "A frontend subscribes to videos, or stays subscribed",
                 "security": _SIGNATURE,
                 "requestBody": {
@@ -202,7 +203,7 @@ def paths(settings: DispatcherSettings) -> Json:
         "/v1/leases/withdraw": {
             "post": {
                 "operationId": "withdrawLeases",
-                "tags": ["between nodes"],
+                "tags": [BETWEEN_NODES],
                 "summary": "A frontend unsubscribes",
                 "security": _SIGNATURE,
                 "requestBody": {

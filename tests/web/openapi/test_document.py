@@ -47,7 +47,7 @@ def served(app: QuartTrio) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("roles", ROLES, ids=",".join)
 async def test_each_roles_document_has_just_its_routes(roles: list[str], tmp_path: Path) -> None:
     configured = settings(roles, tmp_path)
-    document = public_document(configured)
+    document = public_document(configured, nodes_too=True)
     OpenAPIV31SpecValidator(document).validate()
     with trio.fail_after(60):
         async with Node(configured).opened() as node:

@@ -25,6 +25,9 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from liveserver.config import Settings
+from liveserver.web.openapi import public_document
+from liveserver.web.openapi.components import BETWEEN_NODES
 from tests.processes import NodeProcess
 
 pytestmark = pytest.mark.process
@@ -62,8 +65,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         made.stop()
 
 
-def operations(url: str) -> Iterator[APIOperation[Any, Any, Any, Any]]:
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+def operations(url: str, tag: str = "") -> Iterator[APIOperation[Any, Any, Any, Any]]:
+    """The operations of a port's document; with a tag, those of the nodes' whole one that have it."""
+    if tag:
+        whole = public_document(Settings(), nodes_too=True)
+        schema = schemathesis.openapi.from_dict(whole).include(tag=tag)
+    else:
+        schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     schema.config.update(base_url=url)
     schema.config.checks.negative_data_rejection.expected_statuses = REFUSALS
     schema.config.max_stream_events = 1  # a stream is left after its `ready`
@@ -101,7 +109,10 @@ def ask_many(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) 
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("port", ["public", "ops"])
+@pytest.mark.parametrize("port", ["public", "nodes", "ops"])
 def test_what_is_asked_is_answered_as_documented(port: str, mode: GenerationMode, node: NodeProcess) -> None:
-    for operation in operations(node.url if port == "public" else node.ops_url):
+    url = node.ops_url if port == "ops" else node.url
+    asked = list(operations(url, BETWEEN_NODES if port == "nodes" else ""))
+    assert len(asked) > 1
+    for operation in asked:
         ask_many(operation, mode)
