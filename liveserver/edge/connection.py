@@ -28,7 +28,7 @@ from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.request import Request
 from liveserver.edge.response import CONTINUE, HEAD_END, problem_response, with_headers, without_body
 from liveserver.edge.server_interface import ServerInterface
-from liveserver.errors import HeadersTooLarge, Problem, RequestTimeout, TooLarge
+from liveserver.errors import HeadersTooLarge, NotFound, Problem, RequestTimeout, TooLarge
 from liveserver.ids import request_id
 
 RECEIVE_BYTES = 64 * 1024
@@ -110,6 +110,8 @@ class Connection:
                     self.hosts.check(headers.get(b"host"))
                 handler = server.router.match(request)
                 if handler is None:
+                    if not server.is_known_path(request.path):
+                        raise NotFound("there is nothing here; the interface begins with /v1/")
                     await self._hand_over(request)
                     return None
                 if self._is_mid_request:

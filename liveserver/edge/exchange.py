@@ -24,7 +24,7 @@ from liveserver.config import EdgeSettings
 from liveserver.edge.answer import Answer, DeferredResponse, Handler, StreamResponse
 from liveserver.edge.bodies import BodyReservation
 from liveserver.edge.request import Request
-from liveserver.edge.response import HEAD_END, problem_response, with_headers
+from liveserver.edge.response import HEAD_END, problem_response, with_headers, without_body
 from liveserver.edge.server_interface import ServerInterface
 from liveserver.errors import (
     BadRequest,
@@ -135,7 +135,8 @@ class Exchange:
         server.requests += 1
         answer: Answer = await handler(request, self)
         if isinstance(answer, bytes):
-            await self.respond(with_headers(answer, request.cors))
+            answer = with_headers(answer, request.cors)
+            await self.respond(without_body(answer) if request.method == "HEAD" else answer)
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hear)

@@ -20,6 +20,7 @@ class Router:
     def __init__(self) -> None:
         self._literal: dict[str, dict[str, Handler]] = {}
         self._of_video: dict[str, dict[str, Handler]] = {}
+        self._pages: set[str] = set()
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """Register a handler. GET and POST of one path may belong to different roles."""
@@ -32,10 +33,16 @@ class Router:
         assert method not in methods, f"{method} {path} has a handler"
         methods[method] = handler
 
+    def add_page(self, path: str, handler: Handler) -> None:
+        """Register a document that is answered here, though the ordinary web has it, too."""
+        self.add("GET", path, handler)
+        self._pages.add(path)
+
     def routes(self) -> set[tuple[str, str]]:
-        """Methods and paths, as they were added."""
+        """Methods and paths, as they were added, without the pages."""
         prefix = _VIDEOS + "{video}/"
-        return {(method, path) for path, methods in self._literal.items() for method in methods} | {
+        literal = [(path, methods) for path, methods in self._literal.items() if path not in self._pages]
+        return {(method, path) for path, methods in literal for method in methods} | {
             (method, prefix + rest) for rest, methods in self._of_video.items() for method in methods
         }
 

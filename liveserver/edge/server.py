@@ -129,6 +129,7 @@ class EdgeServer:
         self.connections: set[Client] = set()
         self.bodies = BodyMemory(settings.max_body_memory)
         self.heads = KnownHeads()
+        self.is_known_path: Callable[[str], bool] = lambda path: True
         self.seats = ConnectionLimit(settings)
         self.is_ending = False
         self.requests = 0

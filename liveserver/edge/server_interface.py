@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 from liveserver.config import EdgeSettings
@@ -53,6 +54,7 @@ class ServerInterface(Protocol):
     seats: ConnectionLimit
     secured_hosts: AllowedHosts  # at the TLS port
 
+    is_known_path: Callable[[str], bool]  # whether the ordinary web has something there
     is_ending: bool
     requests: int
 

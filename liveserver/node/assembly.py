@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -41,6 +41,7 @@ from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 from liveserver.frontend.summary import SummaryRoutes
 from liveserver.moderation.routes import moderation_routes
+from liveserver.node.pages import add_pages, known_paths
 from liveserver.node.site import open_site
 from liveserver.ops.health import Check
 from liveserver.web.app import public_app
@@ -73,6 +74,7 @@ class Node:
         self._target: PublishTarget | None = None  # a dispatcher here, or over HTTP
         self.authorizer = Authorizer(settings, self.name)
         self.blueprints: list[Blueprint] = []
+        self.is_known_path: Callable[[str], bool] = lambda path: True
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Node]:
@@ -192,16 +194,21 @@ class Node:
         self.checks["database"] = backend.check
 
     def public_app(self) -> QuartTrio:
-        """The ordinary web of the roles; they are opened by then."""
+        """The ordinary web of the roles, which are opened by then. To be called once: what the edge answers
+        itself of it is added to the router."""
         edge = self.settings.edge
         origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
-        return public_app(
+        openapi = public_document(self.settings)
+        add_pages(self.router, openapi)
+        app = public_app(
             *self.blueprints,
             identity_blueprint(self.authorizer.liker),
             headers_for=origins.headers,
             preflight=preflight_headers,
-            openapi=public_document(self.settings),
+            openapi=openapi,
         )
+        self.is_known_path = known_paths(app)
+        return app
 
     async def _check_accepting(self) -> None:
         if self.is_draining:

@@ -170,6 +170,7 @@ async def serve(
             node.parts["edge"] = edge.statistics
             node.parts["log"] = logs.statistics
             edge.http2 = handoff.http2(edge)
+            edge.is_known_path = node.is_known_path
             if secured is not None:
                 node.parts["tls"] = secured.acceptor.statistics
                 node.checks["certificate"] = secured.acceptor.check

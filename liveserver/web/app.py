@@ -24,7 +24,7 @@ def public_app(
     `headers_for` and `preflight` say what is answered to pages of other origins; `openapi` is the document of
     the interface.
     """
-    app = QuartTrio("liveserver.web")
+    app = QuartTrio("liveserver.web", static_folder=None)
     problems.install(app, trust_request_ids=True)  # the edge has made, or checked, them
     origins.install(app, headers_for, preflight)
     app.register_blueprint(page_blueprint())

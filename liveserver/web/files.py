@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +34,16 @@ class Files:
     """All files below a directory, by their names there."""
 
     def __init__(self, directory: Path) -> None:
-        self._files = {}
+        self._files: dict[str, File] = {}
         for path in directory.rglob("*"):
             if path.suffix in CONTENT_TYPES:
                 content = path.read_bytes()
                 etag = hashlib.sha256(content).hexdigest()[:20]
                 name = path.relative_to(directory).as_posix()
                 self._files[name] = File(content, CONTENT_TYPES[path.suffix], etag)
+
+    def items(self) -> ItemsView[str, File]:
+        return self._files.items()
 
     def answer(self, name: str, headers: Mapping[str, str]) -> Response:
         """A file, or that it has not changed. Raises `NotFound`."""

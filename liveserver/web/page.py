@@ -7,13 +7,16 @@ the address names other servers to watch at or to like at, exactly these are add
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from quart import Blueprint, Response, request
 
-from liveserver.web.files import Files
+from liveserver.web.files import HEADERS as FILE_HEADERS
+from liveserver.web.files import File, Files
 
 STATIC = Path(__file__).parent / "static"
 HEADERS = {"cross-origin-resource-policy": "cross-origin"}
@@ -32,12 +35,7 @@ def page_blueprint() -> Blueprint:
 
     @page.get("/")
     async def index() -> Response:
-        frontends = origins(request.args.get("frontends", ""))
-        sockets = frontends.replace(" http", " ws")  # for one's own, 'self' will do
-        likes = origins(request.args.get("likes", ""))
-        media = origins(request.args.get("src", ""))
-        policy = POLICY.format(connect=f"{frontends}{sockets}{likes}", media=media)
-        return _answer("index.html", {"content-security-policy": policy})
+        return _answer("index.html", {"content-security-policy": policy(request.args)})
 
     @page.get("/page/<name>")
     async def part(name: str) -> Response:
@@ -53,6 +51,33 @@ def page_blueprint() -> Blueprint:
         return _answer(f"liveserver/{name}", {"access-control-allow-origin": "*"})
 
     return page
+
+
+class Document(NamedTuple):
+    """A file as it is served; `is_open`: to pages of all origins."""
+
+    file: File
+    headers: dict[str, str]
+    is_open: bool
+
+
+def documents() -> dict[str, Document]:
+    """Return what is served, by path. The page's policy comes with each answer: see `policy`."""
+    found = {}
+    for name, file in _files().items():
+        headers = {"content-type": file.content_type, **FILE_HEADERS, **HEADERS}
+        path = "/" if name == "index.html" else f"/{name}"
+        found[path] = Document(file, headers, name.startswith("liveserver"))
+    return found
+
+
+def policy(arguments: Mapping[str, str]) -> str:
+    """Return the policy of the page with these arguments in its address."""
+    frontends = origins(arguments.get("frontends", ""))
+    sockets = frontends.replace(" http", " ws")  # for one's own, 'self' will do
+    likes = origins(arguments.get("likes", ""))
+    media = origins(arguments.get("src", ""))
+    return POLICY.format(connect=f"{frontends}{sockets}{likes}", media=media)
 
 
 def origins(text: str) -> str:

@@ -684,3 +684,17 @@ async def test_whoever_ends_its_side_has_its_answer_all_the_same(line: bytes) ->
                 client.sock.shutdown(socket.SHUT_WR)
                 assert expected in (await client.answer()).body
                 assert await client.is_closed()
+
+
+async def test_what_the_ordinary_web_does_not_have_is_refused_here() -> None:
+    async with serving(ECHO) as served, served.connect() as client:
+        served.edge.is_known_path = lambda path: path == "/known"
+        for _ in range(2):
+            answer = await client.ask(b"GET /unknown?known HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert answer.status == 404
+            assert answer.headers["x-request-id"]
+            assert "begins with /v1/" in answer.detail
+        assert not served.handed_over
+        await client.send(b"GET /known HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+        await client.rest()
+        assert len(served.handed_over) == 1
