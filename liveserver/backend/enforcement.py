@@ -26,7 +26,7 @@ from liveserver.auth.grant import Grant
 from liveserver.backend.follow import Follower
 from liveserver.errors import BusError, Forbidden, TooMany
 from liveserver.instruments import total
-from liveserver.moderation.rules import SITE, Ban
+from liveserver.moderation.rules import SITE, banned
 
 MAX_TURNS = 10_000  # users whose last comment in slow mode is known here
 
@@ -125,10 +125,3 @@ class Enforcer:
 
     def statistics(self) -> EnforcementStatistics:
         return EnforcementStatistics(dict(self._refused), self._alone)
-
-
-def banned(ban: Ban, now: int) -> Forbidden:
-    """Return what a banned user is answered."""
-    detail = "you were removed by a moderator" + (f": {ban.reason}" if ban.reason else "")
-    after = None if ban.until is None else math.ceil((ban.until - now) / 1000)
-    return Forbidden(detail, "banned", ban.until, after)

@@ -1,4 +1,4 @@
-"""Ends the streams of viewers whose tokens were revoked, or whom the site disconnects.
+"""Ends the streams of viewers whose tokens were revoked, who were banned, or whom the site disconnects.
 
 Rules:
 
@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import trio
@@ -19,6 +19,7 @@ import trio
 from liveserver.auth.grant import Grant
 from liveserver.config import FrontendSettings
 from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.delivery.multiplexed import MultiplexedViewer
 from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.drain import Drainable
 from liveserver.transport.form import Reason
@@ -65,6 +66,31 @@ async def end_where(
             if viewer.grant is not None and isinstance(viewer, StreamViewer) and does_end(viewer.grant)
         ]
         count += sum(segment.end_where(does_end) for segment in channel.audience.poll_segments())
+    return count + await _disconnect(leaving, reason, settings)
+
+
+async def end_banned(channel: Channel, users: frozenset[str], settings: FrontendSettings) -> None:
+    """End what these users watch of a video. A connection on which they watch others, too, stays."""
+
+    def does_end(grant: Grant) -> bool:
+        return grant.is_viewer and grant.user in users
+
+    leaving: list[Drainable] = []
+    for viewer in channel.audience.viewers():
+        if viewer.grant is None or not does_end(viewer.grant):
+            continue
+        if isinstance(viewer, MultiplexedViewer):
+            viewer.remove(channel.video, Reason.REMOVED, random_retry(settings))
+        else:
+            leaving.append(viewer)
+    for segment in channel.audience.poll_segments():
+        segment.end_where(does_end)
+    await _disconnect(leaving, Reason.REMOVED, settings)
+
+
+async def _disconnect(leaving: Sequence[Drainable], reason: Reason, settings: FrontendSettings) -> int:
+    """Disconnect them, some at a time; return how many there still were."""
+    count = 0
     for start in range(0, len(leaving), TOGETHER):
         for viewer in leaving[start : start + TOGETHER]:
             if not viewer.is_gone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
@@ -18,7 +19,7 @@ from liveserver.frontend.channels.receiver import Receiver
 from liveserver.frontend.channels.subscriptions import LeaseService, SubscriptionTable
 from liveserver.frontend.delivery.fanout import FanOut
 from liveserver.frontend.drain import drain
-from liveserver.frontend.endings import Connected, Joining, end_where
+from liveserver.frontend.endings import Connected, Joining, end_banned, end_where
 from liveserver.frontend.status import (
     FrontendStatistics,
     FrontendStatus,
@@ -30,7 +31,9 @@ from liveserver.frontend.status import (
 )
 from liveserver.frontend.trace import Trace, trace
 from liveserver.frontend.users import watching_users
+from liveserver.moderation.rules import Rules, banned
 from liveserver.transport.form import Reason, ViewersPayload
+from liveserver.wakeup import Wakeup
 
 WITHDRAW_SECONDS = 2.0
 RETRY_AFTER = 1  # seconds
@@ -58,10 +61,15 @@ class Frontend:
         self.receiver = receiver
         self.sockets: set[Connected] = set()  # all that are open
         self.joining: Collection[Joining] = ()  # the admission's
+        self.site_rules = Rules()  # what holds for all videos
         self.is_draining = False
         self.is_full: Callable[[], bool] = lambda: False
         self._settings = settings
         self._bus = bus
+        self._clock = time.time
+        self._banned: dict[str, Channel] = {}  # channels with users to be let go
+        self._some_banned = Wakeup()
+        table.on_banned = self.on_banned
 
     def refusal(self) -> Reason | None:
         """Return why new viewers are refused at the moment, or None."""
@@ -105,6 +113,36 @@ class Frontend:
         return await end_where(
             self.table.channels, self.sockets, self.joining, does_end, reason, self._settings.frontend
         )
+
+    def check_ban(self, channel: Channel | None, grant: Grant) -> None:
+        """Raise `Forbidden` for a viewer who is banned from all videos, or from this one."""
+        user = grant.user
+        if user is None or not grant.is_viewer:
+            return
+        site, rules = self.site_rules, channel.log.state.rules if channel is not None else None
+        if not (site.bans or (rules is not None and rules.bans)):
+            return
+        now = int(self._clock() * 1000)
+        ban = site.ban(user, now) or (rules.ban(user, now) if rules is not None else None)
+        if ban is not None:
+            raise banned(ban, now)
+
+    def on_banned(self, channel: Channel) -> None:
+        """Have the streams of those end who were banned from a video just now."""
+        self._banned[channel.video] = channel
+        self._some_banned.set()
+
+    async def end_banned(self) -> None:
+        """End streams of banned users, until cancelled."""
+        while True:
+            await self._some_banned.wait()
+            while self._banned:
+                _, channel = self._banned.popitem()
+                state, now = channel.log.state, int(self._clock() * 1000)
+                users = frozenset(user for user in state.banned if state.rules.ban(user, now) is not None)
+                state.banned.clear()
+                if users:
+                    await end_banned(channel, users, self._settings.frontend)
 
     def overview(self) -> FrontendStatus:
         """Return the status of the most watched videos, `ops.top_videos` of them."""
@@ -156,6 +194,8 @@ async def open_frontend(
         nursery.start_soon(table.run)
         nursery.start_soon(canary.run)
         try:
-            yield Frontend(node, settings, table, fanout, receiver, canary, bus)
+            frontend = Frontend(node, settings, table, fanout, receiver, canary, bus)
+            nursery.start_soon(frontend.end_banned)
+            yield frontend
         finally:
             nursery.cancel_scope.cancel()

@@ -70,6 +70,7 @@ class WatchRoutes:
                     async with self._frontend.table.open_channel(video) as channel:
                         resumption = await self._resumer.resume_stream(channel, cursor, replay, delay)
                         reason = self._frontend.refusal() or session.ended
+                        self._frontend.check_ban(channel, session.grant)
                         if reason is None:
                             home, serial = resumption.home, self._resumer.serial()
                             viewer = StreamViewer(
@@ -100,6 +101,7 @@ class WatchRoutes:
         arguments = request.arguments((TOKEN,))
         accepted = accept_websocket(request)
         session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
+        self._frontend.check_ban(None, session.grant)
         websocket = WebSocket(peer, self._resumer, accepted, session)
         if (reason := self._frontend.refusal()) is not None:
             websocket.disconnect(reason, random_retry(self._settings))
@@ -119,6 +121,7 @@ class WatchRoutes:
         try:
             async with self._frontend.table.open_channel(video) as channel:
                 point, home = await self._resumer.place(channel, cursor, replay, delay)
+                self._frontend.check_ban(channel, session.grant)
                 empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
                 internal = session.is_moderator(video)
                 answer = home.poll_pages.answer(

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import msgspec
 
+from liveserver.auth.grant import Grant
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
@@ -141,13 +142,14 @@ class SummaryRoutes:
         try:
             with ExitStack() as stack:
                 stack.callback(viewer.acquire(video))  # like a poll: it opens the video here
-                return json_response(200, await self._render(video))
+                return json_response(200, await self._render(video, viewer.grant))
         except BusError:
             raise Unavailable("the log cannot be read; try again", RETRY_AFTER) from None
 
-    async def _render(self, video: str) -> bytes:
-        """Return a video's summary. Raises `BusError`, `Unavailable`."""
+    async def _render(self, video: str, grant: Grant) -> bytes:
+        """Return a video's summary. Raises `BusError`, `Unavailable`, `Forbidden`."""
         async with self._frontend.table.open_channel(video) as channel:
+            self._frontend.check_ban(channel, grant)
             if not channel.is_complete:
                 await self._frontend.receiver.fill(channel)
             known = self._summaries.get(video)

@@ -21,7 +21,7 @@ from liveserver.auth.grant import Grant
 from liveserver.config import FrontendSettings
 from liveserver.edge.answer import Peer
 from liveserver.edge.request import checked_video
-from liveserver.errors import BadRequest, BusError, Problem, Unavailable
+from liveserver.errors import BadRequest, BusError, Forbidden, Problem, Unavailable
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
 from liveserver.frontend.parameters import check_delay, parse_cursor
@@ -76,6 +76,10 @@ class WebSocket(MultiplexedConnection):
     def disconnect(self, reason: Reason, retry: int) -> None:
         self._fanout.counts.count_bye(reason)
         self.end(wire.SOCKET.disconnect_frame(b"", reason, retry))
+
+    def say_removed(self, video: str, reason: Reason) -> None:
+        problem = Forbidden("you were removed from this video by a moderator", "banned")
+        self.say(wire.error(problem, video))
 
     def leave(self) -> None:
         super().leave()
@@ -199,6 +203,7 @@ class WebSocket(MultiplexedConnection):
                     if self.is_gone or self.peer.closed:
                         return
                     self._check_draining()
+                    frontend.check_ban(channel, self.grant)
                     home = resumption.home
                     is_moderator = self._session.is_moderator(request.video)
                     form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
@@ -18,6 +19,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from liveserver.errors import Forbidden
 from liveserver.event import SITE as SITE
 from liveserver.state import Keyed, State
 
@@ -161,6 +163,17 @@ class Rules:
         ban = self.bans.get(user) if user is not None else None
         return ban if ban is not None and ban.holds_at(now) else None
 
+    def banned_by(self, key: str) -> str | None:
+        """Return the user whose ban has this key."""
+        return self._names.get(key) if key.startswith(BAN) else None
+
     def is_cleared(self, user: str | None, at: int) -> bool:
         """Return whether a user's comment of that time is gone."""
         return user is not None and at <= self.cleared.get(user, -1)
+
+
+def banned(ban: Ban, now: int) -> Forbidden:
+    """Return what a banned user is answered."""
+    detail = "you were removed by a moderator" + (f": {ban.reason}" if ban.reason else "")
+    after = None if ban.until is None else math.ceil((ban.until - now) / 1000)
+    return Forbidden(detail, "banned", ban.until, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,14 @@ class TokenEndings:
 
     async def on_revoked(self) -> None:
         await self._frontend.end_where(self._revocations.is_revoked, Reason.REVOKED)
+
+    async def on_banned(self) -> None:
+        rules, now = self._frontend.site_rules, int(time.time() * 1000)
+
+        def is_banned(grant: Grant) -> bool:
+            return grant.is_viewer and rules.ban(grant.user, now) is not None
+
+        await self._frontend.end_where(is_banned, Reason.REMOVED)
 
     async def on_disconnected(self, users: frozenset[str]) -> None:
         def is_theirs(grant: Grant) -> bool:
@@ -72,7 +81,8 @@ def open_site(
         )
     if bus is not None and presence is not None and is_followed:
         keep = desk.keep if desk is not None and is_dispatcher else None
-        feed = SiteFeed(bus, authorizer.revocations, settings.auth.revocation_interval, keep)
+        rules = frontend.site_rules if frontend is not None else None
+        feed = SiteFeed(bus, authorizer.revocations, settings.auth.revocation_interval, keep, rules)
         if frontend is not None:
             feed.add_listener(TokenEndings(frontend, authorizer.revocations))
             authorizer.wait_revocations = partial(feed.wait_ready, REVOCATIONS_SECONDS)

@@ -25,6 +25,7 @@ from liveserver.bus.interface import Slice
 from liveserver.errors import BusError
 from liveserver.event import SITE
 from liveserver.instruments import gauge, total
+from liveserver.moderation.rules import Rules
 from liveserver.state import MARK, Keyed, MalformedKeyed, read
 
 READ_EVENTS = 1_000  # in one round trip
@@ -56,6 +57,10 @@ class Listener(Protocol):
         """These users' connections are to end."""
         ...
 
+    async def on_banned(self) -> None:
+        """Some users are banned from all videos."""
+        ...
+
 
 class SiteStatistics(msgspec.Struct, frozen=True):
     """What holds now, and counts since the start."""
@@ -77,7 +82,7 @@ _event = msgspec.json.Decoder(_Event).decode
 
 
 class SiteFeed:
-    """Follows the site's log into `revocations`. `run` must be running.
+    """Follows the site's log into `revocations` and `rules` (bans). `run` must be running.
 
     `keep`, if given, is called with the keys of the state each time that was read anew, and with None every
     now and then.
@@ -89,11 +94,13 @@ class SiteFeed:
         revocations: Revocations,
         interval: float,
         keep: Callable[[frozenset[str] | None], Awaitable[None]] | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self._reader = reader
         self._revocations = revocations
         self._interval = interval
         self._keep = keep
+        self._rules = rules if rules is not None else Rules()
         self._listeners: list[Listener] = []
         self._handlers: dict[bytes, Handler] = {}  # by type
         self._ready = trio.Event()
@@ -167,11 +174,12 @@ class SiteFeed:
             await self._keep(keys)
 
     async def _take(self, lines: list[bytes]) -> None:
-        is_revoked, users = False, set()
+        is_revoked, is_banned, users = False, False, set()
         handled: list[tuple[Handler, bytes]] = []
         for line in lines:
             if (event := _keyed(line)) is not None:
                 is_revoked |= self._revocations.fold(event)
+                is_banned |= self._rules.fold(event)
             elif line.startswith(b"disconnection ") and (user := self._disconnected(line)) is not None:
                 users.add(user)
             elif (handler := self._handlers.get(line.partition(b" ")[0])) and self._is_new(line):
@@ -179,6 +187,8 @@ class SiteFeed:
         for listener in self._listeners:
             if is_revoked:
                 await listener.on_revoked()
+            if is_banned:
+                await listener.on_banned()
             if users:
                 await listener.on_disconnected(frozenset(users))
         for handler, content in handled:

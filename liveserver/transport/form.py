@@ -28,6 +28,8 @@ class Reason(Enum):
     REVOKED = ("revoked", False, 1008)  # the token is not good any more
     DISCONNECTED = ("disconnected", False, 1008)  # the site has ended the user's connections
 
+    REMOVED = ("removed", False, 1008)  # a moderator has banned the user
+
     def __init__(self, word: str, reconnect: bool, code: int) -> None:
         self.word = word
         self.reconnect = reconnect

@@ -47,11 +47,14 @@ class Heard:
     """What a node was told."""
 
     def __init__(self) -> None:
-        self.revoked = 0
+        self.revoked = self.banned = 0
         self.users: list[str] = []
 
     async def on_revoked(self) -> None:
         self.revoked += 1
+
+    async def on_banned(self) -> None:
+        self.banned += 1
 
     async def on_disconnected(self, users: frozenset[str]) -> None:
         self.users += sorted(users)

@@ -15,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -55,6 +55,7 @@ class Channel:
         self.filling = trio.Lock()
         self.reading = trio.Lock()
         self.reads_begun = self.reads_done = 0  # by the number of the last one
+        self.on_banned: Callable[[Channel], None] | None = None
         self._stash: deque[Batch] = deque(maxlen=STASH)
 
     def open(self, head: Head, state: Sequence[bytes] = ()) -> None:
@@ -210,6 +211,8 @@ class Channel:
     def _notify(self) -> None:
         """Notify the audience that the log has grown, and bound the log."""
         self.audience.schedule()
+        if self.log.state.banned and self.on_banned is not None:
+            self.on_banned(self)
         log = self.log
         if len(log.items) > log.capacity + log.capacity // TRIM_SHARE:
             log.trim(trio.current_time(), self.audience.needed(), log.capacity // TRIM_SHARE)

@@ -14,7 +14,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Protocol
 
@@ -121,6 +121,7 @@ class SubscriptionTable:
         self._renew_at = float("inf")
         self._renewed = self._failures = 0
         self._due = Wakeup()
+        self.on_banned: Callable[[Channel], None] | None = None
 
     def open_channel(self, video: str) -> ChannelRef:
         """Return a context manager of the video's channel, which is open for the duration of the block.
@@ -130,6 +131,7 @@ class SubscriptionTable:
         channel = self.channels.get(video)
         if channel is None:
             channel = self.channels[video] = Channel(video, self._fanout, self._history)
+            channel.on_banned = self.on_banned
             self._wanted[video] = None
             self._due.set()
         return ChannelRef(channel, self._settings.subscribe_timeout)

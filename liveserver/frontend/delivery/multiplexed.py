@@ -65,6 +65,17 @@ class MultiplexedViewer(Viewer):
     def disconnect(self, reason: Reason, retry: int) -> None:
         self._connection.disconnect(reason, retry)
 
+    def remove(self, video: str, reason: Reason, retry: int) -> None:
+        """End what this viewer watches; the connection as well if that is all, or if it is blocked."""
+        connection = self._connection
+        if len(connection.viewers) > 1 and not connection.is_blocked and not connection.is_gone:
+            del connection.viewers[video]
+            self.home.leave(self)
+            self.home.counts.count_bye(reason)
+            connection.say_removed(video, reason)
+        else:
+            connection.disconnect(reason, retry)
+
 
 class MultiplexedConnection(StreamResponse):
     """A connection with `viewers`, by their videos."""
@@ -140,6 +151,10 @@ class MultiplexedConnection(StreamResponse):
     @abstractmethod
     def disconnect(self, reason: Reason, retry: int) -> None:
         """Send `bye`, and end the connection; `retry` is in milliseconds."""
+
+    @abstractmethod
+    def say_removed(self, video: str, reason: Reason) -> None:
+        """Tell why a video is not watched here any more; nothing may be under way."""
 
     def end(self, words: bytes) -> None:
         """Send the last message, and shut the connection down."""

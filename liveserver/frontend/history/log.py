@@ -30,7 +30,7 @@ from liveserver.event import CONTROL_WORDS, Batch
 from liveserver.frontend.history.frames import GAP, FrameLog
 from liveserver.frontend.history.items import Item, LogItems, ResumePoint, cursor_before
 from liveserver.frontend.history.origin_index import OriginIndex
-from liveserver.frontend.history.redaction import RETRACT_TYPE, RetractedIds, redacted
+from liveserver.frontend.history.redaction import COMMENT, RETRACT_TYPE, RetractedIds, redacted, was_cleared
 from liveserver.frontend.history.state_history import StateHistory
 from liveserver.frontend.history.times import accepted_at
 from liveserver.state import MARK, Keyed, MalformedKeyed, read
@@ -170,6 +170,8 @@ class ChannelLog(LogItems):
             self._redact(self.base, self._retracted.matcher(retracting))
         if self._retracted:
             self._redact(self.tip - len(lines), self._retracted.has_target)
+        if self.state.rules.cleared:
+            self._redact_cleared(self.tip - len(lines))
 
     def has_jump(self, batch: Batch) -> bool:
         """Return whether there would be a gap before the batch, or before what of it is new."""
@@ -211,6 +213,7 @@ class ChannelLog(LogItems):
         for event in self._reloaded:
             self.state.fold(event, self.tip - 1)
         self._reloaded = []
+        self._redact_cleared(self.tip)
 
     def append_gap(self, origin: str, upto: Mark, now: float) -> None:
         """Note that the origin's events up to `upto` are missing here, as far as they were not held."""
@@ -221,6 +224,7 @@ class ChannelLog(LogItems):
         for event in self._reloaded:
             self.state.fold(event, self.tip)
         self._reloaded = []
+        self._redact_cleared(self.tip)
         self.tip += 1
         self._arrivals.append((now, self.tip))
 
@@ -245,18 +249,32 @@ class ChannelLog(LogItems):
         if older._retracted or self._retracted:
             self._retracted.update(older._retracted)
             self._redact(self.base, self._retracted.has_target)
+        if self.state.rules.cleared:
+            self._redact_cleared(self.base)
+
+    def _redact_cleared(self, start: int) -> None:
+        """Redact comments of cleared users from `start` on; all, if one was cleared just now."""
+        if self.state.cleared:
+            self.state.cleared, start = False, self.base
+        rules = self.state.rules
+        for at in range(start - self.base, len(self.items)):
+            if self.items[at].event == COMMENT and was_cleared(rules, self.items[at].data):
+                self._redact_item(at)
 
     def _redact(self, start: int, is_retracted: Callable[[bytes], bool]) -> None:
         """Redact the retracted events from the position `start` on."""
         for at in range(start - self.base, len(self.items)):
             item = self.items[at]
-            if not is_retracted(item.data) or item.event == RETRACT_TYPE:
-                continue
-            if (data := redacted(item.data)) is not None:
-                self.redactions += 1
-                self.items[at] = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
-                for frames in self._frames.values():
-                    frames.render_again(self.base + at)
+            if is_retracted(item.data) and item.event != RETRACT_TYPE:
+                self._redact_item(at)
+
+    def _redact_item(self, at: int) -> None:
+        item = self.items[at]
+        if (data := redacted(item.data)) is not None:
+            self.redactions += 1
+            self.items[at] = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
+            for frames in self._frames.values():
+                frames.render_again(self.base + at)
 
     def trim(self, now: float, needed: int, least: int = 1) -> None:
         """Drop items beyond the limits, but none from `needed` on unless twice the capacity is exceeded.

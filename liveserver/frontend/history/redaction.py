@@ -1,4 +1,5 @@
-"""Redaction: a retracted event keeps its position in the log and loses its content.
+"""Redaction: an event that was retracted, or cleared with all of its user's, keeps its position in the log
+and loses its content.
 
 Viewers that pass the position later receive a retraction instead. So numbers stay contiguous, and each
 event's
@@ -14,9 +15,11 @@ import msgspec
 
 from liveserver.event import RETRACT, Event
 from liveserver.lru import LRU
+from liveserver.moderation.rules import Rules
 
 RETRACT_TYPE = RETRACT.encode()
 FEW = 8  # up to so many prefixes, comparing one by one is faster
+COMMENT = b"comment"
 _ID_PREFIX = re.compile(rb'\{"id":"(?:[^"\\]|\\.)*",')
 
 
@@ -67,6 +70,23 @@ class RetractedIds:
         """Return whether this event's JSON is of a retracted event."""
         prefix = _ID_PREFIX.match(data)
         return prefix is not None and prefix[0] in self._prefixes
+
+
+class _Comment(msgspec.Struct):
+    at: int = 0
+    user: str | None = None
+
+
+_comment = msgspec.json.Decoder(_Comment).decode
+
+
+def was_cleared(rules: Rules, data: bytes) -> bool:
+    """Return whether an event's JSON is of a comment whose user's comments of that time are gone."""
+    try:
+        comment = _comment(data)
+    except msgspec.DecodeError:
+        return False
+    return rules.is_cleared(comment.user, comment.at)
 
 
 def target_prefix(retraction: bytes) -> bytes | None:

@@ -7,6 +7,7 @@ Rules:
 2. A state may be newer than its position, never older: at a channel's beginning, and after a gap, it is the
    state of the bus. Clients apply events by the same rule, so repeated ones change nothing.
 3. It is rendered once per change, and the bytes are shared.
+4. The rules that hold for the video (`rules`) are those of the tip, wherever a viewer begins.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
+from liveserver.moderation.rules import CLEAR, Rules, is_rule
 from liveserver.state import Keyed, State
 
 MAX_RENDERED = 8  # cached renderings: of the tip, and of positions at which many viewers begin
@@ -22,7 +24,18 @@ MAX_RENDERED = 8  # cached renderings: of the tip, and of positions at which man
 class StateHistory:
     """The states of one channel."""
 
-    __slots__ = ("_base", "_changes", "_older", "_positions", "_rendered", "_tip", "_trimmed")
+    __slots__ = (
+        "_base",
+        "_changes",
+        "_older",
+        "_positions",
+        "_rendered",
+        "_tip",
+        "_trimmed",
+        "banned",
+        "cleared",
+        "rules",
+    )
 
     def __init__(self) -> None:
         self._base = State()
@@ -32,11 +45,15 @@ class StateHistory:
         self._older: list[tuple[int, Keyed]] = []  # read from the log later; `_base` has them already
         self._trimmed = 0  # changes folded into `_base` so far
         self._rendered: dict[tuple[int, bool], bytes] = {}
+        self.rules = Rules()
+        self.banned: set[str] = set()  # users that were banned since this was looked at
+        self.cleared = False  # likewise whether a user's comments were cleared
 
     def start_at(self, events: Iterable[Keyed]) -> None:
         """Begin with the state of the bus."""
         self._base = State(events)
         self._tip = State(self._base)
+        self.rules = Rules(self._base)
 
     def prepend(self, older: Sequence[tuple[int, Keyed]]) -> None:
         """Note the keyed events from before all that are held, with their positions, in order."""
@@ -61,6 +78,16 @@ class StateHistory:
         if self._tip.fold(event):
             self._positions.append(position)
             self._changes.append(event)
+            if is_rule(event):
+                self._fold_rule(event)
+
+    def _fold_rule(self, event: Keyed) -> None:
+        if not self.rules.fold(event) or event.is_cleared:
+            return
+        if event.key.startswith(CLEAR):
+            self.cleared = True
+        elif (user := self.rules.banned_by(event.key)) is not None:
+            self.banned.add(user)
 
     def rendered(self, position: int, *, internal: bool = False) -> bytes:
         """Return the events' JSON, oldest first and joined by commas, for a viewer that begins at `position`.
