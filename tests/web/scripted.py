@@ -133,19 +133,25 @@ class _Handler(BaseHTTPRequestHandler):
         return {name.lower(): value for name, value in self.headers.items()}
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        content = self.rfile.read(int(self.headers.get("content-length", "0")))
+        body = json.loads(content) if content else {}
         with self.frontend.lock:
             self.frontend.asked.append((self.command, self.path, self._lower()))
         self._post(body)
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
     def do_DELETE(self) -> None:
+        with self.frontend.lock:
+            self.frontend.asked.append((self.command, self.path, self._lower()))
         self._post(None)
 
     def do_OPTIONS(self) -> None:
         self.send_response(204)
         self._cors()
         self.send_header("access-control-allow-headers", "authorization, content-type, idempotency-key")
-        self.send_header("access-control-allow-methods", "GET, POST, DELETE")
+        self.send_header("access-control-allow-methods", "GET, POST, PUT, DELETE")
         self.end_headers()
 
     def _post(self, body: dict[str, Any] | None) -> None:

@@ -27,16 +27,22 @@ export class LiveVideo extends LiveVideo_base {
     /** End everything and release it; it cannot be started again. */
     close(): void;
     /** Throws `LiveError`. The same `key` again is the same like. @param {string} reaction @param {Deed} options @returns {Promise<{id: string, total: number}>} */
-    like(reaction?: string, { user, key }?: Deed): Promise<{
+    like(reaction?: string, { user, key, position }?: Deed): Promise<{
         id: string;
         total: number;
     }>;
-    /** Throws `LiveError`. The same `key` again is the same comment. @param {string} text @param {Deed} options @returns {Promise<{id: string}>} */
-    comment(text: string, { user, key }?: Deed): Promise<{
+    /** Throws `LiveError`. The same `key` again is the same comment. @param {string} text @param {Deed} options `waiting`: for a moderator. @returns {Promise<{id: string, waiting?: boolean}>} */
+    comment(text: string, { user, key, position }?: Deed): Promise<{
         id: string;
+        waiting?: boolean;
     }>;
     /** Take back a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */
     retract(id: string): Promise<void>;
+    /**
+     * Ask for what moderators may: `moderate("PUT", "settings", { comments: "slow", slow: 30 })`; the path is below the video's.
+     * Throws `LiveError`. @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>}
+     */
+    moderate(method: string, path: string, body?: object): Promise<any>;
     /** The totals, and the newest comments. Throws `LiveError`. @returns {Promise<Summary>} */
     summary(): Promise<Summary>;
     /** Who this viewer is to the server, and what it may. Throws `LiveError`. @returns {Promise<Me>} */
@@ -63,6 +69,7 @@ export type BareEvent = {
     user?: string;
     key?: string;
     version?: number;
+    accepted?: number;
     position?: number;
     role?: string;
     by?: string;
@@ -328,20 +335,12 @@ export type Options = {
     user?: string | (() => string | undefined);
 };
 /**
- * Watch a live video: one exact sequence of events, however many connections it takes. In browsers, workers, Node.
- *
- *     import { LiveVideo } from "/liveserver.js";
- *     const live = new LiveVideo(["https://fe1.example", "https://fe2.example"], "demo");
- *     live.addEventListener("like", ({ detail }) => console.log(detail.user, detail.data));
- *     await live.like("heart");
- *
- * 1. Nothing is lost or doubled: every connection resumes from the cursor of the last item received.
- * 2. Streams, long-polls, reconnecting: `liveserver/connection.js`. Tabs that share: `liveserver/tabs.js`.
- * 3. Nothing begins before the task of `new` is over, and nothing is fired or held after `close()`.
+ * `position`: media time in milliseconds
  */
 export type Deed = {
     user?: string;
     key?: string;
+    position?: number;
 };
 /**
  * Watch a live video: one exact sequence of events, however many connections it takes. In browsers, workers, Node.

@@ -145,7 +145,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     return this.#likes.post("likes", { user, reaction, position }, key);
   }
 
-  /** Throws `LiveError`. The same `key` again is the same comment. @param {string} text @param {Deed} options @returns {Promise<{id: string}>} */
+  /** Throws `LiveError`. The same `key` again is the same comment. @param {string} text @param {Deed} options `waiting`: for a moderator. @returns {Promise<{id: string, waiting?: boolean}>} */
   comment(text, { user = this.#user(), key, position } = {}) {
     return this.#likes.post("comments", { user, text, position }, key);
   }
@@ -153,6 +153,14 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   /** Take back a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */
   retract(id) {
     return this.#likes.retract(id);
+  }
+
+  /**
+   * Ask for what moderators may: `moderate("PUT", "settings", { comments: "slow", slow: 30 })`; the path is below the video's.
+   * Throws `LiveError`. @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>}
+   */
+  moderate(method, path, body) {
+    return this.#likes.call(method, path, body);
   }
 
   /** The totals, and the newest comments. Throws `LiveError`. @returns {Promise<Summary>} */

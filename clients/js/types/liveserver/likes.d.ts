@@ -22,6 +22,8 @@ export class Likes {
     post(what: string, body: object, key?: string): Promise<any>;
     /** @param {string} id */
     retract(id: string): Promise<void>;
+    /** @param {string} method @param {string} path below the video's @param {object} [body] @returns {Promise<any>} */
+    call(method: string, path: string, body?: object): Promise<any>;
     /** @param {string} what */
     get(what: string): Promise<any>;
     #private;

@@ -51,6 +51,11 @@ export class Likes {
     await this.#ask("DELETE", `comments/${encodeURIComponent(id)}`);
   }
 
+  /** @param {string} method @param {string} path below the video's @param {object} [body] @returns {Promise<any>} */
+  call(method, path, body) {
+    return this.#ask(method, path, body, body && newKey());
+  }
+
   /** @param {string} what */
   get(what) {
     return this.#ask("GET", what);
@@ -92,12 +97,13 @@ export class Likes {
       const response = await fetch(url, { ...request, headers, cache: "no-store", signal: attempt.signal, ...(credentials && { credentials }) });
       if (response.ok) {
         if (request.method === "POST") this.#tokens.worked();
-        return { document: response.status === 204 ? null : await response.json() };
+        const document = response.status === 204 ? null : await response.json();
+        return { document: response.status === 202 ? { ...document, waiting: true } : document };
       }
       const { status } = response;
       const { detail, reason } = await response.json().catch(() => ({}));
       const retryAfter = Number(response.headers.get("retry-after")) * 1_000 || undefined;
-      if (request.method === "POST" && !reason && (status === 404 || status === 405 || status === 501))
+      if (request.method === "POST" && request.body && !reason && (status === 404 || status === 405 || status === 501))
         return new LiveError("Taking part isn't possible at this address. You still see what the others send.", { status, unsupported: true });
       return new LiveError(detail ?? "That was not accepted.", { status, reason, retryAfter });
     } catch {

@@ -5,6 +5,7 @@
  * send it again. Lines of one author within a minute stand under one name.
  */
 
+import { openMenu } from "./menu.js";
 import { cleanName, cleanText, element, initial } from "./text.js";
 
 const MOST = 200; // in the list
@@ -25,7 +26,8 @@ export class Comments {
   /**
    * @param {{list: HTMLElement, scroll: HTMLElement, empty: HTMLElement, fresh: HTMLElement}} parts
    * @param {{mention: (name: string) => void, mayRemove: (own: boolean) => boolean, remove: (id: string) => void,
-   *   isMe: (text: string) => boolean}} on
+   *   isMe: (text: string) => boolean, acts: (comment: {id: string, user?: string}) => [string, () => void][]}} on
+   *   `acts`: what a moderator may do about a comment; none for others
    */
   constructor({ list, scroll, empty, fresh }, on) {
     this.#list = list;
@@ -42,6 +44,7 @@ export class Comments {
   add({ id, user, at, text, role }, own = false) {
     if (this.#removed.has(id) || !cleanText(text)) return;
     const known = this.#entries.find((entry) => entry.id === id);
+    if (known?.state === "waiting") return this.#settle(known, at); // a moderator has approved it
     if (known) return void (known.at === Infinity && at && this.#place(known, at));
     const isAwaited = (entry) => entry.at === Infinity && entry.state !== "failed" && entry.raw === text && entry.user === cleanName(user);
     const awaited = this.#entries.find(isAwaited);
@@ -65,8 +68,13 @@ export class Comments {
     this.#insert(entry, true);
     return {
       sending: () => this.#mark(Object.assign(entry, { state: "sending" }), "pending", "Sending…"),
-      /** @param {string} id */
-      sent: (id) => this.#accepted(entry, id),
+      /** @param {string} id @param {boolean} isWaiting for a moderator */
+      sent: (id, isWaiting = false) => {
+        if (!isWaiting) return this.#accepted(entry, id);
+        entry.id ??= id;
+        entry.state = "waiting";
+        this.#mark(entry, "pending", "Waiting for a moderator");
+      },
       /** @param {string} why @param {() => void} again */
       failed: (why, again) => {
         entry.state = "failed";
@@ -89,6 +97,16 @@ export class Comments {
     if (this.#removed.size > 2 * MOST) this.#removed.delete(this.#removed.values().next().value);
     const entry = this.#entries.find((each) => each.id === id);
     if (entry) this.#drop(entry);
+  }
+
+  /** All that a user had said until then was taken back. @param {string} user @param {number} at */
+  clear(user, at) {
+    for (const entry of this.#entries.filter((each) => each.from === user && each.at <= at)) this.remove(entry.id);
+  }
+
+  /** What this viewer may do is known now, or has changed. */
+  refresh() {
+    for (const entry of this.#entries) if (entry.id && entry.state === "sent") this.#offerRemoval(entry);
   }
 
   #own(entry, isOwn) {
@@ -141,22 +159,34 @@ export class Comments {
     mention.addEventListener("click", () => this.#on.mention(name));
     const time = element("time");
     who.append(mention);
-    if (ROLES.has(role)) who.append(element("span", "role", ROLES.get(role)));
+    if (ROLES.has(role)) who.append(element("span", `role ${role}`, ROLES.get(role)));
     who.append(time);
     const line = element("p", "said", said);
     line.dir = "auto";
     if (!own && this.#on.isMe(said)) item.classList.add("mentioned");
     item.append(face, who, line);
-    const entry = { id, user: cleanName(user), raw: text, own, item, time, at, state: "sent" };
+    const entry = { id, user: cleanName(user), from: user, raw: text, own, item, time, at, state: "sent" };
     if (id) this.#offerRemoval(entry);
     return entry;
   }
 
   #offerRemoval(entry) {
-    if (!this.#on.mayRemove(entry.own) || entry.item.querySelector(".remove")) return;
+    if (entry.item.querySelector(".remove, .more")) return;
+    if (this.#on.acts({ id: "", user: "" }).length) return this.#offerMenu(entry);
+    if (!this.#on.mayRemove(entry.own)) return;
     const button = element("button", "remove", "Remove");
     button.type = "button";
     button.addEventListener("click", () => this.#on.remove(entry.id));
+    entry.item.append(button);
+  }
+
+  #offerMenu(entry) {
+    const button = element("button", "more", "⋯");
+    button.type = "button";
+    button.setAttribute("aria-haspopup", "menu");
+    button.setAttribute("aria-expanded", "false");
+    button.setAttribute("aria-label", `Moderate ${entry.user || "this comment"}`);
+    button.addEventListener("click", () => openMenu(button, this.#on.acts({ id: entry.id, user: entry.from })));
     entry.item.append(button);
   }
 

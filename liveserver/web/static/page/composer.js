@@ -10,9 +10,11 @@ export class Composer {
   #parts;
   #send;
   #queue = Promise.resolve();
+  #heldUntil = 0;
+  #ticking;
 
   /**
-   * @param {{form: HTMLFormElement, text: HTMLInputElement, left: HTMLElement, send: HTMLButtonElement, pick: HTMLElement, emoji: HTMLElement}} parts
+   * @param {{form: HTMLFormElement, text: HTMLInputElement, left: HTMLElement, send: HTMLButtonElement, pick: HTMLElement, emoji: HTMLElement, hold: HTMLElement}} parts
    * @param {(text: string) => {sending: () => void, run: () => Promise<void>, failed: (error: Error, again: () => void) => void}} send
    *   begins with one comment, which is not sent yet
    */
@@ -42,6 +44,33 @@ export class Composer {
     this.#count();
   }
 
+  /** Let nothing be sent for so long, and count down. @param {number} milliseconds */
+  hold(milliseconds) {
+    this.#heldUntil = Math.max(this.#heldUntil, performance.now() + milliseconds);
+    clearInterval(this.#ticking);
+    this.#ticking = setInterval(() => this.#tick(), 250);
+    this.#tick();
+  }
+
+  /** Slow mode is over. */
+  release() {
+    this.#heldUntil = 0;
+    this.#tick();
+  }
+
+  #tick() {
+    const { hold } = this.#parts;
+    const seconds = Math.ceil((this.#heldUntil - performance.now()) / 1_000);
+    hold.hidden = seconds <= 0;
+    hold.textContent = seconds > 0 ? `Wait ${seconds} s` : "";
+    if (seconds <= 0) clearInterval(this.#ticking);
+    this.#count();
+  }
+
+  get #isHeld() {
+    return performance.now() < this.#heldUntil;
+  }
+
   /** At the caret. @param {string} what */
   insert(what) {
     const { text } = this.#parts;
@@ -60,16 +89,16 @@ export class Composer {
   #count() {
     const { text, left, send } = this.#parts;
     const rest = MOST - lengthOf(text.value.trim());
-    left.hidden = rest > WARN;
+    left.hidden = rest > WARN || this.#isHeld;
     left.textContent = String(rest);
     left.classList.toggle("over", rest < 0);
-    send.disabled = rest < 0;
+    send.disabled = rest < 0 || this.#isHeld;
   }
 
   #submit() {
     const { text } = this.#parts;
     const said = text.value.trim();
-    if (!said || lengthOf(said) > MOST) return;
+    if (!said || lengthOf(said) > MOST || this.#isHeld) return;
     text.value = "";
     this.#count();
     this.#toggle(false);

@@ -9,6 +9,7 @@ import { LiveVideo } from "../liveserver.js";
 import { Comments } from "./comments.js";
 import { Composer } from "./composer.js";
 import { Counter } from "./counter.js";
+import { Desk, inWords } from "./desk.js";
 import { findToken, Identity } from "./identity.js";
 import { Floating, icon, REACTIONS } from "./reactions.js";
 import { Scene } from "./scene.js";
@@ -19,6 +20,13 @@ const SETTLE_AFTER = [150, 1_000, 3_000]; // looks at the backend's totals behin
 const SETTLE_EVERY = 20_000;
 const NOTE_FOR = 6_000;
 const SPREAD = 250; // a sum's reactions, until the next one
+const SHORT_BAN = 600_000;
+
+const GOODBYES = new Map([
+  ["removed", "You were removed by a moderator."],
+  ["revoked", "You are signed out. Sign in again to go on watching."],
+  ["disconnected", "You were disconnected by the site."],
+]);
 
 const WORDS = new Map([["live", "Live"], ["stalled", "No signal"], ["connecting", "Connecting"], ["waiting", "Reconnecting"], ["closed", "Ended"]]);
 const TRANSPORTS = new Map([["sse", ["Event stream", "Stream"]], ["poll", ["Long-poll", "Long-poll"]], ["ws", ["WebSocket", "WebSocket"]]]);
@@ -45,14 +53,16 @@ const comments = new Comments(
     mention: (name) => $("form").hidden || composer.insert(`@${name} `),
     mayRemove: (own) => !!me.grant?.isSignedIn && (own || me.may("moderate")),
     remove: (id) => attempt(() => live.retract(id)),
+    acts: actsOn,
     isMe: (text) => !!me.name && text.includes(`@${cleanName(me.name)}`),
   },
 );
 const floating = new Floating($("reactions"));
 const composer = new Composer(
-  { form: $("form"), text: $("text"), left: $("left"), send: $("send"), pick: $("pick"), emoji: $("emoji") },
+  { form: $("form"), text: $("text"), left: $("left"), send: $("send"), pick: $("pick"), emoji: $("emoji"), hold: $("hold") },
   say,
 );
+const desk = new Desk(live, attempt);
 
 const mine = new Map(); // reaction → taps whose likes have not come back yet
 const single = new Map(); // reaction → likes that came one by one since the last sum
@@ -63,6 +73,7 @@ let readyAt = Infinity;
 let isDirty = false;
 let isAlone = false; // there is no likes backend
 let isOff = false; // and it was tried
+let removed = ""; // what was said when this viewer was removed
 
 $("title-text").textContent = parameters.get("title") || video;
 document.title = `${$("title-text").textContent} · live`;
@@ -110,10 +121,12 @@ function listen() {
   live.addEventListener("likes", ({ detail }) => onSum(detail));
   live.addEventListener("comment", ({ detail }) => onComment(detail));
   live.addEventListener("retract", ({ detail }) => comments.remove(detail.data?.id));
-  live.addEventListener("state", () => {
+  live.addEventListener("state", ({ detail }) => {
+    for (const { key, data, at } of detail.events) if (key.startsWith("clear/") && data) comments.clear(data.user, at);
     showState();
     showCount();
   });
+  live.addEventListener("announcement", ({ detail }) => note(cleanText(detail.data?.text ?? "")));
   live.addEventListener("viewers", ({ detail }) => {
     $("viewers").hidden = !(detail.total > 0); // oneself, at least, is watching
     $("viewer-count").textContent = number.format(detail.total);
@@ -125,7 +138,7 @@ function listen() {
   });
   live.addEventListener("gap", restart);
   live.addEventListener("refused", ({ detail }) => refused(detail));
-  live.addEventListener("bye", ({ detail }) => detail.reconnect || note("The show is over. Thank you for watching."));
+  live.addEventListener("bye", ({ detail }) => detail.reconnect || leave(detail.reason));
   live.addEventListener("connection", showLine);
   showLine();
   for (const input of $("choice").querySelectorAll("input"))
@@ -142,6 +155,35 @@ async function introduce() {
   } catch (error) {
     if (error.status === 401 || error.status === 403) me.learn({ scopes: [], signed_in: true });
   }
+  showState();
+}
+
+/** What a moderator may do about a comment. @returns {[string, () => void][]} */
+function actsOn({ id, user }) {
+  if (!isModerator()) return [];
+  const acts = [
+    ["Remove", () => attempt(() => live.retract(id))],
+    ["Pin", () => desk.pin({ id })],
+  ];
+  if (!user || user === me.name) return acts;
+  const name = cleanName(user) || "this user";
+  return [
+    ...acts,
+    [`Ban ${name} for ${inWords(SHORT_BAN / 1_000)}`, () => desk.ban(user, Math.round(live.now()) + SHORT_BAN)],
+    [`Ban ${name}`, () => desk.ban(user, null)],
+    [`Remove all of ${name}`, () => desk.clear(user)],
+  ];
+}
+
+function isModerator() {
+  return !!me.grant?.isSignedIn && me.may("moderate");
+}
+
+/** The server ends this viewer's watching. */
+function leave(reason) {
+  note(GOODBYES.get(reason) ?? "The show is over. Thank you for watching.", true);
+  if (!GOODBYES.has(reason)) return;
+  removed = GOODBYES.get(reason);
   showState();
 }
 
@@ -201,13 +243,17 @@ function say(text) {
   return {
     sending: () => pending.sending(),
     run: async () => {
-      const { id } = await live.comment(text, { key });
+      const { id, waiting } = await live.comment(text, { key });
       me.note(id);
-      pending.sent(id);
+      pending.sent(id, waiting);
+      const settings = live.state.get("settings")?.data;
+      if (settings?.comments === "slow" && !isModerator()) composer.hold(1_000 * (Number(settings.slow) || 30));
     },
     failed: (error, again) => {
       pending.failed(error.message, again);
       if (error.unsupported) impossible(error);
+      if (error.reason === "slow") composer.hold(error.retryAfter ?? 1_000);
+      if (error.reason === "banned") banned(error);
     },
   };
 }
@@ -218,8 +264,14 @@ async function attempt(act) {
   } catch (error) {
     if (error.unsupported) impossible(error);
     else note(error.message);
+    if (error.reason === "banned") banned(error);
     return null;
   }
+}
+
+function banned(error) {
+  removed = error.message;
+  showState();
 }
 
 function impossible(error) {
@@ -229,6 +281,10 @@ function impossible(error) {
 }
 
 function refused({ status, detail }) {
+  if (detail.includes("removed by a moderator")) {
+    note(GOODBYES.get("removed"), true);
+    return banned({ message: GOODBYES.get("removed") });
+  }
   const why = status === 401 || status === 403 ? "This video is for viewers who are signed in" : "This video can't be watched";
   note(`${why}: ${detail}`, true);
 }
@@ -236,26 +292,33 @@ function refused({ status, detail }) {
 /** What moderators have set, and what this viewer may. */
 function showState() {
   const settings = live.state.get("settings")?.data ?? {};
-  const mayComment = me.may("comment");
-  $("buttons").hidden = !me.may("like");
-  if (isOff || settings.likes === "closed") $("buttons").dataset.off = "";
+  const mayComment = me.may("comment") && !removed;
+  desk.offer(isModerator());
+  desk.update();
+  comments.refresh();
+  if (settings.comments !== "slow" || isModerator()) composer.release();
+  $("buttons").hidden = !me.may("like") || !!removed;
+  if (isOff || (settings.likes === "closed" && !isModerator())) $("buttons").dataset.off = "";
   else delete $("buttons").dataset.off;
-  $("form").hidden = !mayComment || settings.comments === "closed";
+  $("form").hidden = !mayComment || (settings.comments === "closed" && !isModerator());
   $("closed").hidden = !$("form").hidden;
-  $("closed").textContent = mayComment ? "Comments are closed." : "You can watch here, but not comment.";
-  $("text").placeholder = settings.comments === "slow" ? `One comment every ${Number(settings.slow) || 30} s` : "Say something nice";
+  $("closed").textContent = removed ? removed : mayComment ? "Comments are closed." : "You can watch here, but not comment.";
+  $("text").placeholder = settings.comments === "slow" && !isModerator() ? `One comment every ${inWords(Number(settings.slow) || 30)}` : "Say something nice";
   $("keys").hidden = $("form").hidden && $("buttons").hidden;
   $("me-field").hidden = !!me.grant?.isSignedIn || !mayComment;
   $("me-known").hidden = !me.grant?.isSignedIn || !me.name;
   $("me-name").textContent = cleanName(me.name);
   const pin = live.state.get("pin")?.data;
+  const author = cleanName(pin?.comment?.user);
   const pinned = cleanText(typeof pin?.text === "string" ? pin.text : (pin?.comment?.text ?? ""));
   $("pin").hidden = !pinned;
-  $("pin-text").textContent = pinned;
+  $("pin-text").textContent = author ? `${author}: ${pinned}` : pinned;
 }
 
 function mayLike() {
-  return me.may("like") && live.state.get("settings")?.data?.likes !== "closed";
+  const isClosed = live.state.get("settings")?.data?.likes === "closed" && !isModerator();
+  if (isClosed) note("Likes are closed just now.");
+  return me.may("like") && !isClosed && !removed;
 }
 
 function restart() {
