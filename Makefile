@@ -12,6 +12,9 @@ READY := .venv/.ready
 BENCH_READY := .venv/.ready-bench
 DOCS_READY := .venv/.ready-docs
 
+# As many tests at a time as there are cores, a file as a whole, the longest files first (tests/conftest.py).
+PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz attack mutants soak worlds proof
 
@@ -30,14 +33,14 @@ run-cluster: $(READY) ## Two datacenters on this machine: Redis, dispatchers, fr
 	@exec $(BIN)/liveserver cluster --own-terminal --config config/cluster.toml $(ARGS)
 
 test: $(READY) ## The tests, as many at a time as there are cores; ARGS="-n 0 tests/edge" for some, one by one
-	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY) ## The tests without processes, browsers and slow ones, in less than a minute
-	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadfile --hypothesis-profile=fast \
+	@exec $(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=fast \
 		-m 'not process and not browser and not slow' $(ARGS)
 
 coverage: $(READY) ## The fast tests, with branch coverage; fails below the floor in pyproject.toml
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --hypothesis-profile=fast \
+	@$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=fast \
 		-m 'not process and not browser and not slow' --cov --cov-report= $(ARGS)
 	@exec $(BIN)/python -m coverage report
 

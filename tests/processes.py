@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import httpx
 import trio
 
 from liveserver.cluster.redis_server import free_port
+from tests import node_forker
 
 LAST_LINES = 40  # of a log, in the message of a failure
-READY_SECONDS = 40.0  # far beyond what it takes, also on a machine with much else to do
+READY_SECONDS = 90.0  # far beyond what it takes, also on a machine with much else to do
 
 
 class NodeProcess:
@@ -33,7 +35,7 @@ class NodeProcess:
             f"bus.url={redis_url}",
             *settings,
         ]
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | node_forker.ForkedProcess | None = None
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  # appended to by each start
         self.output: int = self._log.fileno()
 
@@ -57,9 +59,7 @@ class NodeProcess:
 
     def start(self) -> None:
         # Its standard input is a pipe that ends with this process, and with it the node.
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=self.output, stderr=subprocess.STDOUT
-        )
+        self.process = node_forker.start(self.command[3:], self.output, os.environ)
 
     @property
     def log(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
@@ -14,10 +14,6 @@ from quart_trio import QuartTrio
 
 from liveserver import __version__
 from liveserver.auth.authorizer import Authorizer
-from liveserver.backend.backend import open_backend
-from liveserver.backend.likes import LikeRoutes
-from liveserver.backend.outbox import PublishTarget
-from liveserver.backend.routes import backend_routes
 from liveserver.bus.canary import Canary, CanaryInbox
 from liveserver.bus.interface import Bus
 from liveserver.bus.memory.bus import MemoryBus
@@ -47,6 +43,9 @@ from liveserver.ops.health import Check
 from liveserver.web.app import public_app
 from liveserver.web.identity import identity_blueprint
 from liveserver.web.openapi import public_document
+
+if TYPE_CHECKING:
+    from liveserver.backend.outbox import PublishTarget
 
 
 class NotReady(LiveserverError):
@@ -176,6 +175,11 @@ class Node:
         stack: AsyncExitStack,
         reader: MemoryBus | RedisBus | None,
     ) -> None:
+        # Only this role needs SQLAlchemy, whose import takes a quarter of a node's start.
+        from liveserver.backend.backend import open_backend
+        from liveserver.backend.likes import LikeRoutes
+        from liveserver.backend.routes import backend_routes
+
         settings = self.settings.backend
         if settings.dispatchers or local is None:
             local = await stack.enter_async_context(

@@ -56,7 +56,7 @@ def test_every_mutant_of_the_core_is_a_program_and_another_one() -> None:
     for file in core_files():
         if file.suffix == ".py":
             source = (ROOT / file).read_text()
-            for each in mutations(file)[::7]:
+            for each in mutations(file)[::31]:
                 assert ast.dump(ast.parse(each.apply(source))) != ast.dump(ast.parse(source)), each.describe(
                     source
                 )
