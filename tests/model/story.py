@@ -140,6 +140,8 @@ class Story:
         is_own = after is None and origin == self._datacenter  # see `_is_lacking`
         if upto.number == 0 or is_own or (after is not None and after.epoch != upto.epoch):
             return True
+        if any(mark.epoch != upto.epoch for name, mark in sent if name == origin):
+            return True  # a new epoch within the page: what the end of the former held is not known
         first = after.number + 1 if after is not None else 1
         return any((origin, Mark(upto.epoch, number)) not in sent for number in range(first, upto.number + 1))
 

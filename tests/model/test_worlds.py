@@ -70,3 +70,14 @@ def test_the_judge_sees_what_is_missing_at_the_end() -> None:
     told.event(like(1), "dc1-00000001-1")
     with pytest.raises(Violation):
         told.end(Cursor.parse("dc1-00000001-3"))
+
+
+def test_a_gap_on_a_page_may_be_a_new_epoch_in_its_middle() -> None:
+    """Of an origin of which nothing was known, so that neither end of the page says it."""
+    history = History()
+    for name, epoch in enumerate(("00000001", "00000002"), 1):
+        history.add(Published("dc2", epoch, 1, name, f"id{name}", "like"))
+    told = Story("viewer", history)
+    told.begin("---", "dc1")
+    told.page("dc1-00000009-0", [], gap=False, is_first=True)
+    told.page("dc1-00000009-0~dc2-00000002-1", [like(1), like(2)], gap=True, is_first=False)
