@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx
@@ -36,6 +36,7 @@ class NodeProcess:
             *settings,
         ]
         self.process: subprocess.Popen[bytes] | node_forker.ForkedProcess | None = None
+        self.environment: Mapping[str, str] | None = None  # None: this process's
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  # appended to by each start
         self.output: int = self._log.fileno()
 
@@ -59,7 +60,16 @@ class NodeProcess:
 
     def start(self) -> None:
         # Its standard input is a pipe that ends with this process, and with it the node.
-        self.process = node_forker.start(self.command[3:], self.output, os.environ)
+        if self.environment is None:
+            self.process = node_forker.start(self.command[3:], self.output, os.environ)
+            return
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            env=self.environment,
+        )
 
     @property
     def log(self) -> str:

@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class RedisServer:
         appendonly: bool = False,
         options: Sequence[str] = (),
         program: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port
         self.directory = directory
@@ -44,6 +45,7 @@ class RedisServer:
         self._appendonly = appendonly
         self._options = options
         self._program = program
+        self._environment = environment  # None: this process's
 
     @property
     def url(self) -> str:
@@ -65,7 +67,12 @@ class RedisServer:
             command = [SETPRIV, "--pdeathsig", "KILL", "--", *command]
         with (self.directory / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,
             )
 
     async def wait_ready(self) -> None:

@@ -162,8 +162,8 @@ def watched(directory: Path) -> Iterator[Deployment]:
 
 
 @contextmanager
-def clustered(directory: Path) -> Iterator[Deployment]:
-    """Three masters, and a replica of the one that has the video `v`: the first and the last."""
+def clustered(directory: Path, video: str = "v") -> Iterator[Deployment]:
+    """Three masters, and a replica of the one that has this video: the first and the last."""
     options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "600",
                "--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"]  # fmt: skip
     with ExitStack() as stack:
@@ -173,7 +173,7 @@ def clustered(directory: Path) -> Iterator[Deployment]:
         ]
         clients = [redis.Redis(port=node.port) for node in nodes]
         edges = [0, 5461, 10923, 16384]
-        mine = next(n for n in range(3) if edges[n] <= key_slot(b"v") < edges[n + 1])
+        mine = next(n for n in range(3) if edges[n] <= key_slot(video.encode()) < edges[n + 1])
         order = [mine, *(n for n in range(3) if n != mine)]
         for client, n in zip(clients, order, strict=False):
             client.execute_command("CLUSTER", "ADDSLOTS", *range(edges[n], edges[n + 1]))

