@@ -81,3 +81,15 @@ def test_a_gap_on_a_page_may_be_a_new_epoch_in_its_middle() -> None:
     told.begin("---", "dc1")
     told.page("dc1-00000009-0", [], gap=False, is_first=True)
     told.page("dc1-00000009-0~dc2-00000002-1", [like(1), like(2)], gap=True, is_first=False)
+
+
+def test_what_was_seen_elsewhere_and_does_not_come_is_given_up_after_a_while() -> None:
+    for now, is_allowed in ((29.0, False), (31.0, True)):
+        told = story()
+        told.event(like(1), "dc1-00000001-1")
+        if is_allowed:
+            told.gap("dc1-00000001-0", now)
+            told.event(like(1), "dc1-00000001-1")
+        else:
+            with pytest.raises(Violation):
+                told.gap("dc1-00000001-0", now)

@@ -52,7 +52,7 @@ class Viewer:
             self.datacenter, on = self._chance.choice(self._places)
             transport = self._chance.choice(TRANSPORTS)
             what = f"--- {transport} at {on.frontend.node}, from {self._cursor or 'its beginning'}"
-            self.story.begin(what, self.datacenter)
+            self.story.begin(what, self.datacenter, trio.current_time())
             client = on.connect(
                 send_buffer=self._chance.choice((0, 2048)), receive_buffer=self._chance.choice((0, 2048))
             )
@@ -121,7 +121,7 @@ class Viewer:
         if kind == "ready":
             self.story.ready(cursor, resumed=data["resumed"], gap=data["gap"])
         elif kind == "gap":
-            self.story.gap(cursor)
+            self.story.gap(cursor, trio.current_time())
         elif kind in ("viewers", "bye", "state"):
             self.story.notice(cursor, kind)
         else:
@@ -175,7 +175,7 @@ class Viewer:
             if kind == "ready":
                 self.story.ready(value["cursor"], resumed=value["resumed"], gap=value["gap"])
             elif kind == "gap":
-                self.story.gap(value["cursor"])
+                self.story.gap(value["cursor"], trio.current_time())
             elif kind == "events":
                 for event in value["events"][:-1]:
                     self.story.event(event)
