@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import redis
 import trio
 
 from liveserver.bus.interface import AppendRequest, AppendResult, Inbox
@@ -56,3 +58,12 @@ async def eventually_says_missed(inbox: Inbox) -> None:
     with trio.fail_after(60):
         while await anext(inbox):
             pass
+
+
+def silence(bus: RedisBus) -> None:
+    """It hangs, or is killed: it calls nothing any more."""
+
+    def run(*arguments: Any, **options: Any) -> list[Any]:
+        raise redis.ConnectionError
+
+    bus._link.run = run  # type: ignore[method-assign]

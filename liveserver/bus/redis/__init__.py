@@ -1,6 +1,8 @@
 """The bus over Redis.
 
 deployment.py   one server, Sentinel or Cluster, from a URL
+server.py       one server, and what every deployment does
+redis_cluster.py  which server of a Cluster has what
 connection.py   connections, threads, time limits, errors
 commands.py     scripts and commands with their arguments
 replies.py      names of keys, and scripts' replies

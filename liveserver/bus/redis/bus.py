@@ -10,8 +10,9 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:state    Hash      the newest event of each key (state.lua)
     ls:{V}:answers:*  Hash    node → its answer to a question about the video
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
-    ls:run          Hash      which incarnation of Redis this is (incarnation.lua); in a cluster ls:{V}:run
+    ls:run          Hash      which incarnation of Redis this is (incarnation.lua)
     ls:members      Hash      process that may know heads → incarnation to which it has reported them
+                              (a cluster has both for each server, ls:{TAG}:run and ls:{TAG}:members)
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
     ls:dispatchers:GROUP      Sorted: node → when its lease ends; the nodes that relay from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
@@ -47,12 +48,13 @@ from liveserver.bus.interface import (
 from liveserver.bus.redis import replies
 from liveserver.bus.redis.commands import Commands
 from liveserver.bus.redis.connection import Link
-from liveserver.bus.redis.deployment import Command, in_cluster
+from liveserver.bus.redis.deployment import in_cluster
 from liveserver.bus.redis.known_heads import HeadTrackingInbox, KnownHeads
 from liveserver.bus.redis.listener import LONGEST_PAUSE, Listener, ListenerStatistics, listening
 from liveserver.bus.redis.membership import Membership
 from liveserver.bus.redis.replies import keys, ms
 from liveserver.bus.redis.reporting import Reporter
+from liveserver.bus.redis.server import Command
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError
 from liveserver.instruments import Distribution, gauge, histogram, total
@@ -132,7 +134,7 @@ class RedisBus:
 
         def work() -> list[AppendResult]:
             make, videos = self._commands, dict.fromkeys(request.video for request in requests)
-            opening = {video: self._known.opening(video) for video in videos}
+            opening = {video: self._reporter.opening(video) for video in videos}
             appends = [make.append(request, opening[request.video]) for request in requests]
             commands = [*appends, make.active(videos)]
             answers = self._reporter.run(commands, videos)
@@ -154,7 +156,7 @@ class RedisBus:
 
             def work(some: list[str] = some) -> list[Lease]:
                 commands = [
-                    self._commands.subscribe(node, video, videos[video], lease, self._known.opening(video))
+                    self._commands.subscribe(node, video, videos[video], lease, self._reporter.opening(video))
                     for video in some
                 ]
                 new = [video for video in some if video in opening]
@@ -191,7 +193,7 @@ class RedisBus:
         def work() -> dict[str, Slice]:
             commands: list[Command] = []
             for video, last in after.items():
-                commands += self._commands.read(video, last, limit, self._known.opening(video))
+                commands += self._commands.read(video, last, limit, self._reporter.opening(video))
             answers = iter(self._reporter.run(commands, after, transaction=True))
             stretches = {
                 video: replies.log_slice(video, *part)
@@ -210,7 +212,7 @@ class RedisBus:
 
         def work() -> list[ReplicaPosition]:
             make = self._commands
-            opening = {batch.video: self._known.opening(batch.video) for batch in batches}
+            opening = {batch.video: self._reporter.opening(batch.video) for batch in batches}
             relays = [make.relay(batch, opening[batch.video]) for batch in batches]
             answers = self._reporter.run(relays, opening)
             positions = []

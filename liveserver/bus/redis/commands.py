@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from liveserver.bus.interface import ANNOUNCE, AppendRequest, ReplicationBatch
 from liveserver.bus.redis.connection import Script
-from liveserver.bus.redis.deployment import Command
 from liveserver.bus.redis.replies import keys, ms, position_text
+from liveserver.bus.redis.server import Command
 from liveserver.config import HistorySettings
 from liveserver.config.checks import TOKEN_WINDOW
 from liveserver.viewer_count import ViewerCount
@@ -16,8 +16,6 @@ from liveserver.viewer_count import ViewerCount
 EMPTY = 120.0  # seconds that a log without events lasts beyond its leases
 SLACK = 7_200.0  # seconds that a key outlives the rows in it: steps of the clock end keys, but not rows
 LEAP = 10.0  # seconds that the clock may advance between two beats, which are one apart; more is a step
-
-SERVER = ["ls:run", "ls:members"]
 
 # The commands that the scripts use, with harmless arguments; see scripts/commands.lua.
 USED = (
@@ -30,7 +28,7 @@ USED = (
 )  # fmt: skip
 
 # The arguments with which a script opens a log: an epoch in case it begins anew, and the known head, as
-# epoch and offset.
+# epoch and offset. In a cluster the server's incarnation and its verdict follow the epoch (log.lua).
 Opening: TypeAlias = tuple[str, str, int]
 
 
@@ -75,15 +73,17 @@ class Commands:
             self._active_since, self._missing, self._merge,
         )  # fmt: skip
 
-    def incarnation(self, videos: Iterable[str], arguments: Iterable[str]) -> list[Command]:
-        """Return one for the server; in a cluster, where each video may be on another server, one per
-        video.
-        """
-        names = [keys(video, "run", "members") for video in videos] if self.in_cluster else [SERVER]
-        return [_call(self._incarnation, name, *arguments) for name in names]
+    def incarnation(self, shard: str, arguments: Iterable[str]) -> Command:
+        return _call(self._incarnation, _server_keys(shard), *arguments)
 
-    def prune(self, process: str, *, leave: bool = False) -> Command:
-        return _call(self._prune, SERVER, process, "leave" if leave else "")
+    def members(self, shard: str) -> Command:
+        return ("HKEYS", _server_keys(shard)[1])
+
+    def prune(
+        self, process: str, shard: str = "", *, leave: bool = False, gone: Iterable[str] = ()
+    ) -> Command:
+        """Return the removal of ended members: in a cluster `gone`, elsewhere the script finds them."""
+        return _call(self._prune, _server_keys(shard), process, "leave" if leave else "", *gone)
 
     def missing(self) -> Command:
         """Return the command whose reply names the missing commands."""
@@ -161,3 +161,8 @@ class Commands:
 
 def _call(script: Script, names: list[str], *arguments: str | bytes | int) -> Command:
     return ("EVALSHA", script.sha, len(names), *names, *arguments)
+
+
+def _server_keys(shard: str) -> list[str]:
+    """Return the keys of incarnation.lua: run and members."""
+    return [f"ls:{{{shard}}}:{name}" if shard else f"ls:{name}" for name in ("run", "members")]

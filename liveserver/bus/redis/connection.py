@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import trio
 from redis.exceptions import NoScriptError, RedisError
 
-from liveserver.bus.redis.deployment import Command, make_deployment
+from liveserver.bus.redis.deployment import make_deployment
+from liveserver.bus.redis.server import Command
 from liveserver.config import BusSettings
 from liveserver.errors import BusError, BusRefused, ConfigError
 from liveserver.instruments import DELAYS, Histogram
@@ -123,6 +124,18 @@ class Link:
                 self._deployment.drop()
             raise
         return answers
+
+    def shards(self) -> list[str]:
+        """Return a name per server with logs (membership.py). For worker threads, as the next two."""
+        return self._deployment.shards()
+
+    def shard_of(self, video: str) -> str:
+        """Return the name of the video's server."""
+        return self._deployment.shard_of(video)
+
+    def count_listeners(self, channels: Sequence[str]) -> list[int]:
+        """Return each channel's listeners. Raises `RedisError` unless all servers reply."""
+        return self._deployment.count_listeners(channels)
 
     def connection(self) -> Any:
         """Return a new `redis.Connection` for pub/sub, outside the pool and not yet connected.

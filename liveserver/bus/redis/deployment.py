@@ -19,54 +19,20 @@ Rules:
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import SSLConnection, parse_url
-from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, RedisClusterException
 from redis.exceptions import ConnectionError as BrokenLink
-from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
+from liveserver.bus.redis.redis_cluster import Cluster
+from liveserver.bus.redis.server import Deployment, Server, no_retry
 from liveserver.config import BusSettings
 
 HEALTH_CHECK = 10  # seconds: a connection idle for longer is checked with a PING before it is used
 SENTINEL_PORT = 26379
-
-Command = Sequence[str | bytes | int]
-
-
-class Deployment(ABC):
-    """The interface that `Link` uses. All methods are called in worker threads."""
-
-    address: str  # for messages
-    secrets: frozenset[str]  # to be removed from messages
-
-    @abstractmethod
-    def run(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
-        """Return the replies, which may be errors. Raises `RedisError` or `OSError` if there are none."""
-
-    @abstractmethod
-    def load(self, sources: Sequence[str]) -> None:
-        """Load the scripts, on all servers that run commands."""
-
-    @abstractmethod
-    def connection(self) -> Any:
-        """Return a new `redis.Connection`, not yet connected, for pub/sub. Any: it is not annotated."""
-
-    @abstractmethod
-    def drop(self) -> None:
-        """Close the idle connections, after an error."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close all connections, including those in use by abandoned threads."""
 
 
 def in_cluster(url: str) -> bool:
@@ -88,7 +54,7 @@ def make_deployment(settings: BusSettings) -> Deployment:
     base, _, kind = scheme.partition("+")
     if not kind:
         # Nothing is retried here, see connection.py.
-        pool = redis.ConnectionPool.from_url(url, retry=_no_retry(), **options)
+        pool = redis.ConnectionPool.from_url(url, retry=no_retry(), **options)
         parts = urlsplit(url)
         address = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
         return Server(pool, address, _secrets(pool.connection_kwargs, parts.password))
@@ -115,8 +81,8 @@ def make_deployment(settings: BusSettings) -> Deployment:
         return Cluster(servers, options | ({"ssl": True} if is_encrypted else {}), address, secrets)
     theirs = {key: value for key, value in options.items() if key not in ("username", "password", "db")}
     theirs |= {key: value for key, value in sentinel.items() if value}
-    watchers = LockedSentinel(servers, sentinel_kwargs=theirs | {"ssl": is_encrypted, "retry": _no_retry()})
-    pool = SentinelConnectionPool(name, watchers, ssl=is_encrypted, retry=_no_retry(), **options)
+    watchers = LockedSentinel(servers, sentinel_kwargs=theirs | {"ssl": is_encrypted, "retry": no_retry()})
+    pool = SentinelConnectionPool(name, watchers, ssl=is_encrypted, retry=no_retry(), **options)
     return Server(pool, f"{name} at {address}", secrets)
 
 
@@ -135,149 +101,6 @@ class LockedSentinel(Sentinel):
                 # Not chained: the original describes each Sentinel's connections in full.
                 raise BrokenLink("no Sentinel that knows this master answered") from None
             return found
-
-
-class Server(Deployment):
-    """One server: a fixed one, or the one that Sentinel names when a connection is made."""
-
-    def __init__(self, pool: redis.ConnectionPool, address: str, secrets: frozenset[str]) -> None:
-        self.address = address
-        self.secrets = secrets
-        self._pool = pool
-        self._redis = redis.Redis(connection_pool=pool)
-
-    def run(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
-        return _pipeline(self._redis, commands, transaction=transaction)
-
-    def load(self, sources: Sequence[str]) -> None:
-        for source in sources:
-            self._redis.script_load(source)
-
-    def connection(self) -> Any:
-        # Not the pool's make_connection: it counts connections, and never decrements the count.
-        return self._pool.connection_class(**self._pool.connection_kwargs)
-
-    def drop(self) -> None:
-        self._pool.disconnect(inuse_connections=False)
-
-    def close(self) -> None:
-        self._pool.disconnect()
-
-
-class Cluster(Deployment):
-    """A Redis Cluster, discovered at the first call."""
-
-    def __init__(
-        self,
-        servers: Sequence[tuple[str, int]],
-        options: dict[str, Any],
-        address: str,
-        secrets: frozenset[str],
-    ) -> None:
-        self.address = address
-        self.secrets = secrets
-        self._servers = servers
-        self._options = options
-        self._lock = threading.Lock()
-        self._known: RedisCluster | None = None
-
-    def run(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
-        cluster = self._cluster()
-        answers: list[Any] = [None] * len(commands)
-        try:
-            groups = _grouped(cluster, commands, by_slot=transaction)
-        except RedisClusterException as error:
-            raise BrokenLink(str(error)) from error
-        for node, indexes in groups:
-            some = [commands[index] for index in indexes]
-            client = cluster.get_redis_connection(node)
-            for index, answer in zip(indexes, _pipeline(client, some, transaction=transaction), strict=True):
-                answers[index] = answer
-        for answer in answers:
-            if isinstance(answer, MovedError | AskError):
-                raise BrokenLink("slots of the cluster have moved")
-        return answers
-
-    def load(self, sources: Sequence[str]) -> None:
-        cluster = self._cluster()
-        for node in cluster.get_primaries():
-            for source in sources:
-                cluster.get_redis_connection(node).script_load(source)
-
-    def connection(self) -> Any:
-        cluster = self._cluster()
-        pool = cluster.get_redis_connection(_any_primary(cluster)).connection_pool
-        return pool.connection_class(**pool.connection_kwargs)
-
-    def drop(self) -> None:
-        with self._lock:
-            cluster, self._known = self._known, None
-        if cluster is not None:
-            for node in cluster.get_nodes():
-                if node.redis_connection is not None:
-                    node.redis_connection.connection_pool.disconnect(inuse_connections=False)
-
-    def close(self) -> None:
-        with self._lock:
-            cluster, self._known = self._known, None
-        if cluster is not None:
-            cluster.close()
-
-    def _cluster(self) -> RedisCluster:
-        with self._lock:
-            if self._known is None:
-                nodes = [ClusterNode(host, port) for host, port in self._servers]
-                try:
-                    self._known = RedisCluster(
-                        startup_nodes=nodes, require_full_coverage=False, retry=_no_retry(), **self._options
-                    )
-                except RedisClusterException as error:
-                    raise BrokenLink(str(error)) from error
-            return self._known
-
-
-def _pipeline(client: Any, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
-    with client.pipeline(transaction=transaction) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = pipeline.execute(raise_on_error=False)
-        return answers
-
-
-def _grouped(
-    cluster: RedisCluster, commands: Sequence[Command], *, by_slot: bool
-) -> list[tuple[ClusterNode, list[int]]]:
-    """Return each server with the indexes of its commands, in order.
-
-    Commands without a key go with the next.
-    """
-    groups: dict[tuple[str, int], tuple[ClusterNode, list[int]]] = {}
-    waiting: list[int] = []
-    for index, command in enumerate(commands):
-        waiting.append(index)
-        if (key := _key(command)) is None:
-            continue
-        slot = key_slot(str(key).encode())
-        node = cluster.nodes_manager.get_node_from_slot(slot)
-        groups.setdefault((node.name, slot if by_slot else 0), (node, []))[1].extend(waiting)
-        waiting = []
-    found = list(groups.values())
-    return [*found, (_any_primary(cluster), waiting)] if waiting else found
-
-
-def _any_primary(cluster: RedisCluster) -> ClusterNode:
-    return cluster.get_random_primary_node()
-
-
-def _key(command: Command) -> str | bytes | int | None:
-    """Return the first key of one of our commands."""
-    if command[0] == "EVALSHA":
-        return command[3] if command[2] else None
-    return command[1] if len(command) > 1 else None
-
-
-def _no_retry() -> Retry:
-    return Retry(NoBackoff(), 0)
 
 
 def _host(text: str, port: int) -> tuple[str, int]:

@@ -35,6 +35,7 @@ from liveserver.instruments import gauge, total
 from liveserver.viewer_count import MARK, MalformedViewerCount, ViewerCount
 
 LIVES = "ls:life"  # a channel
+MEMBER = "ls:member:"  # with the process' name, the channel that shows that it is listening
 TICK = 0.1  # seconds between two checks whether to end
 TOGETHER = 1_000  # messages passed on at once, at most
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see membership.py
@@ -74,7 +75,7 @@ class Listener:
         self.ended = trio.Event()
         self._link = link
         self._channel = channel
-        self._member = f"ls:member:{member}"  # subscribed to, to show that this process is listening
+        self._member = MEMBER + member  # subscribed to, to show that this process is listening
         self._on_listening = on_listening
         self._trio_token = trio.lowlevel.current_trio_token()
         self._stop = threading.Event()

@@ -13,15 +13,17 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from liveserver.bus.redis.commands import Commands
+from liveserver.bus.redis.commands import Commands, Opening
 from liveserver.bus.redis.connection import MALFORMED_REPLY_ERRORS, UNSETTLED, Link
-from liveserver.bus.redis.deployment import Command
 from liveserver.bus.redis.known_heads import KnownHeads
+from liveserver.bus.redis.listener import MEMBER
 from liveserver.bus.redis.membership import Incarnation, Membership
+from liveserver.bus.redis.server import Command
 
 BEAT = 1.0  # seconds
 RETRY = 0.1  # seconds after a beat that failed
 PAGE = 1_000  # videos reported in one pipeline
+CHECK_EVERY = 5  # beats, two of which check in a cluster which members have ended
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +39,8 @@ class Reporter:
         self._reporting = threading.Lock()
         self._must_report = False
         self._checked = False
+        self._beats = 0
+        self._silent: set[str] = set()  # members without a listener at the last check
         self._wake = threading.Event()
         self._stop: threading.Event | None = None  # of the beating thread
         self._listeners = 0
@@ -57,24 +61,40 @@ class Reporter:
                 self.report()
             raise
 
+    def opening(self, video: str) -> Opening:
+        """Return the arguments with which a script opens this log. Raises `RedisError`."""
+        epoch, known_epoch, known = self._known.opening(video)
+        if self._commands.in_cluster:
+            shard = self._link.shard_of(video)
+            if self._membership.latest(shard) is None:
+                self._run([], [])
+            latest = self._membership.latest(shard)
+            epoch += f" {latest.id} {latest.verdict}" if latest else " - "
+        return epoch, known_epoch, known
+
     def report(self) -> None:
         """Report all known heads. Raises `RedisError`."""
         with self._reporting:
+            incarnations: dict[str, set[str]] = {}
+
+            def note(found: list[tuple[str, Incarnation]]) -> None:
+                for shard, incarnation in found:
+                    incarnations.setdefault(shard, set()).add(incarnation.id)
+
+            note(self._run([], [])[0])
             videos = self._known.videos()
-            incarnations: set[str] = set()
             for start in range(0, len(videos), PAGE):
                 page = videos[start : start + PAGE]
-                reports = [self._commands.report(video, self._known.opening(video)) for video in page]
+                reports = [self._commands.report(video, self.opening(video)) for video in page]
                 found, replies = self._run(reports, page)
-                incarnations |= {incarnation.id for incarnation in found}
+                note(found)
                 for video, reply in zip(page, replies, strict=True):
                     if reply:
                         epoch, offset = reply.decode().split(" ")
                         self._known.learn(video, epoch, int(offset))
-            # More than one incarnation of one server: it has restarted meanwhile, and all is reported again.
-            if len(incarnations) == 1 or self._commands.in_cluster:
-                for name in incarnations:
-                    self._membership.reported(name)
+            for shard, names in incarnations.items():
+                if len(names) == 1:  # more: the server has restarted meanwhile, and all is reported again
+                    self._membership.set_reported(names.pop(), shard)
             self._run([], [])
 
     def start(self) -> None:
@@ -99,31 +119,57 @@ class Reporter:
 
     def leave(self) -> None:
         """Leave the members, so that no other process waits for this one. Raises `RedisError`."""
-        if self._membership.is_enrolled and not self._commands.in_cluster:
-            self._link.run([self._commands.prune(self._membership.process, leave=True)], transaction=False)
+        if self._membership.is_enrolled:
+            process = self._membership.process
+            leaves = [self._commands.prune(process, shard, leave=True) for shard in self._link.shards()]
+            self._link.run(leaves, transaction=False)
 
     def _run(
         self, commands: Sequence[Command], videos: Collection[str], *, transaction: bool = False
-    ) -> tuple[list[Incarnation], list[Any]]:
+    ) -> tuple[list[tuple[str, Incarnation]], list[Any]]:
+        """Run them after incarnation.lua, on the servers of `videos`; without videos, on all servers."""
         knows_something = bool(self._known)
-        first = self._commands.incarnation(
-            videos, self._membership.arguments(knows_something=knows_something)
-        )
-        found: list[Incarnation] = []
+        shards = list(dict.fromkeys(map(self._link.shard_of, videos))) if videos else self._link.shards()
+        first = [
+            self._commands.incarnation(
+                shard, self._membership.arguments(knows_something=knows_something, shard=shard)
+            )
+            for shard in shards
+        ]
+        found: list[tuple[str, Incarnation]] = []
 
         def inspect(replies: Sequence[Any]) -> None:
-            for reply in replies[: len(first)]:
-                if incarnation := self._membership.observe(reply):
-                    found.append(incarnation)
+            for shard, reply in zip(shards, replies, strict=False):
+                if incarnation := self._membership.observe(reply, shard):
+                    found.append((shard, incarnation))
                     if not knows_something:
-                        self._membership.reported(incarnation.id)
+                        self._membership.set_reported(incarnation.id, shard)
 
         is_one = transaction or (bool(commands) and not self._commands.in_cluster)
         replies = self._link.run([*first, *commands], transaction=is_one, inspect=inspect)
-        if any(not self._membership.has_reported(incarnation.id) for incarnation in found):
+        if any(not self._membership.has_reported(incarnation.id, shard) for shard, incarnation in found):
             self._must_report = True
             self._wake.set()
         return found, replies[len(first) :]
+
+    def _remove_ended(self) -> None:
+        """Remove members that have ended. Raises `RedisError`."""
+        process = self._membership.process
+        if not self._commands.in_cluster:
+            self._link.run([self._commands.prune(process)], transaction=False)
+            return
+        self._beats += 1
+        if self._beats % CHECK_EVERY > 1:  # two checks in a row
+            return
+        shards = self._link.shards()
+        lists = self._link.run([self._commands.members(shard) for shard in shards], transaction=False)
+        names = sorted({name.decode() for members in lists for name in members} - {process})
+        counts = self._link.count_listeners([MEMBER + name for name in names]) if names else []
+        silent = {name for name, count in zip(names, counts, strict=True) if not count}
+        if gone := sorted(silent & self._silent):
+            prunes = [self._commands.prune(process, shard, gone=gone) for shard in shards]
+            self._link.run(prunes, transaction=False)
+        self._silent = silent
 
     def _check_commands(self) -> None:
         """Log once which commands are missing. Raises `RedisError`."""
@@ -148,8 +194,7 @@ class Reporter:
                     except BaseException:
                         self._must_report = True
                         raise
-                if not self._commands.in_cluster:
-                    self._link.run([self._commands.prune(self._membership.process)], transaction=False)
+                self._remove_ended()
             except (RedisError, OSError, *MALFORMED_REPLY_ERRORS):
                 pause = RETRY
             self._wake.wait(pause)

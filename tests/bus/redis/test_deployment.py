@@ -11,6 +11,8 @@ import redis
 import trio
 
 from liveserver.bus.interface import Inbox
+from liveserver.bus.redis import bus as redis_bus
+from liveserver.bus.redis import reporting
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.cluster.redis_server import free_port
 from liveserver.config import BusSettings, HistorySettings
@@ -24,7 +26,9 @@ from tests.bus.redis_harness import (
     lines,
     next_batches,
     open_bus,
+    silence,
 )
+from tests.conftest import Until
 
 pytestmark = [pytest.mark.process, pytest.mark.redis]
 
@@ -110,6 +114,60 @@ async def test_when_a_server_of_the_cluster_dies_its_replica_goes_on(directory: 
             assert after.first == (3 if is_whole else 1)
             assert await lines(bus) == (["a", "b", "c"] if is_whole else ["c"])
             nursery.cancel_scope.cancel()
+
+
+async def test_in_a_cluster_a_member_that_is_gone_may_have_known_more(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time decides how soon a log that stands before what was told is left, not whether."""
+    monkeypatch.setattr(redis_bus, "settling", lambda timeout: 1.0)
+    with clustered(directory) as deployment:
+        async with (
+            open_bus(deployment.url, answer_in=1) as stays,
+            open_bus(deployment.url, answer_in=1) as gone,
+            stays.inbox("n"),
+            gone.inbox("m"),
+        ):
+            await append(gone, "t1", "a")
+            before = await append(stays, "t2", "b")
+            replica = wait_replicated(deployment)
+            replica.config_set("masterauth", "wrong")
+            master = redis.Redis(port=deployment.servers[0].port)
+            master.client_kill_filter(_type="replica")
+            await append(gone, "t3", "c")  # no other process was told
+            silence(gone)
+            deployment.servers[0].process.kill()
+            await trio.to_thread.run_sync(wait, lambda: replica.info("replication")["role"] == "master")
+            after = await append_at_last(stays, "t4", "d")
+            assert (after.epoch != before.epoch, after.first, await lines(stays)) == (True, 1, ["d"])
+
+
+async def test_in_a_cluster_members_that_were_killed_are_dropped(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    """By all who listen to none of its servers; those that listen elsewhere stay."""
+    monkeypatch.setattr(reporting, "BEAT", 0.1)
+    with clustered(directory) as deployment:
+        async with (
+            open_bus(deployment.url) as bus,
+            open_bus(deployment.url) as other,
+            bus.inbox("n"),
+            other.inbox("m"),
+        ):
+            await append(bus, "t1", "a")
+            clients = [redis.Redis(port=server.port) for server in deployment.servers[:3]]
+            lists = [(client, key) for client in clients for key in client.keys("ls:{!*}:members")]
+            assert len(lists) == 3
+            for client, key in lists:
+                client.hset(key, "killed", "whenever")
+
+            async def only_these() -> bool:
+                living = {bus._membership.process.encode(), other._membership.process.encode()}
+                return all(set(client.hgetall(key)) == living for client, key in lists)
+
+            await until(only_these)
+        for client, key in lists:
+            assert not client.exists(key), "members that leave say so"
 
 
 def wait_replicated(deployment: Deployment, password: str | None = None) -> redis.Redis:

@@ -13,7 +13,7 @@ import redis
 import trio
 
 from liveserver.bus.redis.bus import RedisBus
-from liveserver.bus.redis.deployment import Command
+from liveserver.bus.redis.server import Command
 from liveserver.cluster.redis_server import RedisServer, free_port
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError, ConfigError

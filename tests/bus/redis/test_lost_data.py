@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -17,7 +16,7 @@ from liveserver.bus.redis.membership import Membership
 from liveserver.cluster.redis_server import RedisServer
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.event import Batch
-from tests.bus.redis_harness import append, append_at_last, lines, next_batches, open_bus
+from tests.bus.redis_harness import append, append_at_last, lines, next_batches, open_bus, silence
 from tests.conftest import Until
 
 
@@ -102,15 +101,6 @@ async def test_a_member_that_does_not_come_back_may_have_known_more(saved: Saved
         await saved.come_back()
         after = await append_at_last(stays, "t3", "d")
         assert after.epoch != before.epoch
-
-
-def silence(bus: RedisBus) -> None:
-    """It hangs, or is killed: it calls nothing any more."""
-
-    def run(*arguments: Any, **options: Any) -> list[Any]:
-        raise redis.ConnectionError
-
-    bus._link.run = run  # type: ignore[method-assign]
 
 
 async def test_members_that_left_are_not_waited_for(saved: Saved, long_wait: None) -> None:

@@ -17,7 +17,7 @@
 -- `members` is a hash of the processes that may know heads: process -> incarnation to which it reported.
 --
 -- A process that has waited long enough decides `partial`: time decides how soon, and never causes a number to
--- be assigned twice. In a cluster each video has a `run` and there are no members: waiting decides `complete`.
+-- be assigned twice. In a cluster each server has its own `run` and `members`, and all processes call all servers.
 --
 -- Returns `id verdict view now`, `-` for no verdict.
 
@@ -36,7 +36,7 @@ end
 
 if state[1] ~= id then
   verdict = nil
-  if CLUSTER == 0 and call('EXISTS', members) == 0 then verdict = 'partial' end -- none vouches for what is here
+  if call('EXISTS', members) == 0 then verdict = 'partial' end -- none vouches for what is here
   call('HSET', run, 'id', id, 'copied', view)
   state[6] = view
   call('HDEL', run, 'verdict')
@@ -45,60 +45,51 @@ if state[1] ~= id then
 end
 local decided = state[1] == id and verdict
 
-local now
-local is_due = CLUSTER == 1 -- to store the time and extend the expiry: several times a second is enough
-if CLUSTER == 1 then
-  now = now_ms()
-  if not verdict and string.find(waited, id, 1, true) then
-    verdict = 'complete'
-    call('HSET', run, 'verdict', verdict)
-  end
-else
-  -- A leap of the clock, which is read every second, is a step: no time has passed.
-  local time = call('TIME')
-  time = time[1] * 1000 + math.floor(time[2] / 1000)
-  skew = tonumber(state[5] or 0)
-  local passed = time - tonumber(state[4] or time)
-  if passed < 0 or passed > LEAP then
-    skew = skew + passed
-    call('HSET', run, 'skew', skew)
-  end
-  is_due = passed < 0 or passed > 200 or not state[4] or state[1] ~= id
-  if is_due then call('HSET', run, 'time', time) end
-  now = time - skew
-
-  local row = call('HGET', members, process)
-  local has_reported = reported == 'new' or string.find(reported, id, 1, true)
-  if not verdict and seen ~= '' and string.match(seen, '%w+$') ~= string.sub(id, 1, 12) then
-    local copied = state[6] or view
-    local ours, theirs = tonumber(string.match(copied, '%d+')), tonumber(string.match(seen, '%d+'))
-    if theirs > ours or theirs == ours and seen ~= copied then
-      verdict = 'partial'
-      change_view(theirs) -- so that it is remembered when the same data is lost once more
-    end
-  end
-  if not row then change_view() end
-  if not row or has_reported and row ~= id then
-    row = has_reported and id or '-'
-    call('HSET', members, process, row)
-    is_due = true
-  end
-  if not verdict then
-    local missing = {}
-    local rows = call('HGETALL', members)
-    for i = 1, #rows, 2 do
-      if rows[i + 1] ~= id then missing[#missing + 1] = rows[i] end
-    end
-    if not missing[1] then
-      verdict = 'complete'
-    elseif string.find(waited, id, 1, true) then
-      verdict = 'partial'
-      for _, name in ipairs(missing) do call('HDEL', members, name) end
-      change_view()
-    end
-  end
-  if verdict and not decided then call('HSET', run, 'verdict', verdict) end
-  if is_due then call('PEXPIRE', members, IDLE + 2 * META_LIVES_ON) end
+-- A leap of the clock, which is read every second, is a step: no time has passed.
+local time = call('TIME')
+time = time[1] * 1000 + math.floor(time[2] / 1000)
+skew = tonumber(state[5] or 0)
+local passed = time - tonumber(state[4] or time)
+if passed < 0 or passed > LEAP then
+  skew = skew + passed
+  call('HSET', run, 'skew', skew)
 end
+-- To store the time and extend the expiry: several times a second is enough.
+local is_due = passed < 0 or passed > 200 or not state[4] or state[1] ~= id
+if is_due then call('HSET', run, 'time', time) end
+local now = time - skew
+
+local row = call('HGET', members, process)
+local has_reported = reported == 'new' or string.find(reported, id, 1, true)
+if not verdict and seen ~= '' and string.match(seen, '%w+$') ~= string.sub(id, 1, 12) then
+  local copied = state[6] or view
+  local ours, theirs = tonumber(string.match(copied, '%d+')), tonumber(string.match(seen, '%d+'))
+  if theirs > ours or theirs == ours and seen ~= copied then
+    verdict = 'partial'
+    change_view(theirs) -- so that it is remembered when the same data is lost once more
+  end
+end
+if not row then change_view() end
+if not row or has_reported and row ~= id then
+  row = has_reported and id or '-'
+  call('HSET', members, process, row)
+  is_due = true
+end
+if not verdict then
+  local missing = {}
+  local rows = call('HGETALL', members)
+  for i = 1, #rows, 2 do
+    if rows[i + 1] ~= id then missing[#missing + 1] = rows[i] end
+  end
+  if not missing[1] then
+    verdict = 'complete'
+  elseif string.find(waited, id, 1, true) then
+    verdict = 'partial'
+    for _, name in ipairs(missing) do call('HDEL', members, name) end
+    change_view()
+  end
+end
+if verdict and not decided then call('HSET', run, 'verdict', verdict) end
+if is_due then call('PEXPIRE', members, IDLE + 2 * META_LIVES_ON) end
 if is_due then call('PEXPIRE', run, IDLE + 2 * META_LIVES_ON) end
 return string.format('%s %s %s %d', id, verdict or '-', view, now)

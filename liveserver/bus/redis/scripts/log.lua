@@ -22,11 +22,6 @@ local call = redis.call
 local META_LIVES_ON = 120000 -- meta outlives the log, or the remaining events would be taken for all
 local UNSETTLED = 'RESTARTED Redis has restarted; waiting until every process has reported what it knows'
 
--- The key that stores the incarnation. In a cluster each video may be on another server, and has its own.
-local function run_key(meta)
-  return CLUSTER == 1 and string.sub(meta, 1, -5) .. 'run' or 'ls:run'
-end
-
 -- Redis' clock without its steps (incarnation.lua keeps `skew`), in milliseconds.
 local skew = CLUSTER == 1 and 0 or nil
 local function now_ms()
@@ -53,12 +48,16 @@ end
 -- Returns epoch, offset, number, others, at, marks, and whether the log is settled.
 local function open_log(meta, log, offered, known_epoch, known)
   local found = call('HMGET', meta, 'epoch', 'offset', 'number', 'others', 'at', 'marks', 'run')
-  local state = call('HMGET', run_key(meta), 'id', 'verdict', 'skew')
-  local epoch, id, verdict = found[1], state[1] or '', state[2]
+  local epoch, id, verdict = found[1]
   if CLUSTER == 0 then
+    local state = call('HMGET', 'ls:run', 'id', 'verdict', 'skew')
+    id, verdict = state[1] or '', state[2]
     skew = tonumber(state[3] or 0)
-  elseif not string.find(call('INFO', 'replication'), id, 1, true) then
-    id = '' -- incarnation.lua, which is not in one transaction with this, did not run
+  else
+    -- `epoch incarnation verdict`: this server's incarnation is stored in another slot, and its verdict never
+    -- changes. The caller passes what it was told; the incarnation is compared here.
+    offered, id, verdict = string.match(offered, '^(%w+) (%w+) (%w*)$')
+    if not id or not string.find(call('INFO', 'replication'), 'master_replid:' .. id, 1, true) then id = '' end
   end
   if id == '' then return '-', 0, 0, '', 0, '', false end
   if epoch then

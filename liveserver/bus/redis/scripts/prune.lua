@@ -2,12 +2,15 @@
 --
 -- KEYS  run members
 -- ARGV  1 the calling process  2 `leave`: remove this process instead
+--       then, in a cluster, the members that have ended: one server cannot see the listeners of the others
 
 local run, members = KEYS[1], KEYS[2]
 local id, verdict, view = unpack(call('HMGET', run, 'id', 'verdict', 'view'))
 local gone = {}
 if ARGV[2] == 'leave' then
   gone[1] = ARGV[1]
+elseif CLUSTER == 1 then
+  for i = 3, verdict and #ARGV or 0 do gone[#gone + 1] = ARGV[i] end
 elseif verdict then
   for _, process in ipairs(call('HKEYS', members)) do
     if process ~= ARGV[1] and call('PUBSUB', 'NUMSUB', 'ls:member:' .. process)[2] == 0 then

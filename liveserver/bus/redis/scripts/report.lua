@@ -7,4 +7,6 @@
 
 if call('EXISTS', KEYS[2]) == 0 then return '' end
 local epoch, offset, _, _, _, _, settled = open_log(KEYS[2], KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+if epoch == '-' then return redis.error_reply(UNSETTLED) end -- of another incarnation: nothing was compared
+if epoch == '-' then return redis.error_reply(UNSETTLED) end -- to another incarnation: it was not taken in
 return settled and epoch .. ' ' .. offset or ''
