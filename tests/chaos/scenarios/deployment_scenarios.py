@@ -20,8 +20,8 @@ async def promote_lagging(play: Play) -> None:
     await play.breathe(4)
 
 
-# A former master that goes on is another log, until the Sentinel reaches it: processes that change from one to
-# the other begin a new epoch there.
+# A former master that goes on is another log, until the Sentinel reaches it: processes that change from one
+# to the other begin a new epoch there.
 @scenario(losses=6, redis="sentinel")
 async def sentinel_promotes_lagging(play: Play) -> None:
     """A Sentinel promotes a replica that lags; the former master is dead, or comes back."""
