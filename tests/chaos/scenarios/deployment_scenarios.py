@@ -8,6 +8,9 @@ from tests.chaos.runner import Play
 from tests.chaos.scenarios.registry import scenario
 
 HOUR = 3_600
+# Seconds until no process is connected to a master that hangs. One that is resumed before goes on beside its
+# successor: two logs, and viewers that change from one to the other are told gaps and see events again.
+ALL_LEFT = 6.0
 
 
 async def promote_lagging(play: Play) -> None:
@@ -15,14 +18,12 @@ async def promote_lagging(play: Play) -> None:
     await play.stage.lag()
     await play.breathe(2)
     await play.stage.fail_over(kill=play.rng.random() < 0.5)
-    await play.breathe()
-    await play.stage.resume_former()  # until it learns that another took its place, it may go on as a master
+    await trio.sleep(ALL_LEFT)
+    await play.stage.resume_former()
     await play.breathe(4)
 
 
-# A former master that goes on is another log, until the Sentinel reaches it: processes that change from one
-# to the other begin a new epoch there.
-@scenario(losses=6, redis="sentinel")
+@scenario(losses=1, redis="sentinel")
 async def sentinel_promotes_lagging(play: Play) -> None:
     """A Sentinel promotes a replica that lags; the former master is dead, or comes back."""
     await promote_lagging(play)
