@@ -32,7 +32,7 @@ from liveserver.errors import HeadersTooLarge, NotFound, Problem, RequestTimeout
 from liveserver.ids import request_id
 
 RECEIVE_BYTES = 64 * 1024
-CHUNKED_BYTES = 4 * 1024  # of a chunked body, between two turns of everything else
+CHUNKED_BYTES = 1024  # of a chunked body, between two turns of everything else
 LINGER_SECONDS = 2.0  # for a client that is still sending what was refused
 
 

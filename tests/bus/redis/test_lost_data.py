@@ -147,8 +147,15 @@ async def test_an_epoch_that_was_left_does_not_come_back(saved: Saved, long_wait
         assert epochs == sorted(epochs)
 
 
-async def test_data_from_before_the_first_event_is_not_taken_for_whole(saved: Saved, long_wait: None) -> None:
+async def test_data_from_before_the_first_event_is_not_taken_for_whole(
+    saved: Saved, long_wait: None, until: Until
+) -> None:
     """A snapshot from between the first subscription and the first event."""
+
+    async def both_are_members() -> bool:
+        with redis.Redis.from_url(saved.server.url) as client:
+            return client.hlen("ls:members") == 2
+
     async with (
         open_bus(saved.server.url) as ahead,
         open_bus(saved.server.url) as behind,
@@ -156,6 +163,7 @@ async def test_data_from_before_the_first_event_is_not_taken_for_whole(saved: Sa
         behind.inbox("m"),
     ):
         await behind.subscribe("m", {"v": 1}, 60)
+        await until(both_are_members)
         saved.save()
         before = await append(ahead, "t1", "a", "b")
         await saved.lose()
