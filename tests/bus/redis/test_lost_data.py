@@ -154,7 +154,7 @@ async def test_data_from_before_the_first_event_is_not_taken_for_whole(
 
     async def both_are_members() -> bool:
         with redis.Redis.from_url(saved.server.url) as client:
-            return client.hlen("ls:members") == 2
+            return bool(client.hlen("ls:members") == 2)
 
     async with (
         open_bus(saved.server.url) as ahead,
