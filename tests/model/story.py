@@ -55,7 +55,7 @@ class Story:
     def event(self, data: dict[str, Any], cursor: str = "", *, is_after_gap: bool = False) -> Published:
         """An event, with the cursor after it if the form has one. `is_after_gap`: in an answer that tells
         one, somewhere."""
-        event = self._published(data)
+        event = self._published(data, cursor)
         self.lines.append(f"{event.origin}-{event.epoch}-{event.number} {data['type']} @ {cursor}")
         assert self.known is not None
         known = self.known.get(event.origin)
@@ -137,7 +137,7 @@ class Story:
             if mark.number or known is not None:
                 self._check(not is_before(known, mark), f"{origin} stands at {mark}, the viewer at {known}")
 
-    def _published(self, data: dict[str, Any]) -> Published:
+    def _published(self, data: dict[str, Any], cursor: str) -> Published:
         if data["type"] == "retract" and "n" not in data["data"]:  # of an event that lost its content
             assert self.known is not None
             later = [
@@ -146,9 +146,13 @@ class Story:
                 if event.id == data["id"] and is_before(self.known.get(event.origin), event.mark)
             ]
             self._check(bool(later), f"{data} is of no event that is still to come")
-            for event in later:  # of several copies, the one that is next
+            here = Cursor.parse_trusted(cursor) if cursor else None
+            for event in later:  # of several copies, the one that the cursor names, or that is next
                 known = self.known.get(event.origin)
-                if known is not None and event.mark == (known.epoch, known.number + 1):
+                if here is not None:
+                    if event.mark == here.get(event.origin):
+                        return event
+                elif event.mark == (known.epoch, known.number + 1) if known else event.number == 1:
                     return event
             return later[0]
         return self._history.events[data["data"]["n"]]

@@ -93,3 +93,14 @@ def test_what_was_seen_elsewhere_and_does_not_come_is_given_up_after_a_while() -
         else:
             with pytest.raises(Violation):
                 told.gap("dc1-00000001-0", now)
+
+
+def test_of_several_copies_that_lost_their_content_the_cursor_names_the_one() -> None:
+    history = History()
+    for name, epoch in enumerate(("00000001", "00000002"), 1):
+        history.add(Published("dc2", epoch, 1, name, "id", "comment"))
+    told = Story("viewer", history)
+    told.begin("---", "dc1")
+    told.ready("dc1-00000009-0", resumed=False, gap=False)
+    event = told.event({"id": "id", "type": "retract", "data": {}}, "dc1-00000009-0~dc2-00000002-1")
+    assert event.epoch == "00000002"
