@@ -146,7 +146,7 @@ def watched(directory: Path) -> Iterator[Deployment]:
             f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
             f"sentinel monitor mymaster 127.0.0.1 {master.port} 1\n"
             f'sentinel auth-pass mymaster "{PASSWORD}"\n'
-            "sentinel down-after-milliseconds mymaster 300\nsentinel failover-timeout mymaster 2000\n"
+            "sentinel down-after-milliseconds mymaster 1500\nsentinel failover-timeout mymaster 2000\n"
         )
         sentinel = subprocess.Popen(
             [find_redis_server(), configuration, "--sentinel"], stdout=subprocess.DEVNULL
@@ -164,7 +164,7 @@ def watched(directory: Path) -> Iterator[Deployment]:
 @contextmanager
 def clustered(directory: Path, video: str = "v") -> Iterator[Deployment]:
     """Three masters, and a replica of the one that has this video: the first and the last."""
-    options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "600",
+    options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500",
                "--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"]  # fmt: skip
     with ExitStack() as stack:
         nodes = [
