@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from liveserver.bus.interface import ActiveVideos, Inbox, Slice, ignore
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.dispatcher.relay import peer
+from liveserver.dispatcher.relay import backfill, sweeper
 from liveserver.viewer_count import ViewerCount
 from tests.dispatcher.relay.harness import Link, Relaying, datacenter, lines, publish
 
@@ -35,7 +35,7 @@ class CountedLink(Link):
             yield feed
 
     async def active_since(self, since: int, limit: int) -> ActiveVideos:
-        if since == peer.NEVER:
+        if since == sweeper.NEVER:
             self.calls["reach"] += 1
         else:
             self.calls["look"] += 1
@@ -150,7 +150,7 @@ async def test_the_lease_is_renewed_three_times_in_its_life(
 async def test_a_cut_link_is_tried_with_growing_pauses_and_no_sooner(
     autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liveserver.dispatcher.relay.peer.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("liveserver.backoff.random.uniform", lambda low, high: high)
     link = CountedLink(datacenter("dc2"))
     there = Relaying(link, datacenter("dc1"), sweep_interval="4s", retry_min="1s", retry_max="8s")
     nursery.start_soon(there.run)
@@ -173,8 +173,8 @@ async def test_a_cut_link_is_tried_with_growing_pauses_and_no_sooner(
 async def test_all_pages_of_a_sweep_are_looked_at(
     autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "PAGE", 3)
-    monkeypatch.setattr(peer, "COMPARED", 2)
+    monkeypatch.setattr(sweeper, "PAGE", 3)
+    monkeypatch.setattr(sweeper, "COMPARED", 2)
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")
     for number in range(8):
         await publish(dc2, f"v{number}", str(number))
@@ -194,8 +194,8 @@ async def test_all_pages_of_a_sweep_are_looked_at(
 async def test_more_videos_than_are_noted_at_a_time_are_found_by_the_next_sweep(
     autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "MOST_BEHIND", 3)
-    monkeypatch.setattr(peer, "PAGE", 3)
+    monkeypatch.setattr(backfill, "MAX_BACKLOG", 3)
+    monkeypatch.setattr(sweeper, "PAGE", 3)
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")
     link = CountedLink(dc2)
     there = Relaying(link, dc1, sweep_interval="1h")
