@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from liveserver.config.auth_checks import check_auth
 from liveserver.config.certificates import client_context, server_context
-from liveserver.config.sections import Settings
+from liveserver.config.sections import FrontendSettings, Settings
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
 
@@ -47,7 +47,9 @@ def check(settings: Settings) -> None:
         raise ConfigError("frontend.retry_min", "is over frontend.retry_max")
     if frontend.default_wait > frontend.max_wait:
         raise ConfigError("frontend.default_wait", "is over frontend.max_wait")
-    if frontend.max_delay > settings.history.max_age:
+    # The default is not refused beside a shorter history: what the log does not hold is reported as a gap.
+    is_set = frontend.max_delay != FrontendSettings().max_delay
+    if is_set and frontend.max_delay > settings.history.max_age:
         raise ConfigError(
             "frontend.max_delay", "is over history.max_age: events would be gone before they come"
         )
