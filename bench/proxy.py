@@ -40,10 +40,16 @@ class Proxy:
         self._delay = 0.0
         self._budget: dict[Direction, int | None] = {"up": None, "down": None}
         self._is_refusing = False
+        self._reserved: socket.socket | None = None
 
     async def listen(self) -> None:
         """Accept connections; return once that has begun."""
-        listeners = await trio.open_tcp_listeners(self.port, host=HOST)
+        if self._reserved is None:
+            listeners = await trio.open_tcp_listeners(self.port, host=HOST)
+        else:
+            self._reserved.listen()
+            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(self._reserved))]
+            self._reserved = None
         self.port = listeners[0].socket.getsockname()[1]
         self._listening = trio.CancelScope()
         self._nursery.start_soon(self._accept, listeners, self._listening)
@@ -80,6 +86,17 @@ class Proxy:
         self._is_refusing = True
         self._listening.cancel()
         await trio.lowlevel.checkpoint()  # the listener closes on its way out
+        # Bound, so that no other process takes the port meanwhile; who connects is refused all the same.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for attempt in range(100):
+            try:
+                self._reserved.bind((HOST, self.port))
+                break
+            except OSError:
+                if attempt == 99:
+                    raise
+                await trio.sleep(0.01)  # the listener is not closed yet
 
     async def heal(self) -> None:
         """Be a good hop again; connections that are broken stay so."""
