@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tests.chaos.scenarios.registry import Scenario
 
 # Seconds.
-LIMIT = 180.0  # for all of it; beyond it something hangs
-SETTLE = 30.0  # for everybody to have heard everything, once all is mended
-READY = 30.0
+LIMIT = 360.0  # for all of it; beyond it something hangs
+SETTLE = 60.0  # for everybody to have heard everything, once all is mended
+READY = 60.0
 
 # Drawn for each play, so that what is rare in earnest is not rare here: full segments, pages and inboxes.
 VARIED = {
