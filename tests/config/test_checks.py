@@ -9,7 +9,7 @@ from liveserver.errors import ConfigError
 
 
 def test_a_short_history_alone_is_no_contradiction() -> None:
-    assert load(None, ["history.max_age=60s"], {}).history.max_age == 60
+    assert float(load(None, ["history.max_age=60s"], {}).history.max_age) == 60.0
     load(None, ["history.max_age=200s", "frontend.max_delay=200s"], {})
 
 
