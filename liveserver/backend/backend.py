@@ -36,12 +36,14 @@ from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings, LikeSettings
 from liveserver.errors import BusError, ConfigError, DispatcherError, NotFound, Unavailable
 from liveserver.event import RETRACT
+from liveserver.moderation import acts
 from liveserver.moderation.acts import Act
 from liveserver.moderation.publisher import ActPublisher
-from liveserver.moderation.rules import Rules
+from liveserver.moderation.rules import Pinned, Rules
 
 READ_ATTEMPTS = 3
 OPEN_SECONDS = 15.0
+MAX_TOGETHER = 500  # acts in one request
 RETRY_FIRST, RETRY_LONGEST = 0.05, 1.0  # seconds
 
 T = TypeVar("T")
@@ -101,7 +103,7 @@ class Backend:
             store.others,
         )
         self.enforcer = Enforcer(self.follower, reader)
-        self.acts = ActPublisher(self, lambda body: dispatcher.publish(body, retractions=False))
+        self._acts = ActPublisher(self, lambda body: dispatcher.publish(body, retractions=False))
         self._dispatcher = dispatcher
         self.writer = Writer(store, settings, self._committed, self._uncertain)
 
@@ -152,11 +154,35 @@ class Backend:
         except BusError:
             raise Unavailable("the log cannot be read; try again") from None
 
-    async def act(self, *acts: Act) -> None:
-        """Return when acts are in the feed, and hold here. Raises as `ActPublisher.publish` does."""
-        await self.acts.publish(*acts)
+    async def act(self, *several: Act) -> list[Act]:
+        """Return acts when they are in the feed, and hold here. Raises as `ActPublisher.publish` does."""
+        published = await self._acts.publish(*several)
         with suppress(BusError, Unavailable):  # the log is read again before long
-            await self.follower.read_now(acts[0].video)
+            await self.follower.read_now(several[0].video)
+        return published
+
+    async def comment(self, video: str, name: str) -> Pinned:
+        """Return a comment to be pinned. Raises `NotFound`, `Unavailable`."""
+        found = await self._wait_read(lambda: self._store.comment(video, name))
+        if found is None:
+            await self.refresh(video)  # it may be from another backend, and have come just now
+            found = await self._wait_read(lambda: self._store.comment(video, name))
+        if found is None:
+            raise NotFound("this video has no such comment")
+        text, user = found
+        return Pinned(text, name, user)
+
+    async def clear(self, video: str, by: str, user: str) -> None:
+        """Take back all that a user has written, pinned and waiting ones too. Raises as `act` does."""
+        rules = await self.refresh(video)
+        also = [
+            acts.decide(video, by, comment, "rejected")
+            for comment in rules.waiting.values()
+            if comment.user == user
+        ]
+        if rules.pinned is not None and rules.pinned.user == user:
+            also.append(acts.pin(video, by, None, None))
+        await self.act(acts.clear(video, by, user), *also[:MAX_TOGETHER])
 
     async def retract(self, video: str, comment: str, by: str | None, user: str | None) -> None:
         """Take a comment back; return when that is in the feed. With a `user`, only one of theirs.
@@ -180,6 +206,9 @@ class Backend:
             await self._dispatcher.publish(msgspec.json.encode([said]), retractions=True)
         except DispatcherError:
             raise Unavailable("it is stored, and will be in the feed when a dispatcher answers") from None
+        pinned = (await self.rules(video)).pinned
+        if pinned is not None and pinned.comment == comment:
+            await self.act(acts.pin(video, by or user or "", None, None))
 
     async def check(self) -> None:
         """Raise `Unavailable` if the database does not store; for readiness.

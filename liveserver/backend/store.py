@@ -153,6 +153,15 @@ class Store:
                 return Known(found, "", 0, False, said)
             return Known(found, place.epoch, place.heard, place.is_complete, said)
 
+    def comment(self, video: str, name: str) -> tuple[str, str | None] | None:
+        """Return a comment's text and user; None when there is none. Raises `SQLAlchemyError`."""
+        query = select(comments.c.text, comments.c.user).where(
+            comments.c.video == video, comments.c.id == name, ~comments.c.retracted
+        )
+        with self._reader() as connection:
+            found = connection.execute(query).one_or_none()
+            return None if found is None else (found.text, found.user)
+
     def acts(self, video: str, before: tuple[int, str] | None, limit: int) -> list[bytes]:
         """Return so many of what moderators did, the newest first. Raises `SQLAlchemyError`."""
         query = select(acts.c.event).where(acts.c.video == video)

@@ -16,6 +16,7 @@ from liveserver.moderation.rules import (
     SETTINGS,
     WAITING,
     Ban,
+    Pinned,
     VideoSettings,
     Waiting,
     user_key,
@@ -86,9 +87,9 @@ def clear(video: str, by: str, user: str) -> Act:
     return Act(video, "clear", user_key(CLEAR, user), {"user": user}, by=by)
 
 
-def pin(video: str, by: str, role: str | None, data: dict[str, Any] | None) -> Act:
+def pin(video: str, by: str, role: str | None, pinned: Pinned | None) -> Act:
     """Return that this is pinned; None: that nothing is."""
-    return Act(video, "pin", PIN, data, by=by, role=role)
+    return Act(video, "pin", PIN, None if pinned is None else msgspec.to_builtins(pinned), by=by, role=role)
 
 
 def announce(video: str, by: str, role: str | None, text: str) -> Act:

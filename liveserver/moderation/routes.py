@@ -10,17 +10,18 @@ from msgspec import Meta
 from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Headers
-from liveserver.auth.grant import MODERATE, WATCH, Grant
+from liveserver.auth.grant import HOST, MODERATE, WATCH, Grant
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, TooLarge, WrongType
 from liveserver.moderation import acts
 from liveserver.moderation.acts import MAX_REASON, Act
-from liveserver.moderation.rules import SITE, Ban, Rules, VideoSettings
+from liveserver.moderation.rules import SITE, Ban, Pinned, Rules, VideoSettings
 from liveserver.web.auth_headers import asked_by
 
 MAX_BODY = 4 * 1024  # bytes
 MAX_USER = 128  # characters
 MAX_PAGE = 1_000  # bans in one answer
+MAX_TEXT = 500  # characters of what is pinned or announced
 
 T = TypeVar("T")
 Authorize = Callable[[Headers], Awaitable[Grant]]
@@ -31,7 +32,15 @@ class Moderator(Protocol):
 
     async def refresh(self, video: str) -> Rules: ...
 
-    async def act(self, *acts: Act) -> None: ...
+    async def act(self, *acts: Act) -> list[Act]: ...
+
+    async def comment(self, video: str, name: str) -> Pinned:
+        """Return a comment to be pinned. Raises `NotFound`, `Unavailable`."""
+        ...
+
+    async def clear(self, video: str, by: str, user: str) -> None:
+        """Take back all that a user has written."""
+        ...
 
 
 class SettingsBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,6 +57,19 @@ class BanBody(msgspec.Struct, forbid_unknown_fields=True):
 
     until: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
     reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
+
+
+class PinBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A comment by its id, or a text; one of both."""
+
+    comment: str | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)] | None = None
+
+
+class AnnouncementBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A text for all viewers."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 
 
 class BanShown(msgspec.Struct, frozen=True):
@@ -120,6 +142,46 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
         video, grant = await moderated(video)
         await moderator.act(acts.lift_ban(video, actor(grant), checked_user(user)))
         return nothing()
+
+    @routes.delete("/v1/videos/<video>/users/<path:user>/comments")
+    async def clear(video: str, user: str) -> Response:
+        checked_video(video)
+        video, grant = await moderated(video)
+        await moderator.clear(video, actor(grant), checked_user(user))
+        return nothing()
+
+    async def hosted(video: str) -> Grant:
+        """Return the grant of a moderator or a host."""
+        grant = await authorize(asked_by(request.headers))
+        if not grant.may(HOST, checked_video(video)):
+            grant.require(MODERATE, video)
+        return grant
+
+    @routes.put("/v1/videos/<video>/pin")
+    async def pin(video: str) -> Response:
+        grant = await hosted(video)
+        body = await read(PinBody)
+        if (body.comment is None) == (body.text is None):
+            raise BadRequest("pin a comment by its id, or a text; one of both")
+        if body.comment is not None:
+            pinned = await moderator.comment(video, body.comment)
+        else:
+            pinned = Pinned(body.text or "")
+        await moderator.act(acts.pin(video, actor(grant), grant.role(video), pinned))
+        return nothing()
+
+    @routes.delete("/v1/videos/<video>/pin")
+    async def unpin(video: str) -> Response:
+        grant = await hosted(video)
+        await moderator.act(acts.pin(video, actor(grant), grant.role(video), None))
+        return nothing()
+
+    @routes.post("/v1/videos/<video>/announcements")
+    async def announce(video: str) -> Response:
+        grant = await hosted(video)
+        body = await read(AnnouncementBody)
+        (act,) = await moderator.act(acts.announce(video, actor(grant), grant.role(video), body.text))
+        return json({"id": act.id}, 201)
 
     return routes
 

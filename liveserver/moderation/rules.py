@@ -64,6 +64,14 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
     role: str | None = None
 
 
+class Pinned(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is shown above all comments: one of them, or a text of its own."""
+
+    text: str
+    comment: str | None = None
+    user: str | None = None
+
+
 class _Data(msgspec.Struct):
     data: msgspec.Raw
     at: int = 0
@@ -78,6 +86,7 @@ _event = msgspec.json.Decoder(_Data).decode
 _settings = msgspec.json.Decoder(VideoSettings).decode
 _ban = msgspec.json.Decoder(Ban).decode
 _cleared = msgspec.json.Decoder(_Cleared).decode
+_pinned = msgspec.json.Decoder(Pinned).decode
 _waiting = msgspec.json.Decoder(Waiting).decode
 
 
@@ -106,7 +115,7 @@ class Rules:
         self.bans: dict[str, Ban] = {}  # by user
         self.cleared: dict[str, int] = {}  # user → until when comments are gone
         self.waiting: dict[str, Waiting] = {}  # by id
-        self.pinned: bytes | None = None  # the event's JSON
+        self.pinned: Pinned | None = None
         for event in events:
             self.fold(event)
 
@@ -136,7 +145,7 @@ class Rules:
         if key == SETTINGS:
             self.settings = _settings(said.data)
         elif key == PIN:
-            self.pinned = event.data
+            self.pinned = _pinned(said.data)
         elif key.startswith(BAN):
             ban = _ban(said.data)
             self._names[key] = ban.user

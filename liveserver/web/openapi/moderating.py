@@ -36,6 +36,14 @@ SCHEMAS: Json = {
     "Settings": record(_SETTINGS, description="What viewers may do with a video just now"),
     "SettingsChange": record(_SETTINGS, *_SETTINGS, closed=True, description="The rest stays as it is"),
     "Ban": record(_BAN, *_BAN, closed=True),
+    "Pin": record(
+        {"comment": {"type": ["string", "null"]}, "text": {"type": ["string", "null"], "maxLength": 500}},
+        "comment",
+        "text",
+        closed=True,
+        description="A comment's id, or a text",
+    ),
+    "Announcement": record({"text": {"type": "string", "minLength": 1, "maxLength": 500}}, closed=True),
     "Bans": record(
         {
             "bans": {"type": "array", "items": record({"user": TEXT, **_BAN})},
@@ -100,11 +108,27 @@ def paths() -> Json:
         status_200=answer("All of them; the change is in the feed", JSON, schema("Settings")),
     )
     change["responses"] |= _ACT
+    announcement = operation(
+        "announce",
+        "Show a text to all viewers: an event of type `announcement`",
+        _VIDEO,
+        body="Announcement",
+        status_201=answer("It is in the feed", JSON, record({"id": TEXT})),
+    )
+    announcement["responses"] |= _ACT
     return {
         "/v1/videos/{video}/settings": {
             "get": _read("settings", "What viewers may do with a video just now", "Settings", _VIDEO),
             "put": change,
         },
+        "/v1/videos/{video}/users/{user}/comments": {
+            "delete": _act("clearUser", "Take back all that a user has written", _VIDEO, _USER),
+        },
+        "/v1/videos/{video}/pin": {
+            "put": _act("pin", "Pin a comment, or a text", _VIDEO, body="Pin"),
+            "delete": _act("unpin", "Pin nothing any more", _VIDEO),
+        },
+        "/v1/videos/{video}/announcements": {"post": announcement},
         "/v1/videos/{video}/bans": {
             "get": _read(
                 "bans",

@@ -1,0 +1,118 @@
+"""What is taken back: one's own comment, a moderator's any, all of a user; and what is pinned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.auth.harness import KEY
+from tests.conftest import Until
+from tests.moderation.harness import ADA, BOB, COMMENTS, HOST, MODERATOR, VIDEO, Node, serving
+
+CLEAR, PIN, SUMMARY = f"{VIDEO}/users/ada/comments", f"{VIDEO}/pin", f"{VIDEO}/summary"
+
+
+async def said(on: Node, key: str, text: str) -> str:
+    made = await on.done("POST", COMMENTS, key, {"text": text})
+    return str(made["id"])
+
+
+async def texts(on: Node) -> set[str]:
+    """What the log shows to one that replays."""
+    return {event["data"]["text"] for event in await on.events(BOB) if event["type"] == "comment"}
+
+
+async def test_a_user_takes_back_only_what_is_the_users_own(until: Until) -> None:
+    async with serving() as on:
+        mine, bobs = await said(on, ADA, "mine"), await said(on, BOB, "bob's")
+
+        async def are_shown() -> bool:
+            return await texts(on) == {"mine", "bob's"}
+
+        await until(are_shown)
+        assert await on.refused("DELETE", f"{COMMENTS}/{bobs}", ADA) == (403, "", None)
+        for _ in range(2):
+            await on.done("DELETE", f"{COMMENTS}/{mine}", ADA)
+        assert await texts(on) == {"bob's"}, "it is in the feed when that is answered"
+        assert not any("by" in event for event in await on.events(BOB))
+        await on.done("DELETE", f"{COMMENTS}/{bobs}", MODERATOR)
+        assert await texts(on) == set()
+        assert [event["by"] for event in await on.events(BOB) if "by" in event] == ["mo"]
+        assert await on.refused("DELETE", f"{COMMENTS}/nothing", MODERATOR) == (404, "", None)
+
+
+async def test_all_of_a_users_comments_go_and_are_shown_to_nobody(until: Until) -> None:
+    async with serving() as on:
+        start = (await on.done("GET", f"{VIDEO}/poll", BOB))["cursor"]
+        for text in ("one", "two"):
+            await said(on, ADA, text)
+        await said(on, BOB, "stays")
+
+        async def are_shown() -> bool:
+            return await texts(on) == {"one", "two", "stays"}
+
+        await until(are_shown)
+        assert await on.refused("DELETE", CLEAR, ADA) == (403, "", None)
+        await on.done("DELETE", CLEAR, MODERATOR)
+        assert await texts(on) == {"stays"}
+        for path in (f"{VIDEO}/poll?cursor={start}", f"{VIDEO}/poll?replay=200", SUMMARY, COMMENTS):
+            answer = await on.ask("GET", path, BOB)
+            assert "stays" in answer.text
+            assert not any(text in answer.text for text in ('"one"', '"two"')), path
+        event = (await on.events(BOB))[-1]
+        assert (event["type"], event["by"], event["data"]) == ("clear", "mo", {"user": "ada"})
+        assert "clear/ada" not in await on.state(MODERATOR), "nobody needs it to begin with"
+        await said(on, ADA, "again")
+
+        async def is_shown() -> bool:
+            return await texts(on) == {"stays", "again"}
+
+        await until(is_shown)
+
+
+async def test_a_comment_or_a_text_is_pinned_until_it_is_not() -> None:
+    async with serving() as on:
+        comment = await said(on, ADA, "look here")
+        await on.done("PUT", PIN, MODERATOR, {"comment": comment})
+        assert await on.state() == {"pin": {"text": "look here", "comment": comment, "user": "ada"}}
+        await on.done("PUT", PIN, HOST, {"text": "at noon: the goat"})
+        assert await on.state() == {"pin": {"text": "at noon: the goat"}}
+        assert [(event["by"], event["role"]) for event in await on.events() if event["type"] == "pin"] == [
+            ("mo", "moderator"),
+            ("hugo", "host"),
+        ]
+        await on.done("DELETE", PIN, HOST)
+        assert await on.state() == {}
+        bad: list[Any] = [{}, {"comment": "a", "text": "b"}, {"text": ""}, {"text": "x" * 501}, {"to": 1}]
+        for body in bad:
+            assert (await on.ask("PUT", PIN, MODERATOR, body)).status_code == 400
+        assert await on.refused("PUT", PIN, MODERATOR, {"comment": "nothing"}) == (404, "", None)
+        assert await on.refused("PUT", PIN, ADA, {"text": "me"}) == (403, "", None)
+
+
+async def test_what_is_taken_back_is_not_pinned_any_more() -> None:
+    async with serving() as on:
+        comment = await said(on, ADA, "look here")
+        await on.done("PUT", PIN, MODERATOR, {"comment": comment})
+        await on.done("DELETE", f"{COMMENTS}/{comment}", ADA)
+        assert await on.state() == {}
+        await on.done("PUT", PIN, MODERATOR, {"comment": await said(on, ADA, "and here")})
+        await on.done("DELETE", CLEAR, MODERATOR)
+        assert await on.state() == {}
+
+
+async def test_hosts_and_moderators_announce_and_no_one_else() -> None:
+    async with serving() as on:
+        path = f"{VIDEO}/announcements"
+        made = await on.done("POST", path, HOST, {"text": "welcome"})
+        await on.done("POST", path, KEY, {"text": "from the site"})
+        first, second = await on.events()
+        assert (first["id"], first["type"], first["by"], first["role"]) == (
+            made["id"],
+            "announcement",
+            "hugo",
+            "host",
+        )
+        assert (second["by"], "role" in second) == ("site", False)
+        assert await on.refused("POST", path, ADA, {"text": "x"}) == (403, "", None)
+        forged = {"type": "announcement", "data": {"text": "forged"}}
+        assert await on.refused("POST", f"{VIDEO}/events", KEY, forged) == (403, "", None)
