@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import trio
@@ -15,7 +15,6 @@ import trio
 from liveserver.auth.client_addresses import ClientAddresses
 from liveserver.auth.credentials import bearer, extract_credentials
 from liveserver.auth.grant import ANONYMOUS, MODERATE, NODE, OPEN, Grant
-from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_public_key, read_secrets
 from liveserver.auth.nodes import NodeTokens
 from liveserver.auth.operators import OperatorKeys
@@ -27,6 +26,9 @@ from liveserver.config import Settings
 from liveserver.errors import ConfigError, Unauthorized, Unavailable
 from liveserver.event import SITE
 from liveserver.instruments import total
+
+if TYPE_CHECKING:
+    from liveserver.auth.jwks import Jwks
 
 Headers = Mapping[bytes, bytes]
 
@@ -95,7 +97,11 @@ class Authorizer:
         self._nodes = NodeTokens(auth, node, clock)
         self._publishers = PublisherKeys(auth)
         self._operators = OperatorKeys(auth)
-        self._jwks = Jwks(auth.jwks, auth) if auth.jwks is not None else None
+        self._jwks: Jwks | None = None
+        if auth.jwks is not None:
+            from liveserver.auth.jwks import Jwks  # with an HTTP client
+
+            self._jwks = Jwks(auth.jwks, auth)
         self.revocations = Revocations(clock)
         # Waits until it is known who is revoked; false when that is not known in time.
         self.wait_revocations: Callable[[], Awaitable[bool]] | None = None

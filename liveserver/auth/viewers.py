@@ -7,20 +7,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from liveserver.auth import tokens
 from liveserver.auth.credentials import Credentials, CredentialSource
 from liveserver.auth.grant import OPEN, Grant
-from liveserver.auth.jwks import Jwks
 from liveserver.auth.keys import Key, matching_keys
 from liveserver.auth.revocations import Revocations
 from liveserver.config import AuthSettings
 from liveserver.errors import Forbidden, Unauthorized, Unavailable
 from liveserver.instruments import gauge, total
 from liveserver.lru import LRU
+
+if TYPE_CHECKING:
+    from liveserver.auth.jwks import Jwks
 
 
 class ViewersStatistics(msgspec.Struct, frozen=True):

@@ -6,8 +6,6 @@ import ssl
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-
 from liveserver.config.sections import TLSSettings
 from liveserver.errors import ConfigError
 
@@ -43,6 +41,8 @@ def server_context(settings: TLSSettings) -> tuple[ssl.SSLContext, datetime]:
 def _expiry(certificate: str) -> datetime:
     pem = _read("tls.certificate", certificate)
     try:
+        from cryptography import x509  # takes long, and few have a certificate
+
         chain = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise ConfigError(

@@ -1,4 +1,8 @@
-"""What a process is made of: the bus, the roles and their routes, opened for the time of a block."""
+"""What a process is made of: the bus, the roles and their routes, opened for the time of a block.
+
+Redis, databases and HTTP clients are imported where they are needed: each takes a tenth of a second, and
+megabytes.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +21,13 @@ from liveserver.auth.authorizer import Authorizer
 from liveserver.bus.canary import Canary, CanaryInbox
 from liveserver.bus.interface import Bus
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import Settings
 from liveserver.config.certificates import client_context
 from liveserver.dispatcher.local import LocalDispatcher
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
-from liveserver.dispatcher.relay.relay import open_relay
 from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
-from liveserver.dispatcher_client.leases import LeaseClient
-from liveserver.dispatcher_client.publish import PublishClient
 from liveserver.edge.cors import Origins, preflight_headers
 from liveserver.edge.router import Router
 from liveserver.errors import LiveserverError
@@ -36,7 +36,6 @@ from liveserver.frontend.channels.subscriptions import LeaseService
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 from liveserver.frontend.summary import SummaryRoutes
-from liveserver.moderation.routes import moderation_routes
 from liveserver.node.pages import add_pages, known_paths
 from liveserver.node.site import open_site
 from liveserver.ops.health import Check
@@ -46,6 +45,7 @@ from liveserver.web.openapi import public_document
 
 if TYPE_CHECKING:
     from liveserver.backend.outbox import PublishTarget
+    from liveserver.bus.redis.bus import RedisBus
 
 
 class NotReady(LiveserverError):
@@ -88,9 +88,7 @@ class Node:
             if settings.node.roles == ["backend"]:
                 reader: RedisBus | None = None
                 if settings.bus.kind == "redis":  # not checked: it stores while the bus is away
-                    reader = await stack.enter_async_context(
-                        RedisBus.open(settings.node.datacenter, settings.bus, settings.history)
-                    )
+                    reader = await self._open_redis(stack)
                 await self._backend(None, authorizer, stack, reader)
                 self._open_site(nursery, reader)
                 yield self
@@ -99,9 +97,7 @@ class Node:
             if settings.bus.kind == "memory":
                 bus = MemoryBus(settings.node.datacenter, settings.history, settings.bus.inbox_batches)
             else:
-                bus = await stack.enter_async_context(
-                    RedisBus.open(settings.node.datacenter, settings.bus, settings.history)
-                )
+                bus = await self._open_redis(stack)
             self.checks["bus"] = bus.ping
             self.parts["redis" if settings.bus.kind == "redis" else "memory_bus"] = bus.statistics
             local: LocalDispatcher | None = None
@@ -116,6 +112,8 @@ class Node:
                 self.parts["publish"] = publisher.statistics
                 self.parts["leases"] = subscriptions.statistics
                 if settings.peers:
+                    from liveserver.dispatcher.relay.relay import open_relay
+
                     relay = await stack.enter_async_context(open_relay(bus, self.name, settings))
                     nursery.start_soon(relay.run)
                     self.parts["relay"] = relay.statistics
@@ -134,6 +132,14 @@ class Node:
             self._open_site(nursery, bus)
             yield self
 
+    async def _open_redis(self, stack: AsyncExitStack) -> RedisBus:
+        from liveserver.bus.redis.bus import RedisBus
+
+        settings = self.settings
+        return await stack.enter_async_context(
+            RedisBus.open(settings.node.datacenter, settings.bus, settings.history)
+        )
+
     def _open_site(self, nursery: trio.Nursery, bus: MemoryBus | RedisBus | None) -> None:
         blueprints, parts = open_site(
             self.name, self.settings, self.authorizer, nursery, bus, self._target, self.frontend
@@ -149,6 +155,8 @@ class Node:
         async with AsyncExitStack() as stack:
             leases = local
             if settings.frontend.dispatchers or leases is None:
+                from liveserver.dispatcher_client.leases import LeaseClient
+
                 leases = await stack.enter_async_context(
                     LeaseClient.open(
                         settings.frontend.dispatchers,
@@ -175,13 +183,15 @@ class Node:
         stack: AsyncExitStack,
         reader: MemoryBus | RedisBus | None,
     ) -> None:
-        # Only this role needs SQLAlchemy, whose import takes a quarter of a node's start.
         from liveserver.backend.backend import open_backend
         from liveserver.backend.likes import LikeRoutes
         from liveserver.backend.routes import backend_routes
+        from liveserver.moderation.routes import moderation_routes
 
         settings = self.settings.backend
         if settings.dispatchers or local is None:
+            from liveserver.dispatcher_client.publish import PublishClient
+
             local = await stack.enter_async_context(
                 PublishClient.open(
                     settings.dispatchers,

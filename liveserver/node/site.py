@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from quart import Blueprint
@@ -13,7 +13,6 @@ from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.grant import Grant
 from liveserver.auth.revocations import Revocations
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import Settings
 from liveserver.frontend.frontend import Frontend
 from liveserver.site.desk import PublishTarget, SiteDesk
@@ -21,6 +20,9 @@ from liveserver.site.feed import SiteFeed
 from liveserver.site.presence import ANSWER, QUESTION, Presence
 from liveserver.site.routes import site_routes
 from liveserver.transport.form import Reason
+
+if TYPE_CHECKING:
+    from liveserver.bus.redis.bus import RedisBus
 
 REVOCATIONS_SECONDS = 1.0  # that a token waits after the start until it is known which are revoked
 

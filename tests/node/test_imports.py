@@ -1,0 +1,33 @@
+"""A process imports what its roles need: the rest is start-up time and memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import json, sys, trio
+from liveserver.config import Settings, convert
+from liveserver.node.assembly import Node
+
+async def main():
+    async with Node(convert(json.loads(sys.argv[1]), Settings)).opened():
+        print(json.dumps(sorted(sys.modules)))
+
+trio.run(main)
+"""
+
+
+@pytest.mark.process
+def test_a_frontend_with_its_dispatcher_imports_no_database_no_redis_and_no_http_client() -> None:
+    settings = json.dumps({"node": {"roles": ["frontend", "dispatcher"]}})
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, settings], capture_output=True, text=True, timeout=120, check=True
+    )
+    modules = json.loads(done.stdout.splitlines()[-1])
+    assert "liveserver.frontend.frontend" in modules
+    for needless in ("sqlalchemy", "redis", "httpx"):
+        assert needless not in modules
