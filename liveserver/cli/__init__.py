@@ -9,6 +9,7 @@ top.py           `top`
 rows.py          its table
 nodes.py         what nodes report, and rates from it
 token.py         `token`
+record.py        `record`
 printable.py     others' text, safe for a terminal
 error_report.py  every failure as one line and an exit code
 
@@ -31,6 +32,7 @@ from liveserver import __version__
 from liveserver.cli import error_report
 from liveserver.cli.printable import printable
 from liveserver.cli.publish import publish
+from liveserver.cli.record import record
 from liveserver.cli.serve import check, cluster, config_, run
 from liveserver.cli.token import token
 from liveserver.cli.top import top
@@ -58,6 +60,8 @@ app = typer.Typer(
 for _command, _example in _COMMANDS.items():
     # \b: as it stands, however narrow the terminal, so that it can be copied.
     app.command(_command.__name__.rstrip("_"), epilog=f"\b\nExample:\n  {_example}")(_command)
+
+app.add_typer(record, name="record")
 
 
 @app.callback()

@@ -40,6 +40,7 @@ from liveserver.config.sections import NodeSettings as NodeSettings
 from liveserver.config.sections import OpsSettings as OpsSettings
 from liveserver.config.sections import PeerSettings as PeerSettings
 from liveserver.config.sections import PublisherSettings as PublisherSettings
+from liveserver.config.sections import RecorderSettings as RecorderSettings
 from liveserver.config.sections import RelaySettings as RelaySettings
 from liveserver.config.sections import Role as Role
 from liveserver.config.sections import Section as Section

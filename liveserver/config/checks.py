@@ -18,7 +18,9 @@ def check(settings: Settings) -> None:
     """What no single value shows. Raises `ConfigError`."""
     node, listen, frontend = settings.node, settings.listen, settings.frontend
     if not node.roles:
-        raise ConfigError("node.roles", 'is empty; name at least one of "frontend", "dispatcher", "backend"')
+        raise ConfigError(
+            "node.roles", 'is empty; name at least one of "frontend", "dispatcher", "backend", "recorder"'
+        )
     if node.workers > 1 and settings.bus.kind == "memory":
         raise ConfigError(
             "node.workers", 'more than one needs bus.kind = "redis": the other is one process\'s own'
@@ -53,6 +55,14 @@ def check(settings: Settings) -> None:
         raise ConfigError(
             "frontend.max_delay", "is over history.max_age: events would be gone before they come"
         )
+    if "recorder" in node.roles and "dispatcher" not in node.roles and settings.bus.kind == "memory":
+        raise ConfigError("node.roles", 'a recorder without a dispatcher needs bus.kind = "redis"')
+    if not 0 < settings.recorder.interval <= settings.history.max_age / 10:
+        raise ConfigError(
+            "recorder.interval", "is 0, or over a tenth of history.max_age: events could be missed"
+        )
+    if settings.recorder.segment < 1:
+        raise ConfigError("recorder.segment", "is under 1s")
     if frontend.lease > settings.dispatcher.max_lease:
         raise ConfigError("frontend.lease", "is over dispatcher.max_lease")
     if settings.dispatcher.commit_timeout + 2 * settings.bus.timeout > TOKEN_WINDOW:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from liveserver.units import Address, Duration, Secret, Size
 
-Role = Literal["frontend", "dispatcher", "backend"]
+Role = Literal["frontend", "dispatcher", "backend", "recorder"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
 Count = Annotated[int, Meta(ge=1)]
@@ -222,6 +222,15 @@ class LikeSettings(Section, frozen=True):
     each_up_to: Annotated[float, Meta(ge=0)] = 20.0
 
 
+class RecorderSettings(Section, frozen=True):
+    """Recording what happens with videos, to be replayed."""
+
+    # where the recordings are, relative to the working directory; recorders of one datacenter may share it
+    directory: Annotated[str, Meta(min_length=1)] = "data/recordings"
+    segment: Duration = Duration(10.0)  # how much of a recording is in one file
+    interval: Duration = Duration(5.0)  # how often the logs are read; at most a tenth of `history.max_age`
+
+
 class PeerSettings(Section, frozen=True):
     """Another datacenter, whose events are relayed into this one."""
 
@@ -341,6 +350,7 @@ class Settings(Section, frozen=True):
     frontend: FrontendSettings = FrontendSettings()
     backend: BackendSettings = BackendSettings()
     likes: LikeSettings = LikeSettings()
+    recorder: RecorderSettings = RecorderSettings()
     canary: CanarySettings = CanarySettings()
     ops: OpsSettings = OpsSettings()
     peers: dict[Datacenter, PeerSettings] = msgspec.field(default_factory=dict)  # by their names

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,6 +40,9 @@ from liveserver.frontend.summary import SummaryRoutes
 from liveserver.node.pages import add_pages, known_paths
 from liveserver.node.site import open_site
 from liveserver.ops.health import Check
+from liveserver.recorder.directory import Directory
+from liveserver.recorder.recorder import Recorder
+from liveserver.recorder.routes import recorder_routes
 from liveserver.web.app import public_app
 from liveserver.web.identity import identity_blueprint
 from liveserver.web.openapi import public_document
@@ -129,6 +133,13 @@ class Node:
                 self.parts["canary"] = canary.statistics
                 self.checks["delivery"] = canary.check
                 self.checks["name"] = canary.check_name
+            if "recorder" in settings.node.roles:
+                store = Directory(Path(settings.recorder.directory))
+                recorder = Recorder(bus, store, settings.recorder)
+                nursery.start_soon(recorder.run)
+                self.blueprints.append(recorder_routes(recorder, authorizer))
+                self.parts["recorder"] = recorder.statistics
+                self.checks["recorder"] = recorder.check
             self._open_site(nursery, bus)
             yield self
 

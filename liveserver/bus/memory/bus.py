@@ -75,6 +75,7 @@ class MemoryBus:
             tuple[str, str], tuple[float, dict[str, bytes]]
         ] = {}  # with the end of their time
         self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, least recent first
+        self._relayed: OrderedDict[str, float] = OrderedDict()  # the same of what was relayed here
         self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
         self._holds: dict[tuple[str, str], tuple[float, str]] = {}  # (video, name) → its end, and the token
         self._dropped = 0  # by inboxes that are closed
@@ -125,14 +126,17 @@ class MemoryBus:
             video = self._open(batch.video, now, quiet=not batch.lines)
             if (appended := video.replicate(batch, now)) is not None:
                 self._forward(video, appended, now)
+                self._relayed[batch.video] = now
+                self._relayed.move_to_end(batch.video)
             positions.append(video.position(batch.origin))
         return positions
 
-    async def active_since(self, since: int, limit: int) -> ActiveVideos:
+    async def active_since(self, since: int, limit: int, *, relayed: bool = False) -> ActiveVideos:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
-        active = [(name, _ms(at)) for name, at in self._active.items() if _ms(at) >= since]
+        moved = self._relayed if relayed else self._active
+        active = [(name, _ms(at)) for name, at in moved.items() if _ms(at) >= since]
         upto = active[min(limit, len(active)) - 1][1] if active else since
         if len(active) > limit:
             active = [(name, at) for name, at in active if at <= upto]
@@ -338,8 +342,9 @@ class MemoryBus:
             if video.keep_until > now:
                 break
             del self._videos[name]
-        while self._active and next(iter(self._active.values())) <= now - self._settings.idle_ttl:
-            self._active.popitem(last=False)
+        for moved in (self._active, self._relayed):
+            while moved and next(iter(moved.values())) <= now - self._settings.idle_ttl:
+                moved.popitem(last=False)
 
     @asynccontextmanager
     async def _listening(

@@ -14,6 +14,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:members      Hash      process that may know heads → incarnation to which it has reported them
                               (a cluster has both for each server, ls:{TAG}:run and ls:{TAG}:members)
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
+    ls:relayed      Sorted    the same of other datacenters' events, for recorders
     ls:dispatchers:GROUP      Sorted: node → when its lease ends; the nodes that relay from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
 
@@ -214,9 +215,10 @@ class RedisBus:
             make = self._commands
             opening = {batch.video: self._reporter.opening(batch.video) for batch in batches}
             relays = [make.relay(batch, opening[batch.video]) for batch in batches]
-            answers = self._reporter.run(relays, opening)
+            moved = dict.fromkeys(batch.video for batch in batches if batch.lines)
+            answers = self._reporter.run([*relays, make.relayed(moved)] if moved else relays, opening)
             positions = []
-            for batch, answer in zip(batches, answers, strict=True):
+            for batch, answer in zip(batches, answers[: len(batches)], strict=True):
                 position, offset = replies.replica_position(answer)
                 self._known.learn(batch.video, position.log, offset)
                 positions.append(position)
@@ -224,8 +226,8 @@ class RedisBus:
 
         return await self._link.call(self._relaying, work)
 
-    async def active_since(self, since: int, limit: int) -> ActiveVideos:
-        command = self._commands.active_since(since, limit)
+    async def active_since(self, since: int, limit: int, *, relayed: bool = False) -> ActiveVideos:
+        command = self._commands.active_since(since, limit, relayed=relayed)
 
         def work() -> ActiveVideos:
             (answer,) = self._link.run([command], transaction=False)

@@ -101,6 +101,9 @@ class Commands:
     def active(self, videos: Iterable[str]) -> Command:
         return _call(self._active, ["ls:active"], *videos)
 
+    def relayed(self, videos: Iterable[str]) -> Command:
+        return _call(self._active, ["ls:relayed"], *videos)
+
     def relay(self, batch: ReplicationBatch, opening: Opening) -> Command:
         names = keys(batch.video, "log", "meta", "nodes", "viewers", "state")
         where = batch.origin, batch.epoch, batch.number, batch.offset, position_text(batch.instead)
@@ -149,8 +152,8 @@ class Commands:
             ("XRANGE", log, after + 1, after + limit),
         ]
 
-    def active_since(self, since: int, limit: int) -> Command:
-        return _call(self._active_since, ["ls:active"], since, limit)
+    def active_since(self, since: int, limit: int, *, relayed: bool = False) -> Command:
+        return _call(self._active_since, ["ls:relayed" if relayed else "ls:active"], since, limit)
 
     def join_group(self, group: str, node: str, lease: float) -> Command:
         return _call(self._join_group, [f"ls:dispatchers:{group}"], node, ms(lease))

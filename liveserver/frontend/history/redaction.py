@@ -1,9 +1,8 @@
 """Redaction: an event that was retracted, or cleared with all of its user's, keeps its position in the log
 and loses its content.
 
-Viewers that pass the position later receive a retraction instead. So numbers stay contiguous, and each
-event's
-id is still sent.
+Viewers that pass the position later receive a retraction instead. So numbers stay contiguous, and the id of
+each event is still sent.
 """
 
 from __future__ import annotations
@@ -13,24 +12,17 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from liveserver.event import RETRACT, Event
+from liveserver.event import RETRACT
 from liveserver.lru import LRU
 from liveserver.moderation.rules import Rules
+from liveserver.redaction import redacted, target_prefix
+
+__all__ = ["RETRACT_TYPE", "RetractedIds", "redacted", "target_prefix", "was_cleared"]
 
 RETRACT_TYPE = RETRACT.encode()
 FEW = 8  # up to so many prefixes, comparing one by one is faster
 COMMENT = b"comment"
 _ID_PREFIX = re.compile(rb'\{"id":"(?:[^"\\]|\\.)*",')
-
-
-class _Target(msgspec.Struct):
-    """The data of a retraction: the retracted event."""
-
-    id: str
-
-
-class _Retraction(msgspec.Struct):
-    data: _Target
 
 
 class RetractedIds:
@@ -87,22 +79,3 @@ def was_cleared(rules: Rules, data: bytes) -> bool:
     except msgspec.DecodeError:
         return False
     return rules.is_cleared(comment.user, comment.at)
-
-
-def target_prefix(retraction: bytes) -> bytes | None:
-    """Return the prefix of the retracted event's JSON; None if the retraction has no target."""
-    try:
-        target = msgspec.json.decode(retraction, type=_Retraction).data.id
-    except msgspec.DecodeError:
-        return None
-    return msgspec.json.encode({"id": target})[:-1] + b","
-
-
-def redacted(data: bytes) -> bytes | None:
-    """Return an event's JSON as a retraction of itself; None if it is not an event's."""
-    try:
-        event = msgspec.json.decode(data, type=Event)
-    except msgspec.DecodeError:
-        return None
-    target = msgspec.Raw(msgspec.json.encode({"id": event.id}))
-    return msgspec.json.encode(Event(event.id, event.video, RETRACT, at=event.at, data=target))

@@ -9,7 +9,7 @@ import msgspec
 
 from liveserver import __version__
 from liveserver.config import Settings
-from liveserver.web.openapi import liking, moderating, pages, publishing, site, watching
+from liveserver.web.openapi import liking, moderating, pages, publishing, recording, site, watching
 from liveserver.web.openapi.components import (
     BETWEEN_NODES,
     COMMON_PARAMETERS,
@@ -63,6 +63,9 @@ def public_document(settings: Settings, *, nodes_too: bool = False) -> Json:
     if "dispatcher" in roles or "backend" in roles:
         paths.append(site.paths(settings.auth))
         schemas.append(site.SCHEMAS)
+    if "recorder" in roles:
+        paths.append(recording.PATHS)
+        schemas.append(recording.SCHEMAS)
     if "frontend" in roles or "backend" in roles:
         paths.append(liking.summary_paths())
         schemas.append(liking.SUMMARY_SCHEMAS)

@@ -16,7 +16,13 @@ from liveserver.ops.app import ops_app
 from liveserver.web.openapi import ops_document, public_document
 from liveserver.web.openapi.components import Json
 
-ROLES = (["frontend"], ["dispatcher"], ["backend"], ["frontend", "dispatcher", "backend"])
+ROLES = (
+    ["frontend"],
+    ["dispatcher"],
+    ["backend"],
+    ["recorder", "dispatcher"],
+    ["frontend", "dispatcher", "backend"],
+)
 
 
 def settings(roles: list[str], directory: Path) -> Settings:

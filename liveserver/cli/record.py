@@ -1,0 +1,106 @@
+"""`liveserver record`: what a recorder has kept: listed, exported, erased."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from liveserver import config
+from liveserver.cli.serve import ConfigFile, Set
+
+if TYPE_CHECKING:
+    from liveserver.recorder.recording import Recording
+
+record = typer.Typer(
+    help="List, export or erase what a recorder has kept.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="\b\nExample:\n  liveserver record export demo > demo.ndjson",
+)
+
+Video = Annotated[str | None, typer.Argument(metavar="VIDEO", help="One video; default: all.")]
+User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only what is this user's.")]
+
+
+def _recordings(settings: config.Settings, video: str | None) -> Iterator[Recording]:
+    from liveserver.event import VIDEO
+    from liveserver.recorder.directory import Directory
+    from liveserver.recorder.recording import Recording
+
+    store = Directory(Path(settings.recorder.directory))
+    if video is not None and video not in store.folders():
+        raise typer.BadParameter(
+            f"there is no recording of {video} in {settings.recorder.directory}", param_hint="VIDEO"
+        )
+    for name in store.folders() if video is None else [video]:
+        if VIDEO.fullmatch(name):
+            yield Recording(store, name, settings.recorder.segment)
+
+
+@record.command("list")
+def list_(video: Video = None, config_file: ConfigFile = None, settings: Set = None) -> None:
+    """List recordings, one JSON object a line."""
+    for recording in _recordings(config.load(config_file, settings or ()), video):
+        index = recording.index()
+        if not index.segments:
+            continue
+        said = {
+            "video": index.video,
+            "events": sum(entry.events for entry in index.segments),
+            "bytes": sum(entry.bytes for entry in index.segments),
+            "segments": len(index.segments),
+            "first_at": min(entry.first_at for entry in index.segments),
+            "last_at": max(entry.last_at for entry in index.segments),
+            "gaps": sum(entry.gap for entry in index.segments),
+        }
+        typer.echo(msgspec.json.encode(said))
+
+
+@record.command()
+def export(
+    video: Video = None, user: User = None, config_file: ConfigFile = None, settings: Set = None
+) -> None:
+    """Write recorded events to standard output, one JSON object a line.
+
+    A user's are followed by those of the likes database.
+    """
+    loaded = config.load(config_file, settings or ())
+    out = sys.stdout.buffer
+    for recording in _recordings(loaded, video):
+        parts = recording.between(0, float("inf")) if user is None else [list(recording.of_user(user))]
+        for lines in parts:
+            out.writelines(line + b"\n" for line in lines)
+    if user is not None and video is None:
+        from liveserver.backend.privacy import export_user, open_database
+
+        engine = open_database(loaded.backend)
+        for row in export_user(engine, user) if engine is not None else ():
+            out.write(msgspec.json.encode(row) + b"\n")
+
+
+@record.command()
+def erase(
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="Whose data it is.")],
+    video: Video = None,
+    config_file: ConfigFile = None,
+    settings: Set = None,
+) -> None:
+    """Erase what is a user's from recordings and, without VIDEO, from the likes database.
+
+    A recorder may be running. Events keep their place and lose their content; likes still count. What viewers
+    have in the log just now is taken back by a moderator: DELETE /v1/videos/VIDEO/users/USER/comments.
+    """
+    loaded = config.load(config_file, settings or ())
+    events = sum(recording.erase(user) for recording in _recordings(loaded, video))
+    stored = 0
+    if video is None:
+        from liveserver.backend.privacy import erase_user, open_database
+
+        engine = open_database(loaded.backend)
+        stored = erase_user(engine, user) if engine is not None else 0
+    typer.echo(msgspec.json.encode({"user": user, "recorded": events, "stored": stored}))

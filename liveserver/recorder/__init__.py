@@ -1,0 +1,20 @@
+"""The recorder: keeps the events of videos in files, from which they are replayed in step with the picture.
+
+recorder.py    follows the logs of all videos
+recording.py   one video's recording: what is appended, taken back, erased, read
+segments.py    where segments begin and end, and their bytes: no I/O
+routes.py      recordings over HTTP
+directory.py   files that are there whole or not at all
+
+A recording is a directory of *segments*, each of some seconds, as gzipped lines of JSON; `index.json` names
+those that count, in order. Rules:
+
+1. A segment's name has the hash of its content, so a file never changes. What changes is the index, by one
+   rename: whatever is killed when, the index before or the one after is there, and all files that it names.
+2. At least once in, exactly once out: the log is read from the index's own place in it, and what a recording
+   has of each origin is known by its numbers (a version vector, as a viewer's cursor). So a log that began
+   anew, an event relayed twice, and a recorder that died at any step double nothing.
+3. Where segments begin depends on the events alone, and gzip is told no time: the same feed gives the same
+   bytes.
+4. An event that is taken back loses its content in the segment that has it; the old file is deleted.
+"""

@@ -1,0 +1,172 @@
+"""Follows the logs of all videos, and records them.
+
+1. Every `recorder.interval` the bus is asked which videos moved since the last look, by its clock, and their
+   logs are read from where each recording stands: there is nothing to subscribe to, and nothing to miss.
+2. What cannot be written, or read, is tried again; meanwhile the log holds it. Readiness says so.
+3. Two recorders at one directory record the same: a second one finds everything done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Protocol
+
+import msgspec
+import structlog
+import trio
+
+from liveserver.bus.interface import ActiveVideos, Slice
+from liveserver.config import RecorderSettings
+from liveserver.errors import BusError, Unavailable
+from liveserver.event import SITE
+from liveserver.instruments import gauge, total
+from liveserver.recorder.directory import ObjectStore
+from liveserver.recorder.recording import Recording
+from liveserver.recorder.segments import DamagedRecording
+
+PAGE = 1_000  # videos in one answer
+READ_VIDEOS = 20  # in one round trip
+READ_EVENTS = 5_000  # of each
+KNOWN = 100_000  # videos whose place in the log is remembered
+
+log = structlog.get_logger(__name__)
+
+
+class LogReader(Protocol):
+    """The part of a bus that the recorder reads. All raise `BusError`."""
+
+    async def active_since(self, since: int, limit: int, *, relayed: bool = False) -> ActiveVideos: ...
+
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]: ...
+
+
+class RecorderStatistics(msgspec.Struct, frozen=True):
+    """Counts since the start."""
+
+    events: Annotated[int, total("Events read from logs to be recorded.")]
+    failures: Annotated[int, total("Times that logs could not be read, or recordings not be written.")]
+    behind: Annotated[int, gauge("Videos whose recordings wait to be written. Growing: look at the disk.")]
+
+
+class Recorder:
+    """Records into `store`. `run` must be running."""
+
+    def __init__(self, reader: LogReader, store: ObjectStore, settings: RecorderSettings) -> None:
+        self._reader = reader
+        self._store = store
+        self._settings = settings
+        self._since = {False: 0, True: 0}  # of what originates here, and of what was relayed here
+        self._waiting: dict[str, None] = {}  # videos that moved and are not recorded up to their heads
+        self._places: dict[str, tuple[str, int]] = {}  # up to where a video's log was read: epoch, offset
+        self._fault = ""
+        self._events = self._failures = 0
+
+    def recording(self, video: str) -> Recording:
+        """Return the recording of a video, which may be empty."""
+        return Recording(self._store, video, self._settings.segment)
+
+    async def run(self) -> None:
+        """Record until cancelled."""
+        while True:
+            await self.step()
+            await trio.sleep(self._settings.interval)
+
+    async def step(self) -> None:
+        """Record all that is in the logs, as far as that is possible."""
+        try:
+            await self.catch_up()
+        except (BusError, OSError, DamagedRecording) as error:
+            self._failures += 1
+            self._fault = str(error)
+            log.warning("recording_waits", reason=str(error), videos=len(self._waiting))
+        else:
+            if self._fault:
+                log.info("recording_goes_on")
+            self._fault = ""
+
+    async def catch_up(self) -> None:
+        """Record all that is in the logs. Raises `BusError`, `OSError`, `DamagedRecording`."""
+        for relayed in (False, True):
+            await self._look(relayed)
+        faults: list[Exception] = []
+        names = list(self._waiting)
+        for start in range(0, len(names), READ_VIDEOS):
+            faults += await self._record(names[start : start + READ_VIDEOS])
+        if faults:
+            raise faults[0]
+
+    async def _look(self, relayed: bool) -> None:
+        """Find the videos that moved. Raises `BusError`."""
+        since = self._since[relayed]
+        while True:
+            active = await self._reader.active_since(since, PAGE, relayed=relayed)
+            self._waiting.update((video, None) for video in active.videos if video != SITE)
+            if active.now < since:  # another Redis, whose clock is behind: look at all of it
+                since = 0
+                continue
+            # Of the last millisecond there may be more to come: it is looked at again.
+            since = self._since[relayed] = max(since, active.upto)
+            if len(active.videos) < PAGE:
+                return
+            since += 1
+
+    async def _record(self, names: list[str]) -> list[Exception]:
+        """Bring some recordings to the heads of their logs; return why some could not be.
+
+        Raises `BusError`.
+        """
+        faults: list[Exception] = []
+        while names:
+            places: dict[str, tuple[str, int]] = {}
+            for video in names:
+                try:
+                    places[video] = await self._place(video)
+                except (
+                    OSError,
+                    DamagedRecording,
+                ) as fault:  # those of other videos may be written all the same
+                    faults.append(fault)
+            after = {video: offset for video, (_, offset) in places.items()}
+            parts = await self._reader.read_several(after, READ_EVENTS) if after else {}
+            names = []
+            for video, part in parts.items():
+                try:
+                    if await self._append(video, part, *places[video]):
+                        names.append(video)
+                except (OSError, DamagedRecording) as fault:
+                    self._places.pop(video, None)
+                    faults.append(fault)
+        return faults
+
+    async def _append(self, video: str, part: Slice, epoch: str, offset: int) -> bool:
+        """Record a part of a log; return whether there is more. Raises `OSError`, `DamagedRecording`."""
+        if part.head.epoch != epoch and offset:  # it began anew: read it from its beginning
+            self._places[video] = (part.head.epoch, 0)
+            return True
+        if part.batches:
+            await trio.to_thread.run_sync(self.recording(video).append, part)
+            self._events += sum(len(batch.lines) for batch in part.batches)
+        last = part.batches[-1].last if part.batches else part.head.offset
+        self._places[video] = (part.head.epoch, last)
+        if last < part.head.offset:
+            return True
+        self._waiting.pop(video, None)
+        return False
+
+    async def _place(self, video: str) -> tuple[str, int]:
+        """Return up to where the log was read. Raises `OSError`, `DamagedRecording`."""
+        place = self._places.get(video)
+        if place is None:
+            index = await trio.to_thread.run_sync(self.recording(video).open)
+            if len(self._places) >= KNOWN:
+                self._places.clear()
+            place = self._places[video] = (index.epoch, index.offset)
+        return place
+
+    async def check(self) -> None:
+        """For readiness: raise `Unavailable` when something could not be recorded at the last attempt."""
+        if self._fault:
+            raise Unavailable(f"not recorded, and tried again: {self._fault}")
+
+    def statistics(self) -> RecorderStatistics:
+        return RecorderStatistics(events=self._events, failures=self._failures, behind=len(self._waiting))

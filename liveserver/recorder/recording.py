@@ -1,0 +1,279 @@
+"""One video's recording: what is appended to it, taken back, erased, and read. Synchronous, for a thread.
+
+Each change is made under the recording's lock, from the index as it stands then: recorders that run twice and
+an `erase` beside them do not undo each other's work. Files that the index does not name, left by a crash, are
+deleted when the recording is opened, and with each change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
+from typing import NamedTuple
+
+import msgspec
+
+from liveserver.bus.interface import Slice
+from liveserver.cursor import Cursor, is_newer_epoch
+from liveserver.event import RETRACT, VIDEO, Batch
+from liveserver.moderation.rules import CLEAR, Rules
+from liveserver.recorder import segments
+from liveserver.recorder.directory import ObjectStore
+from liveserver.recorder.segments import DamagedRecording, Index, SegmentEntry
+from liveserver.redaction import target_prefix
+from liveserver.state import MARK, MalformedKeyed, read
+
+INDEX = "index.json"
+MAX_RETRACTED = 1_000  # remembered: what they take back may come after them
+MAX_CLEARED = 1_000  # users
+ATTEMPTS = 3  # at a segment that is rewritten while it is read
+
+_index = msgspec.json.Decoder(Index)
+
+
+class Event(NamedTuple):
+    """A line as it is recorded, or empty when it is not.
+
+    `takes_back` is how the event begins that a retraction names; `clears` is a user, and until when their
+    comments are gone.
+    """
+
+    data: bytes
+    takes_back: bytes | None = None
+    clears: tuple[str, int] | None = None
+
+
+class Recording:
+    """The recording of `video` in a store. `stretch` is how long a segment is, in seconds."""
+
+    def __init__(self, store: ObjectStore, video: str, stretch: float) -> None:
+        if not VIDEO.fullmatch(video):
+            raise ValueError(f"{video!r} is not a video's name")
+        self.video = video
+        self._store = store
+        self._stretch = max(1, round(stretch * 1000))
+
+    def index(self) -> Index:
+        """Return the index; an empty one when there is no recording. Raises `OSError`, `DamagedRecording`."""
+        content = self._store.read(f"{self.video}/{INDEX}")
+        if content is None:
+            return Index(self.video)
+        try:
+            return _index.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DamagedRecording(f"{self.video}/{INDEX} is damaged: {error}") from None
+
+    def open(self) -> Index:
+        """Return the index, with nothing beside it that a crash left.
+
+        Raises `OSError`, `DamagedRecording`.
+        """
+        if not self.index().segments:
+            return self.index()
+        with self._store.locked(self.video):
+            index = self.index()
+            self._clean(index)
+            return index
+
+    def append(self, part: Slice) -> Index:
+        """Take in what was read from the log; return the index after it.
+
+        What is recorded already is skipped, so the same part may be appended again. Raises `OSError`,
+        `DamagedRecording`.
+        """
+        is_empty = not any(map(_event, (line for batch in part.batches for line in batch.lines)))
+        if is_empty and not (index := self.index()).segments:
+            return index  # nothing to record yet, as of a node's canary
+        with self._store.locked(self.video):
+            index = self.index()
+            is_anew = part.head.epoch != index.epoch
+            last = part.batches[-1].last if part.batches else part.oldest - 1
+            if not is_anew and last <= index.offset:
+                self._clean(index)
+                return index
+            is_cut = part.oldest > (1 if is_anew else index.offset + 1) and bool(index.epoch)
+            cursor, events, has_jump = _fresh(Cursor.parse_trusted(index.cursor), part.batches)
+            index.epoch, index.offset, index.cursor = part.head.epoch, last, str(cursor)
+            if events or index.segments:
+                self._add(index, events, is_cut=is_cut or has_jump)
+                self._write_index(index)
+            return index
+
+    def _add(self, index: Index, events: Sequence[Event], *, is_cut: bool) -> None:
+        """Write the segments that these events change or begin, and change the index in memory."""
+        new = [event.takes_back for event in events if event.takes_back is not None]
+        if new:
+            self._change(index, lambda lines: segments.without_content(lines, tuple(new)))
+        cleared = dict(event.clears for event in events if event.clears is not None)
+        if cleared:
+            self._change(index, lambda lines: segments.without_cleared(lines, cleared))
+            index.cleared |= cleared
+            for user in list(index.cleared)[:-MAX_CLEARED]:
+                del index.cleared[user]
+        retracted = dict.fromkeys([*(prefix.encode() for prefix in index.retracted), *new])
+        index.retracted = [prefix.decode() for prefix in retracted][-MAX_RETRACTED:]
+        held = index.segments[-1].events if index.segments and not is_cut else 0
+        # By the lines as they came: where segments begin must not depend on when something is taken back.
+        index.clock, parts = segments.split(
+            index.clock, held, [event.data for event in events if event.data], self._stretch
+        )
+        if retracted:
+            parts = [segments.without_content(part, tuple(retracted)) for part in parts]
+        if index.cleared:
+            parts = [segments.without_cleared(part, index.cleared) for part in parts]
+        if held and parts[0]:
+            last = index.segments.pop()
+            self._put(index, self.lines(last) + parts.pop(0), gap=last.gap)
+        for part in filter(None, parts):
+            self._put(index, part, gap=is_cut)
+            is_cut = False
+
+    def _put(self, index: Index, lines: Sequence[bytes], *, gap: bool) -> None:
+        entry, content = segments.encode(lines, gap=gap)
+        if self._store.read(f"{self.video}/{entry.file}") != content:
+            self._store.write(f"{self.video}/{entry.file}", content)
+        index.segments.append(entry)
+
+    def _change(self, index: Index, change: Callable[[list[bytes]], list[bytes]]) -> None:
+        """Rewrite the segments that `change` changes."""
+        for at, entry in enumerate(index.segments):
+            lines = self.lines(entry)
+            changed = change(lines)
+            if changed != lines:
+                again = Index(self.video)
+                self._put(again, changed, gap=entry.gap)
+                index.segments[at] = again.segments[0]
+
+    def _write_index(self, index: Index) -> None:
+        """Have the index count, and delete what it does not name."""
+        self._store.write(f"{self.video}/{INDEX}", msgspec.json.encode(index))
+        self._clean(index)
+
+    def _clean(self, index: Index) -> None:
+        """Delete what the index does not name."""
+        named = {INDEX, *(entry.file for entry in index.segments)}
+        for name in self._store.names(self.video):
+            if name not in named:
+                self._store.delete(f"{self.video}/{name}")
+
+    def lines(self, entry: SegmentEntry) -> list[bytes]:
+        """Return a segment's events. Raises `OSError`, `DamagedRecording`."""
+        content = self._store.read(f"{self.video}/{entry.file}")
+        if content is None:
+            raise DamagedRecording(f"{self.video}/{entry.file} is missing")
+        return self._decode(entry, content)
+
+    def _decode(self, entry: SegmentEntry, content: bytes) -> list[bytes]:
+        if len(content) != entry.bytes:
+            raise DamagedRecording(f"{self.video}/{entry.file} is damaged: it has another size")
+        return segments.decode(content)
+
+    def file(self, name: str) -> bytes | None:
+        """Return a segment's file, or the index; None when the index does not name it."""
+        if name != INDEX and all(entry.file != name for entry in self.index().segments):
+            return None
+        return self._store.read(f"{self.video}/{name}")
+
+    def between(self, first: float, last: float, *, by_position: bool = False) -> Iterator[list[bytes]]:
+        """Yield the events from `first` to before `last`, by segment, in the order in which they came.
+
+        Of their `at`, or of their `position`, in milliseconds. Raises `OSError`, `DamagedRecording`.
+        """
+        for _, lines in self._segments(first, last, by_position):
+            yield [line for line in lines if first <= _value(line, by_position) < last]
+
+    def _segments(
+        self, first: float = -inf, last: float = inf, by_position: bool = False
+    ) -> Iterator[tuple[SegmentEntry, list[bytes]]]:
+        """Yield the segments with something of that time; one that is rewritten meanwhile, as it is now."""
+        index = self.index()
+        for at in range(len(index.segments)):
+            entry = index.segments[at]
+            low, high = entry.first_at, entry.last_at
+            if by_position:
+                if entry.first_position is None or entry.last_position is None:
+                    continue
+                low, high = entry.first_position, entry.last_position
+            if high < first or low >= last:
+                continue
+            for _ in range(ATTEMPTS):
+                content = self._store.read(f"{self.video}/{entry.file}")
+                if content is not None:
+                    yield entry, self._decode(entry, content)
+                    break
+                index = self.index()
+                if at >= len(index.segments):
+                    return
+                entry = index.segments[at]
+            else:
+                raise DamagedRecording(f"{self.video}/{entry.file} is missing")
+
+    def of_user(self, user: str) -> Iterator[bytes]:
+        """Yield the user's events."""
+        for _, lines in self._segments():
+            yield from (line for line in lines if segments.is_of(line, user))
+
+    def erase(self, user: str) -> int:
+        """Take the content from the user's events, and their name; return how many there were."""
+        with self._store.locked(self.video):
+            index = self.index()
+            count = sum(1 for _ in self.of_user(user))
+            if count:
+                self._change(index, lambda lines: segments.erased(lines, user))
+                self._write_index(index)
+            return count
+
+
+class _Times(msgspec.Struct):
+    at: int = -1
+    position: int | None = None
+
+
+def _value(line: bytes, by_position: bool) -> float:
+    try:
+        times = msgspec.json.decode(line, type=_Times)
+    except msgspec.DecodeError:
+        return -1
+    if not by_position:
+        return times.at
+    return -1 if times.position is None else times.position
+
+
+def _fresh(cursor: Cursor, batches: Sequence[Batch]) -> tuple[Cursor, list[Event], bool]:
+    """Return the cursor after the batches, those of their events that it did not cover, as they are recorded,
+    and whether events are missing before them."""
+    events: list[Event] = []
+    has_jump = False
+    for batch in batches:
+        mark, skip = cursor.get(batch.origin), 0
+        if mark is not None:
+            if mark.epoch == batch.origin_epoch:
+                skip = max(0, mark.number + 1 - batch.number)
+                has_jump = has_jump or batch.number > mark.number + 1
+            elif is_newer_epoch(mark.epoch, batch.origin_epoch):
+                continue
+        if skip >= len(batch.lines):
+            continue
+        cursor = cursor.advanced(batch.origin, batch.origin_epoch, batch.number + len(batch.lines) - 1)
+        events += filter(None, map(_event, batch.lines[skip:]))
+    return cursor, events, has_jump
+
+
+def _event(line: bytes) -> Event | None:
+    """Return what is recorded of a line; None for what is internal, or no event of viewers."""
+    kind, _, data = line.partition(b" ")
+    if line.startswith(MARK):
+        try:
+            keyed = read(line)
+        except MalformedKeyed:
+            return None
+        if keyed.key.startswith(CLEAR):
+            rules = Rules([keyed])
+            clears = next(iter(rules.cleared.items()), None)
+            return Event(b"" if keyed.is_internal else keyed.data, None, clears)
+        if keyed.is_internal:
+            return None
+        kind, data = keyed.type, keyed.data
+    if kind == b"canary":
+        return None
+    return Event(data, target_prefix(data) if kind == RETRACT.encode() else None)

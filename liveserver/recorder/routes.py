@@ -1,0 +1,107 @@
+"""Recordings over HTTP: a stretch of one as lines of JSON, and its bare files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from math import inf
+from typing import TypeVar
+
+import trio
+from quart import Blueprint, Response, request
+
+from liveserver.auth.authorizer import Authorizer
+from liveserver.auth.grant import WATCH
+from liveserver.edge.request import checked_video
+from liveserver.errors import BadRequest, NotFound, Unavailable
+from liveserver.recorder.recorder import Recorder
+from liveserver.recorder.recording import INDEX, Recording
+from liveserver.recorder.segments import DamagedRecording
+from liveserver.web.auth_headers import asked_by
+
+T = TypeVar("T")
+
+_NUMBER = re.compile(r"[0-9]{1,16}")
+_RANGE = re.compile(r"([0-9]{0,16})-([0-9]{0,16})")
+_FILE = re.compile(r"[0-9a-f]{24}\.ndjson\.gz")
+SEGMENT_SECONDS = 3600  # that caches may keep a file; one that was rewritten has another name
+
+
+def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
+    """Return the routes, to be mounted into the public application."""
+    routes = Blueprint("recorder", __name__)
+
+    async def recording(video: str) -> Recording:
+        """Raises `NotFound`, and as the authorizer does."""
+        grant = await authorizer.liker(asked_by(request.headers))
+        if grant.name:  # a site with a key may read its own videos, whatever else it may
+            grant.require_video(checked_video(video))
+        else:
+            grant.require(WATCH, checked_video(video))
+        found = recorder.recording(video)
+        if not (await _read(found.index)).segments:
+            raise NotFound("there is no recording of this video")
+        return found
+
+    @routes.get("/v1/videos/<video>/recording")
+    async def stretch(video: str) -> Response:
+        first, last, by_position = _stretch()
+        found = await recording(video)
+        lines = _lines(found.between(first, last, by_position=by_position))
+        return Response(lines, 200, {"content-type": "application/x-ndjson", "cache-control": "no-store"})
+
+    @routes.get("/v1/videos/<video>/recording/<file>")
+    async def bare(video: str, file: str) -> Response:
+        if request.args:
+            raise BadRequest("files have no parameters")
+        found = await recording(video)
+        content = await _read(lambda: found.file(file)) if file == INDEX or _FILE.fullmatch(file) else None
+        if content is None:
+            raise NotFound("the recording has no such file; its files are in index.json")
+        if file == INDEX:
+            return Response(content, 200, {"content-type": "application/json", "cache-control": "no-cache"})
+        kept = f"private, max-age={SEGMENT_SECONDS}, immutable"
+        return Response(content, 200, {"content-type": "application/gzip", "cache-control": kept})
+
+    return routes
+
+
+def _stretch() -> tuple[float, float, bool]:
+    """Return what is asked for: from, to, and whether these are positions. Raises `BadRequest`."""
+    arguments = request.args.to_dict(flat=False)
+    if any(len(values) > 1 for values in arguments.values()):
+        raise BadRequest("a query parameter is given twice")
+    asked = {name: values[0] for name, values in arguments.items()}
+    if unknown := set(asked) - {"from", "to", "position"}:
+        raise BadRequest(f"there is no parameter {min(unknown)[:40]!r}; there are from, to, position")
+    if "position" in asked:
+        found = _RANGE.fullmatch(asked["position"])
+        if found is None or len(asked) > 1:
+            raise BadRequest("position is a range in milliseconds, such as 60000-90000, without from and to")
+        return _number(found[1], 0), _number(found[2], inf), True
+    for name, value in asked.items():
+        if not _NUMBER.fullmatch(value):
+            raise BadRequest(f"{name} is in milliseconds since the epoch")
+    return _number(asked.get("from", ""), 0), _number(asked.get("to", ""), inf), False
+
+
+def _number(text: str, default: float) -> float:
+    return int(text) if text else default
+
+
+async def _lines(parts: Iterator[list[bytes]]) -> AsyncIterator[bytes]:
+    """Yield the lines, a segment at a time."""
+    while True:
+        part = await _read(lambda: next(parts, None))
+        if part is None:
+            return
+        if part:
+            yield b"".join([line + b"\n" for line in part])
+
+
+async def _read(read: Callable[[], T]) -> T:
+    """Return what `read` does, in a thread. Raises `Unavailable`."""
+    try:
+        return await trio.to_thread.run_sync(read)
+    except (OSError, DamagedRecording) as error:
+        raise Unavailable(f"the recording cannot be read: {error}") from None

@@ -1,0 +1,104 @@
+"""Recordings, at recorders."""
+
+from __future__ import annotations
+
+from liveserver.web.openapi.components import (
+    COUNT,
+    EXACT,
+    JSON,
+    NDJSON,
+    TEXT,
+    YES_OR_NO,
+    Json,
+    answer,
+    problems,
+    query,
+    record,
+    ref,
+    schema,
+)
+
+_VIDEO = ref("parameters", "Video")
+_REFUSED = problems(400, 401, 403, 404, 429, 431, 500, 503)
+
+SCHEMAS: Json = {
+    "Segment": record(
+        {
+            "file": {**TEXT, "description": "Its name beside the index"},
+            "events": COUNT,
+            "bytes": COUNT,
+            "first_at": {**EXACT, "description": "The earliest `at`, in milliseconds since the epoch"},
+            "last_at": {**EXACT, "description": "The latest `at`"},
+            "first_position": {**EXACT, "description": "The earliest media time, in milliseconds"},
+            "last_position": {**EXACT, "description": "The latest media time"},
+            "gap": {**YES_OR_NO, "description": "Events before it are missing"},
+        },
+        "first_position",
+        "last_position",
+        "gap",
+    ),
+    "Recording": record(
+        {
+            "video": schema("Video"),
+            "epoch": TEXT,
+            "offset": COUNT,
+            "cursor": TEXT,
+            "clock": COUNT,
+            "segments": {"type": "array", "items": schema("Segment"), "description": "In order"},
+            "retracted": {"type": "array", "items": TEXT},
+        },
+        description="The index of a recording",
+    ),
+}
+
+PATHS: Json = {
+    "/v1/videos/{video}/recording": {
+        "get": {
+            "operationId": "recording",
+            "tags": ["recordings"],
+            "summary": "What was recorded of a video, as lines of JSON",
+            "description": "By `at` (`from`, `to`) or by media time (`position`); both from and to before.",
+            "parameters": [
+                _VIDEO,
+                query("from", "Milliseconds since the epoch", EXACT),
+                query("to", "Milliseconds since the epoch", EXACT),
+                query(
+                    "position",
+                    "A range of media time in milliseconds, instead of both; either end may be left out",
+                    {"type": "string", "pattern": "^[0-9]{0,16}-[0-9]{0,16}$", "example": "60000-90000"},
+                ),
+            ],
+            "responses": {
+                "200": answer("Events as viewers see them, in the order in which they came", NDJSON, TEXT),
+                **_REFUSED,
+            },
+        }
+    },
+    "/v1/videos/{video}/recording/{file}": {
+        "get": {
+            "operationId": "recordingFile",
+            "tags": ["recordings"],
+            "summary": "A file of a recording: `index.json`, or a segment that it names",
+            "parameters": [
+                _VIDEO,
+                {
+                    "name": "file",
+                    "in": "path",
+                    "required": True,
+                    "schema": {"type": "string", "pattern": "^(index[.]json|[0-9a-f]{24}[.]ndjson[.]gz)$"},
+                    "example": "index.json",
+                },
+            ],
+            "responses": {
+                "200": {
+                    "description": "The file",
+                    "content": {
+                        JSON: {"schema": schema("Recording")},
+                        "application/gzip": {"schema": {"description": "Gzipped lines of JSON"}},
+                    },
+                },
+                **_REFUSED,
+            },
+        }
+    },
+}
