@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Iterator
 from importlib.resources import files
@@ -347,3 +349,23 @@ def test_axe_finds_nothing(browser: Browser, frontend: ScriptedFrontend, backend
             ]
             assert nodes == []
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+
+
+def test_tabs_share_a_connection_only_where_they_may_the_same(
+    context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
+) -> None:
+    """A moderator's tab beside a spectator's has a stream of its own: it is sent more."""
+
+    def signed(number: int, scope: str) -> str:
+        """A token of that number; what it says is read without being verified."""
+        claims = base64.urlsafe_b64encode(json.dumps({"sub": "mo", "scope": scope, "jti": number}).encode())
+        return f"e30.{claims.decode().rstrip('=')}.x"
+
+    opened(context, frontend)  # without a token
+    for number, scope in ((1, "watch"), (2, "watch moderate"), (3, "watch moderate"), (4, "watch")):
+        page = context.new_page()
+        page.goto(f"{frontend.url}/?video=v#token={signed(number, scope)}")
+        if number < 3:
+            frontend.stream(number + 1).ready(0)
+        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    assert len(frontend.streams) == 3

@@ -192,11 +192,13 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     });
   }
 
-  #begin(/** @type {AbortSignal} */ signal) {
+  async #begin(/** @type {AbortSignal} */ signal) {
     const { transport, share, replay } = this.#options;
     const canShare = globalThis.location && globalThis.navigator?.locks && globalThis.BroadcastChannel;
     if (!share || transport !== "auto" || !canShare) return void this.#connect(signal);
-    const name = `liveserver ${this.#video} ${this.#urls.map((url) => url.replace(/\/$/, "")).sort().join(" ")}`;
+    const group = this.#options.token ? await this.#tokens.group().catch(() => "") : "";
+    if (signal.aborted) return;
+    const name = `liveserver ${this.#video} ${this.#urls.map((url) => url.replace(/\/$/, "")).sort().join(" ")}${group && ` ${group}`}`;
     const self = this;
     this.#tabs = new Tabs(name, replay, signal, {
       get cursor() { return self.cursor; },

@@ -9,6 +9,11 @@ export class Tokens {
     constructor(token?: Token);
     /** The headers of each request. @returns {Promise<Record<string, string>>} */
     headers(): Promise<Record<string, string>>;
+    /**
+     * What a token says of its user and scopes, unverified: tabs share a connection only where that is the same, since
+     * moderators are sent more. Empty without a token that says so. @returns {Promise<string>}
+     */
+    group(): Promise<string>;
     /** A server has taken the present one. */
     worked(): void;
     /** The present one is not good any more; return whether to ask for another: not where one never worked. */
