@@ -1,4 +1,4 @@
-"""What the benches share: processes that stay on one core, ports, a bar that shows how far one is.
+"""Shared by the benchmarks: processes pinned to a core, ports, a progress bar.
 
 Nothing here measures. A bench is a parent that only waits, a server on one core, and workers (viewers,
 publishers, the raw loop) on the other; so that what is measured never shares a core with who measures.

@@ -269,7 +269,7 @@ ATTACKS: dict[str, Callable[[Target], str]] = {
 }
 
 
-def attack(name: str, target: Target, seconds: float, told: multiprocessing.Queue[str]) -> None:
+def attack(name: str, target: Target, seconds: float, results: multiprocessing.Queue[str]) -> None:
     """Attack for so long, at least once; say what was wrong."""
     os.nice(5)  # what the attackers compute is not the node's
     until = time.monotonic() + seconds
@@ -285,7 +285,7 @@ def attack(name: str, target: Target, seconds: float, told: multiprocessing.Queu
             )
         if time.monotonic() >= until:
             break
-    told.put(wrong)
+    results.put(wrong)
 
 
 def main(
@@ -326,11 +326,11 @@ def run(server: Server, target: Target, seconds: float, only: str) -> int:
         left = 0.0
         for _ in range(ROUNDS):
             alone += bystander.round_trips(seconds / ROUNDS)
-            told: multiprocessing.Queue[str] = multiprocessing.Queue()
-            attacker = multiprocessing.Process(target=attack, args=(name, target, seconds / ROUNDS, told))
+            results: multiprocessing.Queue[str] = multiprocessing.Queue()
+            attacker = multiprocessing.Process(target=attack, args=(name, target, seconds / ROUNDS, results))
             attacker.start()
             beside += bystander.round_trips(seconds / ROUNDS)
-            wrong = told.get(timeout=60)
+            wrong = results.get(timeout=60)
             attacker.join(60)
             left = settled(server, there)
             if wrong and wrong not in faults:

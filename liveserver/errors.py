@@ -1,18 +1,19 @@
-"""What can go wrong, told so that whoever reads it knows what to do.
+"""The errors that are raised on purpose. Their messages say what to do.
 
     LiveserverError
     ├── ConfigError             the configuration is wrong: what, where, what to do instead
-    ├── Problem                 the client gets it, as RFC 9457 problem+json
+    ├── Problem                 sent to the client, as RFC 9457 problem+json
     │   ├── BadRequest 400      Unauthorized 401    Forbidden 403       NotFound 404
     │   ├── MethodNotAllowed 405  RequestTimeout 408  Conflict 409      TooLarge 413
     │   ├── WrongType 415       Misdirected 421     UpgradeRequired 426 HeadersTooLarge 431
-    │   └── TooMany 429         Unavailable 503     (come back after `retry_after` seconds)
-    ├── BusError                the bus did not answer in time, or is gone; try again
-    │   └── BusRefused          it does not allow what is needed
-    └── DispatcherError         no dispatcher answered this frontend; try again
+    │   └── Retryable           try again after `retry_after` seconds
+    │       └── TooMany 429         Unavailable 503
+    ├── BusError                the bus did not answer in time; try again
+    │   └── BusRefused          the bus does not allow a command that is needed
+    └── DispatcherError         no dispatcher answered; try again
 
-A `Problem` is the fault of a request; `BusError` and `DispatcherError` are faults of what stands
-behind us, and reach a client only as `Unavailable`.
+A `Problem` concerns a request; `BusError` and `DispatcherError` concern the services that a node depends
+on, and reach clients only as `Unavailable`.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ import msgspec
 
 
 class LiveserverError(Exception):
-    """The root of everything raised on purpose."""
+    """The base class of all errors that are raised on purpose."""
 
 
 class ConfigError(LiveserverError):
-    """A configuration that cannot be run.
+    """An invalid configuration.
 
-    `where` is the setting's full name, `frontend.lease` for example; the message says what is
-    wrong with it and what to write instead.
+    `where` is the setting's full name, such as `frontend.lease`; the message says what is wrong with it and
+    what to write instead.
     """
 
     def __init__(self, where: str, message: str) -> None:
@@ -37,11 +38,11 @@ class ConfigError(LiveserverError):
 
 
 class BusError(LiveserverError):
-    """The bus did not answer; nothing is known about what was under way. Retry with the same ids."""
+    """The bus did not answer: the outcome of the call is unknown. Retry with the same ids."""
 
 
 class BusRefused(BusError):
-    """The bus does not allow what is needed: trying again does not help until it is set up otherwise."""
+    """The bus does not allow a command that is needed: retrying does not help until that is changed."""
 
 
 class DispatcherError(LiveserverError):
@@ -51,8 +52,8 @@ class DispatcherError(LiveserverError):
 class Problem(LiveserverError):
     """An answer other than success, as `application/problem+json` (RFC 9457).
 
-    `detail` says what to do about it. It is shown to the client: no secrets, no paths, no traces.
-    `request_id` is what the request is called in the log.
+    `detail` says what to do about it. It is sent to the client: no secrets, no paths, no traces.
+    `request_id` is the request's id in the log.
     """
 
     status = 500
@@ -67,11 +68,11 @@ class Problem(LiveserverError):
         self.detail = detail
 
     def all_headers(self) -> tuple[tuple[str, str], ...]:
-        """What the answer has besides its content's own headers."""
+        """Return the response's headers, except those of its content."""
         return (*self.headers, ("x-request-id", self.request_id)) if self.request_id else self.headers
 
     def body(self) -> bytes:
-        """The problem document, as UTF-8 JSON."""
+        """Return the problem document, as UTF-8 JSON."""
         document: dict[str, str | int] = {
             "type": "about:blank",
             "title": self.title,
@@ -88,14 +89,14 @@ class Problem(LiveserverError):
 
 
 class BadRequest(Problem):
-    """Malformed: sending the same again gives the same answer."""
+    """A malformed request: repeating it gives the same answer."""
 
     status = 400
     title = "Bad Request"
 
 
 class Unauthorized(Problem):
-    """Nobody knows who asks, or what was shown is not valid (RFC 6750): come with something that is."""
+    """The credentials are missing or invalid (RFC 6750)."""
 
     status = 401
     title = "Unauthorized"
@@ -107,7 +108,7 @@ class Unauthorized(Problem):
 
 
 class Forbidden(Problem):
-    """Understood and refused."""
+    """The credentials are valid, but do not permit the request."""
 
     status = 403
     title = "Forbidden"
@@ -119,7 +120,7 @@ class Forbidden(Problem):
         self.reason = reason
         self.until = until
         if retry_after is not None:
-            self.headers = (("retry-after", str(retry_after)),)
+            self.headers = _retry_after(retry_after)
 
 
 class NotFound(Problem):
@@ -136,12 +137,12 @@ class MethodNotAllowed(Problem):
     title = "Method Not Allowed"
 
     def __init__(self, method: str, allowed: str) -> None:
-        super().__init__(f"{method} is not possible here; use {allowed}")
+        super().__init__(f"{method} is not allowed here; use {allowed}")
         self.headers = (("allow", allowed),)
 
 
 class Conflict(Problem):
-    """Not possible in the state that this is in; `detail` says what stands in the way."""
+    """The request conflicts with the present state; `detail` says why."""
 
     status = 409
     title = "Conflict"
@@ -162,14 +163,14 @@ class TooLarge(Problem):
 
 
 class WrongType(Problem):
-    """The body's media type is not one this route reads."""
+    """The route does not accept the body's media type."""
 
     status = 415
     title = "Unsupported Media Type"
 
 
 class Misdirected(Problem):
-    """The request is for a host that this server does not answer for."""
+    """This server does not serve the request's host."""
 
     status = 421
     title = "Misdirected Request"
@@ -186,17 +187,21 @@ class UpgradeRequired(Problem):
         self.headers = headers
 
 
-class TooMany(Problem):
-    """More often, or more at once, than is allowed; `Retry-After` says when there is room again."""
-
-    status = 429
-    title = "Too Many Requests"
+class Retryable(Problem):
+    """A problem that may pass: `Retry-After` says after how many seconds to try again."""
 
     def __init__(self, detail: str, retry_after: int = 1, reason: str = "") -> None:
         super().__init__(detail)
         self.reason = reason
         self.retry_after = retry_after
-        self.headers = (("retry-after", str(retry_after)),)
+        self.headers = _retry_after(retry_after)
+
+
+class TooMany(Retryable):
+    """A rate or concurrency limit is exceeded."""
+
+    status = 429
+    title = "Too Many Requests"
 
 
 class HeadersTooLarge(Problem):
@@ -206,12 +211,12 @@ class HeadersTooLarge(Problem):
     title = "Request Header Fields Too Large"
 
 
-class Unavailable(Problem):
-    """Not now; `Retry-After` says when. Whatever had an id may be sent again with the same id."""
+class Unavailable(Retryable):
+    """The server cannot answer now. Requests with ids may be repeated with the same ids."""
 
     status = 503
     title = "Service Unavailable"
 
-    def __init__(self, detail: str, retry_after: int = 1) -> None:
-        super().__init__(detail)
-        self.headers = (("retry-after", str(retry_after)),)
+
+def _retry_after(seconds: int) -> tuple[tuple[str, str], ...]:
+    return (("retry-after", str(seconds)),)

@@ -105,7 +105,7 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     video: str
     type: str
     user: str | msgspec.UnsetType = msgspec.UNSET
-    at: int = -1  # not told; 0 is a time
+    at: int = -1  # unknown; 0 is a time
     accepted: int | msgspec.UnsetType = msgspec.UNSET
     key: str | msgspec.UnsetType = msgspec.UNSET
     version: int | msgspec.UnsetType = msgspec.UNSET

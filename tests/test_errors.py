@@ -50,7 +50,7 @@ def test_a_problem_is_a_document(kind: type[Problem]) -> None:
 
 def test_what_belongs_in_headers() -> None:
     assert MethodNotAllowed("PUT", "GET, POST").headers == (("allow", "GET, POST"),)
-    assert MethodNotAllowed("PUT", "GET, POST").detail == "PUT is not possible here; use GET, POST"
+    assert MethodNotAllowed("PUT", "GET, POST").detail == "PUT is not allowed here; use GET, POST"
     assert Unavailable("later").headers == (("retry-after", "1"),)
     assert Unavailable("later", retry_after=30).headers == (("retry-after", "30"),)
     assert TooMany("later", 7).headers == (("retry-after", "7"),)

@@ -10,25 +10,25 @@ from liveserver.token_bucket import TokenBucket
 
 def test_a_burst_at_once_and_then_one_for_each_interval() -> None:
     bucket = TokenBucket(3, 0.5)
-    assert [bucket.take(10.0) for _ in range(4)] == [True, True, True, False]
-    assert not bucket.take(10.4)
-    assert bucket.take(10.5)
-    assert not bucket.take(10.5)
-    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
+    assert [bucket.acquire(10.0) for _ in range(4)] == [True, True, True, False]
+    assert not bucket.acquire(10.4)
+    assert bucket.acquire(10.5)
+    assert not bucket.acquire(10.5)
+    assert [bucket.acquire(100.0) for _ in range(4)] == [True, True, True, False]
 
 
 def test_several_are_taken_together_or_not_at_all() -> None:
     bucket = TokenBucket(3, 1)
-    assert not bucket.take(0.0, 4)
-    assert bucket.take(0.0, 2)
-    assert not bucket.take(0.0, 2)
-    assert bucket.take(0.0)
+    assert not bucket.acquire(0.0, 4)
+    assert bucket.acquire(0.0, 2)
+    assert not bucket.acquire(0.0, 2)
+    assert bucket.acquire(0.0)
 
 
 def test_what_is_taken_late_says_how_long_to_wait() -> None:
     bucket = TokenBucket(2, 0.1)
-    assert [round(bucket.take_late(5.0), 6) for _ in range(4)] == [0.0, 0.0, 0.1, 0.2]
-    assert round(bucket.take_late(9.0, 5), 6) == 0.3
+    assert [round(bucket.reserve(5.0), 6) for _ in range(4)] == [0.0, 0.0, 0.1, 0.2]
+    assert round(bucket.reserve(9.0, 5), 6) == 0.3
 
 
 @given(st.lists(st.floats(0, 0.3), max_size=60), st.integers(1, 5))
@@ -36,7 +36,7 @@ def test_never_more_than_the_burst_and_the_rate_allow(waits: list[float], burst:
     bucket, now, taken = TokenBucket(burst, 0.1), 0.0, list[float]()
     for wait in waits:
         now += wait
-        if bucket.take(now):
+        if bucket.acquire(now):
             taken.append(now)
     for start in taken:
         for length in (0.0, 0.25, 1.0):

@@ -1,21 +1,21 @@
-"""The hot HTTP/1.1 server: Trio sockets and httptools.
+"""The edge: an HTTP/1.1 server for the hot routes, on Trio sockets and httptools.
 
-server.py            accepts, limits, sweeps deadlines
-server_interface.py  what server and connections are to each other
+server.py            accepts and limits connections, sweeps their deadlines
+server_interface.py  the interfaces between server and connections
 connection_limit.py  connections per address
-hosts.py             the names that this server answers for
-tls.py               handshake, certificate, and a socket like a plain one
-connection.py        requests in, answers out, until a stream or a handoff
+hosts.py             the host names that the server accepts
+tls.py               handshakes, certificates, and a TLS socket for the fan-out
+connection.py        one connection: requests and responses, until it is a stream or is handed over
 request.py           one request, parsed strictly
-chunked.py           a chunked body, parsed
-bodies.py            how much memory bodies take while they are received
-accept.py            which of the offered media types a client prefers
-router.py            hot routes
-cors.py              pages of other origins
-answer.py            what a handler gets and returns
-response.py          responses as bytes
-upgrade.py           the opening handshake of a WebSocket
-handoff.py           everything else, to Quart-Trio on Hypercorn
-http2.py             HTTP/2 by Hypercorn
-exchange.py          an HTTP/2 request, to a hot handler
+chunked.py           parser of chunked bodies
+bodies.py            limits the memory of bodies being received
+accept.py            content negotiation
+router.py            the hot routes
+cors.py              cross-origin requests
+answer.py            the interfaces of handlers
+response.py          rendered responses
+upgrade.py           the opening handshake of WebSockets
+handoff.py           hands all other requests over to Quart-Trio on Hypercorn
+http2.py             HTTP/2, by Hypercorn
+exchange.py          an HTTP/2 request and its response, for hot handlers
 """

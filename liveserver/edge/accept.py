@@ -1,4 +1,4 @@
-"""Which of the offered media types a client prefers (RFC 9110 §12.5.1)."""
+"""Content negotiation: the offered media type that a client prefers (RFC 9110 §12.5.1)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _QUALITY = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 def preferred(accept: bytes, offered: Sequence[bytes]) -> bytes:
-    """Return the offered type with the highest quality, the first of several; the first, too, where none
-    is accepted.
+    """Return the first offered type with the highest quality; the first if none is acceptable.
 
-    `accept` is the header's value, empty without one; `offered` are types in lower case, without parameters.
+    `accept` is the header's value, empty if there is none; `offered` are types in lower case, without
+    parameters.
     """
     ranges = [_range(text) for text in accept.lower().split(b",") if text.strip()]
     if not ranges:
@@ -21,7 +21,7 @@ def preferred(accept: bytes, offered: Sequence[bytes]) -> bytes:
 
 
 def _range(text: bytes) -> tuple[bytes, float]:
-    """The media range, and its quality. A malformed quality is none: RFC 9110 has no rule for it."""
+    """Parse a media range and its quality. A malformed quality is 0: RFC 9110 has no rule for it."""
     kind, *parameters = [part.strip() for part in text.split(b";")]
     quality = 1.0
     for parameter in parameters:
@@ -32,7 +32,7 @@ def _range(text: bytes) -> tuple[bytes, float]:
 
 
 def _quality(ranges: Sequence[tuple[bytes, float]], kind: bytes) -> float:
-    """The quality of the most specific range that covers the type; 0.0 without one."""
+    """Return the quality of the most specific range that matches the type; 0.0 if none does."""
     for covering in (kind, kind.partition(b"/")[0] + b"/*", b"*/*"):
         qualities = [quality for text, quality in ranges if text == covering]
         if qualities:

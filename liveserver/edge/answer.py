@@ -1,4 +1,4 @@
-"""What a handler is given and what it may answer."""
+"""The interfaces of handlers: a peer is passed to them, and an answer is returned."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from liveserver.edge.request import Request
 
 
 class SocketLike(Protocol):
-    """What is sent to: a socket, non-blocking, or what takes its place in HTTP/2."""
+    """A non-blocking socket, or an HTTP/2 exchange in its place."""
 
     def send(self, data: bytes | memoryview, /) -> int:
-        """Take as much as there is room for. Raises `BlockingIOError` when there is none, `OSError`."""
+        """Send as much as there is room for; return its size. Raises `BlockingIOError` if none, `OSError`."""
         ...
 
     def recv(self, size: int, /) -> bytes: ...
@@ -26,7 +26,7 @@ class SocketLike(Protocol):
 
 
 class Peer(Protocol):
-    """The client's connection, as a handler knows it. `deadline` is in Trio's time."""
+    """The client's connection, as handlers use it. `deadline` is in Trio's time."""
 
     @property
     def sock(self) -> SocketLike: ...
@@ -35,42 +35,42 @@ class Peer(Protocol):
     closed: bool
 
     def wait_readable(self) -> Awaitable[None]:
-        """Until something was received. Raises `OSError`, `trio.ClosedResourceError`."""
+        """Wait until something was received. Raises `OSError`, `trio.ClosedResourceError`."""
         ...
 
     def wait_writable(self) -> Awaitable[None]:
-        """Until there is room to send. Raises `OSError`, `trio.ClosedResourceError`."""
+        """Wait until there is room to send. Raises `OSError`, `trio.ClosedResourceError`."""
         ...
 
     def take_received(self) -> bytes:
-        """What was received behind the request; the connection forgets it."""
+        """Remove and return the bytes received after the request."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Send it all. Raises `OSError`, `trio.ClosedResourceError`."""
+        """Send all of the data. Raises `OSError`, `trio.ClosedResourceError`."""
         ...
 
     def close(self) -> None:
-        """End the connection now. Idempotent."""
+        """Close the connection now. Idempotent."""
         ...
 
 
 class StreamResponse(ABC):
-    """What a connection belongs to from now on."""
+    """An answer that owns the connection from then on."""
 
     __slots__ = ()
 
     @abstractmethod
     async def wait_gone(self) -> None:
-        """Return when the client has gone or was let go; the connection is closed then."""
+        """Return when the client has disconnected or was disconnected; the connection is then closed."""
 
     def expire(self) -> bool:
-        """The peer's deadline has passed; whether the stream goes on, with another deadline."""
+        """Handle that the peer's deadline has passed; return whether it was extended."""
         return False
 
 
 class DeferredResponse(ABC):
-    """An answer that somebody else writes, later."""
+    """An answer that another task writes later."""
 
     __slots__ = ()
 
@@ -82,12 +82,12 @@ class DeferredResponse(ABC):
     async def wait_written(self) -> None: ...
 
     def end_early(self) -> None:
-        """The client sends no more: answer now with what there is, or else `abandon`. It may still read."""
+        """Answer now if possible, otherwise `abandon`: the client sends no more, but may still read."""
         self.abandon()
 
     @abstractmethod
     def abandon(self) -> None:
-        """The client has gone; nothing is to be written any more. Does nothing when it was written."""
+        """Cancel the answer, as the client has disconnected. Does nothing if it was written."""
 
 
 Answer = bytes | DeferredResponse | StreamResponse

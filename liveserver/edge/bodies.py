@@ -1,7 +1,7 @@
-"""How much memory the bodies of requests may take that are being received, all together.
+"""Limits the total memory of request bodies that are being received.
 
-What has arrived counts, not what was announced: a request that announces much and sends nothing takes
-nothing. A small body does not count at all, so those are received also while large ones fill the limit.
+Received bytes are counted, not announced ones: a request that announces a large body and sends nothing uses
+nothing. Small bodies are not counted, so they are accepted even while large ones reach the limit.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ SMALL = 16 * 1024  # bytes
 
 
 class BodyMemory:
-    """At most `limit` bytes of bodies over `SMALL`. `used` is how many there are now."""
+    """At most `limit` bytes of bodies larger than `SMALL`. `used` is the present total."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
 
     def reserve(self) -> BodyReservation:
-        """Return what one request takes of it; enter it while the body is held."""
+        """Return a request's reservation, a context manager to hold while the body is in use."""
         return BodyReservation(self)
 
 
 class BodyReservation:
-    """The share of one request."""
+    """The memory of one request's body."""
 
     __slots__ = ("_memory", "_size", "_taken")
 
@@ -36,12 +36,12 @@ class BodyReservation:
         self._size = self._taken = 0
 
     def add(self, count: int) -> None:
-        """Count bytes that have arrived. Raises `Unavailable` when there is no room for them."""
+        """Count received bytes. Raises `Unavailable` if they exceed the limit."""
         self._size += count
         if self._size > SMALL:
             more = self._size - self._taken
             if self._memory.used + more > self._memory.limit:
-                raise Unavailable("too many large requests are under way; try again", retry_after=1)
+                raise Unavailable("too many large requests in progress; try again", retry_after=1)
             self._memory.used += more
             self._taken = self._size
 

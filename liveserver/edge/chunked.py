@@ -1,9 +1,8 @@
-"""A chunked body, taken apart as it comes (RFC 9112 §7.1), without any I/O.
+"""An incremental parser of chunked bodies (RFC 9112 §7.1). No I/O.
 
-It is known to the byte where the body ends, so what was sent behind it is the next request's.
-Extensions and trailers mean nothing here: they are read past, and bounded like everything else. Their
-grammar is held to the letter, without the white space that some parsers allow: what two of them end
-differently is refused.
+The end of the body is determined exactly, so the bytes after it belong to the next request. Extensions and
+trailers are ignored, and bounded. The grammar is applied strictly, without the white space that some parsers
+allow: a body that two parsers would end differently is refused.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from liveserver.errors import BadRequest, TooLarge
 
 MAX_LINE = 256  # bytes of a chunk's size with its extensions, and of a trailer
 MAX_TRAILERS = 32
-FREE_CHUNKS = 1_000  # of any size; behind them chunks have on average at least …
-LEAST_AVERAGE = 16  # bytes: smaller ones cost more to take apart than to send
+FREE_CHUNKS = 1_000  # chunks of any size; after them the average size must be at least …
+LEAST_AVERAGE = 16  # bytes: smaller chunks cost more to parse than to send
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;%b(?:=(?:%b|%b))?)*" % (_TOKEN, _TOKEN, _QUOTED))
 _TRAILER = re.compile(rb"(%b):[\t \x21-\x7e\x80-\xff]*" % _TOKEN)
-# Of a message's frame and way (RFC 9110 §6.5.1): some parsers would merge them with its headers.
+# For framing and routing (RFC 9110 §6.5.1): some parsers would merge them with the headers.
 _NO_TRAILERS = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection", b"upgrade"})
 
 
 class Part(Enum):
-    """What comes next."""
+    """The expected part of the body."""
 
     SIZE = auto()
     DATA = auto()
@@ -37,7 +36,7 @@ class Part(Enum):
 
 
 class ChunkedBody:
-    """Feed it what comes. `rest` is what is not taken yet; once all is there, what came behind."""
+    """Parses the bytes it is fed. `rest` are those not parsed yet; once complete, those after the body."""
 
     __slots__ = ("_chunks", "_data", "_limit", "_missing", "_part", "_trailers", "rest")
 
@@ -50,7 +49,7 @@ class ChunkedBody:
         self._trailers = self._chunks = 0
 
     def feed(self, piece: bytes) -> bytes | None:
-        """The whole body once it is complete. Raises `BadRequest`, `TooLarge`."""
+        """Parse more bytes; return the body once it is complete. Raises `BadRequest`, `TooLarge`."""
         buffer = self.rest + piece
         at = 0
         while self._part is not Part.NOTHING:
@@ -67,13 +66,13 @@ class ChunkedBody:
                 if len(buffer) - at > MAX_LINE:
                     raise BadRequest(f"a line of the chunked body has at most {MAX_LINE} bytes")
                 break
-            self._take(buffer[at:end])
+            self._parse_line(buffer[at:end])
             at = end + 2
         self.rest = buffer[at:]
         return bytes(self._data) if self._part is Part.NOTHING else None
 
-    def _take(self, line: bytes) -> None:
-        """One line, without its end."""
+    def _parse_line(self, line: bytes) -> None:
+        """Parse one line, without its end."""
         if self._part is Part.SIZE:
             match = _SIZE.fullmatch(line)
             if match is None:

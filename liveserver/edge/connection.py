@@ -1,15 +1,15 @@
-"""One client's connection: requests in, answers out, until it becomes a stream or is handed over.
+"""One client's connection: requests and responses, until it becomes a stream or is handed over.
 
 Rules:
 
-1. One Trio task per connection, and while it idles it only waits for the client: no timer, no
-   queue, no nursery of its own. Its `deadline` is an attribute; the server sweeps over them.
-2. Responses leave in the order of the requests. A `DeferredResponse` is written later, from elsewhere;
-   until then nothing more is read from the client but its end.
+1. One Trio task per connection, which only waits for the client while idle: no timer, queue or nursery of
+   its own. Its `deadline` is an attribute; the server sweeps over them.
+2. Responses are sent in the order of the requests. A `DeferredResponse` is written later, by another task;
+   until then only EOF is read from the client.
 3. A handler returns bytes (written here), a `DeferredResponse`, or a `StreamResponse`, which owns the
-   connection from then on. By then the frames of this module are gone: ten thousand idle viewers pay
-   for every local variable.
-4. Whatever goes wrong ends this connection and no other.
+   connection from then on. By then the frames of this module have returned: with ten thousand idle viewers,
+   every local variable matters.
+4. An error ends this connection and no other.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from liveserver.errors import HeadersTooLarge, NotFound, Problem, RequestTimeout
 from liveserver.ids import request_id
 
 RECEIVE_BYTES = 64 * 1024
-CHUNKED_BYTES = 1024  # of a chunked body, between two turns of everything else
-LINGER_SECONDS = 2.0  # for a client that is still sending what was refused
+CHUNKED_BYTES = 1024  # of a chunked body, between two checkpoints
+LINGER_SECONDS = 2.0  # for a client that is still sending a refused request
 
 
 class Connection:
-    """A connection in its request-and-answer life. `deadline` is in Trio's time."""
+    """A connection that serves requests. `deadline` is in Trio's time."""
 
     __slots__ = (
         "_buffer",
@@ -46,55 +46,55 @@ class Connection:
         "_server",
         "_stream",
         "closed",
+        "counted_as",
         "deadline",
         "hosts",
-        "seat",
         "sock",
     )
 
     def __init__(self, sock: socket.socket, server: ServerInterface) -> None:
         self.sock = sock
         self.closed = False
-        self.seat = ""  # see connection_limit.py
+        self.counted_as = ""  # see connection_limit.py
         self.hosts: AllowedHosts | None = None
         self.deadline = trio.current_time() + server.settings.header_timeout
         self._server = server
         self._buffer = b""
         self._is_mid_request = False
-        self._is_new = True  # nothing was asked yet
+        self._is_new = True  # there was no request yet
         self._stream: StreamResponse | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether it only waits for the next request."""
+        """Whether it is waiting for the next request."""
         return not self._is_mid_request and not self._buffer and self.deadline < math.inf
 
     @property
     def idle_since(self) -> float:
-        """Since when it is idle, in Trio's time; infinity when it is not."""
+        """Since when it has been idle, in Trio's time; infinity if it is not."""
         settings = self._server.settings
         waits = settings.header_timeout if self._is_new else settings.keep_alive
         return self.deadline - waits if self.is_idle else math.inf
 
     async def run(self) -> None:
-        """Serve until the end. Raises nothing but cancellation."""
+        """Serve requests until the connection ends. Raises nothing but cancellation."""
         try:
-            with suppress(BlockingIOError):  # in a storm of connects the request is mostly here already
+            with suppress(BlockingIOError):  # with many new connections, requests have mostly arrived
                 self._buffer = self.sock.recv(RECEIVE_BYTES)
             self._stream = await self._serve()
             if self._stream is not None:
                 await self._stream.wait_gone()
         except (OSError, trio.ClosedResourceError):
-            pass  # the client has gone, or its deadline has passed
+            pass  # the client has disconnected, or its deadline has passed
         except Exception:
             self._server.count_failure()
         finally:
-            self._stream = None  # it knows this object: without a circle both go at once
-            self._server.forget(self)
+            self._stream = None  # breaks a reference cycle, so that both are freed at once
+            self._server.remove(self)
             self.close()
 
     async def _serve(self) -> StreamResponse | None:
-        """Answer requests; the stream that the last one asked for, or None at the end."""
+        """Answer requests; return the stream of the last one, or None at the end."""
         deferred: DeferredResponse | None = None
         server = self._server
         while True:
@@ -117,7 +117,7 @@ class Connection:
                 if self._is_mid_request:
                     with server.bodies.reserve() as reservation:
                         await self._read_body(request, reservation)
-                self.deadline = math.inf  # the time that a handler takes is its own affair
+                self.deadline = math.inf  # the time of handlers is not limited here
                 server.requests += 1
                 try:
                     answer = await handler(request, self)
@@ -144,7 +144,7 @@ class Connection:
                 if request.cors:
                     answer = with_headers(answer, request.cors)
                 await self.write(without_body(answer) if request.method == "HEAD" else answer)
-                if self._buffer:  # whoever pipelines has one turn for each request, as all others do
+                if self._buffer:  # pipelined requests get one turn each, like all others
                     await trio.lowlevel.checkpoint()
             elif isinstance(answer, StreamResponse):
                 return answer
@@ -152,19 +152,19 @@ class Connection:
                 deferred = answer
             if not request.keep_alive:
                 if deferred is not None:
-                    await self._see_off(deferred)
+                    await self._finish_deferred(deferred)
                 return None
 
     def _name(self, request: Request | None) -> str:
-        """What the request is called in the log."""
+        """Return the request's id for the log."""
         given = request.headers.get(b"x-request-id") if request is not None else None
         return request_id(given, trusted=self._server.settings.trust_request_ids)
 
     async def _refuse(self, problem: Problem, request: Request | None) -> bool:
-        """Answer with a problem; whether the connection goes on."""
+        """Answer with a problem; return whether the connection continues."""
         problem.request_id = problem.request_id or self._name(request)
-        # Where the next request begins is not known unless this one was read whole. And whoever is
-        # turned away because the node is full must not sit on the reserve.
+        # Where the next request begins is unknown unless this one was read completely. And a client that is
+        # refused because the node is full must not occupy the reserve.
         is_unread = self._is_mid_request
         self._server.count_refusal(problem.status)
         goes_on = request is not None and not is_unread and request.keep_alive and not self._server.is_full
@@ -180,7 +180,7 @@ class Connection:
         return goes_on
 
     async def _read_head(self, deferred: DeferredResponse | None) -> Request | None:
-        """The next request, its body yet to be read; None when the client is done."""
+        """Return the next request, without its body; None at EOF."""
         settings = self._server.settings
         buffer = self._buffer
         if deferred is not None:
@@ -225,7 +225,7 @@ class Connection:
         request = self._server.heads.request(buffer[:end])
         behind = end + request.plain_length
         if end <= behind <= len(buffer) and request.plain_length <= settings.max_body:
-            request.body = buffer[end:behind]  # usually it came with the head
+            request.body = buffer[end:behind]  # usually it arrives with the head
             self._buffer = buffer[behind:]
             self._is_mid_request = False
         else:
@@ -234,7 +234,7 @@ class Connection:
         return request
 
     async def _receive_beside(self, deferred: DeferredResponse) -> bytes:
-        """What the client sends next, once the deferred answer is out; empty at its end."""
+        """Return the client's next bytes once the deferred answer is written; empty at EOF."""
         try:
             data = await self.receive()
         except BaseException:
@@ -246,10 +246,10 @@ class Connection:
             deferred.end_early()
         return data
 
-    async def _see_off(self, deferred: DeferredResponse) -> None:
-        """Return when the connection's last answer is out, or the client cannot read it."""
+    async def _finish_deferred(self, deferred: DeferredResponse) -> None:
+        """Wait until the last answer is written, or the client cannot read it."""
 
-        async def hear() -> None:
+        async def watch_client() -> None:
             try:
                 while await self.receive():
                     pass
@@ -259,7 +259,7 @@ class Connection:
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(hear)
+            nursery.start_soon(watch_client)
             await deferred.wait_written()
             nursery.cancel_scope.cancel()
 
@@ -268,7 +268,7 @@ class Connection:
             raise TooLarge(f"the body has at most {self._server.settings.max_body} bytes")
 
     async def _hand_over(self, request: Request) -> None:
-        """Have the request answered by the ordinary web server; its body was read here, by our limits."""
+        """Hand the request over to Hypercorn; its body is read here, with our limits."""
         with self._server.bodies.reserve() as reservation:
             if self._is_mid_request:
                 await self._read_body(request, reservation)
@@ -298,7 +298,7 @@ class Connection:
         self._is_mid_request = False
 
     async def _read_chunks(self, request: Request, reservation: BodyReservation) -> None:
-        """Some bytes at a time: a body of tiny chunks must not hold up the others."""
+        """Read a chunked body, with checkpoints, since a body of tiny chunks takes long to parse."""
         chunked = ChunkedBody(self._server.settings.max_body)
         received = self._buffer
         while True:
@@ -313,14 +313,14 @@ class Connection:
             received = await self._receive_more()
 
     async def _receive_more(self) -> bytes:
-        """More of a request. Raises `trio.ClosedResourceError` when the client leaves it at that."""
+        """Return more bytes of a request. Raises `trio.ClosedResourceError` at EOF."""
         data = await self.receive()
         if not data:
             raise trio.ClosedResourceError
         return data
 
     async def receive(self) -> bytes:
-        """What the client sends next; empty at its end. Raises `OSError`, `trio.ClosedResourceError`."""
+        """Return the client's next bytes; empty at EOF. Raises `OSError`, `trio.ClosedResourceError`."""
         while True:
             if self.closed:
                 raise trio.ClosedResourceError
@@ -331,7 +331,7 @@ class Connection:
                 continue
 
     async def write(self, data: bytes) -> None:
-        """Send it all. Raises `OSError`, `trio.ClosedResourceError`."""
+        """Send all of the data. Raises `OSError`, `trio.ClosedResourceError`."""
         rest: bytes | memoryview = data
         latest = math.inf
         while True:
@@ -343,7 +343,7 @@ class Connection:
                 return
             rest = memoryview(rest)
             settings, now = self._server.settings, trio.current_time()
-            if latest == math.inf:  # whoever takes it in sips does not hold it in memory for hours
+            if latest == math.inf:  # a client that reads in sips must not keep it in memory for hours
                 latest = now + settings.write_timeout + len(rest) / settings.min_write_rate
             rest = rest[sent:]
             self.deadline = min(latest, now + settings.write_timeout)
@@ -380,7 +380,7 @@ class Connection:
             self.sock.close()
 
     def release(self) -> socket.socket:
-        """Give the socket away: it is not closed here any more, nor swept."""
+        """Give up the socket: it is no longer closed here, nor swept."""
         self.closed = True
         self.deadline = math.inf
         return self.sock

@@ -1,8 +1,8 @@
-"""Pages of other origins: which of them may read what is answered here (Fetch standard, CORS protocol).
+"""Cross-origin requests: which pages may read responses (Fetch standard, CORS protocol).
 
-`Last-Event-ID` costs a preflight when it is long or has unusual characters, `authorization`, JSON bodies
-and what libraries add (`cache-control`, `x-requested-with`) always do. An origin that may ask may ask with
-any header: here none has a meaning that a page could not have given to its own server.
+`authorization`, JSON bodies and headers that libraries add (`cache-control`, `x-requested-with`) need a
+preflight; so does a `Last-Event-ID` that is long or has unusual characters. An allowed origin may send any
+header, as none has a security-relevant meaning here.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _VARY = b"vary: origin\r\n"
 
 
 class Origins:
-    """The origins that are allowed: `*` for all, or `https://example.org` and the like.
+    """The allowed origins: `*` for all, or origins such as `https://example.org`.
 
-    With `credentials` the browser sends this server's cookies along.
+    With `credentials`, browsers may send this server's cookies.
     """
 
     def __init__(self, allowed: Sequence[str], *, credentials: bool = False) -> None:
@@ -42,8 +42,10 @@ class Origins:
         self._lines = _EXPOSE + (_CREDENTIALS if credentials else b"") + _VARY
 
     def headers(self, origin: bytes | None) -> bytes:
-        """The header lines for an answer to a page of `origin` (None: to no page), with `ALLOW` if it may
-        read it. Where that depends on the origin, `Vary` says so to caches."""
+        """Return the header lines for a response to `origin` (None: no page), with `ALLOW` if it is allowed.
+
+        If that depends on the origin, they include `Vary` for caches.
+        """
         if self._all:
             return ALLOW + b"*\r\n" + _EXPOSE if origin is not None else b""
         if origin is not None and origin in self._allowed:
@@ -52,8 +54,7 @@ class Origins:
 
 
 def preflight_headers(requested: bytes | None) -> tuple[bytes, ...]:
-    """Return the header lines that say what may be asked for; `requested` is
-    `access-control-request-headers`."""
+    """Return the header lines of a preflight response; `requested` is `access-control-request-headers`."""
     names = dict.fromkeys(_USUAL)
     for text in (requested or b"").lower().split(b",")[:_MOST_NAMES]:
         if _NAME.fullmatch(name := text.strip(b" \t")):
@@ -62,5 +63,5 @@ def preflight_headers(requested: bytes | None) -> tuple[bytes, ...]:
 
 
 async def preflight(request: Request, peer: Peer) -> Answer:
-    """What may be asked for; whether this origin may ask is in the headers that are added to each answer."""
+    """Answer a preflight. Whether the origin is allowed is in the headers added to every answer."""
     return head(204, *preflight_headers(request.headers.get(b"access-control-request-headers")))

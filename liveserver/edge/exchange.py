@@ -1,15 +1,18 @@
-"""One request of HTTP/2 and its answer: a hot route's handler does not notice.
+"""One HTTP/2 request and its response, adapted to the handlers of hot routes.
 
 Rules:
 
-1. To a handler it looks like HTTP/1.0: a request, and an answer whose end is the end of the connection.
-   How either is framed is Hypercorn's affair.
-2. What is sent goes out one piece after the other. While one is under way there is no room for the next,
-   as in a socket whose buffer is full: the viewer lags, is caught up, skips or is let go by the rules that
-   hold for all. So there is no queue here either, but one reference to bytes that all share.
-3. An exchange counts as a connection, for the limits (of its address, too), the sweep and the end.
-4. An answer is handed over in pieces, as the client's window takes them: many at once cost their bytes,
-   which all share, once. Each has a deadline: `write_timeout` for a piece, and `min_write_rate` for all.
+1. To a handler it looks like HTTP/1.0: a request, and a response that ends with the connection. Hypercorn
+does
+   the framing.
+2. One piece is sent at a time. Until it is sent there is no room for the next, as in a socket whose buffer is
+   full: the viewer lags, catches up, skips or is disconnected by the common rules. So there is no queue, but
+   one
+   reference to shared bytes.
+3. An exchange counts as a connection: for the limits (also per address), the sweep and the shutdown.
+4. A response is passed on in pieces, as the client's window admits them; the bytes are shared by all
+exchanges.
+   Each piece has a deadline of `write_timeout`, the whole one by `min_write_rate`.
 """
 
 from __future__ import annotations
@@ -42,15 +45,15 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MOST_REFUSED = 256  # exchanges over the limit that are let in to be answered
-MOST_HEAD = 8 * 1024  # bytes of an answer's head
-PIECE = 32 * 1024  # bytes of an answer that wait for the client's window, at least
+MOST_REFUSED = 256  # exchanges beyond the limit that are accepted, to be refused with a response
+MOST_HEAD = 8 * 1024  # bytes of a response's head
+PIECE = 32 * 1024  # bytes of a response that are passed to Hypercorn at once
 _ONLY_HTTP1 = {b"connection", b"transfer-encoding", b"date"}  # Hypercorn has a date of its own
 _FORBIDDEN = (b"\r", b"\n", b"\0")
 
 
 class Http2Application:
-    """An ASGI application: hot routes by their handlers, all others by `ordinary`."""
+    """An ASGI application: hot routes are served by their handlers, all others by `ordinary`."""
 
     def __init__(self, server: ServerInterface, ordinary: Application) -> None:
         self._server = server
@@ -61,13 +64,13 @@ class Http2Application:
         request: Request | None = None
         exchange = Exchange(scope, receive, send, server.settings)
         peer = scope["client"]
-        seat = server.seats.acquire(str(peer[0]) if peer else "")
+        counted_as = server.limit.acquire(str(peer[0]) if peer else "")
         server.connections.add(exchange)
         try:
             with exchange.scope:
                 try:
-                    if seat is None:
-                        raise TooMany("this address has too many requests under way", retry_after=1)
+                    if counted_as is None:
+                        raise TooMany("this address has too many requests in progress", retry_after=1)
                     if len(server.connections) > server.settings.max_connections + MOST_REFUSED:
                         raise Unavailable("this node is full; try another, or come back later")
                     request = _request(scope, server.settings.max_header_size)
@@ -98,7 +101,7 @@ class Http2Application:
         finally:
             exchange.close()
             server.connections.discard(exchange)
-            server.seats.release(seat or "")
+            server.limit.release(counted_as or "")
 
     def _name(self, request: Request | None) -> str:
         given = request.headers.get(b"x-request-id") if request is not None else None
@@ -106,7 +109,7 @@ class Http2Application:
 
 
 class Exchange:
-    """The client, as far as one request of it goes. It is its own socket."""
+    """One request of a client. It is its own `Peer` and socket."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: EdgeSettings) -> None:
         self.scope = trio.CancelScope()
@@ -117,7 +120,7 @@ class Exchange:
         self._send = send
         self._settings = settings
         self._timeout = settings.body_timeout
-        self._pieces: list[bytes | memoryview] = []  # the one under way, and the last words
+        self._pieces: list[bytes | memoryview] = []  # the one being sent, and the last frame
         self._is_started = False
         self._has_last_words = False
         self._is_ending = False
@@ -131,7 +134,7 @@ class Exchange:
         return self
 
     async def serve(self, request: Request, handler: Handler, server: ServerInterface) -> None:
-        """Have a hot request answered. Raises `Problem`."""
+        """Answer a hot request. Raises `Problem`."""
         server.requests += 1
         answer: Answer = await handler(request, self)
         if isinstance(answer, bytes):
@@ -155,7 +158,7 @@ class Exchange:
     async def body(
         self, request: Request, server: ServerInterface, reservation: BodyReservation
     ) -> bytes | None:
-        """Return the request's body; None when the client has gone. Raises `Problem`."""
+        """Return the request's body; None if the client has disconnected. Raises `Problem`."""
         most = int(server.settings.max_body)
         length = request.content_length
         if length > most:
@@ -173,10 +176,10 @@ class Exchange:
                     raise TooLarge(f"the body has at most {server.settings.max_body} bytes")
                 if not message["more_body"]:
                     return b"".join(pieces)
-        raise RequestTimeout("the request did not arrive whole in time")
+        raise RequestTimeout("the request did not arrive completely in time")
 
     async def respond(self, answer: bytes | memoryview, *, more: bool = False) -> None:
-        """Send what HTTP/1.x would look like: a head and a body, of which `more` may follow."""
+        """Send a response that is rendered for HTTP/1.x: a head and a body, of which `more` may follow."""
         whole = memoryview(answer)
         end = bytes(whole[:MOST_HEAD]).index(HEAD_END)
         status, *lines = bytes(whole[:end]).split(b"\r\n")
@@ -184,7 +187,7 @@ class Exchange:
         headers = [(name, value) for name, value in pairs if name not in _ONLY_HTTP1]
         body = whole[end + len(HEAD_END) :]
         self._is_started = True
-        send = self._send if more else self.send_in_time  # a stream has its own rules for slow clients
+        send = self._send if more else self.send_in_time  # streams have their own rules for slow clients
         await send({"type": "http.response.start", "status": int(status[9:12]), "headers": headers})
         latest = (
             trio.current_time() + self._settings.write_timeout + len(body) / self._settings.min_write_rate
@@ -197,8 +200,7 @@ class Exchange:
             await self.send_in_time({"type": "http.response.body", "body": b"", "more_body": False}, latest)
 
     async def send_in_time(self, message: dict[str, Any], latest: float = math.inf) -> None:
-        """Send something; the exchange ends if the client does not take it in `write_timeout`, or by
-        `latest`."""
+        """Send a message; the exchange ends if that takes longer than `write_timeout`, or beyond `latest`."""
         before = self.deadline
         self.deadline = min(latest, trio.current_time() + self._settings.write_timeout)
         await self._send(message)
@@ -206,21 +208,21 @@ class Exchange:
             self.deadline = before
 
     async def respond_to_defect(self, name: str) -> None:
-        """Say that it is ours, if nothing was said yet."""
+        """Answer that the server has a defect, unless a response was started."""
         if not self._is_started and not self.closed:
             problem = Problem("this is a defect of the server; its log has the details")
             problem.request_id = name
             await self.respond(problem_response(problem))
 
     async def _hear(self) -> None:
-        """Wait for the client to go."""
+        """Wait for the client to disconnect."""
         while (await self._receive())["type"] == "http.request":
             pass
         self._gone.set()
         self._move()
 
     async def _pump(self, is_single: bool) -> None:
-        """Send piece after piece."""
+        """Send the pieces, one after the other."""
         while self._pieces or not self._is_ending:
             if not self._pieces:
                 await self._moved.wait()
@@ -262,11 +264,11 @@ class Exchange:
         return b""
 
     def setsockopt(self, level: int, option: int, value: int, /) -> None:
-        """The buffer is enlarged, for the last words."""
+        """Make room for one more piece: the socket's buffer is enlarged for the last frame."""
         self._has_last_words = True
 
     def shutdown(self, how: int, /) -> None:
-        """All is said. It has as long to go out as a body has to come in."""
+        """End the response. Its rest may take as long as a request's body."""
         self._is_ending = True
         self.deadline = trio.current_time() + self._timeout
         self._move()
@@ -300,7 +302,7 @@ class Exchange:
         return True
 
     def close(self) -> None:
-        """End it, whatever is still to be said. Idempotent."""
+        """End the exchange at once. Idempotent."""
         self.closed = True
         self._gone.set()
         self._move()
@@ -308,7 +310,7 @@ class Exchange:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return what gives a body that was received already, then what comes."""
+    """Return a `receive` that first returns a body that was already received."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> dict[str, Any]:
@@ -318,7 +320,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def _request(scope: Scope, most: int) -> Request:
-    """The request as HTTP/1.0 would have it. Raises `Problem`."""
+    """Return the request in its HTTP/1.0 form. Raises `Problem`."""
     method, path, query = scope["method"].encode(), scope["raw_path"], scope["query_string"]
     target = path + b"?" + query if query else path
     lines = [b"%b %b HTTP/1.0" % (method, target), *_lines(scope["headers"]), b"", b""]

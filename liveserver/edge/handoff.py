@@ -1,11 +1,11 @@
-"""Where the ordinary web begins: a connection goes, bytes and all, to Quart-Trio on Hypercorn.
+"""Hands connections whose request is not hot over to Quart-Trio on Hypercorn.
 
-Such a connection serves one request and is closed, since the next one on it might be hot. HTTP/2
-by upgrade (h2c) is not offered here, and an upgrade the application does not know is its 404.
+Such a connection serves one request and is closed, since the next request might be hot. HTTP/2 by upgrade
+(h2c) is not offered; an upgrade that the application does not know is answered with its 404.
 
-Hypercorn shields what it sends from cancellation and closes while the application is already being
-cancelled. So the stream it is given neither blocks nor closes anything: `aclose` only says
-that all is said. The socket's end is `serve`'s.
+Hypercorn shields its sends from cancellation, and closes the stream while the application is being cancelled.
+So `aclose` of its stream neither blocks nor closes anything, but only marks the end; `serve` closes the
+socket.
 """
 
 from __future__ import annotations
@@ -33,19 +33,21 @@ from liveserver.edge.server_interface import ServerInterface
 
 log = structlog.get_logger(__name__)
 
-GONE_SECONDS = 1.0  # between two looks at whether a client that sends no more is gone altogether
+GONE_SECONDS = 1.0  # between two checks whether a client that sends no more has disconnected
 
 
 class HandedOverStream(trio.abc.HalfCloseableStream):
-    """A stream that gives the bytes already read once more, then what comes from its socket.
+    """A stream that returns the bytes already received, then those from its socket.
 
-    With `is_whole` these bytes are all that is to be read: what the client sends behind its request is
-    dropped, and its end is not told, since it may still read the answer; a reset is. A client that takes
-    nothing for `timeout` seconds is gone, as far as `send_all` is concerned.
+    With `is_whole`, these bytes are the whole request: what the client sends after it is dropped, and its
+    EOF is
+    not reported, since it may still read the response; a reset is. `send_all` fails if the client accepts
+    nothing
+    for `timeout` seconds.
     """
 
     def __init__(self, sock: socket.socket, received: bytes, timeout: float, *, is_whole: bool) -> None:
-        self.socket = sock  # Hypercorn asks it for both addresses
+        self.socket = sock  # Hypercorn reads both addresses from it
         self._received = received
         self._timeout = timeout
         self._is_whole = is_whole
@@ -86,13 +88,15 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
             with trio.move_on_after(self._timeout) as patience:
                 await trio.lowlevel.wait_writable(self.socket)
             if patience.cancelled_caught:
-                raise trio.BrokenResourceError("the client takes nothing")
+                raise trio.BrokenResourceError("the client accepts nothing")
 
     async def _wait_done_or_reset(self) -> None:
-        """Wait until all is said. Raises `trio.BrokenResourceError` when the client can read none of it.
+        """Wait until the response is complete. Raises `trio.BrokenResourceError` if the client has
+        disconnected.
 
-        After the end of what a client sends its socket is always readable, and `send` may have consumed the
-        error that a reset left: the hang-up remains.
+        After EOF a socket is always readable, and `send` may have consumed the error of a reset; so poll for
+        a
+        hang-up.
         """
         hang_up = select.poll()
         hang_up.register(self.socket, 0)
@@ -111,13 +115,13 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
         await trio.lowlevel.wait_writable(self.socket)
 
     def close(self) -> None:
-        """Close the socket; whoever waits for it is woken. Idempotent."""
+        """Close the socket, and wake the tasks that wait for it. Idempotent."""
         if self.socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self.socket)
             self.socket.close()
 
     async def send_eof(self) -> None:
-        """Nothing: `aclose` follows."""
+        """Do nothing: `aclose` follows."""
 
     async def aclose(self) -> None:
         self._done.set()
@@ -127,7 +131,7 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
 
 
 class Handoff:
-    """Serves handed-over connections with one ASGI application. Get one from `open_handoff`."""
+    """Serves handed-over connections with one ASGI application. Open it with `open_handoff`."""
 
     def __init__(self, app: QuartTrio, config: Config, state: dict[str, object], timeout: float) -> None:
         self._application = app
@@ -138,12 +142,12 @@ class Handoff:
         self._timeout = timeout
 
     async def serve(self, sock: socket.socket, received: bytes) -> None:
-        """Serve one request; owns the socket. A failure of the application ends here."""
+        """Serve one request, and close the socket. Errors of the application are logged."""
         stream = HandedOverStream(sock, received, self._timeout, is_whole=True)
         await self._serve(stream, TCPServer(self._app, self._config, self._context, self._state, stream))  # type: ignore[arg-type]
 
     def http2(self, server: ServerInterface) -> Callable[[socket.socket], Awaitable[None]]:
-        """What serves connections of HTTP/2, with `server`'s hot routes and limits."""
+        """Return the function that serves HTTP/2 connections, with `server`'s hot routes and limits."""
         app = ASGIWrapper(cast("Any", Http2Application(server, cast("Any", self._application))))
         config = http2_config(server.settings)
 
@@ -156,7 +160,7 @@ class Handoff:
         return serve
 
     async def end(self) -> None:
-        """Let go who has nothing under way, and take no new request on a connection of HTTP/2."""
+        """Close idle connections, and accept no new requests on HTTP/2 connections."""
         await self._context.terminated.set()
 
     async def _serve(self, stream: HandedOverStream, server: TCPServer) -> None:
@@ -166,7 +170,7 @@ class Handoff:
                 try:
                     await stream.wait_done()
                 except trio.Cancelled:
-                    stream.close()  # wakes whoever is shielded
+                    stream.close()  # wakes shielded tasks
                     raise
                 nursery.cancel_scope.cancel()
             await _linger(stream)
@@ -192,9 +196,9 @@ async def _linger(stream: HandedOverStream) -> None:
 
 @asynccontextmanager
 async def open_handoff(app: QuartTrio, *, max_body: int, timeout: float) -> AsyncIterator[Handoff]:
-    """Run the application's start-up and shutdown around the block; `max_body` in bytes.
+    """Run the application's startup and shutdown around the block; `max_body` is in bytes.
 
-    `timeout` is how long, in seconds, a client may send or take nothing.
+    `timeout` is how long, in seconds, a client may neither send nor accept anything.
     """
     app.config["MAX_CONTENT_LENGTH"] = max_body
     config = Config()
@@ -208,7 +212,7 @@ async def open_handoff(app: QuartTrio, *, max_body: int, timeout: float) -> Asyn
     lifespan = Lifespan(ASGIWrapper(app), config, state)
 
     async def live(*, task_status: trio.TaskStatus[None]) -> None:
-        with trio.CancelScope(shield=True):  # it ends by its own shutdown, which comes last
+        with trio.CancelScope(shield=True):  # it ends by its own shutdown event, at the end
             await lifespan.handle_lifespan(task_status=task_status)
 
     async with trio.open_nursery() as nursery:

@@ -1,17 +1,15 @@
-"""HTTP/2, by Hypercorn: what it needs to keep our promises on a connection that is held for hours.
+"""HTTP/2, by Hypercorn, with the changes that connections held for hours need.
 
 Rules:
 
-1. A stream's buffer is bounded. Hypercorn's own lets a sender go on whenever it is looked at, also when
-   the client has closed its window; then it would grow with those who don't read.
-2. WebSockets are not offered here (RFC 8441): browsers open a connection of HTTP/1.1 for them, which is
-   the fast one.
-3. A connection whose client resets streams faster than anybody changes videos is closed (CVE-2023-44487),
-   and so is one that sends frames that only cost: pings, settings, empty data. Priorities mean nothing
-   here (RFC 9113 §5.3).
-4. An idle stream is not idle: only a connection without any is closed after a time.
-5. Whatever ends a connection or a stream ends all that waits for its window: nothing is kept for a client
-   that has gone, or that takes nothing.
+1. A stream's buffer is bounded. Hypercorn's own resumes the sender whenever it is checked, even if the
+   client has closed its window; it would grow for clients that do not read.
+2. WebSockets are not offered here (RFC 8441): browsers use an HTTP/1.1 connection for them, which is faster.
+3. A connection is closed if its client resets streams at an implausible rate (CVE-2023-44487), or sends many
+   frames that only cause work: pings, settings, empty data. Priorities are ignored (RFC 9113 §5.3).
+4. Only a connection without streams is idle, and closed after a time.
+5. When a connection or stream ends, everything that waits for its window ends: nothing is kept for a client
+   that has disconnected or accepts nothing.
 """
 
 from __future__ import annotations
@@ -36,31 +34,31 @@ from hypercorn.utils import parse_socket_addr
 from liveserver.config import EdgeSettings
 from liveserver.token_bucket import TokenBucket
 
-RESETS = 200  # by the client, at once; one more every …
+RESETS = 200  # burst of resets by the client; one more every …
 RESET_SECONDS = 0.1
-FRAMES = 1_000  # that carry nothing, at once; one more every …
+FRAMES = 1_000  # burst of frames without content; one more every …
 FRAME_SECONDS = 0.01
-RECEIVE_BYTES = 4 * 1024  # between two turns of everything else: some hundred of the smallest frames
+RECEIVE_BYTES = 4 * 1024  # between two checkpoints: some hundred of the smallest frames
 
 
 def http2_config(settings: EdgeSettings) -> Config:
-    """Hypercorn's limits, all of them ours."""
+    """Return Hypercorn's configuration, with our limits."""
     config = Config()
     config.h2_max_concurrent_streams = settings.http2_streams
     config.h2_max_header_list_size = settings.max_header_size
     config.keep_alive_timeout = settings.keep_alive
-    config.keep_alive_max_requests = 2**31  # streams that are under way would be cut off
-    config.read_timeout = None  # a viewer has nothing to say
+    config.keep_alive_max_requests = 2**31  # open streams would be cut off
+    config.read_timeout = None  # viewers send nothing
     config.include_server_header = False
     config.accesslog = config.errorlog = None
     return config
 
 
 class BoundedBuffer(StreamBuffer):
-    """A stream's bytes on their way out."""
+    """A stream's bytes to be sent."""
 
     async def push(self, data: bytes) -> None:
-        """Take it, and return when there is room for more."""
+        """Add data, and wait until there is room for more."""
         await super().push(data)
         while len(self.buffer) >= BUFFER_HIGH_WATER:
             await super().push(b"")
@@ -88,10 +86,10 @@ class _Protocol(H2Protocol):
         )
         self._resets = TokenBucket(RESETS, RESET_SECONDS)
         self._frames = TokenBucket(FRAMES, FRAME_SECONDS)
-        self._ended: set[int] = set()  # streams whose response is whole
+        self._ended: set[int] = set()  # streams whose response is complete
 
     async def handle(self, event: IOEvent) -> None:
-        """Take what was received a piece at a time; at the end, nothing waits any more."""
+        """Process received bytes in pieces; at the end, close all buffers."""
         if isinstance(event, RawData) and len(event.data) > RECEIVE_BYTES:
             for start in range(0, len(event.data), RECEIVE_BYTES):
                 if self.closed:
@@ -116,11 +114,11 @@ class _Protocol(H2Protocol):
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         for event in events:
             if isinstance(event, h2.events.PriorityUpdated):
-                is_flood = not self._frames.take(trio.current_time())
+                is_flood = not self._frames.acquire(trio.current_time())
             elif isinstance(event, h2.events.StreamReset):
-                is_flood = not self._resets.take(trio.current_time())
+                is_flood = not self._resets.acquire(trio.current_time())
             elif isinstance(event, _COSTLY) or (isinstance(event, h2.events.DataReceived) and not event.data):
-                is_flood = not self._frames.take(trio.current_time())
+                is_flood = not self._frames.acquire(trio.current_time())
             else:
                 is_flood = False
             if is_flood:
@@ -131,14 +129,14 @@ class _Protocol(H2Protocol):
             if isinstance(event, h2.events.PriorityUpdated):
                 continue
             if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
-                with suppress(ProtocolError):  # it was answered before it had come whole
+                with suppress(ProtocolError):  # answered before all of it had arrived
                     self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 continue
             await super()._handle_events([event])
         await self._flush()
 
     def _is_unsent(self, stream_id: int) -> bool:
-        """Whether some of a stream's response is still to be said, or to be taken by the client."""
+        """Return whether a stream's response is not sent completely."""
         buffer = self.stream_buffers.get(stream_id)
         return stream_id not in self._ended or (buffer is not None and len(buffer.buffer) > 0)
 
@@ -146,7 +144,7 @@ class _Protocol(H2Protocol):
         if isinstance(event, EndBody):
             self._ended.add(event.stream_id)
         elif isinstance(event, StreamClosed) and self._is_unsent(event.stream_id):
-            with suppress(ProtocolError):  # else the client would wait for the rest without end
+            with suppress(ProtocolError):  # otherwise the client would wait for the rest indefinitely
                 self.connection.reset_stream(event.stream_id, ErrorCodes.CANCEL)
                 await self._flush()
             if (buffer := self.stream_buffers.get(event.stream_id)) is not None:
@@ -157,9 +155,9 @@ class _Protocol(H2Protocol):
 
 
 class Http2Server(TCPServer):
-    """Serves one connection that speaks HTTP/2 from its first byte, over TLS.
+    """Serves one HTTP/2 connection over TLS.
 
-    `first_request` is how long, in seconds, it may take to ask for something at all.
+    `first_request` is the time, in seconds, within which its first request has to arrive.
     """
 
     first_request: float = 10.0

@@ -1,9 +1,9 @@
-"""One HTTP/1.1 request: parsed by httptools (llhttp, strict), checked here, without any I/O.
+"""One HTTP/1.1 request: parsed by httptools (llhttp, strict) and checked here. No I/O.
 
-The end of the head is found by its empty line and the parser is given exactly the head. So the
-bytes behind it are known to the byte, which is what pipelining and handing a connection over need;
-and a head that the parser would end somewhere else is refused, which leaves request smuggling
-nothing to work with. Bodies are not the parser's: `chunked.py` takes those apart that have no length.
+The end of the head is found by its empty line, and the parser receives exactly the head. So the bytes after
+it are known exactly, which pipelining and handing a connection over require; and a head that the parser would
+end elsewhere is refused, which prevents request smuggling. Bodies are not parsed by httptools: `chunked.py`
+parses those without a length.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from liveserver.event import SITE, is_video
 
 LENGTH_DIGITS = 18
 KNOWN_HEADS, KNOWN_HEAD_BYTES = 512, 1024  # heads that are kept parsed, and how long one is at most
-NOT_PLAIN = -1  # a body's length where it takes more than cutting it off
+NOT_PLAIN = -1  # `plain_length` of a body that is not simply a number of bytes
 MOST_HEADERS = 128
 MOST_PARAMETERS = 16  # of a query
-LAST_EVENT_ID = "last-event-id"  # as `arguments` calls it, however it was spelt
+LAST_EVENT_ID = "last-event-id"  # its name in `arguments`, in whichever spelling it was sent
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::[0-9]*)?")  # RFC 3986 §3.2.2
 
-# What libraries add to a URL of their own, so that no cache answers it, or to say how they read; it means
-# nothing here. `_`: jQuery. `r`, `padding`: Yaffle's EventSource polyfill. `evs_…`: amvtek's. `_dc`: Ext JS.
-# `zx`: Closure. The others: what people write by hand.
-_MEANINGLESS = frozenset(
+# Parameters that libraries add to a URL, to bypass caches or to describe themselves; they are ignored.
+# `_`: jQuery. `r`, `padding`: Yaffle's EventSource polyfill. `evs_…`: amvtek's. `_dc`: Ext JS.
+# `zx`: Closure. The others: hand-written code.
+_IGNORED_PARAMETERS = frozenset(
     {"_", "r", "padding", "evs_preamble", "evs_buffer_size_limit", "_dc", "zx"}
     | {"t", "ts", "_t", "_ts", "timestamp", "rnd", "rand", "random"}
     | {"cb", "nocache", "no_cache", "bust", "cachebust", "cachebuster", "cache_buster"}
@@ -43,10 +43,12 @@ _LAST_EVENT_ID = frozenset({"lasteventid", "evslasteventid"})
 class Request:
     """A request's head and, once read, its body.
 
-    `headers` has lower-case names; a name that came twice has its values joined by `", "`.
-    `path` is decoded, `query` is not; `head` is the head as it came. `cors` are header lines that
-    belong into the answer. `video` is what the route's `{video}` stood for. `plain_length` is the length
-    of the body, 0 without one, and `NOT_PLAIN` if it is chunked, waited for or of an unlikely length.
+    `headers` has lower-case names; the values of a repeated name are joined by `", "`.
+    `path` is decoded, `query` is not; `head` is the head as received. `cors` are header lines for the
+    response.
+    `video` is the value of the route's `{video}`. `plain_length` is the length of the body, 0 without one,
+    and
+    `NOT_PLAIN` if it is chunked, expects `100 Continue` or has an implausible length.
     """
 
     __slots__ = (
@@ -65,10 +67,10 @@ class Request:
     )
 
     def __init__(self, head: bytes) -> None:
-        """Parse a whole head, empty line included. Raises `BadRequest`."""
+        """Parse a complete head, including the empty line. Raises `BadRequest`."""
         if head.count(b"\n") > MOST_HEADERS + 4:
             raise HeadersTooLarge(f"a request has at most {MOST_HEADERS} headers")
-        self.head = head.lstrip(b"\r\n")  # an empty line before the request is no part of it (RFC 9112 §2.2)
+        self.head = head.lstrip(b"\r\n")  # empty lines before the request are not part of it (RFC 9112 §2.2)
         self.headers: dict[bytes, bytes] = {}
         self.path = ""
         self.query = ""
@@ -81,14 +83,14 @@ class Request:
         try:
             self._parser.feed_data(head)
         except httptools.HttpParserUpgrade:
-            pass  # whoever serves the upgrade reads the head again
+            pass  # the head is parsed again where the upgrade is served
         except httptools.HttpParserError as error:
-            raise self._fault(error) from None
+            raise self._to_problem(error) from None
         finally:
-            del self._parser  # it knows this object: without a circle both go at once
-        # Both are more than llhttp asks for, and as strict as whoever reads the head next.
+            del self._parser  # breaks a reference cycle, so that both are freed at once
+        # Both are stricter than llhttp, and as strict as any parser that reads the head next.
         if self.head[:1] != head[:1] and head[: -len(self.head)].replace(b"\r\n", b""):
-            raise BadRequest("before a request there is nothing but empty lines, each with CRLF")
+            raise BadRequest("only empty lines, each with CRLF, may precede a request")
         if self.head.partition(b"\r\n")[0].count(b" ") != 2:
             raise BadRequest(
                 "a request line is a method, a target and a version, with one space between them"
@@ -107,7 +109,7 @@ class Request:
         if b"transfer_encoding" in self.headers or b"content_length" in self.headers:  # as CGI maps them
             raise BadRequest("a header that some take for Transfer-Encoding or Content-Length")
         if self.method == "CONNECT":
-            raise BadRequest("this is no proxy")
+            raise BadRequest("this server is not a proxy")
         digits = self.headers.get(b"content-length", b"0")
         is_plain = coding is None and len(digits) <= LENGTH_DIGITS and b"expect" not in self.headers
         self.plain_length = int(digits) if is_plain else NOT_PLAIN
@@ -129,13 +131,13 @@ class Request:
 
     @property
     def name(self) -> str:
-        """What was asked, for the log: nothing in it but printable ASCII."""
+        """The method and path for the log, in printable ASCII only."""
         return f"{self.method} {ascii(self.path[:200])[1:-1]}"
 
     @property
     def content_length(self) -> int:
         """The body's length as announced, in bytes; 0 without one. Raises `BadRequest`."""
-        digits = self.headers.get(b"content-length", b"0")  # that they are digits, llhttp has checked
+        digits = self.headers.get(b"content-length", b"0")  # llhttp has checked that they are digits
         if len(digits) > LENGTH_DIGITS:
             raise BadRequest(f"Content-Length has at most {LENGTH_DIGITS} digits")
         return int(digits)
@@ -153,8 +155,12 @@ class Request:
         return self.version != "1.0" and self.headers.get(b"expect", b"").lower() == b"100-continue"
 
     def head_to_hand_over(self, request_id: str = "") -> bytes:
-        """Return the head as it came, but with a target in origin form, this `x-request-id`, the length of
-        the body as it was read, and without offers of protocols that are not taken up there."""
+        """Return the head for Hypercorn.
+
+        It has a target in origin form, the `x-request-id`, the length of the body that was read, and no
+        offers of
+        protocols that are not supported there.
+        """
         head = self.head
         if _AUTHORITY.match(target := head.split(b" ", 2)[1]):
             head = head.replace(target, _origin_form(target), 1)
@@ -175,10 +181,10 @@ class Request:
         return head.replace(b"\r\n", added, 1)
 
     def arguments(self, known: Collection[str]) -> dict[str, str]:
-        """Return the query's parameters, without those that mean nothing (`_`).
+        """Return the query's parameters, except ignored ones (`_`).
 
-        Where `LAST_EVENT_ID` is known, its other spellings are, too, and an empty one is none.
-        Raises `BadRequest` on one that is unknown or given twice.
+        If `LAST_EVENT_ID` is known, so are its other spellings; an empty one is ignored.
+        Raises `BadRequest` on parameters that are unknown or repeated.
         """
         if not self.query:
             return {}
@@ -191,17 +197,17 @@ class Request:
         except ValueError:
             raise BadRequest("the query is malformed; write it as ?name=value&name=value") from None
         if len(pairs) > MOST_PARAMETERS:
-            raise BadRequest(f"a query has at most {MOST_PARAMETERS} parameters")
+            raise BadRequest(f"a query may have at most {MOST_PARAMETERS} parameters")
         found: dict[str, str] = {}
         for name, value in pairs:
             if name in known and name != LAST_EVENT_ID:
                 if name in found:
                     raise BadRequest("a query parameter is given twice")
                 found[name] = value
-            elif name in _MEANINGLESS:
+            elif name in _IGNORED_PARAMETERS:
                 continue
             elif LAST_EVENT_ID in known and re.sub("[-_]", "", name).lower() in _LAST_EVENT_ID:
-                if value:  # the newest: a library adds it behind what its URL had
+                if value:  # the last one counts: libraries append it to their URL
                     found[LAST_EVENT_ID] = value
             else:
                 raise BadRequest(
@@ -210,11 +216,11 @@ class Request:
         return found
 
     def checked_video(self) -> str:
-        """The video in the path. Raises `BadRequest`."""
+        """Return the video in the path. Raises `BadRequest`, `Forbidden`."""
         return checked_video(self.video)
 
     def require_type(self, *accepted: str) -> str:
-        """The body's media type without its parameters. Raises `WrongType` unless it is accepted."""
+        """Return the body's media type without its parameters. Raises `WrongType` unless it is accepted."""
         value = self.headers.get(b"content-type", b"")
         if value == b"application/json" and "application/json" in accepted:
             return "application/json"
@@ -258,8 +264,8 @@ class Request:
             raise BadRequest("the request head ends before its empty line")
 
     @staticmethod
-    def _fault(error: Exception) -> Problem:
-        """The parser's complaint, or what one of the callbacks above raised."""
+    def _to_problem(error: Exception) -> Problem:
+        """Convert an error of the parser, or one raised by the callbacks above."""
         cause = error.__context__
         if isinstance(cause, Problem):
             return cause
@@ -267,9 +273,11 @@ class Request:
 
 
 class KnownHeads:
-    """The heads that came more than once, parsed: a publisher's, a node's and a poller's repeat.
+    """A cache of parsed heads that were received more than once, as those of publishers, nodes and pollers
+    are.
 
-    `headers` of the requests are shared, so they must not be changed. A head that comes once takes a number.
+    The requests share their `headers`, which must not be changed. A head that was received once costs a
+    number.
     """
 
     __slots__ = ("_parsed", "_seen")
@@ -302,7 +310,7 @@ def _is_host(host: bytes) -> bool:
 
 
 def checked_video(video: str) -> str:
-    """The video's name. Raises `BadRequest` when it is none, `Forbidden` when it is the server's own."""
+    """Return a video's name. Raises `BadRequest` if it is invalid, `Forbidden` if it is the server's own."""
     if not is_video(video):
         raise BadRequest(
             "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
@@ -313,7 +321,7 @@ def checked_video(video: str) -> str:
 
 
 def _origin_form(target: bytes) -> bytes:
-    """The path and query of a target in absolute form (RFC 9112 §3.2.2); other forms as they are."""
+    """Return the path and query of a target in absolute form (RFC 9112 §3.2.2); other forms unchanged."""
     match = _AUTHORITY.match(target)
     if match is None:
         return target

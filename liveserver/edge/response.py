@@ -1,4 +1,4 @@
-"""Responses as bytes: rendered whole, so that one non-blocking send usually does it."""
+"""Responses as bytes: rendered completely, so that one non-blocking send usually suffices."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ date_line = _Date()
 
 
 class _Heads:
-    """Heads that are sent again and again, rendered once a second; as many as there are kinds of them."""
+    """Constant heads, rendered once a second; as many as there are different ones."""
 
     def __init__(self) -> None:
         self._date = b""
@@ -56,24 +56,24 @@ constant_head = _Heads()  # of headers that are constants
 
 
 def head(status: int, *headers: bytes) -> bytes:
-    """A response head; each header without its line end."""
+    """Render a response head; the headers are without line ends."""
     return b"".join(
         [_STATUS_LINES[status], date_line(), *[header + b"\r\n" for header in headers], b"\r\n"],
     )
 
 
 def with_headers(response: bytes, lines: bytes) -> bytes:
-    """The response with these header lines, each with its line end, behind its status line."""
+    """Insert header lines, with line ends, after a response's status line."""
     return response.replace(b"\r\n", b"\r\n" + lines, 1) if lines else response
 
 
 def without_body(response: bytes) -> bytes:
-    """Return the response's head: what answers HEAD (RFC 9110 §9.3.2)."""
+    """Return a response's head, which answers HEAD (RFC 9110 §9.3.2)."""
     return response[: response.index(HEAD_END) + len(HEAD_END)]
 
 
 def json_response(status: int, body: bytes, *headers: bytes) -> bytes:
-    """A whole response with a JSON body, never to be cached."""
+    """Render a complete response with a JSON body that is not to be cached."""
     return (
         b"%b%bcontent-type: application/json\r\ncache-control: no-store\r\ncontent-length: %d\r\n%b\r\n%b"
         % (
@@ -87,7 +87,7 @@ def json_response(status: int, body: bytes, *headers: bytes) -> bytes:
 
 
 def problem_response(problem: Problem, *, close: bool = False) -> bytes:
-    """A whole problem+json response (RFC 9457)."""
+    """Render a complete problem+json response (RFC 9457)."""
     body = problem.body()
     headers = [f"{name}: {value}".encode() for name, value in problem.all_headers()]
     if close:

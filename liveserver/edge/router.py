@@ -1,4 +1,4 @@
-"""Which requests are hot: a dozen routes, looked up in two dictionary reads."""
+"""The hot routes, matched by two dictionary look-ups."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _VIDEOS = "/v1/videos/"
 class Router:
     """Hot routes by path and method.
 
-    A path is either literal (`/v1/events`) or `/v1/videos/{video}/…`, whose `{video}` is put into
-    `request.video` as it came; the handler checks it.
+    A path is either literal (`/v1/events`) or `/v1/videos/{video}/…`, whose `{video}` is stored unchecked in
+    `request.video`; the handler checks it.
     """
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class Router:
         methods[method] = handler
 
     def add_page(self, path: str, handler: Handler) -> None:
-        """Register a document that is answered here, though the ordinary web has it, too."""
+        """Add the handler of a page that Quart serves, too."""
         self.add("GET", path, handler)
         self._pages.add(path)
 
     def routes(self) -> set[tuple[str, str]]:
-        """Methods and paths, as they were added, without the pages."""
+        """Return the methods and paths of all routes, as they were added, without the pages."""
         prefix = _VIDEOS + "{video}/"
         literal = [(path, methods) for path, methods in self._literal.items() if path not in self._pages]
         return {(method, path) for path, methods in literal for method in methods} | {
@@ -47,7 +47,7 @@ class Router:
         }
 
     def match(self, request: Request) -> Handler | None:
-        """The handler, or None when the route is not hot. Raises `MethodNotAllowed`."""
+        """Return the handler, or None if the route is not hot. Raises `MethodNotAllowed`."""
         path = request.path
         if path.startswith(_VIDEOS):
             request.video, _, rest = path[len(_VIDEOS) :].partition("/")

@@ -1,18 +1,18 @@
-"""The listener: accepts, limits, sweeps, and hands the unusual to the ordinary web server.
+"""The server: accepts and limits connections, sweeps their deadlines, and hands requests over to Hypercorn.
 
 Rules:
 
-1. Accepting comes in bursts, with a checkpoint between them, and at `accept_rate` in the long run,
-   so that a storm of connects does not starve those already in.
-2. Over `max_connections` a client is still let in to be answered, up to a small reserve: who wants to
-   watch is asked to go elsewhere (`bye`, or a 503) and let go. Beyond that, and when the process is
-   out of descriptors, nobody is accepted until there is room; the kernel's backlog holds them.
-3. Deadlines are swept once a second over all connections: a comparison each, no timers.
-4. At the TLS port a connection shakes hands first, in a task of its own, and counts already. From then on
-   there is no difference.
-5. When connections reach the limit, those that ask for nothing are closed for the new ones, the longest idle
-   first.
-6. Options that every accepted socket needs are set on the listening one; Linux hands them down.
+1. Connections are accepted in bursts, with checkpoints between them, at `accept_rate` on average, so that
+   many new connections do not starve the existing ones.
+2. Beyond `max_connections`, clients are still accepted up to a small reserve, to be answered: viewers receive
+   `bye` or a 503, and are disconnected. Beyond that, and when the process is out of descriptors, no
+   connection
+   is accepted until there is room; they wait in the kernel's backlog.
+3. All deadlines are swept once a second: one comparison per connection, no timers.
+4. At the TLS port a connection makes its handshake first, in a task of its own, and is already counted. After
+   that there is no difference.
+5. When the limit is reached, idle connections are closed for new ones, the longest idle first.
+6. Options of all accepted sockets are set on the listening one; on Linux they are inherited.
 """
 
 from __future__ import annotations
@@ -44,60 +44,52 @@ from liveserver.instruments import gauge, total
 from liveserver.token_bucket import TokenBucket
 
 ACCEPT_BURST = 64
-ACCEPT_CREDIT = 0.1  # seconds' worth of connections that may come at once after a quiet time
-RESERVE = 256  # connections over the limit that are let in to be sent `bye` or 503
+ACCEPT_CREDIT = 0.1  # seconds' worth of connections that are accepted at once after a quiet time
+RESERVE = 256  # connections beyond the limit that are accepted, to be sent `bye` or 503
 FINISH_TICK = 0.02  # seconds
 PAUSE = 0.05  # seconds, when there is no room
 SWEEP = 1.0  # seconds
-GRACE = 1.0  # seconds that a connection may idle also when others need its place
+GRACE = 1.0  # seconds that a connection may always be idle, even at the limit
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 log = structlog.get_logger(__name__)
 
 
 class EdgeStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and what is there now."""
+    """Counts since the start, and the connections at the moment."""
 
-    connections: Annotated[
-        int, gauge("Clients' connections: viewers, publishers and those between requests.")
-    ]
+    connections: Annotated[int, gauge("Open connections: viewers, publishers, and idle ones.")]
     capacity: Annotated[
         int,
-        gauge("How many connections are let in: edge.max_connections, or less where descriptors are fewer."),
+        gauge("Connections that are accepted: edge.max_connections, or fewer if descriptors are limited."),
     ]
     accepted: Annotated[int, total("Connections accepted.")]
     turned_away: Annotated[
-        int, total("Connections closed at once: their address has edge.max_per_address. An attack, or a NAT?")
+        int, total("Connections closed at once by edge.max_per_address: an attack, or clients behind a NAT.")
     ]
-    reaped: Annotated[
-        int, total("Idle connections closed for new ones when edge.max_connections was reached.")
-    ]
+    reaped: Annotated[int, total("Idle connections closed for new ones at edge.max_connections.")]
     paused: Annotated[
         int,
-        total(
-            "Times accepting paused since there was no room at all. Add nodes, or raise edge.max_connections."
-        ),
+        total("Times accepting was paused for lack of room. Add nodes, or raise edge.max_connections."),
     ]
     requests: Annotated[int, total("Requests answered by the hot routes.")]
     refused: Annotated[
         dict[str, int],
         total(
-            "Requests refused, by status. Many 503: this node or what stands behind it is full or away; "
-            "many 4xx: a client is wrong.",
+            "Requests refused, by status. Many 503: this node or a service it needs is full or unavailable; "
+            "many 4xx: a client is faulty.",
             label="status",
         ),
     ]
-    handed_over: Annotated[int, total("Connections handed to the ordinary web server.")]
-    expired: Annotated[
-        int, total("Connections closed since their request, or their next one, did not come in time.")
-    ]
+    handed_over: Annotated[int, total("Connections handed over to Quart on Hypercorn.")]
+    expired: Annotated[int, total("Connections closed as a request did not arrive in time.")]
     failures: Annotated[
-        int, total("Requests and connections that a defect of ours has ended. The log has each of them.")
+        int, total("Requests and connections ended by a defect of the server. Each is in the log.")
     ]
 
 
 class Secured(NamedTuple):
-    """A listener that speaks TLS."""
+    """A TLS listener."""
 
     listener: socket.socket
     acceptor: TLSAcceptor
@@ -107,9 +99,11 @@ class Secured(NamedTuple):
 class EdgeServer:
     """The hot HTTP/1.1 server of one process.
 
-    `fallback` is given the socket and the bytes already read of a connection whose request is none
-    of the router's; it owns the socket then. `http2` is given the socket of one that speaks that. `hosts`
-    are the names it answers for at its plain listener.
+    `fallback` receives the socket of a connection whose request is not hot, with the bytes already read; it
+    then
+    owns the socket. `http2` receives the sockets of HTTP/2 connections. `hosts` are the host names accepted
+    at the
+    plain listener.
     """
 
     def __init__(
@@ -130,7 +124,7 @@ class EdgeServer:
         self.bodies = BodyMemory(settings.max_body_memory)
         self.heads = KnownHeads()
         self.is_known_path: Callable[[str], bool] = lambda path: True
-        self.seats = ConnectionLimit(settings)
+        self.limit = ConnectionLimit(settings)
         self.is_ending = False
         self.requests = 0
         self._refused: dict[str, int] = {}  # by status: there are not many
@@ -147,7 +141,7 @@ class EdgeServer:
         return len(self.connections) > self.settings.max_connections
 
     async def serve(self, listener: socket.socket, secured: Secured | None = None) -> None:
-        """Accept and serve until cancelled; closes the listeners and every connection then."""
+        """Accept and serve connections until cancelled; then close the listeners and all connections."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.sweep)
             with ExitStack() as stack, self._accepting:
@@ -164,14 +158,14 @@ class EdgeServer:
                         )
 
     def stop_accepting(self) -> None:
-        """Close the listener; the connections stay."""
+        """Close the listeners; connections stay open."""
         self._accepting.cancel()
 
     async def finish(self, seconds: float) -> None:
-        """Answer what is under way, close what idles, and return when nothing is left, or after `seconds`.
+        """Finish requests, close idle connections, and return when none is left, or after `seconds`.
 
-        For the first half of the time clients are asked to close with their next answer, so that few are
-        just sending a request when their connection is closed.
+        In the first half of the time connections are only closed after a response, so that few clients are
+        sending a request when their connection is closed.
         """
         self.is_ending = True
         gently_until = trio.current_time() + seconds / 2
@@ -195,7 +189,7 @@ class EdgeServer:
             if not has_room:
                 self._paused += 1
                 await trio.sleep(PAUSE)
-            await trio.sleep(self._accepts.take_late(trio.current_time(), accepted))
+            await trio.sleep(self._accepts.reserve(trio.current_time(), accepted))
 
     def _accept_burst(
         self,
@@ -204,11 +198,13 @@ class EdgeServer:
         acceptor: TLSAcceptor | None,
         hosts: AllowedHosts,
     ) -> tuple[int, bool]:
-        """How many were accepted, and whether there is room for more."""
+        """Accept up to `ACCEPT_BURST` connections; return their number, and whether there is room for
+        more.
+        """
         ceiling = self.settings.max_connections + self._reserve
         for count in range(ACCEPT_BURST):
             if len(self.connections) >= self.settings.max_connections:
-                self._reap()
+                self._close_idle()
             if len(self.connections) >= ceiling:
                 return count, False
             try:
@@ -217,28 +213,28 @@ class EdgeServer:
                 return count, True
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
-                    self._reap()
+                    self._close_idle()
                     log.warning("accept_paused", reason=errno.errorcode[error.errno or 0])
                     return count, False
-                continue  # this client has gone before it came
-            seat = self.seats.acquire(str(peer[0]) if isinstance(peer, tuple) else "")
-            if seat is None:
-                sock.close()  # without a word: whoever has so many seats would only make us talk
+                continue  # the client has already disconnected
+            counted_as = self.limit.acquire(str(peer[0]) if isinstance(peer, tuple) else "")
+            if counted_as is None:
+                sock.close()  # without a response, which would only cost more
                 continue
             sock.setblocking(False)
             connection = Connection(sock, self)
-            connection.seat = seat
+            connection.counted_as = counted_as
             connection.hosts = None if hosts.is_any else hosts
             self._accepted += 1
             self.connections.add(connection)
             if acceptor is None:
                 nursery.start_soon(connection.run)
             else:
-                nursery.start_soon(self._greet, connection, acceptor, nursery)
+                nursery.start_soon(self._shake_hands, connection, acceptor, nursery)
         return ACCEPT_BURST, True
 
-    def _reap(self) -> None:
-        """Close some idle connections, if there are any; at most once in `PAUSE`, since it looks at all."""
+    def _close_idle(self) -> None:
+        """Close some idle connections; at most once per `PAUSE`, as it scans all connections."""
         now = trio.current_time()
         if now < self._reaped_at + PAUSE:
             return
@@ -250,15 +246,17 @@ class EdgeServer:
         ]
         for _, _, connection in heapq.nsmallest(ACCEPT_BURST, idle):
             self._reaped += 1
-            self.forget(connection)
+            self.remove(connection)
             connection.close()
 
-    async def _greet(self, connection: Connection, acceptor: TLSAcceptor, nursery: trio.Nursery) -> None:
-        """Shake hands; the connection goes on in a task without this one's frames."""
+    async def _shake_hands(
+        self, connection: Connection, acceptor: TLSAcceptor, nursery: trio.Nursery
+    ) -> None:
+        """Make a TLS handshake; the connection continues in a task of its own, without these frames."""
         try:
             protocol = await acceptor.handshake(connection)
         except (OSError, trio.ClosedResourceError):
-            self.forget(connection)
+            self.remove(connection)
             connection.close()
         except BaseException:
             connection.close()
@@ -275,10 +273,10 @@ class EdgeServer:
         try:
             await serve(connection.release())
         finally:
-            self.forget(connection)
+            self.remove(connection)
 
     async def sweep(self) -> None:
-        """Look for deadlines that have passed until cancelled."""
+        """Handle deadlines that have passed, once a second, until cancelled."""
         while True:
             await trio.sleep(SWEEP)
             now = trio.current_time()
@@ -286,23 +284,23 @@ class EdgeServer:
                 self._expired += connection.expire()
 
     async def hand_over(self, connection: ConnectionInterface, received: bytes) -> None:
-        """Give a connection to the ordinary web server, with what was read of it."""
+        """Hand a connection over to Hypercorn, with the bytes that were read from it."""
         self._handed_over += 1
         await self._fallback(connection.release(), received)
 
-    def forget(self, connection: ConnectionInterface) -> None:
-        """It has ended, or is somebody else's. Idempotent."""
+    def remove(self, connection: ConnectionInterface) -> None:
+        """Remove a connection that has ended or was handed over. Idempotent."""
         if connection in self.connections:
             self.connections.remove(connection)
-            self.seats.release(connection.seat)
+            self.limit.release(connection.counted_as)
 
     def count_refusal(self, status: int) -> None:
-        """A request was answered with a problem."""
+        """Count a request that was answered with a problem of this status."""
         name = str(status)
         self._refused[name] = self._refused.get(name, 0) + 1
 
     def count_failure(self, request_id: str = "", what: str = "") -> None:
-        """A defect of ours ended a request or a connection: it is logged, and hurts no other."""
+        """Count and log the exception being handled: a defect has ended a request or connection."""
         self._failures += 1
         if request_id:
             log.exception("request_failed", request=request_id, what=what)
@@ -314,7 +312,7 @@ class EdgeServer:
             connections=len(self.connections),
             capacity=self.settings.max_connections,
             accepted=self._accepted,
-            turned_away=self.seats.refused,
+            turned_away=self.limit.refused,
             reaped=self._reaped,
             paused=self._paused,
             requests=self.requests,
@@ -328,10 +326,10 @@ class EdgeServer:
 def listen(
     address: Address, backlog: int, *, shared: bool = False, send_buffer: int = 0, user_timeout: float = 0
 ) -> socket.socket:
-    """A listening, non-blocking socket; `shared` lets several processes have the port.
+    """Return a listening, non-blocking socket; `shared` lets several processes share the port.
 
-    `send_buffer` (bytes) bounds what the kernel holds for a client that does not read;
-    `user_timeout` (seconds) ends connections whose other side no longer acknowledges (RFC 5482).
+    `send_buffer` (bytes) limits what the kernel buffers for a client that does not read;
+    `user_timeout` (seconds) ends connections whose peer no longer acknowledges (RFC 5482).
     """
     family, kind, protocol, _, where = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

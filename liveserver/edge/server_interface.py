@@ -1,4 +1,4 @@
-"""What the server is to those it has let in, and what they are to it."""
+"""The interfaces between the server and its connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Client(Protocol):
     def is_idle(self) -> bool: ...
 
     def expire(self) -> bool:
-        """The deadline has passed; whether that is the end."""
+        """Handle that the deadline has passed; return whether the client is disconnected."""
         ...
 
     def close(self) -> None: ...
@@ -33,17 +33,17 @@ class Client(Protocol):
 
 
 class ConnectionInterface(Client, Protocol):
-    """A client that has a socket of its own. `seat`: see connection_limit.py."""
+    """A client with a socket of its own. `counted_as`: see connection_limit.py."""
 
-    seat: str
+    counted_as: str
 
     def release(self) -> socket.socket:
-        """Give the socket away."""
+        """Give up the socket without closing it."""
         ...
 
 
 class ServerInterface(Protocol):
-    """The server."""
+    """The server, as its connections use it."""
 
     settings: EdgeSettings
     router: Router
@@ -51,7 +51,7 @@ class ServerInterface(Protocol):
     connections: set[Client]
     bodies: BodyMemory
     heads: KnownHeads
-    seats: ConnectionLimit
+    limit: ConnectionLimit
     secured_hosts: AllowedHosts  # at the TLS port
 
     is_known_path: Callable[[str], bool]  # whether the ordinary web has something there
@@ -62,17 +62,17 @@ class ServerInterface(Protocol):
     def is_full(self) -> bool: ...
 
     async def hand_over(self, connection: ConnectionInterface, received: bytes) -> None:
-        """Give the connection to the ordinary web server, with what was read of it."""
+        """Hand the connection over to Hypercorn, with the bytes that were read from it."""
         ...
 
-    def forget(self, connection: ConnectionInterface) -> None:
-        """It has ended, or is somebody else's. Idempotent."""
+    def remove(self, connection: ConnectionInterface) -> None:
+        """Remove a connection that has ended or was handed over. Idempotent."""
         ...
 
     def count_refusal(self, status: int) -> None:
-        """A request was answered with a problem of this status."""
+        """Count a request that was answered with a problem of this status."""
         ...
 
     def count_failure(self, request_id: str = "", what: str = "") -> None:
-        """A defect of ours has ended a request; it is the exception being handled."""
+        """Count and log the exception being handled: a defect has ended a request."""
         ...

@@ -1,15 +1,15 @@
-"""TLS in front of the edge: a socket that behaves like a plain one, the handshake, and the certificate.
+"""TLS for the edge: a socket that behaves like a plain one, handshakes, and certificates.
 
 Rules:
 
-1. After the handshake there is nothing special about a connection: a `TLSSocket` is sent to and received
-   from like a plain non-blocking socket, by the fan-out too. OpenSSL, as Python sets it up, either takes
-   all of a `send` or remembers that it could not: then the next `send` has to begin with the same bytes.
-   Whoever writes here keeps what was not taken and begins with it again, so that holds by itself.
-2. A handshake runs in the connection's own task; the server's sweep ends those that take too long. What
-   costs time in it is arithmetic, so only a few are worked on between two turns of everybody else.
-3. The certificate's files are looked at every few seconds. New connections get what is new; connections
-   that are there keep what they began with. What cannot be used changes nothing, and is logged.
+1. After the handshake, a `TLSSocket` is used like a plain non-blocking socket, by the fan-out as well. As
+   Python configures OpenSSL, a `send` accepts all or nothing; after nothing, the next `send` has to begin
+   with
+   the same bytes. All writers here keep what was not accepted and send it first, so this always holds.
+2. A handshake runs in the connection's own task; the server's sweep ends slow ones. Its cost is computation,
+   so only a few steps run between two checkpoints.
+3. The certificate's files are checked every few seconds. New connections use a new certificate; existing ones
+   keep theirs. An unusable certificate changes nothing, and is logged.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 HTTP2 = "h2"
-RECORD = 16 * 1024  # bytes; with less than a whole record read, the rest would hide from the selector
-AT_ONCE = 8  # steps of handshakes between two turns of everybody else
+RECORD = 16 * 1024  # bytes; the rest of a partly read record would not be visible to the selector
+AT_ONCE = 8  # steps of handshakes between two checkpoints
 
 log = structlog.get_logger(__name__)
 
 
 class TLSStatistics(msgspec.Struct, frozen=True):
-    """The TLS listener."""
+    """The statistics of the TLS listener."""
 
-    handshakes: Annotated[int, total("Handshakes that came about.")]
+    handshakes: Annotated[int, total("Completed handshakes.")]
     handshakes_failed: Annotated[
-        int, total("Handshakes that did not: broken off, too slow, or without a version or cipher in common.")
+        int, total("Failed handshakes: aborted, too slow, or without a common version or cipher.")
     ]
-    handshaking: Annotated[int, gauge("Connections whose handshake is under way.")]
-    http2: Annotated[int, total("Connections that went on in HTTP/2.")]
-    reloads: Annotated[int, total("Times a new certificate was taken.")]
+    handshaking: Annotated[int, gauge("Connections whose handshake is in progress.")]
+    http2: Annotated[int, total("Connections that negotiated HTTP/2.")]
+    reloads: Annotated[int, total("New certificates loaded.")]
     reloads_failed: Annotated[
-        int, total("Times a new certificate could not be used and the old one was kept. The log says why.")
+        int, total("New certificates that were unusable; the old one was kept. The log says why.")
     ]
     certificate_expires: Annotated[
         float,
         gauge(
-            "When the certificate in use expires, in seconds since 1970. Renew it before.",
+            "When the certificate in use expires, in seconds since 1970.",
             name="certificate_expires_timestamp_seconds",
         ),
     ]
 
 
 class CertificateExpired(LiveserverError):
-    """Clients refuse the certificate in use."""
+    """The certificate in use has expired."""
 
 
 class TLSSocket(ssl.SSLSocket):
@@ -78,11 +78,11 @@ class TLSSocket(ssl.SSLSocket):
             return self.write(data)
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             raise BlockingIOError from None
-        except ValueError as error:  # both sides have said goodbye
+        except ValueError as error:  # both sides have sent close_notify
             raise BrokenPipeError from error
 
     def recv(self, buflen: int = RECORD, flags: int = 0) -> bytes:
-        """At most `buflen` bytes, or a record's."""
+        """Receive at most `buflen` bytes, or one record."""
         try:
             return self.read(max(buflen, RECORD))
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -99,7 +99,7 @@ class TLSSocket(ssl.SSLSocket):
         super().close()
 
     def _send_close_notify(self) -> None:
-        """Send `close_notify`, if there is room for it, and don't wait for the other side's."""
+        """Send `close_notify` if there is room, without waiting for the other side's."""
         if not self._has_sent_close_notify and self.version() is not None:
             self._has_sent_close_notify = True
             with suppress(OSError, ValueError):
@@ -107,9 +107,9 @@ class TLSSocket(ssl.SSLSocket):
 
 
 class TLSAcceptor:
-    """What stands at the TLS port: handshakes, and the certificate that they show.
+    """Makes the handshakes of the TLS port, and reloads its certificate.
 
-    Raises `ConfigError` when there is none that can be used.
+    Creating it raises `ConfigError` if there is no usable certificate.
     """
 
     def __init__(self, settings: TLSSettings) -> None:
@@ -117,7 +117,7 @@ class TLSAcceptor:
         self._files = self._seen = self._signature()
         self._load()
         self._complaint = ""
-        self._gate = trio.Semaphore(AT_ONCE)
+        self._steps = trio.Semaphore(AT_ONCE)
         self._handshakes = self._failed = self._under_way = self._http2 = 0
         self._reloads = self._reloads_failed = 0
 
@@ -128,9 +128,9 @@ class TLSAcceptor:
         self._context = context
 
     async def handshake(self, connection: Connection) -> str | None:
-        """Shake hands, and give the connection its new socket; which protocol was agreed on, if any.
+        """Make the handshake, and replace the connection's socket; return the negotiated protocol, if any.
 
-        Raises `OSError`, `trio.ClosedResourceError` when nothing comes of it.
+        Raises `OSError`, `trio.ClosedResourceError` if it fails.
         """
         self._under_way += 1
         try:
@@ -152,8 +152,8 @@ class TLSAcceptor:
     async def _shake_hands(self, connection: Connection, sock: TLSSocket) -> None:
         while True:
             left = connection.deadline - trio.current_time()
-            connection.deadline = float("inf")  # the wait for a turn is not the client's fault
-            async with self._gate:
+            connection.deadline = float("inf")  # waiting for the semaphore does not count
+            async with self._steps:
                 connection.deadline = trio.current_time() + left
                 if connection.closed:
                     raise trio.ClosedResourceError
@@ -164,15 +164,15 @@ class TLSAcceptor:
             await wait(sock)
 
     async def watch(self) -> None:
-        """Look for a new certificate again and again."""
+        """Check for a new certificate periodically, until cancelled."""
         while True:
             await trio.sleep(self._settings.reload)
-            self.look()
+            self.check_files()
 
-    def look(self) -> None:
-        """Take the certificate that is there now, if it is another one and can be used.
+    def check_files(self) -> None:
+        """Load the certificate if its files have changed, and it is usable.
 
-        Files that have just changed are left alone until the next look: they may not be whole yet.
+        Files that have just changed are loaded at the next check: they may be incomplete.
         """
         found, before = self._signature(), self._seen
         self._seen = found
@@ -191,7 +191,7 @@ class TLSAcceptor:
             log.info("certificate_reloaded", expires=self._expires.isoformat())
 
     def _signature(self) -> list[tuple[int, ...]]:
-        """What changes when a file does, or is another one."""
+        """Return a value that changes when a file is modified or replaced."""
         signature: list[tuple[int, ...]] = []
         for name in (self._settings.certificate, self._settings.key):
             try:
@@ -203,13 +203,10 @@ class TLSAcceptor:
         return signature
 
     async def check(self) -> str:
-        """For readiness: what is wrong, though it does not keep anybody out yet.
-
-        Raises `CertificateExpired`.
-        """
+        """Return a warning, for readiness, if a new certificate is unusable. Raises `CertificateExpired`."""
         if self._expires <= datetime.now(UTC):
             raise CertificateExpired(
-                f"the certificate has expired at {self._expires:%Y-%m-%d %H:%M} UTC; put a new one into "
+                f"the certificate expired at {self._expires:%Y-%m-%d %H:%M} UTC; put a new one into "
                 f"{self._settings.certificate}" + (f"; {self._complaint}" if self._complaint else "")
             )
         return f"the new certificate cannot be used: {self._complaint}" if self._complaint else ""
@@ -227,7 +224,7 @@ class TLSAcceptor:
 
 
 def _step(sock: TLSSocket) -> Callable[[TLSSocket], Awaitable[None]] | None:
-    """Go on with the handshake as far as it goes: what to wait for then, None when it is done."""
+    """Continue the handshake without blocking; return what to wait for, None if it is complete."""
     try:
         sock.do_handshake()
     except ssl.SSLWantReadError:

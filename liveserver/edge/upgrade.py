@@ -1,7 +1,7 @@
-"""From HTTP to WebSocket: the opening handshake (RFC 6455 §4.2), and which pages may make it.
+"""The opening handshake of WebSockets (RFC 6455 §4.2), and which pages may make it.
 
-Browsers don't hold WebSockets to CORS, but they say which page asks: one of another origin that is not
-allowed to use this server is refused here.
+Browsers do not apply CORS to WebSockets, but send the page's origin: pages of other origins are refused here
+unless they are allowed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEY_BYTES = 16
 
 
 def accept_websocket(request: Request) -> bytes:
-    """The response head that accepts. Raises `UpgradeRequired`, `BadRequest`, `Forbidden`."""
+    """Return the response head of the handshake. Raises `UpgradeRequired`, `BadRequest`, `Forbidden`."""
     headers = request.headers
     offered = {word.strip().lower() for word in headers.get(b"connection", b"").split(b",")}
     if (
@@ -34,7 +34,7 @@ def accept_websocket(request: Request) -> bytes:
             "this is a WebSocket: connect with a WebSocket client", ("upgrade", "websocket")
         )
     if headers.get(b"sec-websocket-version") != b"13":
-        raise UpgradeRequired("speak version 13 of WebSocket", ("sec-websocket-version", "13"))
+        raise UpgradeRequired("use version 13 of WebSocket", ("sec-websocket-version", "13"))
     key = headers.get(b"sec-websocket-key", b"")
     try:
         nonce = base64.b64decode(key, validate=True)
@@ -44,7 +44,7 @@ def accept_websocket(request: Request) -> bytes:
         raise BadRequest("Sec-WebSocket-Key is 16 bytes in base64")
     origin = headers.get(b"origin")
     if origin is not None and ALLOW not in request.cors and not _is_same_host(origin, headers[b"host"]):
-        raise Forbidden("pages of this origin may not watch here; name it in edge.allow_origins")
+        raise Forbidden("pages of this origin are not allowed; add it to edge.allow_origins")
     return head(
         101,
         b"upgrade: websocket",
@@ -54,8 +54,10 @@ def accept_websocket(request: Request) -> bytes:
 
 
 def _is_same_host(origin: bytes, host: bytes) -> bool:
-    """Whether a page of `origin` came from the host that it now connects to, by whatever scheme: what
-    ends TLS may stand before us."""
+    """Return whether a page of `origin` is of the host that it connects to, with either scheme.
+
+    A proxy may terminate TLS.
+    """
     try:
         authority = urlsplit(origin.decode("ascii")).netloc
     except ValueError:

@@ -139,7 +139,7 @@ class WebSocket(MultiplexedConnection):
             code = CloseReason.NORMAL_CLOSURE if event.code == CloseReason.NO_STATUS_RCVD else event.code
             self.end(wire.close(code, "" if is_theirs else event.reason or ""))
             return
-        if not self._messages.take(trio.current_time()):
+        if not self._messages.acquire(trio.current_time()):
             most = self._settings.websocket_message_rate
             self.end(wire.close(1008, f"at most {most} messages a second"))
         elif isinstance(event, Ping):

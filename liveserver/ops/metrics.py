@@ -81,7 +81,7 @@ def _metrics(prefix: str, statistics: msgspec.Struct) -> Iterator[Metric]:
 
 
 def _of_each(prefix: str, meaning: Meaning, structs: list[msgspec.Struct]) -> Iterator[Metric]:
-    """The numbers of several structs of one kind, told apart by the field that the label names."""
+    """The numbers of several structs of one kind, distinguished by the field that the label names."""
     if not structs or meaning.label is None:
         return
     names = [getattr(each, meaning.label) for each in structs]

@@ -1,4 +1,4 @@
-"""No single address takes all the seats."""
+"""Connections are limited per address."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.edge.harness import HOST, echo, serving
 GET = b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
-def seats(most: int, *trusted: str) -> ConnectionLimit:
+def connection_limit(most: int, *trusted: str) -> ConnectionLimit:
     return ConnectionLimit(EdgeSettings(max_per_address=most, trusted_proxies=list(trusted)))
 
 
 def test_an_address_has_so_many_and_gets_them_back() -> None:
-    limit = seats(2)
+    limit = connection_limit(2)
     first, second = limit.acquire("192.0.2.1"), limit.acquire("192.0.2.1")
     assert first == second == "192.0.2.1"
     assert limit.acquire("192.0.2.1") is None
@@ -27,7 +27,7 @@ def test_an_address_has_so_many_and_gets_them_back() -> None:
 
 
 def test_only_who_is_here_is_remembered() -> None:
-    limit = seats(2)
+    limit = connection_limit(2)
     for number in range(1000):
         name = limit.acquire(f"192.0.{number % 256}.{number // 256}")
         assert name
@@ -36,7 +36,7 @@ def test_only_who_is_here_is_remembered() -> None:
 
 
 def test_an_ipv6_client_does_not_choose_another_address_each_time() -> None:
-    limit = seats(1)
+    limit = connection_limit(1)
     assert limit.acquire("2001:db8::1")
     assert limit.acquire("2001:db8::2") is None
     assert limit.acquire("2001:db8:0:1::1")
@@ -45,20 +45,20 @@ def test_an_ipv6_client_does_not_choose_another_address_each_time() -> None:
 
 
 def test_loopback_and_proxies_speak_for_many() -> None:
-    limit = seats(1, "10.0.0.0/8")
+    limit = connection_limit(1, "10.0.0.0/8")
     for peer in ("127.0.0.1", "::1", "10.1.2.3", "", "not an address"):
         assert [limit.acquire(peer) for _ in range(3)] == ["", "", ""]
 
 
 def test_without_a_limit_nothing_is_counted() -> None:
-    limit = seats(0)
+    limit = connection_limit(0)
     assert [limit.acquire("192.0.2.1") for _ in range(3)] == ["", "", ""]
     assert len(limit) == 0
 
 
 async def test_who_has_all_its_seats_is_turned_away_until_one_is_free() -> None:
     async with serving({("GET", "/echo"): echo}, max_per_address=1) as served:
-        served.edge.seats._addresses.is_shared = lambda peer: False  # type: ignore[method-assign]
+        served.edge.limit._addresses.is_shared = lambda peer: False  # type: ignore[method-assign]
         async with served.connect() as first:
             assert (await first.ask(GET)).status == 200
             async with served.connect() as second:
@@ -66,6 +66,6 @@ async def test_who_has_all_its_seats_is_turned_away_until_one_is_free() -> None:
             assert (await first.ask(GET)).status == 200
             assert served.edge.statistics().turned_away == 1
         with trio.fail_after(1000):
-            while len(served.edge.seats):
+            while len(served.edge.limit):
                 await trio.testing.wait_all_tasks_blocked(0.001)
         assert (await served.ask(GET)).status == 200

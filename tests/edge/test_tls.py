@@ -163,10 +163,10 @@ async def test_a_new_certificate_is_for_new_connections(authority: Authority) ->
         first = shown(early)
         second = authority.issue()
         assert second != first
-        acceptor.look()  # the files may be half written yet
+        acceptor.check_files()  # the files may be half written yet
         assert acceptor.statistics().reloads == 0
-        acceptor.look()
-        acceptor.look()
+        acceptor.check_files()
+        acceptor.check_files()
         assert acceptor.statistics().reloads == 1
         async with served.connect_tls(authority.trust()) as late:
             assert (await late.ask(ECHO)).status == 200
@@ -196,15 +196,15 @@ async def test_a_certificate_that_cannot_be_used_changes_nothing(
             authority.issue()
             authority.key.write_bytes(key)
         for _ in range(3):
-            acceptor.look()
+            acceptor.check_files()
         async with served.connect_tls(authority.trust()) as client:
             assert (await client.ask(ECHO)).status == 200
         assert (acceptor.statistics().reloads, acceptor.statistics().reloads_failed) == (0, 1)
         assert "cannot be used" in await acceptor.check()
         assert [entry["log_level"] for entry in logged] == ["warning"]
         authority.issue()
-        acceptor.look()
-        acceptor.look()
+        acceptor.check_files()
+        acceptor.check_files()
         assert acceptor.statistics().reloads == 1
         assert await acceptor.check() == ""
 
@@ -229,8 +229,8 @@ def test_links_are_followed(authority: Authority, tmp_path: Path) -> None:
     for name in ("certificate", "key"):
         os.symlink(getattr(renewed, name), tmp_path / f"{name}.new")
         os.replace(tmp_path / f"{name}.new", tmp_path / name)
-    acceptor.look()
-    acceptor.look()
+    acceptor.check_files()
+    acceptor.check_files()
     assert acceptor.statistics().reloads == 1
 
 

@@ -29,7 +29,7 @@ LINGER = 10.0  # seconds that a delay without viewers is kept: long-polls come b
 
 
 class DelayedFlushHistory(FlushHistory):
-    """What the flushes of a delayed audience did, told with those of its channel."""
+    """What the flushes of a delayed audience did, counted with those of its channel."""
 
     __slots__ = ("_channel",)
 

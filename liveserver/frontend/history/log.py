@@ -140,8 +140,8 @@ class ChannelLog(LogItems):
             read_at, end = self._prepended
             offset = read_at - time.time()  # of Trio's clock to the wall's, as of about then
             times = (accepted_at(item.data) for item in self.items[: max(0, end - self.base)])
-            told = (-inf if at is None else min(read_at, at / 1000 + offset) for at in times)
-            self._estimates = list(accumulate(told, max))
+            stated = (-inf if at is None else min(read_at, at / 1000 + offset) for at in times)
+            self._estimates = list(accumulate(stated, max))
         return self._estimates
 
     def append(self, batch: Batch, skip: int, now: float) -> None:

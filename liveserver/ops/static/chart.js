@@ -1,4 +1,4 @@
-// One chart: up to two lines over the last two minutes, drawn as SVG, with what is under the pointer told.
+// One chart: up to two lines over the last two minutes, drawn as SVG, with the values under the pointer as text.
 
 export const SPAN = 120; // seconds
 const KEEP = SPAN + 10;
@@ -134,8 +134,8 @@ export class Chart {
       Math.abs(x(point[0]) - this.#pointed) < Math.abs(x(best[0]) - this.#pointed) ? point : best);
     const [time, ...values] = nearest;
     const ago = Math.round(this.#points.at(-1)[0] - time);
-    const told = values.map((value) => (value === null ? "–" : this.#format(value))).join(" / ");
-    this.#tip.textContent = `${told}  ·  ${ago ? `${ago} s ago` : "now"}`;
+    const texts = values.map((value) => (value === null ? "–" : this.#format(value))).join(" / ");
+    this.#tip.textContent = `${texts}  ·  ${ago ? `${ago} s ago` : "now"}`;
     this.#tip.style.left = `${Math.min(Math.max(x(time) + 18, 80), width - 40)}px`;
     this.#tip.hidden = false;
     const marks = [svg("line", { class: "rule", x1: x(time), x2: x(time), y1: upper, y2: lower })];

@@ -24,7 +24,7 @@ const CHARTS = [
   [{ title: "Events in a write", format: short, least: 2 }, (two) => [two.ratio("frontend.fanout.deliveries", "frontend.fanout.writes")]],
   [{ title: "Furthest behind", unit: "events", format: short, least: 10 }, ({ now }) => [at(now, "frontend.lag")]],
   [
-    { title: "Slow viewers", lines: ["lagging", "gaps told/s"], format: short, least: 2, wide: true },
+    { title: "Slow viewers", lines: ["lagging", "gaps sent/s"], format: short, least: 2, wide: true },
     (two) => [at(two.now, "frontend.lagging"), two.rate("frontend.fanout.gaps")],
   ],
   [{ title: "Group commit p99", format: seconds, least: 0.005 }, (two) => [two.quantile("publish.commit_time", 0.99)]],
@@ -44,7 +44,7 @@ const FACTS = [
   ["Commits that failed", "publish.failures"],
   ["Requests shed", "publish.shed"],
   ["Holes mended", "frontend.intake.holes"],
-  ["Gaps told", "frontend.fanout.gaps"],
+  ["Gaps sent", "frontend.fanout.gaps"],
   ["Viewers let go as slow", "frontend.fanout.slow"],
   ["Withheld", "frontend.fanout.withheld"],
   ["Canaries lost", "frontend.canary.lost"],

@@ -277,8 +277,8 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   #greet(/** @type {any} */ { node, cursor, state, viewers, clock }) {
     this.#clock = clock;
     const ready = { video: this.#video, node, cursor, resumed: false, gap: false };
-    const told = [["ready", ready], ...(state.length ? [["state", { events: state }]] : []), ...(viewers ? [["viewers", viewers]] : [])];
-    this.#take(told.map(([type, data]) => ({ kind: "control", type, data, cursor: null })));
+    const items = [["ready", ready], ...(state.length ? [["state", { events: state }]] : []), ...(viewers ? [["viewers", viewers]] : [])];
+    this.#take(items.map(([type, data]) => ({ kind: "control", type, data, cursor: null })));
   }
 
   /** @param {ConnectionState["name"]} name @param {Partial<ConnectionState>} more */

@@ -1,7 +1,7 @@
 /** Whether `a` replaces `b`: the higher version; without one, the later `at`, then the greater id. @param {LiveEvent} a @param {LiveEvent} b */
 export function isNewer(a: LiveEvent, b: LiveEvent): boolean;
 /**
- * The likes of a video, exactly: the sum over its stores' newest totals; null until one was told.
+ * The likes of a video, exactly: the sum over its stores' newest totals; null before the first.
  * @param {Map<string, LiveEvent>} events @returns {?{likes: number, reactions: Map<string, number>}}
  */
 export function sumLikes(events: Map<string, LiveEvent>): {

@@ -21,7 +21,7 @@ export class Tabs {
  * 2. A follower takes exactly the items that are next in number: what it has is dropped, a jump is asked for.
  *    Its cursor never goes back.
  * 3. A follower whose place the leader does not know, by number or by cursor, connects to the server with its own
- *    cursor. Once both stand at one cursor it follows again. So it is told `gap` only by a server.
+ *    cursor. Once both stand at one cursor it follows again. So it receives `gap` only from a server.
  * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others.
  */
 export type Item = import("./sources.js").Item;
@@ -33,7 +33,7 @@ export type Item = import("./sources.js").Item;
  * 2. A follower takes exactly the items that are next in number: what it has is dropped, a jump is asked for.
  *    Its cursor never goes back.
  * 3. A follower whose place the leader does not know, by number or by cursor, connects to the server with its own
- *    cursor. Once both stand at one cursor it follows again. So it is told `gap` only by a server.
+ *    cursor. Once both stand at one cursor it follows again. So it receives `gap` only from a server.
  * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others.
  */
 export type Post = {
@@ -52,7 +52,7 @@ export type Post = {
  * 2. A follower takes exactly the items that are next in number: what it has is dropped, a jump is asked for.
  *    Its cursor never goes back.
  * 3. A follower whose place the leader does not know, by number or by cursor, connects to the server with its own
- *    cursor. Once both stand at one cursor it follows again. So it is told `gap` only by a server.
+ *    cursor. Once both stand at one cursor it follows again. So it receives `gap` only from a server.
  * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others.
  */
 export type Host = {

@@ -149,10 +149,10 @@ function refusal(/** @type {string} */ detail, /** @type {number} */ status, aft
   return new Lost(detail, { status, after, final: status >= 400 && status < 500 && !TRANSIENT.has(status) });
 }
 
-/** @param {Request} request @param {string} what @param {Record<string, any>} wish @returns {Promise<Response>} */
-async function ask({ url, video, signal, tokens, credentials }, what, wish) {
+/** @param {Request} request @param {string} what @param {Record<string, any>} parameters @returns {Promise<Response>} */
+async function ask({ url, video, signal, tokens, credentials }, what, parameters) {
   const address = new URL(`v1/videos/${encodeURIComponent(video)}/${what}`, url);
-  address.search = new URLSearchParams(wish).toString();
+  address.search = new URLSearchParams(parameters).toString();
   const accept = what === "events" ? "text/event-stream" : "application/json";
   const headers = { accept, ...(await tokens.headers()) };
   const response = await fetch(address, { headers, cache: "no-store", signal, ...(credentials && { credentials }) });

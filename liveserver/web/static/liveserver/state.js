@@ -38,10 +38,10 @@ export class State {
 
   /** Set all of it, as a server tells it behind `ready` and `gap`; return what changed. @param {LiveEvent[]} events */
   replace(events) {
-    const told = new Set(events.map(({ key }) => key));
+    const present = new Set(events.map(({ key }) => key));
     const changed = [];
     for (const [key, event] of this.events) {
-      if (told.has(key)) continue;
+      if (present.has(key)) continue;
       this.events.delete(key);
       changed.push({ ...event, data: null });
     }
@@ -51,7 +51,7 @@ export class State {
 }
 
 /**
- * The likes of a video, exactly: the sum over its stores' newest totals; null until one was told.
+ * The likes of a video, exactly: the sum over its stores' newest totals; null before the first.
  * @param {Map<string, LiveEvent>} events @returns {?{likes: number, reactions: Map<string, number>}}
  */
 export function sumLikes(events) {

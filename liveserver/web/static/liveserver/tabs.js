@@ -6,7 +6,7 @@
  * 2. A follower takes exactly the items that are next in number: what it has is dropped, a jump is asked for.
  *    Its cursor never goes back.
  * 3. A follower whose place the leader does not know, by number or by cursor, connects to the server with its own
- *    cursor. Once both stand at one cursor it follows again. So it is told `gap` only by a server.
+ *    cursor. Once both stand at one cursor it follows again. So it receives `gap` only from a server.
  * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others.
  *
  * @typedef {import("./sources.js").Item} Item
@@ -162,7 +162,7 @@ export class Tabs {
   /** To a tab that has everything up to a number or cursor, or nothing yet: what it lacks; `items` is null where that is not known. */
   #answer(/** @type {any} */ { from, cursor, replay }) {
     const own = this.#host.cursor;
-    if (!own) return; // it will be told with the others
+    if (!own) return; // it is sent with the others
     const items = cursor === null ? this.#last(replay) : this.#after(cursor);
     const greeting = cursor === null && items ? this.#host.greeting() : null;
     const { connection } = this.#host;

@@ -53,7 +53,7 @@ export class Scene {
       this.#isSeen = entry.isIntersecting;
       this.#schedule();
     }).observe(canvas);
-    for (const wish of [this.#dark, this.#calm]) wish.addEventListener("change", () => this.#prepare());
+    for (const query of [this.#dark, this.#calm]) query.addEventListener("change", () => this.#prepare());
     document.addEventListener("visibilitychange", () => this.#schedule());
   }
 
