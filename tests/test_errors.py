@@ -22,6 +22,7 @@ STATUSES = {
     "Misdirected": 421,
     "UpgradeRequired": 426,
     "HeadersTooLarge": 431,
+    "Retryable": 500,
     "TooMany": 429,
     "Unavailable": 503,
 }
