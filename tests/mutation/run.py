@@ -78,7 +78,7 @@ def copy_tree(directory: Path) -> Path:
 
 def try_one(tree: Path, number: int, file: Path, mutation: Mutation) -> str:
     """Return the description of a mutant that no test noticed; empty when one did."""
-    source = (ROOT / file).read_text()
+    source = (tree / file).read_text()  # of the copy: this tree may change meanwhile
     where = f"{file}:{mutation.line}  {mutation.describe(source)}"
     (tree / file).write_text(mutation.apply(source))
     begun = time.monotonic()
