@@ -52,6 +52,7 @@ class Request:
     """
 
     __slots__ = (
+        "_authority",
         "_parser",
         "body",
         "cors",
@@ -79,6 +80,7 @@ class Request:
         self.video = ""
         self.version = ""
         self.keep_alive = False
+        self._authority: bytes | None = None
         self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(head)
@@ -101,6 +103,8 @@ class Request:
             self.keep_alive = False  # HTTP/1.0 keep-alive is not supported (as in h11)
         elif b"host" not in self.headers:
             raise BadRequest("HTTP/1.1 needs a Host header")
+        if self._authority is not None:
+            self.headers[b"host"] = self._authority
         if not _is_host(self.headers.get(b"host", b"")):
             raise BadRequest("the Host header is a name or an address, and perhaps a port")
         coding = self.headers.get(b"transfer-encoding")
@@ -119,6 +123,7 @@ class Request:
         other = object.__new__(Request)
         other.head = self.head
         other.headers = self.headers
+        other._authority = self._authority
         other.method = self.method
         other.path = self.path
         other.query = self.query
@@ -166,6 +171,9 @@ class Request:
             head = head.replace(target, _origin_form(target), 1)
         unwanted = [b"x-request-id:"]
         added = b"\r\n"
+        if self._authority is not None:
+            unwanted.append(b"host:")
+            added += b"Host: %b\r\n" % self._authority
         upgrade = self.headers.get(b"upgrade", b"").lower()
         if b"h2c" in upgrade or b"websocket" in upgrade:
             unwanted.append(b"upgrade:")
@@ -235,6 +243,8 @@ class Request:
         if url[0] != 0x2F:  # a slash
             if not _AUTHORITY.match(url) and not (url == b"*" and self._parser.get_method() == b"OPTIONS"):
                 raise BadRequest("a request's target begins with a slash, or with http://")
+            if url != b"*":  # what names the host here counts, and Host is ignored (RFC 9112 §3.2.2)
+                self._authority = url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
             url = _origin_form(url)
         if b"#" in url:
             raise BadRequest("a request's target has no fragment; what follows # stays with the client")

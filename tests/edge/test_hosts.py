@@ -62,3 +62,14 @@ async def test_a_page_of_another_name_reaches_nothing() -> None:
             assert "edge.allow_hosts" in answer.detail
         assert served.handed_over == []
         assert (await served.ask(b"GET /echo HTTP/1.1\r\nHost: localhost:8000\r\n\r\n")).status == 200
+
+
+@pytest.mark.parametrize("path", [b"/echo", b"/page"])
+async def test_a_target_that_names_another_host_is_not_what_host_says(path: bytes) -> None:
+    """Two readers of the request would answer for two hosts (RFC 9112 §3.2.2)."""
+    hosts = AllowedHosts([], is_local=True)
+    async with serving({("POST", "/echo"): echo}, hosts=hosts) as served:
+        for target in (b"http://evil.example", b"http://evil.example:8000", b"HTTP://evil.example"):
+            answer = await served.ask(b"POST " + target + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answer.status == 421
+        assert served.handed_over == []

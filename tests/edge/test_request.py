@@ -146,7 +146,7 @@ def test_everything_else_is_handed_over_as_it_came() -> None:
     for head in (WHOLE, GET + b"Connection: upgrade\r\nUpgrade: foo\r\n\r\n"):
         assert Request(head).head_to_hand_over() == head
     absolute = request(b"http://h/a?b=c").head_to_hand_over()
-    assert absolute == b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert absolute == b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def test_an_empty_line_before_a_request_is_not_handed_over() -> None:

@@ -132,12 +132,15 @@ async def commit_answers_lost(play: Play) -> None:
             while losses.is_due.is_set():  # noqa: ASYNC110  # the proxy's threads
                 await trio.sleep(0.02)
 
-    with postgres(binaries) as url:
-        proxy = Proxy(url, losses)
-        try:
-            await comment_while(play, proxy.url, lose)
-        finally:
-            proxy.close()
+    server = postgres(binaries)
+    url = await trio.to_thread.run_sync(server.__enter__)  # initdb takes seconds
+    proxy = Proxy(url, losses)
+    try:
+        await comment_while(play, proxy.url, lose)
+    finally:
+        proxy.close()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(server.__exit__, None, None, None)
     if not proxy.lost:
         play.notes.complaints.append("no answer was lost")
 
