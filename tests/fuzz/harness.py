@@ -36,6 +36,10 @@ class _NoSocket:
     def __init__(self) -> None:
         self.said = bytearray()
 
+    def recv(self, size: int) -> bytes:
+        """The pieces come later."""
+        raise BlockingIOError
+
     def send(self, data: bytes | memoryview) -> int:
         self.said += data
         return len(data)
