@@ -80,7 +80,7 @@ class Request:
         self.video = ""
         self.version = ""
         self.keep_alive = False
-        self._authority: bytes | None = None
+        self._authority = b""  # of a target in absolute form
         self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(head)
@@ -103,7 +103,7 @@ class Request:
             self.keep_alive = False  # HTTP/1.0 keep-alive is not supported (as in h11)
         elif b"host" not in self.headers:
             raise BadRequest("HTTP/1.1 needs a Host header")
-        if self._authority is not None:
+        if self._authority:
             self.headers[b"host"] = self._authority
         if not _is_host(self.headers.get(b"host", b"")):
             raise BadRequest("the Host header is a name or an address, and perhaps a port")
@@ -171,7 +171,7 @@ class Request:
             head = head.replace(target, _origin_form(target), 1)
         unwanted = [b"x-request-id:"]
         added = b"\r\n"
-        if self._authority is not None:
+        if self._authority:
             unwanted.append(b"host:")
             added += b"Host: %b\r\n" % self._authority
         upgrade = self.headers.get(b"upgrade", b"").lower()
@@ -245,6 +245,8 @@ class Request:
                 raise BadRequest("a request's target begins with a slash, or with http://")
             if url != b"*":  # what names the host here counts, and Host is ignored (RFC 9112 §3.2.2)
                 self._authority = url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
+                if not self._authority:
+                    raise BadRequest("a request's target names no host behind http://")
             url = _origin_form(url)
         if b"#" in url:
             raise BadRequest("a request's target has no fragment; what follows # stays with the client")
