@@ -15,6 +15,7 @@ rates.py        a video's likes per second
 sums.py         publishes a video's totals when they have changed
 heard.py        comments, other stores' totals, rules and acts, extracted from a video's log
 follow.py       reads the logs of the videos that are served here
+privacy.py      a user's likes and comments, exported and erased
 outbox.py       sends stored events to a dispatcher
 backend.py      assembles all of these
 """

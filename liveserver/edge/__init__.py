@@ -11,6 +11,7 @@ chunked.py           parser of chunked bodies
 bodies.py            limits the memory of bodies being received
 accept.py            content negotiation
 router.py            the hot routes
+pages.py             documents that are answered from memory
 cors.py              cross-origin requests
 answer.py            the interfaces of handlers
 response.py          rendered responses

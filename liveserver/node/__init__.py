@@ -4,6 +4,7 @@ preflight.py  what a start will need, opened once before
 process.py    one process from its start to its last viewer
 assembly.py   bus, roles and routes, put together
 site.py       what follows and publishes in the log of the whole site
+pages.py      documents that the edge answers from memory
 listening.py  the public port and the ops port
 logs.py       the form of the log
 reload.py     other settings for a node that runs

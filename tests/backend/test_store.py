@@ -64,7 +64,7 @@ def test_an_older_database_is_given_the_columns_of_media_time(tmp_path: Path) ->
     store.commit([Comment("v", "u", "new", position=7)])
     newest = store.comments("v", None, 9)
     assert newest is not None
-    assert [(each["text"], each.get("position")) for each in newest] == [("new", 7), ("old", None)]
+    assert {each["text"]: each.get("position") for each in newest} == {"new": 7, "old": None}
     store.close()
 
 

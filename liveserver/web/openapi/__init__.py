@@ -8,6 +8,7 @@ publishing.py  dispatchers
 site.py        users and tokens in all videos
 liking.py      likes backends
 moderating.py  moderation, at likes backends
+recording.py   recorders
 pages.py       the page and the ops port
 components.py  shared parts
 
