@@ -67,6 +67,24 @@ def _matches_type(name: str) -> bool:
     return TYPE.fullmatch(name) is not None
 
 
+SKIPPED = "skipped"  # an internal event in the place of ephemeral ones that are gone; it is ephemeral itself
+
+
+def type_of(line: bytes) -> bytes:
+    """Return the type of the event of a line."""
+    head = line.partition(b" ")[0]
+    return head.split(b";", 2)[1] if head.startswith(state.MARK) else head
+
+
+def skipped_line(video: str, number: int) -> bytes:
+    """Return the line that stands for ephemeral events up to `number`, the last of which it takes the
+    place of."""
+    head = state.head(SKIPPED, "", None, 0, is_cleared=False, is_internal=True)
+    return head + b' {"id":"%b-%d","video":"%b","type":"%b"}' % (
+        SKIPPED.encode(), number, video.encode(), SKIPPED.encode(),
+    )  # fmt: skip
+
+
 def is_node_only(kind: str, key: str | None) -> bool:
     """Return whether only nodes publish events of this type, or with this key."""
     return kind in NODE_ONLY_TYPES or (
@@ -125,7 +143,9 @@ class MalformedBatch(ValueError):
 class Batch(msgspec.Struct, frozen=True, gc=False):
     """Events `first`, `first + 1`, … of one video's log in this datacenter, all of one origin.
 
-    `number` is the origin's own number of the first of them; both count up by one per line.
+    `number` is the origin's own number of the first of them; both count up by one per line. `since`, which
+    only readers of a log get: the origin's events between it and `number` were ephemeral (`is_ephemeral`), so
+    that none is lost if they are absent; None if that is known of none.
     """
 
     video: str
@@ -135,6 +155,12 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     origin_epoch: str
     number: int
     lines: list[bytes]
+    since: int | None = None
+
+    @property
+    def after(self) -> int:
+        """The origin's number after which nothing is missing before the batch but ephemeral events."""
+        return self.number - 1 if self.since is None else self.since
 
     @property
     def last(self) -> int:

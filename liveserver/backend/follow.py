@@ -268,12 +268,13 @@ class Follower:
             heard.is_complete = False
         elif is_anew and not view.epoch:
             heard.is_complete = True
-        if not view.is_state_read or part.oldest > view.offset + 1:
+        is_sparse = sum(len(batch.lines) for batch in part.batches) < part.end - view.offset
+        if not view.is_state_read or is_sparse:  # what is missing may have been keyed
             add_state_lines(heard, await reader.state(video))
             self._check_own(video, view, heard)
             self._check_rules(video, view, heard)
         add_batches(heard, part.batches)
-        heard.offset = part.batches[-1].last if part.batches else max(view.offset, part.oldest - 1)
+        heard.offset = max(view.offset, part.end)
         self._fold_rules(video, view, heard)
         if heard.totals or heard.rules or (heard.epoch, heard.offset) != (view.epoch, view.offset):
             await self._keep(heard)

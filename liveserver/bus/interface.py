@@ -27,6 +27,10 @@ Guarantees of every implementation (the contract tests in tests/bus/ check them)
    step. Our own events that are older than the state are dropped before they are numbered; relayed events are
    always numbered, and the state keeps the newer event. The state outlives the log's events and epochs, and
    expires with the video.
+10. *Retention by kind.* Of events whose type is in `history.ephemeral_types` the newest
+   `history.ephemeral_events` are held, of the others the newest `history.max_events`. Offsets and numbers
+   stay as they are; each event that is read says from which number on only ephemeral ones preceded it
+   (`Batch.since`, `Head.kept`), so that what is absent is known to be lost, or not.
 """
 
 from __future__ import annotations
@@ -82,11 +86,15 @@ class AppendResult(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The end of a video's log: the last offset (0: the log is empty) and the cursor after it."""
+    """Where a video's log ends: the last offset (0: nothing yet) and the cursor there.
+
+    `kept`: per origin, the number after which all events so far were ephemeral; None: not known.
+    """
 
     epoch: str
     offset: int
     cursor: Cursor
+    kept: Cursor | None = None
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -106,13 +114,21 @@ class Lease(msgspec.Struct, frozen=True):
 class Slice(msgspec.Struct, frozen=True):
     """A contiguous range of a video's log, in order.
 
-    `oldest` is the first offset that the log still holds (`head.offset + 1` if it holds none). If that is
-    beyond the requested range, the events before it are lost: a gap.
+    From `oldest` on the log holds every event that is not ephemeral (`head.offset + 1` when it holds none):
+    when that is beyond what was asked for, events before it are gone, and that is a gap. What is missing
+    between two batches behind it, or before `end`, was ephemeral. `upto`: the last offset that was looked at,
+    if not the head's.
     """
 
     head: Head
     oldest: int
     batches: list[Batch]
+    upto: int | None = None
+
+    @property
+    def end(self) -> int:
+        """The offset after which to read on."""
+        return self.head.offset if self.upto is None else self.upto
 
 
 class ReplicaPosition(msgspec.Struct, frozen=True):
@@ -132,9 +148,10 @@ class ReplicationBatch(msgspec.Struct, frozen=True):
     """Events `number`, `number + 1`, … of another origin's epoch `epoch`, for one video.
 
     `offset` is the offset of the last event in the origin's own log. A batch without lines only asks for the
-    log's position. `instead`: the position of the log here when the events were read from the origin's log.
-    They are next although their numbers do not follow: the origin has lost the events between, or has begun
-    a new epoch. They are refused if the log's position has changed since.
+    log's position. `since`: the origin's events between it and `number` were ephemeral, so that there is no
+    jump for a log that has come to `since`. `instead`: the position of the log here when the events were read
+    from the origin's log. They are next although their numbers do not follow: the origin has lost the events
+    between, or has begun a new epoch. They are refused if the log's position has changed since.
     """
 
     video: str
@@ -144,6 +161,12 @@ class ReplicationBatch(msgspec.Struct, frozen=True):
     offset: int
     lines: list[bytes]
     instead: ReplicaPosition | None = None
+    since: int | None = None
+
+    @property
+    def after(self) -> int:
+        """The origin's number to which a log has to have come."""
+        return self.number - 1 if self.since is None else self.since
 
     @property
     def last(self) -> int:
@@ -207,7 +230,7 @@ class Bus(Protocol):
         ...
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
-        """Return the retained events with offsets `after + 1` to `after + limit`, of the current epoch."""
+        """Return the first `limit` retained events after the offset `after`, of the current epoch."""
         ...
 
     async def state(self, video: str) -> list[bytes]:

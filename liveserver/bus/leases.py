@@ -39,6 +39,7 @@ class WireLease(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: str
     offset: int
     cursor: str
+    kept: str = ""
     datacenter: int = 0
     total: int = 0
     is_announced: bool = True
@@ -61,6 +62,7 @@ class LeaseAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
                 head.epoch,
                 head.offset,
                 str(head.cursor),
+                str(head.kept or ""),
                 viewers.datacenter,
                 viewers.total,
                 lease.is_announced,
@@ -72,10 +74,14 @@ class LeaseAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the leases. Raises `CursorError`."""
         return {
             video: Lease(
-                Head(wire.epoch, wire.offset, Cursor.parse(wire.cursor)),
+                Head(wire.epoch, wire.offset, Cursor.parse(wire.cursor), _kept(wire)),
                 ViewerCount(video, self.origin, wire.datacenter, wire.total),
                 wire.is_announced,
                 [line.encode() for line in wire.state],
             )
             for video, wire in self.heads.items()
         }
+
+
+def _kept(wire: WireLease) -> Cursor | None:
+    return Cursor.parse(wire.kept) if wire.kept else None

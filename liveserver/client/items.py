@@ -58,6 +58,7 @@ class Ready(msgspec.Struct, frozen=True):
     """Connected: from here on events come as they happen. `node` is unknown (None) to a long-poll.
 
     `resumed`: everything after the cursor asked for follows. `gap`: it does not, a `Gap` comes next.
+    `skipped`: events of this kind (`ephemeral`: likes) were too many to be kept since, all others follow.
     `cursor` as an event's; None where a long-poll's first answer already brought events.
     """
 
@@ -65,6 +66,7 @@ class Ready(msgspec.Struct, frozen=True):
     node: str | None = None
     resumed: bool = False
     gap: bool = False
+    skipped: str | None = None
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -126,6 +128,7 @@ class Page(msgspec.Struct, frozen=True):
     events: list[Event | Gap]
     gap: bool = False
     state: list[Event] = []
+    skipped: str | None = None
 
 
 class _PlainPage(msgspec.Struct):
@@ -133,6 +136,7 @@ class _PlainPage(msgspec.Struct):
     events: list[Event]
     gap: bool = False
     state: list[msgspec.Raw] = []
+    skipped: str | None = None
 
 
 class _RawPage(msgspec.Struct):
@@ -140,6 +144,7 @@ class _RawPage(msgspec.Struct):
     events: list[msgspec.Raw]
     gap: bool = False
     state: list[msgspec.Raw] = []
+    skipped: str | None = None
 
 
 class _RawEvent(msgspec.Struct):
@@ -239,7 +244,7 @@ def from_page(body: bytes | msgspec.Raw) -> Page:
         raise ProtocolError(f"an answer that is not liveserver's: {error}") from error
     if events:
         events[-1] = with_cursor(events[-1], page.cursor)
-    return Page(page.cursor, events, page.gap, state_events(page.state))
+    return Page(page.cursor, events, page.gap, state_events(page.state), page.skipped)
 
 
 def with_cursor(plain: E, cursor: str) -> E:

@@ -164,7 +164,7 @@ class PollSource:
             resumes = self._cursor is not None and self._cursor not in _WORDS
             # Before the page's events one stands where one stood before asking.
             here = self._cursor if resumes else None if page.events else page.cursor
-            items.append(Ready(here, None, resumes and not page.gap, page.gap))
+            items.append(Ready(here, None, resumes and not page.gap, page.gap, page.skipped))
             self._ready = True
         if page.gap:
             items.append(Gap(None if page.events else page.cursor))

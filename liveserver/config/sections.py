@@ -22,6 +22,7 @@ Videos = Annotated[
 Rate = Annotated[float, Meta(ge=0)]  # a second; 0: as many as come
 Limit = Annotated[int, Meta(ge=0)]  # at once; 0: as many as come
 Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
+EventType = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,31}\Z")]
 Scope = Literal["publish", "like", "comment", "moderate", "host"]
 
 
@@ -114,8 +115,11 @@ class BusSettings(Section, frozen=True):
 class HistorySettings(Section, frozen=True):
     """How much of each video's log is retained, in the bus and on the frontends with viewers of it."""
 
-    max_events: Count = 10_000  # events per video
+    max_events: Count = 10_000  # events per video, besides those of `ephemeral_types`
     max_age: Duration = Duration(600.0)  # older events are removed
+    # types of which only the newest events are kept, so that a storm of them does not push out the others
+    ephemeral_types: list[EventType] = msgspec.field(default_factory=lambda: ["like", "likes"])
+    ephemeral_events: Count = 10_000  # events of these types per video; `max_events` counts the others
     idle_ttl: Duration = Duration(86_400.0)  # a video's keys in Redis expire after this long without an event
     dedup_window: Duration = Duration(300.0)  # how long an event's id is remembered; a repeat is a duplicate
     # events of a video that a frontend holds for viewers behind live, whatever `max_events`

@@ -18,7 +18,7 @@ from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.frontend.history.log import GAP, ResumePoint
 from liveserver.frontend.parameters import EARLIEST
-from liveserver.transport.form import Form, Ready, encode
+from liveserver.transport.form import EPHEMERAL, Form, Ready, encode
 
 ONE_WRITE = 64 * 1024  # bytes; a smaller state is copied per viewer, to be sent together with `ready`
 
@@ -72,7 +72,7 @@ class Resumer:
         (point, home), log = await self.place(channel, cursor, replay, delay), channel.log
         position, seen = point.position, point.seen
         self.frontend.fanout.counts.gaps += point.gap
-        if position < log.tip and log.between(position, position + 1)[0].event == GAP and point.gap:
+        if point.gap and any(item.event == GAP for item in log.between(position, position + 1)):
             position += 1  # `ready` reports this gap
         start = log.cursor_at(position).decode()
         if isinstance(cursor, Cursor):
@@ -89,6 +89,7 @@ class Resumer:
             start,
             is_resumed,
             point.gap,
+            EPHEMERAL if point.skipped else msgspec.UNSET,
             now,
             heartbeat,
             behind=round(home.log.delay) or msgspec.UNSET,
@@ -96,14 +97,14 @@ class Resumer:
         return Resumption(ready, position, seen, home)
 
     def opening(self, channel: Channel, form: Form, resumption: Resumption) -> tuple[bytes, bytes]:
-        """Return what a viewer is sent first: `ready`, the state unless it resumed, and the viewer count.
+        """Return what a viewer is sent first: `ready`, the state unless it resumed exactly, the viewer count.
 
         A large state is returned separately, as bytes shared with other viewers.
         """
         cursor, home = resumption.ready.cursor.encode(), resumption.home
         words = form.opening(cursor, resumption.ready, random_retry(self.settings))
         state = b""
-        if not resumption.ready.resumed:
+        if not resumption.ready.resumed or resumption.ready.skipped is not msgspec.UNSET:
             state = home.log.frames(form).state(resumption.position, cursor)
         if len(state) > ONE_WRITE:  # the viewer count follows with its next change
             return words, state

@@ -132,6 +132,7 @@ class WatchRoutes:
                     empty=empty or session.ended is not None,
                     has_state=isinstance(cursor, str),
                     internal=internal,
+                    skipped=point.skipped,
                 )
                 if answer is not None:
                     self._frontend.fanout.counts.gaps += point.gap

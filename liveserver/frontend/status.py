@@ -111,7 +111,7 @@ def video_status(channel: Channel) -> VideoStatus:
         epoch=channel.epoch,
         offset=channel.offset,
         cursor=str(channel.log.cursor),
-        events=len(channel.log.items),
+        events=len(channel.log.items) + len(channel.log.older),
         lagging=audience.lagging_count,
         lag=audience.lag,
         mending=channel.is_backfilling,

@@ -75,7 +75,7 @@ class Summary:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self._comments: list[_Shown] = []  # oldest first
-        self._tip = channel.log.base
+        self._tip = channel.log.kept_from
         self._redactions = 0
         self._rendered = b""
 
@@ -84,8 +84,8 @@ class Summary:
         log = self.channel.log
         if self._rendered and (self._tip, self._redactions) == (log.tip, log.redactions):
             return self._rendered
-        if self._redactions != log.redactions or self._tip < log.base:
-            self._comments, self._tip, self._redactions = [], log.base, log.redactions
+        if self._redactions != log.redactions or self._tip < log.kept_from:
+            self._comments, self._tip, self._redactions = [], log.kept_from, log.redactions
         self._comments += parse_comments(log.between(self._tip, log.tip))
         self._comments.sort(key=lambda comment: (comment.at, comment.id))
         del self._comments[:-COMMENTS]

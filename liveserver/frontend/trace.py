@@ -118,7 +118,7 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
     position = _find(channel, event)
     if position is None:
         return None
-    item = log.items[position - log.base]
+    item = log.item_at(position)
     at = _at(item.data)
     to_wall = _Clock()
     arrived = log.arrived_at(position)
@@ -144,10 +144,13 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
 def _find(channel: Channel, event: str) -> int | None:
     """Return the position of the event with this id (of the newest, if there are two), or None."""
     beginning = b'{"id":%b,' % msgspec.json.encode(event)
-    items = channel.log.items
-    for at in range(len(items) - 1, -1, -1):
-        if items[at].data.startswith(beginning):
-            return channel.log.base + at
+    log = channel.log
+    for at in range(len(log.items) - 1, -1, -1):
+        if log.items[at].data.startswith(beginning):
+            return log.base + at
+    for position, item in zip(reversed(log.older_at), reversed(log.older), strict=True):
+        if item.data.startswith(beginning):
+            return position
     return None
 
 

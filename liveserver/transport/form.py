@@ -13,6 +13,8 @@ from enum import Enum
 
 import msgspec
 
+EPHEMERAL = "ephemeral"  # what `ready` says was skipped
+
 
 class Reason(Enum):
     """Why a viewer is let go: what `bye` says, whether to come back, and the WebSocket's close code.
@@ -39,8 +41,9 @@ class Reason(Enum):
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """The first thing a viewer receives: where it stands.
 
-    `at` is this node's clock, `heartbeat` how often a quiet connection is written to; both in milliseconds.
-    `behind`: how many seconds behind live, if at all.
+    `skipped`: events of this kind that lie between the cursor and what follows are not held any more. `at` is
+    this node's clock, `heartbeat` how often a quiet connection is written to; both in milliseconds. `behind`:
+    how many seconds behind live, if at all.
     """
 
     video: str
@@ -48,6 +51,7 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     cursor: str
     resumed: bool
     gap: bool
+    skipped: str | msgspec.UnsetType = msgspec.UNSET
     at: int | msgspec.UnsetType = msgspec.UNSET
     heartbeat: int | msgspec.UnsetType = msgspec.UNSET
     behind: int | msgspec.UnsetType = msgspec.UNSET

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from liveserver.transport.form import EPHEMERAL
 
-def poll_body(cursor: bytes, gap: bool, events: Sequence[bytes], state: bytes = b"") -> bytes:
+
+def poll_body(
+    cursor: bytes, gap: bool, events: Sequence[bytes], state: bytes = b"", *, skipped: bool = False
+) -> bytes:
     """Return the answer's body; `events` are JSON objects, `state` those of the state, joined by commas."""
-    return b'{"cursor":"%b","gap":%b%b,"events":[%b]}' % (
+    return b'{"cursor":"%b","gap":%b%b%b,"events":[%b]}' % (
         cursor,
         b"true" if gap else b"false",
+        b',"skipped":"%b"' % EPHEMERAL.encode() if skipped else b"",
         b',"state":[%b]' % state if state else b"",
         b",".join(events),
     )

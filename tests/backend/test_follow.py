@@ -180,7 +180,8 @@ class ScriptedLog:
         lines = self.lines[first : first + limit]
         head = Head(self.epoch, len(self.lines) - 1, Cursor())
         batches = [Batch("v", self.epoch, first, "dc1", self.epoch, first, lines)] if lines else []
-        return {"v": Slice(head, self.oldest, batches)}
+        upto = batches[-1].last if len(lines) == limit else None
+        return {"v": Slice(head, self.oldest, batches, upto)}
 
     async def state(self, video: str) -> list[bytes]:
         await trio.lowlevel.checkpoint()

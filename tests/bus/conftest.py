@@ -20,7 +20,7 @@ def open_bus(request: pytest.FixtureRequest) -> OpenBus:
     url = request.getfixturevalue("redis_server") if request.param == "redis" else ""
 
     @asynccontextmanager
-    async def opened(*, inbox_batches: int = 10_000, **history: float) -> AsyncIterator[WholeBus]:
+    async def opened(*, inbox_batches: int = 10_000, **history: object) -> AsyncIterator[WholeBus]:
         settings = convert(history, HistorySettings)
         if request.param == "memory":
             yield MemoryBus("dc1", settings, inbox_batches)

@@ -17,8 +17,11 @@ from liveserver.event import Batch
 
 
 @asynccontextmanager
-async def open_bus(url: str, *, answer_in: float = 5, **history: float) -> AsyncIterator[RedisBus]:
-    settings = HistorySettings(**{name: Duration(value) for name, value in history.items()})  # type: ignore[arg-type]
+async def open_bus(
+    url: str, *, answer_in: float = 5, ephemeral_types: list[str] | None = None, **history: float
+) -> AsyncIterator[RedisBus]:
+    seconds = {name: Duration(value) for name, value in history.items()}
+    settings = HistorySettings(ephemeral_types=ephemeral_types or [], **seconds)  # type: ignore[arg-type]
     async with RedisBus.open("dc1", BusSettings(url=url, timeout=Duration(answer_in)), settings) as bus:
         yield bus
 

@@ -156,7 +156,7 @@ async def test_reading_an_unknown_video_begins_its_log(bus: WholeBus) -> None:
 
 
 async def test_the_log_is_trimmed_by_length(open_bus: OpenBus) -> None:
-    async with open_bus(max_events=200) as bus:
+    async with open_bus(max_events=200, ephemeral_types=[]) as bus:
         for i in range(100):
             await append(bus, "v", *[f"{i}-{j}" for j in range(10)])
         stretch = await bus.read("v", 0, 10_000)
@@ -167,7 +167,7 @@ async def test_the_log_is_trimmed_by_length(open_bus: OpenBus) -> None:
 
 
 async def test_the_log_is_trimmed_by_age(open_bus: OpenBus) -> None:
-    async with open_bus(max_age=0.2) as bus:
+    async with open_bus(max_age=0.2, ephemeral_types=[]) as bus:
         await append(bus, "v", "old")
         with trio.fail_after(60):
             while (stretch := await bus.read("v", 0, 10_000)).oldest == 1:
@@ -178,7 +178,7 @@ async def test_the_log_is_trimmed_by_age(open_bus: OpenBus) -> None:
 
 
 async def test_a_quiet_video_expires(open_bus: OpenBus, until: Until) -> None:
-    async with open_bus(idle_ttl=0.1) as bus:
+    async with open_bus(idle_ttl=0.1, ephemeral_types=[]) as bus:
         before = await append(bus, "v", "a")
 
         async def expired() -> bool:

@@ -46,7 +46,7 @@ async def test_what_is_next_is_taken_and_numbered_here(bus: WholeBus) -> None:
     after = await append(bus, "v", "b")
     assert (after.first, after.number) == (5, 2)
     stretch = await bus.read("v", 0, 100)
-    assert stretch.batches == [
+    assert [msgspec.structs.replace(batch, since=None) for batch in stretch.batches] == [
         Batch("v", receipt.epoch, 1, "dc1", receipt.epoch, 1, [b"like a"]),
         Batch("v", receipt.epoch, 2, "dc2", "aaaaa", 1, [b"like dc2-aaaaa-%d" % n for n in (1, 2, 3)]),
         Batch("v", receipt.epoch, 5, "dc1", receipt.epoch, 2, [b"like b"]),
@@ -137,7 +137,7 @@ async def test_origins_whose_names_begin_alike_are_not_confused(bus: WholeBus) -
 
 
 async def test_a_relayed_log_is_bounded_as_any(open_bus: OpenBus) -> None:
-    async with open_bus(max_events=200) as bus:
+    async with open_bus(max_events=200, ephemeral_types=[]) as bus:
         for start in range(1, 1000, 10):
             await bus.relay([relayed(range(start, start + 10))])
         stretch = await bus.read("v", 0, 10_000)

@@ -162,7 +162,7 @@ async def test_json_lines(authority: Authority) -> None:
 
 
 async def test_a_gap_is_told(authority: Authority) -> None:
-    async with over_http2(authority, history={"max_events": 10}) as both:
+    async with over_http2(authority, history={"max_events": 10, "ephemeral_types": []}) as both:
         async with both.watch() as stream:
             cursor = (await stream.event()).id
         await both.on.publish(100)

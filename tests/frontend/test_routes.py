@@ -92,7 +92,7 @@ async def test_resuming_on_a_node_that_did_not_watch_reads_the_log(autojump_cloc
 
 
 async def test_resuming_beyond_the_log_is_told_as_a_gap(autojump_clock: MockClock) -> None:
-    configured = settings(history={"max_events": 3})
+    configured = settings(history={"max_events": 3, "ephemeral_types": []})
     async with stage(configured) as on:
         receipt = await on.publish(5)
         client, ready = await on.ready("v", f"?cursor=dc1-{receipt.epoch}-1")
@@ -243,7 +243,7 @@ async def test_a_poll_goes_on_where_a_stream_was(autojump_clock: MockClock) -> N
 
 
 async def test_a_poll_behind_the_log_is_told_of_the_gap(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 3})) as on:
+    async with stage(settings(history={"max_events": 3, "ephemeral_types": []})) as on:
         receipt = await on.publish(5)
         client = on.connect()
         await client.get(f"/v1/videos/v/poll?cursor=dc1-{receipt.epoch}-1")

@@ -134,7 +134,7 @@ async def test_behind_a_gap_comes_the_state(autojump_clock: MockClock) -> None:
 
 
 async def test_a_gap_loses_no_key_that_was_in_what_is_gone(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 10})) as on:
+    async with stage(settings(history={"max_events": 10, "ephemeral_types": []})) as on:
         stays, _ = await on.ready()
         await on.publish(1)
         assert await stays.events(1) == [1]
@@ -204,7 +204,7 @@ async def test_a_large_state_is_one_object_for_all(autojump_clock: MockClock) ->
 
 
 async def test_states_of_positions_that_are_gone_are_let_go(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 16})) as on:
+    async with stage(settings(history={"max_events": 16, "ephemeral_types": []})) as on:
         stays, _ = await on.ready()
         for number in range(100):
             await on.publish_keyed("a", str(number), at=number)

@@ -61,7 +61,7 @@ async def test_lag_is_of_those_furthest_behind(autojump_clock: MockClock) -> Non
 
 
 async def test_what_is_known_of_the_arrivals_goes_with_the_items(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 64})) as on:
+    async with stage(settings(history={"max_events": 64, "ephemeral_types": []})) as on:
         client, _ = await on.ready()
         for number in range(1, 1001):
             await on.publish()

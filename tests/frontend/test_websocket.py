@@ -78,7 +78,7 @@ async def test_resuming_gives_exactly_the_rest(autojump_clock: MockClock, wish: 
 
 
 async def test_a_gap_is_told_at_once_and_later(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 3})) as on:
+    async with stage(settings(history={"max_events": 3, "ephemeral_types": []})) as on:
         receipt = await on.publish(5)
         client = await connect(on)
         ready = await client.watch("v", cursor=f"dc1-{receipt.epoch}-1")
@@ -379,7 +379,8 @@ async def test_a_client_that_asks_and_never_reads_is_not_heard_for_ever(autojump
 
 
 async def test_a_slow_client_out_of_reach_is_told_of_the_gap_in_each_video(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 50}, frontend={"slow_timeout": "1h"})) as on:
+    configured = settings(history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_timeout": "1h"})
+    async with stage(configured) as on:
         slow = await connect(on, **SMALL)
         for video in ("a", "b"):
             await slow.watch(video)

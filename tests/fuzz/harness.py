@@ -140,7 +140,8 @@ def listen(data: bytes) -> None:
         statistics = listener.statistics()
         assert statistics.malformed + statistics.received <= data.count(b"\0") + 1
         listener.mailbox.mark_missed()
-        channel = Channel("v", cast(Any, _NoScheduler()), HistorySettings(max_events=CAPACITY))
+        history = HistorySettings(max_events=CAPACITY, ephemeral_events=CAPACITY)
+        channel = Channel("v", cast(Any, _NoScheduler()), history)
         channel.open(Head("e", 0, Cursor()))
         assert channel.drain_stash()
         taken = await anext(listener.mailbox)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 from liveserver.cursor import Cursor, Mark
@@ -28,12 +29,21 @@ class History:
 
     def __init__(self) -> None:
         self.events: dict[int, Published] = {}
+        self.ephemeral: frozenset[str] = frozenset()  # types of which some may be absent, untold
+        self._kept: dict[tuple[str, str], list[int]] = {}  # numbers of the others
         self.lasts: dict[tuple[str, str], int] = {}  # (origin, epoch) → its last number
 
     def add(self, event: Published) -> None:
         self.events[event.name] = event
         assert event.number == self.lasts.get((event.origin, event.epoch), 0) + 1, "numbers have a hole"
         self.lasts[event.origin, event.epoch] = event.number
+        if event.type not in self.ephemeral:
+            self._kept.setdefault((event.origin, event.epoch), []).append(event.number)
+
+    def kept(self, origin: str, epoch: str, first: int, last: int) -> list[int]:
+        """Return the numbers from `first` to `last` of which none may be missing untold."""
+        numbers = self._kept.get((origin, epoch), [])
+        return numbers[bisect_left(numbers, first) : bisect_right(numbers, last)]
 
 
 def is_before(one: Mark | None, other: Mark) -> bool:

@@ -61,8 +61,9 @@ class Story:
         known = self.known.get(event.origin)
         self._check(is_before(known, event.mark), f"{event} was sent twice, or out of order")
         if not is_after_gap:
-            expected = 1 if known is None or known.epoch != event.epoch else known.number + 1
-            self._check(event.number == expected, f"{event} follows {known}: some are missing, untold")
+            first = 1 if known is None or known.epoch != event.epoch else known.number + 1
+            missing = self._history.kept(event.origin, event.epoch, first, event.number - 1)
+            self._check(not missing, f"{event} follows {known}: {missing} are missing, untold")
             self._check(known is None or known.epoch == event.epoch, f"{event}: a new epoch, untold")
         self.known = self.known.advanced(event.origin, *event.mark)
         if cursor:
@@ -135,7 +136,8 @@ class Story:
         for origin, mark in head:
             known = self.known.get(origin)
             if mark.number or known is not None:
-                self._check(not is_before(known, mark), f"{origin} stands at {mark}, the viewer at {known}")
+                is_level = not is_before(known, mark) or self._is_passed_over(origin, known, mark)
+                self._check(is_level, f"{origin} stands at {mark}, the viewer at {known}")
 
     def _published(self, data: dict[str, Any], cursor: str) -> Published:
         if data["type"] == "retract" and "n" not in data["data"]:  # of an event that lost its content
@@ -165,7 +167,8 @@ class Story:
         if any(mark.epoch != upto.epoch for name, mark in sent if name == origin):
             return True  # a new epoch within the page: what the end of the former held is not known
         first = after.number + 1 if after is not None else 1
-        return any((origin, Mark(upto.epoch, number)) not in sent for number in range(first, upto.number + 1))
+        kept = self._history.kept(origin, upto.epoch, first, upto.number)
+        return any((origin, Mark(upto.epoch, number)) not in sent for number in kept)
 
     def _is_missing(self, upto: Cursor) -> bool:
         assert self.known is not None
@@ -178,7 +181,14 @@ class Story:
             return upto.number > 0 or origin == self._datacenter
         if after.epoch != upto.epoch:
             return after.epoch < upto.epoch  # what the end of the former held is not known
-        return after.number < upto.number
+        return bool(self._history.kept(origin, upto.epoch, after.number + 1, upto.number))
+
+    def _is_passed_over(self, origin: str, known: Mark | None, upto: Mark) -> bool:
+        """Whether only ephemeral events lie between two marks."""
+        if known is not None and known.epoch != upto.epoch:
+            return False
+        first = 1 if known is None else known.number + 1
+        return not self._history.kept(origin, upto.epoch, first, upto.number)
 
     def _at(self, cursor: Cursor, where: str) -> None:
         """A cursor says just what was sent."""
@@ -186,9 +196,11 @@ class Story:
         self._check_not_behind(cursor, where)
         for origin, mark in cursor:
             known = self.known.get(origin)
-            if mark.number or known is not None:
-                self._check(not is_before(known, mark), f"{where}: {cursor} says more than {self.known}")
-            else:
+            if not mark.number and known is None:
+                self.known = self.known.advanced(origin, *mark)
+            elif is_before(known, mark):
+                is_level = self._is_passed_over(origin, known, mark)
+                self._check(is_level, f"{where}: {cursor} says more than {self.known}")
                 self.known = self.known.advanced(origin, *mark)
 
     def _check_not_behind(self, cursor: Cursor, where: str) -> None:

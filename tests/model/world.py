@@ -89,6 +89,9 @@ class World:
         chance = self._chance = random.Random(seed)
         self._names = [f"dc{number}" for number in range(1, chance.choice((2, 2, 3)) + 1)]
         self._max_events = chance.choice((6, 20, 1_000))
+        self._ephemeral_events = chance.choice((0, 3, 10))
+        if self._ephemeral_events:
+            self.history.ephemeral = frozenset({"like"})
         self._buses = {
             name: UnsteadyBus(name, convert(self._history_settings(), HistorySettings), chance)
             for name in self._names
@@ -100,7 +103,12 @@ class World:
         self._age_range = (0.0, 0.0)
 
     def _history_settings(self) -> dict[str, object]:
-        return {"max_events": self._max_events, "max_age": "60s" if self.seed % 3 else "8s"}
+        return {
+            "max_events": self._max_events,
+            "max_age": "60s" if self.seed % 3 else "8s",
+            "ephemeral_types": sorted(self.history.ephemeral),
+            "ephemeral_events": self._ephemeral_events or 1,
+        }
 
     def _settings(self, datacenter: str) -> Settings:
         chance = self._chance
@@ -226,7 +234,8 @@ class World:
         await trio.sleep(QUIET)
 
     def report(self) -> str:
-        lines = [f"world {self.seed}: {self._names}, {self._max_events} events", *self.log]
+        bounds = f"{self._max_events} events, {self._ephemeral_events} ephemeral"
+        lines = [f"world {self.seed}: {self._names}, {bounds}", *self.log]
         for viewer in self.viewers:
             lines += ["", viewer.story.name, *viewer.story.lines]
         return "\n".join(lines)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-
-import msgspec
+from collections.abc import Iterator
+from itertools import groupby
 
 from liveserver.bus.interface import AppendResult, Head, ReplicaPosition, ReplicationBatch, Slice
+from liveserver.bus.memory.retained import RetainedBatches, merged
 from liveserver.bus.memory.video_state import VideoState
 from liveserver.bus.memory.viewer_counter import ViewerCounter
 from liveserver.config import HistorySettings
 from liveserver.cursor import Cursor, Mark
-from liveserver.event import Batch
+from liveserver.event import SKIPPED, Batch, type_of
 from liveserver.ids import new_epoch
 from liveserver.state import MARK
 
@@ -20,10 +20,13 @@ class VideoLog:
     """Numbers events, keeps the recent ones, and tracks each origin's position. Times are in seconds."""
 
     __slots__ = (
-        "_batches",
+        "_ephemeral",
+        "_kept",
+        "_kept_events",
         "_offsets",
         "_origin",
         "_settings",
+        "_types",
         "counting",
         "cursor",
         "epoch",
@@ -49,12 +52,15 @@ class VideoLog:
         self.counting = ViewerCounter(name, origin)
         self._origin = origin
         self._settings = settings
-        self._batches: deque[tuple[float, Batch]] = deque()  # each with the time of its append
+        self._kept = self.cursor  # see `Head.kept`
+        self._types = frozenset(kind.encode() for kind in (*settings.ephemeral_types, SKIPPED))
+        self._kept_events = RetainedBatches(settings.max_events, is_dense=True)
+        self._ephemeral = RetainedBatches(settings.ephemeral_events, is_dense=False)
         self._offsets: dict[str, int] = {}  # other origin → where its last event stands in its own log
 
     @property
     def head(self) -> Head:
-        return Head(self.epoch, self.offset, self.cursor)
+        return Head(self.epoch, self.offset, self.cursor, self._kept)
 
     @property
     def next_number(self) -> int:
@@ -68,8 +74,8 @@ class VideoLog:
     def replicate(self, batch: ReplicationBatch, now: float) -> Batch | None:
         """Append the new events of another origin; return them, or None. See `Bus.relay`."""
         position = self.position(batch.origin)
-        if position.epoch in ("", batch.epoch) and batch.number <= position.number + 1:
-            skip = position.number + 1 - batch.number
+        if position.epoch in ("", batch.epoch) and batch.after <= position.number:
+            skip = max(0, position.number + 1 - batch.number)
         elif batch.instead == position:
             skip = 0
         else:
@@ -81,6 +87,8 @@ class VideoLog:
         for line in lines:
             if line.startswith(MARK):
                 self.state.fold_relayed(line)
+        if position.epoch not in ("", batch.epoch) or batch.after > position.number:  # a jump
+            self._kept = self._kept.advanced(batch.origin, batch.epoch, batch.after)
         return self._append(batch.origin, batch.epoch, batch.number + skip, lines, now)
 
     def position(self, origin: str) -> ReplicaPosition:
@@ -88,49 +96,41 @@ class VideoLog:
         return ReplicaPosition(self.epoch, mark.epoch, mark.number, self._offsets.get(origin, 0))
 
     def read(self, after: int, limit: int, now: float) -> Slice:
-        """Return the retained events `after + 1` to `after + limit`."""
+        """Return the first `limit` retained events after the offset `after`."""
         self._trim(now)
-        oldest = self.offset + 1
-        if self._batches:
-            oldest = max(self._batches[0][1].first, self.offset - self._settings.max_events + 1)
-        first, last = max(after + 1, oldest), min(after + limit, self.offset)
-        stretch: list[Batch] = []
-        for _, batch in self._batches:
-            if batch.last < first or batch.first > last:
-                continue
-            skip = max(0, first - batch.first)
-            lines = batch.lines[skip : last - batch.first + 1]
-            number = batch.number + skip
-            if stretch and _goes_on(stretch[-1], batch, number):
-                stretch[-1].lines.extend(lines)
-            else:
-                stretch.append(
-                    msgspec.structs.replace(batch, first=batch.first + skip, number=number, lines=list(lines))
-                )
-        return Slice(self.head, oldest, stretch)
+        stretch = merged(self._kept_events.after(after, limit), self._ephemeral.after(after, limit), limit)
+        is_whole = sum(len(batch.lines) for batch in stretch) < limit
+        upto = None if is_whole or not stretch else stretch[-1].last
+        return Slice(self.head, self._kept_events.lost + 1, stretch, upto)
 
     def _number_of(self, origin: str) -> Mark:
         return self.cursor.get(origin) or Mark("", 0)
 
     def _append(self, origin: str, epoch: str, number: int, lines: list[bytes], now: float) -> Batch:
         batch = Batch(self.name, self.epoch, self.offset + 1, origin, epoch, number, lines)
-        self._batches.append((now, batch))
+        kept = (self._kept.get(origin) or Mark(epoch, 0)).number
+        for start, end, is_ephemeral in self._runs(lines):
+            first, since = number + start, kept if kept < number + start - 1 else None
+            run = Batch(
+                self.name, self.epoch, batch.first + start, origin, epoch, first, lines[start:end], since
+            )
+            (self._ephemeral if is_ephemeral else self._kept_events).append(run, now)
+            if not is_ephemeral:
+                kept = number + end - 1
+        self._kept = self._kept.advanced(origin, epoch, kept)
         self.offset = batch.last
         self.cursor = self.cursor.advanced(origin, epoch, number + len(lines) - 1)
         self._trim(now)
         return batch
 
+    def _runs(self, lines: list[bytes]) -> Iterator[tuple[int, int, bool]]:
+        """Yield where lines of one kind begin and end, and whether they are ephemeral."""
+        start = 0
+        for is_ephemeral, run in groupby(lines, lambda line: type_of(line) in self._types):
+            end = start + sum(1 for _ in run)
+            yield start, end, is_ephemeral
+            start = end
+
     def _trim(self, now: float) -> None:
-        """Remove old batches. `read` omits events beyond the length limit within a batch."""
-        batches, last_gone = self._batches, self.offset - self._settings.max_events
-        while batches and (batches[0][1].last <= last_gone or batches[0][0] <= now - self._settings.max_age):
-            batches.popleft()
-
-
-def _goes_on(before: Batch, batch: Batch, number: int) -> bool:
-    """Return whether `batch`, from the origin's `number` on, continues the batch before it."""
-    return (
-        before.origin == batch.origin
-        and before.origin_epoch == batch.origin_epoch
-        and before.number + len(before.lines) == number
-    )
+        self._kept_events.trim(now - self._settings.max_age)
+        self._ephemeral.trim(now - self._settings.max_age)

@@ -3,6 +3,7 @@
 Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Cluster:
 
     ls:{V}:log      Stream    the log: entry id = offset, o = `origin epoch number`, l = the line
+    ls:{V}:ephemeral          Stream of the same form, for the events of ephemeral types
     ls:{V}:meta     Hash      epoch, last offset, last number per origin (log.lua)
     ls:{V}:nodes    Sorted    node → when its lease ends, in ms by Redis' clock
     ls:{V}:viewers  Hash      node → its viewer count
@@ -197,7 +198,7 @@ class RedisBus:
                 commands += self._commands.read(video, last, limit, self._reporter.opening(video))
             answers = iter(self._reporter.run(commands, after, transaction=True))
             stretches = {
-                video: replies.log_slice(video, *part)
+                video: replies.log_slice(video, limit, *part)
                 for video, part in zip(after, zip(answers, answers, answers, strict=True), strict=True)
             }
             for video, stretch in stretches.items():

@@ -11,6 +11,7 @@ from liveserver.bus.redis.replies import keys, ms, position_text
 from liveserver.bus.redis.server import Command
 from liveserver.config import HistorySettings
 from liveserver.config.checks import TOKEN_WINDOW
+from liveserver.event import SKIPPED
 from liveserver.viewer_count import ViewerCount
 
 EMPTY = 120.0  # seconds that a log without events lasts beyond its leases
@@ -40,6 +41,8 @@ class Commands:
         settings: dict[str, str | int] = {
             "ORIGIN": datacenter,
             "EVENTS": history.max_events,
+            "EPHEMERAL_EVENTS": history.ephemeral_events,
+            "EPHEMERAL": f" {' '.join((*history.ephemeral_types, SKIPPED))} ",
             "AGE": ms(history.max_age),
             "IDLE": ms(history.idle_ttl),
             "IDS": ms(history.dedup_window),
@@ -106,8 +109,17 @@ class Commands:
 
     def relay(self, batch: ReplicationBatch, opening: Opening) -> Command:
         names = keys(batch.video, "log", "meta", "nodes", "viewers", "state")
-        where = batch.origin, batch.epoch, batch.number, batch.offset, position_text(batch.instead)
-        return _call(self._relay, names, batch.video, *opening, *where, *batch.lines)
+        where = batch.origin, batch.epoch, batch.number, batch.offset
+        return _call(
+            self._relay,
+            names,
+            batch.video,
+            *opening,
+            *where,
+            position_text(batch.instead),
+            batch.after,
+            *batch.lines,
+        )
 
     def subscribe(self, node: str, video: str, viewers: int, lease: float, opening: Opening) -> Command:
         names = keys(video, "log", "meta", "nodes", "viewers", "tally", "state")
@@ -145,12 +157,11 @@ class Commands:
         The script creates the log if there is none; separate XRANGEs are cheaper for Redis than
         returning the entries from Lua.
         """
-        (log,) = keys(video, "log")
-        return [
-            self.head(video, opening),
-            ("XRANGE", log, "-", "+", "COUNT", 1),
-            ("XRANGE", log, after + 1, after + limit),
+        first, last = after + 1, "+" if limit else after  # nothing, if the limit is 0
+        ranges = [
+            ("XRANGE", log, first, last, "COUNT", max(1, limit)) for log in keys(video, "log", "ephemeral")
         ]
+        return [self.head(video, opening), *ranges]
 
     def active_since(self, since: int, limit: int, *, relayed: bool = False) -> Command:
         return _call(self._active_since, ["ls:relayed" if relayed else "ls:active"], since, limit)

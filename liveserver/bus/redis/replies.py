@@ -71,9 +71,9 @@ def active_videos(answer: Sequence[Any]) -> ActiveVideos:
 
 
 def head(answer: bytes) -> Head:
-    """Parse the reply of head.lua, and the beginning of that of subscribe.lua: `epoch offset cursor`."""
-    epoch, offset, cursor = answer.decode().split(" ")
-    return Head(epoch, int(offset), Cursor.parse_trusted(cursor))
+    """Parse the reply of head.lua, and the beginning of that of subscribe.lua: `epoch offset cursor kept`."""
+    epoch, offset, cursor, kept = answer.decode().split(" ")
+    return Head(epoch, int(offset), Cursor.parse_trusted(cursor), Cursor.parse_trusted(kept))
 
 
 def lease(video: str, answer: bytes, lines: list[bytes]) -> Lease:
@@ -96,11 +96,16 @@ def is_announced(answer: bytes) -> bool:
 Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes]]]
 
 
-def log_slice(video: str, answer: bytes, eldest: Entries, entries: Entries) -> Slice:
-    """Parse the replies to `Commands.read`: the log's head, its oldest entry, and the requested entries."""
-    end = head(answer)
-    oldest = _offset(eldest[0][0]) if eldest else end.offset + 1
-    return Slice(end, oldest, batches(video, end.epoch, entries))
+def log_slice(video: str, limit: int, answer: bytes, kept: Entries, ephemeral: Entries) -> Slice:
+    """Parse the replies to `Commands.read`: the log's head, its oldest offset, and entries of both streams,
+    up to `limit` of each."""
+    where, _, oldest = answer.rpartition(b" ")
+    end = head(where)
+    entries = kept or ephemeral
+    if kept and ephemeral:
+        entries = sorted(kept + ephemeral, key=lambda entry: _offset(entry[0]))[:limit]
+    upto = _offset(entries[-1][0]) if entries and len(entries) >= limit else None
+    return Slice(end, int(oldest), batches(video, end.epoch, entries), upto)
 
 
 def batches(video: str, epoch: str, entries: Entries) -> list[Batch]:
@@ -109,11 +114,12 @@ def batches(video: str, epoch: str, entries: Entries) -> list[Batch]:
     run = None
     for entry, fields in entries:
         offset = _offset(entry)
-        origin, origin_epoch, number = fields[b"o"].decode().split(" ")
+        origin, origin_epoch, number, *since = fields[b"o"].decode().split(" ")
         if run is None or (offset, origin, origin_epoch, int(number)) != (
             run.first + len(run.lines), run.origin, run.origin_epoch, run.number + len(run.lines),
         ):  # fmt: skip
-            run = Batch(video, epoch, offset, origin, origin_epoch, int(number), [])
+            after = int(since[0]) if since else None
+            run = Batch(video, epoch, offset, origin, origin_epoch, int(number), [], after)
             runs.append(run)
         run.lines.append(fields[b"l"])
     return runs

@@ -9,6 +9,8 @@ Rules:
 3. Events that the peer's log has lost may have been keyed. So when it has lost some, and when the log is new
    here, the peer's state is folded into ours first, and viewers receive our state after the gap.
 4. A video has caught up once the peer's log has been read to its head.
+5. Ephemeral events that the peer's log does not hold any more are no jump: what is relayed says so. Where
+   they are the last ones, an event is relayed in their place.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import trio
 from liveserver.bus.interface import Bus, PeerBus, ReplicaPosition, ReplicationBatch, Slice
 from liveserver.cursor import Mark
 from liveserver.dispatcher.relay.buffer import joined
+from liveserver.event import Batch, skipped_line
 from liveserver.wakeup import Wakeup
 
 TOGETHER = 200  # videos backfilled at once
@@ -123,7 +126,9 @@ class Backfiller:
                 slices = await self._theirs.read_several(after, each)
                 await self._merge_states(readings, slices)
                 batches = [
-                    batch for video, part in slices.items() for batch in self._batches(readings[video], part)
+                    batch
+                    for video, part in slices.items()
+                    for batch in self._batches(video, readings[video], part)
                 ]
                 await self._relay(batches, readings)
                 for video, part in slices.items():
@@ -139,13 +144,25 @@ class Backfiller:
 
     async def _merge_states(self, readings: dict[str, _Reading], slices: dict[str, Slice]) -> None:
         """Merge the states of videos of which the peer's log may have lost events."""
-        lossy = [
-            video
-            for video, part in slices.items()
-            if part.head.epoch != readings[video].epoch or part.oldest > readings[video].after + 1
-        ]
+        lossy = [video for video, part in slices.items() if self._is_lossy(readings[video], part)]
         if lossy:
             await self._ours.merge_states(await self._theirs.states(lossy))
+
+    def _is_lossy(self, reading: _Reading, part: Slice) -> bool:
+        if part.head.epoch != reading.epoch:
+            return True
+        number = reading.position.number
+        for batch in part.batches:
+            if batch.origin == self._peer:
+                if batch.number > number + 1:
+                    return True
+                number = batch.number + len(batch.lines) - 1
+        return part.end >= part.head.offset and self._last(part) > number
+
+    def _last(self, part: Slice) -> int:
+        """Return the peer's own number of its newest event."""
+        mark = part.head.cursor.get(self._peer)
+        return 0 if mark is None else mark.number
 
     async def positions(self, videos: Iterable[str]) -> dict[str, ReplicaPosition]:
         """Return our logs' positions in the peer's. Raises `BusError`."""
@@ -153,16 +170,30 @@ class Backfiller:
         positions = await self._ours.relay(empty)
         return {batch.video: position for batch, position in zip(empty, positions, strict=True)}
 
-    def _batches(self, reading: _Reading, part: Slice) -> list[ReplicationBatch]:
+    def _batches(self, video: str, reading: _Reading, part: Slice) -> list[ReplicationBatch]:
         """Return the peer's own events in this part of its log, and advance the reading beyond it."""
         if reading.epoch != part.head.epoch:
             was_older_epoch = reading.after > 0
             reading.epoch, reading.after = part.head.epoch, 0
             if was_older_epoch:
                 return []
-        reading.after = part.batches[-1].last if part.batches else max(reading.after, part.oldest - 1)
+        reading.after = max(reading.after, part.end)
         own = [batch for batch in part.batches if batch.origin == self._peer]
+        if (last := self._replacement(video, reading, part, own)) is not None:
+            own.append(last)
         return [msgspec.structs.replace(batch, instead=reading.position) for batch in joined(own)]
+
+    def _replacement(self, video: str, reading: _Reading, part: Slice, own: list[Batch]) -> Batch | None:
+        """Return an event in the place of the peer's last ones, if they were ephemeral and are gone."""
+        head, position = part.head, reading.position
+        mark, kept = head.cursor.get(self._peer), head.kept and head.kept.get(self._peer)
+        if mark is None or not kept or reading.after < head.offset:
+            return None
+        number = own[-1].number + len(own[-1].lines) - 1 if own else position.number
+        if (not own and position.epoch not in ("", mark.epoch)) or not kept.number <= number < mark.number:
+            return None
+        line = skipped_line(video, mark.number)
+        return Batch(video, head.epoch, head.offset, self._peer, mark.epoch, mark.number, [line], kept.number)
 
     async def _relay(self, batches: list[ReplicationBatch], readings: dict[str, _Reading]) -> None:
         if not batches:
@@ -179,7 +210,7 @@ class Backfiller:
                 continue
             next_number = before.number + 1 if before.epoch == batch.epoch else 1
             self.relayed += batch.last + 1 - max(batch.number, next_number)
-            if batch.number > next_number or before.epoch not in ("", batch.epoch):
+            if batch.after >= next_number or before.epoch not in ("", batch.epoch):
                 self.gaps += 1
 
 

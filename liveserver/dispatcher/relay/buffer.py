@@ -111,7 +111,13 @@ def joined(batches: Iterable[Batch]) -> list[ReplicationBatch]:
         else:
             runs.append(
                 ReplicationBatch(
-                    batch.video, batch.origin, batch.origin_epoch, batch.number, batch.last, list(batch.lines)
+                    batch.video,
+                    batch.origin,
+                    batch.origin_epoch,
+                    batch.number,
+                    batch.last,
+                    list(batch.lines),
+                    since=batch.since,
                 )
             )
     return runs

@@ -30,7 +30,6 @@ from liveserver.frontend.history.delayed import DelayedLog
 from liveserver.frontend.history.log import ChannelLog, cursor_before
 
 STASH = 1_000  # batches
-TRIM_SHARE = 8  # of the capacity is over it before the log is trimmed on an append
 
 
 class Channel:
@@ -38,7 +37,13 @@ class Channel:
 
     def __init__(self, video: str, scheduler: Scheduler, history: HistorySettings) -> None:
         self.video = video
-        self.log = ChannelLog(video, history.max_events, history.max_age)
+        self.log = ChannelLog(
+            video,
+            history.max_events,
+            history.max_age,
+            ephemeral=history.ephemeral_types,
+            ephemeral_capacity=history.ephemeral_events,
+        )
         self.audience = Audience(self.log, scheduler)
         self.opened_at = 0.0  # in Trio's time
         self._scheduler = scheduler
@@ -63,7 +68,7 @@ class Channel:
         self.epoch, self.offset = head.epoch, head.offset
         self.first = head.offset + 1
         self.is_complete = head.offset == 0
-        self.log.start_at(head.cursor, state)
+        self.log.start_at(head.cursor, state, head.kept)
         self.opened_at = trio.current_time()
         self.is_open = True
         self.settled.set()
@@ -115,9 +120,11 @@ class Channel:
 
     def loses_state(self, part: Slice) -> bool:
         """Return whether keyed events may be missing before or within this part of the log."""
-        if part.head.epoch != self.epoch or part.oldest > self.offset + 1:
+        if part.head.epoch != self.epoch or any(map(self.log.has_jump, part.batches)):
             return True
-        return any(map(self.log.has_jump, part.batches))
+        ends = {batch.origin: batch.number + len(batch.lines) - 1 for batch in part.batches}
+        here = self.log.cursor
+        return any(mark.number > ends.get(origin, _number(here, origin)) for origin, mark in part.head.cursor)
 
     def apply_slice(self, part: Slice, state: Sequence[bytes] = ()) -> None:
         """Append a part of the log that reaches to its head; events missing before it are lost.
@@ -125,14 +132,19 @@ class Channel:
         `state` are the lines of the bus' state, read afterwards, if the part `loses_state`.
         """
         self.log.reload_state(state)
-        if part.head.epoch != self.epoch or part.oldest > self.offset + 1:
+        if part.head.epoch != self.epoch:
             self.epoch = part.head.epoch
-            self.offset = part.oldest - 1
+            self.offset = 0
             self.is_complete = True  # earlier events are lost
             self._append_gaps(cursor_before(part.head.cursor, part.batches))
         for batch in part.batches:
+            self.offset = max(self.offset, batch.first - 1)  # only ephemeral events are missing before it
             self._append(batch)
+        self.offset = max(self.offset, part.end)
+        if part.end == part.head.offset:
+            self.log.append_missing(part.head.cursor, part.head.kept, trio.current_time())
         self.log.end_reload()
+        self.log.append_skip(trio.current_time())
         self._notify()
 
     def _append_gaps(self, cursor: Cursor) -> None:
@@ -213,11 +225,15 @@ class Channel:
         self.audience.schedule()
         if self.log.state.banned and self.on_banned is not None:
             self.on_banned(self)
-        log = self.log
-        if len(log.items) > log.capacity + log.capacity // TRIM_SHARE:
-            log.trim(trio.current_time(), self.audience.needed(), log.capacity // TRIM_SHARE)
+        if self.log.tip >= self.log.trim_at:
+            self.trim()
 
     def trim(self) -> None:
-        """Drop items that have become too old; called once a second."""
+        """Drop items beyond the limits; called once a second, too."""
         self.log.reach = self._history.delayed_events if self.audience.delayed else 0
         self.log.trim(trio.current_time(), self.audience.needed())
+
+
+def _number(cursor: Cursor, origin: str) -> int:
+    mark = cursor.get(origin)
+    return 0 if mark is None else mark.number

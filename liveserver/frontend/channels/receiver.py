@@ -154,7 +154,7 @@ class Receiver:
         if is_beyond:  # the log has lost those events, or the cursor is invented
             cursor = cursor.without(ours)
         point = channel.log.locate(cursor)
-        if (point.gap or is_beyond) and not channel.is_complete:
+        if (point.gap or point.skipped or is_beyond) and not channel.is_complete:
             await self.fill(channel)
             point = channel.log.locate(cursor)
         return point._replace(gap=True, is_cut=True) if is_beyond else point
@@ -168,8 +168,8 @@ class Receiver:
             part = await self._read_to(channel.video, 0, first - 1)
             if part.head.epoch != epoch == channel.epoch:
                 await self._read_head(channel)  # or new viewers would begin in an epoch that is over
-            if channel.log.base != 0 or channel.epoch != epoch:
-                channel.is_complete = True  # trimmed, or a new epoch: older events are no longer needed
+            if channel.log.kept_from != 0 or channel.epoch != epoch:
+                channel.is_complete = True  # lost, or a new epoch: older events are no longer needed
                 return
             channel.prepend(_until(part.batches, first - 1))
 
@@ -212,7 +212,7 @@ class Receiver:
     async def _read_to(self, video: str, after: int, last: int | None = None) -> Slice:
         """Return the log after `after` up to `last`, or to its head, as one slice.
 
-        If its beginning is lost, or is trimmed meanwhile, the slice begins at the oldest event.
+        Events between its batches, or before them, are those that the log does not hold.
         """
         batches: list[Batch] = []
         epoch = ""
@@ -221,16 +221,11 @@ class Receiver:
             if epoch and part.head.epoch != epoch:
                 batches, after, epoch = [], 0, ""
                 continue
-            if not epoch:
-                epoch, oldest = part.head.epoch, after + 1
-            if part.oldest > after + 1:
-                batches, oldest, after = [], part.oldest, part.oldest - 1
-                if after < part.head.offset:
-                    continue
+            epoch = part.head.epoch
             batches += part.batches
-            after = batches[-1].last if batches else after
+            after = part.end
             if not part.batches or after >= (part.head.offset if last is None else last):
-                return Slice(part.head, oldest, batches)
+                return Slice(part.head, part.oldest, batches, part.upto)
 
     def statistics(self) -> ReceiverStatistics:
         return ReceiverStatistics(

@@ -21,7 +21,7 @@ from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
 from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import Viewer, random_retry
-from liveserver.frontend.history.frames import GAP, gap_frame
+from liveserver.frontend.history.frames import GAP, SKIP, gap_frame
 from liveserver.transport.form import Reason
 
 LEAST_PACE = 16 * 1024  # bytes a second that a client has to accept, beyond `slow_timeout`
@@ -61,7 +61,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
     """Send a viewer the events that it lacks, until it is level or has disconnected. Raises nothing."""
     began, due = trio.current_time(), math.inf
     while not viewer.is_gone:
-        is_left_behind = viewer.position < viewer.home.log.base
+        is_left_behind = viewer.position < viewer.home.log.kept_from
         if not viewer.unsent and is_left_behind and settings.slow_policy == "close":
             _disconnect_slow(viewer, settings)
             return
@@ -115,21 +115,29 @@ def _disconnect_slow(viewer: Viewer, settings: FrontendSettings) -> None:
 def _next(viewer: Viewer, limit: int) -> bytes:
     """Return the next bytes to send, and advance the viewer past them; empty if there are none."""
     log, start, history = viewer.home.log, viewer.position, viewer.home.flush_history
-    is_cut = start < log.base and (viewer.seen is None or log.is_cut(viewer.seen))
+    is_cut = start < log.kept_from and (viewer.seen is None or log.is_cut(viewer.seen))
     if is_cut:
         viewer.home.counts.gaps += 1
-        history.add_note("skipped", start, log.base)
+        history.add_note("skipped", start, log.kept_from)
     if viewer.seen is None:
         chunk, viewer.position = log.frames(viewer.form).write(start, limit)
-        viewer.home.counts.deliveries += viewer.position - max(start, log.base)
+        viewer.home.counts.deliveries += log.size_between(max(start, log.kept_from), viewer.position)
         return chunk
-    viewer.position = max(start, log.base)
+    viewer.position = max(start, log.kept_from)
     if is_cut:
         viewer.seen = log.floor.merged(viewer.seen)
         return _gap(viewer, viewer.seen)
     frames: list[bytes] = []
     size = withheld = 0
-    for item in log.between(viewer.position, log.tip):
+    for position, item in log.walk(viewer.position, log.tip):
+        if item.event == SKIP:
+            if frames:
+                break
+            viewer.position = position + 1
+            viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(viewer.seen)
+            if state := log.frames(viewer.form).state(viewer.position, str(viewer.seen).encode()):
+                return state
+            continue
         was_seen = log.was_seen(item, viewer.seen)
         is_gap = not was_seen and (item.event == GAP or not log.is_next(item, viewer.seen))
         if is_gap and frames:
@@ -138,7 +146,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number - 1)
             viewer.home.counts.gaps += 1
             return _gap(viewer, viewer.seen)
-        viewer.position += 1
+        viewer.position = position + 1
         if was_seen:
             withheld += 1
             continue
@@ -149,7 +157,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(viewer.seen)
             return _gap(viewer, viewer.seen)
         viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
-        if viewer.position - 1 in log.internal and not viewer.form.is_internal:
+        if position in log.internal and not viewer.form.is_internal:
             continue
         frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
         size += len(frames[-1])

@@ -17,7 +17,8 @@ from liveserver.edge.answer import DeferredResponse, Peer
 from liveserver.edge.response import date_line, json_response, with_headers
 from liveserver.frontend.delivery.segment import Segment, SegmentAudience
 from liveserver.frontend.history.delayed import AudienceLog
-from liveserver.frontend.history.log import GAP, Item
+from liveserver.frontend.history.frames import GAP, SKIP
+from liveserver.frontend.history.items import BREAKS, Item
 from liveserver.transport.longpoll import poll_body
 
 MAX_PAGES = 16  # cached answers of one channel
@@ -114,7 +115,7 @@ class PollPages:
     def __init__(self, log: AudienceLog, max_bytes: int) -> None:
         self._log = log
         self._max_bytes = max_bytes
-        self._pages: dict[tuple[int, int, bool, bool, bool], bytes] = {}
+        self._pages: dict[tuple[int, int, bool, bool, bool, bool], bytes] = {}
         self._version = (0, 0)
         self._date = b""
 
@@ -128,18 +129,20 @@ class PollPages:
         empty: bool = False,
         has_state: bool = False,
         internal: bool = False,
+        skipped: bool = False,
     ) -> bytes | None:
         """Return the complete response to a client at `position`; None if there is nothing new.
 
         `is_cut`: events before the position are missing. `empty`: answer even if there is nothing new.
         `has_state`: include the state at the position; after a gap it is always included. `internal`: for a
-        moderator.
+        moderator. `skipped`: ephemeral events that the client has not seen are missing before what follows.
         """
         log = self._log
-        if position < log.base:
-            is_cut, position = is_cut or seen is None or log.is_cut(seen), log.base
+        if position < log.kept_from:
+            is_cut, position = is_cut or seen is None or log.is_cut(seen), log.kept_from
         if seen is not None:
-            return self._withholding(position, seen, limit, is_cut, empty, internal)
+            return self._withholding(position, seen, limit, is_cut, empty, internal, skipped)
+        skipped = skipped or position < log.base
         end = self._end(position, limit)
         if end == position and not is_cut and not empty:
             return None
@@ -149,25 +152,25 @@ class PollPages:
         if version != self._version or date != self._date or len(self._pages) >= MAX_PAGES:
             self._pages.clear()
             self._version, self._date = version, date
-        key = (position, end, is_cut, has_state, internal)
+        key = (position, end, is_cut, has_state, internal, skipped)
         found = self._pages.get(key)
         if found is None:
             items = self._shown(position, end, internal)
-            state = self._state(position, end, is_cut or has_state, internal)
-            found = self._pages[key] = _response(log.cursor_at(end), items, is_cut, state)
+            state = self._state(position, end, is_cut or has_state or skipped, internal)
+            found = self._pages[key] = _response(log.cursor_at(end), items, is_cut, state, skipped)
         return found
 
     def _is_hidden(self, start: int, end: int) -> bool:
         """Return whether all items between these positions are for moderators only."""
         internal = self._log.internal
-        return bool(internal) and all(position in internal for position in range(start, end))
+        return bool(internal) and all(position in internal for position, _ in self._log.walk(start, end))
 
     def _shown(self, start: int, end: int, internal: bool) -> Sequence[Item]:
         """Return the items to send to this client."""
         items, hidden = self._log.between(start, end), self._log.internal
         if internal or not hidden:
             return items
-        return [item for position, item in enumerate(items, start) if position not in hidden]
+        return [item for position, item in self._log.walk(start, end) if position not in hidden]
 
     def _state(self, start: int, end: int, is_wanted: bool, internal: bool) -> bytes:
         """Return the state after the last gap of an answer or, if wanted, at its start."""
@@ -184,21 +187,31 @@ class PollPages:
         end, size = max(position, self._log.after_events(position, limit)), 0
         if (end - position) * MAX_EVENT <= self._max_bytes:
             return end
-        for at, item in enumerate(self._log.between(position, end), position):
+        for at, item in self._log.walk(position, end):
             size += len(item.data)
             if size > self._max_bytes and at > position:
                 return at
         return end
 
     def _withholding(
-        self, position: int, seen: Cursor, limit: int, is_cut: bool, empty: bool, internal: bool
+        self,
+        position: int,
+        seen: Cursor,
+        limit: int,
+        is_cut: bool,
+        empty: bool,
+        internal: bool,
+        skipped: bool,
     ) -> bytes | None:
         """Return the response to a client that has received some of the following events elsewhere."""
         log = self._log
         items: list[Item] = []
         end, count, size = position, 0, 0
-        state = log.state.rendered(position, internal=internal) if is_cut else b""
-        for at, item in enumerate(log.between(position, log.tip), position):
+        state = log.state.rendered(position, internal=internal) if is_cut or skipped else b""
+        for at, item in log.walk(position, log.tip):
+            if item.event == SKIP:
+                state, end, skipped = log.state.rendered(at + 1, internal=internal), at + 1, True
+                continue
             if not log.was_seen(item, seen):
                 size += len(item.data)
                 if count == limit or (size > self._max_bytes and items):
@@ -213,15 +226,18 @@ class PollPages:
                     if item.event == GAP:
                         state = log.state.rendered(at + 1, internal=internal)
             end = at + 1
-        if not items and not is_cut and not empty:
+        if not items and not is_cut and not empty and not skipped:
             return None
         cursor = Cursor.parse_trusted(log.cursor_at(end).decode()).merged(seen)
-        return _response(str(cursor).encode(), items, is_cut, state)
+        return _response(str(cursor).encode(), items, is_cut, state, skipped and not is_cut)
 
 
-def _response(cursor: bytes, items: Sequence[Item], is_cut: bool, state: bytes) -> bytes:
-    events = [item.data for item in items if item.event != GAP]
-    return json_response(200, poll_body(cursor, is_cut or len(events) < len(items), events, state))
+def _response(cursor: bytes, items: Sequence[Item], is_cut: bool, state: bytes, skipped: bool) -> bytes:
+    events = [item.data for item in items if item.event not in BREAKS]
+    if len(events) < len(items):
+        is_cut = is_cut or any(item.event == GAP for item in items)
+        skipped = skipped or any(item.event == SKIP for item in items)
+    return json_response(200, poll_body(cursor, is_cut, events, state, skipped=skipped and not is_cut))
 
 
 class LongPollAudience(SegmentAudience, Protocol):

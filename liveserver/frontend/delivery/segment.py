@@ -173,7 +173,7 @@ class StreamSegment(Segment):
             if chunk:
                 writes = self._send_all(chunk, self._end, end, optional=not events)
             if events:
-                self.home.counts.deliveries += (end - self._end) * writes
+                self.home.counts.deliveries += self.home.log.size_between(self._end, end) * writes
                 # Events from before the viewers joined did not wait for a flush: not a delay.
                 history = self.home.flush_history
                 record = history.measure if self._end >= self._level_from else history.note
@@ -225,7 +225,7 @@ class StreamSegment(Segment):
                     self.home.flush_history.add_note("late", start, viewer.position)
                     self.home.on_partial_send(viewer, chunk, sent)
                     break
-                self.home.counts.deliveries += viewer.position - start
+                self.home.counts.deliveries += self.home.log.size_between(start, viewer.position)
                 self.home.flush_history.note(start, viewer.position, 1)
             else:
                 self.add(viewer)

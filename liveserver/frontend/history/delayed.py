@@ -12,7 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import TypeAlias
 
 from liveserver.cursor import Cursor
@@ -56,6 +56,14 @@ class DelayedLog:
         return self.source.base
 
     @property
+    def kept_from(self) -> int:
+        return self.source.kept_from
+
+    @property
+    def older_at(self) -> Sequence[int]:
+        return self.source.older_at
+
+    @property
     def floor(self) -> Cursor:
         return self.source.floor
 
@@ -93,6 +101,12 @@ class DelayedLog:
 
     def between(self, start: int, end: int) -> Sequence[Item]:
         return self.source.between(start, end)
+
+    def walk(self, start: int, end: int) -> Iterator[tuple[int, Item]]:
+        return self.source.walk(start, end)
+
+    def size_between(self, start: int, end: int) -> int:
+        return self.source.size_between(start, end)
 
     def before_gap(self, start: int, end: int) -> int:
         return self.source.before_gap(start, end)

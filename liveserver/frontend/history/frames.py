@@ -5,13 +5,13 @@ viewers at the same position.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Protocol
 
 from liveserver.cursor import Cursor
 from liveserver.transport.form import Form, Gap, encode
 
-GAP, STATE = b"gap", b"state"
+GAP, SKIP, STATE = b"gap", b"skip", b"state"
 MAX_STATES = 8  # cached frames of the state, per position
 MAX_JOINED = 64  # cached joined frames, per position; many resuming viewers may need more
 
@@ -48,6 +48,12 @@ class FrameSource(Protocol):
     def tip(self) -> int: ...
 
     @property
+    def kept_from(self) -> int: ...
+
+    @property
+    def older_at(self) -> Sequence[int]: ...
+
+    @property
     def floor(self) -> Cursor: ...
 
     @property
@@ -59,6 +65,8 @@ class FrameSource(Protocol):
         ...
 
     def between(self, start: int, end: int) -> Sequence[FrameItem]: ...
+
+    def walk(self, start: int, end: int) -> Iterator[tuple[int, FrameItem]]: ...
 
     def before_gap(self, start: int, end: int) -> int: ...
 
@@ -107,12 +115,13 @@ class FrameLog:
         """Return the bytes to send to a viewer at `start`, and its position after them.
 
         At most `limit` bytes of frames, but at least one frame; empty at the tip. A gap goes out alone.
-        Before `base`, a gap, and on from there.
+        Before `kept_from`, a gap, and on from there; before `base`, what is not ephemeral.
         """
         tip = self._log.tip
-        if start < self._log.base:
+        if start < self._log.kept_from:
             gap = self._form.envelope(gap_frame(self._form, self._log.video, self._log.floor))
-            return gap + self.state(self._log.base), self._log.base
+            end = self._log.kept_from if self._log.older_at else self._log.base
+            return gap + self.state(end), end
         if tip != self._joined_tip:
             self._joined.clear()
             self._joined_tip = tip
@@ -120,13 +129,39 @@ class FrameLog:
         if found is None:
             if len(self._joined) >= MAX_JOINED:
                 self._joined.clear()
-            found = self._joined[start] = self._join(start, tip, limit)
+            join = self._join if start >= self._log.base else self._join_older
+            found = self._joined[start] = join(start, tip, limit)
         return found
+
+    def _join_older(self, start: int, tip: int, limit: int) -> tuple[bytes, int]:
+        """Return what `write` does from where ephemeral events have been dropped; behind the last item
+        there, the state, since they may have been keyed."""
+        log, form = self._log, self._form
+        frames: list[bytes] = []
+        end, size, cursor = start, 0, b""
+        for position, item in log.walk(start, log.base):
+            if item.event == GAP:
+                if frames:
+                    break
+                return form.envelope(form.control(item.cursor, GAP, item.data)), position + 1
+            end, cursor = position + 1, item.cursor
+            if position in log.internal and not form.is_internal:
+                continue
+            frames.append(form.frame(item.cursor, item.event, item.data))
+            size += len(frames[-1])
+            if size > limit:
+                break
+        if frames:
+            return form.joined(log.video, cursor, frames), end
+        state = self.state(log.base)
+        return (state, log.base) if state else self.write(log.base, limit)
 
     def _join(self, start: int, tip: int, limit: int) -> tuple[bytes, int]:
         if start >= tip:  # a viewer behind live may be further than what is shown there
             return b"", start
         tip = self._log.before_gap(start, tip)
+        if tip == start and self._log.between(start, start + 1)[0].event == SKIP:
+            return self.state(start + 1), start + 1
         frames = self.rendered(start, max(tip, start + 1))
         if tip == start:  # the gap itself, and the state behind the last of several
             gap, end = self._form.envelope(frames[0]), start + 1
@@ -172,11 +207,15 @@ class FrameLog:
             self._base = self._log.base
             self._joined.clear()
 
+    def clear_joined(self) -> None:
+        """Note that what stands before the log's `base` has changed."""
+        self._joined.clear()
+
     def render_again(self, position: int) -> None:
         """Render the item at `position` again, as it has changed."""
+        self._joined.clear()
         if 0 <= (at := position - self._base) < len(self._frames):
             self._frames[at : at + 1] = self._rendered(position, position + 1)
-            self._joined.clear()
 
     def _rendered(self, start: int, end: int) -> list[bytes]:
         frame, control = self._form.frame, self._form.control

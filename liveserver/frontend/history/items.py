@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from liveserver.cursor import Cursor, Mark, is_newer_epoch
 from liveserver.event import Batch
+from liveserver.frontend.history.frames import GAP, SKIP
 from liveserver.frontend.history.origin_index import OriginIndex
+
+BREAKS = frozenset((GAP, SKIP))
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """One event with the cursor after it; or a gap up to `number` of its origin."""
+    """One event with the cursor after it; or a gap up to `number` of its origin; or, of no origin, a skip:
+    ephemeral events are missing there, and what of them was keyed is in the state."""
 
     event: bytes
     data: bytes
@@ -28,36 +33,72 @@ class ResumePoint(NamedTuple):
 
     `gap`: events after the cursor are missing. `is_cut`: some of them precede the oldest item, so that no
     gap in the log reports them. `seen`: the cursor of events to withhold from here on, or None.
+    `skipped`: ephemeral events after the cursor are not held.
     """
 
     position: int
     gap: bool = False
     is_cut: bool = False
     seen: Cursor | None = None
+    skipped: bool = False
 
 
 class LogItems:
-    """The items held of one video, from the position `base` to before `tip`.
+    """The items held of one video, up to the position before `tip`.
 
-    `floor` is the cursor before the oldest item, `cursor` the one after the newest.
+    `items` has all from the position `base` on. Before them `older` has those that are not ephemeral, at the
+    positions `older_at`, from `kept_from` on. `floor` is the cursor at `kept_from`, and `cursor` the one
+    after the newest item. `lost` is the newest number of each origin that is not ephemeral and not held,
+    `dropped` the newest that is ephemeral and not held.
     """
 
     def __init__(self, cursor: Cursor) -> None:
-        self.base = self.tip = 0
+        self.base = self.tip = self.kept_from = 0
         self.items: list[Item] = []
-        self.floor = self.cursor = cursor
-        self._gaps: list[int] = []  # positions
+        self.older: list[Item] = []
+        self.older_at: list[int] = []
+        self.floor = self.cursor = self.lost = self.dropped = cursor
+        self._base_cursor = cursor
+        self._gaps: list[int] = []  # positions; of skips, too
         self._origins: dict[str, OriginIndex] = {}
 
     def between(self, start: int, end: int) -> Sequence[Item]:
-        return self.items[start - self.base : end - self.base]
+        if start >= self.base:
+            return self.items[start - self.base : end - self.base]
+        first, last = bisect_left(self.older_at, start), bisect_left(self.older_at, end)
+        return self.older[first:last] + self.items[: max(0, end - self.base)]
+
+    def walk(self, start: int, end: int) -> Iterator[tuple[int, Item]]:
+        """Yield the items between two positions, each with its own."""
+        if start < self.base:
+            first, last = bisect_left(self.older_at, start), bisect_left(self.older_at, end)
+            yield from zip(self.older_at[first:last], self.older[first:last], strict=True)
+            start = self.base
+        yield from enumerate(self.items[start - self.base : max(0, end - self.base)], start)
+
+    def item_at(self, position: int) -> Item:
+        """Return the item held there. Raises `LookupError`."""
+        if position >= self.base:
+            return self.items[position - self.base]
+        found = self.between(position, position + 1)
+        return found[0]
+
+    def size_between(self, start: int, end: int) -> int:
+        """Return how many items are held between two positions."""
+        return end - start if start >= self.base else len(self.between(start, end))
 
     def before_gap(self, start: int, end: int) -> int:
-        """Return the position of the first gap from `start` on, or `end`."""
+        """Return the position of the first gap, or skip, from `start` on, or `end`."""
         return next((gap for gap in self._gaps if start <= gap < end), end)
 
     def after_events(self, start: int, count: int) -> int:
         """Return the position behind `count` events from `start` on, gaps not counted; at most the tip."""
+        if start < self.base:
+            for position, item in self.walk(start, self.base):
+                count -= item.event not in BREAKS
+                if count == 0:
+                    return position + 1
+            start = self.base
         end = start + count
         for gap in self._gaps:
             if start <= gap <= end:
@@ -70,31 +111,47 @@ class LogItems:
         end = self.tip if end is None else end
         start = end - count
         for gap in reversed(self._gaps):
-            if start <= gap < end:
+            if start <= gap < end and gap >= self.base:
                 start -= 1
-        start = max(start, self.base)
+        if start < self.base and self.older:
+            more, start = self.base - start, self.older_at[0]
+            for position, item in zip(reversed(self.older_at), reversed(self.older), strict=True):
+                more -= item.event not in BREAKS
+                if more == 0:
+                    return position
+        start = max(start, self.older_at[0] if self.older else self.base)
         while start in self._gaps and start < end:
             start += 1
         return start
 
     def count_events(self, end: int) -> int:
         """How many events are held before `end`."""
-        return max(0, end - self.base) - sum(self.base <= gap < end for gap in self._gaps)
+        return max(0, end - self.base) + len(self.older) - sum(gap < end for gap in self._gaps)
 
     @property
     def event_count(self) -> int:
         """The number of events held."""
-        return len(self.items) - len(self._gaps)
+        return len(self.items) + len(self.older) - len(self._gaps)
 
     def cursor_at(self, position: int) -> bytes:
-        """Return the cursor of a viewer that has seen everything before `position`."""
+        """Return the cursor of a viewer that has seen everything before `position`, as far as it is held."""
         if position > self.base:
             return self.items[position - self.base - 1].cursor
-        return str(self.floor).encode()
+        if position <= self.kept_from:
+            return str(self.floor).encode()
+        at = bisect_left(self.older_at, position)
+        if at == len(self.older):
+            return str(self._base_cursor).encode()
+        item = self.older[at]
+        if item.event in BREAKS:
+            return self.older[at - 1].cursor if at else str(self.floor).encode()
+        before = Cursor.parse_trusted(item.cursor.decode())
+        return str(before.advanced(item.origin, item.epoch, item.number - 1)).encode()
 
     def locate(self, cursor: Cursor) -> ResumePoint:
         """Return where `cursor` resumes in what is held here. O(origins · log ranges)."""
-        position, covered, is_cut, is_over = self.tip, self.base, False, False
+        position, covered, is_cut, is_over = self.tip, self.kept_from, False, False
+        skipped = False
         for origin in cursor.origins | self.cursor.origins:
             mark, tip = cursor.get(origin), self.cursor.get(origin)
             if tip is None:  # nothing was received of this origin yet
@@ -102,22 +159,24 @@ class LogItems:
             found = (self._origins.get(origin) or OriginIndex()).find(mark, self.floor.get(origin), tip)
             is_cut = is_cut or self._is_cut(origin, mark)
             is_over = is_over or self._is_over(origin, mark)
+            skipped = skipped or self._is_before(origin, mark, self.dropped.get(origin))
             if found.first is not None:
                 position = min(position, found.first)
             if found.covered is not None:
                 covered = max(covered, found.covered)
-        gap = next((at for at in self._gaps if not self.was_seen(self.items[at - self.base], cursor)), None)
+        gap = next((at for at in self._gaps if self._is_unseen_gap(at, cursor)), None)
         if gap is not None:
             position = min(position, gap)
         # Cursors from the position on have to cover all that this one does, or it would go back.
         seen = cursor if covered > position or not self.reaches(position, cursor) else None
-        return ResumePoint(position, is_cut or is_over or gap is not None, is_cut, seen)
+        is_gap = is_cut or is_over or gap is not None
+        return ResumePoint(position, is_gap, is_cut, seen, skipped and not is_gap)
 
     def reaches(self, position: int, cursor: Cursor) -> bool:
         """Return whether the cursor at `position` has seen all that this one has."""
         here = self.cursor
         if position < self.tip:
-            at_floor = position <= self.base
+            at_floor = position <= self.kept_from
             here = self.floor if at_floor else Cursor.parse_trusted(self.cursor_at(position).decode())
         for origin, mark in cursor:
             reached = here.get(origin)
@@ -153,9 +212,10 @@ class LogItems:
         """Return whether nothing of the item's origin lies between the cursor and this unseen event.
 
         Where the cursor has seen an epoch that this log never held, no gap in it tells that it is over.
+        Within an epoch one does, or what lies between was ephemeral.
         """
         mark = cursor.get(item.origin)
-        return mark is None or (mark.epoch == item.epoch and mark.number + 1 == item.number)
+        return mark is None or mark.epoch == item.epoch
 
     def _is_over(self, origin: str, mark: Mark | None) -> bool:
         """Return whether the mark's epoch was over before the first event of the origin came here.
@@ -171,18 +231,25 @@ class LogItems:
 
     def is_cut(self, cursor: Cursor) -> bool:
         """Return whether events that the cursor has not seen lie before what is held."""
-        return any(self._is_cut(origin, cursor.get(origin)) for origin in self.floor.origins)
+        return any(self._is_cut(origin, cursor.get(origin)) for origin in self.lost.origins)
 
     def _is_cut(self, origin: str, mark: Mark | None) -> bool:
         """Return whether events of the origin after `mark` lie before what is held."""
-        floor = self.floor.get(origin)
-        if mark is None:
-            return floor is not None and floor.number > 0
-        if floor is None:
+        return self._is_before(origin, mark, self.lost.get(origin))
+
+    def _is_before(self, origin: str, mark: Mark | None, other: Mark | None) -> bool:
+        """Return whether a cursor with `mark` has not seen the event at `other` of the origin."""
+        if other is None:
             return False
-        if mark.epoch == floor.epoch:
-            return mark.number < floor.number
-        return self.is_newer(origin, mark.epoch, floor.epoch) is not True
+        if mark is None:
+            return other.number > 0
+        if mark.epoch == other.epoch:
+            return mark.number < other.number
+        return self.is_newer(origin, mark.epoch, other.epoch) is not True
+
+    def _is_unseen_gap(self, position: int, cursor: Cursor) -> bool:
+        item = self.item_at(position)
+        return item.event == GAP and not self.was_seen(item, cursor)
 
     def _epochs(self, origin: str) -> list[str]:
         """Return the epochs of an origin that this log has been through and still knows, oldest first."""

@@ -9,16 +9,19 @@ Rules:
 3. An item has the cursor after it. All viewers that are level share it, so it is rendered once.
 4. Keyed events are folded into the state at their positions. A gap may hide such events, so the state of the
    bus is folded in there, and viewers that pass the gap are sent the state.
-5. A cursor's marks are compared by epoch, then by number. Which of two epochs is newer is known from the log
+5. Of ephemeral events the newest are held, so that a storm of them does not push out the others. From `base`
+   on nothing is missing; before it, only ephemeral events are. A viewer from before it is sent the others,
+   then the state: no gap. Where ephemeral events are missing within the log, a *skip* reports it.
+6. A cursor's marks are compared by epoch, then by number. Which of two epochs is newer is known from the log
    if it has both, otherwise from their names.
 """
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 from math import inf
 from operator import itemgetter
@@ -26,8 +29,8 @@ from operator import itemgetter
 import msgspec
 
 from liveserver.cursor import Cursor, Mark
-from liveserver.event import CONTROL_WORDS, Batch
-from liveserver.frontend.history.frames import GAP, FrameLog
+from liveserver.event import CONTROL_WORDS, SKIPPED, Batch
+from liveserver.frontend.history.frames import GAP, SKIP, FrameLog
 from liveserver.frontend.history.items import Item, LogItems, ResumePoint, cursor_before
 from liveserver.frontend.history.origin_index import OriginIndex
 from liveserver.frontend.history.redaction import COMMENT, RETRACT_TYPE, RetractedIds, redacted, was_cleared
@@ -40,18 +43,36 @@ _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
 MAX_TYPES = 100  # cached event types of a channel
 _TIME, _TIP = itemgetter(0), itemgetter(1)
 NO_POSITION = -(1 << 62)
+TRIM_SHARE = 8  # of the capacity is appended before the log is trimmed again
 
 __all__ = ["GAP", "ChannelLog", "Item", "ResumePoint", "cursor_before"]
 
 
 class ChannelLog(LogItems):
-    """The items of one video, bounded by `capacity` items and `age` seconds."""
+    """The items of one video, bounded by `age` seconds, and by `capacity` items besides
+    `ephemeral_capacity` of the ephemeral types."""
 
-    def __init__(self, video: str, capacity: int, age: float, cursor: Cursor | None = None) -> None:
+    def __init__(
+        self,
+        video: str,
+        capacity: int,
+        age: float,
+        cursor: Cursor | None = None,
+        ephemeral: Collection[str] = (),
+        ephemeral_capacity: int | None = None,
+    ) -> None:
         super().__init__(cursor or Cursor())
         self.video = video
         self.capacity = capacity
         self.age = age
+        self.ephemeral_capacity = capacity if ephemeral_capacity is None else ephemeral_capacity
+        self._trim_step = max(1, min(capacity, self.ephemeral_capacity) // TRIM_SHARE)
+        self.trim_at = self._trim_step  # the tip at which it is due
+        self._ephemeral = frozenset(kind.encode() for kind in (*ephemeral, SKIPPED)) | {SKIP}
+        self._older_times: list[float] = []  # when the items of `older` arrived
+        self._ephemeral_count = 0  # in `items` before the position `_counted`
+        self._counted = 0
+        self._has_skipped = False  # since the last skip
         self._arrivals: deque[tuple[float, int]] = deque()  # (time, the tip then)
         self._live_from = 0  # the first position with a known arrival time
         self._prepended: tuple[float, int] | None = None  # when, and the position behind them
@@ -68,16 +89,20 @@ class ChannelLog(LogItems):
         self._reloaded: list[Keyed] = []  # the bus' state, to be folded in at the next gap
         self.redactions = 0  # so far; bytes rendered before one may contain the retracted event
 
-    def start_at(self, cursor: Cursor, state: Sequence[bytes] = ()) -> None:
-        """Begin an empty log at `cursor`, with the lines of the state there."""
-        self.floor = self.cursor = cursor
+    def start_at(self, cursor: Cursor, state: Sequence[bytes] = (), kept: Cursor | None = None) -> None:
+        """Begin an empty log at `cursor`, with the lines of the state there. `kept`: see `Head`."""
+        self.floor = self.cursor = self.dropped = self._base_cursor = cursor
+        self.lost = kept or cursor
         self.state.start_at(event for event in map(parse_state, state) if event is not None)
 
     def clear(self) -> None:
         """Release all items; the log is no longer used."""
-        self.base = self.tip
-        self.floor = self.cursor
+        self.base = self.kept_from = self.tip
+        self.floor = self._base_cursor = self.cursor
         self.items.clear()
+        self.older.clear()
+        self.older_at.clear()
+        self._older_times.clear()
         self._arrivals.clear()
         self._gaps.clear()
         self._origins.clear()
@@ -145,10 +170,16 @@ class ChannelLog(LogItems):
         return self._estimates
 
     def append(self, batch: Batch, skip: int, now: float) -> None:
-        """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap."""
+        """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap,
+        unless only ephemeral events are missing."""
         origin, epoch, first = batch.origin, batch.origin_epoch, batch.number + skip
-        if (self.cursor.get(origin) or Mark(epoch, 0)) != (epoch, first - 1):
-            self.append_gap(origin, Mark(epoch, first - 1), now)
+        mark = self.cursor.get(origin) or Mark(epoch, 0)
+        if mark != (epoch, first - 1):
+            since = first - 1 if skip else batch.after
+            if mark.epoch != epoch or since > mark.number:
+                self.append_gap(origin, Mark(epoch, since), now)
+            if since < first - 1:
+                self.pass_over(origin, Mark(epoch, first - 1))
         lines = batch.lines[skip:] if skip else batch.lines
         before, after = (text.encode() for text in self.cursor.around(origin, epoch))
         retracting: list[bytes] = []  # prefixes of the events that these lines retract
@@ -167,7 +198,7 @@ class ChannelLog(LogItems):
         self.tip += len(lines)
         self._arrivals.append((now, self.tip))
         if retracting:
-            self._redact(self.base, self._retracted.matcher(retracting))
+            self._redact(self.kept_from, self._retracted.matcher(retracting))
         if self._retracted:
             self._redact(self.tip - len(lines), self._retracted.has_target)
         if self.state.rules.cleared:
@@ -215,11 +246,45 @@ class ChannelLog(LogItems):
         self._reloaded = []
         self._redact_cleared(self.tip)
 
+    def pass_over(self, origin: str, upto: Mark) -> None:
+        """Note that ephemeral events of the origin up to `upto` are missing here."""
+        self.cursor = self.cursor.advanced(origin, *upto)
+        self.dropped = self.dropped.advanced(origin, *upto)
+        self._has_skipped = True
+
+    def append_missing(self, cursor: Cursor, kept: Cursor | None, now: float) -> None:
+        """Go on to a log's end, before which only events are missing that it does not hold any more.
+        `kept`: see `Head`."""
+        for origin, mark in cursor:
+            seen = self.cursor.get(origin) or Mark(mark.epoch, 0)
+            if seen.epoch == mark.epoch:
+                is_behind = seen.number < mark.number
+            else:
+                is_behind = self.is_newer(origin, mark.epoch, seen.epoch) is True
+            if not is_behind:
+                continue
+            upto = (kept and kept.get(origin)) or mark
+            if seen.epoch != mark.epoch or seen.number < upto.number:
+                self.append_gap(origin, upto, now)
+            if upto.number < mark.number:
+                self.pass_over(origin, mark)
+
+    def append_skip(self, now: float) -> None:
+        """Have viewers that pass here sent the state, if ephemeral events are missing since the last skip."""
+        if not self._has_skipped:
+            return
+        self._has_skipped = False
+        self.items.append(Item(SKIP, b"", str(self.cursor).encode(), "", "", 0))
+        self._append_break(now)
+
     def append_gap(self, origin: str, upto: Mark, now: float) -> None:
         """Note that the origin's events up to `upto` are missing here, as far as they were not held."""
         self.cursor = self.cursor.advanced(origin, *upto)
         text = str(self.cursor)
         self.items.append(Item(GAP, encode(Gap(self.video, text)), text.encode(), origin, *upto))
+        self._append_break(now)
+
+    def _append_break(self, now: float) -> None:
         self._gaps.append(self.tip)
         for event in self._reloaded:
             self.state.fold(event, self.tip)
@@ -231,83 +296,221 @@ class ChannelLog(LogItems):
     def prepend(self, batches: Sequence[Batch], now: float) -> None:
         """Put older events before the oldest item; the last of them is the one just before it."""
         older = ChannelLog(self.video, self.capacity, self.age, cursor_before(self.floor, batches))
+        older._ephemeral = self._ephemeral
+        older.dropped = _dropped_before(batches)
         for batch in batches:
             older.append(batch, 0, now)
-        self._prepended, self._estimates = (now, self.base), None
-        self.base -= older.tip
-        self._gaps[:0] = [position + self.base for position in older._gaps]
-        self.state.prepend([(position + self.base, event) for position, event in older.state.changes])
-        self.items[:0] = older.items
-        self.internal.update(position + self.base for position in older.internal)
+        older.append_missing(self.floor, self.lost, now)
+        older.append_skip(now)
+        self.lost = Cursor((dict(self.lost) | _lost_before(batches)).items())
+        if self.base != 0:  # ephemeral events behind these are dropped already
+            older._drop_front(len(older.items), now)
+        else:
+            self._join_dropped(older, {batch.origin for batch in batches})
+        moved = older.tip
+        self._gaps[:0] = [position - moved for position in older._gaps]
+        self.internal.update(position - moved for position in older.internal)
+        self.older[:0] = older.older
+        self.older_at[:0] = [position - moved for position in older.older_at]
+        self._older_times[:0] = older._older_times
+        if self.base == 0:
+            self.items[:0] = older.items
+            self.base = -moved
+            self._base_cursor = older.floor
+            self._prepended, self._estimates = (now, 0), None
+            self.state.prepend([(position - moved, event) for position, event in older.state.changes])
+            self._counted, self._ephemeral_count = self.base, 0
+        self.kept_from = -moved
         self.floor = older.floor
         for origin, index in older._origins.items():
-            index.shift(self.base)
+            index.shift(-moved)
             if origin in self._origins:
                 self._origins[origin].prepend(index)
             else:
                 self._origins[origin] = index
         if older._retracted or self._retracted:
             self._retracted.update(older._retracted)
-            self._redact(self.base, self._retracted.has_target)
+            self._redact(self.kept_from, self._retracted.has_target)
         if self.state.rules.cleared:
-            self._redact_cleared(self.base)
+            self._redact_cleared(self.kept_from)
 
     def _redact_cleared(self, start: int) -> None:
         """Redact comments of cleared users from `start` on; all, if one was cleared just now."""
         if self.state.cleared:
-            self.state.cleared, start = False, self.base
+            self.state.cleared, start = False, self.kept_from
         rules = self.state.rules
-        for at in range(start - self.base, len(self.items)):
-            if self.items[at].event == COMMENT and was_cleared(rules, self.items[at].data):
-                self._redact_item(at)
+        for position, item in self.walk(start, self.tip):
+            if item.event == COMMENT and was_cleared(rules, item.data):
+                self._redact_item(position, item)
+
+    def _join_dropped(self, older: ChannelLog, origins: Collection[str]) -> None:
+        """Learn which ephemeral events before the oldest item are not held, now that the older ones are
+        known."""
+        marks = dict(self.dropped)
+        for origin, mark in self.floor:
+            if origin in origins and marks.get(origin) == mark == older.cursor.get(origin):  # held up to here
+                marks.pop(origin)
+                if (dropped := older.dropped.get(origin)) is not None:
+                    marks[origin] = dropped
+        self.dropped = Cursor(marks.items())
 
     def _redact(self, start: int, is_retracted: Callable[[bytes], bool]) -> None:
         """Redact the retracted events from the position `start` on."""
-        for at in range(start - self.base, len(self.items)):
-            item = self.items[at]
+        for position, item in self.walk(start, self.tip):
             if is_retracted(item.data) and item.event != RETRACT_TYPE:
-                self._redact_item(at)
+                self._redact_item(position, item)
 
-    def _redact_item(self, at: int) -> None:
-        item = self.items[at]
-        if (data := redacted(item.data)) is not None:
-            self.redactions += 1
-            self.items[at] = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
-            for frames in self._frames.values():
-                frames.render_again(self.base + at)
+    def _redact_item(self, position: int, item: Item) -> None:
+        data = redacted(item.data)
+        if data is None:
+            return
+        self.redactions += 1
+        if item.event in self._ephemeral and self.base <= position < self._counted:
+            self._ephemeral_count -= 1
+        changed = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
+        if position >= self.base:
+            self.items[position - self.base] = changed
+        else:
+            self.older[bisect_left(self.older_at, position)] = changed
+        for frames in self._frames.values():
+            frames.render_again(position)
 
-    def trim(self, now: float, needed: int, least: int = 1) -> None:
-        """Drop items beyond the limits, but none from `needed` on unless twice the capacity is exceeded.
-
-        Fewer than `least` items are not dropped, as each time the rest of the list is moved.
-        """
+    def trim(self, now: float, needed: int) -> None:
+        """Drop items beyond the limits, but none from `needed` on unless twice the limits are exceeded."""
+        self.trim_at = self.tip + self._trim_step
         if self._prepended is not None and self._prepended[0] < now - self.age:
             self._expired = max(self._expired, self._prepended[1])
             self._prepended = None
         while self._arrivals and self._arrivals[0][0] < now - self.age:
             self._expired = self._live_from = self._arrivals.popleft()[1]
-        over = max(len(self.items) - self.capacity, self._expired - self.base)
-        most = max(2 * self.capacity, self.reach)
-        cut = max(min(over, needed - self.base), len(self.items) - most)
-        if cut < max(least, 1):
+        self._count_ephemeral()
+        cut = max(self._count_over(1), min(self._expired, self.tip) - self.base)
+        most = min(self._count_over(2), len(self.items) - self.reach)
+        cut = max(min(cut, needed - self.base), most)
+        if cut > 0:
+            self._drop_front(cut, now)
+        oldest = len(self.older)
+        self._drop_oldest(now, needed)
+        if cut <= 0 and oldest == len(self.older):
             return
-        if self.base + cut > self._expired:
-            self._cut_at = max(self._cut_at, self.arrival_after(self.base + cut - 1))
-        if self._prepended is not None and self._estimates is not None:
-            del self._estimates[:cut]
-        self.floor = Cursor.parse_trusted(self.items[cut - 1].cursor.decode())
-        del self.items[:cut]
-        self.base += cut
-        while self._arrivals and self._arrivals[0][1] <= self.base:
-            self._live_from = self._arrivals.popleft()[1]
-        self._gaps = [position for position in self._gaps if position >= self.base]
-        if self.internal:
-            self.internal = {position for position in self.internal if position >= self.base}
-        self.state.trim(self.base)
         for index in self._origins.values():
-            index.trim(self.base)
+            index.trim(self.kept_from)
         for frames in self._frames.values():
             frames.trim()
+            frames.clear_joined()
+
+    def _count_ephemeral(self) -> None:
+        new = self.items[self._counted - self.base :]
+        self._ephemeral_count += sum(1 for item in new if item.event in self._ephemeral)
+        self._counted = self.tip
+
+    def _count_over(self, times: int) -> int:
+        """Return how many of the oldest items are over so many times the bounds."""
+        ephemeral = self._ephemeral_count - times * self.ephemeral_capacity
+        others = len(self.items) - self._ephemeral_count - times * self.capacity
+        if ephemeral <= 0 and others <= 0:
+            return 0
+        if self._ephemeral_count == 0:
+            return others
+        cut = 0
+        for item in self.items:
+            if ephemeral <= 0 and others <= 0:
+                break
+            if item.event in self._ephemeral:
+                ephemeral -= 1
+            else:
+                others -= 1
+            cut += 1
+        return cut
+
+    def _drop_front(self, cut: int, now: float) -> None:
+        """Drop the oldest items, but keep those of them that are not ephemeral in `older`."""
+        end, gone = self.base + cut, dict(self.dropped)
+        if end > self._expired:
+            self._cut_at = max(self._cut_at, self.arrival_after(end - 1))
+        if self._prepended is not None and self._estimates is not None:
+            del self._estimates[:cut]
+        kept: dict[str, list[tuple[str, int, int]]] = {}
+        breaks: set[int] = set()
+        for position, item in enumerate(self.items[:cut], self.base):
+            if item.event not in self._ephemeral:
+                self.older.append(item)
+                self.older_at.append(position)
+                self._older_times.append(self._arrival(position, now))
+                if item.event != GAP:
+                    kept.setdefault(item.origin, []).append((item.epoch, item.number, position))
+                continue
+            self._ephemeral_count -= 1
+            if item.event == SKIP:
+                breaks.add(position)
+            elif self._is_before(item.origin, gone.get(item.origin), Mark(item.epoch, item.number)):
+                gone[item.origin] = Mark(item.epoch, item.number)
+            self.internal.discard(position)
+        self.dropped = Cursor(gone.items())
+        for origin, index in self._origins.items():
+            index.compact(self.base, end, kept.get(origin, ()))
+        if breaks:
+            self._gaps = [position for position in self._gaps if position not in breaks]
+        self._base_cursor = Cursor.parse_trusted(self.items[cut - 1].cursor.decode())
+        del self.items[:cut]
+        self.base = end
+        while self._arrivals and self._arrivals[0][1] <= end:
+            self._live_from = self._arrivals.popleft()[1]
+        self.state.trim(end)
+
+    def _arrival(self, position: int, now: float) -> float:
+        """Return when the item there came; positions ascend from call to call."""
+        while self._arrivals and self._arrivals[0][1] <= position:
+            self._live_from = self._arrivals.popleft()[1]
+        if position >= self._live_from and self._arrivals:
+            return self._arrivals[0][0]
+        return self._prepended[0] if self._prepended is not None else now
+
+    def _drop_oldest(self, now: float, needed: int) -> None:
+        """Drop those of `older` that are over the bounds."""
+        others = len(self.items) - self._ephemeral_count
+        over = len(self.older) + others - self.capacity
+        count = 0
+        for position, when in zip(self.older_at, self._older_times, strict=True):
+            if count >= over and position >= self._expired and when >= now - self.age:
+                break
+            if position >= needed and count >= over - self.capacity:
+                break
+            count += 1
+        if not count:
+            return
+        lost = dict(self.lost)
+        for item in self.older[:count]:
+            lost[item.origin] = Mark(item.epoch, item.number)
+        self.lost = Cursor(lost.items())
+        self.kept_from = self.older_at[count - 1] + 1
+        self.floor = Cursor.parse_trusted(self.older[count - 1].cursor.decode())
+        del self.older[:count], self.older_at[:count], self._older_times[:count]
+        if not self.older and self.floor == self._base_cursor:
+            self.kept_from = self.base
+        self._gaps = [position for position in self._gaps if position >= self.kept_from]
+        if self.internal:
+            self.internal = {position for position in self.internal if position >= self.kept_from}
+
+
+def _lost_before(batches: Sequence[Batch]) -> dict[str, Mark]:
+    """Return for each origin of batches from a log's beginning the number up to which others may be lost."""
+    lost: dict[str, Mark] = {}
+    for batch in batches:
+        lost.setdefault(batch.origin, Mark(batch.origin_epoch, batch.after))
+    return lost
+
+
+def _dropped_before(batches: Sequence[Batch]) -> Cursor:
+    """Return the ephemeral events that are missing before each origin's first batch."""
+    first: dict[str, Batch] = {}
+    for batch in batches:
+        first.setdefault(batch.origin, batch)
+    return Cursor(
+        (origin, Mark(batch.origin_epoch, batch.number - 1))
+        for origin, batch in first.items()
+        if batch.after < batch.number - 1
+    )
 
 
 def parse_state(line: bytes) -> Keyed | None:

@@ -2,13 +2,16 @@
 
 An origin's events form *ranges* of consecutive numbers at consecutive positions: while only one datacenter
 publishes to a video, all of its events are one range, and finding a number is one subtraction. A log has
-several *epochs* of an origin whose own log began anew.
+several *epochs* of an origin whose own log began anew. Where ephemeral
+events were dropped between others, each of those is a range.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from math import inf
+from operator import attrgetter
 from typing import NamedTuple
 
 from liveserver.cursor import Mark, is_newer_epoch
@@ -60,6 +63,19 @@ class EpochIndex:
             first = self.ranges[0]
             gone = base - first.position
             self.ranges[0] = NumberRange(first.number + gone, base, first.length - gone)
+
+    def compact(self, start: int, end: int, kept: Sequence[tuple[int, int]]) -> None:
+        """Drop what lies between two positions, but for the events of these numbers and positions."""
+        at = bisect_left(self.ranges, start, key=attrgetter("position"))
+        later = EpochIndex(self.epoch, self.ranges[at:])
+        later.trim(end)
+        del self.ranges[at:]
+        for number, position in kept:
+            if self.ranges:
+                self.extend(number, position, 1)
+            else:
+                self.ranges.append(NumberRange(number, position, 1))
+        self.ranges += later.ranges
 
     def after(self, number: int) -> tuple[int | None, NumberRange | None]:
         """Return the position after all events up to `number`, and the first range of the rest."""
@@ -118,6 +134,12 @@ class OriginIndex:
         """Drop events before the position `base`."""
         for held in self.epochs:
             held.trim(base)
+        self.epochs = [held for held in self.epochs if held.ranges]
+
+    def compact(self, start: int, end: int, kept: Sequence[tuple[str, int, int]]) -> None:
+        """As `EpochIndex.compact`; the kept events with their epochs."""
+        for held in self.epochs:
+            held.compact(start, end, [each[1:] for each in kept if each[0] == held.epoch])
         self.epochs = [held for held in self.epochs if held.ranges]
 
     def find(self, mark: Mark | None, floor: Mark | None, tip: Mark) -> Found:

@@ -33,14 +33,19 @@ SCHEMAS: Json = {
         {
             "cursor": schema("Cursor"),
             "gap": {**YES_OR_NO, "description": "Events after the cursor asked for are gone"},
+            "skipped": {
+                "const": "ephemeral",
+                "description": "Ephemeral events after the cursor (likes) are gone; all others follow",
+            },
             "state": {
                 "type": "array",
                 "items": schema("Event"),
-                "description": "The newest event of each key: without a cursor, and with a gap",
+                "description": "The newest event of each key: without a cursor, with a gap, or skipped",
             },
             "events": {"type": "array", "items": schema("Event")},
         },
         "state",
+        "skipped",
     ),
     "Viewers": record(
         {"video": schema("Video"), "here": COUNT, "datacenter": COUNT, "total": COUNT},

@@ -12,7 +12,7 @@ from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import HistorySettings, convert
 
 
-def settings(**log: float) -> HistorySettings:
+def settings(**log: object) -> HistorySettings:
     return convert(log, HistorySettings)
 
 
@@ -51,7 +51,7 @@ async def test_an_inbox_has_room_again_once_it_was_taken() -> None:
 
 
 async def test_the_log_is_exact_in_length(autojump_clock: MockClock) -> None:
-    bus = MemoryBus("dc1", settings(max_events=5), 10)
+    bus = MemoryBus("dc1", settings(max_events=5, ephemeral_types=[]), 10)
     for _ in range(4):
         await trio.sleep(1)
         await append(bus, "v", None, None, None)
@@ -61,7 +61,7 @@ async def test_the_log_is_exact_in_length(autojump_clock: MockClock) -> None:
 
 
 async def test_the_log_ages_without_an_append(autojump_clock: MockClock) -> None:
-    bus = MemoryBus("dc1", settings(max_age=10), 10)
+    bus = MemoryBus("dc1", settings(max_age=10, ephemeral_types=[]), 10)
     await append(bus, "v", None, None)
     await trio.sleep(6)
     await append(bus, "v", None)

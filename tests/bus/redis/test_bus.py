@@ -47,7 +47,7 @@ async def test_a_log_that_begins_anew_keeps_its_state(redis_server: str, client:
     line = b';t;k;-;5; {"id":"a"}'
     async with open_bus(redis_server) as bus:
         await bus.append([AppendRequest("v", "t1", [line], [None], is_keyed=True)])
-        client.delete("ls:{v}:meta", "ls:{v}:log")
+        client.delete("ls:{v}:meta", "ls:{v}:log", "ls:{v}:ephemeral")
         assert (await bus.subscribe("n", {"v": 1}, 30, ["v"]))["v"].state == [line]
 
 

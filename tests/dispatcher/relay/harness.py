@@ -21,8 +21,9 @@ from liveserver.viewer_count import ViewerCount
 _tokens = itertools.count(1)
 
 
-def datacenter(name: str, **history: float) -> MemoryBus:
-    return MemoryBus(name, convert(history, HistorySettings), 1_000)
+def datacenter(name: str, **history: object) -> MemoryBus:
+    kinds = {"ephemeral_types": []} | history
+    return MemoryBus(name, convert(kinds, HistorySettings), 1_000)
 
 
 async def publish(bus: MemoryBus, video: str, *texts: str) -> None:

@@ -145,7 +145,7 @@ async def test_a_long_hole_is_read_in_pages(autojump_clock: MockClock) -> None:
 
 
 async def test_what_the_log_has_lost_is_told_as_a_gap(autojump_clock: MockClock) -> None:
-    configured, bus = lossy(history={"max_events": 10})
+    configured, bus = lossy(history={"max_events": 10, "ephemeral_types": []})
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
         await on.publish(2)

@@ -44,7 +44,8 @@ async def test_a_slow_viewer_lags_alone_and_misses_nothing(autojump_clock: MockC
 async def test_a_viewer_out_of_the_logs_reach_is_told_and_goes_on_at_the_oldest(
     autojump_clock: MockClock,
 ) -> None:
-    async with stage(settings(history={"max_events": 50}, frontend={"slow_timeout": "1h"})) as on:
+    configured = settings(history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_timeout": "1h"})
+    async with stage(configured) as on:
         slow, _ = await on.ready("v", "", **SMALL)
         quick, _ = await on.ready()
         for _ in range(60):
@@ -70,7 +71,10 @@ async def test_a_viewer_out_of_the_logs_reach_is_told_and_goes_on_at_the_oldest(
 
 
 async def test_a_viewer_out_of_the_logs_reach_is_let_go_if_so_configured(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 50}, frontend={"slow_policy": "close"})) as on:
+    configured = settings(
+        history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_policy": "close"}
+    )
+    async with stage(configured) as on:
         slow, _ = await on.ready("v", "", **SMALL)
         for _ in range(60):
             await on.publish(5, padding=500)
@@ -120,7 +124,8 @@ async def test_a_lagging_viewer_that_goes_is_forgotten(autojump_clock: MockClock
 
 async def test_memory_is_shared_among_those_that_stall(autojump_clock: MockClock) -> None:
     """What a stalled viewer costs is a place in the log and part of one write, however much is published."""
-    async with stage(settings(history={"max_events": 100}, frontend={"slow_timeout": "1h"})) as on:
+    configured = settings(history={"max_events": 100, "ephemeral_types": []}, frontend={"slow_timeout": "1h"})
+    async with stage(configured) as on:
         for _ in range(20):
             await on.ready("v", "", **SMALL)
         for _ in range(100):

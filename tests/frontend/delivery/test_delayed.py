@@ -255,7 +255,7 @@ async def test_only_so_many_delays_at_once(autojump_clock: MockClock) -> None:
 
 
 async def test_the_log_holds_what_those_behind_need(autojump_clock: MockClock) -> None:
-    small = {"max_events": 50}
+    small = {"max_events": 50, "ephemeral_types": []}
     async with stage(settings(history=small | {"delayed_events": 1_000})) as on:
         client, _ = await on.ready("v", "?behind=60")
         live, _ = await on.ready()
@@ -274,7 +274,9 @@ async def test_the_log_holds_what_those_behind_need(autojump_clock: MockClock) -
 
 
 async def test_beyond_what_is_held_there_is_a_gap(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 50, "delayed_events": 100})) as on:
+    async with stage(
+        settings(history={"max_events": 50, "ephemeral_types": [], "delayed_events": 100})
+    ) as on:
         client, _ = await on.ready("v", "?behind=60")
         for _ in range(30):
             await on.publish(10)

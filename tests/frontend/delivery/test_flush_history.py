@@ -98,7 +98,8 @@ async def test_long_polls_are_counted_too(autojump_clock: MockClock) -> None:
 
 
 async def test_who_lags_and_is_skipped_is_remarked_once_for_all(autojump_clock: MockClock) -> None:
-    async with stage(settings(history={"max_events": 50}, frontend={"slow_timeout": "10s"})) as on:
+    configured = settings(history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_timeout": "10s"})
+    async with stage(configured) as on:
         for _ in range(2):
             await on.ready("v", "", send_buffer=4096, receive_buffer=4096)
         for _ in range(60):

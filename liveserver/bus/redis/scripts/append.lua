@@ -16,7 +16,7 @@ local answered = call('GET', token)
 if answered then return answered end
 
 local video, lines, ids = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
-local epoch, before, number, others, at, marks, settled = open_log(meta, log, ARGV[2], ARGV[3], ARGV[4])
+local epoch, before, number, others, at, marks, settled, kept = open_log(meta, log, ARGV[2], ARGV[3], ARGV[4])
 if not settled then return redis.error_reply(UNSETTLED) end
 local now = now_ms()
 local first, first_number = before + 1, number + 1
@@ -27,7 +27,7 @@ if keyed and not has_room(state, 8, lines, now) then
 end
 
 -- Drop duplicates and events older than the state; number and log the others.
-local accepted, duplicates, stale, offset = {}, {}, {}, before
+local accepted, duplicates, stale, offset, last = {}, {}, {}, before, 0
 local by = ORIGIN .. ' ' .. epoch .. ' '
 for i = 1, lines do
   local id, line = ids > 0 and ARGV[7 + lines + i] or '', ARGV[7 + i]
@@ -38,12 +38,14 @@ for i = 1, lines do
   else
     offset, number = offset + 1, number + 1
     accepted[#accepted + 1] = line
-    call('XADD', log, offset .. '-0', 'o', by .. number, 'l', line)
+    kept = add_entry(log, offset, by, number, kept, line)
+    if kept == number then last = offset end
   end
 end
 
 if offset > before then
-  call('HSET', meta, 'offset', offset, 'number', number, 'at', now)
+  call('HSET', meta, 'offset', offset, 'number', number, 'at', now, 'kept', kept)
+  if last > 0 then call('HSET', meta, 'last', last) end
   call('PUBLISH', 'ls:feed', appended(video, epoch, first, by .. first_number, accepted, at, marks, now))
 end
 

@@ -10,15 +10,21 @@ local log, meta, nodes, viewers, state = unpack(KEYS)
 local function appended(video, epoch, first, origin, lines, at, marks, now)
   local before = first - 1
   local offset = before + #lines
+  local ephemeral = ephemeral_key(log)
   call('PEXPIRE', log, IDLE)
+  call('PEXPIRE', ephemeral, IDLE)
   -- For meta once in half a minute is enough, as it outlives the log by more than that.
   if math.floor(now / 30000) ~= math.floor(at / 30000) then
     call('PEXPIRE', meta, IDLE + META_LIVES_ON)
     call('PEXPIRE', state, IDLE + META_LIVES_ON)
   end
 
-  -- By length: whole nodes of the stream only, which leaves up to a hundred events more.
-  if offset > EVENTS then call('XTRIM', log, 'MAXLEN', '~', EVENTS) end
+  -- By length: whole nodes of a stream only, which leaves up to a hundred events more.
+  if offset > EVENTS and call('XTRIM', log, 'MAXLEN', '~', EVENTS) > 0 then
+    local oldest = call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+    call('HSET', meta, 'lost', tonumber(string.match(oldest[1], '%d+')) - 1)
+  end
+  if offset > EPHEMERAL_EVENTS then call('XTRIM', ephemeral, 'MAXLEN', '~', EPHEMERAL_EVENTS) end
 
   -- By age: an entry's id is its offset, not its time, so eight times within the maximum age a mark `time
   -- offset` is stored: everything up to that offset is at least that old. The events covered by the newest
@@ -36,7 +42,11 @@ local function appended(video, epoch, first, origin, lines, at, marks, now)
     end
     kept = table.concat(kept, ',')
     if kept ~= marks then call('HSET', meta, 'marks', kept) end
-    if gone ~= 0 then call('XTRIM', log, 'MINID', (gone + 1) .. '-0') end
+    if gone ~= 0 then
+      local from = (gone + 1) .. '-0'
+      if call('XTRIM', log, 'MINID', from) > 0 then call('HSET', meta, 'lost', gone) end
+      call('XTRIM', ephemeral, 'MINID', from)
+    end
   end
 
   -- To each node with a valid lease. A row is removed when its lease has ended, or when its inbox had no

@@ -1,5 +1,10 @@
 -- Shared by all scripts: opening a video's log. The settings precede it: ORIGIN (this datacenter),
--- EVENTS, AGE, IDLE, IDS, TOKENS, EMPTY (times in ms), CLUSTER (1 in a Redis Cluster).
+-- EVENTS, EPHEMERAL_EVENTS, AGE, IDLE, IDS, TOKENS, EMPTY (times in ms), CLUSTER (1 in a Redis Cluster), EPHEMERAL
+-- (types, a space before and behind each).
+--
+-- The log is two streams: `log`, and `ephemeral` for the events of ephemeral types, of which fewer are kept. An entry's
+-- id is its offset; `l` is the line, `o` its origin, epoch and number there, and `since`, where it is not the number
+-- before: between the two are only ephemeral events, so that nothing else is lost if they are gone.
 --
 -- Meta is a hash:
 --   epoch, offset   of the last event
@@ -8,6 +13,8 @@
 --   from:ORIGIN     the offset, in that origin's own log, of the last event replicated from it
 --   at              when the last append was (ms)
 --   marks           for trimming by age, see appended.lua
+--   kept            the number after which all that originated here so far is ephemeral; kept_others: the others'
+--   lost            the last offset that is gone from the stream `log`; last: the newest that was put into it
 --   run             the incarnation of Redis in which the log was made or found whole, see incarnation.lua
 --
 -- An epoch's name is its generation, six digits in base 36, and four random characters. A caller offers a name
@@ -45,9 +52,30 @@ local function epoch_name(offered, least)
   return name
 end
 
--- Returns epoch, offset, number, others, at, marks, and whether the log is settled.
+-- The key of the stream with the ephemeral events.
+local function ephemeral_key(log)
+  return string.sub(log, 1, -4) .. 'ephemeral'
+end
+
+local function is_ephemeral(line)
+  return string.find(EPHEMERAL, ' ' .. string.match(line, '^;?([^ ;]*)') .. ' ', 1, true) ~= nil
+end
+
+-- Put an event into the stream of its kind; returns the number after which all is ephemeral then.
+local function add_entry(log, offset, by, number, kept, line)
+  local from = kept < number - 1 and by .. number .. ' ' .. kept or by .. number
+  if is_ephemeral(line) then
+    call('XADD', ephemeral_key(log), offset .. '-0', 'o', from, 'l', line)
+    return kept
+  end
+  call('XADD', log, offset .. '-0', 'o', from, 'l', line)
+  return number
+end
+
+-- Returns epoch, offset, number, others, at, marks, whether the log is settled, kept, and the others' kept.
 local function open_log(meta, log, offered, known_epoch, known)
-  local found = call('HMGET', meta, 'epoch', 'offset', 'number', 'others', 'at', 'marks', 'run')
+  local found = call('HMGET', meta, 'epoch', 'offset', 'number', 'others', 'at', 'marks', 'run', 'kept',
+    'kept_others')
   local epoch, id, verdict = found[1]
   if CLUSTER == 0 then
     local state = call('HMGET', 'ls:run', 'id', 'verdict', 'skew')
@@ -59,7 +87,7 @@ local function open_log(meta, log, offered, known_epoch, known)
     offered, id, verdict = string.match(offered, '^(%w+) (%w+) (%w*)$')
     if not id or not string.find(call('INFO', 'replication'), 'master_replid:' .. id, 1, true) then id = '' end
   end
-  if id == '' then return '-', 0, 0, '', 0, '', false end
+  if id == '' then return '-', 0, 0, '', 0, '', false, 0, '' end
   if epoch then
     local offset = tonumber(found[2])
     local settled = found[7] == id
@@ -79,16 +107,17 @@ local function open_log(meta, log, offered, known_epoch, known)
       end
     end
     if not is_ahead then
-      return epoch, offset, tonumber(found[3]), found[4] or '', tonumber(found[5] or 0), found[6] or '', settled
+      return epoch, offset, tonumber(found[3]), found[4] or '', tonumber(found[5] or 0), found[6] or '', settled,
+        tonumber(found[8] or found[3]), found[9] or found[4] or ''
     end
   end
   -- The other origins' events are gone with the log: their numbers mean nothing in a new epoch.
   local before = math.max(generation(known_epoch), epoch and generation(epoch) or 0)
   epoch = epoch_name(offered, before + 1)
-  call('DEL', meta, log)
+  call('DEL', meta, log, ephemeral_key(log))
   call('HSET', meta, 'epoch', epoch, 'offset', 0, 'number', 0, 'run', id)
   call('PEXPIRE', meta, EMPTY)
-  return epoch, 0, 0, '', 0, '', true
+  return epoch, 0, 0, '', 0, '', true, 0, ''
 end
 
 -- The cursor at the log's end: origin-epoch-number of each origin, in ascending order.

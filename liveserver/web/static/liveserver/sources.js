@@ -61,10 +61,11 @@ export async function* polls(request) {
   for (let first = true, { cursor } = request; ; first = false) {
     const response = await ask(request, "poll", cursor ? { cursor, wait: first ? 0 : wait } : replay ? { replay } : {});
     const page = await response.json();
-    const { gap } = page;
+    const { gap, skipped } = page;
     const items = eventItems(page.events);
     if (page.state) items.unshift(control("state", { video, events: page.state }));
-    if (first) items.unshift(control("ready", { video, node: null, cursor: page.cursor, resumed: !!cursor && !gap, gap }));
+    const ready = { video, node: null, cursor: page.cursor, resumed: !!cursor && !gap, gap, ...(skipped && { skipped }) };
+    if (first) items.unshift(control("ready", ready));
     else if (gap) items.unshift(control("gap", { video, cursor: page.cursor }));
     const last = items.at(-1);
     if (last) last.cursor = page.cursor; // a page is taken as a whole
