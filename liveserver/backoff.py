@@ -1,4 +1,4 @@
-"""Exponential backoff with full jitter, so that those who retry do not all come back at once.
+"""Exponential backoff with full jitter, so that clients do not all retry at once.
 
 "Exponential Backoff And Jitter", M. Brooker, AWS Architecture Blog, 2015.
 """
@@ -11,7 +11,7 @@ import trio
 
 
 class Backoff:
-    """Waits between attempts: random, up to a bound that doubles from `first` seconds to `longest`."""
+    """Pauses between attempts: random, up to a bound that doubles from `first` seconds to `longest`."""
 
     __slots__ = ("_bound", "_first", "_longest")
 
@@ -21,7 +21,7 @@ class Backoff:
         self._bound = first
 
     def reset(self) -> None:
-        """Begin anew, after a success."""
+        """Start again with `first`, after a success."""
         self._bound = self._first
 
     def next(self) -> float:

@@ -1,13 +1,13 @@
-"""What travels: a video's events, numbered and immutable once accepted.
+"""A video's events, numbered and immutable once accepted.
 
-Three forms, in the order an event takes them:
+An event has three forms, in this order:
 
-- `Publication`: what a publisher sent, parsed and checked.
+- `Publication`: as a publisher sent it, parsed and checked.
 - a *line*: `type`, a space, and the event's JSON as viewers see it, without a line break. Rendered
   once, by the dispatcher that accepts the event, and carried unchanged to the last frontend. The head of
   a keyed event's line has more words, see `state.py`.
-- `Batch`: consecutive lines of one video and one origin with their numbers; what the inbox, the
-  feed and the log's readers speak.
+- `Batch`: consecutive lines of one video and one origin with their numbers, as on inboxes, feeds and in reads
+  of the log.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def decode(cls, wire: bytes) -> Batch:
-        """The inverse of `encode`. Raises `MalformedBatch`. What its lines say is `check`'s affair."""
+        """Parse the result of `encode`. Raises `MalformedBatch`. The lines are checked by `check`."""
         head, *lines = wire.split(b"\n")
         words = _BATCH_HEAD.fullmatch(head)
         if words is None:
@@ -188,8 +188,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
         return cls(video, epoch, int(first), origin, origin_epoch, int(number), lines)
 
     def check(self) -> None:
-        """Raises `MalformedBatch` when a line would break what viewers are sent: each is a type, a space
-        and one JSON text in UTF-8."""
+        """Raise `MalformedBatch` unless each line is a type, a space and one JSON text in UTF-8."""
         try:
             for line in self.lines:
                 kind, _, data = line.partition(b" ")

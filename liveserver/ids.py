@@ -29,8 +29,10 @@ def new_epoch(after: str = "") -> str:
 
 
 class IdMaker:
-    """Unique ids that sort by time: the 48 bits of a ULID's milliseconds, 30 random ones of this
-    process, and a count, in Crockford's base 32."""
+    """Makes unique ids that sort by time: the 48 bits of a ULID's milliseconds, 30 random bits of this
+    process,
+    and a counter, in Crockford's base 32.
+    """
 
     def __init__(self) -> None:
         self._process = "".join(secrets.choice(_BASE32) for _ in range(6))
@@ -47,10 +49,11 @@ class IdMaker:
 
 
 def request_id(given: bytes | None, *, trusted: bool) -> str:
-    """The id under which a failing request stands in its answer and in the log.
+    """Return the id of a request, for its response and the log.
 
-    A proxy in front may have `given` it one (`x-request-id`). It is taken only if it is `trusted`, and
-    nothing can be smuggled into a log with it; else a new one is made.
+    The id that a proxy has `given` (`x-request-id`) is used if it is `trusted` and harmless in a log;
+    otherwise a
+    new one is generated.
     """
     if trusted and given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode("ascii")

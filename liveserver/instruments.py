@@ -1,8 +1,9 @@
-"""How the parts say what they count: numbers whose meaning stands beside them, and histograms.
+"""Annotations of statistics, and histograms.
 
-A part's `statistics()` returns a frozen struct. What a field of it means to an operator stands in its
-annotation, and `/metrics` is made from that: `writes: Annotated[int, total("…")]`. A part counts in plain
-ints and pays nothing for being asked.
+A part's `statistics()` returns a frozen struct. The annotation of a field has its description for operators,
+from
+which `/metrics` is generated: `writes: Annotated[int, total("…")]`. Parts count in plain ints, and nothing is
+computed until it is read.
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
 def total(text: str, *, name: str | None = None, label: str | None = None) -> Meta:
-    """A count since the start. `name` stands in the metric for the field's, with its unit; `label` is what
-    the keys of a dictionary, or this field of each of a list of structs, tell apart."""
+    """Annotate a count since the start.
+
+    `name` replaces the field's name in the metric, with its unit; `label` names the label whose values are
+    the
+    keys of a dictionary, or this field of each of a list of structs.
+    """
     return _meta("counter", text, name, label)
 
 
 def gauge(text: str, *, name: str | None = None, label: str | None = None) -> Meta:
-    """A number as it is now; the arguments are those of `total`."""
+    """Annotate a current value; the arguments are those of `total`."""
     return _meta("gauge", text, name, label)
 
 
 def histogram(text: str, *, name: str | None = None) -> Meta:
-    """A `Distribution`."""
+    """Annotate a `Distribution`."""
     return _meta("histogram", text, name, None)
 
 
@@ -44,8 +49,10 @@ def _meta(kind: str, text: str, name: str | None, label: str | None) -> Meta:
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """How often a value was at most each of `bounds`, and above the one before it; the last of `counts` is
-    of all that were above the last bound."""
+    """The values of a histogram: `counts[i]` are at most `bounds[i]`, and above the bound before it.
+
+    The last of `counts` is that of the values above the last bound.
+    """
 
     bounds: Sequence[float]
     counts: list[int]

@@ -1,9 +1,11 @@
-"""Lines to a file descriptor, without ever waiting for it: a pipe that is full, a disk that is full.
+"""Writes lines to a file descriptor without blocking the caller, even if a pipe or disk is full.
 
-1. `write` puts a line into a bounded queue and returns; a thread does the writing.
-2. What finds the queue full, or cannot be written, is dropped and counted. Once writing works again, one line
-   says how many are missing.
-3. The descriptor's own flags stay as they are: others share them, such as the shell that started us.
+1. `write` adds a line to a bounded queue and returns; a thread writes the lines.
+2. Lines that do not fit into the queue, or cannot be written, are dropped and counted. When writing works
+again,
+   one line reports how many are missing.
+3. The descriptor's flags are not changed: it may be shared, with the shell that started the process for
+example.
 """
 
 from __future__ import annotations
@@ -34,14 +36,14 @@ class LineWriterStatistics(msgspec.Struct, frozen=True):
 
     written: Annotated[int, total("Log lines written.")]
     dropped: Annotated[
-        int, total("Log lines dropped: their reader is too slow, or the disk is full. The log says so, too.")
+        int, total("Log lines dropped, as their reader is too slow or the disk is full; also in the log.")
     ]
 
 
 class LineWriter:
-    """Writes lines to `descriptor` from a thread. Thread-safe; nothing here raises.
+    """Writes lines to `descriptor` from a thread. Thread-safe; no method raises.
 
-    `notice` gives the line that says how many were dropped.
+    `notice` returns the line that reports how many were dropped.
     """
 
     def __init__(
@@ -60,10 +62,10 @@ class LineWriter:
         self._written = self._dropped = 0
         self._unreported = 0
         self._in_flight = 0
-        self._is_torn = False  # the last line written has no end
+        self._is_torn = False  # the last line was written in part
 
     def write(self, line: str) -> None:
-        """Queue a line, which is given without its end."""
+        """Queue a line, without its line end."""
         data = line.encode("utf-8", "backslashreplace")[:MOST_BYTES] + b"\n"
         with self._lock:
             if len(self._lines) >= self._most_lines:
@@ -77,7 +79,7 @@ class LineWriter:
         self._wake.set()
 
     def flush(self, seconds: float = FLUSH) -> None:
-        """Wait until everything is written, at most so many seconds."""
+        """Wait until all lines are written, for at most `seconds`."""
         deadline = time.monotonic() + seconds
         while (self._lines or self._in_flight) and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -107,7 +109,7 @@ class LineWriter:
                         self._unreported += len(lines)
 
     def _take(self) -> list[bytes]:
-        """Remove the next lines: a chunk of them, or one that is longer."""
+        """Remove and return the next lines: a chunk of them, or one longer line."""
         lines: list[bytes] = []
         size = 0
         while self._lines and size < CHUNK:
@@ -116,7 +118,7 @@ class LineWriter:
         return lines
 
     def _write_all(self, data: bytes) -> bool:
-        """Write it, however long that takes; False when it cannot be written."""
+        """Write all of the data, however long that takes; return False if it cannot be written."""
         rest = memoryview(b"\n" + data if self._is_torn else data)
         self._is_torn = False
         while rest:
@@ -124,11 +126,11 @@ class LineWriter:
                 rest = rest[os.write(self.descriptor, rest) :]
                 self._is_torn = bool(rest)
             except BlockingIOError:
-                # Others have made the description that we share non-blocking.
+                # Another process has made the shared descriptor non-blocking.
                 with suppress(OSError, ValueError):
                     select.select([], [self.descriptor], [], RETRY)
             except OSError:
-                time.sleep(RETRY)  # whatever it was, it may pass: the disk has room again
+                time.sleep(RETRY)  # it may pass, when the disk has room again
                 return False
         return True
 

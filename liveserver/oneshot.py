@@ -1,6 +1,6 @@
-"""A question under way: one task waits for the answer that another gives.
+"""A result that one task waits for and another provides.
 
-What group commits are made of: hundreds wait, and one round trip answers them all.
+Used by group commits: hundreds of tasks wait, and one round trip resolves all of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Oneshot(Generic[T]):
-    """One question. Whoever asked may go away; the answer is then given to nobody."""
+    """One result. If the waiting task is cancelled, the result is discarded."""
 
     __slots__ = ("_answer", "_task")
 
@@ -22,20 +22,24 @@ class Oneshot(Generic[T]):
         self._answer: T | Exception | None = None
 
     async def wait(self) -> T:
-        """The answer. Raises it, if it is an exception. To be called once, before it is there."""
+        """Wait for the result and return it; raise it if it is an exception.
+
+        To be called once, before `resolve`.
+        """
         self._task = trio.lowlevel.current_task()
 
-        def gone(_: object) -> trio.lowlevel.Abort:
+        def on_cancel(_: object) -> trio.lowlevel.Abort:
             self._task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(gone)
+        await trio.lowlevel.wait_task_rescheduled(on_cancel)
         assert self._answer is not None
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
 
     def resolve(self, answer: T | Exception) -> None:
+        """Provide the result."""
         self._answer = answer
         if self._task is not None:
             trio.lowlevel.reschedule(self._task)

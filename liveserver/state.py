@@ -22,13 +22,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-MARK = b";"  # how a keyed event's line begins; a plain one begins with a letter
+MARK = b";"  # how a keyed event's line begins; others begin with a letter
 MARK_BYTE = MARK[0]
 KEY = re.compile(r"[a-z][a-z0-9_.:/-]{0,127}")
-MAX_VERSION = 2**53 - 1  # what JavaScript's numbers count exactly
+MAX_VERSION = 2**53 - 1  # the largest safe integer of JavaScript
 NO_VERSION = -1
 UNSHOWN = "clear/"  # how keys begin that viewers need not be sent: what they name is in no log any more
-# A keyed event's id is compared byte by byte, in Lua and JavaScript too: nothing in it is escaped in JSON.
+# A keyed event's id is compared byte by byte, also in Lua and JavaScript: it has no characters that JSON
+# escapes.
 KEYED_ID = re.compile(r"[ !#-\[\]-~]{1,128}")
 
 _LINE = re.compile(
@@ -39,11 +40,11 @@ _LINE = re.compile(
 
 
 class MalformedKeyed(ValueError):
-    """A line that begins as a keyed event's, and is none."""
+    """A malformed line that begins like a keyed event's."""
 
 
 class Keyed(NamedTuple):
-    """One event of a video's state. `rank` is greater for the newer of two events of the same key."""
+    """One event of a video's state. Of two events of a key, the newer has the greater `rank`."""
 
     key: str
     rank: tuple[int, int, bytes]
@@ -58,14 +59,14 @@ class Keyed(NamedTuple):
 
 
 def head(kind: str, key: str, version: int | None, at: int, *, is_cleared: bool, is_internal: bool) -> bytes:
-    """Return the head of a line, without the space behind it."""
+    """Return the head of a line, without the space after it."""
     number = "-" if version is None else version
     flags = ("c" if is_cleared else "") + ("i" if is_internal else "")
     return f";{kind};{key};{number};{at};{flags}".encode()
 
 
 def read(line: bytes) -> Keyed:
-    """Return what a marked line says. Raises `MalformedKeyed`."""
+    """Parse a keyed event's line. Raises `MalformedKeyed`."""
     found = _LINE.fullmatch(line)
     if found is None:
         raise MalformedKeyed(f"a keyed line is ;type;key;version;at;flags and JSON: {line[:100]!r}")
@@ -78,12 +79,12 @@ def read(line: bytes) -> Keyed:
 
 
 def tombstone(line: bytes, event: Keyed) -> bytes:
-    """Return what is kept of a line that clears its key."""
+    """Return the part of a line that clears its key which is kept."""
     return line.partition(b" ")[0] + b' {"id":"%b"}' % event.rank[2]
 
 
 class State:
-    """The newest event of each key. Unbounded: who folds bounds what comes in."""
+    """The newest event of each key. Not bounded here: callers limit what they fold."""
 
     __slots__ = ("_events",)
 
@@ -107,14 +108,14 @@ class State:
         return known is not None and known.rank >= event.rank
 
     def fold(self, event: Keyed) -> bool:
-        """Take an event in; False when it has no key, or is stale."""
+        """Fold an event; return False if it has no key, or is stale."""
         if not event.key or self.is_stale(event):
             return False
         self._events[event.key] = event
         return True
 
     def shown(self, *, internal: bool) -> list[Keyed]:
-        """Return what a viewer receives, oldest first; internal events only if asked for."""
+        """Return the events that a viewer receives, oldest first; internal ones only for moderators."""
         events = [
             event
             for event in self._events.values()

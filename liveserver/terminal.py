@@ -1,4 +1,4 @@
-"""The terminal that a process was started in: whether a SIGHUP means that it was closed."""
+"""Whether the process has a terminal: a SIGHUP may mean that it was closed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def has_terminal() -> bool:
-    """Whether this process has a terminal; of one that was closed, the device cannot be opened."""
+    """Return whether this process has a terminal; that of a closed one cannot be opened."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
     except OSError:

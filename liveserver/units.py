@@ -1,4 +1,4 @@
-"""Values as settings are written: durations and sizes with their units, addresses, secrets."""
+"""The types of settings: durations and sizes with units, addresses, secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNITS = {
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
-# Beyond it a number without a unit is more likely meant to be milliseconds.
+# A larger number without a unit is probably meant to be milliseconds.
 MOST_BARE_SECONDS = 3600
 
 
@@ -27,7 +27,7 @@ class Size(int):
 
 
 class Address(str):
-    """`host:port`; port 0 means any free one. IPv6 hosts stand in brackets."""
+    """`host:port`; port 0 means any free one. IPv6 hosts are in brackets."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ class Address(str):
         return int(self.rpartition(":")[2])
 
     def after(self, count: int) -> Address:
-        """The address `count` ports further on; of port 0, itself."""
+        """Return the address `count` ports higher; for port 0, itself."""
         return Address(f"{self.rpartition(':')[0]}:{self.port + count}") if self.port else self
 
     @property
@@ -54,7 +54,7 @@ class Address(str):
 
 
 class Secret:
-    """A text that is shown to nobody: not in a log, an error, a status. `reveal` is for those who use it."""
+    """A text that does not appear in logs, errors or status; `reveal` returns it."""
 
     __slots__ = ("_text",)
 
@@ -75,7 +75,7 @@ class Secret:
 
 
 def quantity(kind: type, value: Any) -> Any:
-    """msgspec's hook for these types."""
+    """Convert a value to one of these types; msgspec's `dec_hook`. Raises `ValueError`."""
     if kind is Secret:
         if not isinstance(value, str) or not value:
             raise ValueError("a secret is a text in quotes, and not empty")

@@ -1,7 +1,6 @@
-"""How many watch a video: what nodes and datacenters tell each other beside the events.
+"""Viewer counts, which nodes and datacenters exchange beside the events.
 
-A tally is unnumbered and nobody keeps it: each one says all there is to say, and whoever misses one
-hears the next.
+They are not numbered or stored: each count is complete, so a lost one is replaced by the next.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import re
 
 import msgspec
 
-MARK = b"#"  # in an inbox or a feed: no batch begins so
+MARK = b"#"  # how a count on an inbox or feed begins; batches do not
 _NUMBER = rb"(0|[1-9][0-9]{0,14})"
 _WORDS = re.compile(
     rb"#([A-Za-z0-9][A-Za-z0-9._-]{0,127}) ([a-z0-9]{1,16}) " + b" ".join([_NUMBER, _NUMBER, _NUMBER])
@@ -18,7 +17,7 @@ _WORDS = re.compile(
 
 
 class MalformedViewerCount(ValueError):
-    """Bytes that begin with the mark and are no tally."""
+    """Bytes that begin with the mark and are malformed."""
 
 
 class ViewerCount(msgspec.Struct, frozen=True, gc=False):
@@ -34,17 +33,17 @@ class ViewerCount(msgspec.Struct, frozen=True, gc=False):
     hold: float = 0.0
 
     def encode(self) -> bytes:
-        """`#video origin datacenter total hold`, the last in ms; `tally.lua` writes the same."""
+        """Return `#video origin datacenter total hold`, the last in ms, as `tally.lua` does."""
         return b"#%b %b %d %d %d" % (
             self.video.encode(), self.origin.encode(), self.datacenter, self.total, round(self.hold * 1000),
         )  # fmt: skip
 
     @classmethod
     def decode(cls, wire: bytes) -> ViewerCount:
-        """The inverse of `encode`. Raises `MalformedViewerCount`."""
+        """Parse the result of `encode`. Raises `MalformedViewerCount`."""
         words = _WORDS.fullmatch(wire)
         if words is None:
-            raise MalformedViewerCount(f"a tally is a video, an origin and three numbers, not {wire[:100]!r}")
+            raise MalformedViewerCount(f"not a video, an origin and three numbers: {wire[:100]!r}")
         video, origin, *numbers = words.groups()
         datacenter, total, hold = map(int, numbers)
         return cls(video.decode(), origin.decode(), datacenter, total, hold / 1000)

@@ -63,9 +63,9 @@ def test_lists_and_texts_are_written_as_in_the_file() -> None:
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("frontend.leese=3", "frontend.leese: there is no such name; is it lease?"),
-        ("frontend.xyz=3", "frontend.xyz: there is no such name"),
-        ("frontent.lease=3", "frontent: there is no such name; is it frontend?"),
+        ("frontend.leese=3", "frontend.leese: there is no such setting; did you mean lease?"),
+        ("frontend.xyz=3", "frontend.xyz: there is no such setting"),
+        ("frontent.lease=3", "frontent: there is no such setting; did you mean frontend?"),
         ("frontend.lease=soon", 'frontend.lease: \'soon\' is not a duration like "20ms", "15s" or "5m"'),
         ("frontend.lease=-1", "frontend.lease: -1 is not a duration"),
         ("edge.max_body=4 tons", "edge.max_body: '4 tons' is not a size like"),
@@ -101,7 +101,7 @@ def test_what_is_wrong_is_said_with_its_name(override: str, complaint: str) -> N
     [
         (["peers.dc2.url=host:6379/0"], "peers.dc2.url: is not a URL like redis://"),
         (["peers.dc2.url=redis://h", 'node.roles=["frontend"]', "frontend.dispatchers=[\"http://d\"]"],
-         "peers: are the dispatchers' business"),
+         "peers: are for dispatchers only"),
         ([f"peers.datacenter{n}.url=redis://h" for n in range(5)], "peers: are so many that a cursor"),
     ],
 )  # fmt: skip

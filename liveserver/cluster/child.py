@@ -1,11 +1,11 @@
-"""One node's process: its output passed through, begun again when it dies by itself, ended when asked.
+"""One child process: its output is passed on, and it is restarted if it ends by itself.
 
-1. A child is a session of its own: Ctrl-C in the terminal reaches the supervisor alone, which then
-   decides the order in which things end.
-2. Cancelling `run` ends the process: SIGTERM, `stop_after` seconds, SIGKILL. `run` returns only when
-   the process is gone, so nothing is left behind, not even one that hangs or was stopped.
-3. What it writes while it ends is still passed through.
-4. `restart` ends the process as cancelling does, and `run` begins it again without waiting.
+1. A child is a session of its own: Ctrl-C in the terminal reaches only the supervisor, which decides the
+   order in which the processes end.
+2. Cancelling `run` ends the process: SIGTERM, `stop_after` seconds, SIGKILL. `run` returns only when the
+   process has ended, even if it hangs or was stopped.
+3. The output of a process that is ending is still passed on.
+4. `restart` ends the process like cancellation, and `run` starts it again without a pause.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ import trio
 
 from liveserver.errors import LiveserverError
 
-# Between the restarts of a node that keeps dying, in seconds; one that lived for SETTLED begins anew.
+# Seconds between restarts of a process that keeps ending; after SETTLED seconds the backoff is reset.
 RESTART_FIRST = 0.5
 RESTART_MOST = 15.0
 SETTLED = 30.0
 
-# A grandchild may hold on to the output of a child that has ended; it is not waited for longer than this.
-LAST_WORDS = 1.0
+# Seconds to wait for the output of an ended process, which a grandchild may keep open.
+LAST_OUTPUT = 1.0
 
 LONGEST_LINE = 64 * 1024
 
-# The exit code by which `liveserver run` says that its settings are wrong. Where they were right once,
-# something else is (its port was taken in between, say), and may pass.
+# The exit code of `liveserver run` for wrong settings. After a successful start it has another cause (such
+# as a
+# port that was taken meanwhile), which may pass.
 NEVER_RUNS = 2
 
 Say = Callable[[str], None]
 
 
 class Child:
-    """Keeps one command running. `say` takes one line of text, without its end.
+    """Keeps one command running. `say` prints one line of text.
 
-    `environment` comes on top of this process' own.
+    `environment` is added to this process' own.
     """
 
     def __init__(
@@ -63,50 +64,50 @@ class Child:
         self._output = output
         self._say = say
         self._process: trio.Process | None = None
-        self._is_asked = False  # to be begun again
+        self._must_restart = False
         self._begun = trio.Event()  # the next start
 
     @property
     def pid(self) -> int | None:
-        """The running process' id; None between two."""
+        """The running process' id; None between two runs."""
         return self._process.pid if self._process else None
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal. Does nothing when there is no process."""
+        """Send a signal to the process, if there is one."""
         if self._process and self._process.poll() is None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, now. Does nothing when there is no process."""
+        """Kill the process, if there is one."""
         if self._process and self._process.poll() is None:
             self._process.kill()
 
     async def restart(self) -> None:
-        """Have the process end, and another one begun; returns when that runs (not: when it is ready).
+        """Restart the process; return when the new one is running (not: ready).
 
-        While `run` waits to begin one again, that one it is.
+        If `run` is about to start it anyway, wait for that.
         """
         begun = self._begun
         if (process := self._process) is not None:
-            self._is_asked = True
+            self._must_restart = True
             await self._end(process)
         await begun.wait()
 
     async def run(self) -> None:
-        """Run the command, again and again, until cancelled.
+        """Run the command repeatedly until cancelled.
 
-        Error handling: raises `LiveserverError` when the process says that it can never run.
+        Raises `LiveserverError` if the first process exits with the code for wrong settings.
         """
         failures = 0
         while True:
             begun = trio.current_time()
             code = await self._run_once()
-            if self._is_asked:
-                self._is_asked = False
+            if self._must_restart:
+                self._must_restart = False
                 failures = 0
                 continue
             if code == NEVER_RUNS and self.starts == 1:
-                raise LiveserverError(f"{self.name} cannot run with these settings; what it said is above")
+                raise LiveserverError(f"{self.name} cannot run with these settings; see its output above")
             failures = 1 if trio.current_time() - begun >= SETTLED else failures + 1
             delay = backoff(failures)
             self._say(f"{self.name} {describe(code)}; starting it again in {delay:.1f} s")
@@ -126,10 +127,10 @@ class Child:
         self._begun.set()
         self._begun = trio.Event()
         if self.starts > 1:
-            self._say(f"{self.name} is process {process.pid} now")
+            self._say(f"{self.name} is now process {process.pid}")
         reading = trio.CancelScope(shield=True)
         async with trio.open_nursery() as nursery:
-            if process.stdout is not None:  # it never is: for the type's sake
+            if process.stdout is not None:  # always; for the type checker
                 nursery.start_soon(self._pass_output, process.stdout, reading)
             try:
                 return await process.wait()
@@ -137,7 +138,7 @@ class Child:
                 with trio.CancelScope(shield=True):
                     await self._end(process)
                 self._process = None
-                reading.deadline = trio.current_time() + LAST_WORDS
+                reading.deadline = trio.current_time() + LAST_OUTPUT
 
     async def _end(self, process: trio.Process) -> None:
         if process.poll() is not None:
@@ -146,7 +147,7 @@ class Child:
         with trio.move_on_after(self._stop_after):
             await process.wait()
             return
-        self._say(f"{self.name} did not end within {self._stop_after:g} s of being asked; killed")
+        self._say(f"{self.name} did not end within {self._stop_after:g} s after SIGTERM; killed")
         process.kill()
         await process.wait()
 
@@ -164,13 +165,13 @@ class Child:
 
 
 def backoff(failures: int) -> float:
-    """Seconds before the next start after so many deaths in a row: doubling, up to a fifth less by chance."""
+    """Return the seconds before the next start after consecutive failures: exponential, with 20 % jitter."""
     longest: float = min(RESTART_MOST, RESTART_FIRST * 2 ** (failures - 1))
     return longest * random.uniform(0.8, 1.0)
 
 
 def describe(code: int) -> str:
-    """What a process' return code means, in words."""
+    """Describe a process' return code."""
     if code >= 0:
         return f"ended by itself with exit code {code}"
     try:

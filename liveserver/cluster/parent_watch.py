@@ -1,11 +1,11 @@
-"""How nothing outlives a supervisor, even one that was killed with -9.
+"""Ends all children of a supervisor that has ended, even by SIGKILL.
 
-Every process it starts has, as its standard input, the reading end of one pipe. Nothing is ever
-written to it, and only the supervisor holds the writing end: when the supervisor is gone, whatever
-the reason, the kernel closes it, and all children read the end of the file.
+The standard input of every child is the reading end of one pipe. Nothing is written to it, and only the
+supervisor has the writing end: when the supervisor ends, the kernel closes it, and all children read EOF.
 
-Linux' PR_SET_PDEATHSIG would do it without the process' help, but it is Linux' alone, and it means
-the death of the *thread* that started the process: for us a worker thread, which ends when idle.
+Linux' PR_SET_PDEATHSIG would not need the child's cooperation, but exists on Linux only, and reacts to the
+end
+of the *thread* that started the process: here a worker thread, which ends when idle.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from contextlib import asynccontextmanager
 
 import trio
 
-# Beyond the drain: what a process may take to end by itself before it is made to.
+# Seconds, beyond the drain, in which a process may end by itself before it is killed.
 PATIENCE = 3.0
 
-# Reads until the end of its input, then ends the process that it was given.
+# Reads until EOF, then ends the given process.
 _GUARD = 'while read -r _; do :; done; kill "$1"'
 
 
 class ParentWatch:
-    """The pipe. `reading_end` is for the children's standard input; leaving the block closes both ends."""
+    """The pipe. `reading_end` is the children's standard input; leaving the block closes both ends."""
 
     def __init__(self) -> None:
         self.reading_end, writing_end = os.pipe()
@@ -41,14 +41,14 @@ class ParentWatch:
         os.close(self.reading_end)
 
     def cut(self) -> None:
-        """Close the writing end, as the kernel does when this process is gone."""
+        """Close the writing end, as the kernel does when this process ends."""
         if self._writing_end is not None:
             os.close(self._writing_end)
             self._writing_end = None
 
     @asynccontextmanager
     async def guarding(self, pid: int) -> AsyncIterator[None]:
-        """For a program that does not watch its input: while in the block, a small shell does so for it."""
+        """Run a shell that watches the pipe for a program that does not; for the duration of the block."""
         guard = await trio.lowlevel.open_process(
             ["/bin/sh", "-c", _GUARD, "liveserver-guard", str(pid)],
             stdin=self.reading_end,
@@ -63,10 +63,10 @@ class ParentWatch:
 
 
 def end_with_standard_input(drain: float) -> None:
-    """From now on, the end of standard input ends this process, as SIGTERM does.
+    """End this process, as SIGTERM does, when its standard input reaches EOF.
 
-    A thread and not a task, so that a process whose event loop hangs ends too: `drain` seconds and a
-    little patience later, without being asked again.
+    Watched by a thread, so that a process whose event loop hangs is ended, too: `drain` + `PATIENCE` seconds
+    later.
     """
     threading.Thread(target=_watch, args=(drain,), name="parent_watch", daemon=True).start()
 

@@ -1,8 +1,7 @@
-"""Which process runs the cluster of a file: so that a signal reaches it, and no other process in its place.
+"""A pidfile per cluster file, so that a signal reaches the process that runs it, and no other.
 
-A file in the temporary directory holds the process' id, and the process holds a lock on it. The kernel
-lets go of the lock when the process ends, however it ends; so an id that is left over is never taken
-for a running process', nor for another one that has that id by then.
+The file, in the temporary directory, has the process' id, and the process holds a lock on it. The kernel
+releases the lock when the process ends; so a stale id is never mistaken for a running process.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from liveserver.errors import LiveserverError
 
 
 def pidfile_path(source: Path) -> Path:
-    """Where the id of the process that runs `source` stands: one place per user and cluster file."""
+    """Return the pidfile of `source`: one per user and cluster file."""
     digest = hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"liveserver-{os.getuid()}-{digest}.pid"
 
 
 @contextmanager
 def hold_pidfile(source: Path) -> Iterator[None]:
-    """This process runs `source`, within the block; unless another one does, or no file can be made."""
+    """Hold the pidfile of `source` for the duration of the block, unless another process does."""
     try:
         descriptor = _open(pidfile_path(source), os.O_RDWR | os.O_CREAT)
     except OSError:
-        yield  # it can still be reached by its id
+        yield  # the process can still be signalled by its id
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,7 +48,7 @@ def hold_pidfile(source: Path) -> Iterator[None]:
 
 
 def holder(source: Path) -> int | None:
-    """The id of the process that runs `source`; None when none does."""
+    """Return the id of the process that runs `source`, or None."""
     try:
         descriptor = _open(pidfile_path(source), os.O_RDONLY)
     except OSError:
@@ -65,9 +64,9 @@ def holder(source: Path) -> int | None:
 
 
 def request_rolling_restart(source: Path) -> int:
-    """Have the cluster of `source` restart its nodes in turn; returns its process' id.
+    """Let the cluster of `source` restart its nodes in turn; return its process' id.
 
-    Raises `LiveserverError` when none runs.
+    Raises `LiveserverError` if it is not running.
     """
     process = holder(source)
     if process is None:
@@ -79,7 +78,7 @@ def request_rolling_restart(source: Path) -> int:
 
 
 def _open(path: Path, flags: int) -> int:
-    """Our own file only: all users share the directory. Raises `OSError`."""
+    """Open a file that must be our own, as the directory is shared by all users. Raises `OSError`."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     if os.fstat(descriptor).st_uid != os.getuid():
         os.close(descriptor)

@@ -9,7 +9,7 @@ from liveserver.config import Address
 
 
 def is_busy(address: Address) -> bool:
-    """Whether binding `address` fails because it is in use. Port 0 never is."""
+    """Return whether `address` is in use. Port 0 never is."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As servers do it: connections of an earlier server that linger in TIME_WAIT do not count.

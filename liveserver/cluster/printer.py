@@ -1,4 +1,4 @@
-"""The log of a supervisor: the lines of all processes, each behind its process' name."""
+"""The log of a supervisor: the lines of all processes, each after its process' name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_
 
 
 class Printer:
-    """`names` are those that will speak, so that their lines begin below each other."""
+    """Prints lines. `names` are all processes, so that their lines are aligned."""
 
     def __init__(self, names: Iterable[str], console: Console | None = None) -> None:
         if console is None:
-            # The supervisor goes on working whether or not its log is read.
+            # The supervisor continues even if its log is not read.
             writer = LineWriter(STANDARD_OUTPUT)
             atexit.register(writer.flush)
             console = Console(file=cast("IO[str]", LineWriterFile(writer)), highlight=False, soft_wrap=True)
@@ -28,7 +28,7 @@ class Printer:
         self._width = max(map(len, names), default=0)
 
     def say(self, name: str, line: str, colour: str = "bold") -> None:
-        """One line. Nobody left to hear it (the terminal was closed) is no reason to stop working."""
+        """Print one line after a name. Errors, such as a closed terminal, are ignored."""
         self.show(Text.assemble((f"{name:{self._width}} │ ", colour), line))
 
     def show(self, text: Text | str = "") -> None:
@@ -36,5 +36,5 @@ class Printer:
         try:
             self.console.print(text)
         except OSError:
-            # What it could not write it would try to write once more, with every line that follows.
+            # It would retry the failed text with every following line.
             self.console.quiet = True

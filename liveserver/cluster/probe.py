@@ -1,4 +1,4 @@
-"""Whether a node can deliver, as its readiness page says."""
+"""Asks nodes whether they are ready."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio
 
 from liveserver.config import Address
 
-EVERY = 0.1  # seconds between two questions
+EVERY = 0.1  # seconds between two requests
 TIMEOUT = 2.0
 COMPLAIN_AFTER = (
     15.0  # seconds; a node that is not ready by then is named, with its reason, and again so much later
@@ -17,13 +17,13 @@ COMPLAIN_AFTER = (
 
 
 async def not_ready_reason(ops: Address) -> str | None:
-    """Return why a node is not ready, as it says itself; None when it is ready."""
+    """Return why a node is not ready, according to itself; None if it is ready."""
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
         return await _ask(client, ops)
 
 
 async def wait_ready(ops: Address, complain: Callable[[str], None]) -> None:
-    """Return once the node at `ops` is ready; `complain` receives what keeps it, now and then."""
+    """Wait until the node at `ops` is ready; call `complain` periodically with the reason if it is not."""
     complain_at = trio.current_time() + COMPLAIN_AFTER
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
         while (answer := await _ask(client, ops)) is not None:

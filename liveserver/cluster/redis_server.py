@@ -1,8 +1,8 @@
-"""A real redis-server for a cluster on one machine, for the tests and the bench.
+"""Runs a redis-server, for a cluster on one machine, the tests and the benchmarks.
 
-It listens on 127.0.0.1 only and ends with its block: a session of its own, so that a terminal's Ctrl-C
-does not end it before those that need it. Should this process be killed, the kernel ends the server,
-where there is `setpriv` (util-linux) to ask it to; elsewhere a killed parent leaves it.
+It listens on 127.0.0.1 only and ends with its block. It is a session of its own, so that a terminal's Ctrl-C
+does not end it before the nodes that need it. If this process is killed, the kernel ends the server, provided
+that `setpriv` (util-linux) is installed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETPRIV = shutil.which("setpriv")
 
 
 class RedisServer:
-    """A server process: `start`, `wait_ready`, `stop`, in this order. `run_redis_server` does it for you."""
+    """A server process; call `start`, `wait_ready`, `stop`, or use `run_redis_server`."""
 
     def __init__(
         self,
@@ -52,10 +52,9 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self, *options: str) -> None:
-        """Start it; also again, after `stop`. Raises `ConfigError` when there is no program to start.
+        """Start the server; also again, after `stop`. Raises `ConfigError` if there is no redis-server.
 
-        The kernel's promise to end it holds for the thread that calls this: call it in one that
-        lives as long as the server shall.
+        The kernel ends the server with the thread that calls this: call it in a long-lived one.
         """
         command: list[str | Path] = [
             self._program or find_redis_server(),
@@ -76,7 +75,7 @@ class RedisServer:
             )
 
     async def wait_ready(self) -> None:
-        """Return when it answers PING. Raises `BusError` when it ended, or does not within 10 s."""
+        """Wait until the server answers PING. Raises `BusError` if it ends, or does not within 10 s."""
         with trio.move_on_after(START):
             while self.process.poll() is None:
                 if await self._answers():
@@ -85,10 +84,10 @@ class RedisServer:
         raise BusError(f"redis-server on port {self.port} did not start: {self._last_words()}")
 
     def stop(self) -> None:
-        """Have it end, and wait for that: up to 3 s by itself, then at once."""
+        """End the server, and wait for that; kill it after 3 s."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.resume()  # one that is paused can't end
+            self.resume()  # a paused process cannot end
             try:
                 self.process.wait(END)
             except subprocess.TimeoutExpired:
@@ -96,15 +95,15 @@ class RedisServer:
         self.process.wait()
 
     def pause(self) -> None:
-        """Have it hang: it keeps its connections and answers nothing."""
+        """Pause the server: it keeps its connections and does not answer."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Have it go on where it was paused."""
+        """Resume a paused server."""
         self.process.send_signal(signal.SIGCONT)
 
     async def _answers(self) -> bool:
-        """Return whether it answers PING and is this process: another one may have the port."""
+        """Return whether this process answers PING; another one may have the port."""
         answer = b""
         try:
             async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
@@ -120,11 +119,11 @@ class RedisServer:
 
     def _last_words(self) -> str:
         lines = (self.directory / "redis.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no output"
 
 
 def find_redis_server() -> Path:
-    """The program. Raises `ConfigError`, which says what to install."""
+    """Return the path of redis-server. Raises `ConfigError`, which says what to install."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)
@@ -142,7 +141,7 @@ def find_redis_server() -> Path:
 def free_port() -> int:
     """Reserve a TCP port of 127.0.0.1 for programs that this process starts, until it ends.
 
-    It is none of those from which the kernel takes the ports of connections.
+    It is not an ephemeral port.
     """
     while True:
         port = random.randrange(12_000, 32_000)
@@ -152,10 +151,10 @@ def free_port() -> int:
 
 
 def reserve_port(port: int) -> None:
-    """Keep a TCP port of 127.0.0.1 from being chosen by others. Raises `OSError` when it is in use.
+    """Reserve a TCP port of 127.0.0.1. Raises `OSError` if it is in use.
 
-    The socket is bound and does not listen: servers, which bind with SO_REUSEADDR, can have the port, now
-    and after a restart; who binds without it, as this function does, and who asks for any port, cannot.
+    The socket is bound and does not listen: servers that bind with SO_REUSEADDR can use the port, now and
+    after a restart; processes that bind without it, or to any port, cannot.
     """
     holder = socket.socket()
     try:
@@ -171,10 +170,10 @@ def reserve_port(port: int) -> None:
 async def run_redis_server(
     port: int = 0, directory: Path | None = None, *, appendonly: bool = False
 ) -> AsyncIterator[RedisServer]:
-    """A server that answers within the block, and ends with it.
+    """Run a server for the duration of the block.
 
-    Port 0 means any free one. Without `directory` it keeps its files in a temporary one; with
-    `appendonly` it comes back with its data when it is run in the same directory again.
+    Port 0 means any free one. Without `directory` its files are in a temporary one; with `appendonly` it has
+    its data again when it is run in the same directory.
     """
     with tempfile.TemporaryDirectory(prefix="liveserver-redis-", ignore_cleanup_errors=True) as temporary:
         place = directory or Path(temporary)

@@ -1,10 +1,11 @@
-"""Every node begun again, one after the other, while the cluster goes on: for a new version or new settings.
+"""Restarts every node, one after the other, while the cluster runs: for a new version or new settings.
 
-1. Frontends first, dispatchers last: who leaves finds those that it leaves to. Redis stays: what it holds
-   is held nowhere else.
-2. A node's turn comes when all nodes are ready; so of two of a kind, one is always there. When one is not,
-   or does not come back, the roll stops and says so: going on would take away what is left.
-3. A node is ended as always: SIGTERM, its drain, and SIGKILL only if that does not do.
+1. Frontends first, dispatchers last, as frontends need dispatchers to leave. Redis is not restarted, as its
+   data is only in memory.
+2. A node is restarted when all nodes are ready; so of two nodes with the same role one is always running. If
+a
+   node is not ready, or does not become ready again, the rolling restart stops.
+3. A node is ended as always: SIGTERM, drain, and SIGKILL only if necessary.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from liveserver.cluster import probe
 from liveserver.cluster.child import Child, Say
 from liveserver.cluster.topology import NodeSpec
 
-READY_WITHIN = 30.0  # seconds for a restarted node; beyond it, it counts as not coming back
+READY_WITHIN = 30.0  # seconds within which a restarted node has to be ready
 
 
 async def roll(
     nodes: Sequence[NodeSpec], children: Mapping[str, Child], say: Say, *, ready_within: float = READY_WITHIN
 ) -> bool:
-    """Restart all of `nodes` in turn; whether all of them came back. What it does is said."""
+    """Restart all of `nodes` in turn, with messages by `say`; return whether all became ready again."""
     order = sorted(nodes, key=lambda node: node.role == "dispatcher")
     begun = trio.current_time()
     for number, node in enumerate(order, 1):
         if reason := await _not_ready_reason(nodes):
             say(f"rolling restart stopped before {node.name}: {reason}")
             return False
-        say(f"rolling restart, {number} of {len(order)}: {node.name} is asked to end")
+        say(f"rolling restart, {number} of {len(order)}: ending {node.name}")
         await children[node.name].restart()
         complain = partial(_say_waiting, say, node.name)
         with trio.move_on_after(ready_within):
@@ -41,7 +42,7 @@ async def roll(
         left = ", ".join(each.name for each in order[number:]) or "none"
         say(
             f"rolling restart stopped: {node.name} is not ready {ready_within:g} s after its start, "
-            f"what it said is above; not restarted yet: {left}"
+            f"see its output above; not restarted yet: {left}"
         )
         return False
     say(f"rolling restart done: {len(order)} nodes in {trio.current_time() - begun:.1f} s")

@@ -1,11 +1,11 @@
-"""Starts everything, tells when it is ready, ends everything.
+"""Starts the processes of a cluster, reports when they are ready, ends them.
 
-1. Redis first, then all nodes at once; the table of addresses when each of them can deliver.
-2. The first Ctrl-C (SIGTERM) ends what depends before what it depends on: frontends, then dispatchers,
-   then Redis. The second kills what is left, at once.
-3. SIGHUP restarts every node in turn (`rolling.py`); but where it means that the terminal was closed, it ends
-   everything.
-4. Nothing outlives this process, whatever becomes of it (`parent_watch.py`).
+1. Redis is started first, then all nodes at once; when all are ready, the addresses are printed.
+2. The first Ctrl-C (SIGTERM) ends the processes in order of their dependencies: frontends, dispatchers,
+Redis.
+   The second kills the remaining ones at once.
+3. SIGHUP restarts every node in turn (`rolling.py`), unless it means that the terminal was closed.
+4. No child outlives this process, however it ends (`parent_watch.py`).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from liveserver.config import Address
 from liveserver.errors import LiveserverError
 from liveserver.terminal import has_terminal
 
-REDIS_EVERY = 0.2  # seconds between two looks whether Redis still runs
+REDIS_EVERY = 0.2  # seconds between two checks whether Redis still runs
 
 
 async def run(layout: Topology) -> None:
-    """Run the cluster until it is asked to end by a signal; returns when all of it has ended.
+    """Run the cluster until a signal; return when all processes have ended.
 
-    Error handling: raises `LiveserverError` when a port is taken, Redis cannot be started, or a node
-    cannot run with its settings. Everything that had been started is ended first.
+    Raises `LiveserverError` if a port is in use, Redis cannot be started, or a node cannot run with its
+    settings; all started processes are ended first.
     """
     _check_ports(layout)
     with hold_pidfile(layout.source):
@@ -48,7 +48,7 @@ async def run(layout: Topology) -> None:
 
 
 class Supervisor:
-    """The nursery of a cluster's processes. `ready` is set once every node has been able to deliver."""
+    """Runs a cluster's processes. `ready` is set once all nodes are ready."""
 
     def __init__(self, layout: Topology, console: Console | None = None) -> None:
         self.ready = trio.Event()
@@ -62,7 +62,7 @@ class Supervisor:
         self._ask_roll, self._rolls = trio.open_memory_channel[None](1)
 
     async def run(self) -> None:
-        """As the module's `run`, the ports unchecked."""
+        """Run the cluster, without checking its ports first."""
         with (
             trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
             tempfile.TemporaryDirectory(prefix="liveserver-") as directory,
@@ -82,7 +82,7 @@ class Supervisor:
         self.say("cluster", "all ended")
 
     def kill(self) -> None:
-        """SIGKILL to everything there is."""
+        """Kill all processes."""
         for child in self.children.values():
             child.kill()
         for process in self._redis.values():
@@ -95,12 +95,12 @@ class Supervisor:
                 try:
                     self._ask_roll.send_nowait(None)
                 except trio.WouldBlock:
-                    self.say("cluster", "a rolling restart is asked for already")
+                    self.say("cluster", "a rolling restart is already pending")
             elif self._running.cancel_called:
-                self.say("cluster", "killing what is left")
+                self.say("cluster", "killing the remaining processes")
                 self.kill()
             else:
-                self.say("cluster", "ending; Ctrl-C once more kills what is left")
+                self.say("cluster", "ending; press Ctrl-C again to kill the remaining processes")
                 self._running.cancel()
 
     async def _keep_redis(
@@ -110,7 +110,7 @@ class Supervisor:
         directory: Path,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """One datacenter's Redis, begun again when it dies. Its data is then gone, and the nodes notice."""
+        """Keep one datacenter's Redis running. A restarted one has lost its data, which the nodes detect."""
         home = directory / datacenter.name
         home.mkdir()
         for failures in count(1):
@@ -131,7 +131,7 @@ class Supervisor:
             await trio.sleep(delay)
 
     async def _run_nodes(self, parent_watch: ParentWatch, dispatchers: trio.Nursery) -> None:
-        """Start every node; the dispatchers in a nursery that outlives the others'."""
+        """Start all nodes; the dispatchers in a nursery that outlives the others'."""
         async with trio.open_nursery() as others:
             for node, colour in zip(self._layout.nodes, cycle(COLOURS), strict=False):
                 child = self.children[node.name] = Child(
@@ -145,7 +145,7 @@ class Supervisor:
                 )
                 (dispatchers if node.role == "dispatcher" else others).start_soon(child.run)
             await self._wait_ready()
-            self._tell_addresses()
+            self._show_addresses()
             self.ready.set()
             async for _ in self._rolls:
                 await rolling.roll(self._layout.nodes, self.children, partial(self.say, "cluster"))
@@ -160,7 +160,7 @@ class Supervisor:
     def _still_waiting(self, name: str, what: str) -> None:
         self.say("cluster", f"still waiting for {name}; {what}")
 
-    def _tell_addresses(self) -> None:
+    def _show_addresses(self) -> None:
         rows = [("node", "role", "public", "ops", "pid")]
         for datacenter in self._layout.datacenters:
             for node in datacenter.nodes:
@@ -168,7 +168,7 @@ class Supervisor:
                 rows.append((node.name, node.role, f"http://{node.public}", f"http://{node.ops}", pid))
             pid = str(self._redis[datacenter.name].pid)
             rows.append((f"{datacenter.name} Redis", "", f"redis://{HOST}:{datacenter.redis}", "", pid))
-        # Not a rich table: those cut off what a narrow terminal has no room for, and half an address is none.
+        # Not a rich table, which would truncate addresses in a narrow terminal.
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         say = self._printer.show
         say(Text("\nEverything is ready\n", "bold"))

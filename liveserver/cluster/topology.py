@@ -1,4 +1,4 @@
-"""config/cluster.toml, read and checked: which nodes there are, and the command that starts each."""
+"""Reads and checks config/cluster.toml: the nodes, and the command that starts each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from liveserver.errors import ConfigError
 HOST = "127.0.0.1"
 
 DEFAULT = Path("config/cluster.toml")
-SHIPPED = Path(__file__).parent / "shipped" / "cluster.toml"  # the same file, where only the package is
+SHIPPED = Path(__file__).parent / "shipped" / "cluster.toml"  # the same file, part of the package
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -45,9 +45,9 @@ class _File(Section, frozen=True):
 
 
 class NodeSpec(msgspec.Struct, frozen=True):
-    """One node: what it is, where it listens, and the command line and environment that start it.
+    """One node: its role, its addresses, and the command line and environment that start it.
 
-    `all_ops` are the ops addresses of its workers, of which `ops` is the first.
+    `all_ops` are the ops addresses of its workers; `ops` is the first.
     """
 
     name: str
@@ -57,7 +57,7 @@ class NodeSpec(msgspec.Struct, frozen=True):
     ops: Address
     command: tuple[str, ...]
     all_ops: tuple[Address, ...] = ()
-    environment: dict[str, str] = {}  # on top of this process' own: what is secret
+    environment: dict[str, str] = {}  # secrets, added to this process' own environment
 
 
 class DatacenterSpec(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class DatacenterSpec(msgspec.Struct, frozen=True):
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """All of it. `stop_after` seconds after having been asked to end, a node is killed."""
+    """A cluster. A node that has not ended `stop_after` seconds after SIGTERM is killed."""
 
     source: Path
     datacenters: list[DatacenterSpec]
@@ -81,14 +81,14 @@ class Topology(msgspec.Struct, frozen=True):
 
 
 def find(path: Path) -> Path:
-    """Return `path`, or the package's own cluster file where `path` is the default and does not exist."""
+    """Return `path`, or the package's own cluster file if `path` is the default and does not exist."""
     return SHIPPED if path == DEFAULT and not path.exists() else path
 
 
 def load(path: Path) -> Topology:
-    """The layout in a file, each node's settings checked as the node itself will check them.
+    """Return the topology in a file, with each node's settings checked as the node itself does.
 
-    Raises `ConfigError`, which names the file, the place in it, and what to write instead.
+    Raises `ConfigError`, which names the file, the setting, and what to write instead.
     """
     try:
         file = config.convert(config.read_toml(path), _File)
@@ -169,7 +169,7 @@ def _plan(file: _File, datacenter: _Datacenter, path: Path) -> DatacenterSpec:
             **(peers if node.role == "dispatcher" else {f"{node.role}.dispatchers": dispatchers}),
         }
         base = path.parent / file.config[node.role] if node.role in file.config else None
-        # Each likes backend stores in a file of its own, unless it is said where all of them do.
+        # Each likes backend has a database file of its own, unless one is configured for all.
         said = (file.settings, config.read_toml(base) if base else {})
         has_own = node.role == "backend" and not any("database" in each.get("backend", {}) for each in said)
         own = [f"backend.database={toml(f'{node.name}.db')}"] if has_own else []

@@ -1,12 +1,13 @@
-"""`node.workers` = N: one small supervisor, and N processes that share the public port, and the TLS port.
+"""`node.workers` = N: a supervisor, and N processes that share the public port and the TLS port.
 
-1. Each worker is a node of its own: its name is the node's with `-w1` … `-wN` behind it, its ops port the
-   configured one, and for each further worker the next one.
-2. The kernel shares out the connections (SO_REUSEPORT). The supervisor holds the port as well, without
-   listening at it: so nobody else can have it while all workers are between two starts, and a port that
-   somebody else has is found out once, before anything is started.
-3. A worker that dies is begun again (`child.py`). SIGTERM or SIGINT: all workers drain at the same time, and
-   the supervisor ends after the last one; the second signal kills those that are left.
+1. Each worker is a node of its own: its name is the node's with `-w1` … `-wN` appended; its ops port is the
+   configured one for the first worker, and the following ones for the others.
+2. The kernel distributes the connections (SO_REUSEPORT). The supervisor is bound to the port, too, without
+   listening: so no other process can take it while all workers are restarting, and a port that is in use is
+   detected before any worker is started.
+3. A worker that ends by itself is restarted (`child.py`). After SIGTERM or SIGINT all workers drain at the
+same
+   time, and the supervisor ends after the last one; a second signal kills the remaining ones.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """One of the processes, and the settings that are its own."""
+    """One worker process, with its own settings."""
 
     name: str
     ops: Address
@@ -44,7 +45,7 @@ class Worker(msgspec.Struct, frozen=True):
 
     @property
     def options(self) -> list[str]:
-        """The end of its command line."""
+        """The options of its command line."""
         pairs = {"node.name": self.name, "listen.ops": self.ops, "listen.public": self.public}
         if self.tls is not None:
             pairs["listen.tls"] = self.tls
@@ -52,12 +53,12 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 def ops_addresses(settings: Settings) -> tuple[Address, ...]:
-    """Where the ops pages of each worker are, in their order."""
+    """Return the ops address of each worker, in order."""
     return tuple(settings.listen.ops.after(index) for index in range(settings.node.workers))
 
 
 def plan(settings: Settings, public: Address, tls: Address | None = None) -> list[Worker]:
-    """The workers of a node that listens at `public`, and at `tls`."""
+    """Return the workers of a node that listens at `public`, and at `tls`."""
     node = settings.node
     name = node.name or f"{node.datacenter}-{'-'.join(node.roles)}-{secrets.token_hex(3)}"
     return [
@@ -66,12 +67,12 @@ def plan(settings: Settings, public: Address, tls: Address | None = None) -> lis
 
 
 async def run(settings: Settings, options: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run the workers until asked to end by SIGTERM or SIGINT; returns when all have ended.
+    """Run the workers until SIGTERM or SIGINT; return when all have ended.
 
-    `options` are those of `liveserver run` that led to `settings`, for the workers to read again, and
-    `environment` the variables with what is secret among them.
+    `options` are those of `liveserver run` that led to `settings`, which the workers read again, and
+    `environment` the variables with the secrets among them.
 
-    Error handling: raises `ConfigError` when an address is taken, or a worker says that it cannot run.
+    Raises `ConfigError` if an address is in use, or a worker cannot run with its settings.
     """
     shared = {"listen.public": settings.listen.public}
     if settings.listen.tls is not None:
@@ -79,7 +80,7 @@ async def run(settings: Settings, options: Sequence[str], environment: Mapping[s
     for setting, address in (*shared.items(), *(("listen.ops", ops) for ops in ops_addresses(settings))):
         if ports.is_busy(address):
             raise ConfigError(
-                setting, f"{address} is in use already; end what listens there, or choose another"
+                setting, f"{address} is already in use; stop what listens there, or choose another"
             )
     with ExitStack() as stack:
         ports_held = [stack.enter_context(held(setting, address)) for setting, address in shared.items()]
@@ -91,7 +92,7 @@ async def run(settings: Settings, options: Sequence[str], environment: Mapping[s
 
 
 class Workers:
-    """The nursery of the workers. `stop_after` seconds after having been asked to end, one is killed."""
+    """Runs the workers. One that has not ended `stop_after` seconds after SIGTERM is killed."""
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class Workers:
         self._running = trio.CancelScope()
 
     async def run(self) -> None:
-        """As the module's `run`, the addresses unchecked."""
+        """Run the workers, without checking the addresses first."""
         with trio.open_signal_receiver(*ENDING) as signals, ParentWatch() as parent_watch:
             async with trio.open_nursery() as obeying:
                 obeying.start_soon(self._obey, signals)

@@ -1,17 +1,17 @@
 """The configuration: frozen settings with units, validated once, before anything is started.
 
-sections.py      every setting with its type, unit, default and meaning
-loading.py       file, environment and overrides into settings
-renames.py       former names, and the error that names the new one
-explain.py       what is wrong with a value
-checks.py        settings that do not go together
-auth_checks.py   the same for authentication
-certificates.py  the certificate, and the authorities
-comments.py      the meaning of each setting, from the definitions
+sections.py      every setting with its type, unit, default and description
+loading.py       reads file, environment and overrides
+renames.py       former names of settings
+explain.py       error messages for values
+checks.py        consistency of settings
+auth_checks.py   consistency of settings for authentication
+certificates.py  certificates and certificate authorities
+comments.py      the description of each setting, from its definition
 writing.py       settings as TOML
 render.py        a whole TOML file
 
-Three sources, later ones winning: a TOML file, environment variables
+There are three sources, of which later ones override earlier ones: a TOML file, environment variables
 (`LIVESERVER_FRONTEND__LEASE=10s`) and `--set frontend.lease=10s`. Durations are written with their
 unit (`"20ms"`, `"15s"`, `"5m"`; a bare number, up to 3600, means seconds), sizes likewise (`"64KiB"`; a bare
 number means bytes).

@@ -1,4 +1,4 @@
-"""Who may: settings that do not go together, and nodes that would be open to all the world."""
+"""Checks the settings for authentication, and that no node is open to the public by accident."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 
 
 def check_auth(settings: Settings) -> None:
-    """Raises `ConfigError`."""
+    """Check the settings for authentication. Raises `ConfigError`."""
     auth, edge = settings.auth, settings.edge
     _check_keys(auth)
     for origin in edge.allow_origins:
         if not _ORIGIN.fullmatch(origin):
             raise ConfigError(
-                "edge.allow_origins", f"{origin!r} is no origin like https://example.org, without a path"
+                "edge.allow_origins", f"{origin!r} is not an origin like https://example.org, without a path"
             )
     if edge.allow_credentials and (not edge.allow_origins or "*" in edge.allow_origins):
         raise ConfigError("edge.allow_credentials", "needs edge.allow_origins by name, without a *")
@@ -43,7 +43,7 @@ def check_auth(settings: Settings) -> None:
 
 
 def has_nodes_secret(auth: AuthSettings) -> bool:
-    """Whether what nodes ask of each other is signed."""
+    """Return whether requests between nodes are signed."""
     return auth.nodes_secret is not None or auth.nodes_secret_file is not None
 
 
@@ -55,16 +55,16 @@ def _check_keys(auth: AuthSettings) -> None:
         )
     for name in ("secret", "nodes_secret", "ops_key"):
         if getattr(auth, name) is not None and getattr(auth, f"{name}_file") is not None:
-            raise ConfigError(f"auth.{name}", f"is given beside auth.{name}_file; leave one of them out")
+            raise ConfigError(f"auth.{name}", f"is set as well as auth.{name}_file; remove one of them")
     if auth.jwks is not None and "://" in auth.jwks:
         url = urlsplit(auth.jwks)
         is_here = url.hostname in ("localhost", "127.0.0.1", "::1")
         if not url.hostname or (url.scheme != "https" and not (url.scheme == "http" and is_here)):
             raise ConfigError("auth.jwks", "is a file, or a URL that begins with https://")
     if not _COOKIE.fullmatch(auth.cookie):
-        raise ConfigError("auth.cookie", f"{auth.cookie!r} is no cookie's name")
+        raise ConfigError("auth.cookie", f"{auth.cookie!r} is not a cookie's name")
     if auth.audience == NODES_AUDIENCE:
-        raise ConfigError("auth.audience", f"{NODES_AUDIENCE} is what nodes say; choose another")
+        raise ConfigError("auth.audience", f"{NODES_AUDIENCE} is reserved for nodes; choose another")
     for name, publisher in auth.publishers.items():
         where = f"auth.publishers.{name}"
         if (publisher.key is None) == (publisher.key_file is None):
@@ -72,7 +72,7 @@ def _check_keys(auth: AuthSettings) -> None:
 
 
 def _check_exposure(settings: Settings) -> None:
-    """Nothing that changes anything, or tells an operator's things, is open to the world by accident."""
+    """Refuse addresses that are reachable from outside without authentication. Raises `ConfigError`."""
     auth, listen, roles = settings.auth, settings.listen, settings.node.roles
     instead = (
         "; or listen on 127.0.0.1, or set node.allow_unauthenticated = true if a firewall or proxy decides"
@@ -83,18 +83,18 @@ def _check_exposure(settings: Settings) -> None:
         if "dispatcher" in roles and not (auth.publishers or has_nodes_secret(auth)):
             raise ConfigError(
                 f"listen.{name}",
-                f"{address} is reachable from outside while anybody may publish; name those who may "
-                f"in auth.publishers, and the cluster's nodes by auth.nodes_secret_file{instead}",
+                f"{address} is reachable from outside, and publishing needs no key; set auth.publishers, "
+                f"and auth.nodes_secret_file for the cluster's nodes{instead}",
             )
         if "backend" in roles and auth.viewers == "open":
             raise ConfigError(
                 f"listen.{name}",
-                f"{address} is reachable from outside while anybody may like and comment; ask for "
-                f'tokens with auth.viewers = "token"{instead}',
+                f"{address} is reachable from outside, and likes and comments need no token; set "
+                f'auth.viewers = "token"{instead}',
             )
     if not listen.ops.is_loopback and auth.ops_key is None and auth.ops_key_file is None:
         raise ConfigError(
             "listen.ops",
-            f"{listen.ops} is reachable from outside while anybody may see the ops pages; give "
+            f"{listen.ops} is reachable from outside, and the ops pages need no key; set "
             f"auth.ops_key_file{instead}",
         )

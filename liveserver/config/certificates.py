@@ -1,4 +1,4 @@
-"""Certificates: the one that is shown, and those that are believed. Every complaint names the file."""
+"""TLS contexts: with a server's certificate, and with trusted authorities. Errors name the file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 def server_context(settings: TLSSettings) -> tuple[ssl.SSLContext, datetime]:
-    """What a server needs to show its certificate, and when that expires. Raises `ConfigError`."""
+    """Return a server's TLS context, and when its certificate expires. Raises `ConfigError`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[settings.minimum_version]
-    # A renegotiation would make a `send` wait for something to be received.
+    # With renegotiation a `send` might have to wait for received data.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     if settings.ciphers:
         try:
@@ -66,9 +66,9 @@ def _no_password() -> str:
 
 
 def client_context(ca_file: str, setting: str = "tls.ca_file") -> ssl.SSLContext:
-    """How https servers are believed: by a file of authorities, or those of the system if it is empty.
+    """Return a client's TLS context: with the authorities in a file, or those of the system if it is empty.
 
-    Raises `ConfigError` in the name of `setting`.
+    Raises `ConfigError` for `setting`.
     """
     if not ca_file:
         return ssl.create_default_context()

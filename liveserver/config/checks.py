@@ -1,4 +1,4 @@
-"""What no single value shows: settings that do not go together."""
+"""Checks the consistency of settings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from liveserver.config.sections import FrontendSettings, Settings
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
 
-TOKEN_WINDOW = 60.0  # seconds for which the bus knows a commit, so that a repeat of it is not doubled
-MARK = len("-0123456789-123456789~")  # what a cursor has of each datacenter besides its name
+TOKEN_WINDOW = 60.0  # seconds for which the bus remembers a commit, to deduplicate a repeat
+MARK = len("-0123456789-123456789~")  # bytes of a cursor per datacenter, besides its name
 
 
 def check(settings: Settings) -> None:
-    """What no single value shows. Raises `ConfigError`."""
+    """Check that the settings are consistent. Raises `ConfigError`."""
     node, listen, frontend = settings.node, settings.listen, settings.frontend
     if not node.roles:
         raise ConfigError(
@@ -23,16 +23,20 @@ def check(settings: Settings) -> None:
         )
     if node.workers > 1 and settings.bus.kind == "memory":
         raise ConfigError(
-            "node.workers", 'more than one needs bus.kind = "redis": the other is one process\'s own'
+            "node.workers", 'more than one needs bus.kind = "redis": a memory bus is not shared'
         )
     if listen.ops.port + node.workers - 1 > 65535:
         raise ConfigError("node.workers", f"is more than there are ports from listen.ops, {listen.ops}, on")
     if "frontend" in node.roles and "dispatcher" not in node.roles and not frontend.dispatchers:
-        raise ConfigError("frontend.dispatchers", "is empty, and this node is no dispatcher; give their URLs")
+        raise ConfigError(
+            "frontend.dispatchers", "is empty, and this node is not a dispatcher; set their URLs"
+        )
     if "frontend" in node.roles and settings.bus.kind == "memory" and frontend.dispatchers:
         raise ConfigError("frontend.dispatchers", 'with other nodes, bus.kind must be "redis"')
     if "backend" in node.roles and "dispatcher" not in node.roles and not settings.backend.dispatchers:
-        raise ConfigError("backend.dispatchers", "is empty, and this node is no dispatcher; give their URLs")
+        raise ConfigError(
+            "backend.dispatchers", "is empty, and this node is not a dispatcher; set their URLs"
+        )
     for section, urls in (("frontend", frontend.dispatchers), ("backend", settings.backend.dispatchers)):
         for url in urls:
             if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
@@ -44,7 +48,7 @@ def check(settings: Settings) -> None:
     if settings.backend.batch_events > settings.dispatcher.max_events:
         raise ConfigError("backend.batch_events", "is over dispatcher.max_events")
     if frontend.counts_interval < 1:
-        raise ConfigError("frontend.counts_interval", "is under 1s: viewers receive no more often")
+        raise ConfigError("frontend.counts_interval", "is under 1s, the shortest interval")
     if frontend.retry_min > frontend.retry_max:
         raise ConfigError("frontend.retry_min", "is over frontend.retry_max")
     if frontend.default_wait > frontend.max_wait:
@@ -53,7 +57,7 @@ def check(settings: Settings) -> None:
     is_set = frontend.max_delay != FrontendSettings().max_delay
     if is_set and frontend.max_delay > settings.history.max_age:
         raise ConfigError(
-            "frontend.max_delay", "is over history.max_age: events would be gone before they come"
+            "frontend.max_delay", "is over history.max_age: events would expire before they are due"
         )
     if "recorder" in node.roles and "dispatcher" not in node.roles and settings.bus.kind == "memory":
         raise ConfigError("node.roles", 'a recorder without a dispatcher needs bus.kind = "redis"')
@@ -68,7 +72,7 @@ def check(settings: Settings) -> None:
     if settings.dispatcher.commit_timeout + 2 * settings.bus.timeout > TOKEN_WINDOW:
         raise ConfigError(
             "dispatcher.commit_timeout",
-            f"with twice bus.timeout is over {TOKEN_WINDOW:g}s, for which a commit that is repeated is known",
+            f"with twice bus.timeout is over {TOKEN_WINDOW:g}s, for which commits are deduplicated",
         )
     _check_peers(settings)
 
@@ -82,9 +86,9 @@ def _check_peers(settings: Settings) -> None:
     if own in peers:
         raise ConfigError(f"peers.{own}", "is this datacenter itself; name only the others")
     if settings.bus.kind != "redis":
-        raise ConfigError("peers", 'need bus.kind = "redis": there is nothing others could listen to')
+        raise ConfigError("peers", 'need bus.kind = "redis": others cannot listen to a memory bus')
     if "dispatcher" not in settings.node.roles:
-        raise ConfigError("peers", "are the dispatchers' business; give them to those")
+        raise ConfigError("peers", "are for dispatchers only; remove them here")
     for name, peer in peers.items():
         if "://" not in peer.url:
             raise ConfigError(f"peers.{name}.url", "is not a URL like redis://10.1.0.2:6379/0")

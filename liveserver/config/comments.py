@@ -1,4 +1,4 @@
-"""What each setting means: the comments beside the definitions, which the documentation shows as well."""
+"""The description of each setting: the comments of its definition, which the documentation uses, too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIELD = re.compile(r"    (\w+): ")
 
 
 def comments(section: type[msgspec.Struct]) -> dict[str, str]:
-    """Each setting's comment: the lines above it, and what stands on its own lines."""
+    """Return each setting's comment: that on the lines above it, and that on its own lines."""
     source = inspect.getsource(section)
     lines = source.splitlines()
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in the words of the configuration: what is expected, which values there are."""
+"""Error messages for values: what is expected, or which values are permitted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def explain(tree: Any, kind: Any, error: msgspec.ValidationError) -> tuple[str, 
 
 
 def _search(value: Any, hint: Any, where: str) -> tuple[str, str] | None:
-    """The first place under `where` whose value is not what its type asks for."""
+    """Return the first setting under `where` whose value does not have its type, with the message."""
     origin, arguments = get_origin(hint), get_args(hint)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return _search_section(value, hint, where)
@@ -83,7 +83,7 @@ def _search(value: Any, hint: Any, where: str) -> tuple[str, str] | None:
     except msgspec.ValidationError as error:
         own = error.__cause__
         if isinstance(own, ValueError):
-            return where, str(own)  # of `units.quantity`, which has the better words
+            return where, str(own)  # of `units.quantity`, which is more precise
         shown = "the value" if _may_be_secret(hint) else _show(value)
         return where, f"{shown} is not {expected(hint)}"
     return None
@@ -97,7 +97,7 @@ def _search_section(value: Any, section: type[msgspec.Struct], where: str) -> tu
         full = f"{where}.{name}".strip(".")
         if name not in section.__struct_fields__:
             likely = difflib.get_close_matches(name, section.__struct_fields__, n=1) or _elsewhere(name)
-            return full, f"there is no such name{f'; is it {likely[0]}?' if likely else ''}"
+            return full, f"there is no such setting{f'; did you mean {likely[0]}?' if likely else ''}"
         if found := _search(each, hints[name], full):
             return found
     for field in msgspec.structs.fields(section):
@@ -118,7 +118,7 @@ def _search_table(value: Any, arguments: tuple[Any, ...], where: str) -> tuple[s
 
 
 def _elsewhere(name: str) -> list[str]:
-    """The setting of this name in another section, if there is just one."""
+    """Return the setting of this name in another section, if there is exactly one."""
     settings = Settings()
     there = [
         f"{section}.{name}"

@@ -1,4 +1,4 @@
-"""Settings under their former names: each is refused with the name that it has now."""
+"""Former names of settings: each is refused with an error that has the present name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SECTIONS = {"log": "history"}
 
 
 def refuse_renamed(tree: Mapping[str, Any]) -> None:
-    """Check a tree of settings for former names. Raises `ConfigError` with the present name."""
+    """Raise `ConfigError`, with the present name, if settings have former names."""
     for section, values in tree.items():
         for key in values if isinstance(values, Mapping) else ():
             if new := RENAMED.get(f"{section}.{key}"):

@@ -1,4 +1,4 @@
-"""Settings as TOML that is read back to the same; secrets are left out, also those within URLs."""
+"""Formats settings as TOML; secrets are omitted, also those within URLs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from liveserver.units import Duration, Secret, Size
 
 HIDDEN = "…"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-# Greedy: what is wrong with a URL may be that its password was not percent-encoded.
+# Greedy: the password of a malformed URL may not be percent-encoded.
 _PASSWORD = re.compile(r"(://[^:/?#\s]*:)\S*@|([?&][a-z_]*password=)[^&\s]*")
 
 
 def without_password(text: str) -> str:
-    """The text, with what stands for a password in its URL left out."""
+    """Return the text without the passwords of its URLs."""
     return _PASSWORD.sub(lambda found: f"{found[1]}{HIDDEN}@" if found[1] else f"{found[2]}{HIDDEN}", text)
 
 

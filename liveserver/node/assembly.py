@@ -53,11 +53,11 @@ if TYPE_CHECKING:
 
 
 class NotReady(LiveserverError):
-    """Why a readiness check fails."""
+    """A readiness check fails; the message says why."""
 
 
 def named(settings: Settings) -> Settings:
-    """The settings with a name for the node, made up where there is none."""
+    """Return the settings with a name for the node, generated if there is none."""
     node = settings.node
     name = node.name or f"{node.datacenter}-{'-'.join(node.roles)}-{secrets.token_hex(3)}"
     return msgspec.structs.replace(settings, node=msgspec.structs.replace(node, name=name))
@@ -84,7 +84,7 @@ class Node:
         """Open the bus and the roles for the duration of the block."""
         settings = self.settings
         async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
-            # Called last: the roles may still want to publish while they leave.
+            # Called last: the roles may still publish while they are closed.
             stack.callback(nursery.cancel_scope.cancel)
             authorizer = self.authorizer
             nursery.start_soon(authorizer.run)
@@ -219,8 +219,10 @@ class Node:
         self.checks["database"] = backend.check
 
     def public_app(self) -> QuartTrio:
-        """The ordinary web of the roles, which are opened by then. To be called once: what the edge answers
-        itself of it is added to the router."""
+        """Return the Quart application of the opened roles. To be called once.
+
+        Its pages that the edge answers itself are added to the router.
+        """
         edge = self.settings.edge
         origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
         openapi = public_document(self.settings)

@@ -1,4 +1,4 @@
-"""Where a process listens: the public port, and the ops port beside it."""
+"""A node's listeners: the public port, the TLS port, and the ops port."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ OPS_MAX_BODY = 64 * 1024  # bytes
 
 
 def listen_public(settings: Settings) -> socket.socket:
-    """The public port's socket, listening. Raises `ConfigError` when it cannot."""
+    """Return the listening socket of the public port. Raises `ConfigError`."""
     return _listen(settings, "public", settings.listen.public)
 
 
 def listen_tls(settings: Settings, stack: ExitStack) -> Secured | None:
-    """The TLS port, if there is one. Raises `ConfigError` when it cannot be, or its certificate."""
+    """Return the TLS listener, if configured. Raises `ConfigError`, also for an unusable certificate."""
     if settings.listen.tls is None:
         return None
     acceptor = TLSAcceptor(settings.tls)
@@ -40,7 +40,7 @@ def listen_tls(settings: Settings, stack: ExitStack) -> Secured | None:
 
 
 def allowed_hosts(settings: Settings, address: Address) -> AllowedHosts:
-    """Return the names that are answered for at this address."""
+    """Return the host names that are accepted at this address."""
     return AllowedHosts(settings.edge.allow_hosts, is_local=address.is_loopback)
 
 
@@ -62,19 +62,20 @@ def _listen_at(name: str, address: Address, backlog: int, **options: Any) -> soc
     except OSError as error:
         raise ConfigError(
             f"listen.{name}",
-            f"cannot listen at {address} ({error.strerror}); end what listens there, or choose another",
+            f"cannot listen at {address} ({error.strerror}); stop what listens there, or choose another",
         ) from error
 
 
 async def serve_ops(
     app: QuartTrio, settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Serve the ops pages until cancelled. Started, with its `host:port`, once it listens.
+    """Serve the ops pages until cancelled; `task_status` receives its `host:port` once it listens.
 
-    The edge's server stands in front, without a hot route, so its rules hold here as well: strict parsing,
-    deadlines, a bounded number of connections, one request on each, HTTP/1.1 only.
+    An edge server without hot routes accepts the connections, so its rules apply: strict parsing, deadlines,
+    a
+    limited number of connections, one request each, HTTP/1.1 only.
 
-    Raises `ConfigError` when it cannot listen.
+    Raises `ConfigError` if it cannot listen.
     """
     ops = settings.ops
     limits = msgspec.structs.replace(
@@ -102,6 +103,6 @@ async def serve_ops(
 
 
 def written(where: tuple[Any, ...]) -> str:
-    """A socket's address as `host:port`."""
+    """Format a socket's address as `host:port`."""
     host, port = where[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,9 +1,9 @@
-"""How the log is written: for people, or a JSON object a line for programs.
+"""The log: lines for people, or one JSON object per line for programs.
 
-1. What comes from outside cannot forge a line: JSON escapes by itself, for people control characters are
-   escaped here, and the lines of a traceback begin with a bar.
-2. Logging never ends, blocks or slows what logs: lines are queued and written by a thread; those that find
-   the queue full or cannot be written are dropped and counted (`line_writer.py`).
+1. External input cannot forge a line: JSON escapes control characters, in the other format they are escaped
+   here, and the lines of a traceback begin with a bar.
+2. Logging never blocks or fails: lines are queued and written by a thread; those that do not fit into the
+   queue or cannot be written are dropped and counted (`line_writer.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from liveserver.line_writer import LineWriter, LineWriterStatistics
 
 LogFormat = Literal["console", "json"]
 
-# C0, C1, line and paragraph separators, and what changes the direction of the text behind it.
+# C0, C1, line and paragraph separators, and bidirectional controls.
 _CONTROLS = {
     code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     for code in (
@@ -50,9 +50,9 @@ _least = _LEVELS["info"]
 def configure(
     log_format: LogFormat, node: str, writer: LineWriter | None = None, most_lines: int = 0
 ) -> None:
-    """Set up the log of the whole process; in JSON each line also says which `node` it is of.
+    """Set up the log of the process; in JSON each line has the `node`.
 
-    Lines go to `writer`, by default to standard output; `most_lines` of them wait at most.
+    Lines are written to `writer`, by default standard output; at most `most_lines` of them are queued.
     """
     global _writer  # as structlog's own configuration: one for the process
     processors = _processors(log_format, node)
@@ -69,7 +69,7 @@ def configure(
 
 
 def set_level(level: str) -> None:
-    """Log only what is at least this important, from now on."""
+    """Set the minimum level of log lines."""
     global _least  # as `_writer`
     _least = _LEVELS[level]
 
@@ -81,12 +81,12 @@ def _drop_unimportant(logger: WrappedLogger, method: str, event: EventDict) -> E
 
 
 def statistics() -> LineWriterStatistics:
-    """Count the lines written and dropped; nothing before `configure`."""
+    """Return the numbers of lines written and dropped; 0 before `configure`."""
     return _writer.statistics() if _writer is not None else LineWriterStatistics(written=0, dropped=0)
 
 
 def capture_libraries() -> None:
-    """Bring what libraries and the interpreter would write to standard error into the log."""
+    """Log what libraries and the interpreter would write to standard error."""
     logging.basicConfig(handlers=[_LibraryHandler()], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
     log = structlog.get_logger(__name__)
@@ -104,7 +104,7 @@ def capture_libraries() -> None:
 
 
 class _LineLogger:
-    """What structlog hands finished lines to."""
+    """The logger to which structlog passes rendered lines."""
 
     def __init__(self, writer: LineWriter) -> None:
         self.msg = writer.write
@@ -113,7 +113,7 @@ class _LineLogger:
 
 
 class _Rendering:
-    """The processors of a format, as one that does not fail: a field may hold anything."""
+    """The processors of a format, as one that never fails, whatever the fields contain."""
 
     def __init__(self, processors: Sequence[Processor]) -> None:
         self._processors = processors
@@ -154,7 +154,7 @@ def _processors(log_format: LogFormat, node: str) -> list[Processor]:
         structlog.processors.format_exc_info,
         escape_controls,
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-        # Plain: the other way shows the variables of each frame, and with them keys and tokens.
+        # Plain: the default shows the variables of each frame, which may be keys and tokens.
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 
@@ -166,7 +166,7 @@ def _render(processors: Sequence[Processor], logger: WrappedLogger, method: str,
 
 
 def _notice(processors: Sequence[Processor], count: int) -> str:
-    """The line that says how many are missing."""
+    """Return the line that reports dropped lines."""
     try:
         event = {"event": "log_lines_dropped", "level": "warning", "count": count}
         return _render(processors, None, "warning", event)
@@ -175,7 +175,7 @@ def _notice(processors: Sequence[Processor], count: int) -> str:
 
 
 def escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Escape in all fields what would end the line, control the terminal or reverse the text."""
+    """Escape characters in all fields that would end the line, control the terminal or reverse the text."""
     for key, value in event.items():
         if key == "exception":
             lines = str(value).split("\n")

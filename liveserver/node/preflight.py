@@ -1,6 +1,6 @@
-"""What `run` opens, opened once before: files, keys, addresses, the database, Redis, the dispatchers.
+"""Opens everything that `run` opens: files, keys, addresses, the database, Redis, the dispatchers.
 
-Nothing is left behind but keys in Redis that expire by themselves.
+It leaves nothing behind except keys in Redis that expire.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ LEASE = 1.0  # seconds
 
 
 class Finding(NamedTuple):
-    """One thing that was opened; `trouble` is why it could not be, empty when it could."""
+    """The result of one check; `trouble` says why it failed, empty if it succeeded."""
 
     setting: str
     trouble: str = ""
 
 
 async def preflight(settings: Settings, *, offline: bool = False) -> list[Finding]:
-    """Open what a node with these settings opens; with `offline` nothing beyond this machine.
+    """Open everything that a node with these settings opens; with `offline`, only files and addresses.
 
-    Raises `ConfigError` when a file or an address cannot be used, whatever runs elsewhere.
+    Raises `ConfigError` if a file or an address cannot be used.
     """
     Authorizer(settings)  # reads secrets and keys
     roles = settings.node.roles
@@ -88,12 +88,12 @@ def _addresses(settings: Settings) -> list[tuple[str, Address]]:
 
 
 def _listen(setting: str, address: Address) -> Finding:
-    """Raises `ConfigError`, but not for an address in use: the server that this checks may be running."""
+    """Check an address. Raises `ConfigError`, unless it is in use: the server may be running."""
     try:
         listen(address, 1).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            return Finding(setting, f"{address} is in use; by this server, if it is running already")
+            return Finding(setting, f"{address} is in use, perhaps by this server")
         raise ConfigError(setting, f"cannot listen at {address}: {error.strerror or error}") from error
     return Finding(setting)
 
@@ -106,18 +106,18 @@ def _check_directory(settings: Settings) -> None:
     if not os.access(there, os.W_OK):
         raise ConfigError("backend.directory", f"{there} cannot be written to")
     if there != file and not there.is_dir():
-        raise ConfigError("backend.directory", f"{there} is no directory")
+        raise ConfigError("backend.directory", f"{there} is not a directory")
 
 
 async def _check_jwks(settings: Settings) -> None:
     keys = Jwks(settings.auth.jwks or "", settings.auth)
     await keys.refresh_on_miss()
     if keys.is_failing:
-        raise LiveserverError("the key set cannot be had; the log line above says why")
+        raise LiveserverError("the key set cannot be fetched; the log line above says why")
 
 
 async def _check_redis(settings: Settings) -> None:
-    """Subscribe, append and listen as a node does: every command that is needed, with its permission."""
+    """Subscribe, append and listen as a node does, to check every needed command and its permission."""
     node = f"check-{secrets.token_hex(4)}"
     video = f"{PREFIX}{node}"
     async with RedisBus.open(settings.node.datacenter, settings.bus, settings.history) as bus:

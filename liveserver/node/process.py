@@ -1,9 +1,10 @@
-"""One process from its start to its last viewer.
+"""Runs one node from its start to the end of its drain.
 
-SIGHUP and `POST /v1/reload` have it read its configuration anew (`reload.py`).
+SIGHUP and `POST /v1/reload` reload its configuration (`reload.py`).
 
-SIGTERM drains: readiness goes red and, after `node.lame_duck`, accepting stops, viewers are sent `bye` over
-`node.drain_timeout`, leases are withdrawn, the process ends. SIGINT and a closed terminal (SIGHUP) do the
+SIGTERM drains: the node is no longer ready and, after `node.lame_duck`, stops accepting, sends `bye` to its
+viewers over `node.drain_timeout`, withdraws its leases, and ends. SIGINT and a closed terminal (SIGHUP) do
+the
 same without the lame-duck time. A second SIGTERM or SIGINT ends it at once.
 """
 
@@ -31,15 +32,14 @@ from liveserver.node.tuning import tuned
 from liveserver.ops.app import ops_app
 from liveserver.terminal import has_terminal
 
-FINISH_SECONDS = 1.0  # for requests under way, once the viewers are disconnected
-PROGRESS_SECONDS = 2.0  # between two lines about a drain
-PROGRESS_SECONDS = 2.0  # between two lines about a drain
+FINISH_SECONDS = 1.0  # for requests in progress, once the viewers are disconnected
+PROGRESS_SECONDS = 2.0  # between two log lines about a drain
 
 log = structlog.get_logger(__name__)
 
 
 class ListenAddresses(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a node listens: `host:port`."""
+    """A node's addresses, as `host:port`."""
 
     name: str
     public: str
@@ -48,7 +48,7 @@ class ListenAddresses(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Running:
-    """A node that serves, until it is drained."""
+    """A running node, which can be drained."""
 
     def __init__(
         self,
@@ -66,14 +66,14 @@ class Running:
 
     @property
     def connections(self) -> int:
-        """Clients' connections that are open."""
+        """The number of open client connections."""
         return len(self._edge.connections)
 
     async def drain(self, lame_duck: float = 0.0) -> None:
-        """Disconnect all clients in order, and return when that is done.
+        """Disconnect all clients gracefully, and return when that is done.
 
-        For the first `lame_duck` seconds only readiness is red: load balancers that have not noticed yet are
-        still served.
+        For the first `lame_duck` seconds it is only not ready, and still serves requests from load balancers
+        that have not noticed that yet.
         """
         self.node.is_draining = True
         await trio.sleep(lame_duck)
@@ -85,9 +85,9 @@ class Running:
 
 
 async def run(settings: Settings, load: Callable[[], Settings] | None = None) -> None:
-    """Run one node until SIGTERM or SIGINT, or until its terminal is closed. Raises as `serve` does.
+    """Run one node until SIGTERM or SIGINT, or until its terminal is closed. Raises `ConfigError`.
 
-    `load` reads the configuration anew, for SIGHUP and `POST /v1/reload`.
+    `load` reads the configuration again, for SIGHUP and `POST /v1/reload`.
     """
     had_terminal = has_terminal()
     settings = named(settings)
@@ -107,7 +107,7 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
             async for number in signals:
                 if number != signal.SIGHUP or (had_terminal and not has_terminal()):
                     break
-                with suppress(ConfigError):  # which the log has
+                with suppress(ConfigError):  # it was logged
                     running.reload()
             async with trio.open_nursery() as draining:
                 draining.start_soon(_drain, running, number, draining.cancel_scope)
@@ -121,7 +121,7 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
 
 
 async def _drain(running: Running, number: int, scope: trio.CancelScope) -> None:
-    """Drain after a signal, and cancel `scope` then."""
+    """Drain after a signal, then cancel `scope`."""
     settings = running.node.settings.node
     lame_duck = settings.lame_duck if number == signal.SIGTERM else 0.0
     log.info(
@@ -138,7 +138,7 @@ async def _drain(running: Running, number: int, scope: trio.CancelScope) -> None
 
 
 async def _report_progress(running: Running) -> None:
-    """Log how many connections are left, while a drain is under way."""
+    """Log the number of remaining connections during a drain, until cancelled."""
     while True:
         await trio.sleep(PROGRESS_SECONDS)
         log.info("still_draining", connections=running.connections)
@@ -150,9 +150,9 @@ async def serve(
     load: Callable[[], Settings] | None = None,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled. Started once it listens. `load` reads the configuration anew, to reload it.
+    """Serve until cancelled; `task_status` is started once it listens. `load` reads the configuration again.
 
-    Raises `ConfigError` when it cannot listen at the configured addresses.
+    Raises `ConfigError` if it cannot listen at the configured addresses.
     """
     node = Node(settings)
     limits = settings.edge

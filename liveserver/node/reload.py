@@ -1,7 +1,8 @@
-"""Other settings for a node that runs: taken all at once, or not at all, and without losing a connection.
+"""Reloads the settings of a running node: all at once or not at all, without losing connections.
 
-What is read at each use can change: keys, secrets, publishers, limits, timeouts, the log level. What was
-built from its settings at the start cannot, and is named.
+Settings that are read at each use can change: keys, secrets, publishers, limits, timeouts, the log level.
+Those
+that only have an effect at the start cannot; they are reported.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from liveserver.node import logs
 from liveserver.node.assembly import Node
 from liveserver.node.tuning import room_for_connections
 
-# The settings that a running node can change; `section.*` for all of a section but those in FIXED.
+# The settings that a running node can change; `section.*`: all of a section except those in FIXED.
 RELOADABLE = frozenset(
     {
         "auth.*",
@@ -46,14 +47,14 @@ log = structlog.get_logger(__name__)
 
 
 class ReloadResult(msgspec.Struct, frozen=True):
-    """The settings that are in force now, and those that need a restart of the node."""
+    """The settings that were changed, and those that need a restart of the node."""
 
     changed: list[str]
     needs_restart: list[str]
 
 
 class Reloader:
-    """Reloads one node. `load` reads the configuration anew and raises `ConfigError`."""
+    """Reloads one node. `load` reads the configuration again, and may raise `ConfigError`."""
 
     def __init__(self, node: Node, edge: EdgeServer, load: Callable[[], Settings]) -> None:
         self._node = node
@@ -61,13 +62,13 @@ class Reloader:
         self._load = load
 
     def reload(self) -> ReloadResult:
-        """Take what the configuration says now. Raises `ConfigError`, and then nothing has changed."""
+        """Reload the configuration. Raises `ConfigError`, and then changes nothing."""
         try:
             wanted = self._load()
             current = self._node.settings
             changed, needs_restart = _compare(current, wanted)
             settings = _with_changes(current, wanted, changed)
-            self._node.authorizer.reload(settings)  # the last that may fail
+            self._node.authorizer.reload(settings)  # the last step that may fail
         except ConfigError as error:
             log.warning("reload_failed", reason=without_password(str(error)))
             raise
@@ -81,7 +82,7 @@ class Reloader:
 
 
 def _compare(current: Settings, wanted: Settings) -> tuple[list[str], list[str]]:
-    """The names of settings that differ: those that can change, and those that cannot."""
+    """Return the names of settings that differ: those that can change, and those that cannot."""
     changed: list[str] = []
     fixed: list[str] = []
     for section in current.__struct_fields__:

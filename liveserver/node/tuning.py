@@ -1,4 +1,4 @@
-"""What holds for the whole process: descriptors, collections, the interpreter's switching."""
+"""Process-wide settings: descriptors, garbage collection, the interpreter's switch interval."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import structlog
 
 from liveserver.config import Settings
 
-SPARE_DESCRIPTORS = 300  # for everything besides clients' connections
-GC_THRESHOLDS = 50_000, 20, 50  # a full collection over 10,000 viewers takes 40 ms: rarely, then
+SPARE_DESCRIPTORS = 300  # for other purposes than clients' connections
+GC_THRESHOLDS = 50_000, 20, 50  # high, as a full collection with 10,000 viewers takes 40 ms
 
 log = structlog.get_logger(__name__)
 
 
 def tuned(settings: Settings) -> Settings:
-    """Tune the process, and return the settings with no more connections than there are descriptors for.
+    """Tune the process, and return the settings with `edge.max_connections` limited by the descriptors.
 
-    A client beyond that is sent elsewhere, and not kept waiting.
+    So clients beyond the limit are refused with a response instead of waiting.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -41,7 +41,7 @@ def tuned(settings: Settings) -> Settings:
 
 
 def room_for_connections(settings: Settings) -> int:
-    """How many connections there may be: as configured, or as many as there are descriptors for."""
+    """Return the maximum number of connections: the configured one, or what the descriptors allow."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.edge.max_connections
     return wanted if hard == resource.RLIM_INFINITY else max(1, min(wanted, hard - SPARE_DESCRIPTORS))

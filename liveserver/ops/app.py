@@ -26,11 +26,11 @@ from liveserver.web.openapi.route import openapi_blueprint
 
 _NOT_HERE = (
     "this event is not in this node's log: the video has no viewers here, or the event is older than "
-    "history.max_events and history.max_age allow, or it was never accepted; ask the other frontends, and "
+    "history.max_events and history.max_age allow, or it was never accepted; try the other frontends, and "
     "check the publisher's response"
 )
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-_NO_FRONTEND = "this node writes to no viewers; ask at the ops port of a frontend"
+_NO_FRONTEND = "this node has no viewers; use the ops port of a frontend"
 
 
 def ops_app(
@@ -43,11 +43,11 @@ def ops_app(
     guard: Callable[[Mapping[bytes, bytes]], None] = lambda headers: None,
     reload: Callable[[], Any] | None = None,
 ) -> QuartTrio:
-    """`identity` is what `/v1/status` says of the node besides the parts' statistics.
+    """Return the ops application. `identity` are the fields of `/v1/status` besides the parts' statistics.
 
-    `guard` raises `Unauthorized` for a request's headers that may not see anything but whether the node
-    is healthy and ready, which those ask that have no key. `reload` reads the configuration anew, and raises
-    `ConfigError`.
+    `guard` raises `Unauthorized` for the headers of a request without access; `/healthz` and `/readyz` are
+    open.
+    `reload` reloads the configuration, and may raise `ConfigError`.
     """
     app = QuartTrio("liveserver.ops")
     problems.install(app, trust_request_ids=trust_request_ids)
@@ -92,9 +92,9 @@ def ops_app(
     async def reload_settings() -> Response:
         _argument("")
         if "origin" in request.headers:
-            raise Forbidden("pages of a browser may not reload a node")
+            raise Forbidden("browser pages may not reload a node")
         if reload is None:
-            raise Conflict("this node was given no configuration to read anew")
+            raise Conflict("this node has no configuration to reload")
         try:
             return _json(reload())
         except ConfigError as error:
@@ -112,17 +112,17 @@ def ops_app(
 
 
 def _videos(frontend: Frontend, video: str | None) -> dict[str, Any]:
-    """What is said of the videos: of the one asked for, else of the most watched ones."""
+    """Return the status of the requested video, or of the most watched ones."""
     if video is None:
         return msgspec.structs.asdict(frontend.overview())
     found = frontend.video_status(_video(video))
     if found is None:
-        raise NotFound("this video has no viewers at this node; ask the others, or watch it here")
+        raise NotFound("this video has no viewers at this node; try the other nodes")
     return {"videos": [found]}
 
 
 def _video(name: str) -> str:
-    """Raises `BadRequest`."""
+    """Check a video's name. Raises `BadRequest`."""
     if not VIDEO.fullmatch(name):
         raise BadRequest(
             "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
@@ -131,7 +131,7 @@ def _video(name: str) -> str:
 
 
 def _argument(name: str) -> str | None:
-    """The only query parameter there may be, if any. Raises `BadRequest`."""
+    """Return the value of the only permitted query parameter, if given. Raises `BadRequest`."""
     if set(request.args) - {name} or len(request.args.getlist(name)) > 1:
         raise BadRequest(
             f"the only query parameter here is {name}, given once" if name else "there are no parameters here"

@@ -1,4 +1,4 @@
-"""The page on the ops port: charts of what this node does, made in the browser from `/v1/status`."""
+"""The dashboard on the ops port: charts, drawn in the browser from `/v1/status`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICY = (
 
 
 def dashboard_blueprint() -> Blueprint:
-    """`GET /` and the files it consists of, `GET /dashboard/…`."""
+    """Return the blueprint of the page, `GET /`, and of its files, `GET /dashboard/…`."""
     dashboard = Blueprint("dashboard", __name__)
 
     @dashboard.get("/")

@@ -1,4 +1,4 @@
-"""Is this node able to deliver now? One named check after the other, each in its own time."""
+"""Readiness: named checks, run concurrently, each with a timeout."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Check = Callable[[], Awaitable[str | None]]
 
 
 class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`detail` says what is wrong, also where that does not keep the node from delivering."""
+    """The result of a check. `detail` is an error, or a warning if the check succeeded."""
 
     ok: bool
     detail: str = ""
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """`ready` when every check is ok."""
+    """The results of all checks; `ready` if all succeeded."""
 
     ready: bool
     checks: dict[str, CheckResult]
 
 
 async def readiness(checks: Mapping[str, Check]) -> Readiness:
-    """Run all checks at once. A check fails by raising a `LiveserverError`, or by taking too long.
+    """Run all checks concurrently. A check fails if it raises a `LiveserverError` or takes too long.
 
-    What it returns is shown beside its success.
+    Its return value is a warning.
     """
     results: dict[str, CheckResult] = {}
 

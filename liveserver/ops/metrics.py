@@ -1,7 +1,8 @@
-"""Prometheus metrics, read from the parts' `statistics()` at each request.
+"""Prometheus metrics, collected from the parts' `statistics()` at each request.
 
-What a number means, and what to do about it, stands in its annotation (`liveserver/instruments.py`), and from
-there comes its HELP. Nothing is counted for Prometheus alone.
+A metric's kind, name and HELP are in the annotation of its field (`liveserver/instruments.py`). Nothing is
+counted
+only for Prometheus.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _FAMILIES: dict[str, Callable[..., Any]] = {
 
 
 class Meaning(NamedTuple):
-    """What a field says of itself; of one that says nothing, its name is all that is known."""
+    """The metadata of a field; of one without an annotation, only its name."""
 
     name: str
     kind: str = "unknown"
@@ -45,7 +46,7 @@ class Meaning(NamedTuple):
 
 
 class StatisticsCollector(Collector):
-    """Turns each number of each part's statistics into `liveserver_PART_NAME`."""
+    """Converts each number of each part's statistics to a metric, `liveserver_PART_NAME`."""
 
     def __init__(self, parts: Parts, identity: Mapping[str, Any]) -> None:
         self._parts = parts
@@ -81,7 +82,7 @@ def _metrics(prefix: str, statistics: msgspec.Struct) -> Iterator[Metric]:
 
 
 def _of_each(prefix: str, meaning: Meaning, structs: list[msgspec.Struct]) -> Iterator[Metric]:
-    """The numbers of several structs of one kind, distinguished by the field that the label names."""
+    """Yield the metrics of several structs of one kind, labelled by one of their fields."""
     if not structs or meaning.label is None:
         return
     names = [getattr(each, meaning.label) for each in structs]
@@ -101,7 +102,7 @@ def _labelled(name: str, meaning: Meaning, values: Iterable[tuple[str, float]]) 
 
 
 def _buckets(distribution: Distribution) -> list[tuple[str, float]]:
-    """Cumulative, as Prometheus wants them."""
+    """Return the cumulative buckets of a Prometheus histogram."""
     buckets, count = [], 0
     bounds = [*(str(float(bound)) for bound in distribution.bounds), "+Inf"]
     for bound, here in zip(bounds, distribution.counts, strict=True):
@@ -112,7 +113,7 @@ def _buckets(distribution: Distribution) -> list[tuple[str, float]]:
 
 @cache
 def _meanings(kind: type[msgspec.Struct]) -> dict[str, Meaning]:
-    """What each field of a kind of statistics means."""
+    """Return the metadata of each field of a struct."""
     found = {}
     for field, hint in get_type_hints(kind, include_extras=True).items():
         meta = next(
@@ -129,7 +130,7 @@ def _meanings(kind: type[msgspec.Struct]) -> dict[str, Meaning]:
 
 
 def registry(parts: Parts, identity: Mapping[str, Any]) -> CollectorRegistry:
-    """The parts' metrics, and the process's own (memory, CPU, descriptors)."""
+    """Return the registry of the parts' metrics and the process' own (memory, CPU, descriptors)."""
     made = CollectorRegistry(auto_describe=False)
     made.register(StatisticsCollector(parts, identity))
     ProcessCollector(registry=made)

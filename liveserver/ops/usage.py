@@ -1,4 +1,4 @@
-"""What this process takes of the machine, from /proc; elsewhere nothing is known and 0 is said."""
+"""The resource usage of this process, from /proc; 0 on systems without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """`memory` is resident, in bytes; `cpu` is what was used since the start, in seconds."""
+    """Resource usage. `memory` is resident, in bytes; `cpu` is used since the start, in seconds."""
 
     memory: int
     cpu: float
@@ -19,7 +19,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 def usage() -> Usage:
-    """As it is now."""
+    """Return the present usage."""
     times = os.times()
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -63,7 +63,7 @@ async def test_a_child_is_restarted_at_once_when_asked() -> None:
         await log.wait_for("up", times=4)
     assert child.starts == 4
     said = [re.sub("[0-9]+", "N", line) for line in log.lines]
-    assert said == ["up", *(["bye", "a is process N now", "up"] * 3), "bye"]
+    assert said == ["up", *(["bye", "a is now process N", "up"] * 3), "bye"]
 
 
 async def test_one_that_is_about_to_be_started_again_needs_no_restart() -> None:
@@ -78,7 +78,7 @@ async def test_a_child_that_does_not_end_is_killed() -> None:
     log = Log()
     async with running("trap '' TERM; echo up; while :; do read -r _; done", log, stop_after=0.1):
         await log.wait_for("up")
-    assert log.lines == ["up", "a did not end within 0.1 s of being asked; killed"]
+    assert log.lines == ["up", "a did not end within 0.1 s after SIGTERM; killed"]
 
 
 async def test_a_child_that_was_stopped_is_killed() -> None:

@@ -86,10 +86,10 @@ async def test_everybody_gets_everything_once_while_every_node_is_restarted(tmp_
                     process.kill()
                     await process.wait()
                 nursery.cancel_scope.cancel()
-    asked = [match[1] for line in log.lines if (match := re.search(r"of 4: (\S+) is asked to end", line))]
+    asked = [match[1] for line in log.lines if (match := re.search(r"of 4: ending (\S+)", line))]
     assert tuple(asked) == ORDER
     for name in ORDER:
-        assert sum(f"{name} is process" in line for line in log.lines) == 1
+        assert sum(f"{name} is now process" in line for line in log.lines) == 1
     assert not any("killed" in line or "starting it again" in line for line in log.lines)
     for viewer in viewers:
         assert viewer.ids == viewers[0].ids
@@ -142,9 +142,9 @@ async def test_a_node_that_does_not_come_back_stops_the_roll(
     monkeypatch.setattr(probe, "_ask", answer)
     assert not await rolling.roll(NODES, children, log)
     assert log.lines == [
-        "rolling restart, 1 of 3: fe1 is asked to end",
+        "rolling restart, 1 of 3: ending fe1",
         "waiting for fe1; http://127.0.0.1:3/readyz says: 503 no",
-        "rolling restart stopped: fe1 is not ready 30 s after its start, what it said is above; "
+        "rolling restart stopped: fe1 is not ready 30 s after its start, see its output above; "
         "not restarted yet: fe2, di1",
     ]
     assert [child.restarts for child in children.values()] == [0, 1, 0]

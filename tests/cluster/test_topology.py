@@ -82,17 +82,17 @@ def test_a_likes_backend_has_a_file_of_its_own_unless_all_store_in_one_place(tmp
     ("change", "complaint"),
     [
         (("redis = 1", "redis = 0"), "datacenters[0].redis: 0 is not a whole number, at least 1"),
-        (("redis = 1", "redish = 1"), "datacenters[0].redish: there is no such name"),
+        (("redis = 1", "redish = 1"), "datacenters[0].redish: there is no such setting"),
         (("public = 4", "public = 2"), "port 2 is used 2 times; give each its own"),
         (("dc1-di1", "dc1-fe1"), "the name dc1-fe1 is used 2 times; give each its own"),
         (('"dispatcher"', '"frontend"'), "datacenters.dc1: has a frontend but no dispatcher; add one"),
         (('"dispatcher"', '"cook"'), "datacenters[0].nodes[1].role: 'cook' is not one of"),
         (
             ("drain_timeout = ", "drain_timeuot = "),
-            "node.drain_timeuot: there is no such name; is it drain_timeout?",
+            "node.drain_timeuot: there is no such setting; did you mean drain_timeout?",
         ),
         (('"100ms"', '"soon"'), "node.drain_timeout: 'soon' is not a duration"),
-        (("[settings.node]", "[setings.node]"), "setings: there is no such name; is it settings?"),
+        (("[settings.node]", "[setings.node]"), "setings: there is no such setting; did you mean settings?"),
     ],
 )
 def test_what_is_wrong_with_it_is_said_with_its_place(

@@ -160,7 +160,7 @@ async def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
     async with listener:
         taken = listener.socket.getsockname()[1]
         for setting in ("public", "ops"):
-            with pytest.raises(ConfigError, match=rf"listen.{setting}: 127.0.0.1:{taken} is in use already"):
+            with pytest.raises(ConfigError, match=rf"listen.{setting}: 127.0.0.1:{taken} is already in use"):
                 await workers.run(settings(f"listen.{setting}=127.0.0.1:{taken}"), [], {})
 
 

@@ -59,13 +59,16 @@ def test_a_wrong_value_is_explained_with_the_settings_name_and_no_word_of_a_libr
             "frontend.dispatchers=http://a",
             "frontend.dispatchers: 'http://a' is not a list, each of it a text",
         ),
-        ("dispatcher.lease=3s", "dispatcher.lease: there is no such name; is it max_lease?"),
+        ("dispatcher.lease=3s", "dispatcher.lease: there is no such setting; did you mean max_lease?"),
         (
             "edge.flush_interval=3s",
-            "edge.flush_interval: there is no such name; is it frontend.flush_interval?",
+            "edge.flush_interval: there is no such setting; did you mean frontend.flush_interval?",
         ),
-        ("auth.publishers.site.keys=3", "auth.publishers.site.keys: there is no such name; is it key?"),
-        ("peers.dc2.urls=redis://h", "peers.dc2.urls: there is no such name; is it url?"),
+        (
+            "auth.publishers.site.keys=3",
+            "auth.publishers.site.keys: there is no such setting; did you mean key?",
+        ),
+        ("peers.dc2.urls=redis://h", "peers.dc2.urls: there is no such setting; did you mean url?"),
         ("bus.kind=redis://me:pa55word@host", "bus.kind: 'redis://me:…@host' is not one of"),
     ],
 )

@@ -118,7 +118,7 @@ async def test_other_paths_and_methods_are_problems() -> None:
 async def test_a_trace_needs_a_frontend_and_a_video() -> None:
     response = await get("/v1/videos/v/events/e1/trace")
     assert response.status_code == 404
-    assert "ask at the ops port of a frontend" in (await response.get_json())["detail"]
+    assert "use the ops port of a frontend" in (await response.get_json())["detail"]
 
 
 async def test_status_and_trace_of_a_frontend(autojump_clock: MockClock) -> None:
