@@ -90,7 +90,7 @@ async def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
     async with cluster(tmp_path) as all_of_it:
         os.kill(all_of_it.pid("dc1-fe1"), signal.SIGSTOP)
         all_of_it.process.send_signal(signal.SIGTERM)
-        await all_of_it.log.wait_for("ending; Ctrl-C once more")
+        await all_of_it.log.wait_for("ending; press Ctrl-C again")
         all_of_it.process.send_signal(signal.SIGINT)
         assert await all_of_it.process.wait() == 0
         await all_of_it.log.wait_for("all ended")
