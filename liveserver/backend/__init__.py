@@ -10,6 +10,7 @@ schema.py       the tables
 statements.py   frequent statements, built once
 engine.py       connections to the database, and which of its errors are transient
 enforcement.py  what users may do just now: bans, closed comments, slow mode
+review.py       asks a site's own service about comments
 restoring.py    publishes again what a state has lost of settings and bans
 rates.py        a video's likes per second
 sums.py         publishes a video's totals when they have changed

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -28,18 +28,19 @@ from liveserver.backend.engine import is_transient, reason
 from liveserver.backend.follow import Follower, FollowStatistics, LogReader
 from liveserver.backend.outbox import Outbox, OutboxStatistics, PublishTarget
 from liveserver.backend.restoring import Restorer, RestoringStatistics
+from liveserver.backend.review import Decision, ReviewHook, ReviewStatistics, open_review_hook
 from liveserver.backend.store import Store
 from liveserver.backend.sums import SumsPublisher, SumsStatistics
 from liveserver.backend.transaction import Committed
 from liveserver.backend.writer import Writer, WriteStatistics
 from liveserver.backoff import Backoff
-from liveserver.config import BackendSettings, LikeSettings
-from liveserver.errors import BusError, ConfigError, DispatcherError, NotFound, Unavailable
+from liveserver.config import BackendSettings, LikeSettings, ReviewSettings
+from liveserver.errors import BusError, ConfigError, DispatcherError, NotFound, TooMany, Unavailable
 from liveserver.event import RETRACT
 from liveserver.moderation import acts
 from liveserver.moderation.acts import Act
 from liveserver.moderation.publisher import ActPublisher
-from liveserver.moderation.rules import Pinned, Rules
+from liveserver.moderation.rules import Pinned, Rules, Waiting
 
 READ_ATTEMPTS = 3
 OPEN_SECONDS = 15.0
@@ -60,6 +61,7 @@ class BackendStatistics(msgspec.Struct, frozen=True):
     follow: FollowStatistics
     moderation: EnforcementStatistics
     restoring: RestoringStatistics
+    review: ReviewStatistics
 
 
 class BackendBus(LogReader, Turns, Protocol):
@@ -76,6 +78,8 @@ class Backend:
         likes: LikeSettings,
         dispatcher: PublishTarget,
         reader: BackendBus | None,
+        review: ReviewSettings,
+        hook: ReviewHook | None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -105,6 +109,8 @@ class Backend:
         self.enforcer = Enforcer(self.follower, reader)
         self._acts = ActPublisher(self, lambda body: dispatcher.publish(body, retractions=False))
         self._dispatcher = dispatcher
+        self._review = review
+        self._hook = hook
         self.writer = Writer(store, settings, self._committed, self._uncertain)
 
     async def write(self, command: Command) -> Stored:
@@ -160,6 +166,55 @@ class Backend:
         with suppress(BusError, Unavailable):  # the log is read again before long
             await self.follower.read_now(several[0].video)
         return published
+
+    async def decide(self, video: str, comment: Waiting) -> Decision:
+        """Return what is to become of a comment that is to be reviewed."""
+        return "hold" if self._hook is None else await self._hook.decide(video, comment)
+
+    async def hold(self, video: str, comment: Waiting) -> None:
+        """Have a comment wait for a moderator; once only. Raises `TooMany`, and as `act` does."""
+        act = acts.wait(video, comment)
+        rules = await self.rules(video)
+        if act.key is not None and rules.get(act.key) is not None:
+            return  # it waits, or was decided: the request is repeated
+        if len(rules.waiting) >= self._review.waiting_comments:
+            raise TooMany("too many comments wait for a moderator; try again later", 10, "review")
+        await self._acts.publish(act)
+
+    async def review(self, video: str, by: str, name: str, decision: Literal["approved", "rejected"]) -> None:
+        """Show a comment that waits, or do not. Raises `NotFound`, and as `act` does."""
+        waiting = (await self.refresh(video)).waiting.get(name)
+        if waiting is None:
+            raise NotFound("no such comment waits here; another moderator may have decided")
+        decided = acts.decide(video, by, waiting, decision)
+        if decision == "approved":
+            await self.act(acts.show(video, waiting), decided)
+        else:
+            await self.act(decided)
+
+    async def waiting_comments(self, video: str, before: str | None, limit: int) -> Comments:
+        """Return a page of the comments that wait, newest first. Raises `NotFound`, `Unavailable`."""
+        waiting = (await self.refresh(video)).waiting
+        found = sorted(waiting.values(), key=lambda each: (each.at, each.id), reverse=True)
+        if before is not None:
+            if before not in waiting:
+                raise NotFound("no such comment waits here to read on from")
+            found = found[found.index(waiting[before]) + 1 :]
+        page = [msgspec.to_builtins(each) for each in found[:limit]]
+        return Comments(page, page[-1]["id"] if len(found) > limit else None, True)
+
+    async def audit(self, video: str, before: str | None, limit: int) -> tuple[list[msgspec.Raw], str | None]:
+        """Return a page of what moderators did, newest first, and the id to read on before.
+
+        Raises `NotFound`, `Unavailable`.
+        """
+        await self.refresh(video)
+        found = await self._wait_read(lambda: self._store.acts(video, before, limit + 1))
+        if found is None:
+            raise NotFound("there is no such act to read on from")
+        page = found[:limit]
+        last = page[-1][0] if len(found) > limit else None
+        return [msgspec.Raw(event) for _, event in page], last
 
     async def comment(self, video: str, name: str) -> Pinned:
         """Return a comment to be pinned. Raises `NotFound`, `Unavailable`."""
@@ -263,6 +318,7 @@ class Backend:
             self.follower.statistics(),
             self.enforcer.statistics(),
             self.restorer.statistics(),
+            self._hook.statistics() if self._hook is not None else ReviewStatistics({}, 0),
         )
 
 
@@ -272,6 +328,7 @@ async def open_backend(
     dispatcher: PublishTarget,
     likes: LikeSettings | None = None,
     reader: BackendBus | None = None,
+    review: ReviewSettings | None = None,
 ) -> AsyncIterator[Backend]:
     """Run a likes backend for the duration of the block. Events left in its outbox are published later.
 
@@ -279,12 +336,12 @@ async def open_backend(
     Waits up to `OPEN_SECONDS` for the database to become available. Raises `ConfigError` if it cannot be
     opened.
     """
-    likes = likes or LikeSettings()
+    likes, review = likes or LikeSettings(), review or ReviewSettings()
     with ExitStack() as stack:
         store = await _open_store(_url(settings, stack), settings, likes)
         stack.callback(store.close)
-        async with trio.open_nursery() as nursery:
-            backend = Backend(store, settings, likes, dispatcher, reader)
+        async with open_review_hook(review) as hook, trio.open_nursery() as nursery:
+            backend = Backend(store, settings, likes, dispatcher, reader, review, hook)
             nursery.start_soon(backend.writer.run)
             nursery.start_soon(backend.outbox.run)
             nursery.start_soon(backend.sums.run)

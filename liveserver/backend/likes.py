@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+import time
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -9,7 +12,7 @@ from msgspec import Meta
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
-from liveserver.auth.grant import COMMENT, LIKE, WATCH, Grant
+from liveserver.auth.grant import COMMENT, LIKE, MODERATE, WATCH, Grant
 from liveserver.auth.rate_limits import CompositeRateLimiter
 from liveserver.backend.backend import Backend
 from liveserver.backend.commands import Command, Comment, Like, reject_nul
@@ -18,7 +21,8 @@ from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
-from liveserver.errors import BadRequest, TooLarge
+from liveserver.errors import BadRequest, Forbidden, TooLarge
+from liveserver.moderation.rules import Waiting
 from liveserver.state import MAX_VERSION
 
 MAX_PAGE = 200  # comments in one answer
@@ -87,7 +91,14 @@ class LikeRoutes:
         key = _key(request)
         address = self._authorizer.address(peer_address(peer.sock), request.headers)
         self._spend(request, peer, grant, self._authorizer.comments, user)
-        await self._backend.enforcer.check_comment(video, user, grant, address, key)
+        if await self._backend.enforcer.check_comment(video, user, grant, address, key):
+            waiting = Waiting(_waiting_id(video, user, key), text, int(time.time() * 1000), user)
+            decision = await self._backend.decide(video, waiting)
+            if decision == "reject":
+                raise Forbidden("this comment is not shown here", "rejected")
+            if decision == "hold":
+                await self._backend.hold(video, waiting)
+                return json_response(202, msgspec.json.encode({"id": waiting.id, "waiting": True}))
         return await self._write(Comment(video, user, text, key, body.position, grant.role(video)))
 
     async def summary(self, request: Request, peer: Peer) -> Answer:
@@ -100,15 +111,22 @@ class LikeRoutes:
     async def comments(self, request: Request, peer: Peer) -> Answer:
         """Return a page of the comments, newest first."""
         video = request.checked_video()
-        arguments = request.arguments(("before", "limit"))
+        arguments = request.arguments(("before", "limit", "status"))
         limit = arguments.get("limit", "50")
         if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
             raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")
         before = arguments.get("before")
         if before is not None:
             reject_nul(before, "comment's id")
-        await self._authorize_reading(request, video)
-        page = await self._backend.comments(video, before, int(limit))
+        status = arguments.get("status", "shown")
+        if status not in ("shown", "waiting"):
+            raise BadRequest("status is shown or waiting")
+        if status == "waiting":
+            (await self._authorizer.liker(request.headers)).require(MODERATE, video)
+            page = await self._backend.waiting_comments(video, before, int(limit))
+        else:
+            await self._authorize_reading(request, video)
+            page = await self._backend.comments(video, before, int(limit))
         return json_response(200, msgspec.json.encode(page))
 
     async def _authorize_reading(self, request: Request, video: str) -> None:
@@ -149,6 +167,14 @@ class LikeRoutes:
 
     async def _write(self, command: Command) -> bytes:
         return json_response(201, msgspec.json.encode(await self._backend.write(command)))
+
+
+def _waiting_id(video: str, user: str | None, key: str | None) -> str:
+    """Return the id of a comment that waits: the same for a request that is repeated with its key."""
+    if key is None:
+        return f"w{secrets.token_hex(12)}"
+    named = msgspec.json.encode([video, user, key])
+    return f"w{hashlib.blake2s(named, digest_size=12).hexdigest()}"
 
 
 def _key(request: Request) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Authorizer
@@ -10,7 +12,7 @@ from liveserver.backend.backend import Backend
 from liveserver.backend.commands import reject_nul
 from liveserver.edge.request import checked_video
 from liveserver.errors import Forbidden
-from liveserver.moderation.routes import actor
+from liveserver.moderation.routes import actor, json, page_arguments, require_all
 from liveserver.web.auth_headers import asked_by
 
 
@@ -31,5 +33,30 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
                 raise Forbidden("only moderators take back comments of others")
             await backend.retract(video, name, None, user)
         return Response(status=204, headers={"cache-control": "no-store"})
+
+    @routes.post("/v1/videos/<video>/comments/<comment>/approve")
+    async def approve(video: str, comment: str) -> Response:
+        return await review(video, comment, "approved")
+
+    @routes.post("/v1/videos/<video>/comments/<comment>/reject")
+    async def reject(video: str, comment: str) -> Response:
+        return await review(video, comment, "rejected")
+
+    async def review(video: str, comment: str, decision: Literal["approved", "rejected"]) -> Response:
+        grant = await authorizer.liker(asked_by(request.headers))
+        grant.require(MODERATE, checked_video(video))
+        await backend.review(video, actor(grant), comment, decision)
+        return Response(status=204, headers={"cache-control": "no-store"})
+
+    @routes.get("/v1/videos/<video>/audit")
+    async def audit(video: str) -> Response:
+        grant = await authorizer.liker(asked_by(request.headers))
+        if video == "*":
+            video = require_all(grant)
+        else:
+            grant.require(MODERATE, checked_video(video))
+        limit, _ = page_arguments()
+        acts, following = await backend.audit(video, request.args.get("before"), limit)
+        return json({"acts": acts, "next": following})
 
     return routes

@@ -162,14 +162,22 @@ class Store:
             found = connection.execute(query).one_or_none()
             return None if found is None else (found.text, found.user)
 
-    def acts(self, video: str, before: tuple[int, str] | None, limit: int) -> list[bytes]:
-        """Return so many of what moderators did, the newest first. Raises `SQLAlchemyError`."""
-        query = select(acts.c.event).where(acts.c.video == video)
-        if before is not None:
-            query = query.where(tuple_(acts.c.at, acts.c.id) < before)
+    def acts(self, video: str, before: str | None, limit: int) -> list[tuple[str, bytes]] | None:
+        """Return so many of what moderators did, the newest first, each with its id; those before `before`.
+
+        None when there is no such act. Raises `SQLAlchemyError`.
+        """
+        query = select(acts.c.id, acts.c.event).where(acts.c.video == video)
         with self._reader() as connection:
+            if before is not None:
+                at = connection.execute(
+                    select(acts.c.at).where(acts.c.video == video, acts.c.id == before)
+                ).scalar_one_or_none()
+                if at is None:
+                    return None
+                query = query.where(tuple_(acts.c.at, acts.c.id) < (at, before))
             newest = query.order_by(acts.c.at.desc(), acts.c.id.desc()).limit(limit)
-            return list(connection.execute(newest).scalars())
+            return [(row.id, row.event) for row in connection.execute(newest)]
 
     def comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
         """Return up to `limit` comments, newest first, before the one with the id `before`.

@@ -10,6 +10,7 @@ rows.py          its table
 nodes.py         what nodes report, and rates from it
 token.py         `token`
 record.py        `record`
+audit.py         `audit`
 printable.py     others' text, safe for a terminal
 error_report.py  every failure as one line and an exit code
 
@@ -30,6 +31,7 @@ import typer
 
 from liveserver import __version__
 from liveserver.cli import error_report
+from liveserver.cli.audit import audit
 from liveserver.cli.printable import printable
 from liveserver.cli.publish import publish
 from liveserver.cli.record import record
@@ -45,6 +47,7 @@ _COMMANDS: dict[Callable[..., None], str] = {
     watch: "liveserver watch http://127.0.0.1:8000 demo",
     top: "liveserver top http://127.0.0.1:9101 http://127.0.0.1:9102",
     token: "liveserver token --video 'concert-*' --user ada --for 1h --secret-file viewers.secret",
+    audit: "liveserver audit http://127.0.0.1:8121 demo",
     check: "liveserver check --config config/all-in-one.toml",
     config_: "liveserver config --full > liveserver.toml",
 }

@@ -42,6 +42,7 @@ from liveserver.config.sections import PeerSettings as PeerSettings
 from liveserver.config.sections import PublisherSettings as PublisherSettings
 from liveserver.config.sections import RecorderSettings as RecorderSettings
 from liveserver.config.sections import RelaySettings as RelaySettings
+from liveserver.config.sections import ReviewSettings as ReviewSettings
 from liveserver.config.sections import Role as Role
 from liveserver.config.sections import Section as Section
 from liveserver.config.sections import Settings as Settings

@@ -235,6 +235,20 @@ class RecorderSettings(Section, frozen=True):
     interval: Duration = Duration(5.0)  # how often the logs are read; at most a tenth of `history.max_age`
 
 
+class ReviewSettings(Section, frozen=True):
+    """Comments of a video whose setting `review` is on: decided by moderators, or by a service of yours."""
+
+    # an http(s) URL that decides about each comment; empty: every comment waits for a moderator
+    url: Annotated[str, Meta(pattern=r"^(https?://\S+)?\Z")] = ""
+    secret: Secret | None = None  # signs the requests to it; rather use `secret_file`
+    secret_file: str | None = None  # one secret per line, the first one signs
+    timeout: Duration = Duration(2.0)  # for its answer
+    # what becomes of a comment about which it does not answer in time
+    unanswered: Literal["show", "hold", "reject"] = "hold"
+    concurrency: Count = 100  # requests to it at once; further comments are `unanswered`
+    waiting_comments: Count = 1_000  # comments of a video that wait for a moderator; beyond it: 429
+
+
 class PeerSettings(Section, frozen=True):
     """Another datacenter, whose events are relayed into this one."""
 
@@ -355,6 +369,7 @@ class Settings(Section, frozen=True):
     backend: BackendSettings = BackendSettings()
     likes: LikeSettings = LikeSettings()
     recorder: RecorderSettings = RecorderSettings()
+    review: ReviewSettings = ReviewSettings()
     canary: CanarySettings = CanarySettings()
     ops: OpsSettings = OpsSettings()
     peers: dict[Datacenter, PeerSettings] = msgspec.field(default_factory=dict)  # by their names

@@ -133,6 +133,7 @@ class SummaryRoutes:
 
     def add_to(self, router: Router) -> None:
         router.add("GET", "/v1/videos/{video}/summary", self.summary)
+        router.add("GET", "/v1/videos/{video}/settings", self.settings)
 
     async def summary(self, request: Request, peer: Peer) -> Answer:
         """Return the totals and the newest comments."""
@@ -145,6 +146,16 @@ class SummaryRoutes:
                 return json_response(200, await self._render(video, viewer.grant))
         except BusError:
             raise Unavailable("the log cannot be read; try again", RETRY_AFTER) from None
+
+    async def settings(self, request: Request, peer: Peer) -> Answer:
+        """Return what viewers may do, as the state says."""
+        video = request.checked_video()
+        arguments = request.arguments((TOKEN,))
+        viewer = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
+        with ExitStack() as stack:
+            stack.callback(viewer.acquire(video))
+            async with self._frontend.table.open_channel(video) as channel:
+                return json_response(200, msgspec.json.encode(channel.log.state.rules.settings))
 
     async def _render(self, video: str, grant: Grant) -> bytes:
         """Return a video's summary. Raises `BusError`, `Unavailable`, `Forbidden`."""

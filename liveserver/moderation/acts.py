@@ -109,6 +109,13 @@ def decide(video: str, by: str, comment: Waiting, decision: Literal["approved", 
     return Act(video, "waiting", WAITING + comment.id.lower(), None, user=comment.user, by=by)
 
 
+def show(video: str, comment: Waiting) -> Act:
+    """Return a comment that a moderator approved, as any other."""
+    return Act(
+        video, "comment", None, {"text": comment.text}, user=comment.user, role=comment.role, id=comment.id
+    )
+
+
 def audit(video: str, by: str, act: str, **what: Any) -> Act:
     """An act that no other event tells of."""
     return Act(video, "audit", None, {"act": act, **what}, by=by)

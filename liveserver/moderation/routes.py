@@ -12,7 +12,7 @@ from quart import Blueprint, Response, request
 from liveserver.auth.authorizer import Headers
 from liveserver.auth.grant import HOST, MODERATE, WATCH, Grant
 from liveserver.edge.request import checked_video
-from liveserver.errors import BadRequest, TooLarge, WrongType
+from liveserver.errors import BadRequest, Forbidden, TooLarge, WrongType
 from liveserver.moderation import acts
 from liveserver.moderation.acts import MAX_REASON, Act
 from liveserver.moderation.rules import SITE, Ban, Pinned, Rules, VideoSettings
@@ -93,8 +93,7 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
         """Return the log that the video's name stands for, and the moderator's grant."""
         grant = await authorize(asked_by(request.headers))
         if video == "*":
-            grant.require(MODERATE, SITE if "*" not in grant.videos else "*")
-            return SITE, grant
+            return require_all(grant), grant
         grant.require(MODERATE, checked_video(video))
         return video, grant
 
@@ -184,6 +183,14 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
         return json({"id": act.id}, 201)
 
     return routes
+
+
+def require_all(grant: Grant) -> str:
+    """Return the log of what holds for all videos. Raises `Forbidden` unless the grant is for all."""
+    grant.require(MODERATE, "*" if "*" in grant.videos else SITE)
+    if "*" not in grant.videos:
+        raise Forbidden("this is for all videos; ask for a grant of all of them")
+    return SITE
 
 
 def page_arguments() -> tuple[int, str]:

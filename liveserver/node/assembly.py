@@ -211,7 +211,8 @@ class Node:
                     authorizer.signature,
                 )
             )
-        backend = await stack.enter_async_context(open_backend(settings, local, self.settings.likes, reader))
+        likes, review = self.settings.likes, self.settings.review
+        backend = await stack.enter_async_context(open_backend(settings, local, likes, reader, review))
         self._target = self._target or local
         LikeRoutes(backend, settings, authorizer).add_to(self.router)
         self.blueprints += [backend_routes(backend, authorizer), moderation_routes(backend, authorizer.liker)]

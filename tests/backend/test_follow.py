@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from liveserver import state
 from liveserver.backend.backend import Backend, open_backend
 from liveserver.backend.commands import Retraction
 from liveserver.backend.follow import Follower, Known, View
@@ -340,3 +341,67 @@ def test_lines_of_other_shapes_are_skipped() -> None:
     assert {store: totals for store, totals in heard.totals.items() if totals} == {"s": {"heart": 3}}
     add_state_lines(heard, [sums("s", 5)])
     assert heard.totals["s"] == {"heart": 5}
+
+
+def rule(key: str, name: str, at: int, data: str) -> bytes:
+    kind = key.partition("/")[0]
+    head = state.head(kind, key, None, at, is_cleared=data == "null", is_internal=kind == "ban")
+    return b'%b {"id":"%b","video":"v","type":"%b","at":%d,"key":"%b","data":%b}' % (
+        head,
+        name.encode(),
+        kind.encode(),
+        at,
+        key.encode(),
+        data.encode(),
+    )
+
+
+CLOSED = rule("settings", "s2", 20, '{"comments":"closed"}')
+OPENED = rule("settings", "s1", 10, '{"comments":"open"}')
+BANNED = rule("ban/ada", "b1", 10, '{"user":"ada"}')
+LIFTED = rule("ban/ada", "b2", 30, "null")
+
+
+def knowing(*lines: bytes) -> Known:
+    return Known({"own": {}}, "", 0, False, [state.read(line) for line in lines])
+
+
+async def test_a_state_that_lost_rules_gets_them_again_and_they_hold_meanwhile(
+    autojump_clock: MockClock,
+) -> None:
+    on = FollowStage(knowing(CLOSED, BANNED))
+    async with on.running() as view:
+        assert view.rules.settings.comments == "closed"
+        assert view.rules.ban("ada", 0) is not None
+        assert on.restored == [("v", ["settings", "ban/ada"])]
+
+
+async def test_older_rules_that_come_back_change_nothing_and_are_outdone(autojump_clock: MockClock) -> None:
+    on = FollowStage(knowing(CLOSED, LIFTED))
+    on.log.states = [OPENED, BANNED]
+    async with on.running() as view:
+        assert view.rules.settings.comments == "closed"
+        assert view.rules.bans == {}
+        assert sorted(on.restored[0][1]) == ["ban/ada", "settings"]
+
+
+async def test_rules_are_kept_with_how_far_the_log_was_heard(autojump_clock: MockClock) -> None:
+    on = FollowStage()
+    async with on.running() as view:
+        on.log.say(CLOSED, BANNED, rule("ban/bob", "x", 5, '{"no":"user"}'))
+        await trio.sleep(1)
+        assert (view.rules.settings.comments, list(view.rules.bans)) == ("closed", ["ada"])
+        assert [each.event.key for each in on.kept[-1].rules] == ["settings", "ban/ada", "ban/bob"]
+        assert on.restored == []
+
+
+async def test_comments_of_a_cleared_user_that_come_later_are_stored_as_retracted(
+    autojump_clock: MockClock,
+) -> None:
+    on = FollowStage(knowing(rule("clear/ada", "c", 50, '{"user":"ada"}')))
+    async with on.running():
+        line = b'comment {"id":"c%d","video":"v","type":"comment","user":"ada","at":%d,"data":{"text":"x"}}'
+        on.log.say(line % (1, 50), line % (2, 51))
+        await trio.sleep(1)
+        assert on.kept[-1].retracted == ["c1"]
+        assert [each.id for each in on.kept[-1].comments] == ["c2"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+import trio
 
+from liveserver.cli import main
 from tests.auth.harness import KEY
 from tests.moderation.harness import (
     ADA,
@@ -126,3 +129,36 @@ async def test_a_moderators_comments_and_a_hosts_say_so() -> None:
             ("like", "hugo", "host"),
             ("like", "ada", None),
         }
+
+
+async def test_what_moderators_did_is_listed_and_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    async with serving() as on:
+        await on.done("PUT", SETTINGS, MODERATOR, {"comments": "slow"})
+        await on.done("PUT", "/v1/videos/v/bans/ada", MODERATOR, {"reason": "\x1b[31mspam"})
+        await on.done("DELETE", "/v1/videos/v/bans/ada", KEY)
+        page = await on.done("GET", "/v1/videos/v/audit?limit=2", MODERATOR)
+        assert [(each["type"], each["by"]) for each in page["acts"]] == [("ban", "site"), ("ban", "mo")]
+        rest = await on.done("GET", f"/v1/videos/v/audit?before={page['next']}", MODERATOR)
+        assert ([each["type"] for each in rest["acts"]], rest["next"]) == (["settings"], None)
+        assert await on.refused("GET", "/v1/videos/v/audit", ADA) == (403, "", None)
+        assert await on.refused("GET", "/v1/videos/v/audit?before=none", MODERATOR) == (404, "", None)
+        assert await printed(on.url, "v", "--key", MODERATOR) == 0
+        table = capfd.readouterr().out
+        assert all(word in table for word in ("settings", "ban", "lift ban", "ada", "site", "mo"))
+        assert "\x1b[31m" not in table
+        assert await printed(on.url, "v", "--key", MODERATOR, "--json", "--limit", "1") == 0
+        (line,) = capfd.readouterr().out.splitlines()
+        assert json.loads(line)["data"] is None
+        assert await printed(on.url, "v", "--key", ADA) == 1
+        assert "403" in capfd.readouterr().err
+
+
+async def printed(*arguments: str) -> int:
+    """Run `liveserver audit`; its exit code."""
+
+    def run() -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["audit", *arguments])
+        return int(ended.value.code or 0)
+
+    return await trio.to_thread.run_sync(run)

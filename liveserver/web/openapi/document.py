@@ -67,8 +67,8 @@ def public_document(settings: Settings, *, nodes_too: bool = False) -> Json:
         paths.append(recording.PATHS)
         schemas.append(recording.SCHEMAS)
     if "frontend" in roles or "backend" in roles:
-        paths.append(liking.summary_paths())
-        schemas.append(liking.SUMMARY_SCHEMAS)
+        paths += [liking.summary_paths(), moderating.settings_paths()]
+        schemas += [liking.SUMMARY_SCHEMAS, moderating.SETTINGS_SCHEMAS]
     document = _document("One like, on every viewer's screen, within a blink.", paths, schemas, "token")
     return document if nodes_too else _without_nodes(document)
 

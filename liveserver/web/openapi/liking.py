@@ -41,6 +41,7 @@ SCHEMAS: Json = {
     ),
     "Liked": record({"id": TEXT, "total": {**COUNT, "description": "The video's likes with this one"}}),
     "Commented": record({"id": TEXT}),
+    "Held": record({"id": TEXT, "waiting": {"type": "boolean"}}),
     "Comments": record(
         {
             "comments": {"type": "array", "items": schema("Comment"), "description": "Newest first"},
@@ -123,6 +124,11 @@ def paths(settings: BackendSettings) -> Json:
                         "in": "query",
                         "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
                     },
+                    query(
+                        "status",
+                        "Those that are shown, or, for moderators, those that wait",
+                        {"enum": ["shown", "waiting"], "default": "shown"},
+                    ),
                 ],
                 "responses": {
                     "200": answer("A page of them", JSON, schema("Comments")),
@@ -137,6 +143,7 @@ def paths(settings: BackendSettings) -> Json:
                 "requestBody": {"required": True, "content": {JSON: {"schema": comment}}},
                 "responses": {
                     "201": answer("It is stored, and will be published", JSON, schema("Commented")),
+                    "202": answer("It waits for a moderator", JSON, schema("Held")),
                     **refused,
                 },
             },

@@ -32,8 +32,11 @@ _BAN: Json = {
     "reason": {"type": "string", "maxLength": 200},
 }
 
+SETTINGS_SCHEMAS: Json = {
+    "Settings": record(_SETTINGS, description="What viewers may do with a video just now")
+}
+
 SCHEMAS: Json = {
-    "Settings": record(_SETTINGS, description="What viewers may do with a video just now"),
     "SettingsChange": record(_SETTINGS, *_SETTINGS, closed=True, description="The rest stays as it is"),
     "Ban": record(_BAN, *_BAN, closed=True),
     "Pin": record(
@@ -44,6 +47,12 @@ SCHEMAS: Json = {
         description="A comment's id, or a text",
     ),
     "Announcement": record({"text": {"type": "string", "minLength": 1, "maxLength": 500}}, closed=True),
+    "Audit": record(
+        {
+            "acts": {"type": "array", "items": {"type": "object"}, "description": "Events with `by`"},
+            "next": {"type": ["string", "null"], "description": "To read on `before`, if there is more"},
+        }
+    ),
     "Bans": record(
         {
             "bans": {"type": "array", "items": record({"user": TEXT, **_BAN})},
@@ -68,6 +77,7 @@ _USER: Json = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 128},
     "example": "ada",
 }
+_COMMENT: Json = {"name": "comment", "in": "path", "required": True, "schema": TEXT}
 _READ = problems(400, 401, 403, 404, 429, 431, 500, 503)
 _ACT = problems(400, 401, 403, 404, 409, 413, 415, 429, 431, 500, 503)
 
@@ -98,6 +108,15 @@ def _read(name: str, summary: str, of: str, *parameters: Json) -> Json:
     return made
 
 
+def settings_paths() -> Json:
+    """Return the operation of every backend and every frontend."""
+    return {
+        "/v1/videos/{video}/settings": {
+            "get": _read("settings", "What viewers may do with a video just now", "Settings", _VIDEO)
+        }
+    }
+
+
 def paths() -> Json:
     """Return the operations."""
     change = operation(
@@ -117,16 +136,29 @@ def paths() -> Json:
     )
     announcement["responses"] |= _ACT
     return {
-        "/v1/videos/{video}/settings": {
-            "get": _read("settings", "What viewers may do with a video just now", "Settings", _VIDEO),
-            "put": change,
-        },
+        "/v1/videos/{video}/settings": {"put": change},
         "/v1/videos/{video}/users/{user}/comments": {
             "delete": _act("clearUser", "Take back all that a user has written", _VIDEO, _USER),
         },
         "/v1/videos/{video}/pin": {
             "put": _act("pin", "Pin a comment, or a text", _VIDEO, body="Pin"),
             "delete": _act("unpin", "Pin nothing any more", _VIDEO),
+        },
+        "/v1/videos/{video}/comments/{comment}/approve": {
+            "post": _act("approve", "Show a comment that waits", _VIDEO, _COMMENT)
+        },
+        "/v1/videos/{video}/comments/{comment}/reject": {
+            "post": _act("reject", "Do not show a comment that waits", _VIDEO, _COMMENT)
+        },
+        "/v1/videos/{video}/audit": {
+            "get": _read(
+                "audit",
+                "What moderators did, the newest first",
+                "Audit",
+                _ANY_VIDEO,
+                query("limit", "How many, at most", whole(1, 1_000, 100)),
+                query("before", "The id of an event: those before it", TEXT),
+            ),
         },
         "/v1/videos/{video}/announcements": {"post": announcement},
         "/v1/videos/{video}/bans": {

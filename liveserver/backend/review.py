@@ -1,0 +1,144 @@
+"""Ask a site's own service what is to become of a comment: show it, hold it for a moderator, or reject it.
+
+Rules:
+
+1. Requests are signed as Standard Webhooks are (https://www.standardwebhooks.com): `webhook-id`,
+   `webhook-timestamp`, `webhook-signature: v1,BASE64` of HMAC-SHA256 over `id.timestamp.body`.
+2. The answer is a 200 with `{"decision":"show"|"hold"|"reject"}`. Anything else, and no answer within
+   `review.timeout`, is `review.unanswered`. Nothing is asked twice.
+3. At most `review.concurrency` comments are asked about at once; further ones are unanswered.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Literal
+
+import httpx
+import msgspec
+import structlog
+import trio
+
+from liveserver.auth.keys import SHORTEST_SECRET, read_secrets
+from liveserver.config import ReviewSettings
+from liveserver.errors import ConfigError
+from liveserver.instruments import total
+from liveserver.moderation.rules import Waiting
+
+MAX_ANSWER = 16 * 1024  # bytes
+LOG_PAUSE = 10.0  # seconds between two lines of the log about a service that does not answer
+
+Decision = Literal["show", "hold", "reject"]
+
+log = structlog.get_logger(__name__)
+
+
+class ReviewStatistics(msgspec.Struct, frozen=True):
+    """Counts since the start."""
+
+    decided: Annotated[dict[str, int], total("What the review hook decided.", label="decision")]
+    unanswered: Annotated[int, total("Comments about which the review hook gave no answer in time.")]
+
+
+class _Answer(msgspec.Struct):
+    decision: Decision
+
+
+_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class ReviewHook:
+    """Asks the service at `review.url`. Get one from `open_review_hook`."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        settings: ReviewSettings,
+        secret: bytes,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._secret = secret
+        self._clock = clock
+        self._asking = 0
+        self._logged_at = -math.inf
+        self._decided = {"show": 0, "hold": 0, "reject": 0}
+        self._unanswered = 0
+
+    async def decide(self, video: str, comment: Waiting) -> Decision:
+        """Return what is to become of a comment. Raises nothing."""
+        if self._asking >= self._settings.concurrency:
+            return self._give_up("too many comments at once (review.concurrency)")
+        self._asking += 1
+        try:
+            with trio.fail_after(self._settings.timeout):
+                decision = await self._ask(video, comment)
+        except (trio.TooSlowError, httpx.TimeoutException):
+            return self._give_up(f"no answer within {self._settings.timeout:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            return self._give_up(str(error) or type(error).__name__)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            return self._give_up(f"the answer is no decision: {error}")
+        finally:
+            self._asking -= 1
+        self._decided[decision] += 1
+        return decision
+
+    async def _ask(self, video: str, comment: Waiting) -> Decision:
+        body = msgspec.json.encode({"video": video, **msgspec.to_builtins(comment)})
+        stamp = str(int(self._clock()))
+        signed = hmac.new(self._secret, f"{comment.id}.{stamp}.".encode() + body, hashlib.sha256)
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": comment.id,
+            "webhook-timestamp": stamp,
+            "webhook-signature": f"v1,{base64.b64encode(signed.digest()).decode()}",
+        }
+        url = self._settings.url
+        async with self._client.stream("POST", url, content=body, headers=headers) as answer:
+            received, size = b"", 0
+            async for part in answer.aiter_bytes():  # to its end, or to the time limit
+                size += len(part)
+                received = received + part if size <= MAX_ANSWER else b""
+        if answer.status_code != 200:
+            raise ValueError(f"status {answer.status_code}")
+        if size > MAX_ANSWER:
+            raise ValueError(f"more than {MAX_ANSWER} bytes")
+        return _answer(received).decision
+
+    def _give_up(self, why: str) -> Decision:
+        self._unanswered += 1
+        now = trio.current_time()
+        if now - self._logged_at > LOG_PAUSE:
+            self._logged_at = now
+            log.warning("review_unanswered", reason=why, becomes=self._settings.unanswered)
+        return self._settings.unanswered
+
+    def statistics(self) -> ReviewStatistics:
+        return ReviewStatistics(dict(self._decided), self._unanswered)
+
+
+@asynccontextmanager
+async def open_review_hook(settings: ReviewSettings) -> AsyncIterator[ReviewHook | None]:
+    """Return the hook, with connections that end with the block; None without `review.url`.
+
+    Raises `ConfigError`.
+    """
+    if not settings.url:
+        yield None
+        return
+    secrets = read_secrets("review.secret", settings.secret, settings.secret_file, SHORTEST_SECRET)
+    if not secrets:
+        raise ConfigError("review.secret", "is missing; the hook's requests are signed with it")
+    limits = httpx.Limits(max_connections=settings.concurrency)
+    async with httpx.AsyncClient(
+        timeout=settings.timeout, trust_env=False, limits=limits, follow_redirects=False
+    ) as client:
+        yield ReviewHook(client, settings, secrets[0].encode())

@@ -1,0 +1,178 @@
+"""Review: comments that wait for a moderator, or for what a site's own service decides."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from liveserver import config
+from liveserver.backend.review import open_review_hook
+from liveserver.errors import ConfigError
+from tests.auth.harness import KEY
+from tests.moderation.harness import ADA, BOB, COMMENTS, MODERATOR, SETTINGS, VIDEO, Node, serving
+
+SECRET = "the-secret-of-the-review-hook-32-bytes"
+CLEAR = f"{VIDEO}/users/ada/comments"
+REVIEW = {"review": True}
+
+
+async def waiting(on: Node) -> list[dict[str, Any]]:
+    return list((await on.done("GET", f"{COMMENTS}?status=waiting", MODERATOR))["comments"])
+
+
+async def shown(on: Node) -> list[str]:
+    return [event["data"]["text"] for event in await on.events(BOB) if event["type"] == "comment"]
+
+
+async def test_a_comment_waits_until_it_is_approved_or_rejected() -> None:
+    async with serving() as on:
+        await on.done("PUT", SETTINGS, MODERATOR, REVIEW)
+        held = []
+        for text in ("good", "bad"):
+            answer = await on.ask("POST", COMMENTS, ADA, {"text": text})
+            assert (answer.status_code, answer.json()["waiting"]) == (202, True)
+            held.append(answer.json()["id"])
+        assert await on.comment(MODERATOR, "mine") == 201
+        listed = await waiting(on)
+        assert {(each["id"], each["text"], each["user"]) for each in listed} == {
+            (held[0], "good", "ada"),
+            (held[1], "bad", "ada"),
+        }
+        for key in (ADA, BOB):
+            assert await on.refused("GET", f"{COMMENTS}?status=waiting", key) == (403, "", None)
+            assert await on.refused("POST", f"{COMMENTS}/{held[0]}/approve", key) == (403, "", None)
+            assert not any("waiting" in str(event) for event in await on.events(key))
+            assert list(await on.state(key)) == ["settings"]
+        await on.done("POST", f"{COMMENTS}/{held[0]}/approve", MODERATOR)
+        await on.done("POST", f"{COMMENTS}/{held[1]}/reject", MODERATOR)
+        assert await waiting(on) == []
+        assert sorted(await shown(on)) == ["good", "mine"]
+        page = (await on.done("GET", COMMENTS, BOB))["comments"]
+        assert {each["text"] for each in page} == {"good", "mine"}
+        for act in ("approve", "reject"):
+            assert await on.refused("POST", f"{COMMENTS}/{held[1]}/{act}", MODERATOR) == (404, "", None)
+        await on.done("PUT", SETTINGS, MODERATOR, {"review": False})
+        assert await on.comment(ADA, "now") == 201
+
+
+async def test_a_repeated_request_waits_once_and_a_decided_one_stays_decided() -> None:
+    async with serving() as on:
+        await on.done("PUT", SETTINGS, MODERATOR, REVIEW)
+        answers = [await on.ask("POST", COMMENTS, ADA, {"text": "hi"}, idempotency_key="k") for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 202]
+        (held,) = await waiting(on)
+        await on.done("POST", f"{COMMENTS}/{held['id']}/reject", MODERATOR)
+        again = await on.ask("POST", COMMENTS, ADA, {"text": "hi"}, idempotency_key="k")
+        assert again.json() == answers[0].json()
+        assert await waiting(on) == []
+
+
+async def test_those_who_wait_are_bounded_and_listed_in_pages() -> None:
+    async with serving("review.waiting_comments=3") as on:
+        await on.done("PUT", SETTINGS, MODERATOR, REVIEW)
+        for number in range(3):
+            assert await on.comment(KEY, str(number), user=f"u{number}") == 202
+        assert await on.refused("POST", COMMENTS, ADA, {"text": "x"}) == (429, "review", "10")
+        page = await on.done("GET", f"{COMMENTS}?status=waiting&limit=2", MODERATOR)
+        rest = await on.done("GET", f"{COMMENTS}?status=waiting&before={page['next']}", MODERATOR)
+        assert sorted(each["text"] for each in page["comments"] + rest["comments"]) == ["0", "1", "2"]
+        assert rest["next"] is None
+        assert await on.refused("GET", f"{COMMENTS}?status=gone", MODERATOR) == (400, "", None)
+
+
+async def test_what_a_cleared_user_has_waiting_is_rejected() -> None:
+    async with serving() as on:
+        await on.done("PUT", SETTINGS, MODERATOR, REVIEW)
+        assert (await on.comment(ADA), await on.comment(BOB, "bob's")) == (202, 202)
+        await on.done("DELETE", CLEAR, MODERATOR)
+        assert [each["text"] for each in await waiting(on)] == ["bob's"]
+
+
+class Service:
+    """A site's own service: what it was asked, and what it answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[dict[str, str], bytes]] = []
+        self.answer: bytes | None = b""  # None: none
+        self.url = ""
+
+    def decides(self, decision: str) -> None:
+        body = json.dumps({"decision": decision}).encode()
+        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += await stream.receive_some()
+            head, _, body = received.partition(b"\r\n\r\n")
+            lines = head.decode().split("\r\n")[1:]
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            while len(body) < int(headers["content-length"]):
+                body += await stream.receive_some()
+            self.asked.append((headers, body))
+            if self.answer is None:
+                await trio.sleep_forever()
+            await stream.send_all(self.answer or b"")
+
+
+@asynccontextmanager
+async def hooked(*more: str) -> AsyncIterator[tuple[Node, Service]]:
+    service = Service()
+    async with trio.open_nursery() as nursery:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        service.url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/review"
+        nursery.start_soon(trio.serve_listeners, service.serve, [listener])
+        async with serving(f"review.url={service.url}", f"review.secret={SECRET}", *more) as on:
+            await on.done("PUT", SETTINGS, MODERATOR, REVIEW)
+            yield on, service
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_hook_decides_and_can_tell_who_asks() -> None:
+    async with hooked() as (on, service):
+        for decision, status in (("show", 201), ("hold", 202), ("reject", 403)):
+            service.decides(decision)
+            assert await on.comment(ADA, decision) == status
+        assert [each["text"] for each in await waiting(on)] == ["hold"]
+        headers, body = service.asked[0]
+        said = json.loads(body)
+        assert (said["video"], said["user"], said["text"]) == ("v", "ada", "show")
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+        assert headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+        assert await on.comment(MODERATOR, "not asked about") == 201
+        assert len(service.asked) == 3
+
+
+@pytest.mark.parametrize(("unanswered", "status"), [("show", 201), ("hold", 202), ("reject", 403)])
+async def test_without_an_answer_the_setting_decides(unanswered: str, status: int) -> None:
+    async with hooked(f"review.unanswered={unanswered}", "review.timeout=50ms") as (on, service):
+        service.answer = None
+        assert await on.comment(ADA) == status
+        for answer in (
+            b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n" + b"x" * 20_000,
+            b"nonsense",
+            b"",
+        ):
+            service.answer = answer
+            assert await on.comment(ADA) == status
+
+
+async def test_a_hook_needs_a_secret() -> None:
+    effective = config.load(
+        None, ["review.url=http://127.0.0.1:1/", "backend.database=:memory:", "listen.public=127.0.0.1:0"], {}
+    )
+    with pytest.raises(ConfigError, match=r"review\.secret"):
+        async with open_review_hook(effective.review):
+            pass
