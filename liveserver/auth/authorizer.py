@@ -202,6 +202,9 @@ class Authorizer:
         """
         if self._operators.has_key(headers):
             return "operator"
+        if self.is_publishing_open and not self._viewers.is_open:
+            # Such a backend may be reachable from outside: its viewers need tokens, and this needs a key.
+            raise Unauthorized("this needs auth.ops_key, or the key of a publisher", is_invalid=False)
         grant = self.publisher(headers)
         grant.require(MODERATE, SITE)
         return grant.name

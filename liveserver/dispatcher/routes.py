@@ -146,7 +146,8 @@ class DispatcherRoutes:
 
 def _check_node_only(grant: Grant, video_batches: list[VideoBatch]) -> None:
     """Raise `Forbidden` if others than nodes publish totals, moderation events, `role` or `by`."""
-    if grant is not NODE and any(video_batch.video == SITE for video_batch in video_batches):
+    is_node = grant is NODE or grant is OPEN
+    if not is_node and any(video_batch.video == SITE for video_batch in video_batches):
         raise Forbidden(f"{SITE} is the server's own log; choose another name")
     if (
         grant is not NODE

@@ -11,13 +11,24 @@ from typing import Any
 import pytest
 import trio
 
+from liveserver import config
 from liveserver.client import Bye, Ready, Refused, Watcher, watch
 from liveserver.client.watching import Transport
 from liveserver.cluster.redis_server import RedisServer
 from liveserver.config import Settings
-from tests.auth.harness import KEY, NODES
+from tests.auth.harness import KEY, NODES, SECRET
 from tests.conftest import Until
-from tests.node.test_authorization import COMMENTS, LIKES, MODERATOR, OPS_KEY, Stage, locked, serving, token
+from tests.node.test_authorization import (
+    ANYWHERE,
+    COMMENTS,
+    LIKES,
+    MODERATOR,
+    OPS_KEY,
+    Stage,
+    locked,
+    serving,
+    token,
+)
 
 FAST = "auth.revocation_interval=20ms"
 POLL, ME = "/v1/videos/v/poll", "/v1/videos/v/me"
@@ -310,3 +321,36 @@ async def test_it_holds_in_the_other_datacenter(
             assert await bye(let_go) == Bye("disconnected", False)
         assert await two.status_of("GET", ME, ada) == 401
         assert await two.status_of("GET", ME, bob) == 200
+
+
+async def test_nodes_that_do_not_sign_may_write_the_sites_log(
+    tmp_path: Path, redis_server: str, until: Until
+) -> None:
+    """Where publishing is open, a likes backend of its own still reaches everything."""
+    (tmp_path / "viewers").write_text(SECRET)
+    base = (
+        *ANYWHERE,
+        "auth.viewers=token",
+        f"auth.secret_file={tmp_path / 'viewers'}",
+        f"auth.ops_key={OPS_KEY}",
+        "bus.kind=redis",
+        f"bus.url={redis_server}",
+        FAST,
+    )
+    di = config.load(None, [*base, 'node.roles=["dispatcher"]', "node.name=di1"], {})
+    async with serving(di) as [dispatcher]:
+        there = f'dispatchers=["{dispatcher.url}"]'
+        fe = config.load(None, [*base, 'node.roles=["frontend"]', f"frontend.{there}"], {})
+        be = config.load(None, [*base, 'node.roles=["backend"]', f"backend.{there}"], {})
+        async with serving(fe, be) as [frontend, backend]:
+            moderator = token(sub="mo", scope="moderate")
+            async with watching(frontend, "sse", token()) as items:
+
+                async def is_listed() -> bool:
+                    answer = await backend.ask("GET", "/v1/videos/v/users", moderator)
+                    return bool(answer.json().get("users") == [{"user": "ada"}])
+
+                await until(is_listed)
+                for key, status in ((None, 401), (moderator, 401), (OPS_KEY, 202)):
+                    assert await backend.status_of("POST", "/v1/users/ada/disconnect", key) == status
+                assert await bye(items) == Bye("disconnected", False)

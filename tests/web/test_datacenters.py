@@ -22,16 +22,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
 class Datacenter:
     """A dispatcher, a frontend and a likes backend over a Redis, not yet started."""
 
-    def __init__(self, name: str, redis_url: str, peer: str, peer_url: str, data: Path) -> None:
+    def __init__(self, name: str, redis_url: str, peer: str, peer_url: str, data: Path, *more: str) -> None:
         where = f"node.datacenter={name}"
         dispatcher = NodeProcess(
-            f"{name}-di1", "dispatcher", redis_url, where, f"peers.{peer}.url={peer_url}"
+            f"{name}-di1", "dispatcher", redis_url, where, f"peers.{peer}.url={peer_url}", *more
         )
         at = f'dispatchers=["{dispatcher.url}"]'
         pages = 'edge.allow_origins=["*"]'
-        self.frontend = NodeProcess(f"{name}-fe1", "frontend", redis_url, where, f"frontend.{at}", pages)
+        self.frontend = NodeProcess(
+            f"{name}-fe1", "frontend", redis_url, where, f"frontend.{at}", pages, *more
+        )
         self.backend = NodeProcess(
-            f"{name}-be1", "backend", redis_url, where, f"backend.{at}", f"backend.directory={data}"
+            f"{name}-be1", "backend", redis_url, where, f"backend.{at}", f"backend.directory={data}", *more
         )
         self.nodes = [dispatcher, self.frontend, self.backend]
 

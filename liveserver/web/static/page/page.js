@@ -309,7 +309,7 @@ function showState() {
   $("me-known").hidden = !me.grant?.isSignedIn || !me.name;
   $("me-name").textContent = cleanName(me.name);
   const pin = live.state.get("pin")?.data;
-  const author = cleanName(pin?.comment?.user);
+  const author = cleanName(pin?.user ?? pin?.comment?.user);
   const pinned = cleanText(typeof pin?.text === "string" ? pin.text : (pin?.comment?.text ?? ""));
   $("pin").hidden = !pinned;
   $("pin-text").textContent = author ? `${author}: ${pinned}` : pinned;
