@@ -84,7 +84,7 @@ def test_help_is_quick_for_it_imports_nothing_slow() -> None:
         (["run", "--workers", "2"], 'more than one needs bus.kind = "redis"'),
     ],
 )
-def test_what_is_wrong_is_one_line_and_exit_code_2(
+def test_invalid_usage_is_one_line_and_exit_code_2(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = call(capsys, *arguments)
@@ -252,7 +252,7 @@ def test_nothing_a_viewer_wrote_controls_the_terminal() -> None:
         (Disconnected("reset", "http://b", 1.25), "-- disconnected: reset; trying http://b in 1.2 s"),
     ],
 )
-def test_what_happens_to_the_connection_is_said(
+def test_watch_reports_connection_changes(
     item: Ready | Gap | Viewers | Bye | Disconnected, line: str
 ) -> None:
     assert describe(item) == line

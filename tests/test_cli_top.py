@@ -39,13 +39,13 @@ def test_rates_follow_from_two_answers() -> None:
     assert row(URL, both[0], both[1], 2.0).publishes == 10
 
 
-def test_one_answer_alone_tells_no_rates() -> None:
+def test_a_single_answer_gives_no_rates() -> None:
     for before in (None, "does not answer", frontend(100, 10**6, 10**6, 1, 1, 1, 1)):  # started anew since
         line = row(URL, before, frontend(1, 10, 10, 0, 0, 0, 0), 2.0)
         assert (line.deliveries, line.cpu, line.viewers) == (None, None, 7)
 
 
-def test_who_does_not_answer_keeps_its_name() -> None:
+def test_a_node_that_does_not_answer_keeps_its_row() -> None:
     line = row(URL, frontend(1, 1, 1, 0, 0, 0, 0), "does not answer", 1.0)
     assert (line.node, line.trouble, line.viewers) == ("fe1", "does not answer", None)
 
@@ -63,7 +63,7 @@ def test_quantiles(counts: tuple[int, ...], share: float, expected: float) -> No
     assert quantile(delay(0, 0, 0, 0), delay(*counts), share) == pytest.approx(expected)
 
 
-def test_of_nothing_there_is_no_quantile() -> None:
+def test_an_empty_histogram_has_no_quantile() -> None:
     assert quantile(delay(1, 1, 1, 1), delay(1, 1, 1, 1), 0.5) is None
     assert quantile(None, delay(1), 0.5) is None
 
@@ -136,7 +136,7 @@ def test_without_a_url_the_clusters_nodes_are_asked(tmp_path: Path, monkeypatch:
     assert of_this_machine(Path("config/cluster.toml")) == [ALONE]
 
 
-def test_what_is_no_url_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_urls_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["top", "127.0.0.1:9101"])
     assert caught.value.code == 2

@@ -91,7 +91,7 @@ def test_lists_and_texts_are_written_as_in_the_file() -> None:
         ("peers.DC2.url=redis://host", "peers: the name 'DC2' is not 1 to 16 of a-z 0-9"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_name(override: str, complaint: str) -> None:
+def test_invalid_settings_are_refused_by_name(override: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(complaint)):
         load(None, [override], {})
 
@@ -105,7 +105,7 @@ def test_what_is_wrong_is_said_with_its_name(override: str, complaint: str) -> N
         ([f"peers.datacenter{n}.url=redis://h" for n in range(5)], "peers: are so many that a cursor"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_peers_is_said(overrides: list[str], complaint: str) -> None:
+def test_invalid_peers_are_refused(overrides: list[str], complaint: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(complaint)):
         load(None, ["bus.kind=redis", *overrides], {})
 
@@ -130,7 +130,7 @@ def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["all-in-one", "frontend", "dispatcher"])
-def test_what_the_files_show_as_defaults_are_the_defaults(name: str, tmp_path: Path) -> None:
+def test_shipped_files_show_the_real_defaults(name: str, tmp_path: Path) -> None:
     text = (CONFIG / f"{name}.toml").read_text()
     uncommented = re.sub(r"(?m)^# ([a-z_]+ = )", r"\1", text)
     assert uncommented != text

@@ -20,7 +20,7 @@ short_cursors = st.builds(lambda tree: Cursor(tree.items()), st.dictionaries(few
 
 
 @given(cursors.filter(lambda cursor: 0 < len(str(cursor)) <= MAX_BYTES))
-def test_what_is_written_is_read(cursor: Cursor) -> None:
+def test_a_written_cursor_is_read_back(cursor: Cursor) -> None:
     again = Cursor.parse(str(cursor))
     assert again == cursor
     assert (str(again), hash(again), repr(again)) == (str(cursor), hash(cursor), repr(cursor))
@@ -102,7 +102,7 @@ ordered_cursors = st.builds(lambda tree: Cursor(tree.items()), st.dictionaries(f
 
 
 @given(ordered_cursors, ordered_cursors)
-def test_of_two_ordered_epochs_the_newer_prevails_on_either_side(one: Cursor, other: Cursor) -> None:
+def test_the_newer_of_two_ordered_epochs_wins(one: Cursor, other: Cursor) -> None:
     both = one.merged(other)
     assert both == other.merged(one)
     for origin, mark in both:

@@ -52,7 +52,7 @@ def of(viewer: Viewer, publisher: str) -> list[str]:
     return [name for name in viewer.ids if name.startswith(f"{publisher}-")]
 
 
-async def test_all_viewers_everywhere_get_everything_once(datacenters: dict[str, Datacenter]) -> None:
+async def test_viewers_in_every_datacenter_get_each_event_once(datacenters: dict[str, Datacenter]) -> None:
     """Published in both at once; the relaying dispatcher of each video is killed, wherever that is."""
     one, two = datacenters["dc1"], datacenters["dc2"]
     viewers = [
@@ -87,7 +87,7 @@ async def test_all_viewers_everywhere_get_everything_once(datacenters: dict[str,
         assert of(mover, publisher) + of(rest, publisher) == [f"{publisher}-{name}" for name in expected]
 
 
-async def test_all_viewers_are_counted_and_the_relay_says_how_far_it_lags(
+async def test_viewers_are_counted_everywhere_and_the_relay_reports_its_lag(
     datacenters: dict[str, Datacenter],
 ) -> None:
     import httpx

@@ -49,7 +49,7 @@ def test_a_problem_is_a_document(kind: type[Problem]) -> None:
     assert str(problem) == problem.detail
 
 
-def test_what_belongs_in_headers() -> None:
+def test_problem_headers() -> None:
     assert MethodNotAllowed("PUT", "GET, POST").headers == (("allow", "GET, POST"),)
     assert MethodNotAllowed("PUT", "GET, POST").detail == "PUT is not allowed here; use GET, POST"
     assert Unavailable("later").headers == (("retry-after", "1"),)

@@ -25,7 +25,7 @@ batches = st.builds(
 
 
 @given(batches)
-def test_what_is_written_is_read(batch: Batch) -> None:
+def test_a_written_batch_is_read_back(batch: Batch) -> None:
     assert Batch.decode(batch.encode()) == batch
     assert batch.last - batch.first + 1 == len(batch.lines)
 
@@ -84,7 +84,7 @@ def test_a_line_that_would_break_a_stream_or_a_page(line: bytes) -> None:
 
 
 @given(batches)
-def test_what_may_be_published_may_be_shown(batch: Batch) -> None:
+def test_publishable_batches_are_valid(batch: Batch) -> None:
     batch.check()
 
 

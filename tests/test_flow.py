@@ -34,7 +34,7 @@ async def cluster(redis_server: str) -> AsyncIterator[Cluster]:
         yield Cluster(dispatchers, frontends)
 
 
-async def test_everybody_gets_everything_once_and_in_the_same_order(cluster: Cluster) -> None:
+async def test_viewers_get_each_event_once_and_in_the_same_order(cluster: Cluster) -> None:
     """10,000 events from two publishers at both dispatchers; nobody else's video is touched."""
     one, two = (node.url for node in cluster.frontends)
     transports: tuple[Transport, ...] = ("sse", "poll", "ws")
@@ -62,7 +62,7 @@ async def test_everybody_gets_everything_once_and_in_the_same_order(cluster: Clu
     assert stranger.ids == []
 
 
-async def test_a_viewer_goes_on_anywhere_by_any_transport(cluster: Cluster) -> None:
+async def test_a_viewer_resumes_at_any_node_over_any_transport(cluster: Cluster) -> None:
     """With an SSE id, at the other frontend and over long-poll, exactly the rest comes."""
     one, two = (node.url for node in cluster.frontends)
     first = Viewer([one], "v", "sse")
@@ -129,7 +129,7 @@ async def test_a_frontend_killed_under_load_loses_nothing(cluster: Cluster) -> N
         assert viewer.gaps == 0
 
 
-async def test_a_node_that_nobody_listens_to_is_pruned(cluster: Cluster, redis_server: str) -> None:
+async def test_a_node_that_does_not_listen_is_pruned(cluster: Cluster, redis_server: str) -> None:
     import redis
 
     killed, left = cluster.frontends
@@ -150,7 +150,7 @@ async def test_a_node_that_nobody_listens_to_is_pruned(cluster: Cluster, redis_s
             await publish([cluster.dispatchers[0].url], "v", [{"type": "like"}])
 
 
-async def test_viewers_are_told_how_many_watch_at_all_frontends(redis_server: str) -> None:
+async def test_viewers_get_the_count_of_all_frontends(redis_server: str) -> None:
     """Those of a frontend that is killed are counted no more when its lease is over."""
     dispatchers, frontends = small_cluster(redis_server, "frontend.lease=2s")
     async with running(*dispatchers, *frontends):
@@ -174,7 +174,7 @@ async def test_viewers_are_told_how_many_watch_at_all_frontends(redis_server: st
                 nursery.cancel_scope.cancel()
 
 
-async def test_a_drained_frontend_sends_its_viewers_on(cluster: Cluster) -> None:
+async def test_viewers_of_a_drained_frontend_go_on_elsewhere(cluster: Cluster) -> None:
     drained, left = cluster.frontends
     viewers = [Viewer([drained.url, left.url], "v", how) for how in ("sse", "poll")]
     with trio.fail_after(90):

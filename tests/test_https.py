@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.process, pytest.mark.redis]
 
 
 @pytest.mark.parametrize("transport", ["sse", "poll", "ws"])
-async def test_nodes_and_commands_believe_an_authority_of_ones_own(
+async def test_nodes_and_commands_trust_a_private_certificate_authority(
     redis_server: str, tmp_path: Path, transport: str
 ) -> None:
     authority = Authority(tmp_path)

@@ -29,7 +29,7 @@ def test_a_trusted_proxys_id_is_taken(given: bytes) -> None:
 @pytest.mark.parametrize(
     "given", [None, b"", b"-a", b"x" * 65, b"a b", b"a\n", b"a\r\nb", b"a\x1b[0m", b"\xe4", b'a"']
 )
-def test_what_is_malformed_is_not(given: bytes | None) -> None:
+def test_malformed_ids_are_refused(given: bytes | None) -> None:
     assert MADE.fullmatch(request_id(given, trusted=True))
 
 

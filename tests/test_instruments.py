@@ -21,7 +21,7 @@ def test_each_value_is_in_the_first_bucket_that_holds_it(values: list[float]) ->
     assert read.sum == sum(values)
 
 
-def test_what_was_read_stays_as_it_was() -> None:
+def test_statistics_are_snapshots() -> None:
     histogram = Histogram((1,))
     before = histogram.read()
     histogram.observe(1)

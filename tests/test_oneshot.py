@@ -10,7 +10,7 @@ from liveserver.errors import Unavailable
 from liveserver.oneshot import Oneshot
 
 
-async def test_whoever_waits_gets_the_answer() -> None:
+async def test_a_waiting_task_gets_the_value() -> None:
     pending = Oneshot[int]()
     answers: list[int] = []
 
@@ -38,7 +38,7 @@ async def _refused(pending: Oneshot[int]) -> None:
         await pending.wait()
 
 
-async def test_whoever_went_away_is_not_woken() -> None:
+async def test_a_cancelled_waiter_is_not_woken() -> None:
     pending = Oneshot[int]()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pending.wait)

@@ -38,7 +38,7 @@ def test_an_event_is_taken_if_it_is_newer(before: Keyed, after: Keyed) -> None:
     assert folded.fold(after) is (before.key != after.key or after.rank > before.rank)
 
 
-def test_what_is_shown_is_neither_cleared_nor_internal_and_in_order() -> None:
+def test_the_shown_state_is_ordered_without_cleared_or_internal_keys() -> None:
     lines = [
         b';pin;pin;-;30; {"id":"c","data":1}',
         b';ban;ban/u;-;20;i {"id":"b","data":1}',
@@ -79,7 +79,7 @@ def test_a_line_says_what_its_head_was_made_of() -> None:
         b';t;k;;5; {"id":"a"}',
     ],
 )
-def test_what_is_no_keyed_line_is_refused_where_it_comes_in(line: bytes) -> None:
+def test_malformed_keyed_lines_are_refused(line: bytes) -> None:
     with pytest.raises(MalformedKeyed):
         state.read(line)
     with pytest.raises(MalformedBatch):

@@ -25,7 +25,7 @@ def test_several_are_taken_together_or_not_at_all() -> None:
     assert bucket.acquire(0.0)
 
 
-def test_what_is_taken_late_says_how_long_to_wait() -> None:
+def test_an_early_take_returns_the_wait() -> None:
     bucket = TokenBucket(2, 0.1)
     assert [round(bucket.reserve(5.0), 6) for _ in range(4)] == [0.0, 0.0, 0.1, 0.2]
     assert round(bucket.reserve(9.0, 5), 6) == 0.3

@@ -25,6 +25,6 @@ def test_a_tally_is_no_batch() -> None:
     [b"#", b"#v", b"#v dc1 1 2", b"#v dc1 1 2 3 4", b"#v dc1 1 x 3", b"#-v dc1 1 2 3", b"#v DC 1 2 3",
      b"#v dc1 -1 2 3", b"#v dc1 1 2 3.5", b"#v\xff dc1 1 2 3", b"#v  1 2 3"],
 )  # fmt: skip
-def test_what_is_no_tally(wire: bytes) -> None:
+def test_malformed_viewer_counts_are_refused(wire: bytes) -> None:
     with pytest.raises(MalformedViewerCount):
         ViewerCount.decode(wire)

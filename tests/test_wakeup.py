@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from liveserver.wakeup import Wakeup
 
 
-async def test_it_wakes_the_task_that_waits(nursery: trio.Nursery) -> None:
+async def test_a_wakeup_wakes_the_waiting_task(nursery: trio.Nursery) -> None:
     wakeup, woken = Wakeup(), trio.Event()
 
     async def wait() -> None:

@@ -38,7 +38,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("auth", "shows", "scopes"), TABLE)
-async def test_what_may_be_done_at_the_likes_backend(
+async def test_scopes_decide_which_backend_routes_are_allowed(
     auth: dict[str, object], shows: str | None, scopes: set[str] | None
 ) -> None:
     authorizer = Authorizer(settings(auth=auth), "n", lambda: NOW)

@@ -32,7 +32,7 @@ def test_the_nearest_that_is_no_trusted_proxy(peer: str, forwarded: bytes, name:
     assert ClientAddresses(PROXIES).name(peer, forwarded) == name
 
 
-def test_nobody_is_believed_by_default() -> None:
+def test_forwarded_addresses_are_ignored_by_default() -> None:
     assert ClientAddresses([]).name("10.0.0.1", b"198.51.100.7") == "10.0.0.1"
 
 

@@ -76,7 +76,7 @@ def test_a_cookie_counts_on_our_own_pages_and_on_allowed_ones() -> None:
     assert is_our_page({}, ())
 
 
-def test_what_is_shown_does_not_show_itself() -> None:
+def test_credentials_do_not_appear_in_their_repr() -> None:
     assert "secret" not in repr(Credentials("secret", CredentialSource.HEADER))
 
 

@@ -152,7 +152,7 @@ async def test_from_a_file(tmp_path: Path) -> None:
         b"[" * 9999,
     ],
 )
-def test_what_is_no_key_set_is_said_without_it(content: bytes) -> None:
+def test_a_malformed_key_set_is_reported_without_its_content(content: bytes) -> None:
     with pytest.raises(KeySetError) as caught:
         read_jwks(content)
     assert "c2Vj" not in str(caught.value)

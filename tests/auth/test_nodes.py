@@ -26,7 +26,9 @@ async def test_a_signature_is_good_at_every_node_with_the_secret() -> None:
         one.check({})
 
 
-async def test_it_is_kept_for_half_its_life_and_good_for_all_of_it(autojump_clock: MockClock) -> None:
+async def test_a_node_token_is_renewed_at_half_its_lifetime_and_valid_to_its_end(
+    autojump_clock: MockClock,
+) -> None:
     nodes = NodeTokens(auth(nodes_secret=NODES, node_token_ttl="60s"), "n1", Clock())
     first = shown(nodes)
     autojump_clock.jump(29)

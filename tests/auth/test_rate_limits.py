@@ -26,7 +26,7 @@ async def test_a_burst_and_then_the_rate(autojump_clock: MockClock) -> None:
     assert rates.refused == 2
 
 
-async def test_what_one_of_them_refuses_costs_none_of_them(autojump_clock: MockClock) -> None:
+async def test_a_refused_action_costs_none_of_its_limits(autojump_clock: MockClock) -> None:
     rates = CompositeRateLimiter(
         RateLimiter("of a user", 1.0, 3.0, 100), RateLimiter("of a video", 1.0, 1.0, 100)
     )

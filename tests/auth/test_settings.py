@@ -57,7 +57,7 @@ SITE = f"auth.publishers.site.key={KEY}"
         (["limits.likes_per_user=-1"], "limits.likes_per_user: -1 is not a number, at least 0"),
     ],
 )
-def test_what_does_not_go_together_is_said(overrides: list[str], complaint: str) -> None:
+def test_conflicting_settings_are_refused_with_the_reason(overrides: list[str], complaint: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(complaint)):
         load(None, overrides, {})
 
@@ -74,7 +74,7 @@ def test_what_does_not_go_together_is_said(overrides: list[str], complaint: str)
         ["auth.jwks=http://127.0.0.1:1/keys", "auth.viewers=token"],
     ],
 )
-def test_what_is_locked_or_meant_to_be_open_may_listen_anywhere(overrides: list[str]) -> None:
+def test_authentication_or_explicit_openness_allows_any_address(overrides: list[str]) -> None:
     load(None, overrides, {})
 
 
@@ -116,7 +116,7 @@ def test_secrets_may_come_from_the_environment_whatever_they_look_like() -> None
     assert published.auth.publishers["site"].key is not None
 
 
-def test_what_check_prints_has_no_secret(tmp_path: Path) -> None:
+def test_check_prints_no_secret(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(pem(rsa_key()))
     settings = load(None, [*TOKENS, SITE, NODES_SECRET, f"auth.public_key_file={tmp_path / 'key.pem'}"], {})
     printed = render(settings)

@@ -160,7 +160,7 @@ async def test_audience_and_issuer_are_asked_for_where_they_are_configured() -> 
             await viewer_tokens.authenticate(header(token(**wrong)))
 
 
-async def test_one_that_never_expires_is_good_only_where_that_is_said() -> None:
+async def test_a_token_without_expiry_is_accepted_only_when_configured() -> None:
     assert (await viewers(require_expiry=False).authenticate(header(token(exp=None)))).expires == float("inf")
 
 
@@ -186,7 +186,7 @@ async def test_in_an_address_it_has_to_be_short_lived() -> None:
             assert await viewer_tokens.authenticate(shown)
 
 
-async def test_it_is_verified_once_and_forgotten_when_it_expires(autojump_clock: MockClock) -> None:
+async def test_a_token_is_verified_once_and_forgotten_when_it_expires(autojump_clock: MockClock) -> None:
     viewer_tokens = viewers(token_cache_size=2)
     first = header(token(exp=NOW + 60))
     for _ in range(3):

@@ -157,7 +157,7 @@ async def summaries(nodes: list[NodeProcess]) -> list[dict[str, Any]]:
         return [(await client.get(f"{node.url}/v1/videos/v/summary")).json() for node in nodes]
 
 
-async def test_all_show_exactly_what_was_liked_after_cut_links_and_a_killed_backend(tmp_path: Path) -> None:
+async def test_totals_are_exact_everywhere_after_cut_links_and_a_killed_backend(tmp_path: Path) -> None:
     with trio.fail_after(170):
         async with cluster(tmp_path) as on:
             people = People(LIKES)

@@ -55,7 +55,9 @@ def database(binaries: Path) -> Iterator[str]:
         yield url
 
 
-async def test_an_old_primary_that_stays_up_read_only_is_left(database: str, binaries: Path) -> None:
+async def test_a_former_primary_that_is_read_only_is_left_for_the_new_one(
+    database: str, binaries: Path
+) -> None:
     with postgres(binaries) as promoted:
         Store(promoted, settings()).close()
         both = f"{database},{directory_of(promoted)}"
@@ -91,7 +93,7 @@ async def test_a_server_that_is_read_only_is_not_ready(
         assert (await backend.write(like())).total == 2
 
 
-async def test_a_restart_of_the_server_is_not_told(database: str) -> None:
+async def test_a_restart_of_the_server_fails_no_request(database: str) -> None:
     dispatcher = FakeDispatcher()
     async with open_backend(settings(database=database), dispatcher) as backend:
         for number in range(1, 6):
@@ -217,12 +219,12 @@ def sqlite_error(code: int) -> sqlite3.Error:
         (OperationalError, psycopg.errors.InvalidPassword(), False),
     ],
 )
-def test_which_errors_are_worth_another_attempt(
+def test_transient_errors_are_told_from_permanent_ones(
     kind: type[DBAPIError], original: Exception, is_worth_it: bool
 ) -> None:
     assert is_transient(kind("", {}, original)) is is_worth_it
 
 
-def test_what_is_no_databases_error_is_not() -> None:
+def test_a_general_error_is_not_transient() -> None:
     assert not is_transient(SQLAlchemyError())
     assert is_transient(OperationalError("", {}, Exception(), connection_invalidated=True))

@@ -99,7 +99,7 @@ async def test_totals_and_comments_are_the_same_at_all_backends(tmp_path: Path, 
         await until(gone)
 
 
-async def test_one_that_was_away_hears_what_was_said_meanwhile(tmp_path: Path, until: Until) -> None:
+async def test_a_follower_that_was_away_catches_up(tmp_path: Path, until: Until) -> None:
     async with datacenter(tmp_path) as dc, dc.backend("a") as a:
         first = await a.write(comment("before"))
         async with dc.backend("b") as b:
@@ -132,7 +132,7 @@ async def test_one_that_was_away_hears_what_was_said_meanwhile(tmp_path: Path, u
                 await b.comments("v", "nothing", 50)
 
 
-async def test_one_that_comes_too_late_says_so(tmp_path: Path, until: Until) -> None:
+async def test_a_follower_beyond_the_logs_reach_reports_a_gap(tmp_path: Path, until: Until) -> None:
     async with datacenter(tmp_path, max_events=10) as dc, dc.backend("a") as a:
         for number in range(40):
             await a.write(comment(str(number)))
@@ -143,7 +143,7 @@ async def test_one_that_comes_too_late_says_so(tmp_path: Path, until: Until) -> 
             assert 0 < len(page.comments) < 40
 
 
-async def test_what_is_heard_twice_or_too_early_is_stored_once(tmp_path: Path) -> None:
+async def test_repeated_and_early_batches_are_stored_once(tmp_path: Path) -> None:
     async with datacenter(tmp_path) as dc, dc.backend("a") as a:
         said = [HeardComment("x", "ada", "stays", 5), HeardComment("y", None, "goes", 6)]
         for epoch, offset in (("e", 2), ("e", 2), ("f", 9)):
@@ -249,7 +249,7 @@ async def test_a_log_is_read_in_pieces_and_each_event_once(autojump_clock: MockC
     assert on.follower.statistics().failures == 3
 
 
-async def test_it_goes_on_where_it_stood(autojump_clock: MockClock) -> None:
+async def test_following_resumes_at_the_last_position(autojump_clock: MockClock) -> None:
     on = FollowStage(Known({"own": {}}, "e1", 7, True))
     on.log.say(*map(said, range(10)))
     async with on.running() as view:
@@ -293,7 +293,7 @@ async def test_an_older_form_of_our_totals_in_the_state_is_renewed(autojump_cloc
         assert on.again == ["v"]
 
 
-async def test_what_is_not_asked_for_is_not_followed(autojump_clock: MockClock) -> None:
+async def test_unrequested_videos_are_not_followed(autojump_clock: MockClock) -> None:
     on = FollowStage()
     async with on.running():
         await trio.sleep(590)

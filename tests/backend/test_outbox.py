@@ -81,7 +81,9 @@ class Stage:
             nursery.cancel_scope.cancel()
 
 
-async def test_what_is_committed_goes_out_at_once_and_leaves(autojump_clock: trio.testing.MockClock) -> None:
+async def test_committed_rows_are_published_at_once_and_removed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     on = Stage(FakeDispatcher())
     async with on.running():
         await trio.testing.wait_all_tasks_blocked()
@@ -96,7 +98,9 @@ async def test_what_is_committed_goes_out_at_once_and_leaves(autojump_clock: tri
         assert (on.database.rows, on.database.looks) == ([], 1)
 
 
-async def test_what_an_earlier_life_left_goes_first(autojump_clock: trio.testing.MockClock) -> None:
+async def test_rows_left_by_an_earlier_process_are_published_first(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     on = Stage(FakeDispatcher(), outbox_rows=4, batch_events=3)
     left = rows(3, 12, "a")
     on.database.rows += left
@@ -140,7 +144,7 @@ async def test_retractions_go_apart_and_in_their_place(autojump_clock: trio.test
     assert on.dispatcher.retractions == [False, True, False]
 
 
-async def test_one_that_is_never_taken_does_not_stop_the_others(
+async def test_a_row_that_is_always_refused_does_not_block_the_others(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     class Picky(FakeDispatcher):
@@ -218,7 +222,7 @@ async def test_a_commit_of_unknown_end_is_looked_up_at_once(autojump_clock: trio
         assert on.dispatcher.ids == ["b1", "b2", "b3", "b4"]
 
 
-async def test_what_cannot_be_removed_is_not_read_again_and_again(
+async def test_rows_that_are_not_removed_are_not_read_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     on = Stage(FakeDispatcher(), outbox_rows=4, batch_events=2)

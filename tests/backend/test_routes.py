@@ -153,7 +153,9 @@ async def test_the_same_key_answers_the_same(until: Until) -> None:
         (COMMENTS, {"text": "x" * 20_000}, {}, 413),
     ],
 )
-async def test_what_is_wrong_is_said(path: str, body: Any, headers: dict[str, str], status: int) -> None:
+async def test_invalid_requests_are_refused_with_the_reason(
+    path: str, body: Any, headers: dict[str, str], status: int
+) -> None:
     async with serving() as on:
         answer = await on.client.post(on.url + path, json=body, headers=headers)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")

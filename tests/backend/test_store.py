@@ -123,7 +123,7 @@ def test_a_key_answers_the_same_and_stores_once(tmp_path: Path) -> None:
     reopened.close()
 
 
-def test_what_a_dispatcher_accepted_leaves_the_outbox(tmp_path: Path) -> None:
+def test_accepted_rows_are_removed_from_the_outbox(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     rows = store.commit([like() for _ in range(1500)]).rows
     done = store.commit([like()], Accepted(rows[:1200]))

@@ -128,7 +128,7 @@ async def test_a_dispatcher_that_fails_gets_the_newest_totals(
         assert on.sums.statistics().failures == 10
 
 
-async def test_what_an_earlier_life_owes_is_published_and_nothing_else(
+async def test_only_unannounced_totals_are_published_after_a_restart(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with stage(tmp_path) as on:
@@ -178,9 +178,7 @@ async def test_totals_are_published_again_when_the_state_has_lost_them(
         assert data(on.dispatcher) == [{"added": {}, "total": {"heart": 1}, "users": []}]
 
 
-async def test_one_video_that_is_refused_does_not_hold_up_the_others(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
+async def test_a_refused_video_does_not_delay_the_others(tmp_path: Path, autojump_clock: MockClock) -> None:
     class Picky(FakeDispatcher):
         async def publish(self, body: bytes, *, retractions: bool) -> int:
             if b'"video":"w3"' in body:

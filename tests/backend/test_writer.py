@@ -101,7 +101,7 @@ async def stage(directory: Path, **values: Any) -> AsyncIterator[Stage]:
     store.close()
 
 
-async def test_what_comes_during_a_transaction_goes_into_the_next(tmp_path: Path) -> None:
+async def test_commands_during_a_transaction_go_into_the_next_one(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         on.store.may_go.clear()
         answers: list[Stored] = []
@@ -121,7 +121,7 @@ async def test_what_comes_during_a_transaction_goes_into_the_next(tmp_path: Path
         assert on.writer.statistics().waiting == 0
 
 
-async def test_what_waits_is_bounded(tmp_path: Path) -> None:
+async def test_the_queue_is_bounded(tmp_path: Path) -> None:
     async with stage(tmp_path, queue=2) as on:
         on.store.may_go.clear()
         async with trio.open_nursery() as nursery:
@@ -133,7 +133,7 @@ async def test_what_waits_is_bounded(tmp_path: Path) -> None:
             on.store.may_go.set()
 
 
-async def test_who_goes_away_has_liked_all_the_same(tmp_path: Path) -> None:
+async def test_a_like_is_stored_although_its_client_is_gone(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         on.store.may_go.clear()
         async with trio.open_nursery() as nursery:
@@ -145,7 +145,7 @@ async def test_who_goes_away_has_liked_all_the_same(tmp_path: Path) -> None:
         assert stored.total == 2
 
 
-async def test_one_that_is_refused_does_not_hold_up_the_others(tmp_path: Path) -> None:
+async def test_a_refused_command_does_not_fail_the_others(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         with pytest.raises(NotFound):
             await on.writer.write(Retraction("v", "nothing"))

@@ -34,7 +34,7 @@ def follow(*pieces: bytes) -> Follower:
 
 
 @given(st.lists(st.integers(1, 60), max_size=12))
-def test_what_is_right_is_right_however_it_is_cut(cuts: list[int]) -> None:
+def test_a_valid_stream_is_accepted_however_it_is_split(cuts: list[int]) -> None:
     stream = HEAD + ready(4) + b"".join(like(number) for number in range(5, 12)) + b":\n"
     pieces = []
     for cut in cuts:
@@ -70,7 +70,7 @@ def test_a_resumption_begins_where_it_was_asked_to() -> None:
     assert follower.faults
 
 
-def test_one_that_cannot_be_resumed_has_been_told_a_gap() -> None:
+def test_a_stream_that_is_not_resumed_needs_a_gap() -> None:
     follower = follow(HEAD + ready(4))
     follower.begin()
     follower.feed(HEAD + ready(9) + like(10))

@@ -51,7 +51,7 @@ def test_a_like_says_when_it_was_sent() -> None:
         (b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n", 5),  # nothing is said: all of them
     ],
 )
-def test_what_was_accepted_is_counted(answer: bytes, accepted: int) -> None:
+def test_accepted_likes_are_counted(answer: bytes, accepted: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         template = RequestTemplate(events=5)
         line = Line(listener.getsockname()[1], 1, template)

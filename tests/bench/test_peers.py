@@ -12,7 +12,7 @@ from bench.peers.__main__ import chosen
 from bench.peers.kinds import PEERS, Peer
 
 
-def test_all_are_asked_unless_some_are_named() -> None:
+def test_all_peers_are_measured_unless_some_are_named() -> None:
     assert chosen("") == list(PEERS)
     assert {peer.name for peer in chosen("nchan, node")} == {"nginx + nchan", "Node"}
 

@@ -34,7 +34,7 @@ def test_or_with_the_validators() -> None:
 
 
 @pytest.mark.parametrize("follow", [by_cursor, by_validators])
-def test_who_is_turned_away_says_so(follow: object) -> None:
+def test_refused_polls_are_reported(follow: object) -> None:
     assert callable(follow)
     with pytest.raises(ConnectionError, match="turned away"):
         follow(FIRST, b"HTTP/1.1 503 Service Unavailable\r\n\r\n")

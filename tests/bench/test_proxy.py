@@ -47,7 +47,7 @@ async def hear(stream: trio.SocketStream, count: int) -> bytes:
     return heard
 
 
-async def test_it_carries_both_ways_and_ends(proxy: Proxy) -> None:
+async def test_the_proxy_forwards_both_directions_and_the_end(proxy: Proxy) -> None:
     async with await connect(proxy) as stream:
         assert await say(stream, b"x" * 200_000) == b"x" * 200_000
         await stream.send_eof()
@@ -121,7 +121,7 @@ async def test_delayed_it_carries_late_and_in_order(proxy: Proxy) -> None:
         assert trio.current_time() - began >= 0.1
 
 
-async def test_nobody_behind_it(proxy: Proxy) -> None:
+async def test_a_connection_ends_when_nothing_listens_behind_the_proxy(proxy: Proxy) -> None:
     proxy.target = 1
     async with await connect(proxy) as stream:
         with pytest.raises(trio.BrokenResourceError):

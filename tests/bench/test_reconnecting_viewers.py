@@ -79,7 +79,7 @@ def stand() -> Iterator[Stand]:
     stand.close()
 
 
-def test_it_comes_back_with_its_last_id_and_gets_exactly_the_rest(stand: Stand) -> None:
+def test_a_viewer_resumes_with_its_last_id(stand: Stand) -> None:
     assert b"Last-Event-ID" not in stand.request
     stand.send(ready(7), chunk(frame(8)), chunk(frame(9), frame(10)))
     half = chunk(frame(11), frame(12))
@@ -114,7 +114,7 @@ def test_a_hole_a_doubling_and_another_order_are_seen(stand: Stand, events: list
     assert any(fault in each for each in stand.returning.verify())
 
 
-def test_what_the_counts_do_not_show_the_kept_bytes_do(stand: Stand) -> None:
+def test_a_wrong_order_is_found_in_the_kept_bytes(stand: Stand) -> None:
     stand.send(ready(7), chunk(frame(8), frame(8), frame(10)))
     assert stand.returning.verify() == ["viewer 0: 8 follows 8", "viewer 0: 10 follows 8"]
 
@@ -128,7 +128,7 @@ def test_another_cursor_than_was_asked_from_is_seen(stand: Stand, answer: bytes)
     assert "asked from b'dc1-k3f9a-8' and received" in stand.returning.verify()[0]
 
 
-def test_one_that_is_turned_away_comes_again(stand: Stand) -> None:
+def test_a_refused_viewer_reconnects(stand: Stand) -> None:
     stand.send(ready(7))
     stand.lose()
     stand.accept()

@@ -74,7 +74,7 @@ def test_a_place_without_figures_says_so() -> None:
     assert "Not measured yet." in filled("<!-- figures: videos -->\n<!-- end -->\n", {})
 
 
-def test_what_was_wrong_is_told() -> None:
+def test_failed_checks_are_reported() -> None:
     assert "**Wrong:** lost one" in section(publish(1.0) | {"faults": ["lost one"]})
 
 
@@ -97,7 +97,7 @@ def test_the_page_has_a_place_for_each_bench_of_the_suite() -> None:
         assert f"<!-- figures: {step.bench}" in page
 
 
-def test_all_benches_are_run_unless_some_are_named() -> None:
+def test_every_bench_runs_unless_some_are_named() -> None:
     assert plan(LOOK, "") == list(LOOK)
     assert {step.bench for step in plan(FULL, "storm, fanout")} == {"storm", "fanout"}
     with pytest.raises(typer.BadParameter, match="apache: none of fanout"):

@@ -82,6 +82,6 @@ def test_a_ping_is_answered_and_counts_for_nothing(stand: Stand) -> None:
         (b"\x82\x00" + message(8, 9), "a frame begins with 0x82"),
     ],
 )
-def test_what_is_wrong_is_noticed(stand: Stand, stream: bytes, fault: str) -> None:
+def test_wrong_streams_are_reported(stand: Stand, stream: bytes, fault: str) -> None:
     stand.send(stream)
     assert fault in " ".join(stand.viewers.verify(2))

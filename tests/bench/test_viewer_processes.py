@@ -14,7 +14,7 @@ TARGET = ("127.0.0.1", 8101)
 
 
 @pytest.mark.parametrize("count", [1, 14_000, 14_001, 100_000])
-def test_everybody_has_a_place_and_no_process_too_many(count: int) -> None:
+def test_viewers_are_shared_out_to_as_few_processes_as_possible(count: int) -> None:
     found = groups([TARGET], "/events", count)
     assert sum(group.count for group in found) == count
     assert max(group.count for group in found) <= 14_000
@@ -50,7 +50,7 @@ def test_several_numbers_in_one_option() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "1,,2", "0", "-1"])
-def test_what_is_no_list_of_numbers_is_refused(text: str) -> None:
+def test_malformed_lists_of_numbers_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="no list of numbers"):
         numbers(text)
 

@@ -84,7 +84,7 @@ class Aviary:
         return True
 
 
-async def test_it_is_ready_once_the_first_one_is_back(
+async def test_a_node_is_ready_when_the_first_canary_returns(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     aviary = Aviary()
@@ -96,7 +96,7 @@ async def test_it_is_ready_once_the_first_one_is_back(
     assert aviary.canary.statistics().lost == 0
 
 
-async def test_one_that_is_lost_turns_it_red_and_renews_the_connections(
+async def test_a_lost_canary_fails_readiness_and_reconnects(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     aviary = Aviary()
@@ -180,7 +180,7 @@ async def flock(
     return bus, canaries, scopes
 
 
-async def test_of_two_nodes_of_one_name_the_later_one_is_not_ready_and_both_say_so(
+async def test_the_later_of_two_nodes_with_one_name_is_not_ready(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     with structlog.testing.capture_logs() as lines:

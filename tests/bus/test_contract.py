@@ -75,7 +75,7 @@ async def test_an_id_seen_is_a_duplicate(bus: WholeBus) -> None:
     assert (await append(bus, "w", "a", ids=["1"])).duplicates == frozenset()
 
 
-async def test_all_duplicates_are_told_the_next_number(bus: WholeBus) -> None:
+async def test_a_batch_of_duplicates_is_answered_with_the_next_number(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox, bus.feed() as feed:
         await bus.subscribe("n", {"v": 1}, 30)
         before = await append(bus, "v", "a", ids=["1"])
@@ -142,7 +142,7 @@ async def test_read_of_nothing(bus: WholeBus, after: int, limit: int) -> None:
     assert (stretch.oldest, stretch.head.offset, stretch.batches) == (1, 3, [])
 
 
-async def test_what_was_read_does_not_change_the_log(bus: WholeBus) -> None:
+async def test_reading_does_not_change_the_log(bus: WholeBus) -> None:
     await append(bus, "v", "a")
     await append(bus, "v", "b")
     for _ in range(3):

@@ -29,7 +29,7 @@ async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: WholeBus) 
             assert sorted(heard(await take(feed, 3))) == ["a", "b", "c"]
 
 
-async def test_what_arrives_is_what_the_log_has_in_its_order(bus: WholeBus) -> None:
+async def test_an_inbox_has_the_logs_events_in_its_order(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox:
         leases = await bus.subscribe("n", {"v": 1, "w": 1}, 30)
 

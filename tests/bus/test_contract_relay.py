@@ -39,7 +39,7 @@ async def standing(bus: WholeBus, origin: str = "dc2") -> ReplicaPosition:
     return stands
 
 
-async def test_what_is_next_is_taken_and_numbered_here(bus: WholeBus) -> None:
+async def test_the_next_relayed_batch_is_accepted_and_numbered_locally(bus: WholeBus) -> None:
     receipt = await append(bus, "v", "a")
     assert await relay(bus, relayed([1, 2])) == ReplicaPosition("", "aaaaa", 2, 20)
     assert await relay(bus, relayed([3])) == ReplicaPosition("", "aaaaa", 3, 30)
@@ -54,7 +54,7 @@ async def test_what_is_next_is_taken_and_numbered_here(bus: WholeBus) -> None:
     assert str(stretch.head.cursor) == str(after.cursor) == f"dc1-{receipt.epoch}-2~dc2-aaaaa-3"
 
 
-async def test_it_goes_to_the_nodes_that_watch_and_not_to_the_feed(bus: WholeBus) -> None:
+async def test_relayed_events_go_to_inboxes_and_not_to_the_feed(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox, bus.feed() as feed:
         head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
         await bus.relay([relayed([1, 2])])
@@ -108,7 +108,7 @@ async def test_a_jump_is_taken_from_where_the_log_was_known_to_stand(bus: WholeB
     assert await relay(bus, relayed([4], epoch="bbbbb", instead=known)) == ReplicaPosition("", "bbbbb", 4, 40)
 
 
-async def test_what_was_known_of_a_former_life_of_the_log_counts_no_more(bus: WholeBus) -> None:
+async def test_positions_of_a_former_epoch_are_ignored(bus: WholeBus) -> None:
     known = await standing(bus)
     former = msgspec.structs.replace(known, log="former")
     assert (await relay(bus, relayed([5], instead=former))).number == 0

@@ -68,9 +68,7 @@ async def test_the_newest_of_each_key_is_kept_beside_the_log(bus: WholeBus) -> N
         keyed("k", "z", version=4, at=9000, data="null"),
     ],
 )
-async def test_what_is_older_than_the_state_is_dropped_before_it_is_numbered(
-    bus: WholeBus, older: bytes
-) -> None:
+async def test_an_event_older_than_the_state_is_not_numbered(bus: WholeBus, older: bytes) -> None:
     await publish(bus, newest := keyed("k", "m", version=5))
     result = await publish(bus, keyed("other", "o"), older, b'like {"id":"e"}')
     assert (result.first, result.stale, result.duplicates) == (2, frozenset({1}), frozenset())
@@ -159,7 +157,7 @@ async def test_a_state_is_bounded_in_bytes(open_bus: OpenBus) -> None:
         assert not (await publish(bus, keyed("l", "a", data=f'"{"x" * 500}"'))).is_full
 
 
-async def test_what_others_accepted_is_bounded_as_well(open_bus: OpenBus) -> None:
+async def test_relayed_state_is_bounded(open_bus: OpenBus) -> None:
     async with open_bus(state_keys=2) as bus:
         await bus.relay([relayed(1, *[keyed(f"k{n:02}", "a") for n in range(20)])])
         assert len(await state(bus)) == 8

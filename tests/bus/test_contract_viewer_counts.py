@@ -48,7 +48,7 @@ async def noted(bus: WholeBus, tally: ViewerCount) -> None:
             await trio.sleep(0.02)
 
 
-async def test_all_nodes_of_a_video_hear_how_many_watch_it(bus: WholeBus) -> None:
+async def test_every_node_of_a_video_receives_its_viewer_count(bus: WholeBus) -> None:
     one, two, stranger = Ear(), Ear(), Ear()
     async with bus.inbox("n1", one), bus.inbox("n2", two), bus.inbox("n3", stranger):
         await bus.subscribe("n3", {"w": 1}, 30)
@@ -63,7 +63,7 @@ async def test_all_nodes_of_a_video_hear_how_many_watch_it(bus: WholeBus) -> Non
         assert await bus.count("unknown") == ViewerCount("unknown", "dc1")
 
 
-async def test_who_reports_too_early_is_told_so_and_what_was_said_last(bus: WholeBus) -> None:
+async def test_an_early_report_is_answered_with_the_last_count(bus: WholeBus) -> None:
     ear = Ear()
     async with bus.inbox("n1", ear):
         first = (await bus.subscribe("n1", {"v": 1}, 30))["v"]
@@ -76,7 +76,7 @@ async def test_who_reports_too_early_is_told_so_and_what_was_said_last(bus: Whol
         assert ear.numbers == [(1, 1), (9, 9)]
 
 
-async def test_what_has_not_changed_is_not_announced(bus: WholeBus) -> None:
+async def test_an_unchanged_count_is_not_announced(bus: WholeBus) -> None:
     ear = Ear()
     async with bus.inbox("n1", ear):
         await announced(bus, "n1", 1)
@@ -101,7 +101,7 @@ async def test_a_dead_nodes_viewers_leave_with_its_lease(bus: WholeBus, until: U
         assert await bus.count("v") == ViewerCount("v", "dc1", 1, 1)
 
 
-async def test_who_unsubscribes_is_counted_no_more(bus: WholeBus) -> None:
+async def test_an_unsubscribed_node_is_not_counted(bus: WholeBus) -> None:
     async with bus.inbox("n1"):
         await announced(bus, "n1", 1)
         await bus.subscribe("n2", {"v": 5}, 30)

@@ -89,7 +89,7 @@ def answered(history: History) -> set[str]:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3))
-def test_what_is_right_is_right(seed: int, lives: int) -> None:
+def test_a_correct_history_has_no_complaints(seed: int, lives: int) -> None:
     assert check(World(seed, lives).history) == []
 
 
@@ -192,7 +192,7 @@ def test_an_event_lost_for_everybody_is_seen() -> None:
     assert len([complaint for complaint in complaints if "never received lost" in complaint]) == 3
 
 
-def test_who_begins_beyond_what_was_sent_later_is_seen() -> None:
+def test_a_viewer_that_begins_ahead_of_later_events_is_found() -> None:
     history = World(7).history
     diary = history.diaries[0]
     ready = diary.items[0]
@@ -268,7 +268,7 @@ def test_a_life_in_which_nothing_was_accepted_came_before_the_next() -> None:
     assert check(History(requests, [diary], losses=1)) == []
 
 
-def test_nobody_goes_back_to_an_earlier_life() -> None:
+def test_a_return_to_an_earlier_epoch_is_found() -> None:
     complaints = complaints_about_gaps(
         event("a1"), Gap(Place("b", 0)), event("b1"), Gap(Place("a", 1)), event("a2")
     )

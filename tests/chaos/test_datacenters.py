@@ -38,5 +38,5 @@ def test_any_order_between_publishers_is_right(keys: tuple[str, ...]) -> None:
         ([*heard("p1-0", "p1-1", "p2-0"), Gap(Place("a", 1))], "1 gaps"),
     ],
 )
-def test_what_is_wrong_is_said(items: list[Received], complaint: str) -> None:
+def test_wrong_histories_are_reported(items: list[Received], complaint: str) -> None:
     assert any(complaint in each for each in judged(items))

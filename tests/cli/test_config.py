@@ -27,7 +27,7 @@ def test_full_has_every_setting_with_its_default_and_meaning(tmp_path: Path) -> 
     assert config.load(tmp_path / "all.toml", (), {}) == config.Settings()
 
 
-def test_what_differs_is_not_commented_out_and_secrets_are_not_shown(tmp_path: Path) -> None:
+def test_changed_settings_are_active_lines_and_secrets_are_hidden(tmp_path: Path) -> None:
     overrides = [
         "edge.max_body=7MiB", "auth.ops_key=a-secret-key", "auth.publishers.site.key=another-secret",
         "bus.kind=redis", "peers.dc2.url=redis://me:pa55word@host/0",

@@ -32,7 +32,7 @@ ITEMS: list[Item] = [
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_what_is_printable_is_left_and_all_else_is_replaced(text: str) -> None:
+def test_unprintable_characters_are_replaced(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
     assert len(shown) == len(text)
@@ -59,7 +59,7 @@ def test_watch_shows_items_on_one_printable_line(item: Item) -> None:
     assert line is None or line.isprintable()
 
 
-def test_what_watch_writes_as_json_is_what_came() -> None:
+def test_watch_writes_json_unchanged() -> None:
     line = _json_line(ITEMS[0])
     assert line is not None
     assert json.loads(line)["data"]["data"] == {EVIL: [EVIL]}

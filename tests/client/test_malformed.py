@@ -77,7 +77,7 @@ async def test_an_event_that_is_none_is_a_gap_and_the_next_one_follows(
 
 
 @pytest.mark.parametrize("transport", ["sse", "poll"])
-async def test_what_no_liveserver_sends_is_survived_once_there_was_one(
+async def test_a_malformed_stream_is_retried_once_a_server_has_answered(
     autojump_clock: trio.testing.MockClock, transport: Transport
 ) -> None:
     """A proxy's page in between, say."""

@@ -106,7 +106,7 @@ def test_the_wheel_has_the_same_files_and_version(wheel: Path) -> None:
     assert f"-{liveserver.__version__}-" in wheel.name
 
 
-def test_it_imports_nothing_of_the_server() -> None:
+def test_the_client_imports_nothing_of_the_server() -> None:
     for path in SOURCE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.level == 0:

@@ -47,7 +47,7 @@ async def test_events_are_accepted_with_an_id_each() -> None:
         stream(1e9),
     ],
 )
-async def test_what_is_not_answered_is_sent_again_with_the_same_ids_at_the_next_one(
+async def test_an_unanswered_publish_is_repeated_with_the_same_ids_elsewhere(
     failure: object, autojump_clock: trio.testing.MockClock
 ) -> None:
     servers = Servers(failure, answer(accepted(0, duplicates=1)))  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ async def test_retry_after_is_a_lower_bound(autojump_clock: trio.testing.MockClo
     assert servers.asked[1].at - servers.asked[0].at >= 9
 
 
-async def test_it_gives_up_in_time_to_be_repeated_without_a_double(
+async def test_publishing_gives_up_within_the_deduplication_window(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     servers = Servers(*[httpx.ConnectError("refused")] * 1000)
@@ -81,7 +81,7 @@ async def test_it_gives_up_in_time_to_be_repeated_without_a_double(
     assert trio.current_time() - began <= 60
 
 
-async def test_what_will_never_be_taken_is_raised_at_once() -> None:
+async def test_a_permanent_refusal_is_raised_at_once() -> None:
     servers = Servers(problem(413, "an event's data has at most 16 KiB"))
     with pytest.raises(Refused, match="413: an event's data has at most 16 KiB"):
         await publish("http://a", "v1", [LIKE], client=servers.client)

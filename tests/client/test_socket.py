@@ -156,7 +156,7 @@ async def test_an_error_ends_the_watching_unless_it_is_for_now(
                 await take(url, 1)
 
 
-async def test_what_is_no_liveserver_is_told() -> None:
+async def test_a_server_that_is_not_liveserver_is_refused() -> None:
     async def script(side: Side) -> None:
         await side.connection.send_message("hello")
         await side.rest()
@@ -194,7 +194,7 @@ async def test_a_full_server_s_goodbye_is_heard(autojump_clock: trio.testing.Moc
     assert lost.wait >= 2.5
 
 
-async def test_nobody_there_is_a_loss(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_refused_connection_is_a_disconnect(autojump_clock: trio.testing.MockClock) -> None:
     (lost,) = await take("http://127.0.0.1:1", 1)
     assert isinstance(lost, Disconnected)
 
@@ -223,7 +223,7 @@ async def watch_and_fail(url: str) -> None:
             raise KeyError("mine")
 
 
-async def test_what_is_raised_while_watching_comes_out_as_it_is() -> None:
+async def test_an_exception_raised_while_watching_is_not_wrapped() -> None:
     async with served(lambda side: side.ready(1)) as (url, _):
         with pytest.raises(KeyError, match="mine"):
             await watch_and_fail(url)

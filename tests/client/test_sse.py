@@ -101,7 +101,7 @@ def test_a_carriage_return_ends_a_line_at_once() -> None:
     assert parser.feed(b"\n\n") == []
 
 
-def test_what_is_not_utf_8_is_replaced() -> None:
+def test_invalid_utf_8_is_replaced() -> None:
     assert parse(b"data: \xff\n\n") == [SSEEvent("message", "\N{REPLACEMENT CHARACTER}", "")]
 
 
@@ -147,12 +147,12 @@ def test_however_it_is_cut_up_the_same_comes_out(stream: bytes, cuts: list[int])
 
 
 @given(STREAM)
-def test_it_agrees_with_the_specification_read_literally(stream: bytes) -> None:
+def test_the_parser_agrees_with_the_specification(stream: bytes) -> None:
     assert SSEParser().feed(stream) == literally(stream)
 
 
 @given(st.lists(st.tuples(TEXT.filter(bool), TEXT, TEXT)))
-def test_what_was_written_is_read(events: list[tuple[str, str, str]]) -> None:
+def test_written_events_are_read_back(events: list[tuple[str, str, str]]) -> None:
     stream = "".join(f"id: {id_}\nevent: {kind}\ndata: {data}\n\n" for kind, data, id_ in events)
     assert parse(stream.encode()) == [SSEEvent(*event) for event in events]
 

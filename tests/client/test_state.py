@@ -81,7 +81,7 @@ def test_behind_a_gap_without_a_state_there_is_none() -> None:
     assert not live.events
 
 
-def test_what_a_state_does_not_have_was_cleared_and_what_is_newer_stays() -> None:
+def test_a_state_clears_missing_keys_and_keeps_newer_ones() -> None:
     live = LiveState()
     live.apply(State("c", [keyed("a", "1", 5), keyed("b", "2", 50)]))
     live.apply(Gap("c"))

@@ -71,7 +71,7 @@ async def test_a_refusal_of_one_that_has_worked_is_a_reason_to_ask(
     assert shown(servers)[:3] == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
 
 
-async def test_one_that_never_works_is_refused_and_so_is_a_fixed_one(
+async def test_a_token_that_stays_invalid_is_refused(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     for token in (Desk().ask, "mine"):

@@ -88,13 +88,13 @@ async def test_a_lost_connection_is_resumed_after_the_time_asked_for(
     assert servers.asked[1].at - servers.asked[0].at == pytest.approx(2.731)
 
 
-async def test_it_is_resumed_at_the_next_url(autojump_clock: trio.testing.MockClock) -> None:
+async def test_watching_resumes_at_the_next_url(autojump_clock: trio.testing.MockClock) -> None:
     servers = Servers(stream(ready(1)), stream(ready(1)), stream(ready(1)))
     await take(servers, 6, urls=["http://a", "http://b/"])
     assert [asked.host for asked in servers.asked] == ["a", "b", "a"]
 
 
-async def test_what_breaks_off_inside_an_event_is_not_told_twice(
+async def test_an_event_cut_in_the_middle_is_delivered_once(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     half = like(3)[:-1]
@@ -201,7 +201,7 @@ async def test_retry_after_is_a_lower_bound(autojump_clock: trio.testing.MockClo
 
 
 @pytest.mark.parametrize("transport", ["sse", "poll", "auto"])
-async def test_what_will_never_do_is_raised(
+async def test_a_permanent_refusal_is_raised(
     autojump_clock: trio.testing.MockClock, transport: Transport
 ) -> None:
     servers = Servers(problem(400, "a cursor looks like dc1-k3f9a-1532"))
@@ -211,7 +211,7 @@ async def test_what_will_never_do_is_raised(
 
 
 @pytest.mark.parametrize("transport", ["sse", "poll"])
-async def test_what_no_liveserver_sends_is_raised(
+async def test_a_malformed_first_answer_is_raised(
     autojump_clock: trio.testing.MockClock, transport: Transport
 ) -> None:
     servers = Servers(stream(block("like", {"no": 1}, 1)) if transport == "sse" else answer("hello"))

@@ -37,7 +37,7 @@ async def running(script: str, log: Log, stop_after: float = 5.0) -> AsyncIterat
             nursery.cancel_scope.cancel()
 
 
-async def test_what_a_child_writes_is_passed_through_to_the_last_line() -> None:
+async def test_a_childs_output_is_passed_through_to_its_last_line() -> None:
     log = Log()
     async with running("trap 'echo bye; printf end; exit' TERM; echo one; echo two >&2; " + WAITS, log):
         await log.wait_for("two")
@@ -66,7 +66,7 @@ async def test_a_child_is_restarted_at_once_when_asked() -> None:
     assert said == ["up", *(["bye", "a is now process N", "up"] * 3), "bye"]
 
 
-async def test_one_that_is_about_to_be_started_again_needs_no_restart() -> None:
+async def test_a_restart_request_during_a_restart_is_ignored() -> None:
     log = Log()
     async with running("echo up; kill -KILL $$", log) as child:
         await log.wait_for("starting it again")
@@ -105,7 +105,7 @@ async def test_children_read_the_end_of_file_when_the_supervisor_is_gone() -> No
         assert await process.wait() == 0
 
 
-async def test_what_does_not_read_is_guarded() -> None:
+async def test_a_child_that_does_not_read_is_ended_with_the_supervisor() -> None:
     sleeper = await trio.lowlevel.open_process(["/bin/sleep", "600"])
     with ParentWatch() as parent_watch:
         async with parent_watch.guarding(sleeper.pid):

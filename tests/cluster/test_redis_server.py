@@ -19,7 +19,7 @@ from tests.conftest import Until
 pytestmark = [pytest.mark.process, pytest.mark.redis]
 
 
-async def test_it_answers_within_its_block_and_ends_with_it() -> None:
+async def test_the_server_answers_within_its_block_and_ends_with_it() -> None:
     async with run_redis_server() as server:
         assert server.url == f"redis://127.0.0.1:{server.port}/0"
         with redis.Redis.from_url(server.url) as client:
@@ -32,7 +32,7 @@ async def test_it_answers_within_its_block_and_ends_with_it() -> None:
         await trio.open_tcp_stream("127.0.0.1", server.port)
 
 
-async def test_it_ends_although_it_was_stopped() -> None:
+async def test_a_stopped_server_is_ended() -> None:
     async with run_redis_server() as server:
         server.pause()
     assert server.process.poll() is not None
@@ -72,7 +72,7 @@ def test_the_program_is_found_or_said_to_be_missing(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.skipif(redis_server.SETPRIV is None, reason="needs setpriv (util-linux)")
-async def test_it_dies_with_its_parent(until: Until) -> None:
+async def test_the_server_dies_with_its_parent(until: Until) -> None:
     program = (
         "import trio\n"
         "from liveserver.cluster.redis_server import run_redis_server\n"

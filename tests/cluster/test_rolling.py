@@ -43,7 +43,7 @@ ORDER = ("dc1-fe1", "dc1-fe2", "dc1-di1", "dc1-di2")
 AFTERWARDS = 10  # events once the roll is over
 
 
-async def test_everybody_gets_everything_once_while_every_node_is_restarted(tmp_path: Path) -> None:
+async def test_viewers_get_each_event_once_while_every_node_is_restarted(tmp_path: Path) -> None:
     chosen = [free_port() for _ in range(9)]
     dispatchers, frontends = ([f"http://127.0.0.1:{chosen[n]}" for n in ns] for ns in ((1, 5), (3, 7)))
     path = write(tmp_path, TWO_OF_EACH.format(*chosen))

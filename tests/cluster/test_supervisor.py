@@ -69,7 +69,7 @@ async def cluster(directory: Path) -> AsyncIterator[Cluster]:
             nursery.cancel_scope.cancel()
 
 
-async def test_it_mends_itself_and_ends_whole(tmp_path: Path) -> None:
+async def test_dead_processes_are_restarted_and_all_end_together(tmp_path: Path) -> None:
     async with cluster(tmp_path) as all_of_it:
         [watch_at] = [line for line in all_of_it.log.lines if line.startswith("curl -N")]
         os.kill(all_of_it.pid("dc1-fe1"), signal.SIGKILL)

@@ -95,7 +95,7 @@ def test_a_likes_backend_has_a_file_of_its_own_unless_all_store_in_one_place(tmp
         (("[settings.node]", "[setings.node]"), "setings: there is no such setting; did you mean settings?"),
     ],
 )
-def test_what_is_wrong_with_it_is_said_with_its_place(
+def test_an_invalid_topology_is_refused_with_its_place(
     change: tuple[str, str], complaint: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path, CLUSTER.format(1, 2, 3, 4, 5).replace(*change))

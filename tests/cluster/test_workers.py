@@ -147,7 +147,7 @@ async def test_a_second_signal_kills_a_worker_that_hangs(redis_server: str, unti
         assert await node.process.wait() == 0
 
 
-async def test_what_cannot_run_is_given_up_with_its_reason(redis_server: str) -> None:
+async def test_workers_that_cannot_run_are_given_up_with_the_reason(redis_server: str) -> None:
     long = "a" * 63
     async with running(redis_server, f"node.name={long}") as node:
         assert await node.process.wait() == 2

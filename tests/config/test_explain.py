@@ -78,7 +78,7 @@ def test_a_mistake_is_answered_with_what_to_write(override: str, said: str) -> N
     assert str(raised.value).startswith(said)
 
 
-def test_what_has_no_default_is_said_to_be_missing() -> None:
+def test_a_setting_without_a_default_is_reported_missing() -> None:
     with pytest.raises(ConfigError, match=r"^peers\.dc2\.url: is missing"):
         convert({"peers": {"dc2": {}}}, Settings)
 

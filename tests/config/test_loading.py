@@ -21,7 +21,7 @@ from liveserver.config import load, move_secrets
         "peers.dc2.url=rediss://:pa55word@host/0",
     ],
 )
-def test_what_is_secret_goes_into_the_environment_and_means_the_same(secret: str) -> None:
+def test_secret_overrides_move_to_the_environment(secret: str) -> None:
     more = ["bus.kind=redis", "node.drain_timeout=1s"]
     plain, environment = move_secrets([*more, secret])
     assert plain == more
@@ -33,5 +33,5 @@ def test_what_is_secret_goes_into_the_environment_and_means_the_same(secret: str
     "override",
     ["auth.secret_file=a", "auth.viewers=token", "bus.url=redis://host/0", "auth.publishers.Site.key=k"],
 )
-def test_all_else_stays_on_the_command_line(override: str) -> None:
+def test_other_overrides_stay_on_the_command_line(override: str) -> None:
     assert move_secrets([override]) == ([override], {})

@@ -110,9 +110,7 @@ def test_each_sysctl_is_explained_and_one_the_kernel_knows() -> None:
         ("Caddyfile", ["flush_interval -1", "versions 1.1", "grace_period", "/readyz"]),
     ],
 )
-def test_what_stands_in_front_buffers_nothing_and_says_whose_address_it_is(
-    name: str, wanted: list[str]
-) -> None:
+def test_proxies_do_not_buffer_and_forward_the_clients_address(name: str, wanted: list[str]) -> None:
     text = (DEPLOY / name).read_text()
     for words in wanted:
         assert words in text

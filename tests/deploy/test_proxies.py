@@ -152,7 +152,7 @@ INNER = [
 
 
 @pytest.mark.parametrize("target", INNER)
-async def test_what_is_between_nodes_is_kept_from_outside(proxy: Proxy, target: str) -> None:
+async def test_node_only_routes_are_not_reachable_from_outside(proxy: Proxy, target: str) -> None:
     """However it is written, if liveserver would read it as such."""
     answer = await proxy.ask("POST", target, body=b"{}")
     assert answer.status == 404

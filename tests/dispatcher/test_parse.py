@@ -59,7 +59,7 @@ def test_an_event_is_rendered_as_viewers_see_it() -> None:
     ]
 
 
-def test_what_is_absent_stays_so() -> None:
+def test_absent_fields_stay_absent() -> None:
     (video_batch,) = video_batches('{"type":"like","user":null,"id":null}')
     value = event(video_batch.lines[0])
     assert list(value) == ["id", "video", "type", "at"]
@@ -67,7 +67,7 @@ def test_what_is_absent_stays_so() -> None:
     assert event(line(of(data=None)))["data"] is None
 
 
-def test_one_an_array_or_lines() -> None:
+def test_a_body_is_one_event_an_array_or_lines() -> None:
     assert len(video_batches("[" + of() + "]")[0].lines) == 1
     assert len(video_batches(" \n[" + of() + "," + of() + "]")[0].lines) == 2
     (video_batch,) = video_batches(f"\n{of(user='a')}\r\n\n  \n{of(user='b')}\n\n", NDJSON)
@@ -114,7 +114,7 @@ def test_one_an_array_or_lines() -> None:
         ('{"type":"like","data":' + "[" * 100_000 + "]" * 100_000 + "}", JSON),
     ],
 )
-def test_what_is_malformed_is_a_bad_request(body: bytes | str, kind: str) -> None:
+def test_malformed_bodies_are_bad_requests(body: bytes | str, kind: str) -> None:
     with pytest.raises(BadRequest) as caught:
         video_batches(body, kind)
     assert caught.value.body()
@@ -321,7 +321,7 @@ values = st.recursive(
 
 
 @given(values, st.text(max_size=128), st.sampled_from([None, 1]), st.booleans())
-def test_whatever_is_published_is_what_viewers_get(
+def test_published_data_reaches_viewers_unchanged(
     data: Any, user: str, indent: int | None, ascii_: bool
 ) -> None:
     body = json.dumps({"type": "like", "user": user, "data": data}, indent=indent, ensure_ascii=ascii_)
@@ -371,7 +371,7 @@ def test_an_event_without_a_video_is_a_bad_request(fields: dict[str, str]) -> No
         video_batches(f"[{of(video='v')},{of(**fields)}]", video=None)
 
 
-def test_one_request_has_so_many_events() -> None:
+def test_the_number_of_events_per_request_is_limited() -> None:
     body = "[" + ",".join(['{"type":"like"}'] * 1000)
     assert len(video_batches(body + "]")[0].lines) == 1000
     with pytest.raises(TooLarge, match="1000 events"):
@@ -478,7 +478,7 @@ def test_keyed_events_that_are_none(fields: dict[str, object], says: str) -> Non
         ({"by": "ada"}, True),
     ],
 )
-def test_what_only_nodes_publish_is_known(fields: dict[str, object], is_node_only: bool) -> None:
+def test_node_only_types_are_recognised(fields: dict[str, object], is_node_only: bool) -> None:
     (video_batch,) = video_batches(of(**fields))
     assert video_batch.is_node_only is is_node_only
 
@@ -513,7 +513,7 @@ def test_nodes_say_when_it_was_done_and_by_whom() -> None:
         ({"type": "audit", "id": "\u00e9"}, "printable ASCII"),
     ],
 )
-def test_what_nodes_say_is_checked_too(fields: dict[str, object], says: str) -> None:
+def test_events_of_nodes_are_checked_too(fields: dict[str, object], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
         video_batches(of(**fields))
 

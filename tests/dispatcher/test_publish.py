@@ -91,7 +91,7 @@ async def test_accepted_means_logged() -> None:
         assert (statistics.accepted, statistics.commits, statistics.waiting) == (2, 1, 0)
 
 
-async def test_what_comes_during_a_commit_goes_out_in_the_next() -> None:
+async def test_publishes_during_a_commit_go_into_the_next_one() -> None:
     async with publishing() as stage:
         stage.bus.hold()
         for name in "abcd":
@@ -225,7 +225,7 @@ async def test_repeats_wait_a_little_longer_each_time(autojump_clock: trio.testi
         assert 20 < len(stage.bus.appended) < 200
 
 
-async def test_what_waits_is_bounded() -> None:
+async def test_the_queue_is_bounded() -> None:
     async with publishing(queue_events=5) as stage:
         stage.bus.hold()
         await stage.publish("a", video_batch("v", "1", "2"))

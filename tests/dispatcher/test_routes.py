@@ -64,7 +64,7 @@ async def dispatching(**how: Any) -> AsyncIterator[Stage]:
         nursery.cancel_scope.cancel()
 
 
-async def test_what_is_published_is_accepted_and_logged() -> None:
+async def test_published_events_are_accepted_and_logged() -> None:
     async with dispatching() as stage:
         answer = await stage.post(PATH, b'[{"type":"like","id":"a"},{"type":"like","id":"b"}]')
         assert answer.status == 202
@@ -161,7 +161,7 @@ async def test_retractions_have_a_route_of_their_own_and_nothing_else_has_it() -
         (PATH, b'{"type":"like","data":"' + b"x" * 16_384 + b'"}', JSON, 413),
     ],
 )
-async def test_what_is_refused_is_refused_whole(path: str, body: bytes, kind: bytes, status: int) -> None:
+async def test_a_refused_request_publishes_nothing(path: str, body: bytes, kind: bytes, status: int) -> None:
     async with dispatching() as stage:
         answer = await stage.post(path, body, kind)
         assert answer.status == status

@@ -63,7 +63,7 @@ async def answer(stream: trio.SocketStream) -> None:
     await stream.send_all(ANSWER)
 
 
-async def test_what_works_is_kept() -> None:
+async def test_a_working_connection_is_kept() -> None:
     async with serving(answer) as (server, connections):
         for _ in range(3):
             told = await connections.handle_async_request(ask(server))
@@ -74,7 +74,7 @@ async def test_what_works_is_kept() -> None:
         assert heard.count(server.url.split("/")[2].encode()) == 3
 
 
-async def test_what_has_ended_is_made_anew() -> None:
+async def test_a_closed_connection_is_replaced() -> None:
     ended = trio.Event()
 
     async def answer_and_end(stream: trio.SocketStream) -> None:
@@ -107,7 +107,7 @@ async def test_no_answer_is_an_error_and_not_the_end(said: bytes) -> None:
         assert (await connections.handle_async_request(ask(server))).status_code == 202
 
 
-async def test_nobody_there() -> None:
+async def test_a_refused_connection_is_an_error() -> None:
     async with serving(answer) as (server, connections):
         with socket.create_server(("127.0.0.1", 0)) as closed:
             server.url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1/events"
@@ -116,7 +116,7 @@ async def test_nobody_there() -> None:
                 await connections.handle_async_request(ask(server))
 
 
-async def test_who_is_cancelled_leaves_nothing_half_said() -> None:
+async def test_a_cancelled_request_closes_its_connection() -> None:
     asked = trio.Event()
     manners: list[Manner] = []
 

@@ -21,7 +21,7 @@ def dispatchers(handler: Handler, *hosts: str) -> PublishClient:
     return PublishClient(httpx.MockTransport(handler), [f"http://{host}/" for host in hosts], 3.0, UNSIGNED)
 
 
-async def test_it_stays_with_one_that_answers() -> None:
+async def test_the_client_stays_with_a_dispatcher_that_answers() -> None:
     asked: list[str] = []
 
     async def handler(request: httpx.Request) -> httpx.Response:

@@ -100,7 +100,7 @@ def test_an_unfinished_body_is_none() -> None:
         b"0\r\n" + b"A: b\r\n" * (MAX_TRAILERS + 1),
     ],
 )
-def test_what_is_malformed_is_a_bad_request(wire: bytes) -> None:
+def test_malformed_chunks_are_bad_requests(wire: bytes) -> None:
     with pytest.raises(BadRequest):
         feed(100, wire + b"x" * (MAX_LINE + 1))
 

@@ -167,14 +167,14 @@ async def test_100_continue() -> None:
         (b"GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", False),
     ],
 )
-async def test_who_asks_for_one_answer_gets_one(request_: bytes, said: bool) -> None:
+async def test_connection_close_gets_one_answer(request_: bytes, said: bool) -> None:
     async with serving(ECHO) as served, served.connect() as client:
         answer = await client.ask(request_)
         assert ("connection" in answer.headers) is said
         assert await client.is_closed()
 
 
-async def test_who_asks_for_one_answer_gets_one_also_when_it_is_a_problem() -> None:
+async def test_connection_close_gets_one_answer_also_for_a_problem() -> None:
     async def refuse(request: Request, peer: Peer) -> Answer:
         raise BadRequest("no")
 
@@ -264,7 +264,7 @@ async def test_a_refusal_is_read_by_who_goes_on_sending() -> None:
         assert (await client.answer()).status == 413
 
 
-async def test_who_goes_on_sending_for_ever_is_not_heard_for_ever(
+async def test_lingering_after_a_refusal_is_bounded(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with serving(ECHO, max_body=1000) as served, served.connect() as client:
@@ -304,7 +304,7 @@ async def test_a_slow_body_is_told_so(autojump_clock: trio.testing.MockClock, be
         assert await client.is_closed()
 
 
-async def test_who_idles_is_let_go_without_a_word(autojump_clock: trio.testing.MockClock) -> None:
+async def test_an_idle_connection_is_closed_silently(autojump_clock: trio.testing.MockClock) -> None:
     async with serving(ECHO, keep_alive=75) as served, served.connect() as client, served.connect() as other:
         await client.ask(numbered(1))
         began = trio.current_time()
@@ -335,7 +335,7 @@ async def big(request: Request, peer: Peer) -> Answer:
     return json_response(200, b" " * int(request.query))
 
 
-async def test_who_does_not_read_is_let_go(mock_clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_does_not_read_is_disconnected(mock_clock: trio.testing.MockClock) -> None:
     async with (
         serving({("GET", "/big"): big, **ECHO}, send_buffer=10_000, write_timeout=20) as served,
         served.connect(receive_buffer=10_000) as slow,
@@ -353,7 +353,7 @@ async def test_who_does_not_read_is_let_go(mock_clock: trio.testing.MockClock) -
         assert served.edge.statistics().failures == 0
 
 
-async def test_whoever_reads_in_sips_is_let_go_in_the_end(mock_clock: trio.testing.MockClock) -> None:
+async def test_a_client_below_the_minimum_rate_is_disconnected(mock_clock: trio.testing.MockClock) -> None:
     async with (
         serving(
             {("GET", "/big"): big}, send_buffer=10_000, write_timeout=20, min_write_rate=100_000
@@ -370,7 +370,7 @@ async def test_whoever_reads_in_sips_is_let_go_in_the_end(mock_clock: trio.testi
         assert len(served.edge.connections) == 0
 
 
-async def test_who_reads_slowly_is_waited_for(mock_clock: trio.testing.MockClock) -> None:
+async def test_a_slow_reader_gets_its_whole_answer(mock_clock: trio.testing.MockClock) -> None:
     async with (
         serving({("GET", "/big"): big}, send_buffer=10_000, write_timeout=20) as served,
         served.connect(receive_buffer=10_000) as slow,
@@ -390,7 +390,7 @@ async def test_who_reads_slowly_is_waited_for(mock_clock: trio.testing.MockClock
     "said", [b"", GET, POST + b"Content-Length: 5\r\n\r\nhe", POST + b"Transfer-Encoding: chunked\r\n\r\n5"]
 )
 @pytest.mark.parametrize("hard", [False, True])
-async def test_who_goes_in_the_middle_is_no_failure(said: bytes, hard: bool) -> None:
+async def test_a_disconnect_during_a_request_is_not_a_failure(said: bytes, hard: bool) -> None:
     async with serving(ECHO) as served:
         async with served.connect() as client:
             await client.ask(numbered(1))
@@ -402,7 +402,7 @@ async def test_who_goes_in_the_middle_is_no_failure(said: bytes, hard: bool) -> 
         assert served.edge.statistics().failures == 0
 
 
-async def test_who_goes_during_its_answer_is_no_failure() -> None:
+async def test_a_disconnect_during_an_answer_is_not_a_failure() -> None:
     async with serving({("GET", "/big"): big}) as served:
         async with served.connect() as client:
             await client.send(b"GET /big?10000000 HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -414,7 +414,7 @@ async def test_who_goes_during_its_answer_is_no_failure() -> None:
 # Deferred answers
 
 
-async def test_what_is_pipelined_behind_a_deferred_answer_waits_for_it() -> None:
+async def test_a_request_pipelined_behind_a_deferred_answer_waits() -> None:
     laters = Laters()
     async with serving({("GET", "/later"): laters, **ECHO}) as served, served.connect() as client:
         await client.send(numbered(0) + b"GET /later HTTP/1.1\r\n" + HOST + b"\r\n" + numbered(2))
@@ -427,7 +427,7 @@ async def test_what_is_pipelined_behind_a_deferred_answer_waits_for_it() -> None
         assert later.abandoned == 0
 
 
-async def test_what_comes_after_a_deferred_answer_was_asked_for_waits_for_it() -> None:
+async def test_a_request_after_a_deferred_one_waits_for_its_answer() -> None:
     laters = Laters()
     async with serving({("GET", "/later"): laters, **ECHO}) as served, served.connect() as client:
         for number in range(1, 3):
@@ -521,7 +521,7 @@ async def test_a_stream_has_the_connection_until_it_ends(autojump_clock: trio.te
         assert await client.is_closed()
 
 
-async def test_what_is_not_hot_is_handed_over_with_all_that_was_read() -> None:
+async def test_other_routes_are_handed_over_with_the_bytes_read() -> None:
     async with serving(ECHO) as served, served.connect() as client:
         await client.ask(numbered(1))
         wire = b"POST /page HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello"
@@ -533,7 +533,9 @@ async def test_what_is_not_hot_is_handed_over_with_all_that_was_read() -> None:
         assert served.edge.statistics().handed_over == 1
 
 
-async def test_what_is_handed_over_is_no_longer_the_edges(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_handed_over_connection_is_not_closed_by_the_edge(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async def keep(sock: socket.socket, received: bytes) -> None:
         with sock:
             await trio.sleep(900)
@@ -621,7 +623,7 @@ async def test_a_body_that_is_only_announced_takes_nothing(path: bytes) -> None:
         assert (await served.ask(whole)).status == 200
 
 
-async def test_whoever_pipelines_has_one_turn_for_each_request() -> None:
+async def test_pipelined_requests_take_turns_with_other_connections() -> None:
     order: list[str] = []
 
     async def note(request: Request, peer: Peer) -> Answer:
@@ -658,7 +660,9 @@ async def test_a_body_of_small_chunks_lets_others_run_in_between() -> None:
     assert turns > len(wire) / 4096
 
 
-async def test_who_says_nothing_at_all_has_the_time_of_a_head(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_silent_connection_is_closed_after_the_header_timeout(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with serving(ECHO, header_timeout=10, keep_alive=75) as served, served.connect() as client:
         assert await client.is_closed()
         assert trio.current_time() < 12
@@ -669,7 +673,7 @@ async def test_who_says_nothing_at_all_has_the_time_of_a_head(autojump_clock: tr
 
 
 @pytest.mark.parametrize("line", [b"", b"Connection: close\r\n"])
-async def test_whoever_ends_its_side_has_its_answer_all_the_same(line: bytes) -> None:
+async def test_a_half_closed_client_gets_its_answer(line: bytes) -> None:
     class Early(Later):
         def end_early(self) -> None:
             self.write(b'{"early":true}')
@@ -686,7 +690,7 @@ async def test_whoever_ends_its_side_has_its_answer_all_the_same(line: bytes) ->
                 assert await client.is_closed()
 
 
-async def test_what_the_ordinary_web_does_not_have_is_refused_here() -> None:
+async def test_unknown_paths_are_refused_by_the_edge() -> None:
     async with serving(ECHO) as served, served.connect() as client:
         served.edge.is_known_path = lambda path: path == "/known"
         for _ in range(2):

@@ -56,7 +56,7 @@ def test_without_a_limit_nothing_is_counted() -> None:
     assert len(limit) == 0
 
 
-async def test_who_has_all_its_seats_is_turned_away_until_one_is_free() -> None:
+async def test_an_address_at_its_limit_is_refused_until_a_connection_ends() -> None:
     async with serving({("GET", "/echo"): echo}, max_per_address=1) as served:
         served.edge.limit._addresses.is_shared = lambda peer: False  # type: ignore[method-assign]
         async with served.connect() as first:

@@ -101,7 +101,7 @@ async def test_a_page() -> None:
         assert served.edge.statistics().handed_over == 3
 
 
-async def test_what_is_hot_stays_so_until_something_is_not() -> None:
+async def test_hot_requests_are_answered_before_the_handoff() -> None:
     async with handing_over(site()) as served, served.connect() as client:
         await client.send((b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n") * 2 + GET + b"\r\n")
         assert [(await client.answer()).status for _ in range(2)] == [200, 200]
@@ -234,7 +234,7 @@ async def test_a_request_whose_client_is_gone_is_cancelled_soon(has_ended_its_si
 @pytest.mark.parametrize(
     "wire", [b"GET /big HTTP/1.1\r\n" + HOST + b"\r\n", POST + b"Content-Length: 50000\r\n\r\nx"]
 )
-async def test_who_hangs_up_in_the_middle_is_no_failure(
+async def test_a_disconnect_in_the_middle_is_not_a_failure(
     wire: bytes, hard: bool, logged: list[EventDict]
 ) -> None:
     async with handing_over(site(), timeout=3600) as served:
@@ -255,7 +255,7 @@ async def test_a_big_answer_arrives_whole() -> None:
         assert answer.body == b" " * BIG
 
 
-async def test_who_takes_nothing_is_let_go(mock_clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_does_not_read_is_disconnected(mock_clock: trio.testing.MockClock) -> None:
     async with (
         handing_over(site(), timeout=20, send_buffer=10_000) as served,
         served.connect(receive_buffer=10_000) as client,
@@ -268,14 +268,16 @@ async def test_who_takes_nothing_is_let_go(mock_clock: trio.testing.MockClock) -
         assert len(served.edge.connections) == 0
 
 
-async def test_who_sends_nothing_is_let_go(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_does_not_send_its_body_is_disconnected(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with handing_over(site(), timeout=0.5) as served, served.connect() as client:
         await client.send(POST + b"Content-Length: 5\r\n\r\nhe")
         assert (await client.answer()).status == 408
         await served.only(0)
 
 
-async def test_whoever_ends_its_side_has_its_answer_all_the_same() -> None:
+async def test_a_half_closed_client_gets_its_answer() -> None:
     async with handing_over(site()) as served:
         for wire, body in ((GET + b"\r\n", b"page "), (POST + b"Content-Length: 5\r\n\r\nhello", b"5")):
             async with served.connect() as client:
@@ -296,7 +298,7 @@ async def test_a_body_that_no_chunked_parser_agrees_on_is_refused_there_too() ->
             assert (await ask(served, POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)).status == 400
 
 
-async def test_the_end_waits_for_nobody() -> None:
+async def test_shutdown_does_not_wait_for_clients() -> None:
     app = site()
     with ExitStack() as clients, trio.fail_after(60):
         async with handing_over(app, timeout=3600, send_buffer=10_000) as served:

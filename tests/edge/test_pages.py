@@ -52,7 +52,7 @@ async def ask(client: Client, *lines: bytes, path: bytes = b"/", method: bytes =
         (b"identity", False),
     ],
 )
-async def test_it_is_compressed_for_clients_that_take_it(accept: bytes, is_zipped: bool) -> None:
+async def test_pages_are_compressed_for_clients_that_accept_it(accept: bytes, is_zipped: bool) -> None:
     async with pages() as served, served.connect() as client:
         answer = await ask(client, b"Accept-Encoding: " + accept, path=b"/?a=b")
         assert answer.headers["vary"] == "accept-encoding"

@@ -82,7 +82,7 @@ def test_a_header_that_comes_twice_is_joined() -> None:
         b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
     ],
 )
-def test_what_is_malformed_is_a_bad_request(head: bytes) -> None:
+def test_malformed_requests_are_bad_requests(head: bytes) -> None:
     with pytest.raises(BadRequest):
         Request(head)
 
@@ -103,7 +103,7 @@ def test_a_length_may_have_zeros_before_it_but_not_without_end() -> None:
         (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", False),
     ],
 )
-def test_who_stays(head: bytes, kept: bool) -> None:
+def test_which_requests_keep_the_connection_alive(head: bytes, kept: bool) -> None:
     assert Request(head).keep_alive is kept
 
 
@@ -127,7 +127,7 @@ def test_targets(target: bytes, path: str, query: str) -> None:
     assert (asked.path, asked.query) == (path, query)
 
 
-def test_who_waits_for_100_continue() -> None:
+def test_which_requests_expect_100_continue() -> None:
     assert request(b"/", b"POST", b"Expect: 100-Continue").awaits_continue
     assert not request(b"/", b"POST", b"Expect: 200-ok").awaits_continue
     assert not Request(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").awaits_continue

@@ -46,7 +46,7 @@ async def test_a_defects_id_stands_in_the_log_and_in_the_answer() -> None:
         assert (line["request"], line["what"]) == ("from-the-proxy", "GET /broken")
 
 
-async def test_what_is_handed_over_has_our_id_and_no_other() -> None:
+async def test_a_handed_over_request_has_only_our_request_id() -> None:
     heads: list[bytes] = []
 
     async def keep(sock: socket.socket, received: bytes) -> None:

@@ -151,7 +151,7 @@ async def test_over_the_reserve_one_waits_until_there_is_room(monkeypatch: pytes
             assert served.edge.statistics().paused >= 1
 
 
-async def test_who_stops_accepting_keeps_whom_it_has() -> None:
+async def test_stopping_to_accept_keeps_open_connections() -> None:
     async with serving(ECHO) as served, served.connect() as client:
         await client.ask(GET)
         served.edge.stop_accepting()
@@ -196,7 +196,7 @@ async def test_finishing_answers_what_is_under_way_and_closes_what_idles(
             assert await client.is_closed()
 
 
-async def test_finishing_does_not_wait_for_ever(autojump_clock: trio.testing.MockClock) -> None:
+async def test_finishing_is_bounded_in_time(autojump_clock: trio.testing.MockClock) -> None:
     async def never(request: Request, peer: Peer) -> Answer:
         await trio.sleep_forever()
         raise AssertionError
@@ -261,7 +261,7 @@ async def test_deadlines_are_swept_all_at_once(autojump_clock: trio.testing.Mock
 # Listening
 
 
-async def test_what_is_set_on_the_listener_holds_for_the_connections() -> None:
+async def test_connections_inherit_the_listeners_socket_options() -> None:
     with listen(Address("127.0.0.1:0"), 10, send_buffer=20_000, user_timeout=7.5) as listener:
         listener.setblocking(True)
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as sock:

@@ -174,7 +174,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("wire", REFUSED.values(), ids=REFUSED)
-async def test_what_is_doubtful_is_refused_and_nothing_behind_it_answered(wire: bytes) -> None:
+async def test_ambiguous_requests_are_refused_and_end_the_connection(wire: bytes) -> None:
     async with serving({("GET", "/echo"): echo, ("POST", "/echo"): echo}) as served:
         for before in (b"", GET + b"\r\n"):
             async with served.connect() as client:
@@ -264,7 +264,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("wire", TAKEN.values(), ids=TAKEN)
-async def test_what_is_handed_over_is_the_same_request_there(wire: bytes) -> None:
+async def test_a_handed_over_request_is_parsed_alike(wire: bytes) -> None:
     end = wire.lstrip(b"\r\n").index(HEAD_END) + len(HEAD_END)
     ours = Request(wire.lstrip(b"\r\n")[:end])
     async with inspecting() as (served, seen):

@@ -66,7 +66,7 @@ async def test_requests_are_answered_as_over_the_plain_port(authority: Authority
         assert served.edge.statistics().failures == 0
 
 
-async def test_what_is_too_large_for_the_sockets_buffer_arrives_whole(authority: Authority) -> None:
+async def test_an_answer_larger_than_the_socket_buffer_arrives_whole(authority: Authority) -> None:
     big = json_response(200, b'"' + bytes(range(35, 91)) * 60_000 + b'"')
 
     async def answer(request: Request, peer: Peer) -> Answer:
@@ -100,7 +100,7 @@ async def test_answers_that_come_later_come_over_tls_too(authority: Authority) -
         assert (await client.answer()).body == b"[1]"
 
 
-async def test_whoever_does_not_shake_hands_is_let_go_and_keeps_nobody_waiting(
+async def test_an_unfinished_handshake_is_aborted_and_delays_no_other(
     authority: Authority, mock_clock: MockClock
 ) -> None:
     async with serving(ROUTES, acceptor=(acceptor := authority.acceptor(handshake_timeout="3s"))) as served:
@@ -253,7 +253,7 @@ def test_links_are_followed(authority: Authority, tmp_path: Path) -> None:
         ({"listen.tls": None}, "listen.tls: is not set although there is a certificate"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_file(
+def test_invalid_certificates_are_refused_with_their_file(
     authority: Authority, tmp_path: Path, change: dict[str, str | None], says: str
 ) -> None:
     other = tmp_path / "other"

@@ -64,7 +64,7 @@ async def test_without_a_good_token_nobody_watches(what: str, autojump_clock: Mo
         assert on.frontend.statistics().viewers == 0
 
 
-async def test_it_may_come_in_three_ways(autojump_clock: MockClock) -> None:
+async def test_a_token_is_accepted_in_header_cookie_or_query(autojump_clock: MockClock) -> None:
     async with stage(settings(auth=TOKENS), clock=Clock()) as on:
         short = token(videos=["v"], exp=NOW + 600)
         await on.ready("v", "", bearer(token()))

@@ -105,7 +105,7 @@ async def test_a_lagging_viewer_is_told_between_whole_events(autojump_clock: Moc
         assert event.id == last.id
 
 
-async def test_who_comes_while_draining_is_sent_away(autojump_clock: MockClock) -> None:
+async def test_a_viewer_that_arrives_while_draining_is_sent_bye(autojump_clock: MockClock) -> None:
     async with stage(settings(node={"drain_timeout": "0s"})) as on:
         await on.frontend.drain()
         client = await on.watch()

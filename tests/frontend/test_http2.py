@@ -216,7 +216,7 @@ async def test_a_full_node_says_so(authority: Authority) -> None:
         assert (await both.client.get("/v1/videos/v/poll")).status_code == 503
 
 
-async def test_one_that_goes_is_forgotten(authority: Authority) -> None:
+async def test_a_reset_stream_is_forgotten(authority: Authority) -> None:
     async with over_http2(authority) as both:
         async with both.watch() as stream, both.watch() as other:
             await stream.event()
@@ -241,7 +241,7 @@ async def test_one_that_goes_is_forgotten(authority: Authority) -> None:
         ("POST", "/nothing", 404),
     ],
 )
-async def test_what_is_refused_and_what_is_ordinary(
+async def test_refusals_and_ordinary_pages_over_http2(
     authority: Authority, method: str, path: str, status: int
 ) -> None:
     async with over_http2(authority) as both:
@@ -263,7 +263,7 @@ async def test_pages_of_other_origins_are_answered_as_elsewhere(authority: Autho
             assert answer.headers["access-control-allow-origin"] == "https://a.example"
 
 
-async def test_who_does_not_offer_http2_gets_http1(authority: Authority) -> None:
+async def test_a_client_without_alpn_gets_http1(authority: Authority) -> None:
     async with (
         over_http2(authority) as both,
         httpx.AsyncClient(
@@ -366,7 +366,7 @@ async def test_websockets_are_for_http1(authority: Authority) -> None:
         assert headers[b":status"] == b"426"
 
 
-async def test_who_is_refused_and_goes_on_sending_harms_nobody(authority: Authority) -> None:
+async def test_a_refused_stream_that_goes_on_sending_delays_no_other(authority: Authority) -> None:
     async with over_http2(authority) as both, raw(both, authority) as client:
         await client.ask(1, "/v1/videos/v/events", method="DELETE", **{"content-length": "30000"})
         headers = dict((await client.until(h2.events.ResponseReceived)).headers)
@@ -385,7 +385,7 @@ async def test_a_request_that_never_ends_is_told(authority: Authority) -> None:
         assert headers[b":status"] == b"408"
 
 
-async def test_one_that_does_not_read_lags_alone_and_misses_nothing(authority: Authority) -> None:
+async def test_a_stream_that_does_not_read_lags_alone_and_loses_nothing(authority: Authority) -> None:
     """Its window closes; the other stream of the same connection goes on, and nothing piles up."""
     async with over_http2(authority, frontend={"slow_timeout": "1h"}) as both, raw(both, authority) as client:
         client.h2.increment_flow_control_window(2**30)
@@ -408,7 +408,7 @@ async def test_one_that_does_not_read_lags_alone_and_misses_nothing(authority: A
         assert numbers(slow) == list(range(1, 301))
 
 
-async def test_one_that_takes_nothing_is_told_bye(authority: Authority) -> None:
+async def test_a_stream_without_progress_is_sent_bye(authority: Authority) -> None:
     """It reads on when it has been given up already, and finds whole events, the reason and the end."""
     async with (
         over_http2(authority, frontend={"slow_timeout": "200ms"}) as both,
@@ -429,7 +429,7 @@ async def test_one_that_takes_nothing_is_told_bye(authority: Authority) -> None:
         await client.until(h2.events.StreamEnded)
 
 
-async def test_one_that_is_given_up_and_never_reads_is_reset(authority: Authority) -> None:
+async def test_a_stream_given_up_that_never_reads_is_reset(authority: Authority) -> None:
     async with (
         over_http2(authority, frontend={"slow_timeout": "100ms"}, edge={"body_timeout": "100ms"}) as both,
         raw(both, authority) as client,
@@ -555,7 +555,7 @@ async def test_each_stream_counts_for_its_address(
         assert taken == ["127.0.0.1"] * 4
 
 
-async def test_one_that_asks_for_nothing_is_let_go(authority: Authority) -> None:
+async def test_a_connection_without_a_request_is_closed(authority: Authority) -> None:
     async with (
         over_http2(authority, edge={"header_timeout": "300ms"}) as both,
         raw(both, authority) as client,

@@ -116,7 +116,7 @@ async def test_a_cursor_beyond_the_log_is_made_up(autojump_clock: MockClock) -> 
         assert await client.events(2) == [1, 2]
 
 
-async def test_what_was_seen_of_another_datacenter_is_withheld_when_it_comes(
+async def test_events_seen_at_another_datacenter_are_withheld(
     autojump_clock: MockClock,
 ) -> None:
     async with stage() as on:
@@ -385,7 +385,7 @@ async def test_event_source_libraries_resume_by_what_they_add_to_the_url(
 @pytest.mark.parametrize(
     "query", ["?lastEventId=bad!", "?last-event=now", "?lasteventids=now", "?_cursor=now"]
 )
-async def test_what_no_library_adds_is_still_a_bad_request(autojump_clock: MockClock, query: str) -> None:
+async def test_unknown_parameters_are_bad_requests(autojump_clock: MockClock, query: str) -> None:
     async with stage() as on:
         status, _ = await refused(on.connect(), f"/v1/videos/v/events{query}")
         assert status == "HTTP/1.1 400 Bad Request"

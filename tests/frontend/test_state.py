@@ -58,7 +58,7 @@ async def test_a_newcomer_is_sent_the_state_with_ready_in_one_write(autojump_clo
         assert await told(other) == [("a", 2), ("b", 3), ("d", 5)]
 
 
-async def test_who_resumes_exactly_gets_events_and_no_state(autojump_clock: MockClock) -> None:
+async def test_an_exact_resume_gets_events_and_no_state(autojump_clock: MockClock) -> None:
     async with stage() as on:
         stays, ready = await on.ready()
         await some(on)
@@ -97,7 +97,7 @@ async def test_the_state_is_that_of_where_a_viewer_begins(autojump_clock: MockCl
         assert (shown(answer["state"]), shown(answer["events"])) == ([("a", 1)], [("a", 2)])
 
 
-async def test_what_is_older_changes_nothing(autojump_clock: MockClock) -> None:
+async def test_an_older_version_does_not_change_the_state(autojump_clock: MockClock) -> None:
     async with stage() as on:
         stays, _ = await on.ready()
         await on.publish_keyed("a", "2", at=11)

@@ -93,7 +93,7 @@ async def test_a_gap_is_told_at_once_and_later(autojump_clock: MockClock) -> Non
         )
 
 
-async def test_what_was_seen_elsewhere_is_withheld(autojump_clock: MockClock) -> None:
+async def test_events_seen_elsewhere_are_withheld(autojump_clock: MockClock) -> None:
     async with stage() as on:
         receipt = await on.publish(2)
         client = await connect(on)

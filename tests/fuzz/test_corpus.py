@@ -19,7 +19,7 @@ FEW = 400  # mutations of a target whose inputs cost 1
 @pytest.mark.parametrize(
     "path", sorted(CORPUS.glob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name}"
 )
-def test_what_is_in_the_corpus(path: Path) -> None:
+def test_corpus_inputs_pass_every_check(path: Path) -> None:
     TARGETS[path.parent.name].check(path.read_bytes())
 
 
@@ -48,7 +48,7 @@ def test_cut_up_it_is_the_same() -> None:
     assert cut(b"") == []
 
 
-def test_all_inputs_are_shared_out_and_the_dear_targets_get_fewer() -> None:
+def test_inputs_are_shared_out_and_slow_targets_get_fewer() -> None:
     given = shares(list(TARGETS), 100_000)
     assert sum(given.values()) == 100_000
     assert 0 < given["connection"] < given["request"] < given["cursor"]

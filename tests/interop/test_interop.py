@@ -158,7 +158,7 @@ def played(redis_process: RedisServer, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_it_gets_each_event_once_although_the_server_was_away(played: dict[str, Program], name: str) -> None:
+def test_a_client_gets_each_event_once_across_a_restart(played: dict[str, Program], name: str) -> None:
     if name not in played:
         where = "npm's eventsource (make install puts it there)" if name.startswith("npm") else name
         pytest.skip(f"{where} is not on this machine")

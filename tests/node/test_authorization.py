@@ -150,7 +150,7 @@ async def test_leases_are_the_nodes_own(tmp_path: Path) -> None:
         assert await on.status_of("POST", EVENTS, node_token, LIKE) == 202
 
 
-async def test_who_likes_is_who_the_token_says(tmp_path: Path, until: Until) -> None:
+async def test_a_likes_user_is_the_tokens_subject(tmp_path: Path, until: Until) -> None:
     async with serving(locked(tmp_path)) as [on]:
         assert await on.status_of("POST", LIKES, None, {}) == 401
         assert await on.status_of("POST", LIKES, token(videos=["w"]), {}) == 403
@@ -250,7 +250,7 @@ async def test_a_frontend_a_backend_and_a_dispatcher_know_each_other(
                 assert refused.status_code == 503
 
 
-async def test_no_secret_is_told_to_anybody(
+async def test_no_secret_appears_in_any_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     before = structlog.get_config()

@@ -123,7 +123,7 @@ def test_lines_that_were_dropped_are_counted_in_the_log(log_format: logs.LogForm
     assert "17" in said
 
 
-def test_what_libraries_log_comes_into_the_log(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_lines_of_libraries_are_in_the_log(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     logs.configure("json", "n1", output.writer)
     monkeypatch.setattr("threading.excepthook", None)
     monkeypatch.setattr("sys.unraisablehook", None)

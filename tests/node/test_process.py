@@ -28,7 +28,7 @@ async def node(*settings: str) -> AsyncIterator[NodeProcess]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
-async def test_a_viewer_is_sent_bye_soon_whatever_ends_the_node(number: signal.Signals) -> None:
+async def test_a_viewer_is_sent_bye_soon_whichever_signal_ends_the_node(number: signal.Signals) -> None:
     async with node("node.drain_timeout=10m") as server, httpx.AsyncClient(trust_env=False) as client:
         url = f"{server.url}/v1/videos/v/events"
         async with client.stream("GET", url, headers={"accept": "text/event-stream"}) as stream:

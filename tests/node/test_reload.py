@@ -125,7 +125,7 @@ async def test_nothing_is_taken_of_a_configuration_that_is_wrong(stage: Stage) -
         stage.running.reload()
 
 
-async def test_what_needs_a_restart_is_named_and_left(stage: Stage) -> None:
+async def test_settings_that_need_a_restart_are_named_and_kept(stage: Stage) -> None:
     stage.write('[frontend]\nheartbeat = "3s"\n[edge]\nhttp2_streams = 3\nkeep_alive = "3s"\n')
     response = await stage.reload()
     assert response.json() == {

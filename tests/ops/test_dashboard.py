@@ -64,7 +64,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         made.stop()
 
 
-def test_it_shows_what_happens(node: NodeProcess, browser: Browser) -> None:
+def test_the_dashboard_shows_events_and_viewers(node: NodeProcess, browser: Browser) -> None:
     """Without a complaint on the console, also from its policy."""
     complaints: list[str] = []
     events = f"{node.url}/v1/videos/shown/events"

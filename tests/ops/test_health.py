@@ -48,7 +48,7 @@ async def test_slow_checks_fail_together_in_their_time(autojump_clock: trio.test
     }
 
 
-async def test_who_asks_may_go_away() -> None:
+async def test_readiness_can_be_cancelled() -> None:
     with trio.move_on_after(0) as scope:
         await readiness({"a": slow})
     assert scope.cancelled_caught

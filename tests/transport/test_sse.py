@@ -50,7 +50,7 @@ def test_the_heartbeat_is_a_comment_with_a_single_line_end() -> None:
 
 
 @pytest.mark.parametrize("quiet", [SSE.heartbeat * 3, SSE.retry(1000), SSE.heartbeat + SSE.retry(1)])
-def test_what_is_no_event_is_none_to_the_client(quiet: bytes) -> None:
+def test_frames_without_data_are_no_events(quiet: bytes) -> None:
     parser = SSEParser()
     assert parser.feed(quiet) == []
     event = SSEEvent("like", "{}", "dc1-a-1")
@@ -74,7 +74,7 @@ def test_other_control_frames() -> None:
 
 
 @given(st.lists(st.tuples(cursors, types, data), max_size=5), st.integers(1, 60_000), st.data())
-def test_what_the_frames_say_is_what_the_client_reads(
+def test_a_client_parses_the_written_frames(
     events: list[tuple[bytes, bytes, bytes]], retry: int, draw: st.DataObject
 ) -> None:
     wire = SSE.retry(retry) + SSE.heartbeat.join(SSE.frame(*event) for event in events) + SSE.heartbeat

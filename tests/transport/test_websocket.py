@@ -93,7 +93,7 @@ def test_events_of_any_size_are_one_whole_message(cursor: bytes, events: list[by
     ]
 
 
-def test_what_clients_say() -> None:
+def test_client_messages_are_parsed() -> None:
     assert parse_message('{"subscribe":{"video":"v"}}') == Subscribe("v")
     assert parse_message('{"subscribe":{"video":"v","cursor":"earliest"}}') == Subscribe("v", "earliest")
     assert parse_message('{"subscribe":{"video":"v","replay":7}}') == Subscribe("v", replay=7)

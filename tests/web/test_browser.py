@@ -185,7 +185,7 @@ def test_five_tabs_share_one_connection(stage: Stage, context: BrowserContext) -
         assert relay.count("/tabs/events") == relay.count("/shared/events") == 2
 
 
-def test_who_wakes_up_does_not_trust_a_line_that_is_mute(stage: Stage, context: BrowserContext) -> None:
+def test_a_silent_connection_is_renewed_after_a_wake_up(stage: Stage, context: BrowserContext) -> None:
     page = context.new_page()
     page.clock.install()
     page.goto(f"{stage.two.url}/page/icon.svg")

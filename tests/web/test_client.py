@@ -173,7 +173,7 @@ def test_published_events_are_never_taken_for_control_messages(
     assert page.evaluate("live.cursor") == cursor(len(WORDS) + 1)
 
 
-def test_of_polls_too(context: BrowserContext, frontend: ScriptedFrontend) -> None:
+def test_events_of_any_type_arrive_by_polls_too(context: BrowserContext, frontend: ScriptedFrontend) -> None:
     events = [event(number, word, data={"reconnect": False}) for number, word in enumerate(WORDS, 1)]
     pages = iter(
         [
@@ -273,7 +273,9 @@ def test_a_transport_set_in_a_listener_goes_on_behind_what_was_received(
 
 
 @pytest.mark.parametrize("share", [True, False])
-def test_what_is_closed_is_released(context: BrowserContext, frontend: ScriptedFrontend, share: bool) -> None:
+def test_a_closed_client_releases_its_connection(
+    context: BrowserContext, frontend: ScriptedFrontend, share: bool
+) -> None:
     """Also from the listeners on the window, the timers and the channels of a page that lives on."""
     page = opened(context, frontend)
     make = """([url, share]) => {
@@ -464,7 +466,7 @@ def leader_and_follower(
     return leader, follower
 
 
-def test_what_the_leader_does_not_remember_comes_from_the_server(
+def test_events_the_leader_has_dropped_come_from_the_server(
     context: BrowserContext, frontend: ScriptedFrontend
 ) -> None:
     """Not told as a gap; then the tab follows again, and its connection ends."""

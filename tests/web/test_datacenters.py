@@ -67,7 +67,7 @@ def datacenters(tmp_path: Path) -> Iterator[tuple[Datacenter, Datacenter]]:
         yield one, two
 
 
-def test_they_see_each_others_likes_and_comments(datacenters: tuple[Datacenter, Datacenter]) -> None:
+def test_pages_in_two_datacenters_show_each_others_events(datacenters: tuple[Datacenter, Datacenter]) -> None:
     with running_browser() as browser:
         here, there = (each.open(browser, "far") for each in datacenters)
         here.get_by_role("button", name="Like").click()

@@ -107,7 +107,7 @@ def files(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_it_is_what_the_server_serves_and_nothing_else(package: Path) -> None:
+def test_the_package_has_just_the_served_files(package: Path) -> None:
     found = files(package)
     served = {
         f"dist/{name}": content for name, content in files(STATIC).items() if name.startswith("liveserver")
@@ -127,7 +127,7 @@ def test_the_types_are_those_of_the_source(project: Path, tmp_path: Path) -> Non
     assert files(fresh) == files(SOURCE / "types")
 
 
-def test_it_is_small(project: Path) -> None:
+def test_the_package_is_small(project: Path) -> None:
     entry = project / "node_modules" / "@liveserver" / "client" / "dist" / "liveserver.js"
     bundle = run(TOOLS / ".bin" / "esbuild", entry, "--bundle", "--minify", "--format=esm", cwd=project)
     assert len(gzip.compress(bundle.encode(), 9)) <= MOST_BYTES
@@ -155,7 +155,9 @@ def not_found_for(what: str) -> Callable[[str, dict[str, Any]], tuple[int, dict[
     return answer
 
 
-def test_it_works_in_node_and_lets_it_end(package: Path, tmp_path: Path, frontend: ScriptedFrontend) -> None:
+def test_the_package_works_in_node_and_lets_it_end(
+    package: Path, tmp_path: Path, frontend: ScriptedFrontend
+) -> None:
     """Over a broken connection; after `close()` nothing keeps the process alive."""
     require("node", shutil.which("node"))
     shutil.copytree(package, tmp_path / "node_modules" / "@liveserver" / "client")
@@ -197,7 +199,7 @@ onmessage = () => live.close();
 """
 
 
-def test_it_works_in_a_worker(context: BrowserContext, frontend: ScriptedFrontend) -> None:
+def test_the_package_works_in_a_worker(context: BrowserContext, frontend: ScriptedFrontend) -> None:
     page = context.new_page()
     frontend.scripts["worker.js"] = WORKER
     page.goto(f"{frontend.url}/page/icon.svg")

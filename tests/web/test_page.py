@@ -57,7 +57,7 @@ async def test_only_the_servers_named_are_let_in() -> None:
     ["", "*", "javascript:alert(1)", "http://", "http://*", "http://a;script-src *", "http://a b", "//a",
      "data:,x", "http://user@a", "http://[", "http://a'", "http://a:1x", "wss://a", "/film.mp4"],
 )  # fmt: skip
-def test_what_is_no_origin_gets_nowhere(text: str) -> None:
+def test_malformed_origins_are_refused(text: str) -> None:
     assert origins(text) == ""
 
 

@@ -416,7 +416,7 @@ def test_a_token_in_the_address_is_taken_out_of_it_and_used(
     expect(page.get_by_role("button", name="Remove")).to_have_count(2)
 
 
-def test_what_one_may_not_is_hidden(
+def test_controls_without_permission_are_hidden(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:
     """The token is in a cookie, which only the server sees."""
@@ -441,7 +441,7 @@ def test_a_sites_function_gives_the_token(
     assert frontend.stream(1).headers["authorization"] == "Bearer from.the.site"
 
 
-def test_who_may_not_watch_is_told(
+def test_a_refused_viewer_sees_the_reason(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:
     backend.me = (401, {"detail": "this needs a token"})
@@ -471,7 +471,7 @@ def test_moderators_settings_are_followed(
     expect(page.locator("#pin")).to_be_hidden()
 
 
-def test_nobody_is_never_said_to_watch(
+def test_a_viewer_count_of_zero_is_not_shown(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:
     page = opened(context, frontend)

@@ -58,7 +58,7 @@ async def test_a_problem_is_answered_as_by_the_edge(problem: Problem) -> None:
         (Unauthorized(www_authenticate=WWWAuthenticate("bearer")), "www-authenticate", "Bearer "),
     ],
 )
-async def test_what_belongs_in_headers_stays_there(error: HTTPException, header: str, value: str) -> None:
+async def test_problem_headers_are_kept(error: HTTPException, header: str, value: str) -> None:
     response, document = await raised(error)
     assert response.status_code == error.code
     assert document["title"] == error.name

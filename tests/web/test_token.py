@@ -121,7 +121,7 @@ def test_the_page_is_its_tokens_user_and_shows_what_it_may(browser: Browser, tmp
         node.stop()
 
 
-def test_one_that_is_never_good_is_refused_for_good(node: NodeProcess, browser: Browser) -> None:
+def test_a_token_that_stays_invalid_is_refused_for_good(node: NodeProcess, browser: Browser) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{node.url}/page/icon.svg")

@@ -157,9 +157,7 @@ async def test_a_quiet_videos_keys_last_as_long_as_its_lease(redis_server: str, 
         assert 310_000 < client.pttl("ls:{v}:meta") <= 320_000
 
 
-async def test_what_is_only_looked_at_leaves_nothing_that_lasts(
-    redis_server: str, client: redis.Redis
-) -> None:
+async def test_reading_leaves_only_keys_that_expire(redis_server: str, client: redis.Redis) -> None:
     async with open_bus(redis_server) as bus:
         await bus.subscribe("n", {"unknown": 1}, 30)
         head = (await bus.read("unknown", 0, 10)).head

@@ -70,7 +70,7 @@ async def test_a_step_of_the_clock_ends_no_lease_and_no_log(
                 assert len((await bus.active_since(0, 10)).videos) == 1
 
 
-async def test_what_was_active_is_found_although_the_clock_was_set_back(
+async def test_active_videos_are_found_after_the_clock_was_set_back(
     stepped_redis: RedisServer, step: Step
 ) -> None:
     async with open_bus(stepped_redis.url) as bus, bus.inbox("n"):

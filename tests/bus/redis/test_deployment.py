@@ -43,7 +43,7 @@ RULES: list[Rule] = [
     and list(inspect.signature(rule).parameters) == ["bus"]
     and name != "test_a_lease_ends_by_itself"
 ]
-RULES.append(test_contract_viewer_counts.test_all_nodes_of_a_video_hear_how_many_watch_it)
+RULES.append(test_contract_viewer_counts.test_every_node_of_a_video_receives_its_viewer_count)
 PRUNING = "test_a_row_whose_node_does_not_listen_is_pruned"
 
 
@@ -205,7 +205,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(directory: Path)
         "http+cluster://:hunter2@h1",
     ],
 )
-def test_what_is_no_url(url: str) -> None:
+def test_malformed_urls_are_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"bus\.url.*redis\+sentinel://host1,host2/name") as refused:
         RedisBus("dc1", BusSettings(url=url), HistorySettings())
     assert "hunter2" not in str(refused.value)

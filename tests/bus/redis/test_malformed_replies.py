@@ -71,7 +71,7 @@ def answering(answer: bytes) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-async def test_what_answers_nonsense_is_an_error_in_time(answer: bytes) -> None:
+async def test_a_malformed_reply_is_an_error_in_bounded_time(answer: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with answering(answer) as port:
         settings = BusSettings(

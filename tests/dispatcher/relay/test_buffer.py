@@ -16,7 +16,7 @@ def shapes(parcels: list[ReplicationBatch]) -> list[tuple[str, str, int, int, in
     return [(each.video, each.epoch, each.number, each.last, each.offset) for each in parcels]
 
 
-def test_what_follows_each_other_is_one_parcel() -> None:
+def test_consecutive_batches_are_merged() -> None:
     waiting = RelayBuffer(10_000)
     for each in (batch(1, 2), batch(3), batch(1, video="w"), batch(4, 3)):
         assert waiting.put(each, 0.0)
@@ -56,7 +56,7 @@ def test_about_so_many_are_taken_and_videos_take_turns() -> None:
     assert shapes(waiting.next_batches(2)) == [("v", "aaa", 6, 6, 106)]
 
 
-def test_what_is_held_is_not_taken() -> None:
+def test_held_videos_are_not_taken() -> None:
     waiting = RelayBuffer(10_000)
     waiting.put(batch(1), 0.0)
     waiting.hold("v")
@@ -68,7 +68,7 @@ def test_what_is_held_is_not_taken() -> None:
     assert shapes(waiting.next_batches(100)) == [("v", "aaa", 1, 2, 102)]
 
 
-def test_it_says_since_when_the_longest_waits() -> None:
+def test_statistics_name_the_age_of_the_oldest_batch() -> None:
     waiting = RelayBuffer(10_000)
     assert waiting.since() is None
     waiting.put(batch(1), 3.0)

@@ -192,7 +192,9 @@ KEYED_STEPS = st.lists(
 
 @settings(max_examples=30)
 @given(KEYED_STEPS, st.sampled_from((4, 10_000)), st.integers(0, 1000))
-def test_all_datacenters_come_to_one_state(steps: list[tuple[str, int, int]], events: int, seed: int) -> None:
+def test_every_datacenter_converges_to_one_state(
+    steps: list[tuple[str, int, int]], events: int, seed: int
+) -> None:
     """Whatever the order in which events arrive, and also of those that a log had lost meanwhile."""
 
     async def run() -> None:

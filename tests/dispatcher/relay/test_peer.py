@@ -18,7 +18,7 @@ from tests.dispatcher.relay.harness import (
 )
 
 
-async def test_what_is_published_there_comes_here_at_once(
+async def test_events_published_at_a_peer_are_relayed_at_once(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")
@@ -62,7 +62,7 @@ async def test_viewers_there_are_counted_here_for_as_long_as_that_is_heard(
         assert (await dc1.count("v")).total == 301
 
 
-async def test_what_was_there_before_is_read_from_the_log(
+async def test_earlier_events_are_read_from_the_peers_log(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")
@@ -159,7 +159,7 @@ async def test_a_cut_of_minutes_is_caught_up_with(autojump_clock: MockClock, nur
     assert (there.statistics.is_reached, there.statistics.lag_seconds) == (True, 0.0)
 
 
-async def test_what_the_peer_has_lost_is_a_jump_in_its_numbers(
+async def test_events_the_peer_has_lost_are_a_jump_in_its_numbers(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2", max_events=10)
@@ -232,7 +232,7 @@ async def test_two_share_the_videos_and_one_takes_over(
     assert other.statistics.sharing == 1
 
 
-async def test_who_does_not_reach_the_peer_has_no_share(
+async def test_a_dispatcher_that_cannot_reach_the_peer_relays_no_video(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")
@@ -281,7 +281,7 @@ async def test_a_peer_under_a_wrong_name_brings_nothing(
     assert await lines(dc1, "v") == []
 
 
-async def test_what_the_peer_has_lost_of_keyed_events_is_told_by_its_state(
+async def test_lost_keyed_events_are_recovered_from_the_peers_state(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2", max_events=5)

@@ -9,7 +9,7 @@ from liveserver.dispatcher.relay.rendezvous import owner
 VIDEOS = [f"v{number}" for number in range(3000)]
 
 
-def test_all_have_about_as_many() -> None:
+def test_videos_are_shared_evenly() -> None:
     shares = Counter(owner(video, ["di1", "di2", "di3"]) for video in VIDEOS)
     assert sorted(shares) == ["di1", "di2", "di3"]
     assert min(shares.values()) > 900
@@ -22,5 +22,5 @@ def test_only_the_videos_of_who_goes_change_hands() -> None:
         assert after == before or before == "di2"
 
 
-def test_one_alone_has_all() -> None:
+def test_a_single_dispatcher_owns_every_video() -> None:
     assert {owner(video, ["di1"]) for video in VIDEOS} == {"di1"}

@@ -98,7 +98,7 @@ async def test_a_hole_is_mended_from_the_log_in_order(autojump_clock: MockClock)
         assert on.frontend.statistics().intake.holes == 1
 
 
-async def test_what_no_viewer_could_read_is_counted_and_read_from_the_log(autojump_clock: MockClock) -> None:
+async def test_malformed_batches_are_counted_and_read_from_the_log(autojump_clock: MockClock) -> None:
     configured, bus = lossy()
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
@@ -144,7 +144,7 @@ async def test_a_long_hole_is_read_in_pages(autojump_clock: MockClock) -> None:
         assert await client.events(3501) == list(range(1, 3502))
 
 
-async def test_what_the_log_has_lost_is_told_as_a_gap(autojump_clock: MockClock) -> None:
+async def test_events_lost_from_the_log_are_a_gap(autojump_clock: MockClock) -> None:
     configured, bus = lossy(history={"max_events": 10, "ephemeral_types": []})
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
@@ -175,7 +175,7 @@ async def test_a_new_epoch_is_told_as_a_gap_and_followed(autojump_clock: MockClo
         assert await client.events(2) == [3, 4]
 
 
-async def test_what_comes_from_elsewhere_is_not_told_again_in_a_new_life_of_the_log(
+async def test_a_new_epoch_does_not_repeat_events_of_other_origins(
     autojump_clock: MockClock,
 ) -> None:
     configured, bus = lossy()
@@ -219,7 +219,7 @@ async def test_a_new_epoch_that_begins_while_a_hole_is_mended_is_followed(autoju
         assert trio.current_time() - before < 10
 
 
-async def test_who_comes_from_a_life_not_heard_of_yet_is_not_told_the_old_one(
+async def test_a_cursor_of_a_newer_epoch_withholds_the_older_ones_events(
     autojump_clock: MockClock,
 ) -> None:
     """Another node has noticed already that the log began anew, and sent its viewers on."""

@@ -119,13 +119,13 @@ async def test_the_last_viewer_leaves_after_the_linger(autojump_clock: MockClock
         assert leases.asked == [("renew", ["v"]), ("withdraw", ["v"])]
 
 
-async def test_one_who_is_on_its_way_in_keeps_the_video(autojump_clock: MockClock) -> None:
+async def test_an_arriving_viewer_keeps_the_subscription(autojump_clock: MockClock) -> None:
     async with opened(settings(frontend={"linger": "1s"})) as (frontend, _):
         await visit(frontend, "v", seconds=5)
         assert "v" in frontend.table.channels
 
 
-async def test_who_comes_back_while_the_video_is_given_up_is_subscribed(autojump_clock: MockClock) -> None:
+async def test_a_viewer_that_returns_during_unsubscribing_is_subscribed(autojump_clock: MockClock) -> None:
     async with opened(settings(frontend={"linger": "1s"})) as (frontend, leases):
         for _ in range(20):
             await visit(frontend, "v")
@@ -236,7 +236,7 @@ async def test_a_closed_video_is_freed_at_once(autojump_clock: MockClock) -> Non
         gc.enable()
 
 
-async def test_what_is_too_old_is_dropped_although_nothing_happens(autojump_clock: MockClock) -> None:
+async def test_old_events_are_dropped_without_traffic(autojump_clock: MockClock) -> None:
     configured = settings(history={"max_age": "5s"})
     async with stage(configured) as on:
         stays, _ = await on.ready()

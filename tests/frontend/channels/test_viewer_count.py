@@ -83,7 +83,7 @@ async def test_who_watches_elsewhere_only_can_be_asked_for_anywhere(autojump_clo
         assert not on.frontend.table.channels
 
 
-async def test_they_are_told_at_most_once_a_second(autojump_clock: MockClock) -> None:
+async def test_viewers_get_a_count_at_most_once_a_second(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING)) as on:
         client, _ = await on.ready()
         await told(client)
@@ -133,7 +133,7 @@ async def test_json_lines_are_told_and_polls_are_not(autojump_clock: MockClock) 
         assert (await poll.json())["events"] == []
 
 
-async def test_who_polls_is_counted_between_two_polls(autojump_clock: MockClock) -> None:
+async def test_a_long_poll_viewer_is_counted_between_two_polls(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING)) as on:
         client, ready = await on.ready()
         await told(client)
@@ -150,7 +150,7 @@ async def test_who_polls_is_counted_between_two_polls(autojump_clock: MockClock)
         assert (await told(client))[1] == (1, 1, 1)  # some seconds after the last one
 
 
-async def test_who_lags_does_without(autojump_clock: MockClock) -> None:
+async def test_a_lagging_viewer_gets_no_counts(autojump_clock: MockClock) -> None:
     """It gets each event once and in order, and no number that was told while it lagged."""
     async with stage(settings(frontend=TELLING | {"slow_timeout": "1h"})) as on:
         slow, _ = await on.ready(receive_buffer=4096, send_buffer=4096)

@@ -156,7 +156,7 @@ async def test_segments_do_not_rest_while_the_loop_is_idle(autojump_clock: MockC
             await trio.sleep(0.01)
 
 
-async def test_what_a_write_has_no_room_for_follows_at_once(autojump_clock: MockClock) -> None:
+async def test_events_beyond_max_write_follow_at_once(autojump_clock: MockClock) -> None:
     """A client that takes all is sent all, however much comes at a time."""
     async with stage(settings(frontend={"flush_interval": "1h", "max_write": 4096})) as on:
         on.frontend.fanout.load = FullLoad()

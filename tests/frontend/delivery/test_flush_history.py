@@ -97,7 +97,7 @@ async def test_long_polls_are_counted_too(autojump_clock: MockClock) -> None:
         assert [visit.viewers for visit in on.channel().audience.flush_history.of(1)] == [1]
 
 
-async def test_who_lags_and_is_skipped_is_remarked_once_for_all(autojump_clock: MockClock) -> None:
+async def test_skipped_viewers_are_noted_once(autojump_clock: MockClock) -> None:
     configured = settings(history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_timeout": "10s"})
     async with stage(configured) as on:
         for _ in range(2):
@@ -113,7 +113,7 @@ async def test_who_lags_and_is_skipped_is_remarked_once_for_all(autojump_clock: 
         assert on.frontend.statistics().fanout.byes["slow"] == 2
 
 
-async def test_what_a_viewer_has_seen_elsewhere_is_withheld_and_counted(autojump_clock: MockClock) -> None:
+async def test_withheld_events_are_counted(autojump_clock: MockClock) -> None:
     """One who comes from a node that had already heard more of another datacenter."""
     async with stage() as on:
         client, ready = await on.ready()
@@ -131,7 +131,7 @@ async def test_what_a_viewer_has_seen_elsewhere_is_withheld_and_counted(autojump
         assert (remark.start, remark.end, remark.viewers) == (1, 3, 1)
 
 
-async def test_what_a_viewer_begins_with_is_no_delay(autojump_clock: MockClock) -> None:
+async def test_a_replay_is_not_measured_as_delay(autojump_clock: MockClock) -> None:
     async with stage() as on:
         stays, _ = await on.ready()
         await on.publish(5)

@@ -51,7 +51,7 @@ def test_a_gap_is_told_on_one_page_only() -> None:
     ]
 
 
-def test_what_was_missing_before_the_first_page_is_told_on_it_only() -> None:
+def test_a_gap_is_reported_on_the_first_page_only() -> None:
     log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-10~dc2-aaa-5"))
     log.append(batch(11, 4), 0, 0.0)
     log.append(batch(15, 1, "dc2", 6), 0, 0.0)

@@ -188,7 +188,7 @@ def test_trimming_keeps_what_is_needed_until_twice_the_bound() -> None:
     assert log.cursor_at(log.base) == b"dc1-aaa-12"
 
 
-def test_what_is_too_old_goes_once_it_is_an_eighth() -> None:
+def test_old_events_are_dropped_once_they_are_an_eighth() -> None:
     log = ChannelLog("v", 1000, 60.0, Cursor.parse("dc1-aaa-0"))
     log.append(batch(1, 2), 0, now=0.0)
     log.append(batch(3, 6), 0, now=100.0)
@@ -315,7 +315,7 @@ def lines(log: ChannelLog) -> list[tuple[bytes, bytes]]:
     return [(item.event, item.data) for item in log.items]
 
 
-def test_what_was_taken_back_keeps_its_place_and_loses_its_content() -> None:
+def test_a_retracted_event_keeps_its_position_without_content() -> None:
     log = log_at("dc1-aaa-0")
     log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID), 0, NOW)
     frames = log.frames(SSE)
@@ -330,7 +330,7 @@ def test_what_was_taken_back_keeps_its_place_and_loses_its_content() -> None:
     assert resumed(log, Cursor.parse("dc1-aaa-1"))[0] == [("dc1", "aaa", n) for n in (2, 3, 4)]
 
 
-def test_what_was_taken_back_before_it_is_read_from_the_log_is_empty_too() -> None:
+def test_an_event_retracted_before_it_is_read_is_empty_too() -> None:
     log = log_at("dc1-aaa-3")
     log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
     log.prepend([Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID)], NOW)

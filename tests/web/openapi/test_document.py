@@ -82,7 +82,7 @@ def test_limits_are_those_of_the_settings(tmp_path: Path) -> None:
     assert comment["application/json"]["schema"]["properties"]["text"]["maxLength"] == 11
 
 
-async def test_it_is_served_as_it_is() -> None:
+async def test_the_document_is_served_unchanged() -> None:
     client = ops_app({}, {}, dict).test_client()
     response = await client.get("/openapi.json")
     assert response.headers["content-type"] == "application/json"

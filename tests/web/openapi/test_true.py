@@ -110,7 +110,7 @@ def ask_many(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("port", ["public", "nodes", "ops"])
-def test_what_is_asked_is_answered_as_documented(port: str, mode: GenerationMode, node: NodeProcess) -> None:
+def test_responses_match_the_document(port: str, mode: GenerationMode, node: NodeProcess) -> None:
     url = node.ops_url if port == "ops" else node.url
     asked = list(operations(url, BETWEEN_NODES if port == "nodes" else ""))
     assert len(asked) > 1
