@@ -78,7 +78,8 @@ async def watch(
         finally:
             with anyio.move_on_after(1, shield=True):
                 await watcher.aclose()
-                if client is None:
+            if client is None:
+                with anyio.move_on_after(1, shield=True):
                     await own.aclose()
 
 

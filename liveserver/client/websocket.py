@@ -97,8 +97,10 @@ class WebSocketSource:
     async def aclose(self) -> None:
         if self._messages is not None:
             self._scope.cancel()
-            await self._ended.wait()
-            self._messages.close()
+            try:
+                await self._ended.wait()
+            finally:
+                self._messages.close()  # also when leaving takes too long, and is cancelled
 
     async def _run(self, messages: MemoryObjectSendStream[str | bytes], headers: Mapping[str, str]) -> None:
         """Connect, subscribe, and pass messages on until cancelled or closed. Raises nothing."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 import trio
@@ -25,6 +26,8 @@ from liveserver.client import (
     watch,
 )
 from liveserver.client.sources import SILENCE
+from liveserver.client.tokens import Tokens
+from liveserver.client.websocket import WebSocketSource
 from tests.client.fakes import cursor, event
 
 Script = Callable[["Side"], Awaitable[None]]
@@ -231,3 +234,15 @@ async def test_an_exception_raised_while_watching_is_not_wrapped() -> None:
             async with watch(url, "v1", transport="ws"):
                 await trio.sleep_forever()
         assert scope.cancelled_caught
+
+
+async def test_closing_that_is_cancelled_leaves_no_stream_open() -> None:
+    async with served(lambda side: side.ready(1)) as (url, _), anyio.create_task_group() as tasks:
+        source = WebSocketSource(tasks, url, "v1", None, Tokens(None))
+        assert len(await source.receive()) == 1
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await source.aclose()
+        assert scope.cancelled_caught
+        assert source._messages is not None
+        assert source._messages.statistics().open_receive_streams == 0
