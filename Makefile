@@ -12,7 +12,7 @@ READY := .venv/.ready
 BENCH_READY := .venv/.ready-bench
 DOCS_READY := .venv/.ready-docs
 
-# As many tests at a time as there are cores, a file as a whole, the longest files first (tests/conftest.py).
+# One test more at a time than there are cores, a file as a whole, the longest files first (tests/conftest.py).
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ run: $(READY) ## Everything in one process, on http://127.0.0.1:8000
 run-cluster: $(READY) ## Two datacenters on this machine: Redis, dispatchers, frontends, all processes of their own
 	@exec $(BIN)/liveserver cluster --own-terminal --config config/cluster.toml $(ARGS)
 
-test: $(READY) ## The tests, as many at a time as there are cores; ARGS="-n 0 tests/edge" for some, one by one
+test: $(READY) ## The tests, one more at a time than there are cores; ARGS="-n 0 tests/edge" for some, one by one
 	@exec $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY) ## The tests without processes, browsers and slow ones, in less than a minute

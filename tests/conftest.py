@@ -11,6 +11,7 @@ fewer examples (`make test-fast`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,11 @@ UNTIL_SECONDS = 90.0  # far beyond what it takes, also on a machine with much el
 WEIGHTS = {"process": 4, "browser": 2, "slow": 1}  # markers of what takes long
 
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: the tests with processes wait for half of their time."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

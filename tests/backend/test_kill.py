@@ -25,7 +25,7 @@ from liveserver.backend.engine import open_engine
 from tests.backend.postgres import postgres, programs
 from tests.processes import NodeProcess, running
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(360)]
 
 KILLS = int(os.environ.get("LIVESERVER_TEST_KILLS", "5"))
 CLIENTS = 12
@@ -142,7 +142,7 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(database: 
         "likes.each_up_to=inf",
     )
     crowd = Crowd(backend.url)
-    with trio.fail_after(120 + 10 * KILLS):
+    with trio.fail_after(290 + 10 * KILLS):
         async with running(dispatcher, backend):
             async with trio.open_nursery() as nursery:
                 for number in range(CLIENTS):
@@ -215,7 +215,7 @@ async def test_a_disk_on_which_nothing_more_can_be_written_turns_readiness_red(t
         f"backend.database=sqlite:///{tmp_path / 'liveserver.db'}",
         'backend.dispatchers=["http://127.0.0.1:1"]',
     )
-    with trio.fail_after(120):
+    with trio.fail_after(300):
         async with running(backend), httpx.AsyncClient(trust_env=False, timeout=10) as client:
             likes = f"{backend.url}/v1/videos/v/likes"
             assert (await client.post(likes, json={})).json()["total"] == 1
@@ -271,7 +271,7 @@ async def test_what_was_stored_by_another_clock_is_published(before: str, after:
         f'backend.dispatchers=["{dispatcher.url}"]',
     )
     backend.offset = before
-    with trio.fail_after(150):
+    with trio.fail_after(300):
         async with running(backend), httpx.AsyncClient(trust_env=False, timeout=10) as client:
             key = {"idempotency-key": "k"}
             likes = f"{backend.url}/v1/videos/v/likes"
