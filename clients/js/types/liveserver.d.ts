@@ -1,4 +1,3 @@
-export { LiveError };
 declare const LiveVideo_base: new () => Target;
 /**
  * Fires published events by their type and as "*", with the `LiveEvent` as `detail`; "ready", "gap", "viewers"
@@ -313,16 +312,7 @@ export type LiveVideoEvents = {
  */
 export type Token = import("./liveserver/tokens.js").Token;
 /**
- * Watch a live video: one exact sequence of events, however many connections it takes. In browsers, workers, Node.
- *
- *     import { LiveVideo } from "/liveserver.js";
- *     const live = new LiveVideo(["https://fe1.example", "https://fe2.example"], "demo");
- *     live.addEventListener("like", ({ detail }) => console.log(detail.user, detail.data));
- *     await live.like("heart");
- *
- * 1. Nothing is lost or doubled: every connection resumes from the cursor of the last item received.
- * 2. Streams, long-polls, reconnecting: `liveserver/connection.js`. Tabs that share: `liveserver/tabs.js`.
- * 3. Nothing begins before the task of `new` is over, and nothing is fired or held after `close()`.
+ * `behind`: seconds behind live, as far as the picture is
  */
 export type Options = {
     transport?: "auto" | "sse" | "poll" | "ws";
@@ -333,6 +323,7 @@ export type Options = {
     credentials?: RequestCredentials;
     likes?: string | URL;
     user?: string | (() => string | undefined);
+    behind?: number | (() => number);
 };
 /**
  * `position`: media time in milliseconds
@@ -392,3 +383,5 @@ export type Target = {
     dispatchEvent: (event: Event) => boolean;
 };
 import { LiveError } from "./liveserver/likes.js";
+import { Replay } from "./liveserver/replay.js";
+export { LiveError, Replay };

@@ -30,7 +30,8 @@
  *
  * @typedef {import("./liveserver/tokens.js").Token} Token
  * @typedef {{transport?: "auto"|"sse"|"poll"|"ws", cursor?: ?string, replay?: number, share?: boolean, token?: Token,
- *   credentials?: RequestCredentials, likes?: string|URL, user?: string | (() => string | undefined)}} Options
+ *   credentials?: RequestCredentials, likes?: string|URL, user?: string | (() => string | undefined),
+ *   behind?: number | (() => number)}} Options `behind`: seconds behind live, as far as the picture is
  * @typedef {{user?: string, key?: string, position?: number}} Deed `position`: media time in milliseconds
  * @typedef {import("./liveserver/likes.js").Summary} Summary
  * @typedef {import("./liveserver/likes.js").Me} Me
@@ -49,15 +50,19 @@
 
 import { Connection } from "./liveserver/connection.js";
 import { Likes, LiveError } from "./liveserver/likes.js";
+import { Replay } from "./liveserver/replay.js";
 import { State, sumLikes } from "./liveserver/state.js";
 import { Tabs } from "./liveserver/tabs.js";
 import { childOf } from "./liveserver/timing.js";
 import { Tokens } from "./liveserver/tokens.js";
 
-export { LiveError };
+export { LiveError, Replay };
 
 // What is fired that is no published event. An event with such a type is fired as "*" only.
 const OWN_WORDS = new Set(["*", "ready", "gap", "viewers", "bye", "state", "connection", "refused", "error", "open", "close", "message"]);
+
+const DELAY_EVERY = 1_000; // milliseconds between two looks at how far behind live the picture is
+const MOST_BEHIND = 120; // seconds
 
 const CLOCK_FOR = 600_000; // milliseconds that a measurement of the servers' clock is better than a worse one
 
@@ -80,6 +85,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   /** Until `close()`. */ #life = new AbortController();
   /** From a start to the next. */ #running = new AbortController();
   #isStarting = false;
+  #delay = 0;
   /** @type {?Connection} */ #present = null;
   /** @type {?Tabs} */ #tabs = null;
 
@@ -93,7 +99,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     // Those whom one frontend has lost should not all go to the same other one.
     this.#urls = [first, ...others.map((url) => ({ url, by: Math.random() })).sort((a, b) => a.by - b.by).map(({ url }) => url)];
     this.#video = video;
-    this.#options = { transport: /** @type {"auto"|"sse"|"poll"|"ws"} */ ("auto"), replay: 0, share: !options.cursor, ...options };
+    this.#options = { transport: /** @type {"auto"|"sse"|"poll"|"ws"} */ ("auto"), replay: 0, share: !options.cursor && options.behind === undefined, ...options };
     this.#tokens = new Tokens(options.token);
     this.#likes = new Likes(options.likes === undefined ? first : base(options.likes), video, this.#tokens, options.credentials);
     this.cursor = options.cursor ?? null;
@@ -102,6 +108,11 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     const on = (/** @type {EventTarget|undefined} */ target, /** @type {string} */ type, /** @type {() => void} */ act) =>
       target?.addEventListener?.(type, act, { signal });
     const wake = () => this.#wake();
+    if (options.behind !== undefined) {
+      this.#followDelay(); // the first time before anything is asked for
+      const timer = setInterval(() => this.#followDelay() && this.#present?.onDelayChanged(), DELAY_EVERY);
+      signal.addEventListener("abort", () => clearInterval(timer));
+    }
     on(globalThis, "online", wake);
     on(globalThis, "offline", () => this.#present?.interrupt("the browser is offline"));
     on(globalThis, "pageshow", wake);
@@ -173,6 +184,20 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     return this.#likes.get("me");
   }
 
+  /** Stand as far behind live as the picture, in whole seconds; return whether that has changed. */
+  #followDelay() {
+    const { behind } = this.#options;
+    const seconds = typeof behind === "function" ? behind() : behind;
+    // A player that knows of none yet says NaN, or infinity; small changes are not worth a reconnection.
+    if (typeof seconds !== "number" || !Number.isFinite(seconds)) return false;
+    const wanted = Math.min(Math.max(seconds, 0), MOST_BEHIND);
+    if (Math.abs(wanted - this.#delay) < 1 && !(wanted < 0.5 && this.#delay)) return false;
+    const rounded = Math.round(wanted);
+    const isChanged = rounded !== this.#delay;
+    this.#delay = rounded;
+    return isChanged;
+  }
+
   #user() {
     const { user } = this.#options;
     return typeof user === "function" ? user() : user;
@@ -218,7 +243,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   async #connect(signal) {
     const self = this;
     const { transport, replay, credentials } = this.#options;
-    const target = { urls: this.#urls, video: this.#video, transport, replay, credentials, tokens: this.#tokens };
+    const target = { urls: this.#urls, video: this.#video, transport, replay, credentials, tokens: this.#tokens, behind: () => this.#delay };
     const connection = (this.#present = new Connection(target, {
       get cursor() { return self.cursor; },
       receive: (items) => this.#receive(items),

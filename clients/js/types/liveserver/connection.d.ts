@@ -9,6 +9,8 @@ export class Connection {
     wake(): void;
     /** Give up the present connection, or attempt. @param {string} reason */
     interrupt(reason: string): void;
+    /** Have a stream begin anew at another delay; polls and WebSockets change over by themselves. */
+    onDelayChanged(): void;
     #private;
 }
 /**
@@ -60,6 +62,7 @@ export type Target = {
     replay: number;
     tokens: import("./tokens.js").Tokens;
     credentials?: RequestCredentials;
+    behind?: () => number;
 };
 /**
  * Keep one viewer connected: one connection after another, each from the cursor of the last item received.

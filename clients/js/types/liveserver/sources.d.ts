@@ -3,7 +3,7 @@ export function stream(request: Request): AsyncGenerator<Received>;
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export function polls(request: Request): AsyncGenerator<Received>;
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
-export function socket({ url, video, cursor, replay, heartbeat, signal, tokens }: Request): AsyncGenerator<Received>;
+export function socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind }: Request): AsyncGenerator<Received>;
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
 export class Lost extends Error {
     /** @param {string} reason @param {{blocked?: boolean, final?: boolean, after?: number, status?: number}} options */
@@ -49,14 +49,7 @@ export type Received = {
     retry?: number;
 };
 /**
- * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None reconnects by
- * itself.
- *
- * All are asynchronous generators of what was received at once: the items, none when the server only
- * showed that it lives, and how long to wait before reconnecting where it said so. They throw `Lost`.
- *
- * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
- * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
+ * `behind`: seconds behind live, whole ones
  */
 export type Request = {
     url: string;
@@ -67,4 +60,5 @@ export type Request = {
     signal: AbortSignal;
     tokens: import("./tokens.js").Tokens;
     credentials?: RequestCredentials;
+    behind?: () => number;
 };

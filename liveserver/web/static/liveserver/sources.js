@@ -11,12 +11,14 @@
  * @typedef {{kind: "event"|"control", type: string, data: any, cursor: ?string}} Item
  * @typedef {{items: Item[], retry?: number}} Received
  * @typedef {{url: string, video: string, cursor: ?string, replay: number, heartbeat: number, signal: AbortSignal,
- *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials}} Request
+ *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials, behind?: () => number}} Request
+ *   `behind`: seconds behind live, whole ones
  */
 
 import { EventStreamParser } from "./event_stream.js";
 
 const CONTROLS = new Set(["ready", "gap", "viewers", "bye", "state"]);
+const DELAY_EVERY = 250; // milliseconds
 const TRANSIENT = new Set([408, 425, 429]);
 
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
@@ -34,7 +36,7 @@ export class Lost extends Error {
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export async function* stream(request) {
   const { cursor, replay } = request;
-  const response = await ask(request, "events", cursor ? { cursor } : replay ? { replay } : {});
+  const response = await ask(request, "events", { ...(cursor ? { cursor } : replay ? { replay } : {}), ...behindLive(request) });
   if (!response.headers.get("content-type")?.startsWith("text/event-stream") || !response.body)
     throw new Lost("the answer is not an event stream", { blocked: true });
   const parser = new EventStreamParser();
@@ -48,6 +50,12 @@ export async function* stream(request) {
   }
 }
 
+/** @param {Request} request @returns {{behind?: string}} */
+function behindLive({ behind }) {
+  const seconds = behind?.() ?? 0;
+  return seconds ? { behind: `${seconds}s` } : {};
+}
+
 /** An event names its own type and has an id; of the rest, only known control messages. @returns {Item[]} */
 function streamItem(/** @type {string} */ type, /** @type {any} */ data, /** @type {?string} */ cursor) {
   if (typeof data?.id === "string" && data.type === type) return [{ kind: "event", type, data, cursor }];
@@ -59,7 +67,8 @@ export async function* polls(request) {
   const { video, replay, heartbeat } = request;
   const wait = Math.max(1, Math.min(60, Math.round(heartbeat / 1_000)));
   for (let first = true, { cursor } = request; ; first = false) {
-    const response = await ask(request, "poll", cursor ? { cursor, wait: first ? 0 : wait } : replay ? { replay } : {});
+    const wish = cursor ? { cursor, wait: first ? 0 : wait } : replay ? { replay } : {};
+    const response = await ask(request, "poll", { ...wish, ...behindLive(request) });
     const page = await response.json();
     const { gap, skipped } = page;
     const items = eventItems(page.events);
@@ -75,7 +84,7 @@ export async function* polls(request) {
 }
 
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
-export async function* socket({ url, video, cursor, replay, heartbeat, signal, tokens }) {
+export async function* socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind = () => 0 }) {
   if (!globalThis.WebSocket) throw new Lost("there is no WebSocket here", { final: true });
   const address = new URL("v1/ws", url);
   address.protocol = address.protocol.replace("http", "ws");
@@ -88,12 +97,14 @@ export async function* socket({ url, video, cursor, replay, heartbeat, signal, t
   let opened = false;
   let heardAt = Date.now();
   let wake = () => {};
+  let delay = 0;
   const say = (/** @type {object} */ message) => line.readyState === WebSocket.OPEN && line.send(JSON.stringify(message));
   const end = (/** @type {any} */ reason) => ((over ??= reason), wake());
   const onAbort = () => end(signal.reason);
   line.onopen = () => {
     opened = true;
-    say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}) } });
+    delay = behind();
+    say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}), ...(delay && { behind: delay }) } });
   };
   line.onmessage = ({ data }) => {
     heardAt = Date.now();
@@ -107,6 +118,11 @@ export async function* socket({ url, video, cursor, replay, heartbeat, signal, t
   signal.addEventListener("abort", onAbort, { once: true });
   // Scripts are not shown a WebSocket's own pings; so the server is asked.
   const asking = setInterval(() => Date.now() - heardAt > heartbeat * 0.7 && say({ ping: {} }), heartbeat * 0.2);
+  const following = setInterval(() => {
+    if (!opened || behind() === delay) return;
+    delay = behind();
+    say({ behind: { video, seconds: delay } });
+  }, DELAY_EVERY);
   try {
     for (;;) {
       while (messages.length) yield received(JSON.parse(messages.shift()));
@@ -115,6 +131,7 @@ export async function* socket({ url, video, cursor, replay, heartbeat, signal, t
     }
   } finally {
     clearInterval(asking);
+    clearInterval(following);
     signal.removeEventListener("abort", onAbort);
     line.onopen = line.onmessage = line.onclose = null;
     line.close();
