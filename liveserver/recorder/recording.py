@@ -87,7 +87,7 @@ class Recording:
         with self._store.locked(self.video):
             index = self.index()
             is_anew = part.head.epoch != index.epoch
-            last = part.batches[-1].last if part.batches else part.oldest - 1
+            last = part.batches[-1].last if part.batches else part.end
             if not is_anew and last <= index.offset:
                 self._clean(index)
                 return index

@@ -1,0 +1,125 @@
+"""A viewer that resumes from before the likes that are kept is sent everything else, on every transport."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import msgspec
+from trio.testing import MockClock
+
+from liveserver.bus.interface import AppendRequest
+from liveserver.client.sse import SSEEvent
+from tests.frontend.fakes import connect
+from tests.frontend.harness import Stage, settings, stage
+
+SMALL = {"max_events": 100, "ephemeral_types": ["like", "likes"], "ephemeral_events": 20}
+_numbers = itertools.count(1)
+
+
+async def say(on: Stage, kinds: str) -> str:
+    """Publish comments (`c`), likes (`l`) and sums (`s`, keyed); return the cursor."""
+    lines = []
+    for kind in kinds:
+        number = next(_numbers)
+        if kind == "s":
+            head, rest = f";likes;likes/a;{number};{number};", ',"type":"likes","key":"likes/a"'
+        else:
+            head = "comment" if kind == "c" else "like"
+            rest = f',"type":"{head}"'
+        lines.append(f'{head} {{"id":"{number}","video":"v"{rest}}}'.encode())
+    request = AppendRequest("v", f"said{next(_numbers)}", lines, [None] * len(lines), is_keyed=True)
+    (result,) = await on.bus.append([request])
+    return str(result.cursor)
+
+
+def types(events: list[dict[str, Any]]) -> str:
+    return "".join({"comment": "c", "like": "l", "likes": "s"}[event["type"]] for event in events)
+
+
+async def storm(on: Stage) -> str:
+    """Publish 500 likes, and some comments and sums before and among them; return the cursor before them."""
+    cursor = await say(on, "c")
+    await say(on, "cs")
+    for _ in range(10):
+        await say(on, "l" * 50)
+    await say(on, "c")
+    return cursor
+
+
+async def check_all(on: Stage, cursor: str) -> None:
+    """What is missing is only likes: over each transport the same."""
+    client, ready = await on.ready("v", f"?cursor={cursor}")
+    assert (ready["resumed"], ready["gap"], ready["skipped"]) == (True, False, "ephemeral")
+    told = [await client.event()]
+    while sum(event.type == "comment" for event in told) < 2:
+        told.append(await client.event())
+    assert told[0].type == "state"
+    events = [event.type for event in told if event.type not in ("state", "viewers")]
+    assert events == ["comment", *["like"] * 20, "comment"]
+
+    lines = on.connect()
+    await lines.get(f"/v1/videos/v/events?cursor={cursor}", "Accept: application/x-ndjson")
+    await lines.head()
+    assert msgspec.json.decode((await lines.chunk()).split(b"\n")[0])["data"]["skipped"] == "ephemeral"
+
+    polls = on.connect()
+    await polls.get(f"/v1/videos/v/poll?cursor={cursor}")
+    page = await polls.json()
+    assert (page["gap"], page["skipped"], types(page["state"])) == (False, "ephemeral", "s")
+    assert types(page["events"]) == "c" + "l" * 20 + "c"
+    await polls.get(f"/v1/videos/v/poll?cursor={cursor}&limit=1")
+    first = await polls.json()
+    assert types(first["events"]) == "c"
+    await polls.get(f"/v1/videos/v/poll?cursor={first['cursor']}")
+    second = await polls.json()
+    assert (second["gap"], types(second["events"])) == (False, "l" * 20 + "c")
+
+    socket = await connect(on)
+    said = await socket.watch(cursor=cursor)
+    assert (said["resumed"], said["gap"], said["skipped"]) == (True, False, "ephemeral")
+    kind, _ = await socket.message()
+    assert kind == "state"
+
+
+async def test_at_a_node_that_has_followed_the_video(autojump_clock: MockClock) -> None:
+    async with stage(settings(history=SMALL)) as on:
+        stays, _ = await on.ready()
+        cursor = await storm(on)
+        await stays.event()
+        on.channel().trim()
+        assert on.channel().log.base > 400
+        await check_all(on, cursor)
+
+
+async def test_at_a_node_that_is_new_to_the_video(autojump_clock: MockClock) -> None:
+    async with stage(settings(history=SMALL)) as on:
+        await check_all(on, await storm(on))
+
+
+async def test_a_node_that_missed_a_storm_reports_no_gap(autojump_clock: MockClock) -> None:
+    """It reads the log, which has the comments; the sums that are gone are in the state that follows."""
+    async with stage(settings(history=SMALL)) as on:
+        stays, _ = await on.ready()
+        await say(on, "c")
+        assert (await stays.event()).type == "comment"
+        on.frontend.receiver.reconnect()  # nothing is received meanwhile
+        await storm(on)
+        told: list[SSEEvent] = []
+        while sum(event.type == "comment" for event in told) < 3 or told[-1].type != "state":
+            told.append(await stays.event())
+        assert all(event.type != "gap" for event in told)
+        assert b"likes/a" in told[-1].data.encode()
+
+
+async def test_who_has_seen_the_last_of_what_is_gone_resumes_exactly(autojump_clock: MockClock) -> None:
+    async with stage(settings(history=SMALL)) as on:
+        stays, _ = await on.ready()
+        await say(on, "l" * 50)
+        cursor = await say(on, "l" * 30)
+        await say(on, "l" * 20)
+        on.channel().trim()
+        for _ in range(2):
+            _, ready = await on.ready("v", f"?cursor={cursor}")
+            assert (ready["resumed"], "skipped" in ready) == (True, False)
+        assert stays
