@@ -109,6 +109,15 @@ export class Comments {
     for (const entry of this.#entries) if (entry.id && entry.state === "sent") this.#offerRemoval(entry);
   }
 
+  /** All that a user has written was taken back by a moderator. @param {string} user */
+  removeAllOf(user) {
+    if (typeof user !== "string") return;
+    for (const entry of this.#entries.filter((each) => each.from === user)) {
+      if (entry.id) this.remove(entry.id);
+      else this.#drop(entry);
+    }
+  }
+
   #own(entry, isOwn) {
     entry.own = isOwn;
     entry.item.classList.toggle("own", isOwn);

@@ -121,6 +121,7 @@ function listen() {
   live.addEventListener("likes", ({ detail }) => onSum(detail));
   live.addEventListener("comment", ({ detail }) => onComment(detail));
   live.addEventListener("retract", ({ detail }) => comments.remove(detail.data?.id));
+  live.addEventListener("clear", ({ detail }) => comments.removeAllOf(detail.data?.user));
   live.addEventListener("state", ({ detail }) => {
     for (const { key, data, at } of detail.events) if (key.startsWith("clear/") && data) comments.clear(data.user, at);
     showState();
