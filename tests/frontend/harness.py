@@ -213,11 +213,9 @@ async def stage(
     ):
         nursery.start_soon(publisher.run)
         router = Router()
-        WatchRoutes(
-            frontend,
-            configured.frontend,
-            Admission(Authorizer(configured, clock=clock), frontend.table.channels),
-        ).add_to(router)
+        admission = Admission(Authorizer(configured, clock=clock), frontend.table.channels)
+        frontend.joining = admission.joining
+        WatchRoutes(frontend, configured.frontend, admission).add_to(router)
 
         async def nowhere(sock: socket.socket, received: bytes) -> None:
             sock.close()
