@@ -318,8 +318,10 @@ class PeerBus(Protocol):
         """
         ...
 
-    async def active_since(self, since: int, limit: int) -> ActiveVideos:
+    async def active_since(self, since: int, limit: int, *, relayed: bool = False) -> ActiveVideos:
         """Return the first `limit` videos to which events that originate here were published since `since`.
+
+        `relayed`: those to which events of other datacenters were relayed, instead.
 
         Those of the last one's millisecond are all included, so the next page begins after
         `ActiveVideos.upto`. `since` is in milliseconds by this bus' clock (`ActiveVideos.now`); 0: all videos

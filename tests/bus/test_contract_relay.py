@@ -179,6 +179,11 @@ async def test_videos_that_moved_since(bus: WholeBus, until: Until) -> None:
     await bus.relay([relayed([1], video="x")])
     moved = await bus.active_since(0, 10)
     assert moved.videos == ["v", "w"]  # what comes from elsewhere is no news to others
+    from_elsewhere = await bus.active_since(before, 10, relayed=True)
+    assert from_elsewhere.videos == ["x"]
+    assert before < from_elsewhere.upto <= from_elsewhere.now
+    await standing(bus, "dc3")  # asking brings nothing
+    assert (await bus.active_since(0, 10, relayed=True)).videos == ["x"]
     assert before < moved.upto <= moved.now
     assert (await bus.active_since(before + 1, 10)).videos == ["w"]
     assert (await bus.active_since(moved.upto, 10)).videos == ["w"]

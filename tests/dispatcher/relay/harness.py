@@ -76,7 +76,7 @@ class Link(PeerBus):
         async with self.bus.feed(hear) as feed:
             yield _Feed(feed, self)
 
-    async def active_since(self, since: int, limit: int) -> ActiveVideos:
+    async def active_since(self, since: int, limit: int, *, relayed: bool = False) -> ActiveVideos:
         await self._pass()
         return await self.bus.active_since(since, limit)
 

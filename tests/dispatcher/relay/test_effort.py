@@ -34,7 +34,7 @@ class CountedLink(Link):
         async with super().feed(hear) as feed:
             yield feed
 
-    async def active_since(self, since: int, limit: int) -> ActiveVideos:
+    async def active_since(self, since: int, limit: int, *, relayed: bool = False) -> ActiveVideos:
         if since == sweeper.NEVER:
             self.calls["reach"] += 1
         else:
