@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from liveserver.auth.authorizer import RATE_LIMITS, VIEWER_LIMITS, Authorizer
 from liveserver.auth.grant import COMMENT, HOST, LIKE, MODERATE, OPEN, PUBLISH, WATCH, Grant
+from liveserver.auth.nodes import NodeTokens
 from liveserver.errors import Forbidden, TooMany, Unauthorized, Unavailable
 from tests.auth.harness import NOW, SECRET, settings, token
 
@@ -111,3 +112,17 @@ async def test_a_reload_changes_every_limit(autojump_clock: MockClock) -> None:
     with pytest.raises(Unavailable):
         authorizer.check_new_video("192.0.2.9", 1)
     assert all(authorizer.statistics().limited.values())
+
+
+async def test_after_a_reload_this_node_signs_with_the_new_secret() -> None:
+    """Whoever holds the signature signs with it, and other nodes with the new secret take it."""
+    authorizer = Authorizer(settings(auth=LOCKED), "n", lambda: NOW)
+    signature = authorizer.signature
+    before = signature.headers()["authorization"]
+    new = settings(auth={"nodes_secret": "the-next-secret-of-the-nodes-of-a-cluster"})
+    authorizer.reload(new)
+    after = {b"authorization": signature.headers()["authorization"].encode()}
+    assert after[b"authorization"].decode() != before
+    NodeTokens(new.auth, "other", lambda: NOW).check(after)
+    with pytest.raises(Unauthorized):
+        NodeTokens(settings(auth=LOCKED).auth, "other", lambda: NOW).check(after)
