@@ -164,9 +164,12 @@ class _Walk:
         self._jumps: list[tuple[Place, Place]] = []  # sent gaps: what lies behind the first, up to the second
         self._announced = False  # a gap was sent, and nothing was missing yet
         self._floating = False  # one may be anywhere up to the next event with a place
+        self._index = 0
+        self._page_end: dict[int, Place] = {}  # of the items before the end of a page with a gap
 
     def run(self) -> list[str]:
-        for item in self._diary.items:
+        for index, item in enumerate(self._diary.items):
+            self._index = index
             if isinstance(item, Ready):
                 self._ready(item)
             elif self._at is None:
@@ -199,6 +202,7 @@ class _Walk:
         self._announced = True
         if gap.at is None:
             self._floating = True
+            self._page_end = self._places_before_end()
         elif gap.at != at:
             self._jump(at, gap.at)
             self._at = gap.at
@@ -234,7 +238,9 @@ class _Walk:
         if key not in chart.published:
             self._complain(f"received {key}, which nobody published")
         place = event.at
-        if place is None or (self._floating and place not in chart.places[key].values()):
+        if self._floating and self._index in self._page_end:
+            place = self._page_end[self._index]
+        elif place is None or (self._floating and place not in chart.places[key].values()):
             place = self._place_of(key, at)
         if place.epoch in self._heard[key]:
             self._complain(f"received {key} twice, the second time after {at}")
@@ -256,6 +262,23 @@ class _Walk:
                 self._jump(place, event.at)
                 self._at = event.at
             self._floating = False
+
+    def _places_before_end(self) -> dict[int, Place]:
+        """The places of a page's last items, which stand one after the other up to the page's own: of two that
+        an event has which was published again after a loss, the one at which it came."""
+        items, end = self._diary.items, self._index + 1
+        while end < len(items) and isinstance(item := items[end], Heard) and item.at is None:
+            end += 1
+        found: dict[int, Place] = {}
+        if end == len(items) or not isinstance(last := items[end], Heard) or last.at is None:
+            return found
+        for back in range(end - self._index):
+            item = items[end - back]
+            place = Place(last.at.epoch, last.at.number - back)
+            if not isinstance(item, Heard) or self._chart.places[item.key].get(place.epoch) != place:
+                break
+            found[end - back] = place
+        return found
 
     def _place_of(self, key: str, at: Place) -> Place:
         """Where an event inside of a page stands: next, if that may be."""

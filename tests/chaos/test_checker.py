@@ -255,6 +255,22 @@ def test_a_gap_may_be_at_the_end_of_a_page() -> None:
     ) == []  # fmt: skip
 
 
+def test_what_was_published_again_after_a_loss_may_follow_a_gap_in_a_page() -> None:
+    """It stands in both lives, and the page's end says in which one it came."""
+    request = Request(VIDEO, ["k1", "k2"], 1, 9, 2, 0, Place("b", 2))
+    before = Request(VIDEO, ["x"], 0, 1, 1, 0, Place("a", 1))
+    places = [("a", 1, "x"), ("a", 2, "k1"), ("a", 3, "k2"), ("b", 1, "k1"), ("b", 2, "k2")]
+    logs = {VIDEO: [(Place(epoch, number), key) for epoch, number, key in places]}
+    items: list[Received] = [
+        Ready(0, Place("a", 0), resumed=False, gap=False),
+        Heard(VIDEO, "x", Place("a", 1)),
+        Gap(None),
+        Heard(VIDEO, "k1", None),
+        Heard(VIDEO, "k2", Place("b", 2)),
+    ]
+    assert check(History([before, request], [Diary("viewer", VIDEO, items)], logs, 1)) == []
+
+
 def test_a_new_life_is_told_from_its_beginning() -> None:
     (complaint,) = complaints_about_gaps(event("a1"), Gap(Place("b", 1)), event("b2"))
     assert "from 2 on only" in complaint
