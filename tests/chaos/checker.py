@@ -264,8 +264,8 @@ class _Walk:
             self._floating = False
 
     def _places_before_end(self) -> dict[int, Place]:
-        """The places of a page's last items, which stand one after the other up to the page's own: of two that
-        an event has which was published again after a loss, the one at which it came."""
+        """The places of a page's last items, in line up to the page's own end: an event that was published
+        again after a loss has two."""
         items, end = self._diary.items, self._index + 1
         while end < len(items) and isinstance(item := items[end], Heard) and item.at is None:
             end += 1
