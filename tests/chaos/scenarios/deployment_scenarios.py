@@ -35,7 +35,7 @@ async def cluster_promotes_lagging(play: Play) -> None:
     await promote_lagging(play)
 
 
-@scenario(redis="stepped")
+@scenario("bus.timeout=4s", "frontend.dispatcher_timeout=4s", redis="stepped")  # each look at a clock is slow
 async def clocks_stepped(play: Play) -> None:
     """The clocks of Redis and of all nodes are set an hour forward and back, each by itself."""
     clocks = play.stage.clocks

@@ -254,16 +254,6 @@ async def test_only_so_many_delays_at_once(autojump_clock: MockClock) -> None:
         assert ready["behind"] == 7
 
 
-async def test_a_delay_without_viewers_is_dropped_beside_a_live_one(autojump_clock: MockClock) -> None:
-    async with stage() as on:
-        _live, _ = await on.ready()
-        client, _ = await on.ready("v", "?behind=5")
-        assert len(on.channel().audience.delayed) == 1
-        client.sock.close()
-        await trio.sleep(30)
-        assert on.channel().audience.delayed == {}
-
-
 async def test_the_log_holds_what_those_behind_need(autojump_clock: MockClock) -> None:
     small = {"max_events": 50, "ephemeral_types": []}
     async with stage(settings(history=small | {"delayed_events": 1_000})) as on:
