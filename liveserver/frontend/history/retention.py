@@ -21,7 +21,7 @@ from operator import itemgetter
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import SKIPPED
 from liveserver.frontend.history.frames import GAP, SKIP
-from liveserver.frontend.history.items import LogItems
+from liveserver.frontend.history.items import Item, LogItems
 from liveserver.frontend.history.state_history import StateHistory
 from liveserver.frontend.history.times import accepted_at
 
@@ -139,8 +139,9 @@ class RetainedItems(LogItems):
         return True
 
     def _count_ephemeral(self) -> None:
+        kinds = self._ephemeral
         new = self.items[self._counted - self.base :]
-        self._ephemeral_count += sum(1 for item in new if item.event in self._ephemeral)
+        self._ephemeral_count += len([None for item in new if item.event in kinds])
         self._counted = self.tip
 
     def _count_over(self, times: int) -> int:
@@ -151,16 +152,15 @@ class RetainedItems(LogItems):
             return 0
         if self._ephemeral_count == 0:
             return others
-        cut = 0
-        for item in self.items:
+        kinds = self._ephemeral
+        for cut, item in enumerate(self.items):
             if ephemeral <= 0 and others <= 0:
-                break
-            if item.event in self._ephemeral:
+                return cut
+            if item.event in kinds:
                 ephemeral -= 1
             else:
                 others -= 1
-            cut += 1
-        return cut
+        return len(self.items)
 
     def _drop_front(self, cut: int, now: float) -> None:
         """Drop the oldest items, but keep those of them that are not ephemeral in `older`."""
@@ -171,20 +171,27 @@ class RetainedItems(LogItems):
             del self._estimates[:cut]
         kept: dict[str, list[tuple[str, int, int]]] = {}
         breaks: set[int] = set()
+        newest: dict[str, Item] = {}
+        ephemeral, count = self._ephemeral, len(self.older)
         for position, item in enumerate(self.items[:cut], self.base):
-            if item.event not in self._ephemeral:
+            if item.event not in ephemeral:
                 self.older.append(item)
                 self.older_at.append(position)
                 self._older_times.append(self._arrival(position, now))
                 if item.event != GAP:
                     kept.setdefault(item.origin, []).append((item.epoch, item.number, position))
-                continue
-            self._ephemeral_count -= 1
-            if item.event == SKIP:
+            elif item.event == SKIP:
                 breaks.add(position)
-            elif self._is_before(item.origin, gone.get(item.origin), Mark(item.epoch, item.number)):
-                gone[item.origin] = Mark(item.epoch, item.number)
-            self.internal.discard(position)
+            else:
+                newest[item.origin] = item
+        self._ephemeral_count -= cut - (len(self.older) - count)
+        for origin, item in newest.items():
+            mark = Mark(item.epoch, item.number)
+            if self._is_before(origin, gone.get(origin), mark):
+                gone[origin] = mark
+        if self.internal:
+            held = set(self.older_at)
+            self.internal = {position for position in self.internal if position >= end or position in held}
         self.dropped = Cursor(gone.items())
         for origin, index in self._origins.items():
             index.compact(self.base, end, kept.get(origin, ()))
