@@ -6,6 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus import canary
+from liveserver.bus.interface import ReplicationBatch
 from liveserver.viewer_count import ViewerCount
 from tests.dispatcher.relay.harness import (
     Link,
@@ -177,6 +178,35 @@ async def test_events_the_peer_has_lost_are_a_jump_in_its_numbers(
     assert there.statistics.gaps == 1
     numbers = [(batch.number, batch.last) for batch in (await dc1.read("v", 0, 100)).batches]
     assert numbers == [(1, 1), (23, 11)]
+
+
+async def test_likes_that_the_peer_does_not_hold_any_more_are_no_gap(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    kinds = {"ephemeral_types": ["like"], "ephemeral_events": 5}
+    dc1, dc2 = datacenter("dc1", **kinds), datacenter("dc2", **kinds)
+    link = Link(dc2)
+    there = Relaying(link, dc1, sweep_interval="2s")
+    nursery.start_soon(there.run)
+    await trio.sleep(1)
+    await publish(dc2, "v", "a")
+    await trio.sleep(1)
+    link.loses = 60
+    for number in range(60):
+        await publish(dc2, "v", str(number))
+    await trio.sleep(5)
+    assert (await lines(dc1, "v", "dc2"))[-5:] == [str(number) for number in range(55, 60)]
+    # Other datacenters' likes push all of its own out of the peer's log: nothing is there to be relayed.
+    link.loses = 3
+    for number in range(3):
+        await publish(dc2, "v", f"gone {number}")
+    await dc2.relay([ReplicationBatch("v", "dc3", "aaa", 1, 9, [b"like {}"] * 9)])
+    await trio.sleep(5)
+    (position,) = await dc1.relay([ReplicationBatch("v", "dc2", "", 0, 0, [])])
+    assert position.number == 64
+    mends = there.statistics.mends
+    await trio.sleep(20)
+    assert (there.statistics.gaps, there.statistics.mends, there.statistics.lag_events) == (0, mends, 0)
 
 
 async def test_a_new_life_there_is_followed_and_the_old_one_never_comes_back(
