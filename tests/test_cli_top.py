@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from liveserver.cli import main
-from liveserver.cli.nodes import FanOut, Frontend, Process, Publish, Status, ask_all, quantile, row
+from liveserver.cli.nodes import FanOut, Frontend, Process, Publish, Status, fetch_all, quantile, row
 from liveserver.cli.rows import Row
 from liveserver.cli.top import ALONE, of_this_machine, since, table
 from liveserver.instruments import Distribution
@@ -82,7 +82,7 @@ async def test_whatever_a_node_answers_is_told_in_a_word() -> None:
         return httpx.Response(200, content=msgspec.json.encode({"node": "n", "roles": [], "more": {}}))
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        found = await ask_all(
+        found = await fetch_all(
             client, [f"http://{host}" for host in ("slow", "gone", "locked", "web", "well/")]
         )
     assert found[:4] == ["no answer within 2 s", "does not answer", "wants a --key", "no ops port"]

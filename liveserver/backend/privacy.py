@@ -32,8 +32,8 @@ def export_user(engine: Engine, user: str) -> Iterator[dict[str, Any]]:
                 select(table).where(table.c.user == user).order_by(table.c.at, table.c.id)
             )
             for row in rows.mappings():
-                told = {name: value for name, value in row.items() if value is not None and name != "number"}
-                yield {"stored": kind, **told}
+                shown = {name: value for name, value in row.items() if value is not None and name != "number"}
+                yield {"stored": kind, **shown}
 
 
 def erase_user(engine: Engine, user: str) -> int:

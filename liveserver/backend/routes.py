@@ -13,7 +13,7 @@ from liveserver.backend.commands import reject_nul
 from liveserver.edge.request import checked_video
 from liveserver.errors import Forbidden
 from liveserver.moderation.routes import actor, json, page_arguments, require_all
-from liveserver.web.auth_headers import asked_by
+from liveserver.web.auth_headers import auth_headers
 
 
 def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
@@ -22,7 +22,7 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
 
     @routes.delete("/v1/videos/<video>/comments/<comment>")
     async def retract(video: str, comment: str) -> Response:
-        grant = await authorizer.liker(asked_by(request.headers))
+        grant = await authorizer.liker(auth_headers(request.headers))
         name = reject_nul(comment, "comment's id")
         if grant.may(MODERATE, checked_video(video)):
             await backend.retract(video, name, actor(grant), None)
@@ -43,14 +43,14 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
         return await review(video, comment, "rejected")
 
     async def review(video: str, comment: str, decision: Literal["approved", "rejected"]) -> Response:
-        grant = await authorizer.liker(asked_by(request.headers))
+        grant = await authorizer.liker(auth_headers(request.headers))
         grant.require(MODERATE, checked_video(video))
         await backend.review(video, actor(grant), comment, decision)
         return Response(status=204, headers={"cache-control": "no-store"})
 
     @routes.get("/v1/videos/<video>/audit")
     async def audit(video: str) -> Response:
-        grant = await authorizer.liker(asked_by(request.headers))
+        grant = await authorizer.liker(auth_headers(request.headers))
         if video == "*":
             video = require_all(grant)
         else:

@@ -1,8 +1,8 @@
-"""The `liveserver` command: what a person touches first.
+"""The `liveserver` command.
 
 serve.py         `run`, `cluster`, `check`, `config`
-signals.py       Ctrl-C as the ordinary end
-foreground.py    Ctrl-C for this process alone
+signals.py       ends a command on Ctrl-C
+foreground.py    takes the terminal's foreground, under make
 publish.py       `publish`
 watch.py         `watch`
 top.py           `top`
@@ -61,7 +61,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for _command, _example in _COMMANDS.items():
-    # \b: as it stands, however narrow the terminal, so that it can be copied.
+    # \b: not wrapped in narrow terminals, so that it can be copied.
     app.command(_command.__name__.rstrip("_"), epilog=f"\b\nExample:\n  {_example}")(_command)
 
 app.add_typer(record, name="record")
@@ -80,7 +80,7 @@ def liveserver(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line (None: `sys.argv[1:]`), and end the process with its exit code."""
+    """Run a command line (None: `sys.argv[1:]`), and exit with its exit code."""
     code: Any = 0
     try:
         code = app(arguments, prog_name="liveserver", standalone_mode=False)
@@ -96,6 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would try once more when it ends, and complain.
+        # Otherwise Python would try to flush again at exit, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code if isinstance(code, int) else 0)

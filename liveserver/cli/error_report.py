@@ -1,4 +1,4 @@
-"""Every way a command can fail, as one line and an exit code."""
+"""Errors of commands, as one line and an exit code."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from liveserver.errors import ConfigError, LiveserverError
 
 WENT_WRONG = 1
 WRONG_USAGE = 2
-INTERRUPTED = 130  # 128 + SIGINT, as a shell would say it
+INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
-# Set it to see where an error that should not have happened came from.
+# Set this variable to see the traceback of an unexpected error.
 TRACEBACK_VARIABLE = "LIVESERVER_TRACEBACK"
 
-# click's base of all complaints about a command line. Some versions of typer bring their own click.
+# click's base class of usage errors. Some versions of typer include their own click.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class ReportedError(NamedTuple):
-    """What to print to standard error (nothing when empty), and what to exit with."""
+    """The text for standard error, if not empty, and the exit code."""
 
     text: str
     code: int
 
 
 def explain(error: BaseException) -> ReportedError:
-    """The complaint for whatever came out of a command. Of a group, its most telling one speaks."""
+    """Return the report of an exception; of a group, that of its most informative member."""
     from liveserver.client.errors import ClientError  # not at each start: it imports an HTTP client
 
     found = leaves(error)
     if any(isinstance(one, BrokenPipeError) for one in found):
-        return ReportedError("", WENT_WRONG)  # the reader of our output has gone
+        return ReportedError("", WENT_WRONG)  # the reader of our output has ended
     for kind in (_ClickException, ConfigError, LiveserverError, ClientError, KeyboardInterrupt, OSError):
         for one in found:
             if isinstance(one, kind):
@@ -77,7 +77,7 @@ def _explain(error: BaseException) -> ReportedError:
 
 
 def leaves(error: BaseException) -> list[BaseException]:
-    """What a tree of exception groups holds, in order; of any other exception, itself."""
+    """Return the exceptions in a tree of groups, in order; for any other exception, itself."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for one in error.exceptions for leaf in leaves(one)]
     return [error]

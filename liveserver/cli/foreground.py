@@ -1,9 +1,9 @@
-"""Ctrl-C for this process alone, under a program that would not let it end in its own way.
+"""Takes the foreground of the terminal, so that Ctrl-C reaches only this process.
 
-`make` dies of SIGINT whatever its recipes do: it waits for them, then ends itself by the signal, and the
-exit code of a server that has ended well is lost. So `make run` has the server take the terminal, as a
-shell does for each of its jobs (POSIX.1-2017, XBD 11.1.4): Ctrl-C then reaches the server's process group
-only, `make` waits for it, and passes on its exit code.
+`make` ends by SIGINT, after waiting for its recipes, so that the exit code of a server that has ended
+successfully is lost. With `make run` the server therefore takes the terminal, as a shell does for each of its
+jobs (POSIX.1-2017, XBD 11.1.4): Ctrl-C then reaches only the server's process group, `make` waits for it, and
+returns its exit code.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ STANDARD_INPUT = 0
 
 @contextmanager
 def in_foreground(wanted: bool) -> Iterator[None]:
-    """Put this process alone in the foreground of its terminal, within the block.
+    """Put only this process in the foreground of its terminal, for the duration of the block.
 
-    Nothing happens if not `wanted`, without a terminal, or when another process group is in its foreground.
+    Does nothing if not `wanted`, without a terminal, or if another process group is in its foreground.
     """
     before = os.getpgrp()
     if not wanted or before == os.getpid() or _foreground_group() != before:
         yield
         return
-    # SIGTTOU: giving the terminal away from the background would stop us. SIGTSTP: Ctrl-Z would stop us
-    # alone, while the shell that could have us go on waits for the one who waits for us.
+    # SIGTTOU: changing the foreground from the background would stop this process. SIGTSTP: Ctrl-Z would
+    # stop only
+    # this process, while the shell that could continue it waits for its parent.
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTTOU, signal.SIGTSTP)}
     os.setpgid(0, 0)
     os.tcsetpgrp(STANDARD_INPUT, os.getpgrp())
@@ -41,7 +42,7 @@ def in_foreground(wanted: bool) -> Iterator[None]:
 
 
 def _foreground_group() -> int | None:
-    """The process group that Ctrl-C reaches; None without a terminal."""
+    """Return the foreground process group; None without a terminal."""
     try:
         return os.tcgetpgrp(STANDARD_INPUT)
     except OSError:

@@ -1,4 +1,4 @@
-"""What nodes say of themselves at `/v1/status`, and what follows from two answers of one node."""
+"""The status of nodes, from `/v1/status`, and rates computed from two answers of a node."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TIMEOUT = 2.0  # seconds
 
 
 class Process(msgspec.Struct):
-    """Bytes, and seconds since the start."""
+    """Memory in bytes, and CPU time in seconds since the start."""
 
     memory: int = 0
     cpu: float = 0.0
 
 
 class FanOut(msgspec.Struct):
-    """Of a frontend; counts since the start."""
+    """A frontend's counts since the start."""
 
     deliveries: int = 0
     writes: int = 0
@@ -32,7 +32,7 @@ class FanOut(msgspec.Struct):
 
 
 class Frontend(msgspec.Struct):
-    """Of a frontend, now."""
+    """A frontend's present numbers."""
 
     videos: int = 0
     viewers: int = 0
@@ -42,13 +42,13 @@ class Frontend(msgspec.Struct):
 
 
 class Publish(msgspec.Struct):
-    """Of a dispatcher, since the start."""
+    """A dispatcher's counts since the start."""
 
     accepted: int = 0
 
 
 class Status(msgspec.Struct):
-    """What `top` reads of a status; whatever else there is does not matter to it."""
+    """The fields of a status that `top` uses; others are ignored."""
 
     node: str
     roles: list[str]
@@ -58,8 +58,8 @@ class Status(msgspec.Struct):
     publish: Publish | None = None
 
 
-async def ask_all(client: httpx.AsyncClient, urls: Sequence[str]) -> list[Status | str]:
-    """Each node's status, or what is wrong with it, in the order of the URLs."""
+async def fetch_all(client: httpx.AsyncClient, urls: Sequence[str]) -> list[Status | str]:
+    """Fetch each node's status, or an error message, in the order of the URLs."""
     found: dict[str, Status | str] = {}
 
     async def ask(url: str) -> None:
@@ -87,11 +87,11 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Status | str:
 
 
 def row(url: str, before: Status | str | None, now: Status | str, seconds: float) -> Row:
-    """What two answers, so many seconds apart, say of a node."""
+    """Return a node's row from two answers that are `seconds` apart."""
     if isinstance(now, str):
         last = before.node if isinstance(before, Status) else ""
         return Row(url, last, trouble=now)
-    # A node that was started anew meanwhile counts from nothing.
+    # A node that was restarted meanwhile counts from zero.
     known = before if isinstance(before, Status) and before.uptime <= now.uptime and seconds > 0 else None
     frontend, publish = now.frontend, now.publish
     line = Row(
@@ -130,7 +130,7 @@ def _with_frontend(line: Row, now: Frontend, before: Frontend | None, seconds: f
 
 
 def quantile(before: Distribution | None, now: Distribution | None, share: float) -> float | None:
-    """Of what was counted between two readings: the bound under which that share lies, interpolated."""
+    """Return a quantile of the values counted between two readings, interpolated between bounds."""
     if before is None or now is None:
         return None
     if len(now.counts) != len(before.counts):
@@ -148,7 +148,7 @@ def quantile(before: Distribution | None, now: Distribution | None, share: float
 
 
 def is_url(text: str) -> bool:
-    """Whether this is an http(s) URL with a host."""
+    """Return whether this is an http(s) URL with a host."""
     try:
         parts = urlsplit(text)
     except ValueError:

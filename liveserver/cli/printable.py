@@ -1,7 +1,7 @@
-"""Texts of others, such as viewers and servers, made safe for a terminal.
+"""Makes external text, of viewers and servers, safe for a terminal.
 
-What is not printable by Unicode's categories (controls, escapes, line and paragraph separators, bidirectional
-controls, private use, lone surrogates) does not reach it.
+Characters that are not printable by Unicode's categories (controls, escapes, line and paragraph separators,
+bidirectional controls, private use, lone surrogates) are replaced or escaped.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def printable(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """Escape what is not printable in a JSON text, which stays the same value on one line."""
+    """Escape characters of a JSON text that are not printable; its value does not change."""
     if text.isascii() and text.isprintable():
         return text
-    # Outside of strings these are the only ones there can be, and inside they cannot.
+    # In valid JSON these occur outside of strings only.
     return _NOT_ASCII_PRINTABLE.sub(_escape, _JSON_SPACE.sub(" ", text))
 
 

@@ -1,4 +1,4 @@
-"""`liveserver publish`: events out, as fast as they are asked for, and what became of them."""
+"""`liveserver publish`: publishes events at a given rate, and reports the result."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from liveserver.errors import LiveserverError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-# Shorter runs are over before a bar would be of use, in seconds.
+# Seconds; shorter runs have no progress bar.
 WORTH_A_BAR = 2.0
 
-# Requests a second at most; at higher rates, each carries more events.
+# The maximum rate of requests; at higher rates, each has several events.
 REQUESTS_PER_SECOND = 50
 
 
@@ -28,15 +28,15 @@ def publish(
     ],
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video's name.")],
     kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="The event's type.")] = "like",
-    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Whose event it is.")] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="JSON", help="What it carries.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The event's user.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="JSON", help="The event's data.")] = None,
     event_key: Annotated[
         str | None,
         typer.Option("--event-key", metavar="KEY", help="A key: the video's state keeps its newest event."),
     ] = None,
     version: Annotated[
         int | None,
-        typer.Option("--version", metavar="N", help="With --event-key: the higher is the newer."),
+        typer.Option("--version", metavar="N", help="With --event-key: higher is newer."),
     ] = None,
     rate: Annotated[
         float | None,
@@ -51,13 +51,14 @@ def publish(
             "--key",
             metavar="KEY",
             envvar="LIVESERVER_KEY",
-            help="A publisher's key; rather in the environment, where other users don't see it.",
+            help="A publisher's key; preferably in the environment, where other users cannot see it.",
         ),
     ] = None,
 ) -> None:
     """Publish events to a video.
 
-    What is not answered, or answered 503, is tried again with the same ids: it arrives once.
+    Requests that are not answered, or answered with 503, are repeated with the same ids, so events arrive
+    once.
     """
     if rate is not None and not rate > 0:
         raise typer.BadParameter("is events a second, more than 0", param_hint="--rate")
@@ -87,13 +88,13 @@ def publish(
     try:
         trio.run(run.go)
     finally:
-        # Also when it failed half-way: what was accepted stays accepted.
+        # Also after a failure: some events may have been accepted.
         if run.sent:
             typer.echo(run.summary())
 
 
 class PublishProgress:
-    """`count` events (None: until asked to stop), at `rate` a second (None: as fast as they are accepted)."""
+    """Publishes `count` events (None: until stopped) at `rate` per second (None: as fast as possible)."""
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class PublishProgress:
         self.answer_times: list[float] = []
 
     async def go(self) -> None:
-        """Publish until it is done, or a signal ends it."""
+        """Publish until done, or until a signal."""
         from rich.console import Console
         from rich.progress import Progress, TextColumn
 
@@ -164,12 +165,12 @@ class PublishProgress:
                     [self._event] * size,
                     key=self._key,
                     client=client,
-                    on_failure=self._tell_failure,
+                    on_failure=self._report_failure,
                 )
                 self._failing = False
                 self.answer_times.append(trio.current_time() - asked)
                 self.sent += size
-                # A duplicate of ids just made up is one whose first answer was lost.
+                # A duplicate of a new id is an event whose first answer was lost.
                 self.accepted += receipt.accepted + receipt.duplicates
                 self.stale += receipt.stale
                 self.retried += receipt.attempts - 1
@@ -177,14 +178,14 @@ class PublishProgress:
                 self.seconds = trio.current_time() - begun
                 progress.update(bar, completed=self.sent, tail=f"{self.sent:,} · {self._speed():,.0f}/s")
 
-    def _tell_failure(self, reason: str, _: float) -> None:
+    def _report_failure(self, reason: str, _: float) -> None:
         """Print the first of several failures in a row."""
         if not self._failing:
             typer.echo(printable(f"-- {self._url}: {reason}; trying again"), err=True)
         self._failing = True
 
     def _due(self, elapsed: float) -> int:
-        """How many events should be out by now and are not."""
+        """Return how many events are due."""
         left = math.inf if self._count is None else self._count - self.sent
         ahead = math.inf if self._rate is None else int(elapsed * self._rate) + 1 - self.sent
         return int(min(left, max(0, ahead), 1_000_000))
@@ -193,7 +194,9 @@ class PublishProgress:
         return self.sent / self.seconds if self.seconds else 0.0
 
     def summary(self) -> str:
-        """What was accepted, how fast, how long an answer took; and, on a line of its own, the cursor."""
+        """Return the number of accepted events, the rate and the answer times; and the cursor on a second
+        line.
+        """
         line = f"{self.accepted:,} accepted"
         if self.stale:
             line += f", {self.stale:,} older than the state"
@@ -208,6 +211,6 @@ class PublishProgress:
 
 
 def milliseconds(seconds: Sequence[float], quantile: float) -> str:
-    """A quantile of some durations, for people."""
+    """Format a quantile of durations."""
     ordered = sorted(seconds)
     return f"{ordered[min(len(ordered) - 1, int(len(ordered) * quantile))] * 1000:.1f} ms"

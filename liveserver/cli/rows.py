@@ -1,4 +1,4 @@
-"""A line of the table that `liveserver top` shows."""
+"""A row of the table of `liveserver top`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of the table; None is what a node has not, or what one answer alone does not tell.
+    """One row; None is a number that the node does not have, or that needs a second answer.
 
     Rates are per second, `cpu` is a share of one core, `delay` (p99) and `uptime` are in seconds, `memory`
-    in bytes. `trouble` says why there is nothing.
+    in bytes. `trouble` is the error if there are no numbers.
     """
 
     url: str

@@ -1,4 +1,4 @@
-"""The commands that start servers, and the one that reads their configuration first."""
+"""The commands that start servers, and those that check and print a configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from liveserver.config.render import render, render_full
 from liveserver.errors import ConfigError, LiveserverError
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file; without one, the defaults.")
+    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file; default settings without one.")
 ]
 Set = Annotated[
     list[str] | None,
@@ -37,7 +37,8 @@ def run(
         int | None, typer.Option("--workers", metavar="N", help="Processes sharing the address. Needs Redis.")
     ] = None,
     log_format: Annotated[
-        str | None, typer.Option("--log-format", metavar="FORMAT", help="console, or json: an object a line.")
+        str | None,
+        typer.Option("--log-format", metavar="FORMAT", help="console, or json: an object per line."),
     ] = None,
     settings: Set = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
@@ -46,8 +47,8 @@ def run(
 ) -> None:
     """Start one server process, or several that share an address.
 
-    Without options it is everything in one, on http://127.0.0.1:8000. Ctrl-C and SIGTERM end it, after
-    it has let its viewers go.
+    Without options it has all roles, on http://127.0.0.1:8000. Ctrl-C and SIGTERM end it, after it has
+    disconnected its viewers.
     """
     overrides = [*_role_overrides(role), *_worker_overrides(workers), *(settings or ())]
     if log_format is not None:
@@ -79,14 +80,14 @@ def cluster(
         Path, typer.Option("--config", metavar="FILE", help="The nodes, their ports and settings.")
     ] = Path("config/cluster.toml"),
     restart_rolling: Annotated[
-        bool, typer.Option("--restart-rolling", help="Have the running cluster restart its nodes in turn.")
+        bool, typer.Option("--restart-rolling", help="Restart the nodes of the running cluster in turn.")
     ] = False,
     own_terminal: OwnTerminal = False,
 ) -> None:
     """Start a cluster on this machine.
 
-    Redis, dispatchers and frontends, each a process; Ctrl-C ends them all. SIGHUP, or the same command
-    with --restart-rolling, restarts every node, one after the other, while the others go on.
+    Redis, dispatchers and frontends, each a process; Ctrl-C ends all of them. SIGHUP, or the same command
+    with --restart-rolling, restarts every node, one after the other, while the others are running.
     """
     from liveserver.cluster import topology
 
@@ -116,14 +117,15 @@ def check(
     ] = None,
     settings: Set = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Connect to nothing: no Redis, database, dispatcher, key set.")
+        bool, typer.Option("--offline", help="Do not connect to Redis, database, dispatchers or key set.")
     ] = False,
 ) -> None:
-    """Say what is wrong with a configuration, or print it.
+    """Check a configuration, and print it.
 
-    Opens what run opens: files, keys, addresses, the database, Redis, the dispatchers. Also for a cluster's
-    file, whose settings are checked and nothing opened. Exit code 2 when the configuration is wrong, 1 when
-    a service cannot be reached.
+    Opens everything that run opens: files, keys, addresses, the database, Redis, the dispatchers. Of a
+    cluster's
+    file only the settings are checked. Exit code 2 if the configuration is wrong, 1 if a service cannot be
+    reached.
     """
     if config_file and "datacenters" in config.read_toml(config_file):
         from liveserver.cluster import topology

@@ -100,12 +100,12 @@ async def _look(
 
     from liveserver.cli import nodes
 
-    before = await nodes.ask_all(client, urls)
+    before = await nodes.fetch_all(client, urls)
     asked, shown = trio.current_time(), 0
     pause = min(FIRST, interval)
     while not times or shown < times:
         await trio.sleep(pause)
-        now = await nodes.ask_all(client, urls)
+        now = await nodes.fetch_all(client, urls)
         seconds = trio.current_time() - asked
         asked += seconds
         rows = [

@@ -1,7 +1,7 @@
 """An event stream's bytes, parsed as WHATWG HTML §9.2.6 says. No I/O.
 
 1. However the bytes are cut up, the same events come out; each as soon as the empty line after it is there.
-2. What the stream breaks off in the middle of was never sent: an unfinished event is not told.
+2. An event that is incomplete when the stream ends is discarded.
 3. A line ends with LF, CR or CRLF. A CR ends it at once; the LF that may follow is then skipped.
 """
 

@@ -19,10 +19,10 @@ class LiveState:
         """Take an item in."""
         match item:
             case State():
-                told = {event.key: event for event in item.events if event.key is not None}
-                for key in self._events.keys() - told.keys():
+                present = {event.key: event for event in item.events if event.key is not None}
+                for key in self._events.keys() - present.keys():
                     del self._events[key]
-                for event in told.values():
+                for event in present.values():
                     self._fold(event)
                 self._is_unsure = False
             case Gap() | Ready(resumed=False):

@@ -16,7 +16,7 @@ from liveserver.errors import BadRequest, Forbidden, TooLarge, WrongType
 from liveserver.moderation import acts
 from liveserver.moderation.acts import MAX_REASON, Act
 from liveserver.moderation.rules import SITE, Ban, Pinned, Rules, VideoSettings
-from liveserver.web.auth_headers import asked_by
+from liveserver.web.auth_headers import auth_headers
 
 MAX_BODY = 4 * 1024  # bytes
 MAX_USER = 128  # characters
@@ -91,7 +91,7 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
 
     async def moderated(video: str) -> tuple[str, Grant]:
         """Return the log that the video's name stands for, and the moderator's grant."""
-        grant = await authorize(asked_by(request.headers))
+        grant = await authorize(auth_headers(request.headers))
         if video == "*":
             return require_all(grant), grant
         grant.require(MODERATE, checked_video(video))
@@ -99,7 +99,7 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
 
     @routes.get("/v1/videos/<video>/settings")
     async def read_settings(video: str) -> Response:
-        grant = await authorize(asked_by(request.headers))
+        grant = await authorize(auth_headers(request.headers))
         checked_video(video)
         if grant.name or grant.may(MODERATE, video):
             grant.require_video(video)
@@ -151,7 +151,7 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
 
     async def hosted(video: str) -> Grant:
         """Return the grant of a moderator or a host."""
-        grant = await authorize(asked_by(request.headers))
+        grant = await authorize(auth_headers(request.headers))
         if not grant.may(HOST, checked_video(video)):
             grant.require(MODERATE, video)
         return grant

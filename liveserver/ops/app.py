@@ -20,7 +20,7 @@ from liveserver.ops.health import Check, readiness
 from liveserver.ops.metrics import Parts, registry
 from liveserver.ops.usage import usage
 from liveserver.web import problems
-from liveserver.web.auth_headers import asked_by
+from liveserver.web.auth_headers import auth_headers
 from liveserver.web.openapi import ops_document
 from liveserver.web.openapi.route import openapi_blueprint
 
@@ -59,7 +59,7 @@ def ops_app(
     @app.before_request
     async def ask_who() -> None:
         if request.path not in OPEN_PATHS:
-            guard(asked_by(request.headers))
+            guard(auth_headers(request.headers))
 
     @app.get("/healthz")
     async def healthz() -> Response:

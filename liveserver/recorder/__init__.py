@@ -14,7 +14,7 @@ those that count, in order. Rules:
 2. At least once in, exactly once out: the log is read from the index's own place in it, and what a recording
    has of each origin is known by its numbers (a version vector, as a viewer's cursor). So a log that began
    anew, an event relayed twice, and a recorder that died at any step double nothing.
-3. Where segments begin depends on the events alone, and gzip is told no time: the same feed gives the same
+3. Where segments begin depends on the events alone, and gzip gets no time: the same feed gives the same
    bytes.
 4. An event that is taken back loses its content in the segment that has it; the old file is deleted.
 """

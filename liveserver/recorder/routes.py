@@ -17,7 +17,7 @@ from liveserver.errors import BadRequest, NotFound, Unavailable
 from liveserver.recorder.recorder import Recorder
 from liveserver.recorder.recording import INDEX, Recording
 from liveserver.recorder.segments import DamagedRecording
-from liveserver.web.auth_headers import asked_by
+from liveserver.web.auth_headers import auth_headers
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
 
     async def recording(video: str) -> Recording:
         """Raises `NotFound`, and as the authorizer does."""
-        grant = await authorizer.liker(asked_by(request.headers))
+        grant = await authorizer.liker(auth_headers(request.headers))
         if grant.name:  # a site with a key may read its own videos, whatever else it may
             grant.require_video(checked_video(video))
         else:

@@ -17,7 +17,7 @@ from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, Unavailable
 from liveserver.site.desk import SiteDesk
 from liveserver.site.presence import Presence
-from liveserver.web.auth_headers import asked_by
+from liveserver.web.auth_headers import auth_headers
 
 MAX_USER = 128  # characters
 MAX_PAGE = 200  # users in one answer
@@ -42,7 +42,7 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
     routes = Blueprint("site", __name__)
 
     def administrator() -> str:
-        return authorizer.administrator(asked_by(request.headers))
+        return authorizer.administrator(auth_headers(request.headers))
 
     @routes.put("/v1/revocations/tokens/<path:jti>")
     async def revoke_token(jti: str) -> Response:
@@ -91,7 +91,7 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
 
     @routes.get("/v1/videos/<video>/users")
     async def users(video: str) -> Response:
-        grant = await authorizer.liker(asked_by(request.headers))
+        grant = await authorizer.liker(auth_headers(request.headers))
         grant.require(MODERATE, checked_video(video))
         unknown = set(request.args) - {"limit", "after", "token"}
         if unknown or any(len(request.args.getlist(name)) > 1 for name in request.args):

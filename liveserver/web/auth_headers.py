@@ -9,6 +9,6 @@ from werkzeug.datastructures import Headers
 NAMES = ("authorization", "cookie", "host", "origin", "x-forwarded-for")
 
 
-def asked_by(headers: Headers) -> Mapping[bytes, bytes]:
-    """The headers that say it, by their lower-case names."""
+def auth_headers(headers: Headers) -> Mapping[bytes, bytes]:
+    """Return the headers of a request that concern authentication, by lower-case name."""
     return {name.encode(): headers[name].encode("latin-1", "replace") for name in NAMES if name in headers}

@@ -10,7 +10,7 @@ from quart import Blueprint, Response, request
 from liveserver.auth.grant import Grant, matches
 from liveserver.errors import BadRequest
 from liveserver.event import VIDEO
-from liveserver.web.auth_headers import asked_by
+from liveserver.web.auth_headers import auth_headers
 
 Authorize = Callable[[Mapping[bytes, bytes]], Awaitable[Grant]]
 
@@ -31,7 +31,7 @@ def identity_blueprint(authorize: Authorize) -> Blueprint:
     async def me(video: str) -> Response:
         if not VIDEO.fullmatch(video):
             raise BadRequest("a video is named with up to 128 of A-Z a-z 0-9 . _ -, a letter or digit first")
-        grant = await authorize(asked_by(request.headers))
+        grant = await authorize(auth_headers(request.headers))
         scopes = sorted(grant.scopes) if matches(grant.videos, video) else []
         answer = msgspec.json.encode(Me(scopes, grant.is_viewer, grant.user))
         return Response(answer, 200, {"content-type": "application/json", "cache-control": "no-store"})

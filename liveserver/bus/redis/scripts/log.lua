@@ -83,7 +83,7 @@ local function open_log(meta, log, offered, known_epoch, known)
     skew = tonumber(state[3] or 0)
   else
     -- `epoch incarnation verdict`: this server's incarnation is stored in another slot, and its verdict never
-    -- changes. The caller passes what it was told; the incarnation is compared here.
+    -- changes. The caller passes what it knows; the incarnation is compared here.
     offered, id, verdict = string.match(offered, '^(%w+) (%w+) (%w*)$')
     if not id or not string.find(call('INFO', 'replication'), 'master_replid:' .. id, 1, true) then id = '' end
   end
