@@ -1,6 +1,6 @@
-"""One event, rendered per wire form: pure bytes, no I/O.
+"""The wire forms: events rendered to bytes. No I/O.
 
-form.py       what a wire form has; the table of reasons to disconnect
+form.py       the interface of wire forms; the table of reasons to disconnect
 sse.py        Server-Sent Events
 ndjson.py     newline-delimited JSON
 longpoll.py   long-poll answers

@@ -1,8 +1,8 @@
-"""What a wire form has to say, whichever it is; and the one table of reasons to say goodbye.
+"""The interface of wire forms, their control frames, and the table of reasons to disconnect.
 
-A form turns events into *frames*, once per event and node. What goes out in one
-write is several frames joined: in an HTTP/1.1 chunk, in a WebSocket message, or as they are when the
-client speaks HTTP/1.0 and the end of the connection is the end of the response.
+A form renders events to *frames*, once per event and node. A write consists of several frames, joined in an
+HTTP/1.1 chunk or in a WebSocket message, or unframed for an HTTP/1.0 client, whose response ends with the
+connection.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from enum import Enum
 
 import msgspec
 
-EPHEMERAL = "ephemeral"  # what `ready` says was skipped
+EPHEMERAL = "ephemeral"  # the value of `skipped` in `ready`
 
 
 class Reason(Enum):
-    """Why a viewer is let go: what `bye` says, whether to come back, and the WebSocket's close code.
+    """Why a viewer is disconnected: the word in `bye`, whether to reconnect, and the WebSocket's close code.
 
-    Codes: RFC 6455 §7.4.1, and 4008 of those that are private.
+    Codes: RFC 6455 §7.4.1; 4008 is a private one.
     """
 
     DRAIN = ("drain", True, 1001)  # this node is being restarted
-    SLOW = ("slow", True, 4008)  # nothing was taken for `frontend.slow_timeout`
+    SLOW = ("slow", True, 4008)  # the viewer accepted nothing for `frontend.slow_timeout`
     OVERLOAD = ("overload", True, 1013)  # this node is full
     UNAVAILABLE = ("unavailable", True, 1013)  # this node cannot subscribe to the video at the moment
-    EXPIRED = ("expired", True, 1008)  # the permission has run out; come back with a new one
-    REVOKED = ("revoked", False, 1008)  # the token is not good any more
+    EXPIRED = ("expired", True, 1008)  # the token has expired; reconnect with a new one
+    REVOKED = ("revoked", False, 1008)  # the token was revoked
     DISCONNECTED = ("disconnected", False, 1008)  # the site has ended the user's connections
 
     REMOVED = ("removed", False, 1008)  # a moderator has banned the user
@@ -39,11 +39,13 @@ class Reason(Enum):
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The first thing a viewer receives: where it stands.
+    """The first frame of a stream: the position of the viewer.
 
-    `skipped`: events of this kind that lie between the cursor and what follows are not held any more. `at` is
-    this node's clock, `heartbeat` how often a quiet connection is written to; both in milliseconds. `behind`:
-    how many seconds behind live, if at all.
+    `skipped`: events of this kind between the cursor and the next frame are no longer held. `at` is this
+    node's
+    clock, `heartbeat` the interval of heartbeats on a quiet connection; both in milliseconds. `behind`: how
+    many
+    seconds behind live the stream is, if delayed.
     """
 
     video: str
@@ -58,14 +60,14 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Events before this point are gone; what follows is what is left."""
+    """Events before this point are lost; the stream continues with the retained ones."""
 
     video: str
     cursor: str
 
 
 class ViewersPayload(msgspec.Struct, frozen=True):
-    """How many are watching: at this node, in its datacenter, everywhere."""
+    """The viewer counts: at this node, in its datacenter, in all datacenters."""
 
     video: str
     here: int
@@ -74,7 +76,7 @@ class ViewersPayload(msgspec.Struct, frozen=True):
 
 
 class Bye(msgspec.Struct, frozen=True):
-    """The stream ends here, on purpose."""
+    """The server ends the stream."""
 
     reason: str
     reconnect: bool
@@ -88,18 +90,20 @@ def encode(data: Ready | Gap | ViewersPayload | Bye) -> bytes:
 class Form(ABC):
     """One wire form of a stream."""
 
-    word: str  # what the form is called where viewers are counted
+    word: str  # the form's name in statistics
     is_internal = False  # for moderators: with the events that others are not sent
-    heartbeat: bytes  # a frame that means nothing but that the line is alive; empty: there are other means
+    heartbeat: bytes  # keep-alive frame; empty if the transport has its own pings
 
     @abstractmethod
     def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
-        """One event; `data` is JSON without a line break. An empty cursor is none."""
+        """Render one event; `data` is JSON without a line break. An empty cursor is omitted."""
 
     @abstractmethod
     def control(self, cursor: bytes, word: bytes, data: bytes) -> bytes:
-        """Return the frame of what is no event: `ready`, `gap`, `viewers`, … An event is never one of these,
-        whatever its type."""
+        """Render a control frame: `ready`, `gap`, `viewers`, …
+
+        Events cannot be mistaken for control frames, whatever their type.
+        """
 
     def state_data(self, video: str, cursor: bytes, events: bytes) -> bytes:
         """Return the data of `state`; `events` are JSON objects, joined by commas."""
@@ -107,19 +111,22 @@ class Form(ABC):
 
     @abstractmethod
     def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
-        """Events' frames as they go on the wire in one write; `cursor` is the one after the last."""
+        """Join events' frames for one write; `cursor` is the one after the last."""
 
     @abstractmethod
     def envelope(self, frame: bytes) -> bytes:
-        """The frame of what is no event (`ready`, `gap`…), as it goes on the wire in one write."""
+        """Wrap a control frame (`ready`, `gap`…) for one write."""
 
     @abstractmethod
     def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
-        """The first words. `retry`: milliseconds to wait before coming back, here and below."""
+        """Render the beginning of a stream.
+
+        `retry`: milliseconds to wait before reconnecting, here and below.
+        """
 
     @abstractmethod
     def disconnect_frame(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
-        """The last words, and the end."""
+        """Render the end of a stream."""
 
 
 class HttpForm(Form):
@@ -140,7 +147,7 @@ class HttpForm(Form):
 
     @abstractmethod
     def retry(self, milliseconds: int) -> bytes:
-        """How long to wait before coming back; empty when the form has no word for it."""
+        """Render how long to wait before reconnecting; empty if the form cannot express it."""
 
     def control(self, cursor: bytes, word: bytes, data: bytes) -> bytes:
         return self.frame(cursor, word, data)

@@ -1,4 +1,4 @@
-"""Long-poll: what came after a cursor, as one JSON document."""
+"""Long-poll answers: the events after a cursor, as one JSON document."""
 
 from __future__ import annotations
 

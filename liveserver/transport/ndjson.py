@@ -1,4 +1,4 @@
-"""Newline-delimited JSON: one object a line, for programs that have no SSE parser."""
+"""Newline-delimited JSON: one object per line, for programs without an SSE parser."""
 
 from __future__ import annotations
 

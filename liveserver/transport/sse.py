@@ -1,7 +1,8 @@
-"""Server-Sent Events (WHATWG HTML §9.2), in the dialect that all clients agree on.
+"""Server-Sent Events (WHATWG HTML §9.2), in the subset that all clients support.
 
-LF line ends, no BOM, one `data:` line per event, an `id` on every event. The heartbeat is a comment
-line with a single LF: with an empty line behind it, some clients emit a phantom event.
+LF line ends, no BOM, one `data:` line per event, an `id` on every event. The heartbeat is a comment line
+with a
+single LF: with an empty line after it, some clients emit a phantom event.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ class EventStream(HttpForm):
     heartbeat = b":\n"
 
     def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
-        if not cursor:  # an empty id would make the client forget the one it has
+        if not cursor:  # an empty id would reset the client's last id
             return b"event: %b\ndata: %b\n\n" % (event, data)
         return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor, event, data)
 
     def retry(self, milliseconds: int) -> bytes:
-        # Without an empty line behind it: a block of only `retry` is a phantom event to some clients.
+        # Without an empty line after it: some clients emit a phantom event for a block of only `retry`.
         return b"retry: %d\n" % milliseconds
 
 

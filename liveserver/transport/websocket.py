@@ -1,8 +1,8 @@
-"""WebSocket (RFC 6455): what the server says, as frames that are the same for all, and what clients say.
+"""WebSocket messages (RFC 6455): the server's, as frames shared by all viewers, and the clients'.
 
-A server's frames are not masked, so one rendering does for all viewers. The events of one write are one
-message, `{"events":{"video":…,"cursor":…,"events":[…]}}`, and an event's own frame is its bare JSON. A
-write has either events or one message of another kind.
+A server's frames are not masked, so they are rendered once for all viewers. The events of one write are one
+message, `{"events":{"video":…,"cursor":…,"events":[…]}}`, in which an event is its JSON. A write has either
+events or one message of another kind.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ _MAX_REASON = 123  # bytes that fit into a close frame beside the code
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Watch a video, from a cursor, or with the last `replay` events before what comes; so many seconds
-    `behind` live."""
+    """Watch a video from a cursor, or beginning with the last `replay` events; `behind` seconds behind
+    live.
+    """
 
     video: str
     cursor: str = "now"
@@ -30,20 +31,20 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Watch it no more."""
+    """Stop watching a video."""
 
     video: str
 
 
 class Behind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Stand so many seconds behind live from now on, in a video that is watched."""
+    """Change how many seconds behind live a watched video is."""
 
     video: str
     seconds: float
 
 
 class Ping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Answered by `pong`: browsers show their scripts nothing of the protocol's own."""
+    """Answered by `pong`: scripts in browsers cannot send the protocol's own pings."""
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -57,18 +58,18 @@ _DECODER = msgspec.json.Decoder(_Message)
 
 
 def parse_message(text: str | bytes) -> Subscribe | Unsubscribe | Behind | Ping:
-    """What a client says. Raises `BadRequest`."""
+    """Parse a client's message. Raises `BadRequest`."""
     try:
         message = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise BadRequest(f"the message is not understood: {error}") from None
     every = (message.subscribe, message.unsubscribe, message.behind, message.ping)
-    said = [each for each in every if each is not None]
-    if len(said) != 1:
+    present = [each for each in every if each is not None]
+    if len(present) != 1:
         raise BadRequest(
             'a message is one of {"subscribe":{…}}, {"unsubscribe":{…}}, {"behind":{…}}, {"ping":{}}'
         )
-    return said[0]
+    return present[0]
 
 
 class SocketForm(Form):
