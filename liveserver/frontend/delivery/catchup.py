@@ -25,7 +25,7 @@ from liveserver.frontend.history.frames import GAP, SKIP, gap_frame
 from liveserver.transport.form import Reason
 
 LEAST_PACE = 16 * 1024  # bytes a second that a client has to accept, beyond `slow_timeout`
-FEW = 100  # withholding viewers on one node
+FEW = 10  # withholding viewers on one node
 FEW_WAIT, MANY_WAIT = 30.0, 2.0  # seconds to wait for the events that they have received elsewhere
 
 
