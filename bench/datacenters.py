@@ -167,7 +167,11 @@ def opened(core: int, load_core: int, videos: int, events: int) -> Iterator[Pair
     with ExitStack() as stack:
 
         def start(name: str, core: int, *peers: str) -> Datacenter:
-            own = (f"node.datacenter={name}", f"history.max_events={events}")
+            own = (
+                f"node.datacenter={name}",
+                f"history.max_events={events}",
+                f"history.ephemeral_events={events}",
+            )
             return stack.enter_context(
                 run_datacenter(core, core, [core], settings=own, dispatcher_settings=peers)
             )

@@ -69,6 +69,7 @@ def main(
         f"frontend.send_buffer={SEND_BUFFER}",
         "frontend.slow_timeout=1h",
         "history.max_events=2000",  # full before the counting begins, so that what grows then is no log
+        "history.ephemeral_events=2000",
     )
     with ExitStack() as stack, progress(3 + parts) as step:
         server = stack.enter_context(run_server(core, *settings))

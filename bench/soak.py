@@ -96,6 +96,7 @@ class Evening:
             "bus.kind=redis",
             f"bus.url={self.redis.url}",
             "history.max_events=2000",
+            "history.ephemeral_events=2000",
             "history.max_age=60s",
         ]
         self.dispatcher = Node("dispatcher", common, directory)

@@ -23,7 +23,7 @@ async def viewers_stall(play: Play) -> None:
     await trio.sleep(play.rng.uniform(5, 7))
 
 
-@scenario("history.max_events=150", *NARROW, whole=False)
+@scenario("history.max_events=150", "history.ephemeral_types=[]", *NARROW, whole=False)
 async def log_too_short(play: Play) -> None:
     """Viewers stay away for longer than the log reaches: the gaps they receive are real."""
     play.pad(500)
