@@ -92,15 +92,17 @@ def erase(
 ) -> None:
     """Erase what is a user's from recordings and, without VIDEO, from the likes database.
 
-    A recorder may be running. Events keep their place and lose their content; likes still count. What viewers
-    have in the log just now is taken back by a moderator: DELETE /v1/videos/VIDEO/users/USER/comments.
+    A recorder may be running. Events keep their place and lose their content; likes still count. A ban that
+    holds is kept: lift it first. What viewers have in the log just now is taken back by a moderator:
+    DELETE /v1/videos/VIDEO/users/USER/comments.
     """
     loaded = config.load(config_file, settings or ())
     events = sum(recording.erase(user) for recording in _recordings(loaded, video))
-    stored = 0
+    said = {"user": user, "recorded": events, "stored": 0, "bans_kept": 0}
     if video is None:
         from liveserver.backend.privacy import erase_user, open_database
 
-        engine = open_database(loaded.backend)
-        stored = erase_user(engine, user) if engine is not None else 0
-    typer.echo(msgspec.json.encode({"user": user, "recorded": events, "stored": stored}))
+        if (engine := open_database(loaded.backend)) is not None:
+            erased = erase_user(engine, user)
+            said |= {"stored": erased.rows, "bans_kept": erased.bans_kept}
+    typer.echo(msgspec.json.encode(said))

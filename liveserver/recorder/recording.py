@@ -218,7 +218,7 @@ class Recording:
         with self._store.locked(self.video):
             index = self.index()
             count = sum(1 for _ in self.of_user(user))
-            if count:
+            if index.cleared.pop(user, None) is not None or count:
                 self._change(index, lambda lines: segments.erased(lines, user))
                 self._write_index(index)
             return count

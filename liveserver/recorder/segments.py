@@ -17,6 +17,7 @@ import msgspec
 
 from liveserver.errors import LiveserverError
 from liveserver.event import RETRACT, Event
+from liveserver.moderation.personal import NAMES, does_name, is_about
 from liveserver.redaction import redacted
 
 MAX_EVENTS = 10_000  # of one segment
@@ -158,10 +159,6 @@ def is_retraction(line: bytes) -> bool:
     return b'"type":"retract"' in line and msgspec.json.decode(line, type=Event).type == RETRACT
 
 
-class _Whose(msgspec.Struct):
-    user: str | None = None
-
-
 class _Data(msgspec.Struct, frozen=True):
     users: tuple[str, ...] = ()
 
@@ -172,13 +169,12 @@ class _Likes(msgspec.Struct):
 
 
 def is_of(line: bytes, user: str) -> bool:
-    """Return whether the event is the user's, or names them among those who liked."""
+    """Return whether the event is the user's, or names them: among those who liked, or as its moderator."""
     try:
-        if msgspec.json.decode(line, type=_Whose).user == user:
-            return True
+        event = msgspec.json.decode(line)
     except msgspec.DecodeError:
         return False
-    return _is_liker(line, user)
+    return isinstance(event, dict) and (does_name(event, user) or _is_liker(line, user))
 
 
 def _is_liker(line: bytes, user: str) -> bool:
@@ -198,14 +194,12 @@ def erased(lines: Iterable[bytes], user: str) -> list[bytes]:
     for line in lines:
         if not is_of(line, user):
             kept.append(line)
-        elif _is_liker(line, user):
-            event = msgspec.json.decode(line)
+            continue
+        event = msgspec.json.decode(line)
+        if _is_liker(line, user):
             event["data"]["users"] = [each for each in event["data"]["users"] if each != user]
-            kept.append(msgspec.json.encode(event))
-        elif is_retraction(line):
-            event = msgspec.json.decode(line, type=Event)
-            event.user = msgspec.UNSET
-            kept.append(msgspec.json.encode(event))
-        else:
+        elif is_about(event, user) and not is_retraction(line):
             kept.append(redacted(line) or line)
+            continue
+        kept.append(msgspec.json.encode({n: v for n, v in event.items() if n not in NAMES or v != user}))
     return kept

@@ -38,7 +38,7 @@ def test_listed_exported_erased(tmp_path: Path, capfd: pytest.CaptureFixture[str
         "comment", "like", "comment",
     ]  # fmt: skip
     (done,) = run(capfd, tmp_path, "erase", "--user", "ada")
-    assert done == {"user": "ada", "recorded": 1, "stored": 2}
+    assert done == {"user": "ada", "recorded": 1, "stored": 2, "bans_kept": 0}
     assert run(capfd, tmp_path, "export", "--user", "ada") == []
     assert [each.get("user") for each in run(capfd, tmp_path, "export")] == [None, "bob"]
     store = Store(f"sqlite:///{tmp_path / 'liveserver.db'}", BackendSettings())

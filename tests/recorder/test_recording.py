@@ -377,6 +377,28 @@ def test_a_users_data_is_exported_and_erased(tmp_path: Path) -> None:
     assert ids(recorded)[-1] == "e5"
 
 
+def test_what_moderators_did_about_a_user_is_erased(tmp_path: Path) -> None:
+    recorded = recording(tmp_path)
+    recorded.append(
+        part(
+            [
+                event(1, 0, "pin", key="pin", data={"text": "hers", "user": "ada"}),
+                event(2, 0, "announcement", by="ada", data={"text": "to all"}),
+                event(3, 0, "retract", by="ada", data={"id": "e9"}),
+            ]
+        )
+    )
+    assert len(list(recorded.of_user("ada"))) == 3
+    assert recorded.erase("ada") == 3
+    pin, announcement, retraction = read(recorded)
+    assert (pin["type"], announcement["data"], retraction["data"]) == (
+        "retract", {"text": "to all"}, {"id": "e9"},
+    )  # fmt: skip
+    assert b"ada" not in b"".join(
+        gzip.decompress(held) if "gz" in name else held for name, held in files(tmp_path).items()
+    )
+
+
 @pytest.mark.parametrize("video", ["", "..", "../x", "a/b", ".v", "v\n"])
 def test_names_that_are_no_videos(tmp_path: Path, video: str) -> None:
     with pytest.raises(ValueError, match="not a video"):
