@@ -49,9 +49,9 @@ class DelayedAudience(Audience):
         super().__init__(log, scheduler, channel)
         self.delayed_log = log
         self.flush_history = DelayedFlushHistory(channel.flush_history, log)
-        self.due = log.next_due()
         self._channel = channel
         self._empty_since = trio.current_time()
+        self.due = min(log.next_due(), self._empty_since + LINGER)
 
     def advance(self, now: float) -> None:
         """Move the tip, and have what was shown thereby sent; close when there were no viewers for long."""

@@ -17,6 +17,7 @@ from trio.testing import MockClock
 
 from liveserver import state
 from liveserver.bus.interface import AppendRequest
+from liveserver.frontend.delivery.delayed import LINGER
 from tests.frontend.fakes import SocketClient
 from tests.frontend.harness import Client, Stage, settings, stage
 
@@ -252,6 +253,49 @@ async def test_only_so_many_delays_at_once(autojump_clock: MockClock) -> None:
         assert on.channel().audience.delayed == {} if "v" in on.frontend.table.channels else True
         _, ready = await on.ready("v", "?behind=7")
         assert ready["behind"] == 7
+
+
+@pytest.mark.parametrize("has_events", [False, True])
+@pytest.mark.parametrize("how", ["stream", "ahead", "poll", "socket", "moved", "slow"])
+async def test_a_delay_is_dropped_when_its_viewers_have_left(
+    autojump_clock: MockClock, how: str, has_events: bool
+) -> None:
+    """Also where nothing is published, and where the next event is not due for long."""
+    async with stage() as on:
+        live, ready = await on.ready()
+        if has_events:
+            await on.publish()
+            cursor = (await live.event()).id
+        else:
+            cursor = ready["cursor"]
+        if how == "slow":
+            client, _ = await on.ready("v", "?behind=5", receive_buffer=4096, send_buffer=4096)
+            for _ in range(40):
+                await on.publish(5, padding=500)
+            await trio.sleep(6)
+            assert on.frontend.statistics().lagging == 1
+        elif how == "poll":
+            client = on.connect()
+            await client.get(f"/v1/videos/v/poll?behind=5&cursor={cursor}&wait=60")
+        elif how in ("socket", "moved"):
+            socket = await SocketClient(on.connect()).open()
+            client = on.clients[-1]
+            await socket.say(subscribe={"video": "v", "behind": 5})
+            await socket.message()
+            if how == "moved":
+                await socket.say(behind={"video": "v", "seconds": 0})
+        else:
+            headers = [f"Last-Event-ID: {cursor}"] if how == "ahead" else []
+            client, _ = await on.ready("v", "?behind=100", *headers)
+        await trio.sleep(1)
+        assert len(on.channel().audience.delayed) == 1
+        if how != "moved":
+            client.sock.close()
+        await trio.sleep(LINGER + 5)
+        assert on.channel().audience.delayed == {}
+        assert on.frontend.statistics().viewers == (2 if how == "moved" else 1)
+        on.channel().trim()
+        assert on.channel().log.reach == 0
 
 
 async def test_the_log_holds_what_those_behind_need(autojump_clock: MockClock) -> None:
