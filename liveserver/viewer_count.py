@@ -6,6 +6,7 @@ They are not numbered or stored: each count is complete, so a lost one is replac
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,6 +15,21 @@ _NUMBER = rb"(0|[1-9][0-9]{0,14})"
 _WORDS = re.compile(
     rb"#([A-Za-z0-9][A-Za-z0-9._-]{0,127}) ([a-z0-9]{1,16}) " + b" ".join([_NUMBER, _NUMBER, _NUMBER])
 )
+
+
+class AudienceReport(msgspec.Struct, frozen=True):
+    """What a node adds to a video's audience: users who have watched it, and the most viewers at once."""
+
+    video: str
+    users: Sequence[str]
+    peak: int
+
+
+class AudienceSize(msgspec.Struct, frozen=True):
+    """About how many users have watched a video in this datacenter, and its most viewers at once."""
+
+    unique: int = 0
+    peak: int = 0
 
 
 class MalformedViewerCount(ValueError):

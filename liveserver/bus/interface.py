@@ -43,7 +43,7 @@ import msgspec
 
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
-from liveserver.viewer_count import ViewerCount
+from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
 
 ANNOUNCE = 1.0  # seconds between two announcements of a video's viewers, at least
 
@@ -269,6 +269,17 @@ class Bus(Protocol):
 
         Returns for each whether the new count has been announced, as in `Lease.is_announced`.
         """
+        ...
+
+    async def add_audiences(self, reports: Sequence[AudienceReport], ttl: float) -> None:
+        """Add users to those who have watched each video, and raise its peak; keep both for `ttl` seconds.
+
+        Adding the same again changes nothing.
+        """
+        ...
+
+    async def audience(self, video: str) -> AudienceSize:
+        """Return how many users were added, exactly up to a few and then within 5 %, and the peak."""
         ...
 
     def inbox(

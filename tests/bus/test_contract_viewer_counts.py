@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from liveserver.viewer_count import ViewerCount
+from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
 from tests.bus.harness import WholeBus, append, heard, take
 from tests.conftest import Until
 
@@ -172,3 +172,33 @@ async def test_answers_are_found_beside_the_nodes_that_are_asked(bus: WholeBus) 
     await bus.answer("w", "q1", "n2", b"soon over", 0.001)
     await trio.sleep(0.05)
     assert (await bus.answers("w", "q1"))[0] == {}
+
+
+async def test_an_audience_counts_each_user_once_and_keeps_the_peak(bus: WholeBus) -> None:
+    assert await bus.audience("v") == AudienceSize(0, 0)
+    await bus.add_audiences([], 30)
+    await bus.add_audiences([AudienceReport("v", ["ada", "bob"], 2), AudienceReport("w", [], 7)], 30)
+    await bus.add_audiences([AudienceReport("v", ["bob", "zoë"], 1)], 30)
+    assert await bus.audience("v") == AudienceSize(3, 2)
+    assert await bus.audience("w") == AudienceSize(0, 7)
+    await bus.add_audiences([AudienceReport("v", [], 12)], 30)
+    assert await bus.audience("v") == AudienceSize(3, 12)
+
+
+async def test_a_large_audience_is_estimated_in_bounded_memory(bus: WholeBus) -> None:
+    users = [f"user-{number}" for number in range(20_000)]
+    for start in (0, 5_000, 10_000):  # the second half of each is there again
+        await bus.add_audiences([AudienceReport("v", users[start : start + 10_000], 1)], 30)
+    assert abs((await bus.audience("v")).unique - 20_000) < 0.05 * 20_000
+
+
+async def test_an_audience_expires_unless_it_is_added_to(bus: WholeBus) -> None:
+    await bus.add_audiences([AudienceReport("v", ["ada"], 3), AudienceReport("w", ["ada"], 3)], 0.001)
+    await bus.add_audiences([AudienceReport("w", ["bob"], 1)], 30)
+    await bus.add_audiences([AudienceReport("w", ["cleo"], 1)], 0.001)  # does not end it earlier
+    await trio.sleep(0.05)
+    assert await bus.audience("v") == AudienceSize(0, 0)
+    found = await bus.audience("w")
+    assert found.unique in (2, 3)  # the first of them may have been over before the second came
+    await bus.add_audiences([AudienceReport("v", ["bob"], 1)], 30)
+    assert await bus.audience("v") == AudienceSize(1, 1)

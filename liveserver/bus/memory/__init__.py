@@ -5,4 +5,6 @@ video_log.py       one video: its log, ids and nodes
 retained.py        the events of one kind that a log holds
 video_state.py     the newest event of each key
 viewer_counter.py  viewer counts of one video
+audiences.py       who has watched each video, counted
+distinct.py        different names, counted in bounded memory
 """

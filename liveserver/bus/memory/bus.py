@@ -32,11 +32,12 @@ from liveserver.bus.interface import (
     ignore,
 )
 from liveserver.bus.mailbox import Mailbox
+from liveserver.bus.memory.audiences import Audiences
 from liveserver.bus.memory.video_log import VideoLog
 from liveserver.config import HistorySettings
 from liveserver.event import Batch
 from liveserver.instruments import gauge, total
-from liveserver.viewer_count import ViewerCount
+from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
 
 HOLDS = 100_000  # names that are held at once; beyond it, those that end first are dropped
 TOKENS = 10_000  # the latest requests, which are recognised when they are appended again
@@ -74,6 +75,7 @@ class MemoryBus:
         self._answers: dict[
             tuple[str, str], tuple[float, dict[str, bytes]]
         ] = {}  # with the end of their time
+        self._audiences = Audiences()
         self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, least recent first
         self._relayed: OrderedDict[str, float] = OrderedDict()  # the same of what was relayed here
         self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
@@ -222,6 +224,15 @@ class MemoryBus:
             video.counting.note_peer_count(count, now)
             announced.append(self._announce(video, now, count.hold))
         return announced
+
+    async def add_audiences(self, reports: Sequence[AudienceReport], ttl: float) -> None:
+        await trio.lowlevel.checkpoint()
+        for report in reports:
+            self._audiences.add(report, self._clock(), ttl)
+
+    async def audience(self, video: str) -> AudienceSize:
+        await trio.lowlevel.checkpoint()
+        return self._audiences.size(video, self._clock())
 
     @asynccontextmanager
     async def inbox(

@@ -10,6 +10,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:*  requests seen, with their results
     ls:{V}:state    Hash      the newest event of each key (state.lua)
     ls:{V}:answers:*  Hash    node → its answer to a question about the video
+    ls:{V}:unique   HyperLogLog  the users who have watched;  ls:{V}:peak  the most viewers at once
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
     ls:run          Hash      which incarnation of Redis this is (incarnation.lua)
     ls:members      Hash      process that may know heads → incarnation to which it has reported them
@@ -60,7 +61,7 @@ from liveserver.bus.redis.server import Command
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError
 from liveserver.instruments import Distribution, gauge, histogram, total
-from liveserver.viewer_count import ViewerCount
+from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
 
 TOGETHER = 1_000  # videos subscribed in one pipeline
 LEAVE = 0.5  # seconds to report that this process ends
@@ -298,6 +299,18 @@ class RedisBus:
         commands = [self._commands.note_peer_count(count) for count in counts]
         answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
         return [replies.is_announced(answer) for answer in answers]
+
+    async def add_audiences(self, reports: Sequence[AudienceReport], ttl: float) -> None:
+        commands = [command for report in reports for command in self._commands.add_audience(report, ttl)]
+        if commands:
+            await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+
+    async def audience(self, video: str) -> AudienceSize:
+        commands = self._commands.audience(video)
+        unique, peak = await self._link.call(
+            self._asking, lambda: self._link.run(commands, transaction=False)
+        )
+        return AudienceSize(int(unique), int(peak or 0))
 
     def inbox(
         self, node: str, on_viewer_count: Callable[[ViewerCount], None] = ignore

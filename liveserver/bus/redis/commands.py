@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from liveserver.bus.interface import ANNOUNCE, AppendRequest, ReplicationBatch
@@ -12,10 +12,11 @@ from liveserver.bus.redis.server import Command
 from liveserver.config import HistorySettings
 from liveserver.config.checks import TOKEN_WINDOW
 from liveserver.event import SKIPPED
-from liveserver.viewer_count import ViewerCount
+from liveserver.viewer_count import AudienceReport, ViewerCount
 
 EMPTY = 120.0  # seconds that a log without events lasts beyond its leases
 SLACK = 7_200.0  # seconds that a key outlives the rows in it: steps of the clock end keys, but not rows
+USERS = 1_000  # added to a video's audience by one command
 LEAP = 10.0  # seconds that the clock may advance between two beats, which are one apart; more is a step
 
 # The commands that the scripts use, with harmless arguments; see scripts/commands.lua.
@@ -25,6 +26,7 @@ USED = (
     "HSET KEY 1 1", "HSETNX KEY 1 1", "HGET KEY 1", "HMGET KEY 1", "HGETALL KEY", "HKEYS KEY", "HLEN KEY",
     "HSTRLEN KEY 1", "HVALS KEY", "HINCRBY KEY 1 1", "HDEL KEY 1", "DEL KEY",
     "ZADD KEY 1 1", "ZRANGE KEY 0 0", "ZRANGEBYSCORE KEY 0 0", "ZREM KEY 2", "ZREMRANGEBYSCORE KEY 0 0",
+    "DEL KEY", "PFADD KEY 1", "PFCOUNT KEY",
     "DEL KEY", "XADD KEY 1-0 1 1", "XRANGE KEY - + COUNT 1", "XTRIM KEY MAXLEN 1", "DEL KEY",
 )  # fmt: skip
 
@@ -60,6 +62,7 @@ class Commands:
         self._subscribe = Script("subscribe", settings, "log", "tally")
         self._count = Script("count", settings, "log", "tally")
         self._note_peer_count = Script("note_peer_count", settings, "log", "tally")
+        self._add_audience = Script("add_audience", settings)
         self._merge = Script("merge", settings, "log", "state")
         self._head = Script("head", settings)
         self._active = Script("active", settings)
@@ -73,7 +76,7 @@ class Commands:
         self.scripts = (
             self._incarnation, self._append, self._relay, self._subscribe, self._head, self._active,
             self._join_group, self._count, self._note_peer_count, self._prune, self._report,
-            self._active_since, self._missing, self._merge,
+            self._active_since, self._missing, self._merge, self._add_audience,
         )  # fmt: skip
 
     def incarnation(self, shard: str, arguments: Iterable[str]) -> Command:
@@ -147,6 +150,16 @@ class Commands:
         return _call(
             self._note_peer_count, names, count.video, count.origin, count.datacenter, ms(count.hold)
         )
+
+    def add_audience(self, report: AudienceReport, ttl: float) -> Iterator[Command]:
+        names = keys(report.video, "unique", "peak")
+        for start in range(0, max(1, len(report.users)), USERS):
+            users = report.users[start : start + USERS]
+            yield _call(self._add_audience, names, ms(ttl), report.peak, *users)
+
+    def audience(self, video: str) -> list[Command]:
+        unique, peak = keys(video, "unique", "peak")
+        return [("PFCOUNT", unique), ("GET", peak)]
 
     def head(self, video: str, opening: Opening) -> Command:
         return _call(self._head, keys(video, "log", "meta"), *opening)

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from liveserver.cluster.redis_server import RedisServer
 from liveserver.errors import BusRefused
+from liveserver.viewer_count import AudienceReport, AudienceSize
 from tests.bus.redis_harness import append, lines, next_batches, open_bus
 from tests.conftest import Until
 
@@ -45,6 +46,8 @@ async def test_the_smallest_documented_user_can_do_all_that_is_needed(
             assert (await bus.active_since(0, 1)).videos == ["v"]
             await bus.join_group("dc2", "n", 1)
             await bus.leave_group("dc2", "n")
+            await bus.add_audiences([AudienceReport("v", ["ada"], 1)], 30)
+            assert await bus.audience("v") == AudienceSize(1, 1)
             await bus.unsubscribe("n", ["v"])
             await bus.ping()
     assert not [entry for entry in logs if entry["event"] == "redis_commands_missing"]
