@@ -179,8 +179,10 @@ class Authorizer:
             extract_credentials(headers, token, self._auth.cookie, self._origins)
         )
 
-    async def liker(self, headers: Headers) -> Grant:
+    async def liker(self, headers: Headers, token: str | None = None) -> Grant:
         """Return the grant of a like's or comment's request: a viewer's, or that of a publisher's key.
+
+        `token` is the value of `?token=`.
 
         Raises `Unauthorized`, `Forbidden`, `Unavailable`.
         """
@@ -188,7 +190,7 @@ class Authorizer:
             grant = self._publishers.find(bearer(headers))
             if grant is not None:
                 return grant
-        return await self.viewer(headers)
+        return await self.viewer(headers, token)
 
     def check_operator(self, headers: Headers) -> None:
         """Raise `Unauthorized` unless the request may see the ops pages."""

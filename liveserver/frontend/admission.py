@@ -89,6 +89,21 @@ class Admission:
         if session.grant.is_viewer:
             self.joining.discard(session)
 
+    async def may_see_audience(self, request: Request, video: str, token: str | None = None) -> bool:
+        """Check that a request may ask how many watch a video; return whether also how many have: with the
+        scope `moderate`, or the key of one of the video's publishers.
+
+        Raises `Unauthorized`, `Forbidden`, and `Unavailable` if the keys cannot be fetched.
+        """
+        grant = await self._authorizer.liker(request.headers, token)
+        if grant is OPEN:
+            return False
+        if grant.name or grant.may(MODERATE, video):
+            grant.require_video(video)
+            return True
+        grant.require(WATCH, video)
+        return False
+
     async def authenticate(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
         """Return the session of a request; `token` is the value of `?token=`.
 

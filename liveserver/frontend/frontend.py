@@ -14,6 +14,7 @@ from liveserver.bus.canary import Canary
 from liveserver.bus.interface import Bus
 from liveserver.config import Settings
 from liveserver.errors import BusError, DispatcherError, Unavailable
+from liveserver.frontend.channels.audience_report import AudienceReporter
 from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.channels.receiver import Receiver
 from liveserver.frontend.channels.subscriptions import LeaseService, SubscriptionTable
@@ -32,7 +33,7 @@ from liveserver.frontend.status import (
 from liveserver.frontend.trace import Trace, trace
 from liveserver.frontend.users import watching_users
 from liveserver.moderation.rules import Rules, banned
-from liveserver.transport.form import Reason, ViewersPayload
+from liveserver.transport.form import AudiencePayload, Reason, ViewersPayload
 from liveserver.wakeup import Wakeup
 
 WITHDRAW_SECONDS = 2.0
@@ -87,6 +88,18 @@ class Frontend:
         except BusError:
             raise Unavailable("the viewer count is unavailable; try again", RETRY_AFTER) from None
         return ViewersPayload(video, 0, tally.datacenter, tally.total)
+
+    async def audience(self, video: str) -> AudiencePayload | ViewersPayload:
+        """Return the viewer counts with the users who have watched, and the peak; without these two while the
+        bus does not answer. Raises `Unavailable`."""
+        now = await self.viewers(video)
+        try:
+            size = await self._bus.audience(video)
+        except BusError as error:
+            log.warning("audience_not_known", reason=str(error))
+            return now
+        peak = max(size.peak, now.total)
+        return AudiencePayload(now.video, now.here, now.datacenter, now.total, size.unique, peak)
 
     async def drain(self) -> None:
         """Disconnect all viewers, evenly over the drain time, and withdraw the leases."""
@@ -189,6 +202,14 @@ async def open_frontend(
         table = SubscriptionTable(
             node, leases, channels, fanout, receiver, settings.frontend, settings.history
         )
+        reporter = AudienceReporter(
+            channels,
+            bus,
+            settings.frontend.lease,
+            settings.history.idle_ttl,
+            has_users=settings.auth.viewers == "token",
+        )
+        nursery.start_soon(reporter.run)
         nursery.start_soon(receiver.run, table.renew_now)
         nursery.start_soon(fanout.run)
         nursery.start_soon(table.run)

@@ -160,10 +160,11 @@ class WatchRoutes:
                 release()
 
     async def viewers(self, request: Request, peer: Peer) -> Answer:
-        """Return the viewer counts of a video."""
+        """Return the viewer counts of a video; for moderators and publishers how many have watched, too."""
         video = request.checked_video()
         arguments = request.arguments((TOKEN,))
-        (await self._admission.authenticate(request, peer, arguments.get(TOKEN))).require(video)
+        if await self._admission.may_see_audience(request, video, arguments.get(TOKEN)):
+            return json_response(200, encode(await self._frontend.audience(video)))
         return json_response(200, encode(await self._frontend.viewers(video)))
 
 

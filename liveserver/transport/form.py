@@ -75,6 +75,13 @@ class ViewersPayload(msgspec.Struct, frozen=True):
     total: int
 
 
+class AudiencePayload(ViewersPayload, frozen=True):
+    """The same for moderators: with the users who have watched in this datacenter, and the most viewers."""
+
+    unique: int
+    peak: int
+
+
 class Bye(msgspec.Struct, frozen=True):
     """The server ends the stream."""
 

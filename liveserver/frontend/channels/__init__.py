@@ -4,4 +4,5 @@ subscriptions.py  which videos are watched here, and their leases
 receiver.py       batches from the inbox; missing ranges from the log
 channel.py        one video: its log and its audience
 viewer_count.py   viewer counts, to dispatchers and viewers
+audience_report.py  who has watched, to the bus
 """

@@ -26,17 +26,19 @@ ANSWERS = 0.1  # seconds between reporting the counts and sending them to the vi
 class ChannelViewerCount:
     """One video's counts at this node. `reported` is None until the first report to a dispatcher."""
 
-    __slots__ = ("announced", "is_announced", "reported", "sent")
+    __slots__ = ("announced", "is_announced", "peak", "reported", "sent")
 
     def __init__(self, video: str) -> None:
         self.announced = ViewerCount(video, "")
         self.reported: int | None = None
         self.is_announced = True
+        self.peak = 0  # the most viewers in all datacenters
         self.sent = b""  # the counts sent to the viewers last, as JSON
 
     def on_reported(self, here: int, viewers: ViewerCount, *, is_announced: bool) -> None:
         """Record a dispatcher's answer to a report of `here` viewers."""
         self.reported, self.announced, self.is_announced = here, viewers, is_announced
+        self.peak = max(self.peak, here, viewers.total)
 
     def is_due(self, here: int) -> bool:
         """Return whether the count has to be reported."""
@@ -89,7 +91,9 @@ async def count_viewers(
         await trio.sleep(pause)
         for video, count in here.items():
             if channel_now := channels.get(video):
-                viewers = encode(channel_now.viewer_count.viewers(count))
+                payload = channel_now.viewer_count.viewers(count)
+                channel_now.viewer_count.peak = max(channel_now.viewer_count.peak, payload.total)
+                viewers = encode(payload)
                 if viewers != channel_now.viewer_count.sent:
                     channel_now.viewer_count.sent = viewers
                     channel_now.audience.set_viewer_count(viewers)

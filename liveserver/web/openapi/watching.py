@@ -48,8 +48,18 @@ SCHEMAS: Json = {
         "skipped",
     ),
     "Viewers": record(
-        {"video": schema("Video"), "here": COUNT, "datacenter": COUNT, "total": COUNT},
-        description="How many watch: at this node, in its datacenter, everywhere",
+        {
+            "video": schema("Video"),
+            "here": COUNT,
+            "datacenter": COUNT,
+            "total": COUNT,
+            "unique": {**COUNT, "description": "Users who have watched in this datacenter, about"},
+            "peak": {**COUNT, "description": "The most viewers at once, in all datacenters"},
+        },
+        "unique",
+        "peak",
+        description="How many watch: at this node, in its datacenter, everywhere. `unique` and `peak` need "
+        "the scope `moderate` or a publisher's key",
     ),
 }
 
