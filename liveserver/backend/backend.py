@@ -44,7 +44,6 @@ from liveserver.moderation.rules import Pinned, Rules, Waiting
 
 READ_ATTEMPTS = 3
 OPEN_SECONDS = 15.0
-MAX_TOGETHER = 500  # acts in one request
 RETRY_FIRST, RETRY_LONGEST = 0.05, 1.0  # seconds
 
 T = TypeVar("T")
@@ -229,15 +228,7 @@ class Backend:
 
     async def clear(self, video: str, by: str, user: str) -> None:
         """Take back all that a user has written, pinned and waiting ones too. Raises as `act` does."""
-        rules = await self.refresh(video)
-        also = [
-            acts.decide(video, by, comment, "rejected")
-            for comment in rules.waiting.values()
-            if comment.user == user
-        ]
-        if rules.pinned is not None and rules.pinned.user == user:
-            also.append(acts.pin(video, by, None, None))
-        await self.act(acts.clear(video, by, user), *also[:MAX_TOGETHER])
+        await self.act(*acts.clear_all(video, by, user, await self.refresh(video)))
 
     async def retract(self, video: str, comment: str, by: str | None, user: str | None) -> None:
         """Take a comment back; return when that is in the feed. With a `user`, only one of theirs.

@@ -8,6 +8,7 @@ from liveserver.edge.request import Request
 from liveserver.errors import MethodNotAllowed
 
 _VIDEOS = "/v1/videos/"
+_VIDEO = _VIDEOS + "{video}/"
 
 
 class Router:
@@ -21,6 +22,7 @@ class Router:
         self._literal: dict[str, dict[str, Handler]] = {}
         self._of_video: dict[str, dict[str, Handler]] = {}
         self._pages: set[str] = set()
+        self._elsewhere: set[tuple[str, str]] = set()  # methods and paths, as they are added
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """Register a handler. GET and POST of one path may belong to different roles."""
@@ -33,6 +35,12 @@ class Router:
         assert method not in methods, f"{method} {path} has a handler"
         methods[method] = handler
 
+    def pass_on(self, method: str, path: str) -> None:
+        """Have requests of this method passed on: the ordinary web has it, and other methods are hot."""
+        rest = path.partition(_VIDEO)[2]
+        if (rest in self._of_video) if rest else (path in self._literal):
+            self._elsewhere.add((method, path))
+
     def add_page(self, path: str, handler: Handler) -> None:
         """Add the handler of a page that Quart serves, too."""
         self.add("GET", path, handler)
@@ -40,10 +48,9 @@ class Router:
 
     def routes(self) -> set[tuple[str, str]]:
         """Return the methods and paths of all routes, as they were added, without the pages."""
-        prefix = _VIDEOS + "{video}/"
         literal = [(path, methods) for path, methods in self._literal.items() if path not in self._pages]
         return {(method, path) for path, methods in literal for method in methods} | {
-            (method, prefix + rest) for rest, methods in self._of_video.items() for method in methods
+            (method, _VIDEO + rest) for rest, methods in self._of_video.items() for method in methods
         }
 
     def match(self, request: Request) -> Handler | None:
@@ -51,7 +58,7 @@ class Router:
         path = request.path
         if path.startswith(_VIDEOS):
             request.video, _, rest = path[len(_VIDEOS) :].partition("/")
-            methods = self._of_video.get(rest)
+            methods, path = self._of_video.get(rest), _VIDEO + rest
         else:
             methods = self._literal.get(path)
         if methods is None:
@@ -64,6 +71,10 @@ class Router:
         if request.method == "HEAD":  # answered as GET is, without the body
             handler = methods.get("GET")
         if handler is None:
-            allowed = {*methods, "HEAD"} if "GET" in methods else methods
+            if (request.method, path) in self._elsewhere:
+                return None
+            allowed = {*methods, *(method for method, at in self._elsewhere if at == path)}
+            if "GET" in allowed:
+                allowed.add("HEAD")
             raise MethodNotAllowed(request.method, ", ".join(sorted(allowed)))
         return handler

@@ -17,12 +17,14 @@ from liveserver.moderation.rules import (
     WAITING,
     Ban,
     Pinned,
+    Rules,
     VideoSettings,
     Waiting,
     user_key,
 )
 
 MAX_REASON = 200  # characters
+MAX_TOGETHER = 500  # acts in one request
 
 _new_id = IdMaker()
 
@@ -85,6 +87,16 @@ def lift_ban(video: str, by: str, user: str) -> Act:
 def clear(video: str, by: str, user: str) -> Act:
     """Return that what a user has written so far is gone."""
     return Act(video, "clear", user_key(CLEAR, user), {"user": user}, by=by)
+
+
+def clear_all(video: str, by: str, user: str, rules: Rules) -> list[Act]:
+    """Return that what a user has written so far is gone, what is pinned of it and what waits as well."""
+    also = [
+        decide(video, by, comment, "rejected") for comment in rules.waiting.values() if comment.user == user
+    ]
+    if rules.pinned is not None and rules.pinned.user == user:
+        also.insert(0, pin(video, by, None, None))
+    return [clear(video, by, user), *also[:MAX_TOGETHER]]
 
 
 def pin(video: str, by: str, role: str | None, pinned: Pinned | None) -> Act:

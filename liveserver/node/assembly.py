@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,9 @@ from liveserver.frontend.channels.subscriptions import LeaseService
 from liveserver.frontend.frontend import Frontend, open_frontend
 from liveserver.frontend.routes import WatchRoutes
 from liveserver.frontend.summary import SummaryRoutes
-from liveserver.node.pages import add_pages, known_paths
+from liveserver.moderation.log_moderator import LogModerator
+from liveserver.moderation.routes import moderation_routes
+from liveserver.node.pages import add_pages, known_paths, pass_on
 from liveserver.node.site import open_site
 from liveserver.ops.health import Check
 from liveserver.recorder.directory import Directory
@@ -115,6 +118,9 @@ class Node:
                 self._target = local
                 self.parts["publish"] = publisher.statistics
                 self.parts["leases"] = subscriptions.statistics
+                if "backend" not in settings.node.roles:
+                    moderator = LogModerator(bus, partial(local.publish, retractions=False))
+                    self.blueprints.append(moderation_routes(moderator, authorizer.liker))
                 if settings.peers:
                     from liveserver.dispatcher.relay.relay import open_relay
 
@@ -197,7 +203,6 @@ class Node:
         from liveserver.backend.backend import open_backend
         from liveserver.backend.likes import LikeRoutes
         from liveserver.backend.routes import backend_routes
-        from liveserver.moderation.routes import moderation_routes
 
         settings = self.settings.backend
         if settings.dispatchers or local is None:
@@ -236,6 +241,7 @@ class Node:
             openapi=openapi,
         )
         self.is_known_path = known_paths(app)
+        pass_on(app, self.router)
         return app
 
     async def _check_accepting(self) -> None:

@@ -41,6 +41,14 @@ def _policy(query: str) -> bytes:
     return b"content-security-policy: %b\r\n" % page.policy(arguments).encode()
 
 
+def pass_on(app: QuartTrio, router: Router) -> None:
+    """Have the router pass on what the application has by other methods of hot paths."""
+    for rule in app.url_map.iter_rules():
+        path = rule.rule.replace("<", "{").replace(">", "}")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            router.pass_on(method, path)
+
+
 def known_paths(app: QuartTrio) -> Callable[[str], bool]:
     """Return a function that says whether the application has something at a path."""
     routes = app.url_map.bind("localhost")

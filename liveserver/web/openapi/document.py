@@ -58,17 +58,21 @@ def public_document(settings: Settings, *, nodes_too: bool = False) -> Json:
     if "backend" in roles:
         paths.append(liking.paths(settings.backend))
         schemas.append(liking.SCHEMAS)
+        paths.append(moderating.review_paths())
+    if "dispatcher" in roles or "backend" in roles:
         paths.append(moderating.paths())
         schemas.append(moderating.SCHEMAS)
-    if "dispatcher" in roles or "backend" in roles:
         paths.append(site.paths(settings.auth))
         schemas.append(site.SCHEMAS)
     if "recorder" in roles:
         paths.append(recording.PATHS)
         schemas.append(recording.SCHEMAS)
     if "frontend" in roles or "backend" in roles:
-        paths += [liking.summary_paths(), moderating.settings_paths()]
-        schemas += [liking.SUMMARY_SCHEMAS, moderating.SETTINGS_SCHEMAS]
+        paths.append(liking.summary_paths())
+        schemas.append(liking.SUMMARY_SCHEMAS)
+    if set(roles) & {"frontend", "backend", "dispatcher"}:
+        paths.append(moderating.settings_paths())
+        schemas.append(moderating.SETTINGS_SCHEMAS)
     document = _document("One like, on every viewer's screen, within a blink.", paths, schemas, "token")
     return document if nodes_too else _without_nodes(document)
 

@@ -1,4 +1,4 @@
-"""Moderation: settings, bans, what is taken back, at likes backends."""
+"""Moderation: settings, bans, what is taken back, at likes backends and dispatchers; review at backends."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _read(name: str, summary: str, of: str, *parameters: Json) -> Json:
 
 
 def settings_paths() -> Json:
-    """Return the operation of every backend and every frontend."""
+    """Return the operation of every backend, dispatcher and frontend."""
     return {
         "/v1/videos/{video}/settings": {
             "get": _read("settings", "What viewers may do with a video just now", "Settings", _VIDEO)
@@ -117,8 +117,30 @@ def settings_paths() -> Json:
     }
 
 
+def review_paths() -> Json:
+    """Return the operations of likes backends only, which have the comments."""
+    return {
+        "/v1/videos/{video}/comments/{comment}/approve": {
+            "post": _act("approve", "Show a comment that waits", _VIDEO, _COMMENT)
+        },
+        "/v1/videos/{video}/comments/{comment}/reject": {
+            "post": _act("reject", "Do not show a comment that waits", _VIDEO, _COMMENT)
+        },
+        "/v1/videos/{video}/audit": {
+            "get": _read(
+                "audit",
+                "What moderators did, the newest first",
+                "Audit",
+                _ANY_VIDEO,
+                query("limit", "How many, at most", whole(1, 1_000, 100)),
+                query("before", "The id of an event: those before it", TEXT),
+            ),
+        },
+    }
+
+
 def paths() -> Json:
-    """Return the operations."""
+    """Return the operations of likes backends and dispatchers."""
     change = operation(
         "changeSettings",
         "Change some of a video's settings",
@@ -143,22 +165,6 @@ def paths() -> Json:
         "/v1/videos/{video}/pin": {
             "put": _act("pin", "Pin a comment, or a text", _VIDEO, body="Pin"),
             "delete": _act("unpin", "Pin nothing any more", _VIDEO),
-        },
-        "/v1/videos/{video}/comments/{comment}/approve": {
-            "post": _act("approve", "Show a comment that waits", _VIDEO, _COMMENT)
-        },
-        "/v1/videos/{video}/comments/{comment}/reject": {
-            "post": _act("reject", "Do not show a comment that waits", _VIDEO, _COMMENT)
-        },
-        "/v1/videos/{video}/audit": {
-            "get": _read(
-                "audit",
-                "What moderators did, the newest first",
-                "Audit",
-                _ANY_VIDEO,
-                query("limit", "How many, at most", whole(1, 1_000, 100)),
-                query("before", "The id of an event: those before it", TEXT),
-            ),
         },
         "/v1/videos/{video}/announcements": {"post": announcement},
         "/v1/videos/{video}/bans": {

@@ -21,6 +21,7 @@ ROLES = (
     ["dispatcher"],
     ["backend"],
     ["recorder", "dispatcher"],
+    ["frontend", "dispatcher"],
     ["frontend", "dispatcher", "backend"],
 )
 
