@@ -54,6 +54,10 @@ def watch(
         str | None,
         typer.Option("--cursor", metavar="C", help="From where: now (default), earliest, or a cursor."),
     ] = None,
+    behind: Annotated[
+        float,
+        typer.Option("--behind", metavar="S", min=0.0, help="Seconds behind live, as a delayed picture is."),
+    ] = 0.0,
     token: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +80,9 @@ def watch(
         if not each.startswith(("http://", "https://")):
             raise typer.BadParameter(f"{each!r} is not like http://127.0.0.1:8000", param_hint="URL")
 
+    if not behind < float("inf"):
+        raise typer.BadParameter("behind is a number of seconds", param_hint="--behind")
+
     import trio
     from rich.console import Console
 
@@ -85,7 +92,9 @@ def watch(
     console = Console(highlight=False, soft_wrap=True)
 
     async def go() -> None:
-        async with connect(urls, video, cursor=cursor, transport=transport.value, token=token) as watcher:
+        async with connect(
+            urls, video, cursor=cursor, transport=transport.value, token=token, behind=behind
+        ) as watcher:
             if console.is_terminal and not json_lines:
                 await _show_live(watcher, video, console)
             else:

@@ -42,6 +42,11 @@ class EventSource(Protocol):
     async def aclose(self) -> None: ...
 
 
+def behind_live(seconds: float) -> dict[str, str]:
+    """Return the query parameter of a viewer that stands so far behind live."""
+    return {"behind": f"{seconds:.3f}s"} if seconds else {}
+
+
 class StreamSource:
     """`GET …/events` as Server-Sent Events. `ready_within` bounds the wait for the first item, in seconds."""
 
@@ -53,12 +58,13 @@ class StreamSource:
         cursor: str | None,
         tokens: Tokens,
         ready_within: float = SILENCE,
+        behind: float = 0.0,
     ) -> None:
         self._tokens = tokens
         self.retry: float | None = None
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/events"
-        self._cursor = cursor
+        self._params = ({"cursor": cursor} if cursor else {}) | behind_live(behind)
         self._deadline: float | None = anyio.current_time() + ready_within
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
@@ -100,7 +106,7 @@ class StreamSource:
         request = self._client.build_request(
             "GET",
             self._url,
-            params={"cursor": self._cursor} if self._cursor else None,
+            params=self._params,
             headers={
                 "accept": "text/event-stream",
                 "accept-encoding": "identity",  # compressing means holding back
@@ -132,17 +138,24 @@ class PollSource:
     """`GET …/poll`, again and again. The first answer comes at once, and makes a `Ready`."""
 
     def __init__(
-        self, client: httpx.AsyncClient, url: str, video: str, cursor: str | None, tokens: Tokens
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        video: str,
+        cursor: str | None,
+        tokens: Tokens,
+        behind: float = 0.0,
     ) -> None:
         self._tokens = tokens
         self.retry: float | None = None
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/poll"
         self._cursor = cursor
+        self._behind = behind_live(behind)
         self._ready = False
 
     async def receive(self) -> list[Item]:
-        params = {"cursor": self._cursor} if self._cursor else {}
+        params = ({"cursor": self._cursor} if self._cursor else {}) | self._behind
         params["wait"] = str(POLL_WAIT if self._ready else 0)
         headers = await self._tokens.headers()
         try:

@@ -50,6 +50,7 @@ async def watch(
     transport: Transport = "auto",
     token: Token | None = None,
     client: httpx.AsyncClient | None = None,
+    behind: float = 0.0,
 ) -> AsyncIterator[Watcher]:
     """Watch `video` at one or more frontends, `http://host:port` each; iterate over what this gives.
 
@@ -62,6 +63,8 @@ async def watch(
     `token`: what a server that asks who watches is shown, or a function, asynchronous or not, that gives
     one, and is asked for another when it has expired.
 
+    `behind`: seconds behind live; events come when a picture that is so late is there.
+
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
     Error handling: iterating raises `Refused` (a malformed cursor or video, not allowed) and
     `ProtocolError`. Everything else comes as a `Disconnected`, and is tried again.
@@ -69,10 +72,12 @@ async def watch(
     urls = [urls] if isinstance(urls, str) else list(urls)
     if not urls:
         raise ValueError("at least one URL")
+    if not 0 <= behind < float("inf"):
+        raise ValueError("behind is a number of seconds, 0 or more")
     own = client or httpx.AsyncClient()
     async with _open_tasks() as tasks:
         urls = [url.rstrip("/") for url in urls]
-        watcher = Watcher(own, tasks, urls, video, cursor, transport, Tokens(token))
+        watcher = Watcher(own, tasks, urls, video, cursor, transport, Tokens(token), behind)
         try:
             yield watcher
         finally:
@@ -112,7 +117,9 @@ class Watcher:
         cursor: str | None,
         transport: Transport,
         tokens: Tokens,
+        behind: float = 0.0,
     ) -> None:
+        self._behind = behind
         self._tokens = tokens
         self._client = client
         self._tasks = tasks
@@ -231,12 +238,16 @@ class Watcher:
         self._was_ready = False
         self._bye = None
         if not self._streaming:
-            return PollSource(self._client, self.url, self._video, self._received, self._tokens)
+            return PollSource(self._client, self.url, self._video, self._received, self._tokens, self._behind)
         if self._stream == "ws":
-            return WebSocketSource(self._tasks, self.url, self._video, self._received, self._tokens)
+            return WebSocketSource(
+                self._tasks, self.url, self._video, self._received, self._tokens, self._behind
+            )
         self._stream_again_at = anyio.current_time() + STREAM_AGAIN
         ready_within = READY_WITHIN if self._auto else SILENCE
-        return StreamSource(self._client, self.url, self._video, self._received, self._tokens, ready_within)
+        return StreamSource(
+            self._client, self.url, self._video, self._received, self._tokens, ready_within, self._behind
+        )
 
     async def _lose(self, error: TemporaryError) -> None:
         """Close, and decide when, where and how to come back."""

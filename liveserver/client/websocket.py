@@ -69,12 +69,24 @@ _message = msgspec.json.Decoder(_Message)
 class WebSocketSource:
     """`GET /v1/ws`. `tasks` runs the reading task."""
 
-    def __init__(self, tasks: TaskGroup, url: str, video: str, cursor: str | None, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        url: str,
+        video: str,
+        cursor: str | None,
+        tokens: Tokens,
+        behind: float = 0.0,
+    ) -> None:
         self._tokens = tokens
         self.retry: float | None = None
         self._tasks = tasks
         self._base = url
-        self._subscription = {"video": video} | ({"cursor": cursor} if cursor else {})
+        self._subscription: dict[str, str | float] = {"video": video}
+        if cursor:
+            self._subscription["cursor"] = cursor
+        if behind:
+            self._subscription["behind"] = behind
         self._messages: MemoryObjectReceiveStream[str | bytes] | None = None
         self._failure: Exception = TemporaryError("the connection is closed")
         self._scope = anyio.CancelScope()
@@ -160,7 +172,7 @@ def _closed(error: ClosedByServer) -> TemporaryError:
     return TemporaryError(f"the server closed: {error.reason or 'without a reason'}")
 
 
-async def _send(connection: Connection, name: str, content: dict[str, str]) -> None:
+async def _send(connection: Connection, name: str, content: Mapping[str, str | float]) -> None:
     """Send a message, unless the server has closed: what it sent before can still be read."""
     with suppress(ClosedByServer):
         await connection.send(msgspec.json.encode({name: content}).decode())

@@ -115,6 +115,16 @@ async def test_everything_a_server_says() -> None:
     assert asked == [{"subscribe": {"video": "v1", "cursor": cursor(1)}}]
 
 
+async def test_a_viewer_behind_live_says_so_when_it_subscribes() -> None:
+    async def script(side: Side) -> None:
+        await side.ready(3)
+        await side.rest()
+
+    async with served(script) as (url, asked):
+        await take(url, 1, behind=12.5)
+    assert asked == [{"subscribe": {"video": "v1", "behind": 12.5}}]
+
+
 async def test_a_lost_connection_is_resumed_after_the_last_message(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -109,6 +109,24 @@ async def test_a_given_cursor_is_where_it_begins(autojump_clock: trio.testing.Mo
     assert [asked.query for asked in servers.asked] == [{"cursor": cursor(7)}] * 2
 
 
+@pytest.mark.parametrize("transport", ["sse", "poll"])
+async def test_a_viewer_behind_live_says_so_with_each_request(
+    autojump_clock: trio.testing.MockClock, transport: str
+) -> None:
+    first = stream(ready(1), like(2)) if transport == "sse" else page(1, 2)
+    second = stream(ready(2, resumed=True), like(3), FOREVER) if transport == "sse" else page(2, 3)
+    servers = Servers(first, second)
+    items = await take(servers, 4 if transport == "sse" else 3, transport=transport, behind=12.5)
+    assert numbers(items)[-1] == ("e2" if transport == "sse" else "e3")
+    assert [asked.query["behind"] for asked in servers.asked] == ["12.500s", "12.500s"]
+
+
+@pytest.mark.parametrize("behind", [-1.0, float("nan"), float("inf")])
+async def test_a_delay_that_is_none_is_refused(behind: float) -> None:
+    with pytest.raises(ValueError, match="behind"):
+        await take(Servers(), 1, behind=behind)
+
+
 async def test_a_gap_at_the_start_and_one_later_are_told_alike(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
