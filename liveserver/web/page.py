@@ -76,8 +76,9 @@ def policy(arguments: Mapping[str, str]) -> str:
     frontends = origins(arguments.get("frontends", ""))
     sockets = frontends.replace(" http", " ws")  # for one's own, 'self' will do
     likes = origins(arguments.get("likes", ""))
+    recording = origins(arguments.get("replay", ""))
     media = origins(arguments.get("src", ""))
-    return POLICY.format(connect=f"{frontends}{sockets}{likes}", media=media)
+    return POLICY.format(connect=f"{frontends}{sockets}{likes}{recording}", media=media)
 
 
 def origins(text: str) -> str:

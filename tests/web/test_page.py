@@ -47,6 +47,9 @@ async def test_only_the_servers_named_are_let_in() -> None:
         "'self' http://127.0.0.1:8101 http://127.0.0.1:8102 "
         "ws://127.0.0.1:8101 ws://127.0.0.1:8102 https://l.example"
     )
+    assert (
+        policy_of(await get("/?replay=https://cdn.example/v/"))["connect-src"] == "'self' https://cdn.example"
+    )
     assert policy_of(await get("/?src=https://films.example/a.mp4"))["media-src"] == (
         "'self' https://films.example"
     )

@@ -66,7 +66,7 @@ def record(directory: Path, count: int, *, has_position: bool = True) -> Recordi
     return recording
 
 
-def serve(page: Page, directory: Path) -> list[str]:
+def serve(page: Page, directory: Path, where: str = "**/recordings/v/**") -> list[str]:
     """Serve the files as any web server does; return what is asked for."""
     asked: list[str] = []
 
@@ -79,7 +79,7 @@ def serve(page: Page, directory: Path) -> list[str]:
         else:
             route.fulfill(status=404)
 
-    page.route("**/recordings/v/**", answer)
+    page.route(where, answer)
     return asked
 
 

@@ -104,6 +104,14 @@ export class Comments {
     for (const entry of this.#entries.filter((each) => each.from === user && each.at <= at)) this.remove(entry.id);
   }
 
+  /** Show none: what is to be shown follows. */
+  reset() {
+    for (const entry of [...this.#entries]) this.#drop(entry);
+    this.#removed.clear();
+    this.#empty.hidden = true;
+    this.#seen();
+  }
+
   /** What this viewer may do is known now, or has changed. */
   refresh() {
     for (const entry of this.#entries) if (entry.id && entry.state === "sent") this.#offerRemoval(entry);

@@ -3,6 +3,7 @@
  * or typed goes to the likes backend. What is on the screen comes from the stream, one's own like as well.
  *
  *     /?video=demo&title=A+name&frontends=http://127.0.0.1:8101,http://127.0.0.1:8102&likes=http://…&src=film.mp4#token=…
+ *     /?video=demo&src=film.mp4&replay        the recording, in step with the film: `recorded.js`
  */
 
 import { LiveVideo } from "../liveserver.js";
@@ -12,6 +13,7 @@ import { Counter } from "./counter.js";
 import { Desk, inWords } from "./desk.js";
 import { findToken, Identity } from "./identity.js";
 import { Floating, icon, REACTIONS } from "./reactions.js";
+import { RecordedVideo } from "./recorded.js";
 import { Scene } from "./scene.js";
 import { cleanName, cleanText } from "./text.js";
 
@@ -28,8 +30,9 @@ const GOODBYES = new Map([
   ["disconnected", "You were disconnected by the site."],
 ]);
 
-const WORDS = new Map([["live", "Live"], ["stalled", "No signal"], ["connecting", "Connecting"], ["waiting", "Reconnecting"], ["closed", "Ended"]]);
-const TRANSPORTS = new Map([["sse", ["Event stream", "Stream"]], ["poll", ["Long-poll", "Long-poll"]], ["ws", ["WebSocket", "WebSocket"]]]);
+const WORDS = new Map([["live", "Live"], ["stalled", "No signal"], ["connecting", "Connecting"], ["waiting", "Reconnecting"], ["closed", "Ended"], ["replay", "Replay"]]);
+const TRANSPORTS = new Map([["sse", ["Event stream", "Stream"]], ["poll", ["Long-poll", "Long-poll"]], ["ws", ["WebSocket", "WebSocket"]],
+  ["recording", ["Recording", "Recording"]]]);
 
 const $ = (id) => document.getElementById(id);
 const parameters = new URLSearchParams(location.search);
@@ -40,12 +43,15 @@ const number = new Intl.NumberFormat();
 const reactions = [...REACTIONS.keys()];
 
 const me = new Identity($("me"));
-const live = new LiveVideo(frontends, video, {
-  likes: parameters.get("likes") || location.origin,
-  token: findToken(),
-  user: () => me.user,
-  ...(parameters.get("credentials") === "include" && { credentials: "include" }),
-});
+const isReplay = parameters.has("replay");
+const live = isReplay
+  ? new RecordedVideo(video, parameters.get("replay"), $("film"), findToken())
+  : new LiveVideo(frontends, video, {
+      likes: parameters.get("likes") || location.origin,
+      token: findToken(),
+      user: () => me.user,
+      ...(parameters.get("credentials") === "include" && { credentials: "include" }),
+    });
 const counter = new Counter(live);
 const comments = new Comments(
   { list: $("comments"), scroll: $("scroll"), empty: $("empty"), fresh: $("fresh") },
@@ -87,6 +93,7 @@ setInterval(everySecond, 1_000);
 
 function startStage() {
   const source = parameters.get("src");
+  if (isReplay) $("empty").hidden = $("choice").hidden = true;
   if (!source) return new Scene($("scene"));
   $("film").src = source;
   $("film").hidden = false;
@@ -138,6 +145,8 @@ function listen() {
     if (!detail.resumed) restart();
   });
   live.addEventListener("gap", restart);
+  live.addEventListener("seek", ({ detail }) => showAnew(detail.events));
+  live.addEventListener("error", ({ detail }) => note(`The recording can't be loaded: ${detail.message}`));
   live.addEventListener("refused", ({ detail }) => refused(detail));
   live.addEventListener("bye", ({ detail }) => detail.reconnect || leave(detail.reason));
   live.addEventListener("connection", showLine);
@@ -197,6 +206,18 @@ function onLike(event) {
   const isOwn = me.owns(event) || (event.user === me.user && mine.get(reaction) > 0);
   if (isOwn && mine.get(reaction) > 0) mine.set(reaction, mine.get(reaction) - 1); // it floated when it was tapped
   else floating.add(reaction);
+}
+
+/** Show what a recording has before the moment that was sought, and nothing behind it. @param {any[]} events */
+function showAnew(events) {
+  comments.reset();
+  counter.restart();
+  for (const event of events) {
+    if (event.type === "comment") onComment(event);
+    else if (event.type === "retract") comments.remove(event.data?.id);
+    else if (event.type === "clear") comments.removeAllOf(event.data?.user);
+  }
+  writeCount();
 }
 
 /** Many likes at once: those that did not come one by one float until the next sum. */
@@ -303,7 +324,7 @@ function showState() {
   else delete $("buttons").dataset.off;
   $("form").hidden = !mayComment || (settings.comments === "closed" && !isModerator());
   $("closed").hidden = !$("form").hidden;
-  $("closed").textContent = removed ? removed : mayComment ? "Comments are closed." : "You can watch here, but not comment.";
+  $("closed").textContent = removed ? removed : isReplay ? "This is a recording." : mayComment ? "Comments are closed." : "You can watch here, but not comment.";
   $("text").placeholder = settings.comments === "slow" && !isModerator() ? `One comment every ${inWords(Number(settings.slow) || 30)}` : "Say something nice";
   $("keys").hidden = $("form").hidden && $("buttons").hidden;
   $("me-field").hidden = !!me.grant?.isSignedIn || !mayComment;
@@ -355,6 +376,7 @@ function writeCount() {
   $("count").textContent = number.format(total);
   $("count").dataset.exact = total;
   $("count-word").textContent = total === 1 ? "like" : "likes";
+  $("count").parentElement.hidden = isReplay && live.total === null; // how many there were before is not known
 }
 
 function everySecond() {
@@ -405,4 +427,5 @@ function note(text, stays = false) {
   $("note").hidden = false;
   if (!stays) noteTimer = setTimeout(() => ($("note").hidden = true), NOTE_FOR);
 }
+if (isReplay && !parameters.get("src")) note("A recording is shown in step with its film: src=film.mp4", true);
 writeCount();
