@@ -244,6 +244,42 @@ def test_a_spectator_sees_what_holds_and_no_tools(
     expect_no_errors(page)
 
 
+def test_a_host_pins_and_announces_and_has_no_other_tools(
+    context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
+) -> None:
+    backend.me = {"scopes": ["comment", "host", "like", "watch"], "signed_in": True, "user": "hal"}
+    page = opened(context, frontend)
+    tell(frontend.stream(1), comment(1, "hello", "Ada"), comment(2, "mine", "hal"))
+    expect(page.locator("#moderate-word")).to_have_text("Host")
+    desk(page)
+    assert page.locator("#desk button:visible").all_inner_texts() == ["Pin", "Announce"]
+    expect(page.get_by_role("radio")).to_have_count(0)
+    expect(page.get_by_text("Who is here")).to_be_hidden()
+    page.get_by_label("Announcement").fill("  Doors close at nine ")
+    page.keyboard.press("Enter")
+    backend.wait_asked("POST", "announcements", {"text": "Doors close at nine"})
+    expect(page.get_by_label("Announcement")).to_have_value("")
+    backend.answers["announcements"] = (403, {"detail": "not now"})
+    page.get_by_label("Announcement").fill("Again")
+    page.get_by_role("button", name="Announce").click()
+    expect(page.locator("#note")).to_have_text("not now")
+    expect(page.get_by_label("Announcement")).to_have_value("Again")
+    page.get_by_label("Message to pin").fill("Back at nine")
+    page.get_by_role("button", name="Pin", exact=True).click()
+    backend.wait_asked("PUT", "pin", {"text": "Back at nine"})
+    page.get_by_role("button", name="Moderate Ada").click()
+    assert page.get_by_role("menuitem").all_inner_texts() == ["Pin"]
+    page.get_by_role("menuitem", name="Pin").click()
+    backend.wait_asked("PUT", "pin", {"comment": "e1"})
+    page.get_by_role("button", name="Moderate hal").click()
+    assert page.get_by_role("menuitem").all_inner_texts() == ["Remove", "Pin"]
+    page.keyboard.press("Escape")
+    tell(frontend.stream(1), keyed(3, "pin", "pin", {"text": "Back at nine"}))
+    page.get_by_role("button", name="Unpin").click()
+    backend.wait_asked("DELETE", "pin", {})
+    expect_no_errors(page)
+
+
 def test_the_slowed_count_down(context: BrowserContext, frontend: ScriptedFrontend, backend: Backend) -> None:
     backend.me = VIEWER
     page = opened(context, frontend, clock=True)

@@ -1,6 +1,7 @@
 /**
  * What a moderator does beside the comments: settings with slow mode, comments that wait, the pin, who is banned and who
- * is here. It shows what holds, as the stream tells it, and asks the likes backend for what is to change.
+ * is here. It shows what holds, as the stream tells it, and asks the likes backend for what is to change. Hosts have only the
+ * pin and the announcements.
  */
 
 import { cleanName, cleanText, element } from "./text.js";
@@ -15,6 +16,7 @@ export class Desk {
   #live;
   #act;
   #slowTimer;
+  #word = "Moderate";
   #waiting = new Set(); // ids that are decided here, and not yet in the stream
 
   /**
@@ -43,16 +45,21 @@ export class Desk {
     $("review").addEventListener("change", () => this.#set({ review: $("review").checked }));
     $("pin-input").addEventListener("keydown", (event) => event.key === "Enter" && this.#pinText());
     $("pin-it").addEventListener("click", () => this.#pinText());
+    $("announce-input").addEventListener("keydown", (event) => event.key === "Enter" && this.#announce());
+    $("announce-it").addEventListener("click", () => this.#announce());
     $("unpin").addEventListener("click", () => this.#do("DELETE", "pin"));
     $("here").addEventListener("toggle", () => $("here").open && this.#list(""));
     $("here-more").addEventListener("click", () => this.#list($("here-more").dataset.after));
   }
 
-  /** @param {boolean} isModerator */
-  offer(isModerator) {
-    $("moderate").hidden = !isModerator;
-    $("unpin").hidden = !isModerator;
-    if (!isModerator) this.#toggle(false);
+  /** @param {boolean} isModerator @param {boolean} isHost */
+  offer(isModerator, isHost) {
+    const isNone = !isModerator && !isHost;
+    $("moderate").hidden = $("unpin").hidden = isNone;
+    $("desk").toggleAttribute("data-host", !isModerator);
+    $("moderate-word").textContent = this.#word = isModerator ? "Moderate" : "Host";
+    $("desk").setAttribute("aria-label", isModerator ? "Moderation" : "Hosting");
+    if (isNone) this.#toggle(false);
   }
 
   /** Show what holds. */
@@ -115,11 +122,16 @@ export class Desk {
     if (text && (await this.#do("PUT", "pin", { text }))) $("pin-input").value = "";
   }
 
+  async #announce() {
+    const text = $("announce-input").value.trim();
+    if (text && (await this.#do("POST", "announcements", { text }))) $("announce-input").value = "";
+  }
+
   #showWaiting(events) {
     const rows = events.filter(({ data }) => !this.#waiting.has(data.id)).sort((a, b) => a.at - b.at);
     $("moderate-count").hidden = $("queue").hidden = !rows.length;
     $("moderate-count").textContent = $("queue-count").textContent = String(rows.length);
-    $("moderate").setAttribute("aria-label", rows.length ? `Moderate, ${rows.length} waiting` : "Moderate");
+    $("moderate").setAttribute("aria-label", rows.length ? `${this.#word}, ${rows.length} waiting` : this.#word);
     fill($("waiting"), rows.slice(0, MOST), ({ data }) => [
       ["bdi", cleanName(data.user) || "Guest"],
       ["p", cleanText(data.text)],

@@ -168,13 +168,12 @@ async function introduce() {
   showState();
 }
 
-/** What a moderator may do about a comment. @returns {[string, () => void][]} */
+/** What a moderator or host may do about a comment. @returns {[string, () => void][]} */
 function actsOn({ id, user }) {
-  if (!isModerator()) return [];
-  const acts = [
-    ["Remove", () => attempt(() => live.retract(id))],
-    ["Pin", () => desk.pin({ id })],
-  ];
+  if (!isModerator() && !isHost()) return [];
+  const pin = ["Pin", () => desk.pin({ id })];
+  const acts = isModerator() || user === me.name ? [["Remove", () => attempt(() => live.retract(id))], pin] : [pin];
+  if (!isModerator()) return acts;
   if (!user || user === me.name) return acts;
   const name = cleanName(user) || "this user";
   return [
@@ -187,6 +186,10 @@ function actsOn({ id, user }) {
 
 function isModerator() {
   return !!me.grant?.isSignedIn && me.may("moderate");
+}
+
+function isHost() {
+  return !!me.grant?.isSignedIn && me.may("host");
 }
 
 /** The server ends this viewer's watching. */
@@ -315,7 +318,7 @@ function refused({ status, detail }) {
 function showState() {
   const settings = live.state.get("settings")?.data ?? {};
   const mayComment = me.may("comment") && !removed;
-  desk.offer(isModerator());
+  desk.offer(isModerator(), isHost());
   desk.update();
   comments.refresh();
   if (settings.comments !== "slow" || isModerator()) composer.release();
