@@ -19,4 +19,5 @@ follow.py       reads the logs of the videos that are served here
 privacy.py      a user's likes and comments, exported and erased
 outbox.py       sends stored events to a dispatcher
 backend.py      assembles all of these
+role.py         the role, with its routes
 """

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from liveserver import config
 from liveserver.cluster.workers import ops_addresses
-from liveserver.config import Address, Datacenter, Duration, Name, Role, Section
+from liveserver.config import Address, Datacenter, Duration, Name, RoleName, Section
 from liveserver.config.writing import toml
 from liveserver.errors import ConfigError
 
@@ -26,7 +26,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 
 class _Node(Section, frozen=True):
     name: Name
-    role: Role
+    role: RoleName
     public: Port
     ops: Port
 
@@ -40,7 +40,7 @@ class _Datacenter(Section, frozen=True):
 class _File(Section, frozen=True):
     datacenters: list[_Datacenter]
     stop_after: Duration = Duration(5.0)
-    config: dict[Role, str] = msgspec.field(default_factory=dict)
+    config: dict[RoleName, str] = msgspec.field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
 
 

@@ -43,7 +43,7 @@ from liveserver.config.sections import PublisherSettings as PublisherSettings
 from liveserver.config.sections import RecorderSettings as RecorderSettings
 from liveserver.config.sections import RelaySettings as RelaySettings
 from liveserver.config.sections import ReviewSettings as ReviewSettings
-from liveserver.config.sections import Role as Role
+from liveserver.config.sections import RoleName as RoleName
 from liveserver.config.sections import Section as Section
 from liveserver.config.sections import Settings as Settings
 from liveserver.config.sections import TLSSettings as TLSSettings

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from liveserver.units import Address, Duration, Secret, Size
 
-Role = Literal["frontend", "dispatcher", "backend", "recorder"]
+RoleName = Literal["frontend", "dispatcher", "backend", "recorder"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
 Count = Annotated[int, Meta(ge=1)]
@@ -36,7 +36,7 @@ class NodeSettings(Section, frozen=True):
     name: Name | None = None  # unique per Redis; default: made from datacenter, roles and a random suffix
     datacenter: Datacenter = "dc1"  # the same for all nodes of one Redis
     # what this process does
-    roles: list[Role] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher", "backend"])
+    roles: list[RoleName] = msgspec.field(default_factory=lambda: ["frontend", "dispatcher", "backend"])
     # processes sharing `listen.public`, named NAME-w1, NAME-w2, …; more than 1 needs `bus.kind = "redis"`
     workers: Count = 1
     allow_unauthenticated: bool = False  # listen beyond loopback although authentication is off

@@ -7,4 +7,5 @@ publish.py        group commit to the bus
 subscriptions.py  leases, in the bus
 local.py          the dispatcher's operations for the roles in this process
 relay/            events from the other datacenters
+role.py           the role, put together
 """

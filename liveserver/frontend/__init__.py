@@ -10,6 +10,7 @@ admission.py  who may watch what, until when
 parameters.py  what a request to watch asks for
 resume.py     where in the log a viewer begins
 frontend.py   the role, put together
+role.py       the role, with its routes
 drain.py      viewers disconnected evenly
 users.py      who watches a video, when it is asked
 endings.py    viewers disconnected by what their tokens say

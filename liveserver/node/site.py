@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
-from quart import Blueprint
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.grant import Grant
@@ -15,6 +14,7 @@ from liveserver.auth.revocations import Revocations
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Settings
 from liveserver.frontend.frontend import Frontend
+from liveserver.role import Role
 from liveserver.site.desk import PublishTarget, SiteDesk
 from liveserver.site.feed import SiteFeed
 from liveserver.site.presence import ANSWER, QUESTION, Presence
@@ -60,7 +60,7 @@ def open_site(
     bus: MemoryBus | RedisBus | None,
     target: PublishTarget | None,
     frontend: Frontend | None,
-) -> tuple[list[Blueprint], dict[str, Any]]:
+) -> Role:
     """Return routes, of nodes that can publish, and statistics.
 
     The log is followed where there are tokens, which can be revoked, or keys.
@@ -93,5 +93,6 @@ def open_site(
         nursery.start_soon(feed.run)
         statistics["site"] = feed.statistics
     if desk is None:
-        return [], statistics
-    return [site_routes(desk, authorizer, settings.auth.revocation_ttl, presence)], statistics
+        return Role(statistics=statistics)
+    routes = site_routes(desk, authorizer, settings.auth.revocation_ttl, presence)
+    return Role(blueprints=[routes], statistics=statistics)

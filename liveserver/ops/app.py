@@ -16,9 +16,10 @@ from liveserver.errors import BadRequest, ConfigError, Conflict, Forbidden, NotF
 from liveserver.event import VIDEO
 from liveserver.frontend.frontend import Frontend
 from liveserver.ops.dashboard import dashboard_blueprint
-from liveserver.ops.health import Check, readiness
+from liveserver.ops.health import readiness
 from liveserver.ops.metrics import Parts, registry
 from liveserver.ops.usage import usage
+from liveserver.role import Check
 from liveserver.web import problems
 from liveserver.web.auth_headers import auth_headers
 from liveserver.web.openapi import ops_document

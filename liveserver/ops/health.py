@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import trio
 
 from liveserver.errors import LiveserverError
+from liveserver.role import Check
 
 CHECK_SECONDS = 2.0
-
-Check = Callable[[], Awaitable[str | None]]
 
 
 class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -5,6 +5,7 @@ recording.py   one video's recording: what is appended, taken back, erased, read
 segments.py    where segments begin and end, and their bytes: no I/O
 routes.py      recordings over HTTP
 directory.py   files that are there whole or not at all
+role.py        the role, put together
 
 A recording is a directory of *segments*, each of some seconds, as gzipped lines of JSON; `index.json` names
 those that count, in order. Rules:

@@ -12,7 +12,7 @@ from liveserver.bus.interface import AppendRequest
 from liveserver.edge.server import EdgeStatistics
 from liveserver.errors import BusError
 from liveserver.ops.app import ops_app
-from liveserver.ops.health import Check
+from liveserver.role import Check
 from tests.frontend.harness import stage
 
 EDGE = EdgeStatistics(

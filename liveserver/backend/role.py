@@ -1,0 +1,50 @@
+"""The likes backend role of a process, opened for the time of a block."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from liveserver.auth.authorizer import Authorizer
+from liveserver.backend.backend import BackendBus, open_backend
+from liveserver.backend.likes import LikeRoutes
+from liveserver.backend.outbox import PublishTarget
+from liveserver.backend.routes import backend_routes
+from liveserver.config import Settings
+from liveserver.config.certificates import client_context
+from liveserver.moderation.routes import moderation_routes
+from liveserver.role import Role
+
+
+@asynccontextmanager
+async def open_backend_role(
+    settings: Settings, authorizer: Authorizer, reader: BackendBus | None, local: PublishTarget | None
+) -> AsyncIterator[tuple[Role, PublishTarget]]:
+    """Yield the role, and the dispatcher to which it publishes.
+
+    That is `local`, unless there is none or `backend.dispatchers` names others. `reader` is None where there
+    is no bus: then what other stores have is not included.
+    """
+    async with AsyncExitStack() as stack:
+        target = local
+        if settings.backend.dispatchers or target is None:
+            from liveserver.dispatcher_client.publish import PublishClient
+
+            target = await stack.enter_async_context(
+                PublishClient.open(
+                    settings.backend.dispatchers,
+                    settings.backend.dispatcher_timeout,
+                    client_context(settings.tls.ca_file),
+                    authorizer.signature,
+                )
+            )
+        backend = await stack.enter_async_context(
+            open_backend(settings.backend, target, settings.likes, reader, settings.review)
+        )
+        role = Role(
+            routes=[LikeRoutes(backend, settings.backend, authorizer)],
+            blueprints=[backend_routes(backend, authorizer), moderation_routes(backend, authorizer.liker)],
+            statistics={"backend": backend.statistics},
+            checks={"database": backend.check},
+        )
+        yield role, target

@@ -1,0 +1,55 @@
+"""The dispatcher role of a process, opened for the time of a block."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from liveserver.bus.canary import Canary, CanaryInbox
+from liveserver.dispatcher.local import LocalDispatcher
+from liveserver.dispatcher.parse import Parser
+from liveserver.dispatcher.publish import Publisher
+from liveserver.dispatcher.routes import DispatcherRoutes
+from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.moderation.log_moderator import LogModerator
+from liveserver.moderation.routes import moderation_routes
+from liveserver.role import Process, Role
+
+
+@asynccontextmanager
+async def open_dispatcher_role(process: Process) -> AsyncIterator[tuple[Role, LocalDispatcher]]:
+    """Yield the role, and the dispatcher's operations for the other roles of the process.
+
+    Without a frontend, which has a canary of its own, a canary shows whether it delivers.
+    """
+    name, settings, authorizer, nursery, bus = process
+    publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
+    subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
+    parser = Parser(settings.dispatcher)
+    local = LocalDispatcher(parser, publisher, subscriptions)
+    role = Role(
+        routes=[DispatcherRoutes(parser, publisher, subscriptions, authorizer)],
+        statistics={"publish": publisher.statistics, "leases": subscriptions.statistics},
+    )
+    async with AsyncExitStack() as stack:
+        nursery.start_soon(publisher.run)
+        if "backend" not in settings.node.roles:  # which has these routes, too
+            moderator = LogModerator(bus, partial(local.publish, retractions=False))
+            role = role._replace(blueprints=[moderation_routes(moderator, authorizer.liker)])
+        if settings.peers:
+            from liveserver.dispatcher.relay.relay import open_relay
+
+            relay = await stack.enter_async_context(open_relay(bus, name, settings))
+            nursery.start_soon(relay.run)
+            role = role._replace(statistics={**role.statistics, "relay": relay.statistics})
+        if "frontend" not in settings.node.roles:
+            inbox = CanaryInbox(bus, name)
+            canary = Canary(name, local, settings.canary, inbox.reconnect)
+            nursery.start_soon(inbox.run, canary)
+            nursery.start_soon(canary.run)
+            role = role._replace(
+                statistics={**role.statistics, "canary": canary.statistics},
+                checks={"delivery": canary.check, "name": canary.check_name},
+            )
+        yield role, local

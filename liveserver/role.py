@@ -1,0 +1,53 @@
+"""What a role brings to its process.
+
+Each role's `role.py` opens it and returns a `Role`, which the node puts together. So the node knows which
+roles there are, and nothing of what is inside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import trio
+
+from liveserver.auth.authorizer import Authorizer
+from liveserver.config import Settings
+from liveserver.edge.router import Router
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+
+    from liveserver.bus.memory.bus import MemoryBus
+    from liveserver.bus.redis.bus import RedisBus
+
+Check = Callable[[], Awaitable[str | None]]  # raises a `LiveserverError` if it fails; returns a warning
+
+
+class HotRoutes(Protocol):
+    """Routes that the edge serves by itself."""
+
+    def add_to(self, router: Router) -> None:
+        """Register the handlers."""
+
+
+class Role(NamedTuple):
+    """A role that is open: its routes, at the edge and in Quart, its statistics, its readiness checks.
+
+    Names of statistics and checks are those of `/v1/status` and `/readyz`.
+    """
+
+    routes: Sequence[HotRoutes] = ()
+    blueprints: Sequence[Blueprint] = ()
+    statistics: Mapping[str, Callable[[], Any]] = {}
+    checks: Mapping[str, Check] = {}
+
+
+class Process(NamedTuple):
+    """What a process has for its roles. Tasks in `nursery` run until all roles are closed."""
+
+    name: str
+    settings: Settings
+    authorizer: Authorizer
+    nursery: trio.Nursery
+    bus: MemoryBus | RedisBus
