@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trio
 from playwright.sync_api import Browser, Page, expect
@@ -16,7 +17,7 @@ from liveserver.auth import tokens
 from liveserver.cluster.redis_server import RedisServer, free_port
 from tests.auth.harness import SECRET
 from tests.processes import NodeProcess
-from tests.web.browsers import running_browser
+from tests.web.browsers import running_browser, wait_until
 from tests.web.test_datacenters import Datacenter
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
@@ -31,15 +32,24 @@ class Locked(Datacenter):
         locked = ("auth.viewers=token", f"auth.secret={SECRET}")
         super().__init__(name, redis_url, peer, peer_url, data, *locked)
 
+    def token(self, user: str, scope: str) -> str:
+        return tokens.make({"sub": user, "scope": scope, "videos": [VIDEO], "exp": time.time() + 600}, SECRET)
+
     def enter(self, browser: Browser, user: str, scope: str) -> Page:
         """The page of this datacenter's likes backend, watching at its frontend."""
-        claims = {"sub": user, "scope": scope, "videos": [VIDEO], "exp": time.time() + 600}
         calm: Any = {"reduced_motion": "reduce"}
         page = browser.new_context(**calm).new_page()
         there = f"{self.backend.url}/?video={VIDEO}&frontends={self.frontend.url}"
-        page.goto(f"{there}#token={tokens.make(claims, SECRET)}")
+        page.goto(f"{there}#token={self.token(user, scope)}")
         expect(page.locator("#live")).to_have_attribute("data-state", "live")
         return page
+
+    def ask(self, what: str) -> Any:
+        """What its backend answers a moderator."""
+        shown = {"Authorization": f"Bearer {self.token('mo', 'watch moderate')}"}
+        answer = httpx.get(f"{self.backend.url}/v1/videos/{VIDEO}/{what}", headers=shown, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
 
 @pytest.fixture
@@ -112,3 +122,38 @@ def test_what_a_moderator_does_holds_in_the_other_datacenter(datacenters: tuple[
         expect(mo.locator(".said")).to_have_text(["Welcome", "Only moderators now"])
         vi.reload()
         expect(vi.locator("#closed")).to_have_text("You were removed by a moderator.")
+
+
+def test_comments_wait_and_a_host_announces(datacenters: tuple[Locked, Locked]) -> None:
+    one, two = datacenters
+    with running_browser() as browser:
+        mo = one.enter(browser, "mo", "watch comment like moderate")
+        vi = two.enter(browser, "vi", "watch comment like")
+        hal = one.enter(browser, "hal", "watch comment like host")
+        mo.locator("#moderate").click()
+        mo.get_by_label("Review comments first").check()
+        wait_until(lambda: two.ask("settings").get("review") is True)
+        say(vi, "may I?")
+        expect(vi.locator(".pending .status")).to_have_text("Waiting for a moderator")
+        say(vi, "and this?")
+        expect(mo.locator("#waiting p")).to_have_text(["may I?", "and this?"])
+        wait_until(lambda: len(one.ask("comments?status=waiting")["comments"]) == 2)
+        expect(hal.locator(".said")).to_have_count(0)
+        mo.get_by_role("button", name="Approve: vi").first.click()
+        for page in (mo, hal):
+            expect(page.locator(".said")).to_have_text(["may I?"])
+        expect(vi.locator(".pending")).to_have_count(1)
+        mo.get_by_role("button", name="Reject: vi").click()
+        expect(mo.locator("#queue")).to_be_hidden()
+        wait_until(lambda: not one.ask("comments?status=waiting")["comments"])
+        mo.reload()
+        expect(mo.locator(".said")).to_have_text(["may I?"])
+        expect(mo.locator("#moderate-count")).to_be_hidden()
+
+        hal.locator("#moderate").click()
+        hal.get_by_label("Announcement").fill("Doors close at nine")
+        hal.keyboard.press("Enter")
+        expect(vi.locator("#note")).to_have_text("Doors close at nine")
+        hal.get_by_role("button", name="Moderate vi").click()
+        hal.get_by_role("menuitem", name="Pin").click()
+        expect(vi.locator("#pin-text")).to_have_text("vi: may I?")
