@@ -452,6 +452,27 @@ def test_the_newest_event_of_each_key_is_held(context: BrowserContext, frontend:
     assert changes == [["e1", "e2"], ["e11"], ["e12"]]
 
 
+def test_settings_and_the_pin_are_read_from_the_state(
+    context: BrowserContext, frontend: ScriptedFrontend
+) -> None:
+    page = opened(context, frontend, frontend.url, share=False)
+    stream = frontend.stream(1)
+    stream.ready(0)
+    expected = {"comments": "open", "slow": 30, "likes": "open", "review": False}
+    assert page.evaluate("[live.settings, live.pinned]") == [expected, None]
+    slow = {"comments": "slow", "slow": 5, "likes": "closed", "review": True}
+    told = [event(1, "settings", key="settings", data=slow)]
+    stream.send(f"event: state\ndata: {json.dumps({'events': told})}\n\n")
+    pinned = {"text": "hello", "comment": "c1", "user": "ada"}
+    stream.send(frame(event(2, "pin", key="pin", data=pinned), 2))
+    expect_seen(page, 2, 2)
+    assert page.evaluate("[live.settings, live.pinned]") == [slow, pinned]
+    for number, key in ((3, "settings"), (4, "pin")):
+        stream.send(frame(event(number, key, key=key, data=None), number))
+    expect_seen(page, 2, 4)
+    assert page.evaluate("[live.settings, live.pinned]") == [expected, None]
+
+
 # Tabs
 
 

@@ -230,6 +230,8 @@ live.addEventListener("state", ({ detail }) => take<LiveEvent[]>(detail.events))
 live.addEventListener("poll.opened", ({ detail }) => take<LiveEvent>(detail), { once: true });
 take<number | undefined>(live.total?.likes);
 take<LiveEvent | undefined>(live.state.get("pin"));
+take<"open" | "slow" | "closed">(live.settings.comments);
+take<string | undefined>(live.pinned?.text);
 live.like("heart").then(({ total }) => total.toFixed());
 // @ts-expect-error there is no such transport
 new LiveVideo("https://a.example", "v", { transport: "carrier pigeon" });
@@ -237,6 +239,8 @@ new LiveVideo("https://a.example", "v", { transport: "carrier pigeon" });
 live.addEventListener("comment", ({ detail }) => detail.data.reaction);
 // @ts-expect-error connections have no such name
 live.addEventListener("connection", ({ detail }) => detail.name === "lively");
+// @ts-expect-error nothing may be pinned
+take<string>(live.pinned.text);
 // @ts-expect-error what is told is not to be changed
 live.state.clear();
 """

@@ -14,6 +14,10 @@ export class LiveVideo extends LiveVideo_base {
     /** @type {ConnectionState} */ connection: ConnectionState;
     /** The newest event of each key. @returns {ReadonlyMap<string, LiveEvent>} */
     get state(): ReadonlyMap<string, LiveEvent>;
+    /** What viewers may do just now; "state" is fired when it changes. @returns {Settings} */
+    get settings(): Settings;
+    /** What a moderator or host has pinned; else null. @returns {?Pinned} */
+    get pinned(): Pinned | null;
     /** The likes of the video, exactly, where the servers tell sums; else null. @returns {?{likes: number, reactions: Map<string, number>}} */
     get total(): {
         likes: number;
@@ -359,6 +363,32 @@ export type Summary = import("./liveserver/likes.js").Summary;
  * 3. Nothing begins before the task of `new` is over, and nothing is fired or held after `close()`.
  */
 export type Me = import("./liveserver/likes.js").Me;
+/**
+ * Watch a live video: one exact sequence of events, however many connections it takes. In browsers, workers, Node.
+ *
+ *     import { LiveVideo } from "/liveserver.js";
+ *     const live = new LiveVideo(["https://fe1.example", "https://fe2.example"], "demo");
+ *     live.addEventListener("like", ({ detail }) => console.log(detail.user, detail.data));
+ *     await live.like("heart");
+ *
+ * 1. Nothing is lost or doubled: every connection resumes from the cursor of the last item received.
+ * 2. Streams, long-polls, reconnecting: `liveserver/connection.js`. Tabs that share: `liveserver/tabs.js`.
+ * 3. Nothing begins before the task of `new` is over, and nothing is fired or held after `close()`.
+ */
+export type Settings = import("./liveserver/state.js").Settings;
+/**
+ * Watch a live video: one exact sequence of events, however many connections it takes. In browsers, workers, Node.
+ *
+ *     import { LiveVideo } from "/liveserver.js";
+ *     const live = new LiveVideo(["https://fe1.example", "https://fe2.example"], "demo");
+ *     live.addEventListener("like", ({ detail }) => console.log(detail.user, detail.data));
+ *     await live.like("heart");
+ *
+ * 1. Nothing is lost or doubled: every connection resumes from the cursor of the last item received.
+ * 2. Streams, long-polls, reconnecting: `liveserver/connection.js`. Tabs that share: `liveserver/tabs.js`.
+ * 3. Nothing begins before the task of `new` is over, and nothing is fired or held after `close()`.
+ */
+export type Pinned = import("./liveserver/state.js").Pinned;
 /**
  * Watch a live video: one exact sequence of events, however many connections it takes. In browsers, workers, Node.
  *

@@ -35,6 +35,8 @@
  * @typedef {{user?: string, key?: string, position?: number}} Deed `position`: media time in milliseconds
  * @typedef {import("./liveserver/likes.js").Summary} Summary
  * @typedef {import("./liveserver/likes.js").Me} Me
+ * @typedef {import("./liveserver/state.js").Settings} Settings
+ * @typedef {import("./liveserver/state.js").Pinned} Pinned
  *
  * @typedef {object} Target
  * @property {{
@@ -51,7 +53,7 @@
 import { Connection } from "./liveserver/connection.js";
 import { Likes, LiveError } from "./liveserver/likes.js";
 import { Replay } from "./liveserver/replay.js";
-import { State, sumLikes } from "./liveserver/state.js";
+import { State, pinnedOf, settingsOf, sumLikes } from "./liveserver/state.js";
 import { Tabs } from "./liveserver/tabs.js";
 import { childOf } from "./liveserver/timing.js";
 import { Tokens } from "./liveserver/tokens.js";
@@ -124,6 +126,16 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   /** The newest event of each key. @returns {ReadonlyMap<string, LiveEvent>} */
   get state() {
     return this.#state.events;
+  }
+
+  /** What viewers may do just now; "state" is fired when it changes. @returns {Settings} */
+  get settings() {
+    return settingsOf(this.#state.events);
+  }
+
+  /** What a moderator or host has pinned; else null. @returns {?Pinned} */
+  get pinned() {
+    return pinnedOf(this.#state.events);
   }
 
   /** The likes of the video, exactly, where the servers tell sums; else null. @returns {?{likes: number, reactions: Map<string, number>}} */

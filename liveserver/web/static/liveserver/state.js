@@ -51,6 +51,24 @@ export class State {
 }
 
 /**
+ * What viewers may do, as moderators have set it; what they have not set is open.
+ * @typedef {{comments: "open"|"slow"|"closed", slow: number, likes: "open"|"closed", review: boolean}} Settings `slow`: seconds
+ * @param {Map<string, LiveEvent>} events @returns {Settings}
+ */
+export function settingsOf(events) {
+  return { comments: "open", slow: 30, likes: "open", review: false, ...events.get("settings")?.data };
+}
+
+/**
+ * What is shown above all comments: one of them, or a text; null when nothing is.
+ * @typedef {{text: string, comment?: ?string, user?: ?string}} Pinned `comment`: its id
+ * @param {Map<string, LiveEvent>} events @returns {?Pinned}
+ */
+export function pinnedOf(events) {
+  return events.get("pin")?.data ?? null;
+}
+
+/**
  * The likes of a video, exactly: the sum over its stores' newest totals; null before the first.
  * @param {Map<string, LiveEvent>} events @returns {?{likes: number, reactions: Map<string, number>}}
  */
