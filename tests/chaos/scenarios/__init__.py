@@ -3,6 +3,7 @@
 from tests.chaos.scenarios import (
     backend_scenarios,
     deployment_scenarios,
+    moderation_scenarios,
     node_scenarios,
     redis_scenarios,
     viewer_scenarios,
@@ -14,6 +15,7 @@ __all__ = [
     "Scenario",
     "backend_scenarios",
     "deployment_scenarios",
+    "moderation_scenarios",
     "node_scenarios",
     "redis_scenarios",
     "viewer_scenarios",
