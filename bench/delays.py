@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import trio
 import typer
 
-from bench.results import Sheet, finish, machine
+from bench.results import Cell, Sheet, finish, machine
 from liveserver.auth.authorizer import Authorizer
 from liveserver.bus.interface import AppendRequest
 from liveserver.bus.memory.bus import MemoryBus
@@ -55,15 +55,25 @@ def main(
             found[name].append(measure(viewers, rate, seconds, queries))
     live, delayed = (statistics.median(found[name]) for name in ("live", "delayed"))
     result: dict[str, Any] = {
-        "bench": "delays", "viewers": viewers, "rate": rate, "us_per_delivery": found,
-        "ratio": round(delayed / live, 3), "machine": machine(),
-    }  # fmt: skip
-    rows: list[list[str | float | None]] = [
-        ["CPU a delivery, live, µs", round(live, 3)],
-        ["at ten delays, µs", round(delayed, 3)],
-        ["ratio", round(delayed / live, 3)],
+        "bench": "delays",
+        "viewers": viewers,
+        "rate": rate,
+        "rounds": found,
+        "medians": {"live": round(live, 3), "delayed": round(delayed, 3)},
+        "ratio": round(delayed / live, 3),
+        "machine": machine(),
+    }
+    finish(result, sheets(result))
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """Return the table of a result."""
+    rows: list[list[Cell]] = [
+        ["CPU a delivery, live, µs", result["medians"]["live"]],
+        ["at ten delays, µs", result["medians"]["delayed"]],
+        ["ratio", result["ratio"]],
     ]
-    finish(result, [Sheet(f"{viewers:,} viewers, {rate} events/s", ["", ""], rows)])
+    return [Sheet(f"{result['viewers']:,} viewers, {result['rate']} events/s", ["", ""], rows)]
 
 
 def measure(viewers: int, rate: int, seconds: float, queries: list[str]) -> float:

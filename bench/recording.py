@@ -81,6 +81,9 @@ def main(
         "bench": "recording",
         "events": number,
         "minutes": minutes,
+        "likes": likes,
+        "comments": comments,
+        "rounds": [{"open_ms": round(each * 1000, 1)} for each in opening],
         "size_mib": round(size / 1024**2, 1),
         "bytes_per_event": round(size / number, 1),
         "segments": len(index.segments),
@@ -90,7 +93,12 @@ def main(
         "open_ms": round(statistics.median(opening) * 1000, 1),
         "machine": machine(),
     }
-    about = f"{minutes:g} minutes of {likes} likes/s and {comments} comments/s"
+    finish(result, sheets(result))
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """Return the table of a result."""
+    about = f"{result['minutes']:g} minutes of {result['likes']} likes/s and {result['comments']} comments/s"
     measures = {
         "events": "events",
         "size_mib": "on disk, MiB",
@@ -100,7 +108,7 @@ def main(
         "us_per_event": "CPU an event, µs",
         "open_ms": "opened in the middle, ms",
     }
-    finish(result, [Sheet(about, ["", ""], [[what, result[name]] for name, what in measures.items()])])
+    return [Sheet(about, ["", ""], [[what, result[name]] for name, what in measures.items()])]
 
 
 def part(chance: random.Random, at: int, seconds: float, likes: int, comments: int) -> list[bytes]:
