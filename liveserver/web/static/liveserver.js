@@ -55,6 +55,7 @@ import { Likes, LiveError } from "./liveserver/likes.js";
 import { Replay } from "./liveserver/replay.js";
 import { State, pinnedOf, settingsOf, sumLikes } from "./liveserver/state.js";
 import { Tabs } from "./liveserver/tabs.js";
+import { Delay } from "./liveserver/delay.js";
 import { childOf } from "./liveserver/timing.js";
 import { Tokens } from "./liveserver/tokens.js";
 
@@ -64,7 +65,6 @@ export { LiveError, Replay };
 const OWN_WORDS = new Set(["*", "ready", "gap", "viewers", "bye", "state", "connection", "refused", "error", "open", "close", "message"]);
 
 const DELAY_EVERY = 1_000; // milliseconds between two looks at how far behind live the picture is
-const MOST_BEHIND = 120; // seconds
 
 const CLOCK_FOR = 600_000; // milliseconds that a measurement of the servers' clock is better than a worse one
 
@@ -87,7 +87,8 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   /** Until `close()`. */ #life = new AbortController();
   /** From a start to the next. */ #running = new AbortController();
   #isStarting = false;
-  #delay = 0;
+  #delay = new Delay((items) => this.#take(items));
+  /** The cursor of the last item received, which may be held still. @type {?string} */ #received;
   /** @type {?Connection} */ #present = null;
   /** @type {?Tabs} */ #tabs = null;
 
@@ -104,7 +105,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     this.#options = { transport: /** @type {"auto"|"sse"|"poll"|"ws"} */ ("auto"), replay: 0, share: !options.cursor && options.behind === undefined, ...options };
     this.#tokens = new Tokens(options.token);
     this.#likes = new Likes(options.likes === undefined ? first : base(options.likes), video, this.#tokens, options.credentials);
-    this.cursor = options.cursor ?? null;
+    this.cursor = this.#received = options.cursor ?? null;
     this.connection = { name: "connecting", transport: "sse", url: first, node: null, shared: false };
     const { signal } = this.#life;
     const on = (/** @type {EventTarget|undefined} */ target, /** @type {string} */ type, /** @type {() => void} */ act) =>
@@ -113,7 +114,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     if (options.behind !== undefined) {
       this.#followDelay(); // the first time before anything is asked for
       const timer = setInterval(() => this.#followDelay() && this.#present?.onDelayChanged(), DELAY_EVERY);
-      signal.addEventListener("abort", () => clearInterval(timer));
+      signal.addEventListener("abort", () => (clearInterval(timer), this.#delay.close()));
     }
     on(globalThis, "online", wake);
     on(globalThis, "offline", () => this.#present?.interrupt("the browser is offline"));
@@ -196,18 +197,10 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     return this.#likes.get("me");
   }
 
-  /** Stand as far behind live as the picture, in whole seconds; return whether that has changed. */
+  /** Stand as far behind live as the picture; return whether the server is to be asked for another delay. */
   #followDelay() {
     const { behind } = this.#options;
-    const seconds = typeof behind === "function" ? behind() : behind;
-    // A player that knows of none yet says NaN, or infinity; small changes are not worth a reconnection.
-    if (typeof seconds !== "number" || !Number.isFinite(seconds)) return false;
-    const wanted = Math.min(Math.max(seconds, 0), MOST_BEHIND);
-    if (Math.abs(wanted - this.#delay) < 1 && !(wanted < 0.5 && this.#delay)) return false;
-    const rounded = Math.round(wanted);
-    const isChanged = rounded !== this.#delay;
-    this.#delay = rounded;
-    return isChanged;
+    return this.#delay.follow(typeof behind === "function" ? behind() : behind);
   }
 
   #user() {
@@ -255,9 +248,9 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   async #connect(signal) {
     const self = this;
     const { transport, replay, credentials } = this.#options;
-    const target = { urls: this.#urls, video: this.#video, transport, replay, credentials, tokens: this.#tokens, behind: () => this.#delay };
+    const target = { urls: this.#urls, video: this.#video, transport, replay, credentials, tokens: this.#tokens, behind: () => this.#delay.asked };
     const connection = (this.#present = new Connection(target, {
-      get cursor() { return self.cursor; },
+      get cursor() { return self.#received ?? self.cursor; },
       receive: (items) => this.#receive(items),
       synchronize: (offset, error) => {
         const at = Date.now();
@@ -285,7 +278,9 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     const tabs = this.#tabs;
     // An end may be this viewer's alone: another tab asks for itself.
     tabs?.post(this.cursor, items.filter((item) => !isEnd(item)));
-    this.#take(items);
+    for (const { cursor } of items) this.#received = cursor || this.#received;
+    if (tabs) this.#take(items);
+    else this.#delay.hold(items);
     tabs?.arrived();
   }
 
@@ -295,6 +290,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
       if (this.#life.signal.aborted) return;
       const { kind, type, data, cursor } = item;
       this.cursor = cursor || this.cursor;
+      if (this.#tabs) this.#received = this.cursor;
       if (kind === "event") {
         this.#tabs?.remember(item);
         if (this.#state.apply(data)) this.#fire("state", { events: [data] });
