@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,38 +27,43 @@ def programs() -> Path | None:
     return max(Path("/usr/lib/postgresql").glob("*/bin/"), default=None)
 
 
+def _run(program: Path | str, *arguments: str, directory: Path) -> None:
+    """Run one of PostgreSQL's programs, as a user who is not root."""
+    user = NOBODY if os.geteuid() == 0 else None
+    subprocess.run(
+        [program, *arguments],
+        check=True, cwd=directory, user=user, group=user, stdout=subprocess.DEVNULL, timeout=60,
+    )  # fmt: skip
+
+
+@cache
+def _initialized(binaries: Path) -> TemporaryDirectory[str]:
+    """A directory with the `data` of an empty server, to be copied; removed when the process ends."""
+    initialized = TemporaryDirectory(prefix="pg-", dir="/tmp")
+    directory = Path(initialized.name)
+    if os.geteuid() == 0:
+        os.chown(directory, NOBODY, NOBODY)
+    options = ("-U", "test", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+    _run(binaries / "initdb", "-D", f"{directory}/data", *options, directory=directory)
+    return initialized
+
+
 @contextmanager
 def postgres(binaries: Path) -> Iterator[str]:
-    """The URL of an empty database, for the duration of the block."""
-    user = NOBODY if os.geteuid() == 0 else None
+    """The URL of an empty database, for the duration of the block. Its machine does not fail: no fsync."""
     with TemporaryDirectory(prefix="pg-", dir="/tmp") as name:  # short: its socket's path is limited
         directory = Path(name)
-        if user is not None:
-            os.chown(directory, user, user)
-
-        def run(program: str, *arguments: str) -> None:
-            subprocess.run(
-                [binaries / program, *arguments],
-                check=True, cwd=directory, user=user, group=user, stdout=subprocess.DEVNULL, timeout=60,
-            )  # fmt: skip
-
-        data, log = directory / "data", directory / "log"
-        run("initdb", "-D", str(data), "-U", "test", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        run(
-            "pg_ctl",
-            "-D",
-            str(data),
-            "-l",
-            str(log),
-            "-o",
-            f"-c listen_addresses= -k {directory}",
-            "-w",
-            "start",
-        )
+        if os.geteuid() == 0:
+            os.chown(directory, NOBODY, NOBODY)
+        data = f"{directory}/data"
+        _run("cp", "-a", f"{_initialized(binaries).name}/data", data, directory=directory)
+        options = f"-c listen_addresses= -c fsync=off -k {directory}"
+        pg_ctl = partial(_run, binaries / "pg_ctl", "-D", data, "-w", directory=directory)
+        pg_ctl("-l", f"{directory}/log", "-o", options, "start")
         try:
             yield f"postgresql+psycopg://test@/postgres?host={directory}"
         finally:
-            run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+            pg_ctl("-m", "immediate", "stop")
 
 
 def execute(url: str, *statements: str) -> None:
