@@ -3,6 +3,7 @@
 - `redis_server`: the URL of an empty Redis. One process serves the whole session; it is emptied
   before each test that asks for it. For whatever needs no more than a Redis that works.
 - `own_redis`: a `RedisServer` of the test's own, to be stopped, stalled or restarted.
+- `browser`: Chromium without a context; one process serves the whole session.
 - `until(condition)`: wait until an asynchronous condition holds; fails after `UNTIL_SECONDS`.
 
 Tests that ask for one of these servers are marked `redis` by themselves. `--hypothesis-profile=fast` tries
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -21,6 +23,11 @@ import trio
 from hypothesis import settings
 
 from liveserver.cluster.redis_server import RedisServer, free_port, run_redis_server
+
+if TYPE_CHECKING:  # most tests need no browser, and its module takes long to import
+    from playwright.sync_api import Browser
+
+    from tests.web.browsers import SharedBrowser
 
 # The same examples every time, and no time limit for each: the machine may be busy.
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -83,6 +90,25 @@ async def own_redis() -> AsyncIterator[RedisServer]:
     """A Redis of the test's own, appending to a file: `stop()` and `start()` keep its data."""
     async with run_redis_server(appendonly=True) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser_process() -> Iterator[SharedBrowser]:
+    """The session's browser, not yet started. Ask for `browser` instead."""
+    from tests.web.browsers import SharedBrowser
+
+    shared = SharedBrowser()
+    try:
+        yield shared
+    finally:
+        shared.close()
+
+
+@pytest.fixture
+def browser(browser_process: SharedBrowser) -> Iterator[Browser]:
+    """A browser without a context; those that the test opens are closed after it."""
+    with browser_process.use() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from liveserver.cluster.redis_server import free_port
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -204,19 +205,18 @@ def test_the_python_program(cluster: Cluster) -> None:
 
 
 @pytest.mark.browser
-def test_the_page(cluster: Cluster) -> None:
-    with running_browser() as browser:
-        page = browser.new_page()
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.goto(cluster.url("8101") + "/v1/videos/demo/viewers")  # any page at all
-        page.add_script_tag(content=cluster.rewrite(block("js", "LiveVideo")), type="module")
+def test_the_page(cluster: Cluster, browser: Browser) -> None:
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(cluster.url("8101") + "/v1/videos/demo/viewers")  # any page at all
+    page.add_script_tag(content=cluster.rewrite(block("js", "LiveVideo")), type="module")
 
-        def has_liked() -> bool:
-            page.wait_for_timeout(20)  # what the browser says comes in meanwhile
-            return "cleo heart" in said
+    def has_liked() -> bool:
+        page.wait_for_timeout(20)  # what the browser says comes in meanwhile
+        return "cleo heart" in said
 
-        wait_until(has_liked)
+    wait_until(has_liked)
 
 
 def test_everything_in_one_process(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 from liveserver.ops import dashboard
 from liveserver.ops.app import ops_app
 from tests.processes import NodeProcess
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -39,12 +39,6 @@ def test_files_need_nobody_else_and_make_no_markup(name: str) -> None:
     addresses = set(re.findall(r"https?://[^\s\"')]+", text))
     assert addresses <= {"http://www.w3.org/2000/svg"}
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", text)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -37,13 +38,56 @@ def chromium() -> str:
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
-    """One browser; each of its contexts is as if it were another person's."""
+    """One browser; each of its contexts is as if it were another person's.
+
+    Playwright's event loop is this thread's until the block is left, also between two calls.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         try:
             yield browser
         finally:
             browser.close()
+
+
+class SharedBrowser:
+    """One browser for all tests of a process, started when the first of them needs it."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._browser: Browser | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @contextmanager
+    def use(self) -> Iterator[Browser]:
+        """The browser, without a context; closes those that were opened.
+
+        Outside of the block Playwright's event loop is not this thread's, so that other tests run their own.
+        A browser that crashed is replaced.
+        """
+        asyncio._set_running_loop(self._loop)
+        try:
+            if self._browser is None or not self._browser.is_connected():
+                self._close()
+                self._browser = self._stack.enter_context(running_browser())
+                self._loop = asyncio._get_running_loop()
+            yield self._browser
+            for context in self._browser.contexts:
+                context.close()
+        finally:
+            asyncio._set_running_loop(None)
+
+    def close(self) -> None:
+        """End the browser, if it was started."""
+        asyncio._set_running_loop(self._loop)
+        try:
+            self._close()
+        finally:
+            asyncio._set_running_loop(None)
+
+    def _close(self) -> None:
+        self._stack.close()
+        self._browser = self._loop = None
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from liveserver.cluster.redis_server import RedisServer
 from tests.processes import NodeProcess
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 from tests.web.harness import WATCH, Stage, expect_likes, expect_seen, opened, watching
 from tests.web.tcp_relay import Relay
 
@@ -34,12 +34,6 @@ def stage(redis_process: RedisServer) -> Iterator[Stage]:
         stack.enter_context(built.one)
         stack.enter_context(built.two)
         yield built
-
-
-@pytest.fixture(scope="module")
-def browser(stage: Stage) -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

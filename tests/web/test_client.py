@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 from tests.web.scripted import ScriptedFrontend, cursor, event, frame
 
 pytestmark = pytest.mark.browser
@@ -45,12 +45,6 @@ WORDS = [
     "events",
     "*",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from liveserver.cluster.redis_server import RedisServer, free_port
 from tests.processes import NodeProcess
-from tests.web.browsers import running_browser
 from tests.web.harness import expect_likes
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
@@ -67,22 +66,23 @@ def datacenters(tmp_path: Path) -> Iterator[tuple[Datacenter, Datacenter]]:
         yield one, two
 
 
-def test_pages_in_two_datacenters_show_each_others_events(datacenters: tuple[Datacenter, Datacenter]) -> None:
-    with running_browser() as browser:
-        here, there = (each.open(browser, "far") for each in datacenters)
-        here.get_by_role("button", name="Like").click()
-        expect_likes(there, 1)
-        there.keyboard.press("l")
-        there.keyboard.press("3")
-        expect_likes(here, 3)
-        expect_likes(there, 3)
-        for page, text in ((here, "Hello over there"), (there, "Hello yourself")):
-            page.get_by_role("textbox", name="Your comment").fill(text)
-            page.get_by_role("button", name="Send").click()
-        for page in (here, there):
-            expect(page.locator(".said")).to_have_count(2)
-            assert set(page.locator(".said").all_inner_texts()) == {"Hello over there", "Hello yourself"}
-        here.locator("#line summary").click()
-        expect(here.locator("#node")).to_have_text("dc1-fe1")
-        there.locator("#line summary").click()
-        expect(there.locator("#node")).to_have_text("dc2-fe1")
+def test_pages_in_two_datacenters_show_each_others_events(
+    datacenters: tuple[Datacenter, Datacenter], browser: Browser
+) -> None:
+    here, there = (each.open(browser, "far") for each in datacenters)
+    here.get_by_role("button", name="Like").click()
+    expect_likes(there, 1)
+    there.keyboard.press("l")
+    there.keyboard.press("3")
+    expect_likes(here, 3)
+    expect_likes(there, 3)
+    for page, text in ((here, "Hello over there"), (there, "Hello yourself")):
+        page.get_by_role("textbox", name="Your comment").fill(text)
+        page.get_by_role("button", name="Send").click()
+    for page in (here, there):
+        expect(page.locator(".said")).to_have_count(2)
+        assert set(page.locator(".said").all_inner_texts()) == {"Hello over there", "Hello yourself"}
+    here.locator("#line summary").click()
+    expect(here.locator("#node")).to_have_text("dc1-fe1")
+    there.locator("#line summary").click()
+    expect(there.locator("#node")).to_have_text("dc2-fe1")

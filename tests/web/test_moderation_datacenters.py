@@ -17,7 +17,7 @@ from liveserver.auth import tokens
 from liveserver.cluster.redis_server import RedisServer, free_port
 from tests.auth.harness import SECRET
 from tests.processes import NodeProcess
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 from tests.web.test_datacenters import Datacenter
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
@@ -78,82 +78,82 @@ def say(page: Page, text: str) -> None:
     page.keyboard.press("Enter")
 
 
-def test_what_a_moderator_does_holds_in_the_other_datacenter(datacenters: tuple[Locked, Locked]) -> None:
+def test_what_a_moderator_does_holds_in_the_other_datacenter(
+    datacenters: tuple[Locked, Locked], browser: Browser
+) -> None:
     one, two = datacenters
-    with running_browser() as browser:
-        mo = one.enter(browser, "mo", "watch comment like moderate")
-        vi = two.enter(browser, "vi", "watch comment like")
-        mo.locator("#moderate").click()
-        say(mo, "Welcome")
-        expect(vi.locator(".role")).to_have_text("Moderator")
+    mo = one.enter(browser, "mo", "watch comment like moderate")
+    vi = two.enter(browser, "vi", "watch comment like")
+    mo.locator("#moderate").click()
+    say(mo, "Welcome")
+    expect(vi.locator(".role")).to_have_text("Moderator")
 
-        mo.get_by_role("radio", name="Slow").check()
-        expect(vi.locator("#text")).to_have_attribute("placeholder", "One comment every 30 s")
-        say(vi, "first")
-        expect(mo.locator(".said")).to_have_text(["Welcome", "first"])
-        expect(vi.locator("#hold")).to_contain_text("Wait")
-        vi.reload()  # which knows nothing of it; the backend does
-        expect(vi.locator("#live")).to_have_attribute("data-state", "live")
-        expect(vi.locator("#text")).to_have_attribute("placeholder", "One comment every 30 s")
-        say(vi, "too soon")
-        expect(vi.locator(".failed .status")).to_contain_text("slow mode")
-        expect(vi.locator("#hold")).to_contain_text("Wait")
+    mo.get_by_role("radio", name="Slow").check()
+    expect(vi.locator("#text")).to_have_attribute("placeholder", "One comment every 30 s")
+    say(vi, "first")
+    expect(mo.locator(".said")).to_have_text(["Welcome", "first"])
+    expect(vi.locator("#hold")).to_contain_text("Wait")
+    vi.reload()  # which knows nothing of it; the backend does
+    expect(vi.locator("#live")).to_have_attribute("data-state", "live")
+    expect(vi.locator("#text")).to_have_attribute("placeholder", "One comment every 30 s")
+    say(vi, "too soon")
+    expect(vi.locator(".failed .status")).to_contain_text("slow mode")
+    expect(vi.locator("#hold")).to_contain_text("Wait")
 
-        mo.get_by_role("button", name="Moderate vi").click()
-        mo.get_by_role("menuitem", name="Pin").click()
-        expect(vi.locator("#pin-text")).to_have_text("vi: first")
-        mo.get_by_role("button", name="Unpin").click()
-        expect(vi.locator("#pin")).to_be_hidden()
+    mo.get_by_role("button", name="Moderate vi").click()
+    mo.get_by_role("menuitem", name="Pin").click()
+    expect(vi.locator("#pin-text")).to_have_text("vi: first")
+    mo.get_by_role("button", name="Unpin").click()
+    expect(vi.locator("#pin")).to_be_hidden()
 
-        mo.get_by_role("radio", name="Closed").click()
-        expect(vi.locator("#closed")).to_have_text("Comments are closed.")
-        say(mo, "Only moderators now")
-        expect(vi.locator(".said").filter(has_text="Only moderators now")).to_have_count(1)
+    mo.get_by_role("radio", name="Closed").click()
+    expect(vi.locator("#closed")).to_have_text("Comments are closed.")
+    say(mo, "Only moderators now")
+    expect(vi.locator(".said").filter(has_text="Only moderators now")).to_have_count(1)
 
-        mo.get_by_text("Who is here").click()
-        expect(mo.locator("#users bdi")).to_have_text(["mo", "vi"])
-        mo.get_by_role("button", name="Moderate vi").click()
-        mo.get_by_role("menuitem", name="Ban vi", exact=True).click()
-        expect(mo.locator("#bans bdi")).to_have_text(["vi"])
-        expect(vi.locator("#closed")).to_have_text("You were removed by a moderator.")
-        expect(vi.locator("#form")).to_be_hidden()
-        mo.get_by_role("button", name="Moderate vi").click()
-        mo.get_by_role("menuitem", name="Remove all of vi").click()
-        expect(mo.locator(".said")).to_have_text(["Welcome", "Only moderators now"])
-        vi.reload()
-        expect(vi.locator("#closed")).to_have_text("You were removed by a moderator.")
+    mo.get_by_text("Who is here").click()
+    expect(mo.locator("#users bdi")).to_have_text(["mo", "vi"])
+    mo.get_by_role("button", name="Moderate vi").click()
+    mo.get_by_role("menuitem", name="Ban vi", exact=True).click()
+    expect(mo.locator("#bans bdi")).to_have_text(["vi"])
+    expect(vi.locator("#closed")).to_have_text("You were removed by a moderator.")
+    expect(vi.locator("#form")).to_be_hidden()
+    mo.get_by_role("button", name="Moderate vi").click()
+    mo.get_by_role("menuitem", name="Remove all of vi").click()
+    expect(mo.locator(".said")).to_have_text(["Welcome", "Only moderators now"])
+    vi.reload()
+    expect(vi.locator("#closed")).to_have_text("You were removed by a moderator.")
 
 
-def test_comments_wait_and_a_host_announces(datacenters: tuple[Locked, Locked]) -> None:
+def test_comments_wait_and_a_host_announces(datacenters: tuple[Locked, Locked], browser: Browser) -> None:
     one, two = datacenters
-    with running_browser() as browser:
-        mo = one.enter(browser, "mo", "watch comment like moderate")
-        vi = two.enter(browser, "vi", "watch comment like")
-        hal = one.enter(browser, "hal", "watch comment like host")
-        mo.locator("#moderate").click()
-        mo.get_by_label("Review comments first").check()
-        wait_until(lambda: two.ask("settings").get("review") is True)
-        say(vi, "may I?")
-        expect(vi.locator(".pending .status")).to_have_text("Waiting for a moderator")
-        say(vi, "and this?")
-        expect(mo.locator("#waiting p")).to_have_text(["may I?", "and this?"])
-        wait_until(lambda: len(one.ask("comments?status=waiting")["comments"]) == 2)
-        expect(hal.locator(".said")).to_have_count(0)
-        mo.get_by_role("button", name="Approve: vi").first.click()
-        for page in (mo, hal):
-            expect(page.locator(".said")).to_have_text(["may I?"])
-        expect(vi.locator(".pending")).to_have_count(1)
-        mo.get_by_role("button", name="Reject: vi").click()
-        expect(mo.locator("#queue")).to_be_hidden()
-        wait_until(lambda: not one.ask("comments?status=waiting")["comments"])
-        mo.reload()
-        expect(mo.locator(".said")).to_have_text(["may I?"])
-        expect(mo.locator("#moderate-count")).to_be_hidden()
+    mo = one.enter(browser, "mo", "watch comment like moderate")
+    vi = two.enter(browser, "vi", "watch comment like")
+    hal = one.enter(browser, "hal", "watch comment like host")
+    mo.locator("#moderate").click()
+    mo.get_by_label("Review comments first").check()
+    wait_until(lambda: two.ask("settings").get("review") is True)
+    say(vi, "may I?")
+    expect(vi.locator(".pending .status")).to_have_text("Waiting for a moderator")
+    say(vi, "and this?")
+    expect(mo.locator("#waiting p")).to_have_text(["may I?", "and this?"])
+    wait_until(lambda: len(one.ask("comments?status=waiting")["comments"]) == 2)
+    expect(hal.locator(".said")).to_have_count(0)
+    mo.get_by_role("button", name="Approve: vi").first.click()
+    for page in (mo, hal):
+        expect(page.locator(".said")).to_have_text(["may I?"])
+    expect(vi.locator(".pending")).to_have_count(1)
+    mo.get_by_role("button", name="Reject: vi").click()
+    expect(mo.locator("#queue")).to_be_hidden()
+    wait_until(lambda: not one.ask("comments?status=waiting")["comments"])
+    mo.reload()
+    expect(mo.locator(".said")).to_have_text(["may I?"])
+    expect(mo.locator("#moderate-count")).to_be_hidden()
 
-        hal.locator("#moderate").click()
-        hal.get_by_label("Announcement").fill("Doors close at nine")
-        hal.keyboard.press("Enter")
-        expect(vi.locator("#note")).to_have_text("Doors close at nine")
-        hal.get_by_role("button", name="Moderate vi").click()
-        hal.get_by_role("menuitem", name="Pin").click()
-        expect(vi.locator("#pin-text")).to_have_text("vi: may I?")
+    hal.locator("#moderate").click()
+    hal.get_by_label("Announcement").fill("Doors close at nine")
+    hal.keyboard.press("Enter")
+    expect(vi.locator("#note")).to_have_text("Doors close at nine")
+    hal.get_by_role("button", name="Moderate vi").click()
+    hal.get_by_role("menuitem", name="Pin").click()
+    expect(vi.locator("#pin-text")).to_have_text("vi: may I?")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 from tests.web.scripted import ScriptedFrontend, event
 from tests.web.test_page_in_browser import LOOKS, comment, expect_no_errors, opened, tell
 
@@ -44,12 +44,6 @@ class Backend:
 
     def wait_asked(self, *request: Any) -> None:
         wait_until(lambda: request in self.asked)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from liveserver import __version__
 from liveserver.web.page import STATIC
-from tests.web.browsers import SECONDS, running_browser, wait_until
+from tests.web.browsers import SECONDS, wait_until
 from tests.web.scripted import ScriptedFrontend, cursor, event, frame
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -80,12 +80,6 @@ def project(package: Path, tmp_path: Path) -> Path:
     shutil.copytree(SOURCE / "examples", tmp_path / "examples")
     (tmp_path / "package.json").write_text('{"type":"module"}')
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

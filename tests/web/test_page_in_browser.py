@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.web.browsers import SECONDS, running_browser, wait_until
+from tests.web.browsers import SECONDS, wait_until
 from tests.web.scripted import ScriptedFrontend, Stream, event, frame
 
 pytestmark = pytest.mark.browser
@@ -39,12 +39,6 @@ class Backend:
             return 200, {"likes": self.likes, "reactions": {}, "comments": self.comments}
         self.sent.append((path.rpartition("/")[2], body))
         return self.answer
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.recorder.directory import Directory
 from liveserver.recorder.recording import Recording
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 from tests.web.scripted import ScriptedFrontend
 
 pytestmark = pytest.mark.browser
@@ -33,12 +33,6 @@ VIDEO = """async (url) => {
     replay.addEventListener("seek", ({ detail }) => sought.push(detail.events.map(({ id }) => id)));
     replay.addEventListener("error", ({ detail }) => faults.push(String(detail)));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from liveserver.auth import tokens
 from liveserver.cluster.redis_server import RedisServer
 from tests.auth.harness import SECRET
 from tests.processes import NodeProcess
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
 
@@ -43,12 +43,6 @@ def node(redis_process: RedisServer) -> Iterator[NodeProcess]:
         yield made
     finally:
         made.stop()
-
-
-@pytest.fixture(scope="module")
-def browser(node: NodeProcess) -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 def token(seconds: float) -> str:
