@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.recorder.directory import Directory
 from liveserver.recorder.recording import Recording
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 from tests.web.film import film, serve_film
 from tests.web.scripted import ScriptedFrontend
 from tests.web.test_replay import serve
@@ -36,12 +35,6 @@ OBSERVE = """() => {
             }
     }).observe(document.getElementById("comments"), { childList: true });
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 def record(directory: Path) -> None:
