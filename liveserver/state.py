@@ -19,7 +19,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple
 
 MARK = b";"  # how a keyed event's line begins; others begin with a letter
@@ -114,13 +114,17 @@ class State:
         self._events[event.key] = event
         return True
 
-    def shown(self, *, internal: bool) -> list[Keyed]:
-        """Return the events that a viewer receives, oldest first; internal ones only for moderators."""
+    def shown(self, *, internal: bool, types: Set[bytes] | None = None) -> list[Keyed]:
+        """Return the events that a viewer receives, oldest first; internal ones only for moderators.
+
+        `types`: only such events.
+        """
         events = [
             event
             for event in self._events.values()
             if not event.is_cleared
             and (internal or not event.is_internal)
             and not event.key.startswith(UNSHOWN)
+            and (types is None or event.type in types)
         ]
         return sorted(events, key=lambda event: (event.rank[1], event.rank[2]))

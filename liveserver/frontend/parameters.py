@@ -6,12 +6,15 @@ Thousands poll with the same query. So a query that was valid is looked up, as l
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor, CursorError
 from liveserver.edge.request import LAST_EVENT_ID, Request
 from liveserver.errors import BadRequest
+from liveserver.event import CONTROL_WORDS, is_type
+from liveserver.transport.form import UNFILTERED
 
 NOW, EARLIEST = "now", "earliest"
 TOKEN = "token"  # noqa: S105  # the query parameter
@@ -28,15 +31,17 @@ class PollParameters(NamedTuple):
     replay: int
     delay: int
     token: str | None
+    types: frozenset[bytes] | None = None
 
 
 class WatchParameters(NamedTuple):
-    """Of a stream; `delay` in seconds."""
+    """Of a stream; `delay` in seconds; `types` of events, None: all."""
 
     cursor: Cursor | str
     replay: int
     delay: int
     token: str | None
+    types: frozenset[bytes] | None = None
 
 
 class ParameterReader:
@@ -52,7 +57,7 @@ class ParameterReader:
         if known is not None:
             return known
         settings = self._settings
-        arguments = request.arguments(("cursor", "wait", "limit", "replay", "behind", TOKEN))
+        arguments = request.arguments(("cursor", "wait", "limit", "replay", "behind", "types", TOKEN))
         found = PollParameters(
             parse_cursor(arguments.get("cursor", NOW)),
             _number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait),
@@ -60,6 +65,7 @@ class ParameterReader:
             self._replay(arguments),
             self._delay(arguments),
             arguments.get(TOKEN),
+            self._types(arguments),
         )
         if len(request.query) <= KNOWN_QUERY_LENGTH and found.token is None:
             if len(self._polls) >= KNOWN_QUERIES:
@@ -71,18 +77,39 @@ class ParameterReader:
         """Raises `BadRequest`."""
         arguments: dict[str, str] = {}
         if request.query:
-            arguments = request.arguments(("cursor", "replay", "behind", LAST_EVENT_ID, TOKEN))
+            arguments = request.arguments(("cursor", "replay", "behind", "types", LAST_EVENT_ID, TOKEN))
         last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
         cursor = parse_cursor(arguments.get("cursor", NOW))  # malformed is a 400, also where another one wins
         if last:
             cursor = parse_cursor(last)
-        return WatchParameters(cursor, self._replay(arguments), self._delay(arguments), arguments.get(TOKEN))
+        return WatchParameters(
+            cursor,
+            self._replay(arguments),
+            self._delay(arguments),
+            arguments.get(TOKEN),
+            self._types(arguments),
+        )
 
     def _replay(self, arguments: dict[str, str]) -> int:
         return int(_number(arguments, "replay", 0, self._settings.replay_events, default=0))
 
     def _delay(self, arguments: dict[str, str]) -> int:
         return parse_delay(arguments["behind"], self._settings) if "behind" in arguments else 0
+
+    def _types(self, arguments: dict[str, str]) -> frozenset[bytes] | None:
+        return check_types(arguments["types"].split(","), self._settings) if "types" in arguments else None
+
+
+def check_types(names: Sequence[str], settings: FrontendSettings) -> frozenset[bytes]:
+    """Return the filter for events of these types. Raises `BadRequest`."""
+    if not 0 < len(names) <= settings.filter_types or not all(map(is_type, names)):
+        raise BadRequest(
+            f"types are 1 to {settings.filter_types} types of events such as like,comment; each has "
+            "lower-case letters, digits, _ . and -, at most 32 characters, and begins with a letter"
+        )
+    if control := sorted(CONTROL_WORDS.intersection(names)):
+        raise BadRequest(f"{control[0]} is no type of events: it is always sent; leave it out of types")
+    return UNFILTERED.union(name.encode() for name in names)
 
 
 def parse_cursor(text: str) -> Cursor | str:

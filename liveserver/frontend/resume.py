@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
@@ -18,9 +19,27 @@ from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.frontend.history.log import GAP, ResumePoint
 from liveserver.frontend.parameters import EARLIEST
-from liveserver.transport.form import EPHEMERAL, Form, Ready, encode
+from liveserver.transport.form import EPHEMERAL, UNFILTERED, Form, Ready, encode
 
 ONE_WRITE = 64 * 1024  # bytes; a smaller state is copied per viewer, to be sent together with `ready`
+
+
+Release = Callable[[], None]  # what counting a viewer gives: see `ViewerSession.acquire`
+
+
+def hold_filter(
+    channel: Channel, types: frozenset[bytes] | None, settings: FrontendSettings, release: Release
+) -> Release:
+    """Count a viewer's filter, if it has one; return what releases it, too. Raises `TooMany`."""
+    if types is None:
+        return release
+    channel.audience.hold_filter(types, settings.max_filters)
+
+    def release_both() -> None:
+        channel.audience.release_filter(types)
+        release()
+
+    return release_both
 
 
 class Resumption(NamedTuple):
@@ -47,7 +66,12 @@ class Resumer:
         return next(self._serials)
 
     async def place(
-        self, channel: Channel, cursor: Cursor | str, replay: int, delay: int = 0
+        self,
+        channel: Channel,
+        cursor: Cursor | str,
+        replay: int,
+        delay: int = 0,
+        types: frozenset[bytes] | None = None,
     ) -> tuple[ResumePoint, Audience]:
         """Where in the channel's log a viewer begins, and the audience to join at once. Raises `BusError`."""
         receiver = self.frontend.receiver
@@ -62,14 +86,22 @@ class Resumer:
         home = channel.audience_behind(delay, self.settings.max_delays)
         log = home.log
         is_cut = bool(delay) and channel.log.is_lost_since(trio.current_time() - log.delay)
-        position = log.before_events(log.event_count if cursor == EARLIEST else replay)
+        if types is not None and replay and cursor != EARLIEST:
+            position = _before_shown(log, replay, types)
+        else:
+            position = log.before_events(log.event_count if cursor == EARLIEST else replay)
         return ResumePoint(position, gap=is_cut, is_cut=is_cut), home
 
     async def resume_stream(
-        self, channel: Channel, cursor: Cursor | str, replay: int, delay: int = 0
+        self,
+        channel: Channel,
+        cursor: Cursor | str,
+        replay: int,
+        delay: int = 0,
+        types: frozenset[bytes] | None = None,
     ) -> Resumption:
         """Return where a stream viewer begins; it has to join without a checkpoint. Raises `BusError`."""
-        (point, home), log = await self.place(channel, cursor, replay, delay), channel.log
+        (point, home), log = await self.place(channel, cursor, replay, delay, types), channel.log
         position, seen = point.position, point.seen
         self.frontend.fanout.counts.gaps += point.gap
         if point.gap and any(item.event == GAP for item in log.between(position, position + 1)):
@@ -112,3 +144,10 @@ class Resumer:
             viewers = encode(channel.viewer_count.viewers(home.watching + 1))
             words, state = words + state + form.envelope(form.control(cursor, VIEWERS, viewers)), b""
         return words + state, b""
+
+
+def _before_shown(log: AudienceLog, count: int, types: frozenset[bytes]) -> int:
+    """Return the position of the `count`th event before the tip that a filter shows; the oldest, if there are
+    not as many."""
+    shown = [at for at, item in log.walk(log.kept_from, log.tip) if item.event in types - UNFILTERED]
+    return shown[-count] if len(shown) >= count else log.before_events(log.event_count)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import trio
 
 from liveserver.config import FrontendSettings
@@ -19,15 +17,13 @@ from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.parameters import TOKEN, ParameterReader
-from liveserver.frontend.resume import Resumer
+from liveserver.frontend.resume import Release, Resumer, hold_filter
 from liveserver.frontend.websocket import WebSocket
 from liveserver.transport.form import HttpForm, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10, NDJSON_INTERNAL, NDJSON_INTERNAL_HTTP10
 from liveserver.transport.sse import SSE, SSE_HTTP10, SSE_INTERNAL, SSE_INTERNAL_HTTP10
 
 RETRY_AFTER = 2  # seconds
-
-Release = Callable[[], None]  # what counting a viewer gives: see `ViewerSession.acquire`
 
 
 class WatchRoutes:
@@ -53,22 +49,25 @@ class WatchRoutes:
         without permission receives the error status.
         """
         video = request.checked_video()
-        cursor, replay, delay, token = self._parameters.watch(request)
+        cursor, replay, delay, token, types = self._parameters.watch(request)
         retry = random_retry(self._settings)
         form = _form(request)
         try:
             session = await self._admission.authenticate(request, peer, token)
             if session.is_moderator(video):
                 form = _form(request, internal=True)
+            form = form.filtered(types)
             reason = self._frontend.refusal()
             if request.method == "HEAD":
                 return head(200, *[line for line in form.headers if not line.startswith(b"transfer")])
             if reason is None:
-                release: Release | None = session.acquire(video)
+                held = session.acquire(video)
+                release: Release | None = held
                 self._admission.track(session)
                 try:
                     async with self._frontend.table.open_channel(video) as channel:
-                        resumption = await self._resumer.resume_stream(channel, cursor, replay, delay)
+                        release = hold_filter(channel, types, self._settings, held)
+                        resumption = await self._resumer.resume_stream(channel, cursor, replay, delay, types)
                         reason = self._frontend.refusal() or session.ended
                         self._frontend.check_ban(channel, session.grant)
                         if reason is None:
@@ -110,17 +109,19 @@ class WatchRoutes:
     async def poll(self, request: Request, peer: Peer) -> Answer:
         """Answer with the events after the cursor, or wait for some."""
         video = request.checked_video()
-        cursor, wait, limit, replay, delay, token = self._parameters.poll(request)
+        cursor, wait, limit, replay, delay, token, types = self._parameters.poll(request)
         if request.method == "HEAD":
             wait = 0
         session = await self._admission.authenticate(request, peer, token)
         if (reason := self._frontend.refusal()) is not None:
             raise Unavailable(f"this node does not accept viewers ({reason.word}); try another", RETRY_AFTER)
-        release: Release | None = session.acquire(video)
+        held = session.acquire(video)
+        release: Release | None = held
         self._admission.track(session)
         try:
             async with self._frontend.table.open_channel(video) as channel:
-                point, home = await self._resumer.place(channel, cursor, replay, delay)
+                release = hold_filter(channel, types, self._settings, held)
+                point, home = await self._resumer.place(channel, cursor, replay, delay, types)
                 self._frontend.check_ban(channel, session.grant)
                 empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
                 internal = session.is_moderator(video)
@@ -133,6 +134,7 @@ class WatchRoutes:
                     has_state=isinstance(cursor, str),
                     internal=internal,
                     skipped=point.skipped,
+                    types=types,
                 )
                 if answer is not None:
                     self._frontend.fanout.counts.gaps += point.gap
@@ -147,6 +149,7 @@ class WatchRoutes:
                     request.cors,
                     release,
                     is_internal=internal,
+                    types=types,
                 )
                 waiter.grant = session.grant
                 release = None  # from here on it is the waiting poll's

@@ -24,8 +24,8 @@ from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Forbidden, Problem, Unavailable
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
-from liveserver.frontend.parameters import check_delay, parse_cursor
-from liveserver.frontend.resume import Resumer
+from liveserver.frontend.parameters import check_delay, check_types, parse_cursor
+from liveserver.frontend.resume import Resumer, hold_filter
 from liveserver.token_bucket import TokenBucket
 from liveserver.transport import websocket as wire
 from liveserver.transport.form import Reason
@@ -194,12 +194,19 @@ class WebSocket(MultiplexedConnection):
             raise BadRequest(f"replay is a number from 0 to {settings.replay_events}")
         cursor = parse_cursor(request.cursor)
         delay = check_delay(request.behind, settings)
+        types = None if request.types is None else check_types(request.types, settings)
         self._check_draining()
         try:
             with ExitStack() as stack:
                 leave = stack.callback(self._session.acquire(request.video))
                 async with frontend.table.open_channel(request.video) as channel:
-                    resumption = await self._resumer.resume_stream(channel, cursor, request.replay, delay)
+                    if types is not None:
+                        leave = hold_filter(channel, types, settings, leave)
+                        stack.pop_all()
+                        stack.callback(leave)
+                    resumption = await self._resumer.resume_stream(
+                        channel, cursor, request.replay, delay, types
+                    )
                     if self.is_gone or self.peer.closed:
                         return
                     self._check_draining()
@@ -207,6 +214,7 @@ class WebSocket(MultiplexedConnection):
                     home = resumption.home
                     is_moderator = self._session.is_moderator(request.video)
                     form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
+                    form = form.filtered(types)
                     viewer = MultiplexedViewer(
                         self, home, form, resumption.position, resumption.seen, self._serial
                     )

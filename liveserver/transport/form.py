@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from enum import Enum
+from typing import Self
+from weakref import WeakValueDictionary
 
 import msgspec
 
+# Types that are sent to viewers whatever their filter: gaps, and what takes back something.
+UNFILTERED = frozenset({b"gap", b"skip", b"retract", b"clear"})
 EPHEMERAL = "ephemeral"  # the value of `skipped` in `ready`
 
 
@@ -100,6 +105,8 @@ class Form(ABC):
     word: str  # the form's name in statistics
     is_internal = False  # for moderators: with the events that others are not sent
     heartbeat: bytes  # keep-alive frame; empty if the transport has its own pings
+    types: frozenset[bytes] | None = None  # the only types of events that are sent; None: all
+    unfiltered: Form | None = None  # the same form without `types`
 
     @abstractmethod
     def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
@@ -111,6 +118,22 @@ class Form(ABC):
 
         Events cannot be mistaken for control frames, whatever their type.
         """
+
+    def filtered(self, types: frozenset[bytes] | None) -> Self:
+        """Return this form with events of these types only; the same object for the same types."""
+        if types is None:
+            return self
+        known = _FILTERED.get((self, types))
+        if known is None:
+            known = copy(self)
+            known.types, known.unfiltered = types, self
+            _FILTERED[self, types] = known
+        assert isinstance(known, type(self))
+        return known
+
+    @abstractmethod
+    def cursor_frame(self, video: str, cursor: bytes) -> bytes:
+        """Render a cursor alone, for viewers whose filter left out what came."""
 
     def state_data(self, video: str, cursor: bytes, events: bytes) -> bytes:
         """Return the data of `state`; `events` are JSON objects, joined by commas."""
@@ -134,6 +157,9 @@ class Form(ABC):
     @abstractmethod
     def disconnect_frame(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
         """Render the end of a stream."""
+
+
+_FILTERED: WeakValueDictionary[tuple[Form, frozenset[bytes]], Form] = WeakValueDictionary()  # in use
 
 
 class HttpForm(Form):

@@ -18,6 +18,9 @@ class JsonLines(HttpForm):
         # Cursors and types need no escaping: their alphabets have no quotes and no backslashes.
         return b'{"cursor":"%b","event":"%b","data":%b}\n' % (cursor, event, data)
 
+    def cursor_frame(self, video: str, cursor: bytes) -> bytes:
+        return b'{"cursor":"%b"}\n' % cursor
+
     def retry(self, milliseconds: int) -> bytes:
         return b""
 

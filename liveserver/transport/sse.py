@@ -22,6 +22,10 @@ class EventStream(HttpForm):
             return b"event: %b\ndata: %b\n\n" % (event, data)
         return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor, event, data)
 
+    def cursor_frame(self, video: str, cursor: bytes) -> bytes:
+        # The empty line is needed: only there do browsers take over the id. Without data there is no event.
+        return b"id: %b\n\n" % cursor
+
     def retry(self, milliseconds: int) -> bytes:
         # Without an empty line after it: some clients emit a phantom event for a block of only `retry`.
         return b"retry: %d\n" % milliseconds

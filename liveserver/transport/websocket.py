@@ -21,13 +21,14 @@ _MAX_REASON = 123  # bytes that fit into a close frame beside the code
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Watch a video from a cursor, or beginning with the last `replay` events; `behind` seconds behind
-    live.
+    live. `types`: of events; without, all.
     """
 
     video: str
     cursor: str = "now"
     replay: int = 0
     behind: float = 0.0
+    types: list[str] | None = None
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +87,9 @@ class SocketForm(Form):
 
     def __init__(self, *, is_internal: bool = False) -> None:
         self.is_internal = is_internal
+
+    def cursor_frame(self, video: str, cursor: bytes) -> bytes:
+        return self.joined(video, cursor, ())
 
     def state_data(self, video: str, cursor: bytes, events: bytes) -> bytes:
         return b'{"video":"%b","cursor":"%b","events":[%b]}' % (video.encode(), cursor, events)

@@ -12,10 +12,11 @@ from typing import Protocol, TypeVar, cast
 
 import trio
 
+from liveserver.errors import TooMany
 from liveserver.frontend.delivery.expiry import Expirable
 from liveserver.frontend.delivery.flush_history import Delays, FlushHistory
 from liveserver.frontend.delivery.long_poll import PollPages, PollSegment, PollWaiter
-from liveserver.frontend.delivery.segment import Segment, StreamSegment
+from liveserver.frontend.delivery.segment import FilteredSegment, Segment, StreamSegment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.delivery.viewer import AudienceInterface, State, Viewer, attempt
 from liveserver.frontend.history.delayed import AudienceLog
@@ -23,6 +24,7 @@ from liveserver.transport.form import Form
 
 SAMPLES = 5  # of the waiting polls: a client that has polled within them is counted as watching
 VIEWERS = b"viewers"
+RETRY = 2  # seconds
 
 SegmentT = TypeVar("SegmentT", bound=Segment)
 
@@ -101,10 +103,11 @@ class Scheduler(Protocol):
 class _Tally:
     """The number of a channel's viewers, whatever their delay; `waiting` of them are polls."""
 
-    __slots__ = ("count", "empty_since", "most_waiting", "waiting")
+    __slots__ = ("count", "empty_since", "filters", "most_waiting", "waiting")
 
     def __init__(self) -> None:
         self.count = self.waiting = 0
+        self.filters: Counter[frozenset[bytes]] = Counter()  # viewers with each filter
         self.empty_since = trio.current_time()
         self.most_waiting: deque[int] = deque([0], maxlen=SAMPLES)  # maximum since each of the last samples
 
@@ -301,8 +304,31 @@ class Audience:
         segment.add(viewer)
         self._scheduler.wake(segment)
 
+    def hold_filter(self, types: frozenset[bytes], most: int) -> None:
+        """Count a viewer with this filter; it has to `release_filter`.
+
+        Raises `TooMany` beyond `most` filters.
+        """
+        filters = self._tally.filters
+        if types not in filters:
+            held = {form.types for each in self.all() for form, found in each._streams.items() if found}
+            held = (held | set(filters)) - {None}
+            if types not in held and len(held) >= most:
+                raise TooMany("this video is watched with too many different filters; try another", RETRY)
+            for each in self.all():
+                each.log.keep_filters(held)
+        filters[types] += 1
+
+    def release_filter(self, types: frozenset[bytes]) -> None:
+        """Count a viewer with this filter no more."""
+        filters = self._tally.filters
+        filters[types] -= 1
+        if not filters[types]:
+            del filters[types]
+
     def _new_segment(self, form: Form) -> StreamSegment:
-        segment = StreamSegment(self, form, self._scheduler.max_write)
+        kind = StreamSegment if form.types is None else FilteredSegment
+        segment = kind(self, form, self._scheduler.max_write)
         self._streams.setdefault(form, []).append(segment)
         return segment
 

@@ -159,6 +159,8 @@ def _next(viewer: Viewer, limit: int) -> bytes:
         viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
         if position in log.internal and not viewer.form.is_internal:
             continue
+        if viewer.form.types is not None and item.event not in viewer.form.types:
+            continue
         frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
         size += len(frames[-1])
         viewer.home.counts.deliveries += 1

@@ -5,9 +5,9 @@ Waiting polls have no timers: the fan-out checks their deadlines a few times a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import trio
 
@@ -21,6 +21,7 @@ from liveserver.frontend.history.frames import GAP, SKIP
 from liveserver.frontend.history.items import BREAKS, Item
 from liveserver.transport.longpoll import poll_body
 
+Types: TypeAlias = "frozenset[bytes] | None"  # a filter
 MAX_PAGES = 16  # cached answers of one channel
 MAX_EVENT = 20 * 1024  # bytes of an event, whose `data` has at most 16 KiB
 
@@ -29,7 +30,7 @@ class PollWaiter(DeferredResponse):
     """A waiting long-poll, answered at `deadline` (Trio's time) at the latest.
 
     `headers` are additional header lines of its answer; `on_leave` releases its limits.
-    `is_internal`: the client is a moderator.
+    `is_internal`: the client is a moderator. `types`: the only events that it is sent; None: all.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class PollWaiter(DeferredResponse):
         "position",
         "seen",
         "segment",
+        "types",
     )
 
     def __init__(
@@ -58,9 +60,11 @@ class PollWaiter(DeferredResponse):
         on_leave: Callable[[], None] | None = None,
         *,
         is_internal: bool = False,
+        types: Types = None,
     ) -> None:
         self.grant: Grant | None = None
         self.is_internal = is_internal
+        self.types = types
         self.on_leave = on_leave
         self.peer = peer
         self.position = position
@@ -115,7 +119,7 @@ class PollPages:
     def __init__(self, log: AudienceLog, max_bytes: int) -> None:
         self._log = log
         self._max_bytes = max_bytes
-        self._pages: dict[tuple[int, int, bool, bool, bool, bool], bytes] = {}
+        self._pages: dict[tuple[int, int, bool, bool, bool, bool, Types], bytes] = {}
         self._version = (0, 0)
         self._date = b""
 
@@ -130,54 +134,68 @@ class PollPages:
         has_state: bool = False,
         internal: bool = False,
         skipped: bool = False,
+        types: Types = None,
     ) -> bytes | None:
         """Return the complete response to a client at `position`; None if there is nothing new.
 
         `is_cut`: events before the position are missing. `empty`: answer even if there is nothing new.
         `has_state`: include the state at the position; after a gap it is always included. `internal`: for a
         moderator. `skipped`: ephemeral events that the client has not seen are missing before what follows.
+        `types`: only such events.
         """
         log = self._log
         if position < log.kept_from:
             is_cut, position = is_cut or seen is None or log.is_cut(seen), log.kept_from
         if seen is not None:
-            return self._withholding(position, seen, limit, is_cut, empty, internal, skipped)
+            return self._withholding(position, seen, limit, is_cut, empty, internal, skipped, types)
         skipped = skipped or position < log.base
         end = self._end(position, limit)
         if end == position and not is_cut and not empty:
             return None
-        if not (is_cut or empty or internal) and self._is_hidden(position, end):
-            return None
+        while self._is_hidden(position, end, internal, types) and not is_cut:
+            if end >= log.tip and not empty:
+                return None
+            if end >= log.tip:
+                break
+            position, end = end, self._end(end, limit)  # a page of which nothing is shown is no answer
         version, date = (log.base, log.redactions), date_line()
         if version != self._version or date != self._date or len(self._pages) >= MAX_PAGES:
             self._pages.clear()
             self._version, self._date = version, date
-        key = (position, end, is_cut, has_state, internal, skipped)
+        key = (position, end, is_cut, has_state, internal, skipped, types)
         found = self._pages.get(key)
         if found is None:
-            items = self._shown(position, end, internal)
-            state = self._state(position, end, is_cut or has_state or skipped, internal)
+            items = self._shown(position, end, internal, types)
+            state = self._state(position, end, is_cut or has_state or skipped, internal, types)
             found = self._pages[key] = _response(log.cursor_at(end), items, is_cut, state, skipped)
         return found
 
-    def _is_hidden(self, start: int, end: int) -> bool:
-        """Return whether all items between these positions are for moderators only."""
-        internal = self._log.internal
-        return bool(internal) and all(position in internal for position, _ in self._log.walk(start, end))
+    def _is_hidden(self, start: int, end: int, internal: bool, types: Types) -> bool:
+        """Return whether there are items between these positions, and none is for this client."""
+        hidden: Set[int] = frozenset() if internal else self._log.internal
+        if start == end or not (hidden or types is not None):
+            return False
+        return all(
+            at in hidden or (types is not None and item.event not in types)
+            for at, item in self._log.walk(start, end)
+        )
 
-    def _shown(self, start: int, end: int, internal: bool) -> Sequence[Item]:
+    def _shown(self, start: int, end: int, internal: bool, types: Types) -> Sequence[Item]:
         """Return the items to send to this client."""
         items, hidden = self._log.between(start, end), self._log.internal
+        if types is not None:
+            walked = self._log.walk(start, end)
+            return [item for at, item in walked if item.event in types and (internal or at not in hidden)]
         if internal or not hidden:
             return items
         return [item for position, item in self._log.walk(start, end) if position not in hidden]
 
-    def _state(self, start: int, end: int, is_wanted: bool, internal: bool) -> bytes:
+    def _state(self, start: int, end: int, is_wanted: bool, internal: bool, types: Types) -> bytes:
         """Return the state after the last gap of an answer or, if wanted, at its start."""
         log, position = self._log, start if is_wanted else -1
         while (gap := log.before_gap(max(position, start), end)) < end:
             position = gap + 1
-        return log.state.rendered(position, internal=internal) if position >= start else b""
+        return log.state.rendered(position, internal=internal, types=types) if position >= start else b""
 
     def clear(self) -> None:
         self._pages.clear()
@@ -202,15 +220,16 @@ class PollPages:
         empty: bool,
         internal: bool,
         skipped: bool,
+        types: Types,
     ) -> bytes | None:
         """Return the response to a client that has received some of the following events elsewhere."""
         log = self._log
         items: list[Item] = []
         end, count, size = position, 0, 0
-        state = log.state.rendered(position, internal=internal) if is_cut or skipped else b""
+        state = log.state.rendered(position, internal=internal, types=types) if is_cut or skipped else b""
         for at, item in log.walk(position, log.tip):
             if item.event == SKIP:
-                state, end, skipped = log.state.rendered(at + 1, internal=internal), at + 1, True
+                state, end, skipped = log.state.rendered(at + 1, internal=internal, types=types), at + 1, True
                 continue
             if not log.was_seen(item, seen):
                 size += len(item.data)
@@ -218,13 +237,13 @@ class PollPages:
                     break
                 if item.event != GAP:
                     if not log.is_next(item, seen):
-                        is_cut, state = True, log.state.rendered(at, internal=internal)
+                        is_cut, state = True, log.state.rendered(at, internal=internal, types=types)
                     seen = seen.advanced(item.origin, item.epoch, item.number)
-                if internal or at not in log.internal:
+                if (internal or at not in log.internal) and (types is None or item.event in types):
                     items.append(item)
                     count += item.event != GAP
                     if item.event == GAP:
-                        state = log.state.rendered(at + 1, internal=internal)
+                        state = log.state.rendered(at + 1, internal=internal, types=types)
             end = at + 1
         if not items and not is_cut and not empty and not skipped:
             return None
@@ -315,19 +334,29 @@ class PollSegment(Segment):
 
     def _answer_where(self, is_due: Callable[[PollWaiter], bool]) -> int:
         log, pages = self.home.log, self.home.poll_pages
-        shared: dict[tuple[int, int, bool, bool], bytes | None] = {}
+        shared: dict[tuple[int, int, bool, bool, Types], bytes | None] = {}
         waiting, self.waiters = self.waiters, []
         for waiter in waiting:
             due = is_due(waiter)
             if waiter.seen is not None:
                 answer = pages.answer(
-                    waiter.position, waiter.seen, waiter.limit, empty=due, internal=waiter.is_internal
+                    waiter.position,
+                    waiter.seen,
+                    waiter.limit,
+                    empty=due,
+                    internal=waiter.is_internal,
+                    types=waiter.types,
                 )
             else:
-                place = (waiter.position, waiter.limit, due, waiter.is_internal)
+                place = (waiter.position, waiter.limit, due, waiter.is_internal, waiter.types)
                 if place not in shared:
                     shared[place] = pages.answer(
-                        waiter.position, None, waiter.limit, empty=due, internal=waiter.is_internal
+                        waiter.position,
+                        None,
+                        waiter.limit,
+                        empty=due,
+                        internal=waiter.is_internal,
+                        types=waiter.types,
                     )
                 answer = shared[place]
             if answer is None:  # the client has received all new events elsewhere, or is not shown yet

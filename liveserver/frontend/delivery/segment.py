@@ -23,9 +23,12 @@ from enum import Enum, auto
 from operator import attrgetter
 from typing import Protocol
 
+import trio
+
 from liveserver.frontend.delivery.viewer import AudienceInterface, Send, State, Viewer, attempt
 from liveserver.transport.form import Form
 
+CURSOR_EVENTS, CURSOR_INTERVAL = 500, 5.0  # left out, or seconds, after which a cursor is sent alone
 _BY_SERIAL = attrgetter("serial")
 
 
@@ -237,6 +240,41 @@ class StreamSegment(Segment):
                     if sent != len(notice):
                         self._fail(viewer, notice, sent, end, end, optional=True)
         return writes
+
+
+class FilteredSegment(StreamSegment):
+    """Viewers of a form that leaves out types of events. They are sent the cursor alone while nothing else
+    comes, or what they resume from would fall out of the log."""
+
+    __slots__ = ("_sent_at", "_sent_end")
+
+    def __init__(self, home: SegmentAudience, form: Form, limit: int) -> None:
+        super().__init__(home, form, limit)
+        self._sent_at, self._sent_end = 0.0, self._end
+
+    def add(self, viewer: Viewer) -> bool:
+        if not self.size:
+            self._sent_at, self._sent_end = trio.current_time(), viewer.position
+        return super().add(viewer)
+
+    def flush(self) -> int:
+        writes = super().flush()
+        if self.viewers and self._sent_end < self._end:
+            is_long = self._end - self._sent_end >= CURSOR_EVENTS
+            if is_long or trio.current_time() - self._sent_at >= CURSOR_INTERVAL:
+                writes += self._send_cursor()
+        return writes
+
+    def send_heartbeat(self) -> int:
+        return self._send_cursor() if self._sent_end < self._end else super().send_heartbeat()
+
+    def _send_cursor(self) -> int:
+        frame = self._form.cursor_frame(self.home.log.video, self.home.log.cursor_at(self._end))
+        return self._send_all(self._form.envelope(frame), self._end, self._end)
+
+    def _send_all(self, chunk: bytes, start: int, end: int, *, optional: bool = False) -> int:
+        self._sent_at, self._sent_end = trio.current_time(), end
+        return super()._send_all(chunk, start, end, optional=optional)
 
 
 def _write(sends: list[Send], chunk: bytes) -> dict[Send, int]:

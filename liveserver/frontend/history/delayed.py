@@ -99,6 +99,11 @@ class DelayedLog:
             found = self._frames[form] = DelayedFrames(self, form, self.source.frames(form))
         return found
 
+    def keep_filters(self, used: Set[frozenset[bytes] | None]) -> None:
+        """Drop the frames of filters that are not among the `used` ones."""
+        for form in [each for each in self._frames if each.types is not None and each.types not in used]:
+            del self._frames[form]
+
     def between(self, start: int, end: int) -> Sequence[Item]:
         return self.source.between(start, end)
 
@@ -149,8 +154,10 @@ class ExactStates:
     def __init__(self, history: StateHistory) -> None:
         self._history = history
 
-    def rendered(self, position: int, *, internal: bool = False) -> bytes:
-        return self._history.rendered_exactly(position, internal=internal)
+    def rendered(
+        self, position: int, *, internal: bool = False, types: frozenset[bytes] | None = None
+    ) -> bytes:
+        return self._history.rendered_exactly(position, internal=internal, types=types)
 
 
 class DelayedFrames(FrameLog):

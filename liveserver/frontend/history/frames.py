@@ -32,7 +32,9 @@ class FrameItem(Protocol):
 class StateSource(Protocol):
     """The states of the log that is rendered."""
 
-    def rendered(self, position: int, *, internal: bool = False) -> bytes: ...
+    def rendered(
+        self, position: int, *, internal: bool = False, types: frozenset[bytes] | None = None
+    ) -> bytes: ...
 
 
 class FrameSource(Protocol):
@@ -98,7 +100,8 @@ class FrameLog:
 
         `cursor` is the viewer's own, if it differs from the position's.
         """
-        events = self._log.state.rendered(position, internal=self._form.is_internal)
+        form = self._form
+        events = self._log.state.rendered(position, internal=form.is_internal, types=form.types)
         if not events:
             return b""
         cursor = cursor or self._log.cursor_at(position)
@@ -106,8 +109,8 @@ class FrameLog:
         if found is None or found[0] is not events:
             if len(self._states) >= MAX_STATES:
                 self._states.clear()
-            data = self._form.state_data(self._log.video, cursor, events)
-            frame = self._form.envelope(self._form.control(cursor, STATE, data))
+            data = form.state_data(self._log.video, cursor, events)
+            frame = form.envelope(form.control(cursor, STATE, data))
             found = self._states[cursor] = (events, frame)
         return found[1]
 
@@ -147,6 +150,8 @@ class FrameLog:
             end, cursor = position + 1, item.cursor
             if position in log.internal and not form.is_internal:
                 continue
+            if form.types is not None and item.event not in form.types:
+                continue
             frames.append(form.frame(item.cursor, item.event, item.data))
             size += len(frames[-1])
             if size > limit:
@@ -176,7 +181,9 @@ class FrameLog:
                 fitting += 1
             del frames[fitting:]
             tip = start + fitting
-        if self._log.internal and b"" in frames:  # internal events, which this form leaves out
+        if (
+            self._log.internal or self._form.types is not None
+        ) and b"" in frames:  # what this form leaves out
             frames = [frame for frame in frames if frame]
             if not frames:
                 return b"", tip
@@ -228,3 +235,19 @@ class FrameLog:
                 if at in internal:
                     frames[at - start] = b""
         return frames
+
+
+class FilteredFrames(FrameLog):
+    """Frames of a log for viewers that filter by type: those of all others, left out ones empty."""
+
+    __slots__ = ("_filtered", "_shared", "_types")
+
+    def __init__(self, log: FrameSource, form: Form, shared: FrameLog) -> None:
+        super().__init__(log, form)
+        assert form.types is not None
+        self._types, self._filtered, self._shared = form.types, log, shared
+
+    def _rendered(self, start: int, end: int) -> list[bytes]:
+        types, items = self._types, self._filtered.between(start, end)
+        frames = self._shared.rendered(start, end)
+        return [frame if item.event in types else b"" for frame, item in zip(frames, items, strict=True)]

@@ -19,13 +19,13 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 
 import msgspec
 
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import CONTROL_WORDS, Batch
-from liveserver.frontend.history.frames import GAP, SKIP, FrameLog
+from liveserver.frontend.history.frames import GAP, SKIP, FilteredFrames, FrameLog
 from liveserver.frontend.history.items import Item, ResumePoint, cursor_before
 from liveserver.frontend.history.origin_index import OriginIndex
 from liveserver.frontend.history.redaction import COMMENT, RETRACT_TYPE, RetractedIds, redacted, was_cleared
@@ -86,8 +86,17 @@ class ChannelLog(RetainedItems):
         """Return this log as frames of one form."""
         found = self._frames.get(form)
         if found is None:
-            found = self._frames[form] = FrameLog(self, form)
+            if form.unfiltered is None:
+                found = FrameLog(self, form)
+            else:  # made after those that it shares, which are thus rendered anew before it
+                found = FilteredFrames(self, form, self.frames(form.unfiltered))
+            self._frames[form] = found
         return found
+
+    def keep_filters(self, used: Set[frozenset[bytes] | None]) -> None:
+        """Drop the frames of filters that are not among the `used` ones."""
+        for form in [each for each in self._frames if each.types is not None and each.types not in used]:
+            del self._frames[form]
 
     def append(self, batch: Batch, skip: int, now: float) -> None:
         """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap,

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from liveserver.moderation.rules import CLEAR, Rules, is_rule
 from liveserver.state import Keyed, State
 
-MAX_RENDERED = 8  # cached renderings: of the tip, and of positions at which many viewers begin
+MAX_RENDERED = 32  # cached renderings: of the tip, of positions at which many viewers begin, of filters
 
 
 class StateHistory:
@@ -44,7 +44,7 @@ class StateHistory:
         self._changes: list[Keyed] = []
         self._older: list[tuple[int, Keyed]] = []  # read from the log later; `_base` has them already
         self._trimmed = 0  # changes folded into `_base` so far
-        self._rendered: dict[tuple[int, bool], bytes] = {}
+        self._rendered: dict[tuple[int, bool, frozenset[bytes] | None], bytes] = {}
         self.rules = Rules()
         self.banned: set[str] = set()  # users that were banned since this was looked at
         self.cleared = False  # likewise whether a user's comments were cleared
@@ -59,19 +59,21 @@ class StateHistory:
         """Note the keyed events from before all that are held, with their positions, in order."""
         self._older = [*older, *self._older]
 
-    def rendered_exactly(self, position: int, *, internal: bool = False) -> bytes:
+    def rendered_exactly(
+        self, position: int, *, internal: bool = False, types: frozenset[bytes] | None = None
+    ) -> bytes:
         """As `rendered`, and never newer than the position, where the log was read back to before this began.
 
         Which events were replaced by what was read is not known: such a key has nothing until then.
         """
         own = {event.data for at, event in self._older if at >= position}
         if not own or position >= 0:
-            return self.rendered(position, internal=internal)
+            return self.rendered(position, internal=internal, types=types)
         state = State(event for event in self._base if event.data not in own)
         for at, event in self._older:
             if at < position:
                 state.fold(event)
-        return b",".join(event.data for event in state.shown(internal=internal))
+        return b",".join(event.data for event in state.shown(internal=internal, types=types))
 
     def fold(self, event: Keyed, position: int) -> None:
         """Fold an event at `position`, which is not before that of an earlier one."""
@@ -89,15 +91,17 @@ class StateHistory:
         elif (user := self.rules.banned_by(event.key)) is not None:
             self.banned.add(user)
 
-    def rendered(self, position: int, *, internal: bool = False) -> bytes:
+    def rendered(
+        self, position: int, *, internal: bool = False, types: frozenset[bytes] | None = None
+    ) -> bytes:
         """Return the events' JSON, oldest first and joined by commas, for a viewer that begins at `position`.
 
-        Empty if there is no state. `internal`: for a moderator.
+        Empty if there is no state. `internal`: for a moderator. `types`: only such events.
         """
         if not len(self._tip):
             return b""
         count = bisect_left(self._positions, position)
-        key = (self._trimmed + count, internal)
+        key = (self._trimmed + count, internal, types)
         found = self._rendered.get(key)
         if found is None:
             if count == len(self._changes):
@@ -108,7 +112,7 @@ class StateHistory:
                     state.fold(event)
             if len(self._rendered) >= MAX_RENDERED:
                 self._rendered.clear()
-            shown = state.shown(internal=internal)
+            shown = state.shown(internal=internal, types=types)
             found = self._rendered[key] = b",".join(event.data for event in shown)
         return found
 

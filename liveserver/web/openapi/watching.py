@@ -76,6 +76,16 @@ def paths(settings: FrontendSettings) -> Json:
         f"Seconds behind live, such as `12.5s`, at most {settings.max_delay:g}; rounded to whole ones",
         {"type": "string", "pattern": "^(0|[1-9][0-9]{0,3})([.][0-9]{1,3})?s?$", "example": "12.5s"},
     )
+    types = query(
+        "types",
+        f"Only events of these types, at most {settings.filter_types}; retractions and what controls the "
+        "stream come always",
+        {
+            "type": "string",
+            "pattern": "^[a-z][a-z0-9_.-]{0,31}(,[a-z][a-z0-9_.-]{0,31})*$",
+            "example": "like,comment",
+        },
+    )
     stream = {
         "description": "`ready`, then `state` unless it resumed, the events as they come, `gap` and `state` "
         "where something is gone, then `bye`",
@@ -95,6 +105,7 @@ def paths(settings: FrontendSettings) -> Json:
                     header("Last-Event-ID", "Where to begin; wins over `cursor`", schema("Cursor")),
                     replay,
                     behind,
+                    types,
                     _TOKEN,
                 ],
                 "responses": {
@@ -127,6 +138,7 @@ def paths(settings: FrontendSettings) -> Json:
                     query("limit", "Events at most", whole(1, settings.poll_events, settings.poll_events)),
                     replay,
                     behind,
+                    types,
                     _TOKEN,
                 ],
                 "responses": {
