@@ -23,6 +23,7 @@ from tests.web.test_datacenters import Datacenter
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
 
 VIDEO = "show"
+SLOWEST = "One comment every 1 h"
 
 
 class Locked(Datacenter):
@@ -50,6 +51,10 @@ class Locked(Datacenter):
         answer = httpx.get(f"{self.backend.url}/v1/videos/{VIDEO}/{what}", headers=shown, timeout=30)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def wait_settings(self, **expected: Any) -> None:
+        """Wait until the likes backend knows these settings."""
+        wait_until(lambda: bool(expected.items() <= self.ask("settings").items()))
 
 
 @pytest.fixture
@@ -89,13 +94,16 @@ def test_what_a_moderator_does_holds_in_the_other_datacenter(
     expect(vi.locator(".role")).to_have_text("Moderator")
 
     mo.get_by_role("radio", name="Slow").check()
-    expect(vi.locator("#text")).to_have_attribute("placeholder", "One comment every 30 s")
+    slowest = mo.get_by_role("slider").get_attribute("max")
+    mo.get_by_role("slider").fill(str(slowest))  # longer than the rest of the test takes
+    expect(vi.locator("#text")).to_have_attribute("placeholder", SLOWEST)
+    two.wait_settings(comments="slow", slow=3600)
     say(vi, "first")
     expect(mo.locator(".said")).to_have_text(["Welcome", "first"])
     expect(vi.locator("#hold")).to_contain_text("Wait")
     vi.reload()  # which knows nothing of it; the backend does
     expect(vi.locator("#live")).to_have_attribute("data-state", "live")
-    expect(vi.locator("#text")).to_have_attribute("placeholder", "One comment every 30 s")
+    expect(vi.locator("#text")).to_have_attribute("placeholder", SLOWEST)
     say(vi, "too soon")
     expect(vi.locator(".failed .status")).to_contain_text("slow mode")
     expect(vi.locator("#hold")).to_contain_text("Wait")
