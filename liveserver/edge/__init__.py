@@ -1,12 +1,16 @@
 """The edge: an HTTP/1.1 server for the hot routes, on Trio sockets and httptools.
 
+listener.py          the listening sockets
 server.py            accepts and limits connections, sweeps their deadlines
 server_interface.py  the interfaces between server and connections
+statistics.py        what the server has counted
 connection_limit.py  connections per address
 hosts.py             the host names that the server accepts
 tls.py               handshakes, certificates, and a TLS socket for the fan-out
 connection.py        one connection: requests and responses, until it is a stream or is handed over
+client_socket.py     the socket of a connection: bytes in and out, in time
 request.py           one request, parsed strictly
+body_reader.py       reads what of a body did not arrive with the head
 chunked.py           parser of chunked bodies
 bodies.py            limits the memory of bodies being received
 accept.py            content negotiation
@@ -18,5 +22,6 @@ response.py          rendered responses
 upgrade.py           the opening handshake of WebSockets
 handoff.py           hands all other requests over to Quart-Trio on Hypercorn
 http2.py             HTTP/2, by Hypercorn
+asgi.py              its requests, as the edge reads them
 exchange.py          an HTTP/2 request and its response, for hot handlers
 """

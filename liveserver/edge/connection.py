@@ -16,49 +16,38 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Awaitable
 from contextlib import suppress
 
 import trio
 
 from liveserver.edge.answer import DeferredResponse, StreamResponse
 from liveserver.edge.bodies import BodyReservation
-from liveserver.edge.chunked import ChunkedBody
+from liveserver.edge.body_reader import check_length, read_body
+from liveserver.edge.client_socket import RECEIVE_BYTES, ClientSocket
 from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.request import Request
-from liveserver.edge.response import CONTINUE, HEAD_END, problem_response, with_headers, without_body
+from liveserver.edge.response import HEAD_END, problem_response, with_headers, without_body
 from liveserver.edge.server_interface import ServerInterface
-from liveserver.errors import HeadersTooLarge, NotFound, Problem, RequestTimeout, TooLarge
+from liveserver.errors import HeadersTooLarge, NotFound, Problem, RequestTimeout
 from liveserver.ids import request_id
 
-RECEIVE_BYTES = 64 * 1024
-CHUNKED_BYTES = 1024  # of a chunked body, between two checkpoints
-LINGER_SECONDS = 2.0  # for a client that is still sending a refused request
 
-
-class Connection:
+class Connection(ClientSocket):
     """A connection that serves requests. `deadline` is in Trio's time."""
 
     __slots__ = (
         "_buffer",
         "_is_mid_request",
         "_is_new",
-        "_server",
         "_stream",
-        "closed",
         "counted_as",
-        "deadline",
         "hosts",
-        "sock",
     )
 
     def __init__(self, sock: socket.socket, server: ServerInterface) -> None:
-        self.sock = sock
-        self.closed = False
+        super().__init__(sock, server)
         self.counted_as = ""  # see connection_limit.py
         self.hosts: AllowedHosts | None = None
-        self.deadline = trio.current_time() + server.settings.header_timeout
-        self._server = server
         self._buffer = b""
         self._is_mid_request = False
         self._is_new = True  # there was no request yet
@@ -176,7 +165,7 @@ class Connection:
         self._is_mid_request = False
         await self.write(response)
         if is_unread:
-            await self._linger()
+            await self.linger()
         return goes_on
 
     async def _read_head(self, deferred: DeferredResponse | None) -> Request | None:
@@ -263,10 +252,6 @@ class Connection:
             await deferred.wait_written()
             nursery.cancel_scope.cancel()
 
-    def _check_length(self, request: Request) -> None:
-        if request.content_length > self._server.settings.max_body:
-            raise TooLarge(f"the body has at most {self._server.settings.max_body} bytes")
-
     async def _hand_over(self, request: Request) -> None:
         """Hand the request over to Hypercorn; its body is read here, with our limits."""
         with self._server.bodies.reserve() as reservation:
@@ -276,93 +261,22 @@ class Connection:
             await self._server.hand_over(self, head + request.body)
 
     async def _read_body(self, request: Request, reservation: BodyReservation) -> None:
-        self._check_length(request)
-        self.deadline = trio.current_time() + self._server.settings.body_timeout
-        buffer = self._buffer
-        if request.awaits_continue and not buffer:
-            await self.write(CONTINUE)
-        if request.is_chunked:
-            await self._read_chunks(request, reservation)
-        else:
-            length = request.content_length
-            if len(buffer) < length:
-                pieces, missing = [buffer], length - len(buffer)
-                reservation.add(len(buffer))
-                while missing > 0:
-                    pieces.append(await self._receive_more())
-                    reservation.add(len(pieces[-1]))
-                    missing -= len(pieces[-1])
-                buffer = b"".join(pieces)
-            request.body = buffer[:length]
-            self._buffer = buffer[length:]
+        settings = self._server.settings
+        check_length(request, settings.max_body)
+        self.deadline = trio.current_time() + settings.body_timeout
+        self._buffer = await read_body(request, self._buffer, self, settings.max_body, reservation)
         self._is_mid_request = False
 
-    async def _read_chunks(self, request: Request, reservation: BodyReservation) -> None:
-        """Read a chunked body, with checkpoints, since a body of tiny chunks takes long to parse."""
-        chunked = ChunkedBody(self._server.settings.max_body)
-        received = self._buffer
-        while True:
-            for start in range(0, len(received), CHUNKED_BYTES):
-                piece = received[start : start + CHUNKED_BYTES]
-                reservation.add(len(piece))
-                if (body := chunked.feed(piece)) is not None:
-                    request.body = body
-                    self._buffer = chunked.rest + received[start + CHUNKED_BYTES :]
-                    return
-                await trio.lowlevel.checkpoint()
-            received = await self._receive_more()
-
-    async def _receive_more(self) -> bytes:
-        """Return more bytes of a request. Raises `trio.ClosedResourceError` at EOF."""
-        data = await self.receive()
-        if not data:
-            raise trio.ClosedResourceError
-        return data
-
-    async def receive(self) -> bytes:
-        """Return the client's next bytes; empty at EOF. Raises `OSError`, `trio.ClosedResourceError`."""
-        while True:
-            if self.closed:
-                raise trio.ClosedResourceError
-            await trio.lowlevel.wait_readable(self.sock)
-            try:
-                return self.sock.recv(RECEIVE_BYTES)
-            except BlockingIOError:
-                continue
-
-    async def write(self, data: bytes) -> None:
-        """Send all of the data. Raises `OSError`, `trio.ClosedResourceError`."""
-        rest: bytes | memoryview = data
-        latest = math.inf
-        while True:
-            try:
-                sent = self.sock.send(rest)
-            except BlockingIOError:
-                sent = 0
-            if sent == len(rest):
-                return
-            rest = memoryview(rest)
-            settings, now = self._server.settings, trio.current_time()
-            if latest == math.inf:  # a client that reads in sips must not keep it in memory for hours
-                latest = now + settings.write_timeout + len(rest) / settings.min_write_rate
-            rest = rest[sent:]
-            self.deadline = min(latest, now + settings.write_timeout)
-            await trio.lowlevel.wait_writable(self.sock)
-
-    def wait_readable(self) -> Awaitable[None]:
-        return trio.lowlevel.wait_readable(self.sock)  # noqa: ASYNC105  # a frame less for each viewer
-
-    def wait_writable(self) -> Awaitable[None]:
-        return trio.lowlevel.wait_writable(self.sock)  # noqa: ASYNC105  # a frame less for each viewer
-
     def take_received(self) -> bytes:
-        """What was received behind the request; it is forgotten here."""
+        """Return what was received behind the request, and drop it here."""
         received, self._buffer = self._buffer, b""
         return received
 
     def expire(self) -> bool:
-        """The deadline has passed: say so if a request was under way, and close, unless a stream has other
-        ideas. Whether it was closed."""
+        """Handle that the deadline has passed; return whether the connection was closed.
+
+        A stream decides for itself. A request that was being received is answered 408.
+        """
         if self._stream is not None and self._stream.expire():
             return False
         if self._is_mid_request:
@@ -371,23 +285,3 @@ class Connection:
                 self.sock.send(refusal)
         self.close()
         return True
-
-    def close(self) -> None:
-        """Close the socket; whoever waits for it gets `trio.ClosedResourceError`. Idempotent."""
-        if not self.closed:
-            self.closed = True
-            trio.lowlevel.notify_closing(self.sock)
-            self.sock.close()
-
-    def release(self) -> socket.socket:
-        """Give up the socket: it is no longer closed here, nor swept."""
-        self.closed = True
-        self.deadline = math.inf
-        return self.sock
-
-    async def _linger(self) -> None:
-        """Let the client read a refusal before the reset that unread bytes would cause."""
-        self.sock.shutdown(socket.SHUT_WR)
-        with trio.move_on_after(LINGER_SECONDS):
-            while await self.receive():
-                pass

@@ -3,35 +3,30 @@
 Rules:
 
 1. To a handler it looks like HTTP/1.0: a request, and a response that ends with the connection. Hypercorn
-does
-   the framing.
+   does the framing.
 2. One piece is sent at a time. Until it is sent there is no room for the next, as in a socket whose buffer is
    full: the viewer lags, catches up, skips or is disconnected by the common rules. So there is no queue, but
-   one
-   reference to shared bytes.
+   one reference to shared bytes.
 3. An exchange counts as a connection: for the limits (also per address), the sweep and the shutdown.
 4. A response is passed on in pieces, as the client's window admits them; the bytes are shared by all
-exchanges.
-   Each piece has a deadline of `write_timeout`, the whole one by `min_write_rate`.
+   exchanges. Each piece has a deadline of `write_timeout`, the whole one by `min_write_rate`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import trio
 
 from liveserver.config import EdgeSettings
 from liveserver.edge.answer import Answer, DeferredResponse, Handler, StreamResponse
+from liveserver.edge.asgi import ONLY_HTTP1, Application, Receive, Scope, Send, replayed, request_from
 from liveserver.edge.bodies import BodyReservation
 from liveserver.edge.request import Request
 from liveserver.edge.response import HEAD_END, problem_response, with_headers, without_body
 from liveserver.edge.server_interface import ServerInterface
 from liveserver.errors import (
-    BadRequest,
-    HeadersTooLarge,
     Problem,
     RequestTimeout,
     TooLarge,
@@ -40,16 +35,9 @@ from liveserver.errors import (
 )
 from liveserver.ids import request_id
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 MOST_REFUSED = 256  # exchanges beyond the limit that are accepted, to be refused with a response
 MOST_HEAD = 8 * 1024  # bytes of a response's head
 PIECE = 32 * 1024  # bytes of a response that are passed to Hypercorn at once
-_ONLY_HTTP1 = {b"connection", b"transfer-encoding", b"date"}  # Hypercorn has a date of its own
-_FORBIDDEN = (b"\r", b"\n", b"\0")
 
 
 class Http2Application:
@@ -73,7 +61,7 @@ class Http2Application:
                         raise TooMany("this address has too many requests in progress", retry_after=1)
                     if len(server.connections) > server.settings.max_connections + MOST_REFUSED:
                         raise Unavailable("this node is full; try another, or come back later")
-                    request = _request(scope, server.settings.max_header_size)
+                    request = request_from(scope, server.settings.max_header_size)
                     if (origin := request.headers.get(b"origin")) is not None:
                         request.cors = server.origins.headers(origin)
                     server.secured_hosts.check(request.headers.get(b"host"))
@@ -87,7 +75,7 @@ class Http2Application:
                             headers = [pair for pair in scope["headers"] if pair[0] != b"x-request-id"]
                             headers.append((b"x-request-id", self._name(request).encode()))
                             scope = {**scope, "headers": headers}
-                            await self._ordinary(scope, _replayed(body, receive), exchange.send_in_time)
+                            await self._ordinary(scope, replayed(body, receive), exchange.send_in_time)
                             return
                     await exchange.serve(request, handler, server)
                 except Problem as problem:
@@ -184,7 +172,7 @@ class Exchange:
         end = bytes(whole[:MOST_HEAD]).index(HEAD_END)
         status, *lines = bytes(whole[:end]).split(b"\r\n")
         pairs = [line.split(b": ", 1) for line in lines]
-        headers = [(name, value) for name, value in pairs if name not in _ONLY_HTTP1]
+        headers = [(name, value) for name, value in pairs if name not in ONLY_HTTP1]
         body = whole[end + len(HEAD_END) :]
         self._is_started = True
         send = self._send if more else self.send_in_time  # streams have their own rules for slow clients
@@ -307,32 +295,3 @@ class Exchange:
         self._gone.set()
         self._move()
         self.scope.cancel()
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that first returns a body that was already received."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> dict[str, Any]:
-        return messages.pop() if messages else await receive()
-
-    return replay
-
-
-def _request(scope: Scope, most: int) -> Request:
-    """Return the request in its HTTP/1.0 form. Raises `Problem`."""
-    method, path, query = scope["method"].encode(), scope["raw_path"], scope["query_string"]
-    target = path + b"?" + query if query else path
-    lines = [b"%b %b HTTP/1.0" % (method, target), *_lines(scope["headers"]), b"", b""]
-    if any(part in line for line in lines for part in _FORBIDDEN) or b" " in target:
-        raise BadRequest("the request is malformed: a line break within a header")
-    head = b"\r\n".join(lines)
-    if len(head) > most:
-        raise HeadersTooLarge(f"the request line and headers have at most {most} bytes")
-    return Request(head)
-
-
-def _lines(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
-    for name, value in headers:
-        if name not in _ONLY_HTTP1:
-            yield b"%b: %b" % (name, value)

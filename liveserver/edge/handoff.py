@@ -26,7 +26,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
-from liveserver.edge.connection import LINGER_SECONDS, RECEIVE_BYTES
+from liveserver.edge.client_socket import LINGER_SECONDS, RECEIVE_BYTES
 from liveserver.edge.exchange import Http2Application
 from liveserver.edge.http2 import Http2Server, http2_config
 from liveserver.edge.server_interface import ServerInterface

@@ -6,8 +6,7 @@ Rules:
    many new connections do not starve the existing ones.
 2. Beyond `max_connections`, clients are still accepted up to a small reserve, to be answered: viewers receive
    `bye` or a 503, and are disconnected. Beyond that, and when the process is out of descriptors, no
-   connection
-   is accepted until there is room; they wait in the kernel's backlog.
+   connection is accepted until there is room; they wait in the kernel's backlog.
 3. All deadlines are swept once a second: one comparison per connection, no timers.
 4. At the TLS port a connection makes its handshake first, in a task of its own, and is already counted. After
    that there is no difference.
@@ -24,13 +23,12 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Annotated, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
-import msgspec
 import structlog
 import trio
 
-from liveserver.config import Address, EdgeSettings
+from liveserver.config import EdgeSettings
 from liveserver.edge.bodies import BodyMemory
 from liveserver.edge.connection import Connection
 from liveserver.edge.connection_limit import ConnectionLimit
@@ -39,8 +37,8 @@ from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.request import KnownHeads
 from liveserver.edge.router import Router
 from liveserver.edge.server_interface import Client, ConnectionInterface
+from liveserver.edge.statistics import EdgeStatistics
 from liveserver.edge.tls import HTTP2, TLSAcceptor
-from liveserver.instruments import gauge, total
 from liveserver.token_bucket import TokenBucket
 
 ACCEPT_BURST = 64
@@ -55,39 +53,6 @@ _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 log = structlog.get_logger(__name__)
 
 
-class EdgeStatistics(msgspec.Struct, frozen=True):
-    """Counts since the start, and the connections at the moment."""
-
-    connections: Annotated[int, gauge("Open connections: viewers, publishers, and idle ones.")]
-    capacity: Annotated[
-        int,
-        gauge("Connections that are accepted: edge.max_connections, or fewer if descriptors are limited."),
-    ]
-    accepted: Annotated[int, total("Connections accepted.")]
-    turned_away: Annotated[
-        int, total("Connections closed at once by edge.max_per_address: an attack, or clients behind a NAT.")
-    ]
-    reaped: Annotated[int, total("Idle connections closed for new ones at edge.max_connections.")]
-    paused: Annotated[
-        int,
-        total("Times accepting was paused for lack of room. Add nodes, or raise edge.max_connections."),
-    ]
-    requests: Annotated[int, total("Requests answered by the hot routes.")]
-    refused: Annotated[
-        dict[str, int],
-        total(
-            "Requests refused, by status. Many 503: this node or a service it needs is full or unavailable; "
-            "many 4xx: a client is faulty.",
-            label="status",
-        ),
-    ]
-    handed_over: Annotated[int, total("Connections handed over to Quart on Hypercorn.")]
-    expired: Annotated[int, total("Connections closed as a request did not arrive in time.")]
-    failures: Annotated[
-        int, total("Requests and connections ended by a defect of the server. Each is in the log.")
-    ]
-
-
 class Secured(NamedTuple):
     """A TLS listener."""
 
@@ -100,10 +65,8 @@ class EdgeServer:
     """The hot HTTP/1.1 server of one process.
 
     `fallback` receives the socket of a connection whose request is not hot, with the bytes already read; it
-    then
-    owns the socket. `http2` receives the sockets of HTTP/2 connections. `hosts` are the host names accepted
-    at the
-    plain listener.
+    then owns the socket. `http2` receives the sockets of HTTP/2 connections. `hosts` are the host names
+    accepted at the plain listener.
     """
 
     def __init__(
@@ -321,34 +284,3 @@ class EdgeServer:
             expired=self._expired,
             failures=self._failures,
         )
-
-
-def listen(
-    address: Address, backlog: int, *, shared: bool = False, send_buffer: int = 0, user_timeout: float = 0
-) -> socket.socket:
-    """Return a listening, non-blocking socket; `shared` lets several processes share the port.
-
-    `send_buffer` (bytes) limits what the kernel buffers for a client that does not read;
-    `user_timeout` (seconds) ends connections whose peer no longer acknowledges (RFC 5482).
-    """
-    family, kind, protocol, _, where = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if send_buffer:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        if user_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
-        listener.bind(where)
-        listener.listen(backlog)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

@@ -13,8 +13,9 @@ from quart_trio import QuartTrio
 from liveserver.config import Address, Settings
 from liveserver.edge.handoff import open_handoff
 from liveserver.edge.hosts import AllowedHosts
+from liveserver.edge.listener import listen
 from liveserver.edge.router import Router
-from liveserver.edge.server import EdgeServer, Secured, listen
+from liveserver.edge.server import EdgeServer, Secured
 from liveserver.edge.tls import TLSAcceptor
 from liveserver.errors import ConfigError
 

@@ -24,7 +24,7 @@ from liveserver.bus.interface import AppendRequest
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import Address, BusSettings, Settings
 from liveserver.config.certificates import client_context
-from liveserver.edge.server import listen
+from liveserver.edge.listener import listen
 from liveserver.errors import BusError, ConfigError, LiveserverError
 
 TIMEOUT = 5.0  # seconds for each service

@@ -14,10 +14,11 @@ import trio.testing
 from liveserver.config import Address, EdgeSettings, convert
 from liveserver.edge.answer import Answer, DeferredResponse, Handler, Peer
 from liveserver.edge.hosts import AllowedHosts
+from liveserver.edge.listener import listen
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
-from liveserver.edge.server import EdgeServer, Secured, listen
+from liveserver.edge.server import EdgeServer, Secured
 from liveserver.edge.tls import TLSAcceptor
 
 Fallback = Callable[[socket.socket, bytes], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""The listener: who is let in, who has to wait, and that nobody already in suffers for it."""
+"""The server: which connections are accepted, which wait, and that open ones do not suffer from it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from liveserver.config import Address
 from liveserver.edge import server
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.connection import Connection
+from liveserver.edge.listener import listen
 from liveserver.edge.request import Request
-from liveserver.edge.server import ACCEPT_BURST, listen
+from liveserver.edge.server import ACCEPT_BURST
 from liveserver.errors import Unavailable
 from tests.edge.harness import HOST, Later, echo, serving
 
@@ -256,35 +257,3 @@ async def test_deadlines_are_swept_all_at_once(autojump_clock: trio.testing.Mock
         assert await idle.is_closed()
         statistics = served.edge.statistics()
         assert (statistics.expired, statistics.connections, statistics.accepted) == (2, 1, 3)
-
-
-# Listening
-
-
-async def test_connections_inherit_the_listeners_socket_options() -> None:
-    with listen(Address("127.0.0.1:0"), 10, send_buffer=20_000, user_timeout=7.5) as listener:
-        listener.setblocking(True)
-        with socket.create_connection(listener.getsockname()), listener.accept()[0] as sock:
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 40_000
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7500
-
-
-def test_a_port_is_shared_only_by_those_who_say_so() -> None:
-    with listen(Address("127.0.0.1:0"), 10, shared=True) as first:
-        where = Address(f"127.0.0.1:{first.getsockname()[1]}")
-        with listen(where, 10, shared=True) as second:
-            assert second.getsockname() == first.getsockname()
-        with pytest.raises(OSError, match="in use"):
-            listen(where, 10)
-    gc.collect()  # nor does the one that failed leave its socket
-
-
-def test_ipv6() -> None:
-    try:
-        listener = listen(Address("[::1]:0"), 10)
-    except OSError as error:
-        pytest.skip(f"no IPv6 here: {error}")
-    with listener:
-        assert listener.getsockname()[0] == "::1"

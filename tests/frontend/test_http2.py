@@ -25,7 +25,8 @@ from liveserver.config import Address
 from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.handoff import open_handoff
 from liveserver.edge.http2 import FRAMES, RESETS, BoundedBuffer
-from liveserver.edge.server import Secured, listen
+from liveserver.edge.listener import listen
+from liveserver.edge.server import Secured
 from liveserver.web.app import public_app
 from tests.edge.authority import Authority
 from tests.frontend.harness import Stage, settings, stage

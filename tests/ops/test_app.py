@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from liveserver.bus.interface import AppendRequest
-from liveserver.edge.server import EdgeStatistics
+from liveserver.edge.statistics import EdgeStatistics
 from liveserver.errors import BusError
 from liveserver.ops.app import ops_app
 from liveserver.role import Check

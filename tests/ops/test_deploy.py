@@ -17,7 +17,7 @@ from liveserver.bus.canary import CanaryStatistics
 from liveserver.bus.redis.bus import RedisStatistics
 from liveserver.dispatcher.publish import PublishStatistics
 from liveserver.dispatcher.relay.relay import RelayStatistics
-from liveserver.edge.server import EdgeStatistics
+from liveserver.edge.statistics import EdgeStatistics
 from liveserver.frontend.status import FrontendStatistics
 from liveserver.instruments import Distribution
 

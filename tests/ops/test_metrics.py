@@ -16,7 +16,7 @@ from liveserver.bus.memory.bus import MemoryStatistics
 from liveserver.bus.redis.bus import RedisStatistics
 from liveserver.dispatcher.publish import PublishStatistics
 from liveserver.dispatcher.subscriptions import LeaseStatistics
-from liveserver.edge.server import EdgeStatistics
+from liveserver.edge.statistics import EdgeStatistics
 from liveserver.frontend.status import FrontendStatistics
 from liveserver.instruments import Distribution, Histogram, gauge, histogram, total
 from liveserver.ops.metrics import Parts, registry
