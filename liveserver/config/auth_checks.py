@@ -6,7 +6,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from liveserver.config.sections import AuthSettings, Settings
+from liveserver.config.auth_sections import AuthSettings
+from liveserver.config.sections import Settings
 from liveserver.errors import ConfigError
 
 NODES_AUDIENCE = "liveserver-nodes"

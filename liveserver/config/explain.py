@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from liveserver.config.sections import Datacenter, Name, Settings, Videos
+from liveserver.config.sections import Settings
+from liveserver.config.values import Datacenter, Name, Videos
 from liveserver.config.writing import without_password
 from liveserver.units import Address, Duration, Secret, Size, quantity
 

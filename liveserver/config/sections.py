@@ -1,6 +1,6 @@
 """The sections of a configuration: every setting with its type, its unit and its default.
 
-Every limit of the server stands here with its number.
+Every limit of the server stands here, or in auth_sections.py, with its number.
 """
 
 from __future__ import annotations
@@ -10,24 +10,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from liveserver.config.auth_sections import AuthSettings, LimitSettings
+from liveserver.config.values import Count, Datacenter, EventType, Name, Reaction, RoleName, Section
 from liveserver.units import Address, Duration, Secret, Size
-
-RoleName = Literal["frontend", "dispatcher", "backend", "recorder"]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
-Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
-Count = Annotated[int, Meta(ge=1)]
-Videos = Annotated[
-    str, Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?)\Z")
-]  # "v1", "concert-*", "*"
-Rate = Annotated[float, Meta(ge=0)]  # a second; 0: as many as come
-Limit = Annotated[int, Meta(ge=0)]  # at once; 0: as many as come
-Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
-EventType = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,31}\Z")]
-Scope = Literal["publish", "like", "comment", "moderate", "host"]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of all sections: immutable, and strict about names."""
 
 
 class NodeSettings(Section, frozen=True):
@@ -271,73 +256,6 @@ class RelaySettings(Section, frozen=True):
     # received and not yet relayed; beyond it events are dropped and read from the peer's log
     buffer: Size = Size(32 * 1024**2)
     inbox_batches: Count = 10_000  # received and not yet processed; likewise
-
-
-class PublisherSettings(Section, frozen=True):
-    """A publisher, identified by a key (`Authorization: Bearer KEY`)."""
-
-    key: Secret | None = None  # the key itself; rather use `key_file`
-    key_file: str | None = None  # one key per line; each is accepted
-    # names, prefixes (`concert-*`) or `*`
-    videos: list[Videos] = msgspec.field(default_factory=lambda: ["*"])
-    # what the key allows; `like` and `comment` are for any user
-    scopes: list[Scope] = msgspec.field(default_factory=lambda: ["publish"])
-
-
-class AuthSettings(Section, frozen=True):
-    """Authentication. Secret files are read at the start; each line is accepted, the first one signs."""
-
-    viewers: Literal["open", "token"] = "open"  # `token`: watching, liking and commenting need a JWT
-    secret: Secret | None = None  # HS256; rather use `secret_file`
-    secret_file: str | None = None  # one secret per line
-    public_key_file: str | None = None  # PEM; RS256 for an RSA key, ES256 for P-256, EdDSA for Ed25519
-    jwks: str | None = None  # a key set: a file, or an `https://` URL
-    jwks_refresh: Duration = Duration(600.0)  # how often the key set is fetched anew
-    jwks_cooldown: Duration = Duration(30.0)  # least time between two fetches caused by unknown key ids
-    jwks_timeout: Duration = Duration(5.0)  # for one fetch
-    audience: str | None = None  # tokens must have this `aud`
-    issuer: str | None = None  # tokens must have this `iss`
-    leeway: Duration = Duration(10.0)  # tolerated difference between clocks
-    require_expiry: bool = True  # tokens without `exp` are refused
-    max_token: Size = Size(8 * 1024)  # a longer token is refused unread
-    cookie: str = "liveserver_token"  # the name of the cookie a token may come in; empty: none
-    query_lifetime: Duration = Duration(900.0)  # the most a `?token=` may have left, since URLs are logged
-    token_cache_size: Count = 50_000  # verified tokens kept in memory until they expire
-    publishers: dict[Name, PublisherSettings] = msgspec.field(default_factory=dict)  # one table per publisher
-    revocation_ttl: Duration = Duration(
-        86_400.0
-    )  # how long a revocation holds at most: as long as tokens live
-    revocation_interval: Duration = Duration(0.25)  # how often each node reads what was revoked
-    nodes_secret: Secret | None = None  # signs requests between nodes; rather use `nodes_secret_file`
-    nodes_secret_file: str | None = None  # one secret per line; the same on all nodes
-    node_token_ttl: Duration = Duration(60.0)  # lifetime of a signature between nodes
-    # for the ops pages except `/healthz` and `/readyz`; rather use `ops_key_file`
-    ops_key: Secret | None = None
-    ops_key_file: str | None = None  # one key per line
-
-
-class LimitSettings(Section, frozen=True):
-    """Rates, per second, and numbers at once, of each node. 0: unlimited."""
-
-    burst: Duration = Duration(10.0)  # unused rate accumulates for this long
-    rate_cache_size: Count = 100_000  # addresses, users and videos whose rates are kept
-    connects_per_address: Rate = 0.0  # new viewers per address
-    connects_per_user: Rate = 0.0  # new viewers per user
-    connects_per_video: Rate = 0.0  # new viewers per video
-    viewers_per_address: Limit = 0  # viewers at once per address
-    viewers_per_user: Limit = 0  # viewers at once per user
-    viewers_per_video: Limit = 0  # viewers at once per video
-    videos_per_node: Limit = 100_000  # videos watched at once at one node; beyond it new ones are refused
-    new_videos_per_address: Rate = 0.0  # videos per address that nobody watched at this node before
-    events_per_address: Rate = 0.0  # events published per address
-    events_per_publisher: Rate = 0.0  # events published per publisher's key
-    events_per_video: Rate = 0.0  # events published per video
-    likes_per_address: Rate = 0.0  # likes per address
-    likes_per_user: Rate = 0.0  # likes per user
-    likes_per_video: Rate = 0.0  # likes per video
-    comments_per_address: Rate = 0.0  # comments per address
-    comments_per_user: Rate = 0.0  # comments per user
-    comments_per_video: Rate = 0.0  # comments per video
 
 
 class CanarySettings(Section, frozen=True):

@@ -1,0 +1,25 @@
+"""Kinds of values that settings share, and the base of all sections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+RoleName = Literal["frontend", "dispatcher", "backend", "recorder"]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
+Count = Annotated[int, Meta(ge=1)]
+Videos = Annotated[
+    str, Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?)\Z")
+]  # "v1", "concert-*", "*"
+Rate = Annotated[float, Meta(ge=0)]  # a second; 0: as many as come
+Limit = Annotated[int, Meta(ge=0)]  # at once; 0: as many as come
+Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
+EventType = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,31}\Z")]
+Scope = Literal["publish", "like", "comment", "moderate", "host"]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of all sections: immutable, and strict about names."""
