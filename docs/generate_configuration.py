@@ -80,9 +80,7 @@ def rows(section: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:
         )
         meaning = meanings.get(field.name, "")
         if not meaning:
-            raise SystemExit(
-                f"{section.__name__}.{field.name} has no comment in liveserver/config"
-            )
+            raise SystemExit(f"{section.__name__}.{field.name} has no comment in liveserver/config")
         yield field.encode_name, describe(hints[field.name]), default, meaning[0].upper() + meaning[1:]
 
 
