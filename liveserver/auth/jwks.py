@@ -5,11 +5,12 @@ Rules:
 1. It is fetched at the start, every `jwks_refresh`, and when a token names a key that is not in the set; the
    latter at most once per `jwks_cooldown`, so that tokens with invented key names cause no load.
 2. A failed fetch changes nothing: the present keys stay.
-3. One fetch at a time; concurrent callers wait for the one in progress.
+3. One fetch at a time; those that come meanwhile share what follows it: another fetch, or the cooldown.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ import trio
 
 from liveserver.auth.keys import Key, KeySetError, read_jwks
 from liveserver.config import AuthSettings
+from liveserver.single_flight import SingleFlight
 
 MAX_BYTES = 1024 * 1024
 RETRY = 5.0  # seconds after a failed fetch, while there are no keys
@@ -37,7 +39,7 @@ class Jwks:
         self._source = source
         self._settings = settings
         self._transport = transport
-        self._one = trio.Lock()
+        self._flight = SingleFlight()
         self._asked_at = -float("inf")
 
     async def run(self) -> None:
@@ -51,25 +53,27 @@ class Jwks:
         await self._refresh(self._settings.jwks_cooldown)
 
     async def _refresh(self, pause: float) -> None:
-        asked = self._asked_at
-        async with self._one:
-            if self._asked_at != asked or trio.current_time() - self._asked_at < pause:
-                return  # while we waited somebody else asked
-            self._asked_at = trio.current_time()
-            try:
-                with trio.fail_after(self._settings.jwks_timeout):
-                    keys = read_jwks(await self._fetch())
-            except (httpx.HTTPError, OSError, KeySetError, trio.TooSlowError, httpx.InvalidURL) as error:
-                self.failed += 1
-                self.is_failing = True
-                log.warning("jwks_fetch_failed", keys=len(self.keys), reason=_reason(error))
-                return
-            self.fetched += 1
-            self.is_failing = False
-            if keys != self.keys:
-                self.keys = keys
-                self.serial += 1
-                log.info("jwks_keys_changed", count=len(keys))
+        await self._flight.call(partial(self._fetch_unless, pause))
+
+    async def _fetch_unless(self, pause: float) -> None:
+        """Fetch the set, unless the last fetch began within `pause`."""
+        if trio.current_time() - self._asked_at < pause:
+            return
+        self._asked_at = trio.current_time()
+        try:
+            with trio.fail_after(self._settings.jwks_timeout):
+                keys = read_jwks(await self._fetch())
+        except (httpx.HTTPError, OSError, KeySetError, trio.TooSlowError, httpx.InvalidURL) as error:
+            self.failed += 1
+            self.is_failing = True
+            log.warning("jwks_fetch_failed", keys=len(self.keys), reason=_reason(error))
+            return
+        self.fetched += 1
+        self.is_failing = False
+        if keys != self.keys:
+            self.keys = keys
+            self.serial += 1
+            log.info("jwks_keys_changed", count=len(keys))
 
     async def _fetch(self) -> bytes:
         if "://" not in self._source:

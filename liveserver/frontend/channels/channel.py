@@ -28,6 +28,7 @@ from liveserver.frontend.delivery.audience import Audience, Scheduler
 from liveserver.frontend.delivery.delayed import DelayedAudience
 from liveserver.frontend.history.delayed import DelayedLog
 from liveserver.frontend.history.log import ChannelLog, cursor_before
+from liveserver.single_flight import SingleFlight
 
 STASH = 1_000  # batches
 
@@ -58,8 +59,7 @@ class Channel:
         self.first = 0  # offset of the oldest event held, in the epoch it was opened in
         self.is_complete = False  # nothing older than what is held is in the datacenter's log
         self.filling = trio.Lock()
-        self.reading = trio.Lock()
-        self.reads_begun = self.reads_done = 0  # by the number of the last one
+        self.reading = SingleFlight()  # its log's head
         self.on_banned: Callable[[Channel], None] | None = None
         self._stash: deque[Batch] = deque(maxlen=STASH)
 

@@ -8,6 +8,7 @@ log. What the log has lost becomes a gap.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -192,12 +193,7 @@ class Receiver:
 
     async def _read_head(self, channel: Channel) -> None:
         """Catch up; concurrent callers share the next read. Raises `BusError`."""
-        came = channel.reads_begun
-        async with channel.reading:
-            if channel.reads_done <= came:
-                channel.reads_begun += 1
-                await self._catch_up(channel)
-                channel.reads_done = channel.reads_begun
+        await channel.reading.call(partial(self._catch_up, channel))
 
     async def _catch_up(self, channel: Channel) -> None:
         """Follow the log to its head. Raises `BusError`."""
