@@ -130,6 +130,26 @@ async def test_events_seen_at_another_datacenter_are_withheld(
         assert (await client.event()).id == f"dc1-{receipt.epoch}-3~dc2-zzzzz-7"
 
 
+@pytest.mark.parametrize("count", [1, 12])
+async def test_viewers_from_a_datacenter_without_events_are_level_at_once(
+    autojump_clock: MockClock, count: int
+) -> None:
+    """Nothing of it can come twice: they wait for nothing, and are sent no gap after a while."""
+    async with stage() as on:
+        receipt = await on.publish(2)
+        seen = f"dc1-{receipt.epoch}-1~dc2-zzzzz-0"
+        clients = [(await on.ready("v", f"?cursor={seen}"))[0] for _ in range(count)]
+        for client in clients:
+            assert await client.events(1) == [2]
+        assert on.frontend.statistics().lagging == 0
+        await trio.sleep(40)
+        await on.publish(1)
+        for client in clients:
+            event = await client.event()
+            assert (event.type, event.id) == ("like", f"dc1-{receipt.epoch}-3")
+        assert on.frontend.statistics().fanout.gaps == 0
+
+
 async def test_earliest_and_replay(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await on.publish(5)

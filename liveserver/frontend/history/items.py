@@ -180,6 +180,8 @@ class LogItems:
             here = self.floor if at_floor else Cursor.parse_trusted(self.cursor_at(position).decode())
         for origin, mark in cursor:
             reached = here.get(origin)
+            if reached is None and mark.number == 0 and self.cursor.get(origin) is None:
+                continue  # an origin without events: none that could come twice
             if reached is None or (reached.epoch == mark.epoch and reached.number < mark.number):
                 return False
             if reached.epoch != mark.epoch and self.is_newer(origin, mark.epoch, reached.epoch):

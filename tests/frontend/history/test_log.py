@@ -394,6 +394,24 @@ def test_the_first_epoch_heard_of_an_origin_is_a_gap_for_a_cursor_of_an_older_on
     )
 
 
+def test_an_origin_that_has_published_nothing_is_not_waited_for() -> None:
+    """Its own datacenter puts it into cursors from its first viewer on; elsewhere it is unknown."""
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 2), 0, NOW)
+    cursor = Cursor.parse("dc1-aaa-1~dc2-bbb-0")
+    assert log.locate(cursor) == ResumePoint(1)
+    log.append(batch(3, 2, "dc2", 1, "bbb"), 0, NOW)
+    assert resumed(log, cursor) == ([("dc1", "aaa", 2), ("dc2", "bbb", 1), ("dc2", "bbb", 2)], False)
+
+
+def test_an_origins_newer_epoch_without_events_has_seen_the_older_one() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(batch(1, 2, "dc2", 1, OLD), 0, NOW)
+    cursor = Cursor.parse(f"dc1-aaa-0~dc2-{NEW}-0")
+    assert log.locate(cursor).seen == cursor
+    assert resumed(log, cursor)[0] == []
+
+
 def test_a_cursor_of_another_origin_only() -> None:
     log = log_at("dc1-aaa-0")
     log.append(batch(1, 2), 0, NOW)
