@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -37,11 +38,11 @@ def toml(value: Any, *, reveal: bool = False) -> str:
         return f"[{', '.join(toml(each, reveal=reveal) for each in value)}]"
     if isinstance(value, Duration):
         if value and value < 1:
-            return f'"{value * 1000:g}ms"'
+            return f'"{_decimal(value * 1000)}ms"'
         for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60)):
             if value and value % seconds == 0:
-                return f'"{value / seconds:g}{unit}"'
-        return f'"{value:g}s"'
+                return f'"{_decimal(value / seconds)}{unit}"'
+        return f'"{_decimal(value)}s"'
     if isinstance(value, Size):
         for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
             if value and value % size == 0:
@@ -51,6 +52,11 @@ def toml(value: Any, *, reveal: bool = False) -> str:
         value = without_password(value)
     # Text, numbers, yes and no: TOML writes them as JSON does.
     return json.dumps(value, ensure_ascii=False)
+
+
+def _decimal(value: float) -> str:
+    """Format a number without an exponent, which no setting is read with."""
+    return f"{Decimal(f'{value:.15g}'):f}"
 
 
 def _name(name: str) -> str:
