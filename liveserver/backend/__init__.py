@@ -9,6 +9,7 @@ transaction.py  one transaction: decides its commands, then writes table by tabl
 schema.py       the tables
 statements.py   frequent statements, built once
 engine.py       connections to the database, and which of its errors are transient
+opening.py      waits for the database at the start
 enforcement.py  what users may do just now: bans, closed comments, slow mode
 review.py       asks a site's own service about comments
 restoring.py    publishes again what a state has lost of settings and bans

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -26,6 +24,7 @@ from liveserver.backend.commands import (
 from liveserver.backend.enforcement import EnforcementStatistics, Enforcer, Turns
 from liveserver.backend.engine import is_transient, reason
 from liveserver.backend.follow import Follower, FollowStatistics, LogReader
+from liveserver.backend.opening import database_url, open_store
 from liveserver.backend.outbox import Outbox, OutboxStatistics, PublishTarget
 from liveserver.backend.restoring import Restorer, RestoringStatistics
 from liveserver.backend.review import Decision, ReviewHook, ReviewStatistics, open_review_hook
@@ -35,7 +34,7 @@ from liveserver.backend.transaction import Committed
 from liveserver.backend.writer import Writer, WriteStatistics
 from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings, LikeSettings, ReviewSettings
-from liveserver.errors import BusError, ConfigError, DispatcherError, NotFound, TooMany, Unavailable
+from liveserver.errors import BusError, DispatcherError, NotFound, TooMany, Unavailable
 from liveserver.event import RETRACT
 from liveserver.moderation import acts
 from liveserver.moderation.acts import Act
@@ -43,7 +42,6 @@ from liveserver.moderation.publisher import ActPublisher
 from liveserver.moderation.rules import Pinned, Rules, Waiting
 
 READ_ATTEMPTS = 3
-OPEN_SECONDS = 15.0
 RETRY_FIRST, RETRY_LONGEST = 0.05, 1.0  # seconds
 
 T = TypeVar("T")
@@ -324,12 +322,12 @@ async def open_backend(
     """Run a likes backend for the duration of the block. Events left in its outbox are published later.
 
     `reader` reads other backends' comments and totals from the logs; without it they are not included.
-    Waits up to `OPEN_SECONDS` for the database to become available. Raises `ConfigError` if it cannot be
+    Waits a while for the database to become available. Raises `ConfigError` if it cannot be
     opened.
     """
     likes, review = likes or LikeSettings(), review or ReviewSettings()
     with ExitStack() as stack:
-        store = await _open_store(_url(settings, stack), settings, likes)
+        store = await open_store(database_url(settings, stack), settings, likes)
         stack.callback(store.close)
         async with open_review_hook(review) as hook, trio.open_nursery() as nursery:
             backend = Backend(store, settings, likes, dispatcher, reader, review, hook)
@@ -340,43 +338,3 @@ async def open_backend(
             nursery.start_soon(backend.follower.run)
             yield backend
             nursery.cancel_scope.cancel()
-
-
-async def _open_store(url: str, settings: BackendSettings, likes: LikeSettings) -> Store:
-    backoff, patience = Backoff(RETRY_FIRST, RETRY_LONGEST), trio.current_time() + OPEN_SECONDS
-    while True:
-        try:
-            return await trio.to_thread.run_sync(lambda: Store(url, settings, likes=likes))
-        except ValueError:
-            # Not chained: the original may quote a part of the password.
-            raise ConfigError(
-                "backend.database", "is not a URL like postgresql://user:password@host:5432/name"
-            ) from None
-        except (SQLAlchemyError, ImportError) as error:
-            may_pass = isinstance(error, SQLAlchemyError) and is_transient(error)
-            if not may_pass or trio.current_time() > patience:
-                raise ConfigError("backend.database", f"cannot be opened ({_reason(error)})") from error
-            log.warning("database_not_open_yet", reason=reason(error))
-        await backoff.sleep()
-
-
-def _url(settings: BackendSettings, stack: ExitStack) -> str:
-    database = settings.database
-    if "://" in database:
-        return database
-    if database == ":memory:":
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="liveserver-")))
-        return f"sqlite:///{directory / 'liveserver.db'}"
-    path = Path(settings.directory) / database
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError("backend.directory", f"cannot be created: {error.strerror}") from error
-    return f"sqlite:///{path}"
-
-
-def _reason(error: Exception) -> str:
-    text = reason(error) if getattr(error, "orig", None) else str(error).partition("\n")[0]
-    if isinstance(error, ImportError):
-        text += "; for PostgreSQL, install liveserver[postgres]"
-    return text
