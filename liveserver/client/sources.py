@@ -8,7 +8,7 @@ cursor of what had been received.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 from urllib.parse import quote
@@ -33,18 +33,22 @@ POLL_WAIT = 25
 
 
 class EventSource(Protocol):
-    """Interface of `StreamSource` and `PollSource`. `retry`: seconds before reconnecting, if given."""
+    """Interface of `StreamSource` and `PollSource`. `retry`: seconds before reconnecting, if given.
+
+    `reached`: the newest cursor that came, also without an item.
+    """
 
     retry: float | None
+    reached: str | None
 
     async def receive(self) -> list[Item]: ...
 
     async def aclose(self) -> None: ...
 
 
-def behind_live(seconds: float) -> dict[str, str]:
-    """Return the query parameter of a viewer that stands so far behind live."""
-    return {"behind": f"{seconds:.3f}s"} if seconds else {}
+def filters(behind: float, types: Sequence[str]) -> dict[str, str]:
+    """Return the query parameters of a viewer so many seconds behind live, with only these types."""
+    return ({"behind": f"{behind:.3f}s"} if behind else {}) | ({"types": ",".join(types)} if types else {})
 
 
 class StreamSource:
@@ -59,12 +63,14 @@ class StreamSource:
         tokens: Tokens,
         ready_within: float = SILENCE,
         behind: float = 0.0,
+        types: Sequence[str] = (),
     ) -> None:
+        self.reached: str | None = None
         self._tokens = tokens
         self.retry: float | None = None
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/events"
-        self._params = ({"cursor": cursor} if cursor else {}) | behind_live(behind)
+        self._params = ({"cursor": cursor} if cursor else {}) | filters(behind, types)
         self._deadline: float | None = anyio.current_time() + ready_within
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
@@ -89,6 +95,7 @@ class StreamSource:
             raise TemporaryError(str(error)) from error
         if self._parser.retry is not None:
             self.retry = bounded(self._parser.retry / 1000)
+        self.reached = self._parser.last_id or self.reached
         items: list[Item] = []
         for event in parsed:
             try:
@@ -145,17 +152,19 @@ class PollSource:
         cursor: str | None,
         tokens: Tokens,
         behind: float = 0.0,
+        types: Sequence[str] = (),
     ) -> None:
+        self.reached: str | None = None
         self._tokens = tokens
         self.retry: float | None = None
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/poll"
         self._cursor = cursor
-        self._behind = behind_live(behind)
+        self._filters = filters(behind, types)
         self._ready = False
 
     async def receive(self) -> list[Item]:
-        params = ({"cursor": self._cursor} if self._cursor else {}) | self._behind
+        params = ({"cursor": self._cursor} if self._cursor else {}) | self._filters
         params["wait"] = str(POLL_WAIT if self._ready else 0)
         headers = await self._tokens.headers()
         try:
@@ -184,7 +193,7 @@ class PollSource:
         if page.state:
             items.append(State(None if page.events else page.cursor, page.state))
         items += page.events
-        self._cursor = page.cursor
+        self._cursor = self.reached = page.cursor
         return items
 
     async def aclose(self) -> None:

@@ -51,6 +51,7 @@ async def watch(
     token: Token | None = None,
     client: httpx.AsyncClient | None = None,
     behind: float = 0.0,
+    types: Sequence[str] = (),
 ) -> AsyncIterator[Watcher]:
     """Watch `video` at one or more frontends, `http://host:port` each; iterate over what this gives.
 
@@ -63,6 +64,7 @@ async def watch(
     `token`: what a server that asks who watches is shown, or a function, asynchronous or not, that gives
     one, and is asked for another when it has expired.
 
+    `types`: only events of these types, and what is taken back.
     `behind`: seconds behind live; events come when a picture that is so late is there.
 
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
@@ -77,7 +79,7 @@ async def watch(
     own = client or httpx.AsyncClient()
     async with _open_tasks() as tasks:
         urls = [url.rstrip("/") for url in urls]
-        watcher = Watcher(own, tasks, urls, video, cursor, transport, Tokens(token), behind)
+        watcher = Watcher(own, tasks, urls, video, cursor, transport, Tokens(token), behind, types)
         try:
             yield watcher
         finally:
@@ -118,7 +120,11 @@ class Watcher:
         transport: Transport,
         tokens: Tokens,
         behind: float = 0.0,
+        types: Sequence[str] = (),
     ) -> None:
+        if isinstance(types, str):
+            raise TypeError('types are several, such as ["like", "comment"]')
+        self._types = tuple(types)
         self._behind = behind
         self._tokens = tokens
         self._client = client
@@ -223,6 +229,8 @@ class Watcher:
                     self._tokens.renew()
                 self._ended = not item.reconnect
             self._received = _cursor_of(item) or self._received
+        if not items and self._source.reached is not None:  # what came was filtered out
+            self._received = self._handed_on = self._source.reached
         self._pending.extend(items)
         if self._source.retry is not None:
             self._retry = self._source.retry
@@ -238,15 +246,24 @@ class Watcher:
         self._was_ready = False
         self._bye = None
         if not self._streaming:
-            return PollSource(self._client, self.url, self._video, self._received, self._tokens, self._behind)
+            return PollSource(
+                self._client, self.url, self._video, self._received, self._tokens, self._behind, self._types
+            )
         if self._stream == "ws":
             return WebSocketSource(
-                self._tasks, self.url, self._video, self._received, self._tokens, self._behind
+                self._tasks, self.url, self._video, self._received, self._tokens, self._behind, self._types
             )
         self._stream_again_at = anyio.current_time() + STREAM_AGAIN
         ready_within = READY_WITHIN if self._auto else SILENCE
         return StreamSource(
-            self._client, self.url, self._video, self._received, self._tokens, ready_within, self._behind
+            self._client,
+            self.url,
+            self._video,
+            self._received,
+            self._tokens,
+            ready_within,
+            self._behind,
+            self._types,
         )
 
     async def _lose(self, error: TemporaryError) -> None:

@@ -8,8 +8,9 @@ Under Trio the protocol is trio-websocket's, under asyncio websockets'; each is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
 
 import anyio
 import msgspec
@@ -77,16 +78,20 @@ class WebSocketSource:
         cursor: str | None,
         tokens: Tokens,
         behind: float = 0.0,
+        types: Sequence[str] = (),
     ) -> None:
+        self.reached: str | None = None
         self._tokens = tokens
         self.retry: float | None = None
         self._tasks = tasks
         self._base = url
-        self._subscription: dict[str, str | float] = {"video": video}
+        self._subscription: dict[str, Any] = {"video": video}
         if cursor:
             self._subscription["cursor"] = cursor
         if behind:
             self._subscription["behind"] = behind
+        if types:
+            self._subscription["types"] = list(types)
         self._messages: MemoryObjectReceiveStream[str | bytes] | None = None
         self._failure: Exception = TemporaryError("the connection is closed")
         self._scope = anyio.CancelScope()
@@ -141,7 +146,9 @@ class WebSocketSource:
         if said.ready is not None:
             items += [said.ready, Gap(said.ready.cursor)] if said.ready.gap else [said.ready]
         if bytes(said.events):
-            items += from_page(said.events).events
+            page = from_page(said.events)
+            items += page.events
+            self.reached = page.cursor
         if said.gap is not None:
             items.append(Gap(said.gap.cursor))
         if said.state is not None:
@@ -172,7 +179,7 @@ def _closed(error: ClosedByServer) -> TemporaryError:
     return TemporaryError(f"the server closed: {error.reason or 'without a reason'}")
 
 
-async def _send(connection: Connection, name: str, content: Mapping[str, str | float]) -> None:
+async def _send(connection: Connection, name: str, content: Mapping[str, Any]) -> None:
     """Send a message, unless the server has closed: what it sent before can still be read."""
     with suppress(ClosedByServer):
         await connection.send(msgspec.json.encode({name: content}).decode())

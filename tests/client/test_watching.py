@@ -312,3 +312,32 @@ async def test_while_polls_work_a_stream_is_tried_again(autojump_clock: trio.tes
     assert servers.asked[-1].path.endswith("/events")
     assert servers.asked[-1].query == {"cursor": cursor(3)}
     assert servers.asked[-1].at - servers.asked[0].at >= STREAM_AGAIN
+
+
+async def test_filtered_watching_resumes_from_a_cursor_that_came_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    servers = Servers(
+        stream(ready(1), like(2), b"id: %b\n\n" % cursor(9).encode(), httpx.ReadError("broken")),
+        stream(ready(9, resumed=True), like(10), FOREVER),
+    )
+    async with watch("http://a", "v1", client=servers.client, transport="sse", types=["like"]) as watcher:
+        async for item in watcher:
+            if isinstance(item, Event) and item.id == "e10":
+                break
+    assert [(asked.query["types"], asked.query.get("cursor")) for asked in servers.asked] == [
+        ("like", None),
+        ("like", cursor(9)),
+    ]
+
+
+async def test_a_filter_is_asked_for_in_every_poll(autojump_clock: trio.testing.MockClock) -> None:
+    servers = Servers(page(1), page(5), page(7, 7))
+    assert numbers(await take(servers, 2, transport="poll", types=["like", "likes"])) == ["e7"]
+    assert [asked.query["types"] for asked in servers.asked] == ["like,likes"] * 3
+    assert servers.asked[2].query["cursor"] == cursor(5)
+
+
+async def test_a_filter_is_not_one_text(autojump_clock: trio.testing.MockClock) -> None:
+    with pytest.raises(TypeError, match="types"):
+        await take(Servers(), 1, types="like")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 import msgspec
+import pytest
 from trio.testing import MockClock
 
 from liveserver.bus.interface import AppendRequest
@@ -123,3 +125,51 @@ async def test_who_has_seen_the_last_of_what_is_gone_resumes_exactly(autojump_cl
             _, ready = await on.ready("v", f"?cursor={cursor}")
             assert (ready["resumed"], "skipped" in ready) == (True, False)
         assert stays
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("missing", [0, 1, 2])
+async def test_replay_counts_across_what_was_dropped(
+    missing: int, is_open: bool, autojump_clock: MockClock
+) -> None:
+    """Where this node saw the storm, and where it reads the log from the bus."""
+    names = {b"comment": "c", b"like": "l", b"likes": "s"}
+    async with stage(settings(history=SMALL)) as on:
+        if is_open:
+            await on.ready("v")
+        await storm(on)
+        poll = on.connect()
+        await poll.get("/v1/videos/v/poll?replay=200")
+        every = types((await poll.json())["events"])
+        comments = every.replace("l", "").replace("s", "")
+        assert comments in ("ccc", "cccc")
+        assert 20 <= len(every) < 150
+        expected = every[missing:]
+        count = len(expected)
+
+        stream, _ = await on.ready("v", f"?replay={count}")
+        told = ""
+        while len(told) < len(expected):
+            told += {"comment": "c", "like": "l", "likes": "s"}.get((await stream.event()).type, "")
+        assert told == expected
+
+        lines = on.connect()
+        await lines.get(f"/v1/videos/v/events?replay={count}", "Accept: application/x-ndjson")
+        await lines.head()
+        told = ""
+        while len(told) < len(expected):
+            found = re.findall(rb'"event":"(likes?|comment)"', await lines.chunk())
+            told += "".join(names[name] for name in found)
+        assert told == expected
+
+        poll = on.connect()
+        await poll.get(f"/v1/videos/v/poll?replay={count}")
+        assert types((await poll.json())["events"]) == expected
+
+        socket = await connect(on)
+        await socket.say(subscribe={"video": "v", "replay": count})
+        told = ""
+        while len(told) < len(expected):
+            message: Any = await socket.next()
+            told += types(message.get("events", {}).get("events", []))
+        assert told == expected

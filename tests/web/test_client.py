@@ -601,3 +601,19 @@ def test_an_end_told_to_one_tab_is_not_told_to_the_others(
     again.events(1, 1)
     expect_seen(follower, 1, 1)
     assert leader.evaluate("seen") == []
+
+
+def test_a_filter_is_asked_for_and_the_cursor_moves_alone(
+    context: BrowserContext, frontend: ScriptedFrontend
+) -> None:
+    page = opened(context, frontend, frontend.url, share=False, types=["like", "likes"])
+    stream = frontend.stream(1)
+    assert stream.query == {"types": "like,likes"}
+    stream.ready(0)
+    stream.events(1, 2)
+    stream.send(f"id: {cursor(7)}\n\n")
+    wait_until(lambda: page.evaluate("live.cursor") == cursor(7))
+    expect_seen(page, 1, 2)
+    page.evaluate("live.setTransport('sse')")
+    again = frontend.stream(2)
+    assert again.query == {"cursor": cursor(7), "types": "like,likes"}

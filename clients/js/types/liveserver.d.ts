@@ -316,7 +316,8 @@ export type LiveVideoEvents = {
  */
 export type Token = import("./liveserver/tokens.js").Token;
 /**
- * `behind`: seconds behind live, as far as the picture is
+ * `behind`: seconds behind live, as far as the
+ * picture is; `types`: only events of these types, and what is taken back
  */
 export type Options = {
     transport?: "auto" | "sse" | "poll" | "ws";
@@ -328,6 +329,7 @@ export type Options = {
     likes?: string | URL;
     user?: string | (() => string | undefined);
     behind?: number | (() => number);
+    types?: string[];
 };
 /**
  * `position`: media time in milliseconds

@@ -31,7 +31,8 @@
  * @typedef {import("./liveserver/tokens.js").Token} Token
  * @typedef {{transport?: "auto"|"sse"|"poll"|"ws", cursor?: ?string, replay?: number, share?: boolean, token?: Token,
  *   credentials?: RequestCredentials, likes?: string|URL, user?: string | (() => string | undefined),
- *   behind?: number | (() => number)}} Options `behind`: seconds behind live, as far as the picture is
+ *   behind?: number | (() => number), types?: string[]}} Options `behind`: seconds behind live, as far as the
+ *   picture is; `types`: only events of these types, and what is taken back
  * @typedef {{user?: string, key?: string, position?: number}} Deed `position`: media time in milliseconds
  * @typedef {import("./liveserver/likes.js").Summary} Summary
  * @typedef {import("./liveserver/likes.js").Me} Me
@@ -223,12 +224,12 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   }
 
   async #begin(/** @type {AbortSignal} */ signal) {
-    const { transport, share, replay } = this.#options;
+    const { transport, share, replay, types = [] } = this.#options;
     const canShare = globalThis.location && globalThis.navigator?.locks && globalThis.BroadcastChannel;
     if (!share || transport !== "auto" || !canShare) return void this.#connect(signal);
     const group = this.#options.token ? await this.#tokens.group().catch(() => "") : "";
     if (signal.aborted) return;
-    const name = `liveserver ${this.#video} ${this.#urls.map((url) => url.replace(/\/$/, "")).sort().join(" ")}${group && ` ${group}`}`;
+    const name = `liveserver ${this.#video} ${this.#urls.map((url) => url.replace(/\/$/, "")).sort().join(" ")}${types.length ? ` ${[...types].sort()}` : ""}${group && ` ${group}`}`;
     const self = this;
     this.#tabs = new Tabs(name, replay, signal, {
       get cursor() { return self.cursor; },
@@ -247,8 +248,8 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   /** @param {AbortSignal} signal */
   async #connect(signal) {
     const self = this;
-    const { transport, replay, credentials } = this.#options;
-    const target = { urls: this.#urls, video: this.#video, transport, replay, credentials, tokens: this.#tokens, behind: () => this.#delay.asked };
+    const { transport, replay, credentials, types } = this.#options;
+    const target = { urls: this.#urls, video: this.#video, transport, replay, credentials, tokens: this.#tokens, behind: () => this.#delay.asked, types };
     const connection = (this.#present = new Connection(target, {
       get cursor() { return self.#received ?? self.cursor; },
       receive: (items) => this.#receive(items),
@@ -298,6 +299,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
         this.#fire("*", data);
         continue;
       }
+      if (type === "cursor") continue;
       if (type === "gap") this.#tabs?.remember(item);
       if (type === "viewers") this.#viewers = data;
       if (type === "state") this.#fire("state", { events: this.#state.replace(data.events) });

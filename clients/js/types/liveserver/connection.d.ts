@@ -63,6 +63,7 @@ export type Target = {
     tokens: import("./tokens.js").Tokens;
     credentials?: RequestCredentials;
     behind?: () => number;
+    types?: string[];
 };
 /**
  * Keep one viewer connected: one connection after another, each from the cursor of the last item received.

@@ -6,10 +6,11 @@
  */
 /** @typedef {{event: string, data: string, id: ?string}} Message */
 export class EventStreamParser {
-    /** The complete messages that `text` finishes, and the last `retry` in it. @param {string} text */
+    /** The complete messages that `text` finishes, the last `retry` in it, and the `id` behind them that came alone. @param {string} text */
     feed(text: string): {
         messages: Message[];
         retry?: number;
+        id?: string;
     };
     #private;
 }

@@ -3,7 +3,7 @@ export function stream(request: Request): AsyncGenerator<Received>;
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export function polls(request: Request): AsyncGenerator<Received>;
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
-export function socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind }: Request): AsyncGenerator<Received>;
+export function socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind, types }: Request): AsyncGenerator<Received>;
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
 export class Lost extends Error {
     /** @param {string} reason @param {{blocked?: boolean, final?: boolean, after?: number, status?: number}} options */
@@ -49,7 +49,7 @@ export type Received = {
     retry?: number;
 };
 /**
- * `behind`: seconds behind live, whole ones
+ * `behind`: seconds behind live, whole ones; `types`: of events, all without
  */
 export type Request = {
     url: string;
@@ -61,4 +61,5 @@ export type Request = {
     tokens: import("./tokens.js").Tokens;
     credentials?: RequestCredentials;
     behind?: () => number;
+    types?: string[];
 };

@@ -14,9 +14,9 @@ export class EventStreamParser {
   #event = "";
   /** @type {?string} */ #id = null;
 
-  /** The complete messages that `text` finishes, and the last `retry` in it. @param {string} text */
+  /** The complete messages that `text` finishes, the last `retry` in it, and the `id` behind them that came alone. @param {string} text */
   feed(text) {
-    /** @type {{messages: Message[], retry?: number}} */
+    /** @type {{messages: Message[], retry?: number, id?: string}} */
     const received = { messages: [] };
     if (!text) return received;
     if (this.#afterCR && text.startsWith("\n")) text = text.slice(1);
@@ -25,7 +25,7 @@ export class EventStreamParser {
     this.#rest = lines.pop() ?? "";
     for (const line of lines) {
       if (line === "") {
-        this.#finish(received.messages);
+        this.#finish(received);
         continue;
       }
       const colon = line.indexOf(":");
@@ -39,9 +39,11 @@ export class EventStreamParser {
     return received;
   }
 
-  /** @param {Message[]} messages */
-  #finish(messages) {
-    if (this.#data.length) messages.push({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
+  /** @param {{messages: Message[], id?: string}} received */
+  #finish(received) {
+    if (this.#data.length) delete received.id;
+    else if (this.#id) received.id = this.#id;
+    if (this.#data.length) received.messages.push({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
     this.#data = [];
     this.#event = "";
     this.#id = null;

@@ -11,8 +11,8 @@
  * @typedef {{kind: "event"|"control", type: string, data: any, cursor: ?string}} Item
  * @typedef {{items: Item[], retry?: number}} Received
  * @typedef {{url: string, video: string, cursor: ?string, replay: number, heartbeat: number, signal: AbortSignal,
- *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials, behind?: () => number}} Request
- *   `behind`: seconds behind live, whole ones
+ *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials, behind?: () => number, types?: string[]}} Request
+ *   `behind`: seconds behind live, whole ones; `types`: of events, all without
  */
 
 import { EventStreamParser } from "./event_stream.js";
@@ -36,7 +36,7 @@ export class Lost extends Error {
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export async function* stream(request) {
   const { cursor, replay } = request;
-  const response = await ask(request, "events", { ...(cursor ? { cursor } : replay ? { replay } : {}), ...behindLive(request) });
+  const response = await ask(request, "events", { ...(cursor ? { cursor } : replay ? { replay } : {}), ...filters(request) });
   if (!response.headers.get("content-type")?.startsWith("text/event-stream") || !response.body)
     throw new Lost("the answer is not an event stream", { blocked: true });
   const parser = new EventStreamParser();
@@ -45,15 +45,21 @@ export async function* stream(request) {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    const { messages, retry } = parser.feed(decoder.decode(value, { stream: true }));
-    yield { items: messages.flatMap(({ event, data, id }) => streamItem(event, JSON.parse(data), id)), retry };
+    const { messages, retry, id } = parser.feed(decoder.decode(value, { stream: true }));
+    const items = messages.flatMap(({ event, data, id }) => streamItem(event, JSON.parse(data), id));
+    yield { items: id ? [...items, moved(id)] : items, retry };
   }
 }
 
-/** @param {Request} request @returns {{behind?: string}} */
-function behindLive({ behind }) {
+/** @param {Request} request @returns {{behind?: string, types?: string}} */
+function filters({ behind, types }) {
   const seconds = behind?.() ?? 0;
-  return seconds ? { behind: `${seconds}s` } : {};
+  return { ...(seconds && { behind: `${seconds}s` }), ...(types?.length && { types: types.join(",") }) };
+}
+
+/** A cursor that came without an item, what it moved past being filtered out. @param {string} cursor @returns {Item} */
+function moved(cursor) {
+  return { kind: "control", type: "cursor", data: {}, cursor };
 }
 
 /** An event names its own type and has an id; of the rest, only known control messages. @returns {Item[]} */
@@ -68,7 +74,7 @@ export async function* polls(request) {
   const wait = Math.max(1, Math.min(60, Math.round(heartbeat / 1_000)));
   for (let first = true, { cursor } = request; ; first = false) {
     const wish = cursor ? { cursor, wait: first ? 0 : wait } : replay ? { replay } : {};
-    const response = await ask(request, "poll", { ...wish, ...behindLive(request) });
+    const response = await ask(request, "poll", { ...wish, ...filters(request) });
     const page = await response.json();
     const { gap, skipped } = page;
     const items = eventItems(page.events);
@@ -78,13 +84,14 @@ export async function* polls(request) {
     else if (gap) items.unshift(control("gap", { video, cursor: page.cursor }));
     const last = items.at(-1);
     if (last) last.cursor = page.cursor; // a page is taken as a whole
+    else if (page.cursor !== cursor) items.push(moved(page.cursor));
     cursor = page.cursor;
     yield { items };
   }
 }
 
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
-export async function* socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind = () => 0 }) {
+export async function* socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind = () => 0, types = [] }) {
   if (!globalThis.WebSocket) throw new Lost("there is no WebSocket here", { final: true });
   const address = new URL("v1/ws", url);
   address.protocol = address.protocol.replace("http", "ws");
@@ -104,7 +111,7 @@ export async function* socket({ url, video, cursor, replay, heartbeat, signal, t
   line.onopen = () => {
     opened = true;
     delay = behind();
-    say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}), ...(delay && { behind: delay }) } });
+    say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}), ...(delay && { behind: delay }), ...(types.length && { types }) } });
   };
   line.onmessage = ({ data }) => {
     heardAt = Date.now();
@@ -146,7 +153,7 @@ function received(/** @type {any} */ message) {
     const items = eventItems(data.events);
     const last = items.at(-1);
     if (last) last.cursor = data.cursor; // a message is taken as a whole
-    return { items };
+    return { items: last ? items : [moved(data.cursor)] };
   }
   if (!CONTROLS.has(type)) return { items: [] };
   return { items: [{ ...control(type, data), cursor: data.cursor ?? null }], retry: data.retry };
