@@ -19,6 +19,7 @@ from liveserver.auth.grant import VIEWERS_SCOPES, VIEWING, Grant
 from liveserver.auth.keys import Key, SigningKey
 from liveserver.config import Videos
 from liveserver.errors import Unauthorized
+from liveserver.malformed import explain_decode_error
 
 MAX_VIDEOS = 1_000
 MAX_JTI = 256  # characters
@@ -63,7 +64,7 @@ def check_claims(claims: Mapping[str, Any]) -> None:
     try:
         made = msgspec.convert(claims, Claims)
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(explain_decode_error(error, Claims)) from None
     unknown = set((made.scope or "").split()) - VIEWERS_SCOPES
     if unknown:
         raise ValueError(f"there is no scope {min(unknown)!r}; write watch, like, comment, moderate or host")
@@ -104,7 +105,8 @@ def verify(token: str, keys: Sequence[Key]) -> Claims:
         try:
             return msgspec.json.decode(parts["payload"], type=Claims)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Unauthorized(f"the token's claims are malformed: {_plain(error)}") from None
+            detail = explain_decode_error(error, Claims)
+            raise Unauthorized(f"the token's claims are malformed: {detail}") from None
     raise Unauthorized("the token is not signed with a key that is valid here; get a new one")
 
 
@@ -124,7 +126,7 @@ def check(claims: Claims, rules: Rules, now: float) -> None:
     elif rules.audience not in audiences:
         raise Unauthorized("the token is for another audience (auth.audience)")
     if rules.issuer is not None and claims.iss != rules.issuer:
-        raise Unauthorized("the token is of another issuer (auth.issuer)")
+        raise Unauthorized("the token is from another issuer (auth.issuer)")
 
 
 def grant_of(claims: Claims, leeway: float) -> Grant:
@@ -140,7 +142,3 @@ def grant_of(claims: Claims, leeway: float) -> Grant:
         token_id=claims.jti,
         issued=claims.iat or 0.0,
     )
-
-
-def _plain(error: Exception) -> str:
-    return str(error) if isinstance(error, msgspec.ValidationError) else "not a JSON object"

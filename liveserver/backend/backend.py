@@ -182,7 +182,7 @@ class Backend:
         """Show a comment that waits, or do not. Raises `NotFound`, and as `act` does."""
         waiting = (await self.refresh(video)).waiting.get(name)
         if waiting is None:
-            raise NotFound("no such comment waits here; another moderator may have decided")
+            raise NotFound("no such comment is waiting; another moderator may have decided")
         decided = acts.decide(video, by, waiting, decision)
         if decision == "approved":
             await self.act(acts.show(video, waiting), decided)
@@ -195,7 +195,7 @@ class Backend:
         found = sorted(waiting.values(), key=lambda each: (each.at, each.id), reverse=True)
         if before is not None:
             if before not in waiting:
-                raise NotFound("no such comment waits here to read on from")
+                raise NotFound("no such comment is waiting to continue from")
             found = found[found.index(waiting[before]) + 1 :]
         page = [msgspec.to_builtins(each) for each in found[:limit]]
         return Comments(page, page[-1]["id"] if len(found) > limit else None, True)
@@ -208,7 +208,7 @@ class Backend:
         await self.refresh(video)
         found = await self._wait_read(lambda: self._store.acts(video, before, limit + 1))
         if found is None:
-            raise NotFound("there is no such act to read on from")
+            raise NotFound("there is no such act to continue from")
         page = found[:limit]
         last = page[-1][0] if len(found) > limit else None
         return [msgspec.Raw(event) for _, event in page], last
@@ -249,7 +249,7 @@ class Backend:
         try:
             await self._dispatcher.publish(msgspec.json.encode([said]), retractions=True)
         except DispatcherError:
-            raise Unavailable("it is stored, and will be in the feed when a dispatcher answers") from None
+            raise Unavailable("stored, and will be published when a dispatcher answers") from None
         pinned = (await self.rules(video)).pinned
         if pinned is not None and pinned.comment == comment:
             await self.act(acts.pin(video, by or user or "", None, None))

@@ -116,5 +116,5 @@ Outcome = Stored | Problem
 def reject_nul(text: str, what: str) -> str:
     """Return the text. Raises `BadRequest` for a NUL character, which PostgreSQL cannot store."""
     if "\0" in text:
-        raise BadRequest(f"a {what} has no NUL character")
+        raise BadRequest(f"a {what} may not have a NUL character")
     return text

@@ -22,6 +22,7 @@ from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
 from liveserver.errors import BadRequest, Forbidden, TooLarge
+from liveserver.malformed import explain_decode_error
 from liveserver.moderation.rules import Waiting
 from liveserver.state import MAX_VERSION
 
@@ -71,7 +72,7 @@ class LikeRoutes:
         reactions = self._settings.reactions
         reaction = reactions[0] if body.reaction is None else body.reaction
         if reaction not in reactions:
-            raise BadRequest(f"the reactions here are {', '.join(reactions)}")
+            raise BadRequest(f"the permitted reactions are {', '.join(reactions)}")
         user, grant = await self._authorize(request, LIKE, body.user)
         await self._backend.enforcer.check_like(video, user, grant)
         self._spend(request, peer, grant, self._authorizer.likes, user)
@@ -148,7 +149,7 @@ class LikeRoutes:
         try:
             return msgspec.json.decode(request.body, type=kind)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise BadRequest(f"malformed body: {error}") from None
+            raise BadRequest(f"malformed body: {explain_decode_error(error, kind)}") from None
 
     async def _authorize(self, request: Request, scope: str, user: str | None) -> tuple[str | None, Grant]:
         """Return the user to record, and the grant. Raises `Unauthorized`, `Forbidden`, `Unavailable`."""

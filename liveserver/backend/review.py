@@ -29,6 +29,7 @@ from liveserver.auth.keys import SHORTEST_SECRET, read_secrets
 from liveserver.config import ReviewSettings
 from liveserver.errors import ConfigError
 from liveserver.instruments import total
+from liveserver.malformed import explain_decode_error
 from liveserver.moderation.rules import Waiting
 
 MAX_ANSWER = 16 * 1024  # bytes
@@ -85,7 +86,7 @@ class ReviewHook:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             return self._give_up(str(error) or type(error).__name__)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            return self._give_up(f"the answer is no decision: {error}")
+            return self._give_up(f"malformed decision: {explain_decode_error(error)}")
         finally:
             self._asking -= 1
         self._decided[decision] += 1

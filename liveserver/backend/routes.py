@@ -30,7 +30,7 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
             grant.require(COMMENT, video)
             user = grant.resolve_user(request.args.get("user"))
             if user is None:
-                raise Forbidden("only moderators take back comments of others")
+                raise Forbidden("only moderators may retract the comments of others")
             await backend.retract(video, name, None, user)
         return Response(status=204, headers={"cache-control": "no-store"})
 

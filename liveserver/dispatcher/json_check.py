@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from liveserver.errors import BadRequest
+from liveserver.malformed import explain_decode_error
 
 MAX_DIGITS = 128  # of a number: the strictest parsers take 1,000, and a double needs 309 at most
 
@@ -42,7 +43,7 @@ def check_value(raw: bytes) -> bool:
     try:
         value = _decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRequest(f"data is not interoperable JSON: {error}") from None
+        raise BadRequest(f"data is not interoperable JSON: {explain_decode_error(error)}") from None
     if len(raw) > MAX_DIGITS and _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRING.sub(b"", raw)):
         raise BadRequest(f"a number has at most {MAX_DIGITS} digits")
     colons = raw.count(b":")  # as many as there are names, or more

@@ -26,6 +26,7 @@ from liveserver.event import (
     is_video,
 )
 from liveserver.ids import IdMaker
+from liveserver.malformed import explain_decode_error
 
 APART = 1_000  # ms between `at` and when the event is accepted, beyond which viewers are sent both
 ROLES = frozenset({"host", "moderator"})
@@ -196,7 +197,7 @@ class Parser:
         except RecursionError:
             raise BadRequest("the JSON is nested too deeply") from None
         except msgspec.DecodeError as error:
-            raise BadRequest(f"malformed body: {error}") from None
+            raise BadRequest(f"malformed body: {explain_decode_error(error)}") from None
         if not publications:
             raise BadRequest("the body has no event")
         if len(publications) > self._settings.max_events:
@@ -222,7 +223,7 @@ class Parser:
             raise BadRequest("a type has 1 to 32 of a-z 0-9 _ . -, beginning with a letter")
         if retractions:
             if kind != RETRACT:
-                raise BadRequest(f"here the type is {RETRACT}; publish others at /v1/events")
+                raise BadRequest(f"the type must be {RETRACT} here; publish other types at /v1/events")
         elif kind in RESERVED_TYPES:
             raise BadRequest(f"the type {kind} is reserved")
         if user is not None and len(user) > MAX_NAME:

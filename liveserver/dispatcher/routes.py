@@ -19,6 +19,7 @@ from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
 from liveserver.errors import BadRequest, BusError, Forbidden, Unavailable
 from liveserver.event import SITE, VIDEO
+from liveserver.malformed import explain_decode_error
 
 MAX_LEASES = 10_000  # videos in one request
 MAX_VIEWERS = 2**31  # of one video at one node; the sum over all nodes is counted exactly
@@ -171,7 +172,7 @@ def _read(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(request.body, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not a {kind.__name__}: {error}") from None
+        raise BadRequest(f"malformed body: {explain_decode_error(error, kind)}") from None
 
 
 def _check(node: str, videos: dict[str, int] | list[str]) -> None:

@@ -100,7 +100,7 @@ class Connection(ClientSocket):
                 handler = server.router.match(request)
                 if handler is None:
                     if not server.is_known_path(request.path):
-                        raise NotFound("there is nothing here; the interface begins with /v1/")
+                        raise NotFound("not found; paths of the interface begin with /v1/")
                     await self._hand_over(request)
                     return None
                 if self._is_mid_request:

@@ -52,14 +52,14 @@ class ActPublisher:
             try:
                 stale = await self._publish(body)
             except DispatcherError as error:
-                raise Unavailable(f"the feed cannot be reached just now; try again ({error})") from None
+                raise Unavailable(f"the feed cannot be reached; try again ({error})") from None
             if not stale:
                 for act in stamped:
                     if act.key is not None:
                         rules.fold(act.keyed())
                 return stamped
             rules = await self._source.refresh(video)
-        raise Conflict("somebody else changes the same just now; look at it, and try again")
+        raise Conflict("this was changed at the same time by another request; read it and try again")
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

@@ -13,6 +13,7 @@ from liveserver.auth.authorizer import Headers
 from liveserver.auth.grant import HOST, MODERATE, WATCH, Grant
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, Forbidden, TooLarge, WrongType
+from liveserver.malformed import explain_decode_error
 from liveserver.moderation import acts
 from liveserver.moderation.acts import MAX_REASON, Act
 from liveserver.moderation.rules import SITE, Ban, Pinned, Rules, VideoSettings
@@ -116,7 +117,7 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
         try:
             changed = msgspec.convert(present | msgspec.to_builtins(body), VideoSettings)
         except msgspec.ValidationError as error:
-            raise BadRequest(f"the settings are not what is set here: {error}") from None
+            raise BadRequest(f"malformed settings: {explain_decode_error(error, VideoSettings)}") from None
         await moderator.act(acts.change_settings(video, actor(grant), changed))
         return json(changed)
 
@@ -161,7 +162,7 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
         grant = await hosted(video)
         body = await read(PinBody)
         if (body.comment is None) == (body.text is None):
-            raise BadRequest("pin a comment by its id, or a text; one of both")
+            raise BadRequest("the body has either a comment's id or a text to pin")
         if body.comment is not None:
             pinned = await moderator.comment(video, body.comment)
         else:
@@ -189,7 +190,7 @@ def require_all(grant: Grant) -> str:
     """Return the log of what holds for all videos. Raises `Forbidden` unless the grant is for all."""
     grant.require(MODERATE, "*" if "*" in grant.videos else SITE)
     if "*" not in grant.videos:
-        raise Forbidden("this is for all videos; ask for a grant of all of them")
+        raise Forbidden("this applies to all videos; it needs a token or key for all videos")
     return SITE
 
 
@@ -218,7 +219,7 @@ async def read(kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not what is sent here: {error}") from None
+        raise BadRequest(f"malformed body: {explain_decode_error(error, kind)}") from None
 
 
 def json(answer: Any, status: int = 200) -> Response:

@@ -166,7 +166,7 @@ class Recorder:
     async def check(self) -> None:
         """For readiness: raise `Unavailable` when something could not be recorded at the last attempt."""
         if self._fault:
-            raise Unavailable(f"not recorded, and tried again: {self._fault}")
+            raise Unavailable(f"recording fails, and is retried: {self._fault}")
 
     def statistics(self) -> RecorderStatistics:
         return RecorderStatistics(events=self._events, failures=self._failures, behind=len(self._waiting))

@@ -73,7 +73,7 @@ def _stretch() -> tuple[float, float, bool]:
         raise BadRequest("a query parameter is given twice")
     asked = {name: values[0] for name, values in arguments.items()}
     if unknown := set(asked) - {"from", "to", "position"}:
-        raise BadRequest(f"there is no parameter {min(unknown)[:40]!r}; there are from, to, position")
+        raise BadRequest(f"there is no parameter {min(unknown)[:40]!r}; write from, to or position")
     if "position" in asked:
         found = _RANGE.fullmatch(asked["position"])
         if found is None or len(asked) > 1:

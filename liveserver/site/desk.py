@@ -104,5 +104,5 @@ class SiteDesk:
             await self._target.publish(msgspec.json.encode(events), retractions=False)
         except DispatcherError as error:
             log.warning("site_log_not_written", reason=str(error))
-            raise Unavailable("no dispatcher takes this just now; try again", RETRY_AFTER) from None
+            raise Unavailable("no dispatcher accepts this; try again", RETRY_AFTER) from None
         self._published_at = trio.current_time()

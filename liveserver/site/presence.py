@@ -172,7 +172,7 @@ class Presence:
         if self._target is None or not self._has_users:  # without tokens all are anonymous
             return UsersPage(video, [], None, (await self._count(video)).total, True)
         if len(self._asking) >= MAX_ASKING:
-            raise TooMany("too many ask who is watching just now; try again", 1)
+            raise TooMany("too many queries for the viewers in progress; try again", 1)
         question = _Question(secrets.token_hex(8), video, after, limit, self._datacenter)
         others = self._asking[question.id] = {}
         try:
@@ -185,7 +185,7 @@ class Presence:
                 while sum(reply.viewers for reply in others.values()) < elsewhere:
                     await self._answered.wait()
         except BusError:
-            raise Unavailable("Redis is away: nobody can be asked just now; try again", 1) from None
+            raise Unavailable("Redis is unavailable: the frontends cannot be queried", 1) from None
         finally:
             del self._asking[question.id]
         is_all = sum(reply.viewers for reply in others.values()) >= elsewhere
@@ -198,7 +198,7 @@ class Presence:
         try:
             return await self._bus.count(video)
         except BusError:
-            raise Unavailable("the viewers cannot be counted just now; try again", 1) from None
+            raise Unavailable("the viewers cannot be counted; try again", 1) from None
 
     async def on_question(self, event: bytes) -> None:
         """Answer, as far as it is this node's to answer. Raises nothing."""
@@ -258,4 +258,4 @@ class Presence:
             raise
         except LiveserverError as error:
             log.warning("question_not_published", reason=str(error))
-            raise Unavailable("no dispatcher takes this just now; try again", 1) from None
+            raise Unavailable("no dispatcher accepts the query; try again", 1) from None

@@ -15,6 +15,7 @@ from liveserver.auth.revocations import TOKEN, USER, Revocation, key_part
 from liveserver.auth.tokens import MAX_JTI
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, Unavailable
+from liveserver.malformed import explain_decode_error
 from liveserver.site.desk import SiteDesk
 from liveserver.site.presence import Presence
 from liveserver.web.auth_headers import auth_headers
@@ -95,14 +96,14 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
         grant.require(MODERATE, checked_video(video))
         unknown = set(request.args) - {"limit", "after", "token"}
         if unknown or any(len(request.args.getlist(name)) > 1 for name in request.args):
-            raise BadRequest("the query has a limit and an after, each at most once")
+            raise BadRequest("the query may have limit and after, each at most once")
         limit, after = request.args.get("limit", "100"), request.args.get("after", "")
         if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
             raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")
         if len(after) > MAX_USER:
             raise BadRequest(f"after is a user, with at most {MAX_USER} characters")
         if presence is None:
-            raise Unavailable("this node has no bus to ask the frontends by; ask a dispatcher", 1)
+            raise Unavailable("this node has no bus to query the frontends; ask a dispatcher", 1)
         return _json(await presence.ask(video, after, int(limit)))
 
     return routes
@@ -118,7 +119,7 @@ async def _body() -> RevocationBody:
     try:
         return msgspec.json.decode(content, type=RevocationBody)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not what is sent here: {error}") from None
+        raise BadRequest(f"malformed body: {explain_decode_error(error, RevocationBody)}") from None
 
 
 def _until(body: RevocationBody, ttl: float) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from liveserver.errors import BadRequest, Problem
+from liveserver.malformed import explain_decode_error
 from liveserver.transport.form import Form, Ready, Reason, encode
 
 PING = b"\x89\x00"
@@ -63,7 +64,7 @@ def parse_message(text: str | bytes) -> Subscribe | Unsubscribe | Behind | Ping:
     try:
         message = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise BadRequest(f"the message is not understood: {error}") from None
+        raise BadRequest(f"malformed message: {explain_decode_error(error, _Message)}") from None
     every = (message.subscribe, message.unsubscribe, message.behind, message.ping)
     present = [each for each in every if each is not None]
     if len(present) != 1:

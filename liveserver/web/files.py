@@ -49,7 +49,7 @@ class Files:
         """A file, or that it has not changed. Raises `NotFound`."""
         file = self._files.get(name)
         if file is None:
-            raise NotFound("there is nothing here; the page is at /")
+            raise NotFound("not found; the page is at /")
         every = {**HEADERS, **headers, "etag": f'"{file.etag}"'}
         if request.if_none_match.contains_weak(file.etag):
             return Response(b"", 304, every)

@@ -30,7 +30,7 @@ def identity_blueprint(authorize: Authorize) -> Blueprint:
     @identity.get("/v1/videos/<video>/me")
     async def me(video: str) -> Response:
         if not VIDEO.fullmatch(video):
-            raise BadRequest("a video is named with up to 128 of A-Z a-z 0-9 . _ -, a letter or digit first")
+            raise BadRequest("a video has 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit")
         grant = await authorize(auth_headers(request.headers))
         scopes = sorted(grant.scopes) if matches(grant.videos, video) else []
         answer = msgspec.json.encode(Me(scopes, grant.is_viewer, grant.user))

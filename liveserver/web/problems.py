@@ -39,7 +39,7 @@ def install(app: QuartTrio, *, trust_request_ids: bool) -> None:
             (name.lower(), value) for name, value in error.get_headers() if name.lower() != "content-type"
         )
         if problem.status == 404:
-            problem = errors.NotFound("there is nothing here; the interface begins with /v1/")
+            problem = errors.NotFound("not found; paths of the interface begin with /v1/")
         return _answer(problem, name())
 
     @app.errorhandler(Exception)

@@ -198,7 +198,10 @@ async def test_reactions_are_those_of_the_settings() -> None:
         assert (await on.post(LIKES, {"reaction": "clap"})).status_code == 201
         assert (await on.post(LIKES, {})).status_code == 201
         refused = await on.post(LIKES, {"reaction": "wow"})
-        assert (refused.status_code, refused.json()["detail"]) == (400, "the reactions here are clap, heart")
+        assert (refused.status_code, refused.json()["detail"]) == (
+            400,
+            "the permitted reactions are clap, heart",
+        )
         assert (await on.get(SUMMARY))["reactions"] == {"clap": 2}
 
 
