@@ -314,7 +314,7 @@ def test_a_key_is_long_and_another_each_time(capsys: pytest.CaptureFixture[str])
     ("arguments", "complaint"),
     [
         ([], "--video: is missing"),
-        (["--video", "v"], "auth.secret: there is none to sign with"),
+        (["--video", "v"], "auth.secret: there is no secret to sign with"),
         (["--video", "v", "--for", "soon"], "--for: 'soon' is not a duration"),
         (["--video", "a*b", "--secret-file", "s"], "a string of the form"),
         (["--video", "v", "--scope", "fly", "--secret-file", "s"], "there is no scope 'fly'"),

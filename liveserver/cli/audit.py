@@ -31,13 +31,13 @@ def audit(
             "--key",
             metavar="KEY",
             envvar="LIVESERVER_KEY",
-            help="A moderator's token, or a key with the scope; rather in the environment.",
+            help="A moderator's token, or a key with the scope; preferably in the environment.",
         ),
     ] = None,
 ) -> None:
-    """Print what moderators did: who, when, and to what, the newest last.
+    """Print moderators' actions with actor, time and object, newest last.
 
-    What the server's databases have heard of the feed, of all datacenters.
+    They are read from a backend's database, which follows the feed of all datacenters.
     """
     import httpx
 
@@ -58,7 +58,7 @@ def audit(
 
 
 def _acts(client: httpx.Client, video: str, limit: int) -> Iterator[dict[str, Any]]:
-    """Yield the newest acts, the newest first. Raises `LiveserverError`."""
+    """Yield the acts, newest first. Raises `LiveserverError`."""
     from urllib.parse import quote
 
     before: str | None = None
@@ -73,7 +73,7 @@ def _acts(client: httpx.Client, video: str, limit: int) -> Iterator[dict[str, An
             yield from page["acts"]
             before = page["next"]
         except (ValueError, KeyError, TypeError):
-            raise LiveserverError("what answers there is no likes backend") from None
+            raise LiveserverError("this URL is not a likes backend's") from None
         limit -= count
         if before is None:
             return
@@ -110,7 +110,7 @@ def _print_table(acts: list[dict[str, Any]]) -> None:
 
 
 def _what(act: dict[str, Any]) -> str:
-    """Say in a word what was done."""
+    """Return a word for the action."""
     kind, is_cleared = str(act.get("type", "")), act.get("data") is None
     if is_cleared:
         return {"ban": "lift ban", "pin": "unpin", "waiting": "decide"}.get(kind, f"clear {kind}")

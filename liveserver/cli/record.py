@@ -1,4 +1,4 @@
-"""`liveserver record`: what a recorder has kept: listed, exported, erased."""
+"""`liveserver record`: lists, exports and erases recordings."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from liveserver.recorder.recording import Recording
 
 record = typer.Typer(
-    help="List, export or erase what a recorder has kept.",
+    help="List, export or erase recordings.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog="\b\nExample:\n  liveserver record export demo > demo.ndjson",
 )
 
 Video = Annotated[str | None, typer.Argument(metavar="VIDEO", help="One video; default: all.")]
-User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only what is this user's.")]
+User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only this user's events.")]
 
 
 def _recordings(settings: config.Settings, video: str | None) -> Iterator[Recording]:
@@ -67,7 +67,7 @@ def export(
 ) -> None:
     """Write recorded events to standard output, one JSON object a line.
 
-    A user's are followed by those of the likes database.
+    With --user, the user's entries in the likes database follow.
     """
     loaded = config.load(config_file, settings or ())
     out = sys.stdout.buffer
@@ -90,10 +90,10 @@ def erase(
     config_file: ConfigFile = None,
     settings: Set = None,
 ) -> None:
-    """Erase what is a user's from recordings and, without VIDEO, from the likes database.
+    """Erase a user's data from recordings and, without VIDEO, from the likes database.
 
-    A recorder may be running. Events keep their place and lose their content; likes still count. A ban that
-    holds is kept: lift it first. What viewers have in the log just now is taken back by a moderator:
+    A recorder may be running. Events keep their position and lose their content; likes still count. A ban in
+    force is kept: lift it first. Comments in the log are retracted by a moderator:
     DELETE /v1/videos/VIDEO/users/USER/comments.
     """
     loaded = config.load(config_file, settings or ())

@@ -6,10 +6,10 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row; None is a number that the node does not have, or that needs a second answer.
+    """The numbers of a node; None if the node does not have a number, or it needs a second answer.
 
     Rates are per second, `cpu` is a share of one core, `delay` (p99) and `uptime` are in seconds, `memory`
-    in bytes. `trouble` is the error if there are no numbers.
+    is in bytes. `trouble` is the error if there are no numbers.
     """
 
     url: str

@@ -47,8 +47,8 @@ def run(
 ) -> None:
     """Start one server process, or several that share an address.
 
-    Without options it has all roles, on http://127.0.0.1:8000. Ctrl-C and SIGTERM end it, after it has
-    disconnected its viewers.
+    Without options it has the roles frontend, dispatcher and backend, on http://127.0.0.1:8000. Ctrl-C and
+    SIGTERM end it after it has disconnected its viewers.
     """
     overrides = [*_role_overrides(role), *_worker_overrides(workers), *(settings or ())]
     if log_format is not None:
@@ -97,7 +97,7 @@ def cluster(
 
         process = pidfile.request_rolling_restart(config_file)
         typer.echo(
-            f"Asked process {process} to restart its nodes in turn; its log says how that goes.", err=True
+            f"Asked process {process} to restart its nodes in turn; see its log for the progress.", err=True
         )
         return
 
@@ -122,10 +122,9 @@ def check(
 ) -> None:
     """Check a configuration, and print it.
 
-    Opens everything that run opens: files, keys, addresses, the database, Redis, the dispatchers. Of a
-    cluster's
-    file only the settings are checked. Exit code 2 if the configuration is wrong, 1 if a service cannot be
-    reached.
+    Opens everything that run opens: files, keys, addresses, the database, Redis, the dispatchers. For a
+    cluster's file, only the settings are checked. Exit code 2 if the configuration is wrong, 1 if a service
+    cannot be reached.
     """
     if config_file and "datacenters" in config.read_toml(config_file):
         from liveserver.cluster import topology
@@ -146,11 +145,11 @@ def check(
         for each in troubles:
             typer.echo(printable(f"{each.setting}: {each.trouble}"), err=True)
         if any(not each.setting.startswith("listen.") for each in troubles):
-            raise LiveserverError("the configuration is right, but what it names cannot be reached")
+            raise LiveserverError("the configuration is right, but a service it names cannot be reached")
 
     trio.run(open_all)
     typer.echo(
-        f"\n{config_file or 'The configuration'} is right; what is marked differs from the default.", err=True
+        f"\n{config_file or 'The configuration'} is right; marked settings differ from the default.", err=True
     )
 
 
@@ -161,9 +160,7 @@ def config_(
         typer.Option("--role", metavar="ROLE", help="As for run."),
     ] = None,
     settings: Set = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Every setting with its default and what it means, as a file.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Every setting with its default and meaning.")] = False,
 ) -> None:
     """Print the configuration as a TOML file that run reads.
 
@@ -174,7 +171,7 @@ def config_(
 
 
 def _load(path: Path | None, overrides: list[str]) -> config.Settings:
-    """`config.load`, whose complaint also says where the wrong value was written."""
+    """Return `config.load`'s settings; its error also says where the wrong value was written."""
     try:
         return config.load(path, overrides)
     except ConfigError as error:
@@ -185,7 +182,7 @@ def _load(path: Path | None, overrides: list[str]) -> config.Settings:
 
 
 def _source(where: str, path: Path | None, overrides: list[str]) -> str | None:
-    """Which of the three sources gave the setting; None when it is a default that is wrong in company."""
+    """Return which of the three sources gave the setting; None if it has its default."""
     setting = where.partition("[")[0]
     for override in overrides:
         if override.partition("=")[0].strip() == setting:
@@ -202,7 +199,7 @@ def _source(where: str, path: Path | None, overrides: list[str]) -> str | None:
 def _role_overrides(roles: list[str] | None) -> list[str]:
     if not roles:
         return []
-    known = config.NodeSettings().roles  # "all" is what the embedded default plays
+    known = config.NodeSettings().roles  # "all" means the default roles
     chosen = known if "all" in roles else roles
     return [f"node.roles={json.dumps(list(dict.fromkeys(chosen)))}"]
 

@@ -1,4 +1,4 @@
-"""Ctrl-C as the ordinary end of a command that goes on until it is asked to stop."""
+"""Ends a command on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio
 
 
 async def run_until_signal(work: Callable[[], Awaitable[None]]) -> bool:
-    """Run `work` until it is done, or SIGINT or SIGTERM comes; return whether a signal ended it."""
+    """Run `work` until it returns or SIGINT or SIGTERM arrives; return whether a signal ended it."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
 

@@ -15,7 +15,7 @@ from liveserver.errors import ConfigError
 from liveserver.units import quantity
 
 KEY_BYTES = 32
-ID_BYTES = 12  # of a token's own name, by which it may be revoked
+ID_BYTES = 12  # random bytes of `jti`, by which a token may be revoked
 
 
 def token(
@@ -31,7 +31,9 @@ def token(
     ] = None,
     secret_file: Annotated[
         Path | None,
-        typer.Option("--secret-file", metavar="FILE", help="What to sign with: auth.secret_file."),
+        typer.Option(
+            "--secret-file", metavar="FILE", help="The file of the secret to sign with: auth.secret_file."
+        ),
     ] = None,
     private_key_file: Annotated[
         Path | None,
@@ -50,10 +52,11 @@ def token(
         bool, typer.Option("--key", help="A new key or secret instead, from the system's random numbers.")
     ] = False,
 ) -> None:
-    """Make a viewer's token, signed with auth.secret.
+    """Print a viewer's token, signed with auth.secret.
 
-    The secret is taken from a configuration, from LIVESERVER_AUTH__SECRET or from --secret-file; or a private
-    key from --private-key-file, whose public one is auth.public_key_file or in the key set auth.jwks.
+    The secret is read from a configuration, from LIVESERVER_AUTH__SECRET or from --secret-file. With
+    --private-key-file the token is signed with that key; its public key is auth.public_key_file or in the
+    key set auth.jwks.
     """
     if key:
         typer.echo(secrets.token_urlsafe(KEY_BYTES))
@@ -70,7 +73,9 @@ def token(
 
     auth = config.load(config_file, settings or ()).auth
     if private_key_file is not None and secret_file is not None:
-        raise typer.BadParameter("is given beside --private-key-file", param_hint="--secret-file")
+        raise typer.BadParameter(
+            "cannot be used together with --private-key-file", param_hint="--secret-file"
+        )
     if private_key_file is not None:
         signing = read_private_key("--private-key-file", str(private_key_file))
     else:
@@ -79,7 +84,9 @@ def token(
         else:
             found = read_secrets("auth.secret", auth.secret, auth.secret_file, SHORTEST_SECRET)
         if not found:
-            raise ConfigError("auth.secret", "there is none to sign with; give --config, or --secret-file")
+            raise ConfigError(
+                "auth.secret", "there is no secret to sign with; give --config or --secret-file"
+            )
         signing = SigningKey("HS256", found[0])
     now = int(time.time())
     said = {"sub": user, "aud": auth.audience, "iss": auth.issuer, "scope": " ".join(scope or ()) or None}

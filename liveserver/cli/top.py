@@ -1,4 +1,4 @@
-"""`liveserver top`: what all nodes do, as a table that lives."""
+"""`liveserver top`: a live table of all nodes."""
 
 from __future__ import annotations
 
@@ -16,32 +16,39 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 CLUSTER = Path("config/cluster.toml")
-ALONE = "http://127.0.0.1:9000"  # what `liveserver run` has by default
-WIDE = 150  # columns of a terminal that all of the table needs
-FIRST = 0.5  # seconds between the two looks that a first table needs
+ALONE = "http://127.0.0.1:9000"  # the default of `liveserver run`
+WIDE = 150  # terminal columns that the whole table needs
+FIRST = 0.5  # seconds between the two readings that the first table needs
 
 
 def top(
     urls: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[URL]…", help="Ops addresses; without one, those that run on this machine."),
+        typer.Argument(metavar="[URL]…", help="Ops addresses; default: the nodes on this machine."),
     ] = None,
     cluster: Annotated[
         Path,
-        typer.Option("--config", metavar="FILE", help="Whose nodes are shown when no URL is given."),
+        typer.Option(
+            "--config", metavar="FILE", help="The cluster file whose nodes are shown if no URL is given."
+        ),
     ] = CLUSTER,
-    interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.1, help="Seconds between two readings.")
+    ] = 1.0,
     key: Annotated[
         str | None,
         typer.Option(
-            "--key", metavar="KEY", envvar="LIVESERVER_OPS_KEY", help="Where they ask for auth.ops_key."
+            "--key",
+            metavar="KEY",
+            envvar="LIVESERVER_OPS_KEY",
+            help="The nodes' auth.ops_key, if they have one.",
         ),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Print one table, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
 ) -> None:
     """Show all nodes: videos, viewers, rates, delays, lag, memory.
 
-    Ctrl-C ends it. The same is at each ops address, as a page.
+    Ctrl-C ends it. Each ops address shows the same as a page.
     """
     from liveserver.cli.nodes import is_url
 
@@ -55,7 +62,7 @@ def top(
 
 
 def of_this_machine(cluster: Path) -> list[str]:
-    """The ops addresses of a cluster's file and of the node that runs alone."""
+    """Return the ops addresses of a cluster's file and of a single node."""
     if not cluster.exists() and cluster == CLUSTER:
         return [ALONE]
     from liveserver.cluster import topology
@@ -95,7 +102,7 @@ async def _look(
     show: Callable[[list[Row]], None],
     times: int = 0,
 ) -> None:
-    """Ask all nodes and show the result, `times` times; 0: until cancelled."""
+    """Query all nodes and show the result, `times` times; 0: until cancelled."""
     import trio
 
     from liveserver.cli import nodes
@@ -112,13 +119,13 @@ async def _look(
             nodes.row(url, earlier, later, seconds)
             for url, earlier, later in zip(urls, before, now, strict=True)
         ]
-        # Of those that were not named, only who is there.
+        # Without URLs, only the nodes that answer are shown.
         show([each for each in rows if each.url != ALONE or not each.trouble or len(urls) == 1])
         before, pause, shown = now, interval, shown + 1
 
 
 class Column(NamedTuple):
-    """What of a row is shown, and how. Columns that are not `needed` may be left out."""
+    """A column of the table. Columns that are not `is_needed` are left out of narrow terminals."""
 
     title: str
     text: Callable[[Row], str]
@@ -145,7 +152,7 @@ COLUMNS = (
 
 
 def table(rows: Sequence[Row], width: int) -> Table:
-    """All nodes, and their sum, on so many columns of a terminal."""
+    """Return the table of all nodes and their sum, for a terminal of this width."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -180,12 +187,12 @@ def table(rows: Sequence[Row], width: int) -> Table:
 
 
 def whole(number: float | None) -> str:
-    """With thousands apart; empty when there is none."""
+    """Format a number with thousands separators; None is empty."""
     return "" if number is None else f"{number:,.0f}"
 
 
 def since(seconds: float) -> str:
-    """How long, in its largest unit."""
+    """Format a duration in its largest unit."""
     for name, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {name}"

@@ -1,4 +1,4 @@
-"""`liveserver watch`: a video as it happens, for people, or line by line for programs."""
+"""`liveserver watch`: shows a video's events live, for people or, as JSON lines, for programs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from liveserver.client import Event, Item, Watcher
 
 # Seconds.
-REFRESH = 0.1  # of the terminal; faster is not readable
-RECENT = 5.0  # what the rate and the delay in the status line are taken from
+REFRESH = 0.1  # interval of the terminal's updates
+RECENT = 5.0  # the window of the rate and the delay in the status line
 
-# Lines between two refreshes; of more, the last are shown. Nobody reads those either.
+# Most lines shown per refresh; of more, the last ones.
 MOST_LINES = 200
 
 
 class Transport(StrEnum):
-    """How to watch."""
+    """The transports to watch with."""
 
     auto = "auto"
     sse = "sse"
@@ -41,18 +41,20 @@ def watch(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video's name.")],
     also: Annotated[
         list[str] | None,
-        typer.Option("--also", metavar="URL", help="Another frontend to go to when one is lost. Repeatable."),
+        typer.Option(
+            "--also", metavar="URL", help="Another frontend to use when a connection is lost. Repeatable."
+        ),
     ] = None,
     transport: Annotated[
         Transport,
         typer.Option(
             "--transport",
-            help="auto: an event stream, or long-polls where none gets through. ws: a WebSocket.",
+            help="auto: an event stream, or long-polls if a proxy blocks streams. ws: a WebSocket.",
         ),
     ] = Transport.auto,
     cursor: Annotated[
         str | None,
-        typer.Option("--cursor", metavar="C", help="From where: now (default), earliest, or a cursor."),
+        typer.Option("--cursor", metavar="C", help="Where to begin: now (default), earliest, or a cursor."),
     ] = None,
     behind: Annotated[
         float,
@@ -64,7 +66,7 @@ def watch(
             "--token",
             metavar="TOKEN",
             envvar="LIVESERVER_TOKEN",
-            help="A viewer's token; rather in the environment, where other users don't see it.",
+            help="A viewer's token; preferably in the environment, where other users cannot see it.",
         ),
     ] = None,
     json_lines: Annotated[
@@ -73,7 +75,7 @@ def watch(
 ) -> None:
     """Show a video's events as they happen.
 
-    Ctrl-C ends it. A connection that is lost is resumed without losing or repeating an event.
+    Ctrl-C ends it. A lost connection is resumed without losing or repeating events.
     """
     urls = [url, *(also or ())]
     for each in urls:
@@ -107,7 +109,7 @@ def watch(
 
 
 async def _write_lines(watcher: Watcher, line_of: Callable[[Item], str | None]) -> None:
-    """One line per event on standard output; what happens to the connection, on standard error."""
+    """Prints one line per event to standard output, and changes of the connection to standard error."""
     async for item in watcher:
         line = line_of(item)
         if line is not None:
@@ -118,7 +120,7 @@ async def _write_lines(watcher: Watcher, line_of: Callable[[Item], str | None]) 
 
 
 async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
-    """Events roll by above one status line."""
+    """Prints events above a status line."""
     import trio
     from rich.live import Live
     from rich.text import Text
@@ -158,12 +160,12 @@ async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
                     refresh()
                 nursery.cancel_scope.cancel()
     finally:
-        where = f"; to go on from here: --cursor {watcher.cursor}" if watcher.cursor else ""
+        where = f"; to continue from here: --cursor {watcher.cursor}" if watcher.cursor else ""
         console.print(printable(f"{recent.total:,} events{where}"), style="dim", markup=False)
 
 
 class Recent:
-    """What came within the last `RECENT` seconds: how much, and how late by this machine's clock."""
+    """The events of the last `RECENT` seconds: their rate, and their delay by this machine's clock."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.total = 0
@@ -176,12 +178,12 @@ class Recent:
         self._seen.append((now, now - getattr(item, "at", 0) / 1000))
 
     def rate(self) -> float:
-        """Events a second."""
+        """Return the events per second."""
         self._forget()
         return len(self._seen) / RECENT
 
     def delay(self) -> float | None:
-        """The median of the seconds from accepted to here; None when there was nothing."""
+        """Return the median of the seconds from acceptance to arrival; None without events."""
         self._forget()
         delays = sorted(delay for _, delay in self._seen)
         return delays[len(delays) // 2] if delays else None
@@ -193,7 +195,7 @@ class Recent:
 
 
 def describe(item: Item) -> str:
-    """One line for people, on which nothing that a viewer wrote can control the terminal."""
+    """Return one line for people; text of viewers cannot control the terminal."""
     from liveserver.client import Bye, Disconnected, Event, Gap, Ready, State, Viewers
 
     match item:

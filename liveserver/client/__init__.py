@@ -1,20 +1,20 @@
 """The Python client, for Trio and asyncio: watch a video, publish to it, like it and comment on it.
 
-watching.py            one exact sequence out of many connections
+watching.py            one exact sequence of events over many connections
 sources.py             one connection: an event stream, or long-polls
 websocket.py           one connection: a WebSocket
-connection.py          what that needs of a WebSocket library
+connection.py          the interface of a WebSocket library
 websocket_trio.py      trio-websocket
 websocket_asyncio.py   websockets
-sse.py                 the bytes of an event stream, parsed without I/O
-items.py               what watching yields
+sse.py                 a parser of event streams, without I/O
+items.py               the items that watching yields
 state.py               the newest event of each key
-publishing.py          events out, each once
+publishing.py          publishes events, each once
 liking.py              likes, comments and totals
 requests.py            one request, repeated until it is answered
 sync.py                the same calls for programs without an event loop
-tokens.py              the token that a viewer shows
-errors.py              what is raised, and how long to wait before trying again
+tokens.py              a viewer's token
+errors.py              exceptions, and the wait before the next attempt
 
 async with watch("http://127.0.0.1:8101", "demo") as events:
     async for event in events:

@@ -1,4 +1,4 @@
-"""An open WebSocket as `WebSocketSource` sees it, whatever library carries it."""
+"""The interface of an open WebSocket that `WebSocketSource` uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_MESSAGE = 16 * 1024**2  # bytes; servers join events up to their `frontend.m
 
 
 class ClosedByServer(Exception):
-    """The connection is closed. `reason` is the server's, if it gave one."""
+    """The connection is closed. `reason` is the server's, or empty."""
 
     def __init__(self, reason: str | None) -> None:
         super().__init__(reason)

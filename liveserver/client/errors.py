@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a server, and how long to wait before trying again.
+"""Exceptions of the client, and the wait before the next attempt.
 
 ClientError
 ├── Refused          the server does not allow it, and will not: 400, 401, 403, 404 …
@@ -17,15 +17,15 @@ import msgspec
 _NOT_NOW = frozenset({408, 421, 425, 429})
 
 
-LONGEST_WAIT = 300.0  # seconds, whatever a server asks for
+LONGEST_WAIT = 300.0  # seconds, even if a server asks for more
 
 
 class ClientError(Exception):
-    """The base class of what this client raises."""
+    """The base class of the client's exceptions."""
 
 
 class Refused(ClientError):  # named for what happened, as in liveserver.errors
-    """Asking again would be answered the same. `status` is the HTTP status."""
+    """The server refuses the request; repeating it does not help. `status` is the HTTP status."""
 
     def __init__(self, url: str, status: int, detail: str) -> None:
         super().__init__(f"{url}: {status}: {detail}")
@@ -33,15 +33,15 @@ class Refused(ClientError):  # named for what happened, as in liveserver.errors
 
 
 class Unreachable(ClientError):
-    """Nobody answered in time; whatever had an id may be sent again with the same id."""
+    """No server answered in time. The same ids may be sent again."""
 
 
 class ProtocolError(ClientError):
-    """Not what a liveserver sends: the URL may be another server's."""
+    """The answer is not a liveserver's: the URL may be wrong."""
 
 
 class TemporaryError(Exception):  # never leaves the client
-    """This attempt failed, the next one may not. `retry_after`: seconds, when the server said so."""
+    """This attempt failed; the next one may succeed. `retry_after`: the server's, in seconds, or None."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -55,7 +55,7 @@ class _Problem(msgspec.Struct):
 
 
 async def expect_success(response: httpx.Response) -> None:
-    """Return when the status is 2xx; else raise `Refused` or `TemporaryError` with the server's reason."""
+    """Raise `Refused` or `TemporaryError` with the server's reason unless the status is 2xx."""
     if response.is_success:
         return
     await response.aread()
@@ -70,14 +70,14 @@ async def expect_success(response: httpx.Response) -> None:
 
 
 def bounded(seconds: float) -> float:
-    """A time to wait that a server has asked for, within reason: 0 to `LONGEST_WAIT`."""
+    """Return the wait that a server asks for, in seconds, limited to 0 to `LONGEST_WAIT`."""
     return min(max(0.0, seconds), LONGEST_WAIT)
 
 
 def unsuccessful(
     url: str, status: int, body: bytes, otherwise: str, retry_after: float | None = None
 ) -> Refused | TemporaryError:
-    """The exception for an answer with this status, and a problem as its body, or `otherwise` to say."""
+    """Return the exception for a status; its text is the body's problem detail, else `otherwise`."""
     try:
         problem = msgspec.json.decode(body, type=_Problem)
     except msgspec.DecodeError:
@@ -89,9 +89,9 @@ def unsuccessful(
 
 
 def full_jitter(failures: int, first: float, most: float) -> float:
-    """Seconds to wait after so many failures in a row: anything up to `first` doubled each time, or `most`.
+    """Return the wait after so many failures in a row: random, up to `first` doubled each time, or `most`.
 
-    Spread over the whole span, so that those who failed together do not come back together (Brooker,
+    Full jitter, so that clients that failed together do not return together (Brooker,
     "Exponential Backoff and Jitter", 2015).
     """
     return random.uniform(0, min(most, first * 2.0 ** min(failures, 32)))

@@ -1,10 +1,10 @@
-"""What watching yields: the video's events, and what a viewer has to know besides.
+"""The items that watching yields: the video's events, and changes of the connection.
 
 async for item in events:
     match item:
         case Event(): …
-        case Gap(): …        # load what you show anew; some events will not come
-        case _: …            # nothing to be done: the client does it
+        case Gap(): …        # reload what you show; some events are missing
+        case _: …            # needs no action
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ CONTROL_WORDS = frozenset(
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event of the video. `at` is when it was done, in milliseconds since the epoch; `accepted` when a
-    dispatcher took it, where that was over a second before or after.
+    """One event of the video. `at` is when it happened, in milliseconds since the epoch; `accepted` is when a
+    dispatcher accepted it, if that was over a second earlier or later.
 
-    `data` is any JSON value; `msgspec.UNSET` when the event has none, for null is one; its text, a
-    `msgspec.Raw`, when Python cannot hold it (a number out of range, too deep).
-    `cursor` is where to resume to get everything after it. None: inside of what one long-poll or one
-    message brought; the last of those has it.
+    `data` is any JSON value; `msgspec.UNSET` if the event has none (null is a value); its text, a
+    `msgspec.Raw`, if Python cannot represent it (a number out of range, nested too deeply).
+    `cursor` is where to resume to get everything after this event. It is None for all but the last event of a
+    long-poll's answer or a WebSocket message.
 
-    `key` and `version` make it a part of the video's state; its `data` is None when it clears the key.
-    `position` is media time in milliseconds; `role` its user's, host or moderator; `by` the moderator that
-    did it.
+    `key` and `version` make it part of the video's state; its `data` is None if it clears the key.
+    `position` is media time in milliseconds; `role` is the user's, host or moderator; `by` is the moderator
+    who caused the event.
     """
 
     id: str
@@ -55,11 +55,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Connected: from here on events come as they happen. `node` is unknown (None) to a long-poll.
+    """The connection is established; events follow as they happen. `node` is None for a long-poll.
 
-    `resumed`: everything after the cursor asked for follows. `gap`: it does not, a `Gap` comes next.
-    `skipped`: events of this kind (`ephemeral`: likes) were too many to be kept since, all others follow.
-    `cursor` as an event's; None where a long-poll's first answer already brought events.
+    `resumed`: everything after the requested cursor follows. `gap`: it does not; a `Gap` is next.
+    `skipped`: events of this kind (`ephemeral`: likes) are no longer retained; all others follow.
+    `cursor` is as an event's; None if a long-poll's first answer already had events.
     """
 
     cursor: str | None
@@ -70,18 +70,18 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Events between the item before this one and the next one are gone: too long ago, or not readable.
+    """Events between the previous and the next item are missing: too old, or malformed.
 
-    `cursor` as an event's; None where a long-poll brought events along with the gap.
+    `cursor` is as an event's; None if a long-poll's answer had events besides the gap.
     """
 
     cursor: str | None
 
 
 class State(msgspec.Struct, frozen=True):
-    """The newest event of each key, oldest first: behind a `Ready` that did not resume, and behind a `Gap`.
+    """The newest event of each key, oldest first: after a `Ready` that did not resume, and after a `Gap`.
 
-    `cursor` as an event's; None where a long-poll brought events along with the state.
+    `cursor` is as an event's; None if a long-poll's answer had events besides the state.
     """
 
     cursor: str | None
@@ -89,7 +89,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Viewers(msgspec.Struct, frozen=True):
-    """How many are watching: at this node, in its datacenter, everywhere."""
+    """The number of viewers: at this node, in its datacenter, in all datacenters."""
 
     here: int = 0
     datacenter: int = 0
@@ -97,14 +97,14 @@ class Viewers(msgspec.Struct, frozen=True):
 
 
 class Bye(msgspec.Struct, frozen=True):
-    """The server ends the connection. `reconnect` False ends the watching, True is followed by a new one."""
+    """The server ends the connection. The client reconnects if `reconnect`; otherwise watching ends."""
 
     reason: str = ""
     reconnect: bool = True
 
 
 class Disconnected(msgspec.Struct, frozen=True):
-    """The connection is gone, or could not be had; the next attempt, at `url`, is `wait` seconds away."""
+    """The connection was lost or could not be made; the next attempt, at `url`, is in `wait` seconds."""
 
     reason: str
     url: str
@@ -122,7 +122,7 @@ _bye = msgspec.json.Decoder(Bye)
 
 
 class Page(msgspec.Struct, frozen=True):
-    """The answer to a long-poll, or a WebSocket's message with events."""
+    """A long-poll's answer, or a WebSocket message with events."""
 
     cursor: str
     events: list[Event | Gap]
@@ -170,7 +170,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class StateMessage(msgspec.Struct):
-    """What `state` says; over a WebSocket with its cursor."""
+    """The data of `state`; over a WebSocket with its cursor."""
 
     events: list[msgspec.Raw]
     cursor: str | None = None
@@ -180,7 +180,7 @@ _state = msgspec.json.Decoder(StateMessage)
 
 
 def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
-    """The items in one event of an event stream, usually one. Raises `ProtocolError`."""
+    """Return the items of one event of an event stream, usually one. Raises `ProtocolError`."""
     try:
         if kind == "ready":
             ready = _ready.decode(data)
@@ -201,7 +201,7 @@ def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
 
 
 def _event_of(text: str | bytes) -> Event:
-    """One event, its `data` as it came when Python cannot hold it. Raises one of `_UNREADABLE`."""
+    """Return one event; its `data` is raw if Python cannot represent it. Raises one of `_UNREADABLE`."""
     try:
         return _event.decode(text)
     except _UNREADABLE:
@@ -212,7 +212,7 @@ def _event_of(text: str | bytes) -> Event:
 
 
 def state_events(raw: Sequence[msgspec.Raw]) -> list[Event]:
-    """Return the events of a state, without what is none."""
+    """Return the events of a state, without malformed ones."""
     events = []
     for each in raw:
         with suppress(*_UNREADABLE):
@@ -221,9 +221,9 @@ def state_events(raw: Sequence[msgspec.Raw]) -> list[Event]:
 
 
 def from_page(body: bytes | msgspec.Raw) -> Page:
-    """The answer to a long-poll; its last event has the page's cursor.
+    """Return the items of a long-poll's answer; the last event has the page's cursor.
 
-    In the place of an event that is not one, or of all of them, stands a `Gap`. Raises `ProtocolError`.
+    A malformed event is replaced by a `Gap`; so are all if none can be read. Raises `ProtocolError`.
     """
     events: list[Event | Gap] = []
     try:
@@ -238,7 +238,7 @@ def from_page(body: bytes | msgspec.Raw) -> Page:
                 except _UNREADABLE:
                     events.append(Gap(None))
     except _UNREADABLE as error:
-        # Too deep to be looked through, say: what is behind it can still be had.
+        # Nested too deeply, for example: continue behind it.
         if found := _PAGE_CURSOR.match(bytes(body)):
             return Page(found[1].decode(), [Gap(found[1].decode())])
         raise ProtocolError(f"an answer that is not liveserver's: {error}") from error

@@ -1,4 +1,4 @@
-"""What a viewer does: like, comment, take a comment back; and the totals, of a likes backend."""
+"""A viewer's actions at a likes backend: like, comment, retract a comment, read the totals."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ async def like(
     client: httpx.AsyncClient | None = None,
     give_up_after: float = GIVE_UP_AFTER,
 ) -> Liked:
-    """Like `video` at one of the likes backends `urls`; return when it is stored.
+    """Like `video` at one of the likes backends `urls`; return when the like is stored.
 
     With a `token`, the user is the token's. The request is repeated with one `idempotency_key` until it is
-    answered, so it is stored once; backends that share no database do not know each other's keys.
+    answered, so the like is stored once, if all `urls` share a database.
 
     Error handling: raises `Refused`, `Unreachable`, `ProtocolError`.
     """
@@ -87,7 +87,7 @@ async def retract(
     client: httpx.AsyncClient | None = None,
     give_up_after: float = GIVE_UP_AFTER,
 ) -> None:
-    """Take a comment back. Doing it twice is the same as once. Raises as `like`."""
+    """Retract a comment. Idempotent. Raises as `like`."""
     path = f"/v1/videos/{quote(video, safe='')}/comments/{quote(comment_id, safe='')}"
     headers = await Tokens(token).headers()
     async with open_client(client) as own:
@@ -102,7 +102,7 @@ async def summary(
     client: httpx.AsyncClient | None = None,
     give_up_after: float = GIVE_UP_AFTER,
 ) -> Summary:
-    """Return the totals of `video`, of a likes backend or a frontend. Raises as `like`."""
+    """Return the totals of `video` from a likes backend or a frontend. Raises as `like`."""
     headers = await Tokens(token).headers()
     path = f"/v1/videos/{quote(video, safe='')}/summary"
     async with open_client(client) as own:

@@ -1,4 +1,4 @@
-"""Publish events, each once: unanswered ones are sent again with the same ids, and the server knows them."""
+"""Publishes events, each once: requests without an answer are repeated with the same ids."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PER_REQUEST = 1000  # events; the server's own limit
 
 
 class PublishReceipt(msgspec.Struct, frozen=True):
-    """The events are in the log; `cursor` stands after the last of them. `attempts`: requests it took.
+    """The result: the events are in the log, and `cursor` is after the last one. `attempts`: requests sent.
 
-    `stale`: events with a key that were older than the video's state, and were not sent.
+    `stale`: keyed events that were older than the video's state, and were not published.
     """
 
     accepted: int

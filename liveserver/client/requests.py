@@ -1,4 +1,4 @@
-"""One request, repeated until it is answered: with the same ids or the same key, so that it is done once."""
+"""Repeats a request until it is answered, with the same ids or key, so that it takes effect once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OnFailure = Callable[[str, float], object]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A successful answer, and how many requests it took."""
+    """A successful answer, and the number of requests sent."""
 
     url: str
     content: bytes

@@ -1,9 +1,8 @@
-"""One connection to one server: an event stream, or a series of long-polls. Neither comes back by itself.
+"""One connection to one server: an event stream, or a series of long-polls. Neither reconnects by itself.
 
-`receive` returns the next items, at least one unless the server only showed that it lives. It raises
-`TemporaryError` when this connection is over and another may do better, `Refused` or `ProtocolError` when it
-will not. A source that has raised, or was cancelled, is over: close it, and resume elsewhere from the
-cursor of what had been received.
+`receive` returns the next items, or none for a heartbeat. It raises `TemporaryError` if this connection has
+ended and another may succeed, `Refused` or `ProtocolError` if not. A source that has raised or was cancelled
+has ended: close it, and resume elsewhere from the cursor of the last item received.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from .items import Gap, Item, Ready, State, from_page, from_stream
 from .sse import SSEError, SSEParser
 from .tokens import Tokens
 
-# Heartbeats come every 15 s; a connection that shows no sign of life for two and a half of them has none.
+# Heartbeats are sent every 15 s; a connection that is silent for two and a half of them is given up.
 SILENCE = 2.5 * 15
 
-# Cursors that are no place in the log: what follows them depends on when they are used.
+# Cursors without a fixed position in the log.
 _WORDS = frozenset({"now", "earliest"})
 
 CONNECT_TIMEOUT = 10.0
-MAX_EVENT = 16 * 1024**2  # bytes of one event; a video's whole state is one
+MAX_EVENT = 16 * 1024**2  # bytes of one event; a video's state is one event
 POLL_WAIT = 25
 
 
@@ -101,7 +100,7 @@ class StreamSource:
             try:
                 items += from_stream(*event)
             except ProtocolError:
-                # Of a server that had nothing to be ready for, it is another server's.
+                # Before `ready`, it is another server's stream.
                 if self._deadline is not None and not items:
                     raise
                 items.append(Gap(event.id))
@@ -116,7 +115,7 @@ class StreamSource:
             params=self._params,
             headers={
                 "accept": "text/event-stream",
-                "accept-encoding": "identity",  # compressing means holding back
+                "accept-encoding": "identity",  # a compressor would delay events
                 "cache-control": "no-store",
                 **await self._tokens.headers(),
             },
@@ -142,7 +141,7 @@ class StreamSource:
 
 
 class PollSource:
-    """`GET …/poll`, again and again. The first answer comes at once, and makes a `Ready`."""
+    """Repeated `GET …/poll`. The first one is answered at once, and yields a `Ready`."""
 
     def __init__(
         self,
@@ -197,4 +196,4 @@ class PollSource:
         return items
 
     async def aclose(self) -> None:
-        """Nothing to close: between two polls there is only the client's pool."""
+        """Do nothing: between two polls there is only the client's pool."""

@@ -1,6 +1,6 @@
-"""An event stream's bytes, parsed as WHATWG HTML §9.2.6 says. No I/O.
+"""A parser of event streams (WHATWG HTML §9.2.6), without I/O.
 
-1. However the bytes are cut up, the same events come out; each as soon as the empty line after it is there.
+1. The events do not depend on how the bytes are cut; each is returned once its empty line has arrived.
 2. An event that is incomplete when the stream ends is discarded.
 3. A line ends with LF, CR or CRLF. A CR ends it at once; the LF that may follow is then skipped.
 """
@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
-_LONGEST_RETRY = 15  # digits; more than any clock will see
+_LONGEST_RETRY = 15  # digits; longer values are ignored
 
 
 class SSEEvent(NamedTuple):
-    """One event. `id` is the last one the stream has given, this event's or an earlier one's."""
+    """One event. `id` is the stream's last id: this event's or an earlier one's."""
 
     type: str
     data: str
@@ -22,13 +22,13 @@ class SSEEvent(NamedTuple):
 
 
 class SSEError(ValueError):
-    """The stream cannot be an event stream."""
+    """The bytes are not an event stream."""
 
 
 class SSEParser:
-    """Feed it bytes, take the events.
+    """An incremental parser: `feed` takes bytes and returns events.
 
-    `retry` is the reconnection time the server last asked for, in milliseconds, None before it did.
+    `retry` is the last reconnection time of the server in milliseconds, or None.
     `limit` bounds the bytes of one event; beyond it `feed` raises `SSEError`.
     """
 
@@ -36,20 +36,20 @@ class SSEParser:
         self.retry: int | None = None
         self.last_id = ""
         self._limit = limit
-        # Of the stream:
+        # The stream:
         self._first_line = True
         self._after_cr = False
-        # Of the line under way:
+        # The incomplete line:
         self._pieces: list[bytes] = []
         self._line_size = 0
-        # Of the event under way:
+        # The incomplete event:
         self._type = ""
         self._data: list[str] = []
         self._event_size = 0
         self._id = ""
 
     def feed(self, chunk: bytes) -> list[SSEEvent]:
-        """The events that `chunk` completes."""
+        """Return the events that `chunk` completes. Raises `SSEError`."""
         if not chunk:
             return []
         if self._after_cr and chunk.startswith(b"\n"):
@@ -77,7 +77,7 @@ class SSEParser:
         return events
 
     def _take(self, line: bytes) -> None:
-        """One line that is not empty. A comment's name is empty, and so like any unknown one."""
+        """Process a line that is not empty. A comment's name is empty, and ignored like unknown names."""
         name, _, rest = line.partition(b":")
         value = rest.removeprefix(b" ").decode("utf-8", "replace")
         if name == b"data":

@@ -1,4 +1,4 @@
-"""The state of a video as a client has it: the newest event of each key, by the rule of the servers."""
+"""The state of a video at a client: the newest event of each key, by the servers' rule."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from .items import Event, Gap, Item, Ready, State, Viewers
 
 
 class LiveState:
-    """Applies what a watcher hands on. `events` is read-only, key → event."""
+    """The state, updated by the items of a watcher. `events` is read-only: key → event."""
 
     def __init__(self) -> None:
         self._events: dict[str, Event] = {}
-        self._is_unsure = False  # something was missed, and no state came yet
+        self._is_unsure = False  # after a gap, until a state arrives
         self.events = MappingProxyType(self._events)
 
     def apply(self, item: Item) -> None:
-        """Take an item in."""
+        """Apply an item."""
         match item:
             case State():
                 present = {event.key: event for event in item.events if event.key is not None}
@@ -28,7 +28,7 @@ class LiveState:
             case Gap() | Ready(resumed=False):
                 self._is_unsure = True
             case Event():
-                if self._is_unsure:  # a state would have come before it: there is none
+                if self._is_unsure:  # no state was sent before it: there is none
                     self._events.clear()
                     self._is_unsure = False
                 self._fold(item)

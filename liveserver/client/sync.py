@@ -1,4 +1,4 @@
-"""For programs without an event loop (Django, Flask, Celery): the same calls, blocking."""
+"""Blocking calls for programs without an event loop (Django, Flask, Celery)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .tokens import Token
 
 
 class Publisher:
-    """Publishes to one cluster, from any thread. Open one per process, after forking, and keep it.
+    """A client of one cluster, usable from any thread. Open one per process, after forking, and keep it.
 
-    `dispatchers` for `publish`; `backends` for `like`, `comment`, `retract` and `summary`. It has a thread of
-    its own, with one event loop and one pool of connections; `close` ends it, as leaving a `with` block does.
+    `dispatchers` are for `publish`; `backends` for `like`, `comment`, `retract` and `summary`. It has a
+    thread of its own with an event loop and a connection pool; `close`, or leaving a `with` block, ends it.
 
-    Error handling: all methods raise `Refused`, `Unreachable` and `ProtocolError` as their asynchronous
+    Error handling: all methods raise `Refused`, `Unreachable` and `ProtocolError` like their asynchronous
     forms, after at most `give_up_after` seconds.
     """
 
@@ -49,7 +49,7 @@ class Publisher:
         self._close = weakref.finalize(self, stack.close)
 
     def publish(self, video: str, events: Iterable[Mapping[str, Any]]) -> publishing.PublishReceipt:
-        """As `liveserver_client.publish`."""
+        """Publish events, as `liveserver_client.publish`."""
         return self._portal.call(
             partial(
                 publishing.publish,
@@ -65,7 +65,7 @@ class Publisher:
     def like(
         self, video: str, *, user: str | None = None, reaction: str = "heart", token: Token | None = None
     ) -> liking.Liked:
-        """As `liveserver_client.like`."""
+        """Like a video, as `liveserver_client.like`."""
         return self._portal.call(
             partial(
                 liking.like,
@@ -82,7 +82,7 @@ class Publisher:
     def comment(
         self, video: str, text: str, *, user: str | None = None, token: Token | None = None
     ) -> liking.Commented:
-        """As `liveserver_client.comment`."""
+        """Comment on a video, as `liveserver_client.comment`."""
         return self._portal.call(
             partial(
                 liking.comment,
@@ -97,7 +97,7 @@ class Publisher:
         )
 
     def retract(self, video: str, comment_id: str, *, token: Token | None = None) -> None:
-        """As `liveserver_client.retract`."""
+        """Retract a comment, as `liveserver_client.retract`."""
         self._portal.call(
             partial(
                 liking.retract,
@@ -111,7 +111,7 @@ class Publisher:
         )
 
     def summary(self, video: str, *, token: Token | None = None) -> liking.Summary:
-        """As `liveserver_client.summary`."""
+        """Return a video's totals, as `liveserver_client.summary`."""
         return self._portal.call(
             partial(
                 liking.summary,
@@ -124,7 +124,7 @@ class Publisher:
         )
 
     def close(self) -> None:
-        """Close the connections and end the thread. Twice is the same as once."""
+        """Close the connections and end the thread. Idempotent."""
         self._close()
 
     def __enter__(self) -> Publisher:

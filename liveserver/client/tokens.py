@@ -1,4 +1,4 @@
-"""The token that a viewer shows: one, or whatever a function gives, asked again when that has expired."""
+"""A viewer's token: a string, or a function that is called again when its token has expired."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Token = str | Callable[[], str | Awaitable[str]]
 
 
 class Tokens:
-    """What is shown with each request. A function is asked once, and then only for another."""
+    """The token sent with each request. A function is called once, then only after a refusal."""
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
@@ -17,7 +17,7 @@ class Tokens:
         self._has_worked = False
 
     async def headers(self) -> dict[str, str]:
-        """`authorization`; nothing without a token. Raises what the function raises."""
+        """Return the `authorization` header, or none without a token. Raises what the function raises."""
         if self._token is None:
             return {}
         if self._current is None:
@@ -27,11 +27,11 @@ class Tokens:
         return {"authorization": f"Bearer {self._current}"}
 
     def worked(self) -> None:
-        """The server has taken the present one."""
+        """Note that the server has accepted the present token."""
         self._has_worked = True
 
     def renew(self) -> bool:
-        """The present one is not good any more; whether to ask for another, once it has worked."""
+        """Drop the refused token; return whether to get another, which is so if it has worked before."""
         if self._token is None or isinstance(self._token, str) or not self._has_worked:
             return False
         self._current = None

@@ -1,14 +1,14 @@
-"""One exact sequence of events out of however many connections it takes.
+"""Yields one exact sequence of events over any number of connections.
 
 1. Nothing is lost or doubled: each connection resumes from the cursor of the last item *received*, and
-   what was received is handed on before anything else is.
-2. Who left comes back, at the next URL: after the time the server asked for when a connection that
-   worked ended, after a full-jitter back-off from that time on when one did not come about.
-3. A connection without a sign of life is given up (`sources.SILENCE`).
-4. There is no task and no queue: iterating does the reading. A slow consumer is slow to the
-   server, which knows what to do about it. (Only a WebSocket has a task, which reads one message ahead.)
-5. "auto" prefers the stream. One that ends before its first item, because something on the way holds
-   it back for example, is followed by polls; while they work, a stream is tried again now and then.
+   received items are yielded before any others.
+2. The watcher reconnects at the next URL: after a working connection ended, after the time that the server
+   asked for; after a failed attempt, with full-jitter backoff that starts from this time.
+3. A silent connection is given up (`sources.SILENCE`).
+4. There is no task and no queue: iterating does the reading. A slow consumer therefore reads slowly from the
+   server, which handles slow viewers. (Only a WebSocket has a task, which reads one message ahead.)
+5. "auto" prefers the stream. If it ends before its first item, because a proxy buffers it for example,
+   polls follow; while they work, a stream is tried again at intervals.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from .websocket import WebSocketSource
 Transport = Literal["sse", "poll", "ws", "auto"]
 
 # Seconds.
-RETRY = 1.0  # until a server has said otherwise
+RETRY = 1.0  # until a server sends another
 RETRY_MOST = 30.0
-READY_WITHIN = 5.0  # a stream's first item, where a long-poll may do instead
+READY_WITHIN = 5.0  # a stream's first item, if long-polls are an alternative
 STREAM_AGAIN = 60.0  # from one attempt at a stream to the next, while polls work
 
 UNAUTHORIZED = 401
@@ -53,23 +53,23 @@ async def watch(
     behind: float = 0.0,
     types: Sequence[str] = (),
 ) -> AsyncIterator[Watcher]:
-    """Watch `video` at one or more frontends, `http://host:port` each; iterate over what this gives.
+    """Open a watcher of `video` at one or more frontends, `http://host:port` each; iterate over it.
 
-    The first URL is the first to be tried; the others follow in an order that is this watcher's own, so
-    that those whom one node has lost do not all go to the same other one.
+    The first URL is tried first; the others follow in random order, so that the viewers of a lost node
+    spread over the other ones.
 
-    `transport`: one of them, or "auto" (rule 5), which leaves WebSockets out.
-    `cursor`: from where; None is now, `"earliest"` the oldest retained, else one that a server gave.
+    `transport`: a transport, or "auto" (rule 5), which does not use WebSockets.
+    `cursor`: where to begin: None is now, `"earliest"` the oldest retained event, else a server's cursor.
 
-    `token`: what a server that asks who watches is shown, or a function, asynchronous or not, that gives
-    one, and is asked for another when it has expired.
+    `token`: the viewer's token, or a function, asynchronous or not, that returns one and is called again when
+    it has expired.
 
     `types`: only events of these types, and what is taken back.
     `behind`: seconds behind live; events come when a picture that is so late is there.
 
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
     Error handling: iterating raises `Refused` (a malformed cursor or video, not allowed) and
-    `ProtocolError`. Everything else comes as a `Disconnected`, and is tried again.
+    `ProtocolError`. All other errors are yielded as a `Disconnected`, and retried.
     """
     urls = [urls] if isinstance(urls, str) else list(urls)
     if not urls:
@@ -108,7 +108,7 @@ async def _open_tasks() -> AsyncIterator[TaskGroup]:
 
 
 class Watcher:
-    """An asynchronous iterator of `Item`s; it ends after a `Bye` that says not to come back."""
+    """An asynchronous iterator of `Item`s; it ends after a `Bye` without `reconnect`."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Watcher:
         self._client = client
         self._tasks = tasks
         self._video = video
-        # Of the whole watching:
+        # The whole session:
         self._urls = [*urls[:1], *random.sample(urls[1:], len(urls) - 1)]
         self._auto = transport == "auto"
         self._stream: Literal["sse", "ws"] = "ws" if transport == "ws" else "sse"
@@ -140,21 +140,21 @@ class Watcher:
         self._handed_on = cursor  # the cursor of the last item that was iterated over
         self._received = cursor  # the cursor of the last item taken from a connection
         self._ended = False
-        # Of coming back:
+        # Reconnecting:
         self._turn = 0
         self._retry = RETRY
         self._failures = 0  # in a row, without a `Ready`
         self._due = 0.0
         self._stream_again_at = 0.0
-        # Of the connection under way:
+        # The present connection:
         self._source: EventSource | None = None
         self._was_ready = False
-        self._was_ever_ready = False  # this is a liveserver: what is malformed may be so only now
+        self._was_ever_ready = False  # this is a liveserver: malformed data may be temporary
         self._bye: Bye | None = None
 
     @property
     def cursor(self) -> str | None:
-        """Where to resume so that nothing after the last item iterated over is missed."""
+        """The cursor to resume from, after the last item iterated over."""
         return self._handed_on
 
     @property
@@ -164,12 +164,12 @@ class Watcher:
 
     @property
     def url(self) -> str:
-        """The frontend in use, or next to be tried."""
+        """The frontend in use, or the next one to be tried."""
         return self._urls[self._turn]
 
     @property
     def transport(self) -> Literal["sse", "poll", "ws"]:
-        """What is in use, or next to be tried."""
+        """The transport in use, or the next one to be tried."""
         return self._stream if self._streaming else "poll"
 
     def __aiter__(self) -> Watcher:
@@ -186,13 +186,13 @@ class Watcher:
         return item
 
     async def aclose(self) -> None:
-        """Close the connection. Iterating afterwards opens another."""
+        """Close the connection. Iterating again opens another."""
         source, self._source = self._source, None
         if source is not None:
             await source.aclose()
 
     async def _receive(self) -> None:
-        """Take what comes next from the connection, opening one when there is none."""
+        """Receive the next items, from a new connection if there is none."""
         try:
             if self._source is None:
                 await anyio.sleep(max(0.0, self._due - anyio.current_time()))
@@ -214,7 +214,7 @@ class Watcher:
             await self._lose(TemporaryError("the token has expired"))
             return
         except BaseException:
-            # Cancelled, say: what the connection had under way is gone with it, but not received.
+            # After a cancellation for example: items in transit were not received, and will be sent again.
             with anyio.CancelScope(shield=True):
                 await self.aclose()
             raise
@@ -267,14 +267,14 @@ class Watcher:
         )
 
     async def _lose(self, error: TemporaryError) -> None:
-        """Close, and decide when, where and how to come back."""
+        """Close the connection, and choose when, where and how to reconnect."""
         await self.aclose()
         if self._auto:
             self._streaming = self._was_ready or self._bye is not None or not self._streaming
         if error.retry_after is not None:
             wait = error.retry_after + full_jitter(0, self._retry, RETRY_MOST)
         elif self._was_ready:
-            wait = self._retry  # the server made it a different one for each viewer
+            wait = self._retry  # the server sends each viewer a different one
         else:
             self._failures += 1
             wait = full_jitter(self._failures - 1, self._retry, RETRY_MOST)

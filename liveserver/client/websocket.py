@@ -1,9 +1,9 @@
-"""One WebSocket to one server, on which one video is watched: an `EventSource` like those of `sources.py`.
+"""A WebSocket that watches one video: an `EventSource` like those of `sources.py`.
 
-A task reads, one message ahead of `receive`. A connection that has been quiet is asked for a sign of life
-with `{"ping":{}}`: answers to the protocol's own pings are not visible to a reader of messages.
+A task reads one message ahead of `receive`. A silent connection is sent `{"ping":{}}`, since a reader of
+messages does not see the protocol's own pongs.
 
-Under Trio the protocol is trio-websocket's, under asyncio websockets'; each is imported when it is needed.
+Trio uses trio-websocket, asyncio uses websockets; each is imported when needed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .items import (
 from .sources import SILENCE
 from .tokens import Tokens
 
-QUIET = 15.0  # seconds without a message before one is asked for
+QUIET = 15.0  # seconds without a message before a ping is sent
 
 
 class _Gap(msgspec.Struct):
@@ -53,7 +53,7 @@ class _Error(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    """A message of a server; unknown fields are ignored."""
+    """A server's message; unknown fields are ignored."""
 
     ready: Ready | None = None
     events: msgspec.Raw = msgspec.Raw(b"")
@@ -68,7 +68,7 @@ _message = msgspec.json.Decoder(_Message)
 
 
 class WebSocketSource:
-    """`GET /v1/ws`. `tasks` runs the reading task."""
+    """A connection to `GET /v1/ws`. `tasks` runs the reading task."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ async def _send(connection: Connection, name: str, content: Mapping[str, Any]) -
 
 
 async def _next(connection: Connection) -> str | bytes:
-    """Return the next message; ask for one when none comes for `QUIET` seconds."""
+    """Return the next message; send a ping if none arrives for `QUIET` seconds."""
     with anyio.move_on_after(QUIET):
         return await connection.receive()
     await _send(connection, "ping", {})

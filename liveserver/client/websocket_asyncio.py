@@ -1,4 +1,4 @@
-"""WebSockets under asyncio, by websockets."""
+"""WebSockets under asyncio, with the library websockets."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ async def open_connection(url: str, headers: Mapping[str, str]) -> AsyncIterator
         max_size=MAX_MESSAGE,
         open_timeout=CONNECT_TIMEOUT,
         close_timeout=CLOSE_SECONDS,
-        ping_interval=None,  # the caller asks for a message instead
+        ping_interval=None,  # the caller sends `ping` messages instead
         user_agent_header=None,
         proxy=None,
     )
-    opening.process_exception = lambda error: error  # one attempt; the caller makes the next ones
+    opening.process_exception = lambda error: error  # one attempt; the caller retries
     try:
         connection = await opening
     except InvalidStatus as error:

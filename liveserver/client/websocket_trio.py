@@ -1,4 +1,4 @@
-"""WebSockets under Trio, by trio-websocket."""
+"""WebSockets under Trio, with the library trio-websocket."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TrioConnection:
 @asynccontextmanager
 async def open_connection(url: str, headers: Mapping[str, str]) -> AsyncIterator[TrioConnection]:
     """Open `GET /v1/ws` of `url`. Raises `TemporaryError`, `Refused`."""
-    # trio-websocket's reader lives in this nursery, and fails there; what is raised leaves it unwrapped.
+    # trio-websocket's reader runs and fails in this nursery; exceptions leave it unwrapped.
     raised: BaseException | None = None
     stream = await _connect(url)
     try:
@@ -118,6 +118,6 @@ def _closed(closed: ConnectionClosed) -> ClosedByServer:
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:
-    """Return one exception of a group, however deep it is."""
+    """Return one exception of a group, at any depth."""
     inner = group.exceptions[0]
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

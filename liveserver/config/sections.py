@@ -1,6 +1,6 @@
 """The sections of a configuration: every setting with its type, its unit and its default.
 
-Every limit of the server stands here, or in auth_sections.py, with its number.
+Every limit of the server is defined here or in auth_sections.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class NodeSettings(Section, frozen=True):
     workers: Count = 1
     allow_unauthenticated: bool = False  # listen beyond loopback although authentication is off
     log_format: Literal["console", "json"] = "console"  # `json`: one object per line
-    log_level: Literal["debug", "info", "warning", "error"] = "info"  # what is less important is not logged
+    log_level: Literal["debug", "info", "warning", "error"] = "info"  # less severe events are not logged
     log_queue: Count = 10_000  # log lines waiting to be written; beyond it they are dropped and counted
     # after SIGTERM, only readiness is red for this long, for load balancers; then the drain begins
     lame_duck: Duration = Duration(0.0)
@@ -45,15 +45,15 @@ class ListenSettings(Section, frozen=True):
 
 
 class EdgeSettings(Section, frozen=True):
-    """The HTTP/1.1 server: its limits, and which web pages may use it."""
+    """The HTTP server: its limits, and the web pages that may use it."""
 
-    # origins of other sites whose pages may use this server; `"*"` for all
+    # origins of other sites whose pages may use this server; `"*"`: all
     allow_origins: list[str] = msgspec.field(default_factory=list)
     trust_request_ids: bool = False  # accept `x-request-id` from a proxy in front, which must set it itself
-    allow_credentials: bool = False  # those pages may send cookies; not with `"*"`
+    allow_credentials: bool = False  # pages of these origins may send cookies; not with `"*"`
     # addresses or networks whose `X-Forwarded-For` is used
     trusted_proxies: list[str] = msgspec.field(default_factory=list)
-    max_connections: Count = 19_000  # open connections and HTTP/2 exchanges; mind `ulimit -n`
+    max_connections: Count = 19_000  # open connections and HTTP/2 exchanges; less than `ulimit -n`
     # connections of one address, 0: unlimited; loopback and `trusted_proxies` are exempt
     max_per_address: Annotated[int, Meta(ge=0)] = 0
     accept_rate: Count = 5_000  # new connections per second; further ones wait in the kernel
@@ -64,9 +64,9 @@ class EdgeSettings(Section, frozen=True):
     body_timeout: Duration = Duration(20.0)  # from the end of the headers to the end of the body
     keep_alive: Duration = Duration(75.0)  # between two requests of one connection
     write_timeout: Duration = Duration(20.0)  # a response that makes no progress for this long is aborted
-    # bytes per second at which a response has to be taken once it does not fit into the socket's buffer
+    # the least bytes per second at which a client must read a response that exceeds the socket's buffer
     min_write_rate: Size = Size(1024)
-    # names, besides this machine's, by which a node that listens on loopback is asked: a proxy's,
+    # host names, besides this machine's, that a node listening on loopback accepts: a proxy's,
     # `*.example.org`, `"*"`
     allow_hosts: list[str] = msgspec.field(default_factory=list)
     http2_streams: Count = 100  # concurrent streams of one HTTP/2 connection
@@ -87,13 +87,13 @@ class TLSSettings(Section, frozen=True):
 
 
 class BusSettings(Section, frozen=True):
-    """What connects the nodes."""
+    """The connection between the nodes: memory or Redis."""
 
     kind: Literal["memory", "redis"] = "memory"  # `memory` only within one process
     # `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`
     url: str = "redis://127.0.0.1:6401/0"
     timeout: Duration = Duration(2.0)  # to connect, and for each reply
-    # received and not yet processed; beyond it batches are dropped and read from the log
+    # batches received and not yet processed; beyond it they are dropped and read from the log
     inbox_batches: Count = 10_000
 
 
@@ -102,12 +102,12 @@ class HistorySettings(Section, frozen=True):
 
     max_events: Count = 10_000  # events per video, besides those of `ephemeral_types`
     max_age: Duration = Duration(600.0)  # older events are removed
-    # types of which only the newest events are kept, so that a storm of them does not push out the others
+    # types with a bound of their own (`ephemeral_events`), so that a storm of them removes no other events
     ephemeral_types: list[EventType] = msgspec.field(default_factory=lambda: ["like", "likes"])
     ephemeral_events: Count = 10_000  # events of these types per video; `max_events` counts the others
     idle_ttl: Duration = Duration(86_400.0)  # a video's keys in Redis expire after this long without an event
     dedup_window: Duration = Duration(300.0)  # how long an event's id is remembered; a repeat is a duplicate
-    # events of a video that a frontend holds for viewers behind live, whatever `max_events`
+    # events of a video that a frontend holds for viewers behind live, regardless of `max_events`
     delayed_events: Count = 100_000
     state_keys: Count = 20_000  # keys in a video's state; beyond it: 413
     state_size: Size = Size(4 * 1024**2)  # a video's state, keys and events; beyond it: 413
@@ -119,7 +119,7 @@ class DispatcherSettings(Section, frozen=True):
     max_events: Count = 1_000  # events in one request
     max_data: Size = Size(16 * 1024)  # one event's `data`
     max_depth: Count = 64  # nesting of arrays and objects in `data`
-    max_ahead: Duration = Duration(5.0)  # an event's own `at` may be so far ahead of this node's clock
+    max_ahead: Duration = Duration(5.0)  # how far an event's own `at` may be ahead of this node's clock
     commit_events: Count = 4_000  # events in one group commit
     queue_events: Count = 50_000  # events waiting for the next commits; beyond it: 503
     commit_timeout: Duration = Duration(10.0)  # for one commit, retries included
@@ -138,9 +138,9 @@ class FrontendSettings(Section, frozen=True):
     linger: Duration = Duration(10.0)  # a video stays subscribed this long after its last viewer
     subscribe_timeout: Duration = Duration(10.0)  # how long a new video's first viewer waits for a dispatcher
     segment_size: Count = 500  # viewers written to between two checkpoints
-    # longest rest between two writes to the same viewers; taken as far as the node is loaded
+    # longest pause between two writes to the same viewers; grows with the node's load
     flush_interval: Duration = Duration(0.02)
-    # a stream that was quiet this long is sent a heartbeat, a WebSocket a ping
+    # a stream without data for this long is sent a heartbeat, a WebSocket a ping
     heartbeat: Duration = Duration(15.0)
     # a viewer that accepts no bytes for this long is disconnected (`slow`)
     slow_timeout: Duration = Duration(30.0)
@@ -154,11 +154,11 @@ class FrontendSettings(Section, frozen=True):
     max_wait: Duration = Duration(60.0)  # upper bound of a long-poll's `wait`
     default_wait: Duration = Duration(25.0)  # a long-poll's `wait` unless given
     poll_events: Count = 500  # default and upper bound of a long-poll's `limit`
-    # of events in a long-poll's answer; the next poll goes on behind the last one
+    # events in a long-poll's answer; the next poll continues after the last one
     poll_bytes: Size = Size(1024 * 1024)
     replay_events: Count = 200  # upper bound of `replay`
     max_delay: Duration = Duration(120.0)  # upper bound of `behind`; at most `history.max_age`
-    # different delays of one video's viewers, in whole seconds; beyond it the nearest one there is
+    # different delays of one video's viewers, in whole seconds; beyond it the nearest existing one is used
     max_delays: Count = 60
     filter_types: Count = 16  # types in one `types`
     max_filters: Count = 32  # different `types` of one video's viewers; beyond it 429, or `bye`
@@ -181,16 +181,16 @@ class BackendSettings(Section, frozen=True):
     dispatcher_timeout: Duration = Duration(3.0)  # for one request; then the next dispatcher is tried
     max_request: Size = Size(16 * 1024)  # one request body
     max_text: Count = 500  # characters of a comment
-    # the reactions there are; others are refused. The page shows these five
+    # the permitted reactions; others are refused. The page shows these five
     reactions: Annotated[list[Reaction], Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: ["heart", "fire", "star", "laugh", "wow"]
     )
     summary_comments: Count = 50  # comments in a summary
-    # how long an `Idempotency-Key` is remembered, of the time that backends run
+    # how long an `Idempotency-Key` is remembered while backends are running
     idempotency_window: Duration = Duration(3600.0)
-    # how long a database that fails is tried again before likes and comments are answered 503
+    # how long a failing database is retried before likes and comments are answered 503
     write_timeout: Duration = Duration(5.0)
-    # PostgreSQL prepares statements on its side; not possible behind a pooler in transaction mode
+    # use PostgreSQL's prepared statements; not possible behind a pooler in transaction mode
     prepared_statements: bool = False
     commit_requests: Count = 1_000  # likes and comments in one transaction
     queue: Count = 10_000  # likes and comments waiting for the next transactions; beyond it: 503
@@ -198,42 +198,42 @@ class BackendSettings(Section, frozen=True):
     # outbox rows in memory while no dispatcher answers; further ones stay in the database
     outbox_rows: Count = 10_000
     follow_interval: Duration = Duration(0.5)  # how often the logs of the videos served are read
-    follow_linger: Duration = Duration(600.0)  # how long after the last request for a video
-    followed_videos: Count = 10_000  # beyond it, those asked for the longest ago are not followed
-    # how often the database is searched for events that no life of a backend has handed over
+    follow_linger: Duration = Duration(600.0)  # how long a video is followed after the last request for it
+    followed_videos: Count = 10_000  # beyond it, the least recently requested videos are not followed
+    # how often the database is searched for events that no backend has published
     outbox_sweep: Duration = Duration(5.0)
 
 
 class LikeSettings(Section, frozen=True):
-    """How the likes that are stored at a backend go out: each by itself, or summed."""
+    """How a backend publishes the stored likes: one by one, or summed."""
 
-    tick: Duration = Duration(0.25)  # a video's totals go out at most this often
-    # likes a second of one video that are events of their own, besides the totals; with more than these,
-    # only the totals go out. 0: never; inf: always
+    tick: Duration = Duration(0.25)  # a video's totals are published at most this often
+    # likes per second of one video that are published as single events, besides the totals; above this rate
+    # only totals are published. 0: never; inf: always
     each_up_to: Annotated[float, Meta(ge=0)] = 20.0
 
 
 class RecorderSettings(Section, frozen=True):
-    """Recording what happens with videos, to be replayed."""
+    """Recording the events of videos, for replay."""
 
-    # where the recordings are, relative to the working directory; recorders of one datacenter may share it
+    # directory of the recordings, relative to the working directory; a datacenter's recorders may share it
     directory: Annotated[str, Meta(min_length=1)] = "data/recordings"
-    segment: Duration = Duration(10.0)  # how much of a recording is in one file
+    segment: Duration = Duration(10.0)  # duration of one file of a recording
     interval: Duration = Duration(5.0)  # how often the logs are read; at most a tenth of `history.max_age`
 
 
 class ReviewSettings(Section, frozen=True):
-    """Comments of a video whose setting `review` is on: decided by moderators, or by a service of yours."""
+    """Comments of videos whose setting `review` is on: decided by moderators, or by a service of the site."""
 
-    # an http(s) URL that decides about each comment; empty: every comment waits for a moderator
+    # an http(s) URL that decides on each comment; empty: every comment waits for a moderator
     url: Annotated[str, Meta(pattern=r"^(https?://\S+)?\Z")] = ""
-    secret: Secret | None = None  # signs the requests to it; rather use `secret_file`
+    secret: Secret | None = None  # signs the requests to the URL; preferably use `secret_file`
     secret_file: str | None = None  # one secret per line, the first one signs
-    timeout: Duration = Duration(2.0)  # for its answer
-    # what becomes of a comment about which it does not answer in time
+    timeout: Duration = Duration(2.0)  # for the URL's answer
+    # the decision on a comment if the URL does not answer in time
     unanswered: Literal["show", "hold", "reject"] = "hold"
-    concurrency: Count = 100  # requests to it at once; further comments are `unanswered`
-    waiting_comments: Count = 1_000  # comments of a video that wait for a moderator; beyond it: 429
+    concurrency: Count = 100  # concurrent requests to the URL; further comments are `unanswered`
+    waiting_comments: Count = 1_000  # comments of a video waiting for a moderator; beyond it: 429
 
 
 class PeerSettings(Section, frozen=True):
@@ -250,18 +250,18 @@ class RelaySettings(Section, frozen=True):
     retry_max: Duration = Duration(1.0)  # longest backoff
     # of a dispatcher's membership in the group that relays from a peer; renewed three times within it
     lease: Duration = Duration(10.0)
-    sweep_interval: Duration = Duration(5.0)  # how often a peer is asked which videos moved
+    sweep_interval: Duration = Duration(5.0)  # how often a peer is asked which videos have new events
     full_sweep_interval: Duration = Duration(60.0)  # how often everything in a peer's log is compared
     batch_events: Count = 5_000  # events in one round trip
-    # received and not yet relayed; beyond it events are dropped and read from the peer's log
+    # events received and not yet relayed; beyond it they are dropped and read from the peer's log
     buffer: Size = Size(32 * 1024**2)
-    inbox_batches: Count = 10_000  # received and not yet processed; likewise
+    inbox_batches: Count = 10_000  # batches received and not yet processed; likewise
 
 
 class CanarySettings(Section, frozen=True):
     """The event each node sends to itself, through dispatcher and bus, to prove that it delivers."""
 
-    interval: Duration = Duration(5.0)  # between two of them
+    interval: Duration = Duration(5.0)  # between two canary events
     timeout: Duration = Duration(3.0)  # for the round trip; beyond it the node is not ready
 
 
@@ -271,12 +271,12 @@ class OpsSettings(Section, frozen=True):
     max_connections: Count = 64  # open connections to the ops port; beyond it the kernel's backlog holds them
     timeout: Duration = Duration(20.0)  # for one request and its response; then the connection is closed
 
-    # videos with most viewers that have metrics of their own; the others are counted as `(other)`
+    # number of videos, those with most viewers, with metrics of their own; the rest count as `(other)`
     top_videos: Count = 20
 
 
 class Settings(Section, frozen=True):
-    """All settings of a process. Build it with `load`; it is checked then, and immutable."""
+    """All settings of a process: built and checked by `load`, then immutable."""
 
     node: NodeSettings = NodeSettings()
     listen: ListenSettings = ListenSettings()

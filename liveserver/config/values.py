@@ -14,8 +14,8 @@ Count = Annotated[int, Meta(ge=1)]
 Videos = Annotated[
     str, Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?)\Z")
 ]  # "v1", "concert-*", "*"
-Rate = Annotated[float, Meta(ge=0)]  # a second; 0: as many as come
-Limit = Annotated[int, Meta(ge=0)]  # at once; 0: as many as come
+Rate = Annotated[float, Meta(ge=0)]  # per second; 0: unlimited
+Limit = Annotated[int, Meta(ge=0)]  # at once; 0: unlimited
 Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
 EventType = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,31}\Z")]
 Scope = Literal["publish", "like", "comment", "moderate", "host"]

@@ -1,9 +1,9 @@
-"""The ordinary web: Quart-Trio applications behind the edge.
+"""Quart-Trio applications behind the edge, for requests outside the hot path.
 
 app.py           the public application
-auth_headers.py  a request's credentials, in the edge's form
+auth_headers.py  a request's credentials, as the edge's headers
 origins.py       pages of other origins
-identity.py      who a viewer is to this node
+identity.py      a viewer's user and permissions
 problems.py      errors as problem+json
 page.py          the page and the browser client
 files.py         static files

@@ -1,4 +1,4 @@
-"""The public application behind the edge: whatever is not hot."""
+"""The public application behind the edge: all routes outside the hot path."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ def public_app(
     preflight: origins.Preflight = lambda requested: (),
     openapi: Mapping[str, Any] | None = None,
 ) -> QuartTrio:
-    """The page and what the `roles` add; every other path is a 404, as a problem document.
+    """Return the application: the page and the roles' blueprints; every other path is a 404 problem.
 
-    `headers_for` and `preflight` say what is answered to pages of other origins; `openapi` is the document of
-    the interface.
+    `headers_for` and `preflight` give the CORS headers; `openapi` is the document of the interface.
     """
     app = QuartTrio("liveserver.web", static_folder=None)
     problems.install(app, trust_request_ids=True)  # the edge has made, or checked, them

@@ -1,4 +1,4 @@
-"""Files as they are, read once: only what lies in their directory can be asked for."""
+"""Static files of one directory, read once at the start; other paths are not found."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ CONTENT_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# Always asked for again, by its ETag: after a deployment page and scripts fit each other.
+# Browsers revalidate by ETag, so page and scripts have one version after a deployment.
 HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One of them."""
+    """A file in memory."""
 
     content: bytes
     content_type: str
@@ -31,7 +31,7 @@ class File:
 
 
 class Files:
-    """All files below a directory, by their names there."""
+    """Return all files below a directory, by their relative names."""
 
     def __init__(self, directory: Path) -> None:
         self._files: dict[str, File] = {}
@@ -46,7 +46,7 @@ class Files:
         return self._files.items()
 
     def answer(self, name: str, headers: Mapping[str, str]) -> Response:
-        """A file, or that it has not changed. Raises `NotFound`."""
+        """Return the file, or a 304. Raises `NotFound`."""
         file = self._files.get(name)
         if file is None:
             raise NotFound("not found; the page is at /")

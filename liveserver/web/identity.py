@@ -1,4 +1,4 @@
-"""Tell a viewer who it is to this node, and what it may do with a video: what a page shows and hides."""
+"""Return a viewer's user and scopes for a video, so that a page can hide what is not allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Authorize = Callable[[Mapping[bytes, bytes]], Awaitable[Grant]]
 
 
 class Me(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`signed_in`: a token was asked for and shown; `user` is its user, and all that is done is theirs."""
+    """`signed_in`: tokens are required and one was sent; `user` is its user, recorded for all actions."""
 
     scopes: list[str]
     signed_in: bool
@@ -24,7 +24,7 @@ class Me(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def identity_blueprint(authorize: Authorize) -> Blueprint:
-    """`GET /v1/videos/{video}/me`."""
+    """Return the route `GET /v1/videos/{video}/me`."""
     identity = Blueprint("identity", __name__)
 
     @identity.get("/v1/videos/<video>/me")

@@ -1,4 +1,4 @@
-"""Pages of other origins and the ordinary web: the edge decides who may, this adds what it says."""
+"""Adds the edge's CORS headers to the application's responses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The page where one watches and likes, and the browser client: files as they are, and what guards them.
+"""The page for watching and liking, and the browser client: static files and their content security policy.
 
-The policy is strict: scripts and styles from here only, no markup made from text (Trusted Types). Where
-the address names other servers to watch at or to like at, exactly these are added.
+The policy is strict: only scripts and styles of this server, no markup made from text (Trusted Types). If
+the page's URL names other frontends or backends, exactly these are added.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 
 
 def page_blueprint() -> Blueprint:
-    """`GET /`, `GET /liveserver.js` with its parts, `GET /page/…`."""
+    """Return the routes `GET /`, `GET /liveserver.js` with its modules, and `GET /page/…`."""
     page = Blueprint("page", __name__)
 
     @page.get("/")
@@ -41,7 +41,7 @@ def page_blueprint() -> Blueprint:
     async def part(name: str) -> Response:
         return _answer(f"page/{name}")
 
-    # Pages from elsewhere may import the client from here.
+    # Pages of other origins may import the client.
     @page.get("/liveserver.js")
     async def client() -> Response:
         return _answer("liveserver.js", {"access-control-allow-origin": "*"})
@@ -54,7 +54,7 @@ def page_blueprint() -> Blueprint:
 
 
 class Document(NamedTuple):
-    """A file as it is served; `is_open`: to pages of all origins."""
+    """A served file; `is_open`: pages of all origins may read it."""
 
     file: File
     headers: dict[str, str]
@@ -62,7 +62,7 @@ class Document(NamedTuple):
 
 
 def documents() -> dict[str, Document]:
-    """Return what is served, by path. The page's policy comes with each answer: see `policy`."""
+    """Return the files by path. The page's policy depends on the query: see `policy`."""
     found = {}
     for name, file in _files().items():
         headers = {"content-type": file.content_type, **FILE_HEADERS, **HEADERS}
@@ -72,9 +72,9 @@ def documents() -> dict[str, Document]:
 
 
 def policy(arguments: Mapping[str, str]) -> str:
-    """Return the policy of the page with these arguments in its address."""
+    """Return the page's policy for these query parameters."""
     frontends = origins(arguments.get("frontends", ""))
-    sockets = frontends.replace(" http", " ws")  # for one's own, 'self' will do
+    sockets = frontends.replace(" http", " ws")  # for this server, 'self' suffices
     likes = origins(arguments.get("likes", ""))
     recording = origins(arguments.get("replay", ""))
     media = origins(arguments.get("src", ""))
@@ -82,9 +82,9 @@ def policy(arguments: Mapping[str, str]) -> str:
 
 
 def origins(text: str) -> str:
-    """The origins of the comma-separated URLs, as a policy lists them, a space before each.
+    """Return the origins of comma-separated URLs for a policy, each after a space.
 
-    What is no absolute http(s) URL is left out: nothing of the address gets into the header as it is.
+    Anything but absolute http(s) URLs is left out, so the query cannot inject into the header.
     """
     found: list[str] = []
     for url in text.split(",")[:MAX_ORIGINS]:

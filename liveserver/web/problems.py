@@ -1,4 +1,4 @@
-"""Errors of the ordinary web as problem+json, like those of the edge."""
+"""Converts the application's errors to problem+json, like those of the edge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 def install(app: QuartTrio, *, trust_request_ids: bool) -> None:
     """Answer every error of `app` as an RFC 9457 problem document.
 
-    `trust_request_ids`: a request's `x-request-id` was made by ourselves, or by a trusted proxy.
+    `trust_request_ids`: a request's `x-request-id` comes from the edge or a trusted proxy.
     """
 
     def name() -> str:

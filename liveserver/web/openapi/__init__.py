@@ -1,4 +1,4 @@
-"""The interface as an OpenAPI 3.1 document: what this node offers, with the limits it is configured with.
+"""The interface as an OpenAPI 3.1 document: this node's operations, with its configured limits.
 
 route.py       `GET /openapi.json`
 document.py    the document of a node, by its roles
@@ -12,8 +12,7 @@ recording.py   recorders
 pages.py       the page and the ops port
 components.py  shared parts
 
-Written by hand, one module per role, and held against the router and against running servers by
-`tests/web/openapi/`.
+Written by hand, one module per role; `tests/web/openapi/` checks it against the router and running servers.
 """
 
 from liveserver.web.openapi.document import ops_document as ops_document

@@ -1,4 +1,4 @@
-"""What all parts of the document are put together from."""
+"""Shared parts of the document: schemas, parameters, responses."""
 
 from __future__ import annotations
 
@@ -11,68 +11,68 @@ NDJSON = "application/x-ndjson"
 PROBLEM = "application/problem+json"
 SSE = "text/event-stream"
 
-BETWEEN_NODES = "between nodes"  # the tag of what only nodes call
+BETWEEN_NODES = "between nodes"  # the tag of operations that only nodes call
 
 _PROBLEMS = {
-    400: "Malformed; `detail` says what, and what to write instead",
-    401: "Who asks must say who they are",
-    403: "Understood, and not allowed",
-    404: "There is no such thing here",
-    409: "Not in the state that the node is in",
-    405: "Not with this method; `Allow` names those that are possible",
+    400: "Malformed; `detail` says what is wrong and what is allowed",
+    401: "Authentication is required",
+    403: "Not allowed",
+    404: "Not found",
+    409: "Conflicts with the present state",
+    405: "The method is not allowed; `Allow` lists those that are",
     413: "Too large",
-    415: "The body is of a type that is not read here",
+    415: "The body's media type is not supported",
     426: "This needs a WebSocket handshake",
-    429: "Too many; `Retry-After` says when to come back",
+    429: "Too many requests; `Retry-After` says when to try again",
     431: "The request line and headers are too large",
     500: "A defect of the server",
-    503: "Not now; `Retry-After` says when. Whatever has an id may be sent again with the same id",
+    503: "Temporarily unavailable; `Retry-After` says when to try again, with the same ids",
 }
 
 
 def ref(kind: str, name: str) -> Json:
-    """A reference to a component."""
+    """Return a reference to a component."""
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
 def schema(name: str) -> Json:
-    """A reference to a schema."""
+    """Return a reference to a schema."""
     return ref("schemas", name)
 
 
 def content(kind: str, of: Json) -> Json:
-    """A body of one media type."""
+    """Return a body of one media type."""
     return {kind: {"schema": of}}
 
 
 def answer(description: str, kind: str = "", of: Json | None = None) -> Json:
-    """A response; without a kind, one that has no body."""
+    """Return a response; without a media type, one without a body."""
     return {"description": description, **({"content": content(kind, of or {})} if kind else {})}
 
 
 def problems(*statuses: int) -> Json:
-    """The problems that an operation may answer with."""
+    """Return the problem responses of an operation."""
     return {str(status): ref("responses", f"Problem{status}") for status in sorted(statuses)}
 
 
 def query(name: str, description: str, of: Json) -> Json:
-    """A query parameter."""
+    """Return a query parameter."""
     return {"name": name, "in": "query", "description": description, "schema": of}
 
 
 def header(name: str, description: str, of: Json) -> Json:
-    """A header, of a request."""
+    """Return a request header."""
     return {"name": name, "in": "header", "description": description, "schema": of}
 
 
 def whole(least: int, most: int, default: int | None = None) -> Json:
-    """A whole number in a range."""
+    """Return the schema of a whole number in a range."""
     made: Json = {"type": "integer", "minimum": least, "maximum": most}
     return made if default is None else {**made, "default": default}
 
 
 def record(properties: Json, *optional: str, closed: bool = False, description: str = "") -> Json:
-    """An object; all of it is required but what is optional."""
+    """Return the schema of an object; all fields are required except those in `optional`."""
     made: Json = {
         "type": "object",
         "properties": properties,
@@ -111,8 +111,8 @@ COMMON_SCHEMAS: Json = {
     "Video": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
     "Cursor": {
         "type": "string",
-        "description": "What a viewer has seen: opaque, good at any node, by any transport; "
-        "at most 128 bytes, and safe in headers and URLs as it is",
+        "description": "A viewer's position in the log: opaque, valid at any node and transport; "
+        "at most 128 bytes, safe in headers and URLs without escaping",
         "maxLength": 128,
         "example": "dc1-k3f9a-1532~dc2-p0x1b-871",
     },
@@ -124,18 +124,21 @@ COMMON_SCHEMAS: Json = {
             "user": {"type": "string"},
             "at": {
                 "type": "integer",
-                "description": "When it was done, in milliseconds since the epoch",
+                "description": "When it happened, in milliseconds since the epoch",
             },
             "accepted": {
                 "type": "integer",
-                "description": "When a dispatcher took it, where that was over a second before or after `at`",
+                "description": "When a dispatcher accepted it, if over a second before or after `at`",
             },
             "key": {**EVENT_KEY, "description": "The state keeps the newest event of each key"},
-            "version": {**EXACT, "description": "Of two events with a key, the higher is the newer"},
+            "version": {
+                **EXACT,
+                "description": "Of two events with the same key, the higher version is the newer",
+            },
             "position": {**EXACT, "description": "Media time, in milliseconds"},
             "role": {"enum": ["host", "moderator"], "description": "What its user is"},
-            "by": {"type": "string", "description": "The moderator that did it"},
-            "data": {"description": "Whatever its publisher sent; null clears the key"},
+            "by": {"type": "string", "description": "The moderator who did it"},
+            "data": {"description": "The publisher's data; null clears the key"},
         },
         "user",
         "accepted",
@@ -152,10 +155,10 @@ COMMON_SCHEMAS: Json = {
             "type": TEXT,
             "title": TEXT,
             "status": {"type": "integer"},
-            "detail": {"type": "string", "description": "What is wrong, and what to do about it"},
-            "request_id": {"type": "string", "description": "What the request is called in the server's log"},
+            "detail": {"type": "string", "description": "The error, and how to correct it"},
+            "request_id": {"type": "string", "description": "The request's id in the server's log"},
             "reason": {"type": "string", "description": "`closed`, `banned`, `slow` or another word"},
-            "until": {"type": "integer", "description": "When it is over, in ms since the epoch"},
+            "until": {"type": "integer", "description": "When the ban ends, in milliseconds since the epoch"},
         },
         "request_id",
         "reason",
@@ -166,7 +169,7 @@ COMMON_SCHEMAS: Json = {
 
 
 def common_responses() -> Json:
-    """Each problem, as `Problem400` and so on."""
+    """Return the response components `Problem400` and so on."""
     return {
         f"Problem{status}": answer(text, PROBLEM, schema("Problem")) for status, text in _PROBLEMS.items()
     }

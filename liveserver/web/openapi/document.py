@@ -1,4 +1,4 @@
-"""The whole document, of what a node's roles offer."""
+"""Builds the document of a node from its roles' operations."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _SECURITY: Json = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A viewer's token, where the node asks for one; a cookie or `?token=` will do too",
+        "description": "A viewer's token, if the node requires one; also as a cookie or `?token=`",
     },
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A publisher's key, where the node asks for one",
+        "description": "A publisher's key, if the node requires one",
     },
     "signature": {
         "type": "http",
         "scheme": "bearer",
-        "description": "What nodes of one installation sign their calls with, where they do",
+        "description": "The signature of calls between nodes, if `auth.nodes_secret` is set",
     },
-    "operator": {"type": "http", "scheme": "bearer", "description": "auth.ops_key, where the node has one"},
+    "operator": {"type": "http", "scheme": "bearer", "description": "`auth.ops_key`, if it is set"},
 }
 
 
 def public_document(settings: Settings, *, nodes_too: bool = False) -> Json:
-    """Return the document of the public port: the roles' operations, and the page.
+    """Return the document of the public port: the roles' operations and the page.
 
-    `nodes_too`: with the operations that only nodes call, which are not a public interface.
+    `nodes_too`: include the operations that only nodes call, which are not public.
     """
     roles = settings.node.roles
     paths: list[Json] = [pages.PUBLIC_PATHS]
@@ -97,8 +97,10 @@ def _without_nodes(document: Json) -> Json:
 
 
 def ops_document() -> Json:
-    """Of the ops port."""
-    return _document("What an operator looks at.", [pages.OPS_PATHS], [pages.OPS_SCHEMAS], "operator")
+    """Return the document of the ops port."""
+    return _document(
+        "Health, metrics and status for operators.", [pages.OPS_PATHS], [pages.OPS_SCHEMAS], "operator"
+    )
 
 
 def _document(description: str, paths: Iterable[Json], schemas: Iterable[Json], security: str) -> Json:

@@ -1,4 +1,4 @@
-"""Liking: what the likes backend offers."""
+"""Operations of likes backends: likes, comments, totals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from liveserver.web.openapi.components import (
 
 _KEY = header(
     "Idempotency-Key",
-    "The same key answers the same and stores once",
+    "A repeated key gets the same answer; the action is stored once",
     {"type": "string", "minLength": 1, "maxLength": 255},
 )
 
@@ -39,16 +39,16 @@ SCHEMAS: Json = {
         "position",
         closed=True,
     ),
-    "Liked": record({"id": TEXT, "total": {**COUNT, "description": "The video's likes with this one"}}),
+    "Liked": record({"id": TEXT, "total": {**COUNT, "description": "The video's likes, including this one"}}),
     "Commented": record({"id": TEXT}),
     "Held": record({"id": TEXT, "waiting": {"type": "boolean"}}),
     "Comments": record(
         {
             "comments": {"type": "array", "items": schema("Comment"), "description": "Newest first"},
-            "next": {"type": ["string", "null"], "description": "To read on `before`, if there is more"},
+            "next": {"type": ["string", "null"], "description": "The next `before`; null at the end"},
             "complete": {
                 "type": "boolean",
-                "description": "Whether all comments were heard here, of other backends too",
+                "description": "Whether this backend has all comments, including those of other backends",
             },
         }
     ),
@@ -79,7 +79,7 @@ SUMMARY_SCHEMAS: Json = {
 
 
 def paths(settings: BackendSettings) -> Json:
-    """With the limits of these settings."""
+    """Return the operations, with the limits of these settings."""
     comment = record(
         {
             "user": OPTIONAL_NAME,
@@ -101,7 +101,7 @@ def paths(settings: BackendSettings) -> Json:
                 "parameters": [video, _KEY],
                 "requestBody": {"required": True, "content": {JSON: {"schema": schema("Like")}}},
                 "responses": {
-                    "201": answer("It is stored, and will be published", JSON, schema("Liked")),
+                    "201": answer("Stored, and will be published", JSON, schema("Liked")),
                     **refused,
                 },
             }
@@ -117,7 +117,7 @@ def paths(settings: BackendSettings) -> Json:
                         "name": "before",
                         "in": "query",
                         "schema": TEXT,
-                        "description": "The id of a comment: those before it",
+                        "description": "A comment's id: return the comments before it",
                     },
                     {
                         "name": "limit",
@@ -126,7 +126,7 @@ def paths(settings: BackendSettings) -> Json:
                     },
                     query(
                         "status",
-                        "Those that are shown, or, for moderators, those that wait",
+                        "Comments that are shown or, for moderators, those waiting for review",
                         {"enum": ["shown", "waiting"], "default": "shown"},
                     ),
                 ],
@@ -142,8 +142,8 @@ def paths(settings: BackendSettings) -> Json:
                 "parameters": [video, _KEY],
                 "requestBody": {"required": True, "content": {JSON: {"schema": comment}}},
                 "responses": {
-                    "201": answer("It is stored, and will be published", JSON, schema("Commented")),
-                    "202": answer("It waits for a moderator", JSON, schema("Held")),
+                    "201": answer("Stored, and will be published", JSON, schema("Commented")),
+                    "202": answer("Stored, and waiting for a moderator", JSON, schema("Held")),
                     **refused,
                 },
             },
@@ -152,15 +152,15 @@ def paths(settings: BackendSettings) -> Json:
             "delete": {
                 "operationId": "retractComment",
                 "tags": ["liking"],
-                "summary": "Take a comment back: one's own, or a moderator any",
-                "description": "Twice is the same as once.",
+                "summary": "Retract a comment: the user's own or, for moderators, any",
+                "description": "Idempotent.",
                 "parameters": [
                     video,
                     {"name": "comment", "in": "path", "required": True, "schema": TEXT},
-                    query("user", "Whose it is, for a site's key that may only comment", TEXT),
+                    query("user", "The comment's user, for a key that has only the scope `comment`", TEXT),
                 ],
                 "responses": {
-                    "204": answer("It is gone, and that is in the feed"),
+                    "204": answer("Retracted, and the retraction is published"),
                     **problems(400, 401, 403, 404, 429, 431, 500, 503),
                 },
             }

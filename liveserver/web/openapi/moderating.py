@@ -1,4 +1,4 @@
-"""Moderation: settings, bans, what is taken back, at likes backends and dispatchers; review at backends."""
+"""Moderation at likes backends and dispatchers: settings, bans, retractions, pins; review at backends."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _BAN: Json = {
         "type": ["integer", "null"],
         "minimum": 0,
         "maximum": 2**53 - 1,
-        "description": "In milliseconds since the epoch; null: until it is lifted",
+        "description": "End of the ban in milliseconds since the epoch; null: until it is lifted",
     },
     "reason": {"type": "string", "maxLength": 200},
 }
 
 SETTINGS_SCHEMAS: Json = {
-    "Settings": record(_SETTINGS, description="What viewers may do with a video just now")
+    "Settings": record(_SETTINGS, description="What viewers may do with a video at present")
 }
 
 SCHEMAS: Json = {
@@ -44,19 +44,19 @@ SCHEMAS: Json = {
         "comment",
         "text",
         closed=True,
-        description="A comment's id, or a text",
+        description="Either a comment's id or a text",
     ),
     "Announcement": record({"text": {"type": "string", "minLength": 1, "maxLength": 500}}, closed=True),
     "Audit": record(
         {
             "acts": {"type": "array", "items": {"type": "object"}, "description": "Events with `by`"},
-            "next": {"type": ["string", "null"], "description": "To read on `before`, if there is more"},
+            "next": {"type": ["string", "null"], "description": "The next `before`; null at the end"},
         }
     ),
     "Bans": record(
         {
             "bans": {"type": "array", "items": record({"user": TEXT, **_BAN})},
-            "next": {"type": ["string", "null"], "description": "To read on `after`, if there is more"},
+            "next": {"type": ["string", "null"], "description": "The next `after`; null at the end"},
         }
     ),
 }
@@ -112,7 +112,7 @@ def settings_paths() -> Json:
     """Return the operation of every backend, dispatcher and frontend."""
     return {
         "/v1/videos/{video}/settings": {
-            "get": _read("settings", "What viewers may do with a video just now", "Settings", _VIDEO)
+            "get": _read("settings", "What viewers may do with a video at present", "Settings", _VIDEO)
         }
     }
 
@@ -121,19 +121,19 @@ def review_paths() -> Json:
     """Return the operations of likes backends only, which have the comments."""
     return {
         "/v1/videos/{video}/comments/{comment}/approve": {
-            "post": _act("approve", "Show a comment that waits", _VIDEO, _COMMENT)
+            "post": _act("approve", "Approve a waiting comment", _VIDEO, _COMMENT)
         },
         "/v1/videos/{video}/comments/{comment}/reject": {
-            "post": _act("reject", "Do not show a comment that waits", _VIDEO, _COMMENT)
+            "post": _act("reject", "Reject a waiting comment", _VIDEO, _COMMENT)
         },
         "/v1/videos/{video}/audit": {
             "get": _read(
                 "audit",
-                "What moderators did, the newest first",
+                "List what moderators did, newest first",
                 "Audit",
                 _ANY_VIDEO,
                 query("limit", "How many, at most", whole(1, 1_000, 100)),
-                query("before", "The id of an event: those before it", TEXT),
+                query("before", "An event's id: return the events before it", TEXT),
             ),
         },
     }
@@ -146,12 +146,12 @@ def paths() -> Json:
         "Change some of a video's settings",
         _VIDEO,
         body="SettingsChange",
-        status_200=answer("All of them; the change is in the feed", JSON, schema("Settings")),
+        status_200=answer("All settings; the change is published", JSON, schema("Settings")),
     )
     change["responses"] |= _ACT
     announcement = operation(
         "announce",
-        "Show a text to all viewers: an event of type `announcement`",
+        "Show a text to all viewers, as an event of type `announcement`",
         _VIDEO,
         body="Announcement",
         status_201=answer("It is in the feed", JSON, record({"id": TEXT})),
@@ -160,17 +160,17 @@ def paths() -> Json:
     return {
         "/v1/videos/{video}/settings": {"put": change},
         "/v1/videos/{video}/users/{user}/comments": {
-            "delete": _act("clearUser", "Take back all that a user has written", _VIDEO, _USER),
+            "delete": _act("clearUser", "Retract all comments of a user", _VIDEO, _USER),
         },
         "/v1/videos/{video}/pin": {
-            "put": _act("pin", "Pin a comment, or a text", _VIDEO, body="Pin"),
+            "put": _act("pin", "Pin a comment or a text", _VIDEO, body="Pin"),
             "delete": _act("unpin", "Pin nothing any more", _VIDEO),
         },
         "/v1/videos/{video}/announcements": {"post": announcement},
         "/v1/videos/{video}/bans": {
             "get": _read(
                 "bans",
-                "The users who are banned",
+                "List the banned users",
                 "Bans",
                 _ANY_VIDEO,
                 query("limit", "How many, at most", whole(1, 1_000, 100)),
@@ -178,7 +178,7 @@ def paths() -> Json:
             ),
         },
         "/v1/videos/{video}/bans/{user}": {
-            "put": _act("ban", "Ban a user, and end the user's streams", _ANY_VIDEO, _USER, body="Ban"),
+            "put": _act("ban", "Ban a user and end the user's streams", _ANY_VIDEO, _USER, body="Ban"),
             "delete": _act("liftBan", "Lift a ban", _ANY_VIDEO, _USER),
         },
     }

@@ -1,4 +1,4 @@
-"""The page and the browser client, which every node has, and the ops port."""
+"""Operations of every node: the page, the browser client, and the ops port."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ OPS_SCHEMAS: Json = {
         "more_videos",
         "more_viewers",
         "peers",
-        description="And what each part of the node counts, under the part's name",
+        description="Also the statistics of each part of the node, under the part's name",
     ),
     "Trace": record(
         {
@@ -116,11 +116,11 @@ def _document(name: str, summary: str, version: str) -> Json:
 
 DOCUMENTS: Json = {
     "/openapi.json": _document("openapi", "This document", "3.1"),
-    "/openapi-3.0.json": _document("openapi30", "This document, in an older form", "3.0.3"),
+    "/openapi-3.0.json": _document("openapi30", "This document in OpenAPI 3.0", "3.0.3"),
 }
 
 PUBLIC_PATHS: Json = {
-    "/": _file("page", "text/html", "The page where one watches and likes"),
+    "/": _file("page", "text/html", "The page for watching and liking"),
     "/page/{name}": _named("page"),
     "/liveserver.js": _file("client", "text/javascript", "The browser client"),
     "/liveserver/{name}": _named("liveserver"),
@@ -129,10 +129,10 @@ PUBLIC_PATHS: Json = {
         "get": {
             "operationId": "me",
             "tags": ["pages"],
-            "summary": "Who this viewer is to the node, and what it may do with a video",
+            "summary": "Return this viewer's user, and what it may do with a video",
             "parameters": [ref("parameters", "Video")],
             "responses": {
-                "200": answer("By the token, if one is asked for", JSON, schema("Me")),
+                "200": answer("According to the token, if one is required", JSON, schema("Me")),
                 **problems(400, 401, 403, 429, 431, 500, 503),
             },
         }
@@ -144,14 +144,17 @@ PUBLIC_SCHEMAS: Json = {
         {
             "user": TEXT,
             "scopes": {"type": "array", "items": TEXT},
-            "signed_in": {**YES_OR_NO, "description": "A token was asked for and shown; `user` is its user"},
+            "signed_in": {
+                **YES_OR_NO,
+                "description": "Tokens are required and one was sent; `user` is its user",
+            },
         },
         "user",
     )
 }
 
 _READY = answer("It can deliver now", JSON, schema("Readiness"))
-_NOT_READY = answer("It cannot; the checks say why", JSON, schema("Readiness"))
+_NOT_READY = answer("It cannot; the checks give the reason", JSON, schema("Readiness"))
 
 OPS_PATHS: Json = {
     "/": _file("dashboard", "text/html", "The dashboard"),
@@ -161,7 +164,7 @@ OPS_PATHS: Json = {
         "get": {
             "operationId": "healthz",
             "tags": ["ops"],
-            "summary": "Whether the process runs",
+            "summary": "Return whether the process runs",
             "responses": {
                 "200": answer("It does", JSON, record({"ok": YES_OR_NO})),
                 **problems(431, 500),
@@ -172,7 +175,7 @@ OPS_PATHS: Json = {
         "get": {
             "operationId": "readyz",
             "tags": ["ops"],
-            "summary": "Whether the node can deliver now",
+            "summary": "Return whether the node can deliver",
             "responses": {"200": _READY, "503": _NOT_READY, **problems(431, 500)},
         }
     },
@@ -191,9 +194,9 @@ OPS_PATHS: Json = {
         "get": {
             "operationId": "status",
             "tags": ["ops"],
-            "summary": "The node, its videos, what its parts count",
+            "summary": "Return the node's status, videos and statistics",
             "parameters": [
-                query("video", "Only this one, instead of those with most viewers", schema("Video"))
+                query("video", "Only this video, instead of those with most viewers", schema("Video"))
             ],
             "responses": {
                 "200": answer("As it is now", JSON, schema("Status")),
@@ -205,9 +208,11 @@ OPS_PATHS: Json = {
         "post": {
             "operationId": "reload",
             "tags": ["ops"],
-            "summary": "Read the configuration anew, as SIGHUP has a node do",
+            "summary": "Reload the configuration, as on SIGHUP",
             "responses": {
-                "200": answer("Which settings changed, and which need a restart", JSON, schema("Reloaded")),
+                "200": answer(
+                    "The settings that changed, and those that need a restart", JSON, schema("Reloaded")
+                ),
                 **problems(400, 401, 403, 409, 431, 500),
             },
         }
@@ -216,7 +221,7 @@ OPS_PATHS: Json = {
         "get": {
             "operationId": "trace",
             "tags": ["ops"],
-            "summary": "What happened to one event at this node",
+            "summary": "Return the trace of one event at this node",
             "parameters": [
                 ref("parameters", "Video"),
                 {

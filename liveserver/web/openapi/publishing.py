@@ -1,4 +1,4 @@
-"""Publishing, and what frontends ask of a dispatcher."""
+"""Operations of dispatchers: publishing, and leases for frontends."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _ID = {
     "type": ["string", "null"],
     "minLength": 1,
     "maxLength": 128,
-    "description": "Printable. The publisher's own: one seen lately is a duplicate, and not sent again",
+    "description": "Printable, chosen by the publisher; a recent id is a duplicate and is not sent",
 }
-_DATA = {"description": "Any JSON, at most dispatcher.max_data and not too deep"}
+_DATA = {"description": "Any JSON within dispatcher.max_data and dispatcher.max_depth"}
 _NODE = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
 
 _KEYED = {"key": EVENT_KEY, "version": EXACT, "position": EXACT}  # see components
 _AT = {
     **EXACT,
-    "description": "When it was done, in milliseconds since the epoch; at most dispatcher.max_ahead ahead. "
-    "With `prefer: handling=lenient`, what is further ahead is taken for now, and not refused",
+    "description": "When it happened, in milliseconds since the epoch; at most dispatcher.max_ahead ahead. "
+    "With `prefer: handling=lenient`, a later time is replaced by the present one, not refused",
 }
 _NODES_OWN = {
     "at": _AT,
-    "role": {"enum": ["host", "moderator", None], "description": "Nodes only: what its user is"},
-    "by": {**OPTIONAL_NAME, "description": "Nodes only: the moderator that did it"},
+    "role": {"enum": ["host", "moderator", None], "description": "Nodes only: the user's role"},
+    "by": {**OPTIONAL_NAME, "description": "Nodes only: the moderator who did it"},
 }
 _PUBLICATION = {"type": _TYPE, "user": OPTIONAL_NAME, "data": _DATA, "id": _ID, **_KEYED, **_NODES_OWN}
 _OPTIONAL = ("user", "data", "id", *_KEYED, *_NODES_OWN)
 
-_STALE = {**COUNT, "description": "Keyed events that were older than the state; with keyed events only"}
+_STALE = {**COUNT, "description": "Keyed events older than the state; only if the request had keyed events"}
 
 SCHEMAS: Json = {
     "Publication": record(_PUBLICATION, *_OPTIONAL, closed=True, description="An event to publish"),
@@ -58,18 +58,18 @@ SCHEMAS: Json = {
         {**_PUBLICATION, "video": schema("Video")},
         *_OPTIONAL,
         closed=True,
-        description="An event to publish, with the video it is of",
+        description="An event to publish, with its video",
     ),
     "Retraction": record(
         {
             **_PUBLICATION,
             "type": {"const": "retract"},
-            "data": {"description": 'Which event: `{"id":"…"}`'},
+            "data": {"description": 'The event: `{"id":"…"}`'},
             "video": schema("Video"),
         },
         *_OPTIONAL,
         closed=True,
-        description="An earlier event is to disappear",
+        description="The retraction of an earlier event",
     ),
     "Accepted": record(
         {"accepted": COUNT, "duplicates": COUNT, "stale": _STALE, "cursor": schema("Cursor")}, "stale"
@@ -96,7 +96,7 @@ SCHEMAS: Json = {
             "opening": {
                 "type": "array",
                 "items": schema("Video"),
-                "description": "Those of the videos whose state is asked for",
+                "description": "The videos whose state is requested",
             },
         },
         "opening",
@@ -146,15 +146,15 @@ def _body(name: str, settings: DispatcherSettings) -> Json:
 
 
 def paths(settings: DispatcherSettings) -> Json:
-    """With the limits of these settings."""
+    """Return the operations, with the limits of these settings."""
     refused = problems(400, 401, 403, 413, 415, 429, 431, 500, 503)
     return {
         "/v1/videos/{video}/events": {
             "post": {
                 "operationId": "publish",
                 "tags": ["publishing"],
-                "summary": "Publish events of a video: one, or several together",
-                "description": "Answered once they are in the log: all of the request, or nothing.",
+                "summary": "Publish one or several events of a video",
+                "description": "Answered when all are in the log; if one is refused, none is.",
                 "security": _KEY,
                 "parameters": [ref("parameters", "Video")],
                 "requestBody": _body("Publication", settings),
@@ -165,7 +165,7 @@ def paths(settings: DispatcherSettings) -> Json:
             "post": {
                 "operationId": "publishSeveral",
                 "tags": ["publishing"],
-                "summary": "Publish events of several videos at once",
+                "summary": "Publish events of several videos",
                 "security": _KEY,
                 "requestBody": _body("PublicationOf", settings),
                 "responses": {
@@ -178,7 +178,7 @@ def paths(settings: DispatcherSettings) -> Json:
             "post": {
                 "operationId": "retract",
                 "tags": ["publishing"],
-                "summary": "Take back earlier events; for likes backends",
+                "summary": "Retract earlier events; for likes backends",
                 "security": _KEY,
                 "requestBody": _body("Retraction", settings),
                 "responses": {
@@ -191,7 +191,7 @@ def paths(settings: DispatcherSettings) -> Json:
             "post": {
                 "operationId": "renewLeases",
                 "tags": [BETWEEN_NODES],
-                "summary": "A frontend subscribes to videos, or stays subscribed",
+                "summary": "Subscribe a frontend to videos, or renew its subscriptions",
                 "security": _SIGNATURE,
                 "requestBody": {
                     "required": True,

@@ -1,4 +1,4 @@
-"""Recordings, at recorders."""
+"""Operations of recorders."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _REFUSED = problems(400, 401, 403, 404, 429, 431, 500, 503)
 SCHEMAS: Json = {
     "Segment": record(
         {
-            "file": {**TEXT, "description": "Its name beside the index"},
+            "file": {**TEXT, "description": "The file's name, beside the index"},
             "events": COUNT,
             "bytes": COUNT,
             "first_at": {**EXACT, "description": "The earliest `at`, in milliseconds since the epoch"},
             "last_at": {**EXACT, "description": "The latest `at`"},
             "first_position": {**EXACT, "description": "The earliest media time, in milliseconds"},
             "last_position": {**EXACT, "description": "The latest media time"},
-            "gap": {**YES_OR_NO, "description": "Events before it are missing"},
+            "gap": {**YES_OR_NO, "description": "Events before this segment are missing"},
         },
         "first_position",
         "last_position",
@@ -56,20 +56,20 @@ PATHS: Json = {
         "get": {
             "operationId": "recording",
             "tags": ["recordings"],
-            "summary": "What was recorded of a video, as lines of JSON",
-            "description": "By `at` (`from`, `to`) or by media time (`position`); both from and to before.",
+            "summary": "Return the recorded events of a video as lines of JSON",
+            "description": "Selected by `at` (`from`, `to`) or by media time (`position`), end exclusive.",
             "parameters": [
                 _VIDEO,
                 query("from", "Milliseconds since the epoch", EXACT),
                 query("to", "Milliseconds since the epoch", EXACT),
                 query(
                     "position",
-                    "A range of media time in milliseconds, instead of both; either end may be left out",
+                    "A range of media time in milliseconds, instead of from and to; an end may be omitted",
                     {"type": "string", "pattern": "^[0-9]{0,16}-[0-9]{0,16}$", "example": "60000-90000"},
                 ),
             ],
             "responses": {
-                "200": answer("Events as viewers see them, in the order in which they came", NDJSON, TEXT),
+                "200": answer("Events as viewers receive them, in order of arrival", NDJSON, TEXT),
                 **_REFUSED,
             },
         }
@@ -78,7 +78,7 @@ PATHS: Json = {
         "get": {
             "operationId": "recordingFile",
             "tags": ["recordings"],
-            "summary": "A file of a recording: `index.json`, or a segment that it names",
+            "summary": "Return a file of a recording: `index.json` or a segment named in it",
             "parameters": [
                 _VIDEO,
                 {

@@ -1,4 +1,4 @@
-"""What a site's servers do about users and tokens in all videos."""
+"""Operations for a site's servers: tokens and users in all videos."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SCHEMAS: Json = {
         {
             "until": {**_TIME, "description": "How long it holds, in milliseconds since the epoch"},
             "token": {**_JTI, "description": "The `jti` of the token that is revoked"},
-            "user": {**_USER, "description": "Whose tokens are revoked"},
-            "before": {**_TIME, "description": "Of the user's tokens, those whose `iat` is earlier"},
+            "user": {**_USER, "description": "The user whose tokens are revoked"},
+            "before": {**_TIME, "description": "Only tokens whose `iat` is earlier"},
         },
         "token", "user", "before",
     ),
@@ -33,7 +33,7 @@ SCHEMAS: Json = {
             },
             "next": {"type": ["string", "null"], "description": "The next `after`; null at the end"},
             "anonymous": {**_TIME, "description": "Viewers without a user"},
-            "complete": {"type": "boolean", "description": "Whether all nodes have answered in time"},
+            "complete": {"type": "boolean", "description": "Whether all nodes answered in time"},
         }
     ),
     "DisconnectedUser": record({"user": _USER}),
@@ -56,10 +56,10 @@ def paths(settings: AuthSettings) -> Json:
             "operationId": name,
             "tags": ["site"],
             "summary": "Lift a revocation",
-            "description": "Twice is the same as once; so is one that never was.",
+            "description": "Idempotent; also for a revocation that does not exist.",
             "security": _KEY,
             "parameters": [parameter],
-            "responses": {"204": answer("It is lifted everywhere, within a second"), **refused},
+            "responses": {"204": answer("Lifted at all nodes within a second"), **refused},
         }
 
     def revoke(name: str, summary: str, parameter: Json, body: Json) -> Json:
@@ -82,24 +82,24 @@ def paths(settings: AuthSettings) -> Json:
             "get": {
                 "operationId": "revocations",
                 "tags": ["site"],
-                "summary": "List the revocations that hold",
+                "summary": "List the revocations in force",
                 "security": _KEY,
                 "responses": {"200": answer("All of them", JSON, schema("Revocations")), **refused},
             }
         },
         "/v1/revocations/tokens/{jti}": {
-            "put": revoke("revokeToken", "Revoke one token, by its `jti`", jti, one),
+            "put": revoke("revokeToken", "Revoke one token by its `jti`", jti, one),
             "delete": lift("liftToken", jti),
         },
         "/v1/revocations/users/{user}": {
-            "put": revoke("revokeUser", "Revoke a user's tokens, by when they were issued", user, many),
+            "put": revoke("revokeUser", "Revoke a user's tokens issued before a time", user, many),
             "delete": lift("liftUser", user),
         },
         "/v1/videos/{video}/users": {
             "get": {
                 "operationId": "users",
                 "tags": ["site"],
-                "summary": "List the users who are watching, in order; for moderators",
+                "summary": "List the users who are watching, sorted; for moderators",
                 "parameters": [
                     ref("parameters", "Video"),
                     query("after", "A user: those behind it", {"type": "string", "maxLength": 128}),
@@ -114,11 +114,11 @@ def paths(settings: AuthSettings) -> Json:
                 "tags": ["site"],
                 "summary": "End all of a user's streams",
                 "description": 'At all nodes of all datacenters: `bye`, `"reason":"disconnected"`, '
-                "`reconnect` false. The user's tokens stay good.",
+                "`reconnect` false. The user's tokens remain valid.",
                 "security": _KEY,
                 "parameters": [user],
                 "responses": {
-                    "202": answer("They end within a second", JSON, schema("DisconnectedUser")),
+                    "202": answer("The streams end within a second", JSON, schema("DisconnectedUser")),
                     **refused,
                 },
             }

@@ -1,4 +1,4 @@
-"""Watching: what a frontend offers."""
+"""Operations of frontends: watching."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCHEMAS: Json = {
     "Page": record(
         {
             "cursor": schema("Cursor"),
-            "gap": {**YES_OR_NO, "description": "Events after the cursor asked for are gone"},
+            "gap": {**YES_OR_NO, "description": "Events after the requested cursor are gone"},
             "skipped": {
                 "const": "ephemeral",
                 "description": "Ephemeral events after the cursor (likes) are gone; all others follow",
@@ -53,22 +53,25 @@ SCHEMAS: Json = {
             "here": COUNT,
             "datacenter": COUNT,
             "total": COUNT,
-            "unique": {**COUNT, "description": "Users who have watched in this datacenter, about"},
+            "unique": {
+                **COUNT,
+                "description": "Approximate number of users who have watched in this datacenter",
+            },
             "peak": {**COUNT, "description": "The most viewers at once, in all datacenters"},
         },
         "unique",
         "peak",
-        description="How many watch: at this node, in its datacenter, everywhere. `unique` and `peak` need "
+        description="Number of viewers: at this node, in its datacenter, in all. `unique` and `peak` need "
         "the scope `moderate` or a publisher's key",
     ),
 }
 
 
 def paths(settings: FrontendSettings) -> Json:
-    """With the limits of these settings."""
+    """Return the operations, with the limits of these settings."""
     replay = query(
         "replay",
-        "Without a cursor: begin with the last so many retained events",
+        "Without a cursor: begin with this many of the last retained events",
         whole(0, settings.replay_events),
     )
     behind = query(
@@ -88,21 +91,23 @@ def paths(settings: FrontendSettings) -> Json:
     )
     stream = {
         "description": "`ready`, then `state` unless it resumed, the events as they come, `gap` and `state` "
-        "where something is gone, then `bye`",
+        "if events are gone, then `bye`",
     }
     return {
         "/v1/videos/{video}/events": {
             "get": {
                 "operationId": "watch",
                 "tags": ["watching"],
-                "summary": "Watch: a stream of Server-Sent Events, or of JSON lines",
+                "summary": "Watch a video as a stream of Server-Sent Events or JSON lines",
                 "description": "It ends only when the client or the server ends it, with `bye` in that case. "
                 "A node that is full answers 200 as well, with `retry` and `bye`: an error status would stop "
                 "a browser's EventSource for good.",
                 "parameters": [
                     ref("parameters", "Video"),
                     query("cursor", "Where to begin", _CURSOR),
-                    header("Last-Event-ID", "Where to begin; wins over `cursor`", schema("Cursor")),
+                    header(
+                        "Last-Event-ID", "Where to begin; takes precedence over `cursor`", schema("Cursor")
+                    ),
                     replay,
                     behind,
                     types,
@@ -121,10 +126,14 @@ def paths(settings: FrontendSettings) -> Json:
             "get": {
                 "operationId": "poll",
                 "tags": ["watching"],
-                "summary": "Long-poll: what comes after the cursor, at once or when something comes",
+                "summary": "Long-poll: return the events after the cursor, waiting for one if there is none",
                 "parameters": [
                     ref("parameters", "Video"),
-                    query("cursor", "Where to go on; without one, the present cursor at once", _CURSOR),
+                    query(
+                        "cursor",
+                        "Where to continue; without one, the present cursor is returned at once",
+                        _CURSOR,
+                    ),
                     query(
                         "wait",
                         "Seconds until an answer without events",
@@ -154,7 +163,9 @@ def paths(settings: FrontendSettings) -> Json:
                 "summary": "How many are watching",
                 "parameters": [ref("parameters", "Video"), _TOKEN],
                 "responses": {
-                    "200": answer("Here, in the datacenter, in all", JSON, schema("Viewers")),
+                    "200": answer(
+                        "At this node, in its datacenter, in all datacenters", JSON, schema("Viewers")
+                    ),
                     **problems(400, 401, 403, 429, 431, 500, 503),
                 },
             }
@@ -163,10 +174,10 @@ def paths(settings: FrontendSettings) -> Json:
             "get": {
                 "operationId": "socket",
                 "tags": ["watching"],
-                "summary": "WebSocket: many videos on one connection",
+                "summary": "Watch many videos on one WebSocket",
                 "description": 'Send `{"subscribe":{"video":"v1","cursor":"…"}}` and '
                 '`{"unsubscribe":{"video":"v1"}}`, `{"behind":{"video":"v1","seconds":8}}`; '
-                "what comes is `ready`, `events`, `gap`, `error`, `bye`. "
+                "the server sends `ready`, `events`, `gap`, `error`, `bye`. "
                 "Closes with 1001 when draining, 1008 not allowed, 1009 too big, 1013 overloaded, 4008 too "
                 "slow.",
                 "parameters": [
@@ -176,7 +187,7 @@ def paths(settings: FrontendSettings) -> Json:
                     header("Sec-WebSocket-Key", "16 random bytes in base 64", TEXT),
                 ],
                 "responses": {
-                    "101": answer("From here on it is a WebSocket"),
+                    "101": answer("Switches to the WebSocket protocol"),
                     **problems(400, 401, 403, 426, 429, 431, 500, 503),
                 },
             }
