@@ -88,7 +88,7 @@ worlds: $(READY) ## Random worlds against a model that remembers everything; ARG
 proof: ## Check the models of the protocol exhaustively (spin); ARGS=--quick without the largest
 	@exec proof/check.sh $(ARGS)
 
-fuzz: $(READY) ## A million inputs that nobody would think of, over all parsers; ARGS="--inputs 10000" for fewer
+fuzz: $(READY) ## A million random inputs over all parsers; ARGS="--inputs 10000" for fewer
 	@exec $(BIN)/python -m tests.fuzz.run $(ARGS)
 
 attack: $(READY) ## Hostile clients of every kind beside a bystander that must not notice; ARGS="--only HTTP/2" for some

@@ -1,1 +1,1 @@
-"""What this server can do, measured, and measured again by anybody (see README.md)."""
+"""Reproducible benchmarks of this server (see README.md)."""

@@ -1,10 +1,10 @@
-"""What viewers notice of an attack: thousands that write their heads slowly, or read slowly, beside them.
+"""The effect of an attack on viewers: thousands of clients that write request heads slowly, or read slowly.
 
 Measured in one run, on one server with its defaults: the live viewers' ages without an attack, during one of
 slow heads (each attacker sends a header line a second and never ends; one that is let go comes again at
 once), and during one of slow reads (each asks for a stream with a tiny receive buffer, and takes some bytes a
-second of it). Then nobody comes again, those who are there go on as before, and it is measured how long it
-takes until the server has got rid of them by its own deadlines, and of how many.
+second of it). Then no connection is made again, the existing ones continue as before, and the time is taken
+until the server has ended them by its own deadlines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many viewers at once: how fast they come, what each weighs, and a like to all of them.
+"""Many viewers at once: the rate of joining, memory per viewer, and a like to all of them.
 
     python -m bench.connections --viewers 100000 --workers 6
     python -m bench.connections --viewers 1000000 --workers 60    # where there are 30 GB

@@ -1,4 +1,4 @@
-"""How many likes reach how many viewers, how late, and how close that is to what the kernel allows.
+"""Fan-out: likes per second to many viewers, their delays, and the ratio to the kernel's limit.
 
     python -m bench.fanout --viewers 10000 --rates 1,10,100,300,600 --rounds 3
     python -m bench.fanout --transport poll --rates 1,10,100

@@ -70,7 +70,7 @@ def serve_requests(control: Connection, worker: object) -> None:
 
 
 def serve_request(control: Connection, worker: object) -> bool:
-    """Answer one request; False once nobody asks any more."""
+    """Answer one request; return False when the client has closed."""
     try:
         method, arguments = control.recv()
     except (EOFError, ConnectionResetError):
@@ -95,7 +95,7 @@ def pin(core: Core) -> None:
 
 
 def free_ports(count: int, adjacent_from: int | None = None) -> list[int]:
-    """Ports nobody listens on now, each another; those from index `adjacent_from` on follow each other."""
+    """Return distinct free ports; those from index `adjacent_from` on follow each other."""
     for _ in range(50):
         held = [socket.create_server((HOST, 0))]
         try:

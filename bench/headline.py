@@ -1,4 +1,4 @@
-"""LinkedIn's whole path: a like's HTTP request, and everybody's screen.
+"""The whole path: from a like's HTTP request to every viewer.
 
     python -m bench.headline --viewers 10000 --rate 100 --seconds 10 --rounds 5
     python -m bench.headline --backend http://127.0.0.1:8121 --frontend http://127.0.0.1:8101 --frontend …
@@ -66,7 +66,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Nodes:
-    """Where to like and to watch; `parts` are the processes by role, none if they are somebody else's."""
+    """Where to like and to watch; `parts` are the processes by role, none if they were started elsewhere."""
 
     backend: tuple[str, int]
     frontends: list[tuple[str, int]]
@@ -76,7 +76,7 @@ class Nodes:
         return {role: sum(each.cpu_seconds() for each in family) for role, family in self.parts.items()}
 
     def writes(self) -> float:
-        """How many the frontends have made; 0 if they are somebody else's."""
+        """Return the frontends' number of deliveries; 0 if they were started elsewhere."""
         frontends: list[Server] = self.parts.get("frontend", [])
         return sum(each.metrics().get(WRITES, 0.0) for each in frontends)
 

@@ -1,4 +1,4 @@
-"""The little of HTTP and of cursors that the benches' clients have to understand."""
+"""The minimal HTTP and cursor parsing of the benchmarks' clients."""
 
 from __future__ import annotations
 

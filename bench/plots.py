@@ -1,4 +1,4 @@
-"""Pictures of the results, as PNG: what grows with the load, and who costs what."""
+"""Plots of the results as PNG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What /proc tells of processes, cores and the kernel's memory."""
+"""Reads processes, cores and kernel memory from /proc."""
 
 from __future__ import annotations
 

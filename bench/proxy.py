@@ -63,7 +63,7 @@ class Proxy:
         self._delay = seconds
 
     def stall(self) -> None:
-        """Accept, and read nothing on: whoever sends fills the kernel's buffers and waits."""
+        """Accept, and read nothing on: the sender fills the kernel's buffers and waits."""
         if self._flowing.is_set():
             self._flowing = trio.Event()
 
@@ -99,7 +99,7 @@ class Proxy:
                 await trio.sleep(0.01)  # the listener is not closed yet
 
     async def heal(self) -> None:
-        """Be a good hop again; connections that are broken stay so."""
+        """Forward normally again; broken connections are not repaired."""
         self._delay = 0.0
         self._budget = {"up": None, "down": None}
         self._flowing.set()
@@ -122,7 +122,7 @@ class Proxy:
                     nursery.start_soon(self._copy, pair, "up", client, pair.server)
                     nursery.start_soon(self._copy, pair, "down", pair.server, client)
         except OSError:
-            pair.reset()  # nobody listens behind it
+            pair.reset()  # the target refuses connections
         finally:
             self._pairs.discard(pair)
             await pair.aclose()

@@ -117,7 +117,7 @@ class ReconnectingViewers:
         return self.faults + [fault for viewer in self._viewers for fault in _holes(viewer)]
 
     def serve(self) -> None:
-        """Read, and come back, until nobody asks any more."""
+        """Read and reconnect until the controlling process closes the pipe."""
         while True:
             asked = False
             while not asked:

@@ -1,4 +1,4 @@
-"""What comes out of a bench: figures with their medians, tables, and the line that is kept."""
+"""Results of a benchmark: figures with medians, tables, and the stored line."""
 
 from __future__ import annotations
 

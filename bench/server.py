@@ -1,4 +1,4 @@
-"""The measured servers: each started on its core, watched from outside, ended by itself."""
+"""The measured servers: each runs on its core and is observed from outside."""
 
 from __future__ import annotations
 

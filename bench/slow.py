@@ -1,4 +1,4 @@
-"""What those who read notice of those who don't: thousands of stalled viewers beside as many live ones.
+"""The effect of stalled viewers on others: thousands of them beside as many live ones.
 
 Stalled viewers open a stream and never read. The server must not wait for them, nor remember anything for
 each; the live ones must not notice them. Measured in one run, on one server: the live viewers' ages without

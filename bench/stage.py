@@ -1,4 +1,4 @@
-"""A server, its viewers and its publisher, and the parts of a round that one plays with them."""
+"""A server with its viewers and publisher, and the parts of a round."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Stage:
         answer = self.publisher.ask("evenly", self.server.port, 1.0, 1.0, 1)
         moments = self.audience.answer()
         if not moments:
-            raise RuntimeError("the like has reached nobody")
+            raise RuntimeError("the like did not reach a viewer")
         return {
             "first_ms": (moments[0] - sent) * 1000,
             "all_ms": (moments[-1] - sent) * 1000,

@@ -9,10 +9,10 @@ viewers come back at the other one with their last ids: each after the `retry` i
 chance), or with `--stampede` all at once, as no client does that heeds `retry`. Each round is a cluster of
 its own:
 
-- **alone**: the stayers, before there is anybody else. Ages, from the event's `at` to the read of it.
+- **alone**: the stayers, before other viewers connect. Ages, from the event's `at` to the read of it.
 - **before**: the others watch at the frontend that is going to die.
-- **during**: from the kill until everybody has its `ready`: how long that takes, and the survivor's CPU.
-- **after**: everybody at the survivor.
+- **during**: from the kill until all viewers have their `ready`: how long that takes, and the survivor's CPU.
+- **after**: all viewers at the survivor.
 
 The survivor, the dispatcher and Redis have one core, and nothing else of ours is on it; `foreign` is what
 other programs, Redis included, took of it during the storm. The doomed frontend and all clients have the
@@ -45,7 +45,7 @@ from bench.stage import MOST_VIEWERS, PATH
 
 Step = Callable[..., None]
 
-PATIENCE = 90.0  # seconds for everybody to come back
+PATIENCE = 90.0  # seconds for all viewers to reconnect
 SETTLED = 20.0  # seconds for the last events to arrive everywhere
 SLICE = 0.5  # seconds
 PRIORITY = -10
@@ -124,7 +124,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
     stampede: Annotated[bool, typer.Option("--stampede", help="All at once, heedless of `retry`.")] = False,
 ) -> None:
-    """How long until everybody is back whose frontend died, and what the others notice of it.
+    """Measure how long the viewers of a dead frontend take to reconnect, and the effect on the others.
 
     Example: python -m bench.storm --viewers 10000 --rounds 3
     """
@@ -189,7 +189,7 @@ def play(
     foreign = use.since(cpu + stage.dispatcher.cpu_seconds() - others)["foreign"]
     ages["during"] = stage.stayers.ask("window")
     came: dict[str, float] = stage.returning.ask("result", since)
-    step("everybody at the survivor")
+    step("all viewers at the survivor")
     ages["after"] = stage.watch_stayers(seconds)
     published = stage.publisher.ask("stop")
     faults += settle(stage, published, count, stayers)
@@ -200,7 +200,7 @@ def play(
 
 
 def settle(stage: Stage, published: int, count: int, stayers: int) -> list[str]:
-    """Wait until everybody has everything; what is wrong then."""
+    """Wait until all viewers have all events; return what is wrong."""
     until = time.monotonic() + SETTLED
     while True:
         came, stayed = (

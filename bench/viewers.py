@@ -137,7 +137,7 @@ class Viewers:
         raise TimeoutError(f"{waiting} viewers have waited 20 s for their response")
 
     def serve(self) -> None:
-        """Read until nobody asks any more."""
+        """Read until the controlling process closes the pipe."""
         gc.disable()  # nothing here is a circle, and epoll's answers would set it off all the time
         while True:
             self._watch()

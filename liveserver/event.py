@@ -23,7 +23,7 @@ VIDEO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 MAX_VIDEO, MAX_TYPE = 128, 32  # characters of their names
 ORIGIN = re.compile(r"[a-z0-9]{1,16}")
-SITE = "liveserver.site"  # the log of what holds for all videos: nobody watches it, only nodes publish there
+SITE = "liveserver.site"  # the log for all videos: it has no viewers, and only nodes publish to it
 RETRACT = "retract"  # an earlier event, data.id, is to disappear
 # What wire forms, browsers' event sources and clients call things of their own. An event type that is one of
 # these would be taken for it: by a WebSocket's reader, by `addEventListener`, by an object used as a map.

@@ -2,21 +2,21 @@
  * The numbering of one video's log in Redis, when Redis loses data. README.md explains it.
  *
  * A *server* is one incarnation of Redis: a process that was started, or a replica that was promoted. Each begins
- * with an earlier state of the one before it (a snapshot, or what had been replicated). The one before may live on,
- * with those that stay connected to it (a proxy, a split network).
+ * with an earlier state of the one before it (a snapshot, or what had been replicated). The one before may still run,
+ * with the processes that remain connected to it (a proxy, a network partition).
  *
- * Processes (dispatchers, frontends) append, hear what others append, and remember the end of the log that they were
- * told last. Each may be arbitrarily slow, and may be killed: nothing in the present protocol depends on time.
+ * Processes (dispatchers, frontends) append, receive what others append, and remember the last end of the log that they
+ * received. Each may be arbitrarily slow, and may be killed: nothing in the present protocol depends on time.
  *
  * Checked in every reachable state:
- *   once     no number (epoch, offset) that was told is given to another event
- *   gap      a viewer has each accepted event, once, or was told a gap where it is missing
+ *   once     a number (epoch, offset) that a process has received is never given to another event
+ *   gap      a viewer has each accepted event, once, or received a gap in its place
  *
  * The protocol before is -DOLD, all of:
- *   -DOLD_LISTENER  a process whose listener is a new one does not tell what it knows
- *   -DOLD_EPOCHS    only the epoch told last is compared; epochs have no order
+ *   -DOLD_LISTENER  a process whose listener is a new one does not report what it knows
+ *   -DOLD_EPOCHS    only the last received epoch is compared; epochs have no order
  *   -DOLD_RUN       which incarnation made a log is not noted before the first append
- *   -DOLD_TIME      a log goes on when those who are alive and connected have told, whoever else there is
+ *   -DOLD_TIME      a log continues when the connected processes have reported, whatever others exist
  */
 
 #ifdef OLD
@@ -53,15 +53,15 @@
 #define NONE      0
 
 #define UNDECIDED 0
-#define COMPLETE  1          /* every member has told what it knows: the log goes on */
-#define PARTIAL   2          /* someone is missing, or the list of members is old: the log begins a new epoch */
+#define COMPLETE  1          /* every member has reported what it knows: the log continues */
+#define PARTIAL   2          /* a member is missing, or the list of members is old: the log begins a new epoch */
 
 typedef Copied {              /* of a video's log, and of the list of members, in one incarnation */
     byte epoch;              /* NONE: there is no log */
     byte length;
     byte event[4];
     byte settled;            /* the incarnation in which the log was made, or found whole; NONE: not noted */
-    byte members;            /* processes that may have been told something: a bit each */
+    byte members;            /* processes that may have received a number: a bit each */
     byte view;               /* changes with the members */
     byte noted;              /* the incarnation noted last; NONE: none */
 };
@@ -71,20 +71,20 @@ Copied copy;
 byte newest = 1;
 byte vouchers[SERVERS + 1];  /* the members in the copy it began with, */
 byte view_copied[SERVERS + 1]; /* and their view */
-byte told_in[SERVERS + 1];   /* members that have told this incarnation all they know */
+byte told_in[SERVERS + 1];   /* members that have reported all they know to this incarnation */
 byte verdict[SERVERS + 1];
 
 byte made_at[16];            /* the server at which a view was made */
 byte epochs, events, views;  /* names used so far: none is used twice */
 byte generation[EPOCHS + 1];
-byte given[20];              /* the event that was told under (epoch, offset) */
+byte given[20];              /* the event that was received under (epoch, offset) */
 byte epoch_of[EVENTS + 1];
 byte accepted, stale;        /* events, a bit each: answered; and those answered by a server that had a successor */
 
 typedef Process {
     bool alive, fresh;
     byte at;                 /* the server it is connected to */
-    byte epoch, length;      /* the end of the log as it was told last */
+    byte epoch, length;      /* the last end of the log that it received */
     byte view;
 };
 Process process[PROCESSES];
@@ -124,7 +124,7 @@ inline begin_epoch(p, s) {
 
 inline change_view(s) { views++; log[s].view = views; made_at[views] = s }
 
-/* Every call says who calls. A process that is not in the list is put there; if it knows something, it owes that. */
+/* Every call names its process. A process that is not in the list is added; if it knows numbers, it has to report. */
 inline contact(p, s) {
 #ifndef OLD_RUN
     log[s].noted = s;
@@ -141,7 +141,7 @@ inline contact(p, s) {
         log[s].members = log[s].members | BIT(p);
         change_view(s);
         if :: !KNOWS(p) -> told_in[s] = told_in[s] | BIT(p) :: else fi;
-        /* The one assumption: the others see that it is there before it is told anything and is lost. */
+        /* The one assumption: the others see it before it receives a number and is lost. */
         for (q : 0 .. PROCESSES - 1) {
             if
             :: process[q].at == s && log[s].members & BIT(q) && (process[q].view <= view_copied[s] || made_at[process[q].view] == s) ->
@@ -232,7 +232,7 @@ inline follow(s) {
     printf("the viewer follows server %d to %d-%d\n", s, log[s].epoch, log[s].length);
     contact(1, s);
     if
-    :: viewer_epoch != log[s].epoch -> viewer_epoch = log[s].epoch; viewer_length = 0           /* a gap is told */
+    :: viewer_epoch != log[s].epoch -> viewer_epoch = log[s].epoch; viewer_length = 0           /* a gap is sent */
     :: else
     fi;
     for (at : 1 .. LENGTH) {
@@ -258,7 +258,7 @@ inline clone(to, from) {
     to.members = from.members; to.view = from.view; to.noted = from.noted
 }
 
-/* A server at which nobody is any more says nothing: fewer states. */
+/* A server without processes sends nothing: fewer states. */
 inline forget_old_servers() {
     for (s : 1 .. SERVERS - 1) {
         if
@@ -318,7 +318,7 @@ init {
         newest++; printf("server %d begins with the copy\n", newest);
         vouchers[newest] = log[newest].members;
         view_copied[newest] = log[newest].view;
-        if :: !vouchers[newest] -> verdict[newest] = PARTIAL :: else fi;                 /* nobody vouches for it */
+        if :: !vouchers[newest] -> verdict[newest] = PARTIAL :: else fi;                 /* no member vouches for it */
         if :: newest == SERVERS -> clone(copy, log[0]) :: else fi;
 #ifdef OLD_RUN
         /* The first append after a restart looked whether an incarnation had been noted: no, so all is settled. */

@@ -25,7 +25,7 @@ byte appended;                                  /* events, a bit each */
 typedef Relay {
     byte heard_epoch, heard_number;             /* an event of the feed that waits */
     byte step;                                  /* 0: level; 1: was refused; 2: knows the position; 3: has read */
-    byte at_epoch, at_number;                   /* the position as it was told */
+    byte at_epoch, at_number;                   /* the position as received */
     byte read_epoch, read_from, read_to;        /* what was read of the origin's log */
 };
 Relay relay[RELAYS];

@@ -1,4 +1,4 @@
-"""Settings come from three places, and what is wrong with them is said with its name."""
+"""Settings come from three sources, and errors name the setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cursors: what is written is read, and nothing else is."""
+"""Cursors: rendering and parsing are inverse; other text is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What travels: batches are read as they were written, and nothing else is."""
+"""Batches of events: encoding and decoding are inverse; other bytes are refused."""
 
 from __future__ import annotations
 

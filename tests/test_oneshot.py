@@ -1,4 +1,4 @@
-"""One waits, another answers."""
+"""A result that one task sets and another waits for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many bytecodes a request takes: what a clock on a busy machine cannot tell, a count can.
+"""The number of bytecodes of a request, which does not depend on a machine's load.
 
 The bounds are a sixth above what is there now, in Python 3.11. Who needs more says so here, and why.
 """

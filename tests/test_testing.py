@@ -1,4 +1,4 @@
-"""What programs that use a server test with."""
+"""The test helpers for programs that use a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often something may happen."""
+"""The token bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tallies on the wire."""
+"""The encoding of viewer counts."""
 
 from __future__ import annotations
 

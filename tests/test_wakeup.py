@@ -1,4 +1,4 @@
-"""A wake-up is never lost, and wakes once."""
+"""A wake-up is not lost, and wakes once."""
 
 from __future__ import annotations
 

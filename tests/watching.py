@@ -1,4 +1,4 @@
-"""A viewer that keeps what it receives, and a publisher whose events say where they belong."""
+"""A viewer that keeps what it receives, and a publisher of numbered events."""
 
 from __future__ import annotations
 

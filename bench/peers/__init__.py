@@ -1,1 +1,1 @@
-"""Others that do the same work, each set up as well as its own manual says, for `python -m bench.peers`."""
+"""Other servers for comparison, each set up as its manual recommends, for `python -m bench.peers`."""

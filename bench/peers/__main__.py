@@ -1,4 +1,4 @@
-"""The same work, done by others: same machine, same run, same client, one core each.
+"""The same work done by other servers: same machine, run and client, one core each.
 
     python -m bench.peers --viewers 10000 --peers liveserver,nchan,node --rounds 5
     python -m bench.peers --viewers 500 --rounds 5
@@ -9,7 +9,7 @@ like says in its `user` when it was sent, and all ages are from there. How each 
 this file.
 
 - **Connecting**: connects/s, CPU, and the growth of resident memory by idle viewer. liveserver's
-  `edge.accept_rate` is lifted; nobody else has such a limit.
+  `edge.accept_rate` is lifted; other servers have no such limit.
 - **10 likes/s** (`--paced`): ages, CPU.
 - **Saturated**: more likes than it can deliver, each published as soon as the server takes it. All write
   each event by itself, but liveserver, which writes to each viewer what has come since: it gets 600 likes/s.

@@ -1,6 +1,6 @@
-"""Documents that the edge answers itself: from memory, compressed once, on connections that stay.
+"""Documents that the edge serves itself: from memory, compressed once, over keep-alive connections.
 
-The ordinary web takes a fifth of a million instructions for each, on the core that the fan-out shares.
+The web application needs 200,000 instructions for each, on the core of the fan-out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from liveserver.edge.cors import ALLOW
 from liveserver.edge.request import Request
 from liveserver.edge.response import date_line
 
-GZIP_LEAST = 512  # bytes: what is smaller fits into a packet anyway
+GZIP_LEAST = 512  # bytes; smaller documents fit into a packet uncompressed
 GZIP_LEVEL = 9
 _OK, _NOT_MODIFIED = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 304 Not Modified\r\n"
 
@@ -42,7 +42,7 @@ class Page:
         self._headers_for = headers_for
 
     async def answer(self, request: Request, peer: Peer) -> Answer:
-        """Return the document, or that it has not changed (RFC 9110 §13.1.2)."""
+        """Return the document, or a 304 (RFC 9110 §13.1.2)."""
         if self._is_open and ALLOW not in request.cors:
             request.cors += ALLOW + b"*\r\n"
         own = self._headers_for(request.query) if self._headers_for is not None else b""
@@ -66,7 +66,7 @@ class Page:
 
     @cached_property
     def _variants(self) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-        """Plain and compressed: the header lines of both answers; the rest of a whole one."""
+        """Return, plain and compressed, the common header lines, and the rest of a full response."""
         vary = b"vary: accept-encoding\r\n" if self._zipped is not None else b""
         headers = b'%b%betag: "%b' % (self._headers, vary, self._etag)
         plain, zipped = self._content, self._zipped or b""
@@ -80,7 +80,7 @@ class Page:
 
 
 def _accepts_gzip(accept: bytes) -> bool:
-    """Return whether `accept-encoding` has gzip, with another quality than 0 (RFC 9110 §12.5.3)."""
+    """Return whether `accept-encoding` has gzip with a quality above 0 (RFC 9110 §12.5.3)."""
     for part in accept.lower().split(b","):
         coding, _, quality = part.partition(b";")
         if coding.strip() == b"gzip":

@@ -69,7 +69,7 @@ class Admission:
         self._authorizer = authorizer
         self._videos = videos
         self.joining: set[ViewerSession] = set()  # with a token, and neither viewers yet nor refused
-        self._open = ViewerSession(authorizer, OPEN, "", math.inf, videos)  # where nobody is counted
+        self._open = ViewerSession(authorizer, OPEN, "", math.inf, videos)  # if viewers are not counted
 
     @contextmanager
     def tracking(self, session: ViewerSession) -> Iterator[None]:

@@ -1,11 +1,11 @@
-"""Ends the streams of viewers whose tokens were revoked, who were banned, or whom the site disconnects.
+"""Ends the streams of viewers with revoked tokens, of banned users, and of users disconnected by the site.
 
 Rules:
 
-1. There is no index of users, so joining costs nothing: the audiences are scanned, once for all revocations
-   that have arrived by then.
-2. One scan suffices: a token is refused from the moment at which it is revoked, and viewers that are joining
-   at that moment are refused when they have joined (`Joining.ended`).
+1. There is no index of users, so joining has no extra cost: the audiences are scanned, once for all
+   revocations that have arrived.
+2. One scan suffices: a token is refused once it is revoked, and viewers that are joining at that moment are
+   refused after joining (`Joining.ended`).
 3. Viewers are disconnected in groups, with a checkpoint between.
 """
 
@@ -70,7 +70,7 @@ async def end_where(
 
 
 async def end_banned(channel: Channel, users: frozenset[str], settings: FrontendSettings) -> None:
-    """End what these users watch of a video. A connection on which they watch others, too, stays."""
+    """End these users' subscriptions to a video; their connections' other subscriptions continue."""
 
     def does_end(grant: Grant) -> bool:
         return grant.is_viewer and grant.user in users
@@ -89,7 +89,7 @@ async def end_banned(channel: Channel, users: frozenset[str], settings: Frontend
 
 
 async def _disconnect(leaving: Sequence[Drainable], reason: Reason, settings: FrontendSettings) -> int:
-    """Disconnect them, some at a time; return how many there still were."""
+    """Disconnect viewers in groups; return the number of those that were still connected."""
     count = 0
     for start in range(0, len(leaving), TOGETHER):
         for viewer in leaving[start : start + TOGETHER]:

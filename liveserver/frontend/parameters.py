@@ -1,6 +1,6 @@
-"""What a watching request asks for: its query and its `last-event-id`, checked.
+"""Parses and checks the query and the `last-event-id` of watching requests.
 
-Thousands poll with the same query. So a query that was valid is looked up, as long as it is short.
+Thousands of viewers poll with the same query, so short valid queries are cached.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KNOWN_QUERIES, KNOWN_QUERY_LENGTH = 1_000, 200
 
 
 class PollParameters(NamedTuple):
-    """Of a long-poll; `wait` and `delay` in seconds."""
+    """The parameters of a long-poll; `wait` and `delay` are in seconds."""
 
     cursor: Cursor | str
     wait: float
@@ -35,7 +35,7 @@ class PollParameters(NamedTuple):
 
 
 class WatchParameters(NamedTuple):
-    """Of a stream; `delay` in seconds; `types` of events, None: all."""
+    """The parameters of a stream; `delay` is in seconds; `types` of events, None: all."""
 
     cursor: Cursor | str
     replay: int
@@ -79,7 +79,9 @@ class ParameterReader:
         if request.query:
             arguments = request.arguments(("cursor", "replay", "behind", "types", LAST_EVENT_ID, TOKEN))
         last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
-        cursor = parse_cursor(arguments.get("cursor", NOW))  # malformed is a 400, also where another one wins
+        cursor = parse_cursor(
+            arguments.get("cursor", NOW)
+        )  # a malformed one is a 400, even if `last-event-id` takes precedence
         if last:
             cursor = parse_cursor(last)
         return WatchParameters(
@@ -123,7 +125,7 @@ def parse_cursor(text: str) -> Cursor | str:
 
 
 def parse_delay(text: str, settings: FrontendSettings) -> int:
-    """Return how many seconds behind live, rounded to whole ones; `12.5s` or `12.5`. Raises `BadRequest`."""
+    """Return the delay in whole seconds, from `12.5s` or `12.5`. Raises `BadRequest`."""
     found = _DELAY.fullmatch(text)
     if found is None or float(found[1]) > settings.max_delay:
         raise BadRequest(f"behind is a time in seconds from 0 to {settings.max_delay:g}, such as 12.5s")
@@ -131,7 +133,7 @@ def parse_delay(text: str, settings: FrontendSettings) -> int:
 
 
 def check_delay(seconds: float, settings: FrontendSettings) -> int:
-    """As `parse_delay`, of a number."""
+    """Return the delay in whole seconds, from a number. Raises `BadRequest`."""
     if not 0 <= seconds <= settings.max_delay:
         raise BadRequest(f"behind is a number of seconds from 0 to {settings.max_delay:g}")
     return int(seconds + 0.5)

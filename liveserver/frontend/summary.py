@@ -124,7 +124,7 @@ def parse_comments(items: Iterable[Item]) -> list[_Shown]:
 
 
 class SummaryRoutes:
-    """The route, for nodes without a likes backend."""
+    """Return the route, for nodes without a likes backend."""
 
     def __init__(self, frontend: Frontend, admission: Admission) -> None:
         self._frontend = frontend
@@ -142,7 +142,7 @@ class SummaryRoutes:
         viewer = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
         try:
             with ExitStack() as stack:
-                stack.callback(viewer.acquire(video))  # like a poll: it opens the video here
+                stack.callback(viewer.acquire(video))  # counts like a poll, since it opens the channel
                 return json_response(200, await self._render(video, viewer.grant))
         except BusError:
             raise Unavailable("the log cannot be read; try again", RETRY_AFTER) from None

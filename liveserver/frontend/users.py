@@ -1,4 +1,4 @@
-"""Who watches a video at this node, by their tokens: looked for when it is asked."""
+"""Lists the users watching a video at this node, by a scan of their tokens on request."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from liveserver.frontend.channels.channel import Channel
 
 
 def watching_users(channel: Channel) -> tuple[dict[str, str | None], int, int]:
-    """Return the users of a channel's viewers with their roles, how many viewers there are, on streams and in
-    waiting polls, and how many of them have no user."""
+    """Return a channel's users with their roles, the number of viewers, and of viewers without a user.
+
+    Viewers of streams and waiting long-polls are counted.
+    """
     audience = channel.audience
     grants: list[Grant | None] = [viewer.grant for viewer in audience.viewers()]
     grants += [waiter.grant for segment in audience.poll_segments() for waiter in segment.waiters]

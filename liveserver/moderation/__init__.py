@@ -1,4 +1,4 @@
-"""Moderation: the rules that hold for a video, made of its keyed events, and the acts that change them.
+"""Moderation: a video's rules, folded from its keyed events, and the acts that change them.
 
 rules.py      what holds for a video: settings, bans, cleared users, the pin, comments that wait; no I/O
 acts.py       what moderators do, as events

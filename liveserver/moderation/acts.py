@@ -1,4 +1,4 @@
-"""What moderators do, as events: each has `by`, so that the feed is the audit trail. No I/O."""
+"""Moderators' acts as events. Each has `by`, so the feed is the audit trail. No I/O."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _new_id = IdMaker()
 
 
 class Act(msgspec.Struct):
-    """An event that a moderator causes. `at` is given when it is published; `data` None clears the key."""
+    """An event caused by a moderator. `at` is set when it is published; `data` None clears the key."""
 
     video: str
     type: str
@@ -43,12 +43,12 @@ class Act(msgspec.Struct):
     at: int = 0
 
     def stamped(self, now: int, rank_at: int) -> Act:
-        """Return it with a time, later than that of what is known of its key, and an id of its own."""
+        """Return the act with an id, and a time later than the latest known one of its key."""
         at = max(now, rank_at + 1)
         return msgspec.structs.replace(self, at=at, id=self.id or _new_id(at))
 
     def publication(self) -> dict[str, Any]:
-        """Return what a dispatcher is sent."""
+        """Return the publication for a dispatcher."""
         fields = {"id": self.id, "video": self.video, "type": self.type, "at": self.at, "data": self.data}
         for name in ("key", "user", "by", "role"):
             if (value := getattr(self, name)) is not None:
@@ -56,7 +56,7 @@ class Act(msgspec.Struct):
         return fields
 
     def keyed(self) -> state.Keyed:
-        """Return it as those that follow the log will have it."""
+        """Return the keyed event as followers of the log receive it."""
         head = state.head(
             self.type,
             self.key or "",
@@ -69,23 +69,23 @@ class Act(msgspec.Struct):
 
 
 def change_settings(video: str, by: str, settings: VideoSettings) -> Act:
-    """Return that the settings are these from now on."""
+    """Return the act that changes the settings."""
     return Act(video, "settings", SETTINGS, msgspec.to_builtins(settings), by=by)
 
 
 def ban(video: str, by: str, ban: Ban) -> Act:
-    """Return that a user is banned."""
+    """Return the act that bans a user."""
     data = {"user": ban.user, "until": ban.until, "reason": ban.reason}
     return Act(video, "ban", user_key(BAN, ban.user), data, user=ban.user, by=by)
 
 
 def lift_ban(video: str, by: str, user: str) -> Act:
-    """Return that a user is not banned any more."""
+    """Return the act that lifts a ban."""
     return Act(video, "ban", user_key(BAN, user), None, user=user, by=by)
 
 
 def clear(video: str, by: str, user: str) -> Act:
-    """Return that what a user has written so far is gone."""
+    """Return the act that retracts all previous comments of a user."""
     return Act(video, "clear", user_key(CLEAR, user), {"user": user}, by=by)
 
 
@@ -100,34 +100,34 @@ def clear_all(video: str, by: str, user: str, rules: Rules) -> list[Act]:
 
 
 def pin(video: str, by: str, role: str | None, pinned: Pinned | None) -> Act:
-    """Return that this is pinned; None: that nothing is."""
+    """Return the act that pins this; None: that unpins."""
     return Act(video, "pin", PIN, None if pinned is None else msgspec.to_builtins(pinned), by=by, role=role)
 
 
 def announce(video: str, by: str, role: str | None, text: str) -> Act:
-    """Return a text for all viewers."""
+    """Return the act that shows a text to all viewers."""
     return Act(video, "announcement", None, {"text": text}, by=by, role=role)
 
 
 def wait(video: str, comment: Waiting) -> Act:
-    """Return that a comment waits for a moderator."""
+    """Return the act that holds a comment for review."""
     return Act(
         video, "waiting", WAITING + comment.id.lower(), msgspec.to_builtins(comment), user=comment.user
     )
 
 
 def decide(video: str, by: str, comment: Waiting, decision: Literal["approved", "rejected"]) -> Act:
-    """Return that a comment waits no more."""
+    """Return the act that ends the review of a comment."""
     return Act(video, "waiting", WAITING + comment.id.lower(), None, user=comment.user, by=by)
 
 
 def show(video: str, comment: Waiting) -> Act:
-    """Return a comment that a moderator approved, as any other."""
+    """Return the approved comment, as an ordinary comment event."""
     return Act(
         video, "comment", None, {"text": comment.text}, user=comment.user, role=comment.role, id=comment.id
     )
 
 
 def audit(video: str, by: str, act: str, **what: Any) -> Act:
-    """An act that no other event tells of."""
+    """Return an act that exists only for the audit trail."""
     return Act(video, "audit", None, {"act": act, **what}, by=by)

@@ -1,4 +1,4 @@
-"""Publish acts: return when they are in the feed, and newer than all that is known of their keys."""
+"""Publishes acts: returns when they are in the feed, newer than all known events of their keys."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from liveserver.errors import Conflict, DispatcherError, Unavailable
 from liveserver.moderation.acts import Act
 from liveserver.moderation.rules import Rules
 
-ATTEMPTS = 3  # at being newer than what others do at the same time
+ATTEMPTS = 3  # if other requests change the same key at the same time
 
 
 class RulesSource(Protocol):
-    """What holds for videos, as far as this node knows. Both raise `Unavailable`."""
+    """The rules of videos, as far as this node knows. Both methods raise `Unavailable`."""
 
     async def rules(self, video: str) -> Rules: ...
 
@@ -41,8 +41,8 @@ class ActPublisher:
     async def publish(self, *acts: Act) -> list[Act]:
         """Publish acts of one video; return them as they were published, and as the rules have them.
 
-        Raises `Unavailable`: then it is not known whether they were accepted; repeat them. Raises `Conflict`
-        when others changed the same all the time, and what the dispatcher refuses.
+        Raises `Unavailable`: it is unknown whether they were accepted; repeat them. Raises `Conflict` if
+        other requests changed the same at each attempt, and the dispatcher's refusals.
         """
         video = acts[0].video
         rules = await self._source.rules(video)

@@ -1,4 +1,4 @@
-"""Settings, bans and pins of a video: ordinary web, behind the edge's hand-over."""
+"""Routes for settings, bans and pins, in the web application behind the edge."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Authorize = Callable[[Headers], Awaitable[Grant]]
 
 
 class Moderator(Protocol):
-    """What the routes want: what holds for a video, and that acts be published."""
+    """The interface that the routes use: a video's rules, and publishing acts."""
 
     async def refresh(self, video: str) -> Rules: ...
 
@@ -40,12 +40,12 @@ class Moderator(Protocol):
         ...
 
     async def clear(self, video: str, by: str, user: str) -> None:
-        """Take back all that a user has written."""
+        """Retract all comments of a user."""
         ...
 
 
 class SettingsBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is to change; the rest stays."""
+    """The settings to change; omitted ones are kept."""
 
     comments: str | msgspec.UnsetType = msgspec.UNSET
     slow: int | msgspec.UnsetType = msgspec.UNSET
@@ -54,14 +54,14 @@ class SettingsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class BanBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Until when, in milliseconds since the epoch; null: until it is lifted."""
+    """A ban: `until` is its end in milliseconds since the epoch; null: until it is lifted."""
 
     until: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
     reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
 
 
 class PinBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A comment by its id, or a text; one of both."""
+    """Either a comment's id or a text."""
 
     comment: str | None = None
     text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)] | None = None
@@ -82,7 +82,7 @@ class BanShown(msgspec.Struct, frozen=True):
 
 
 def actor(grant: Grant) -> str:
-    """Return whose act it is, for `by`."""
+    """Return the moderator's name for `by`."""
     return grant.user or grant.name or "anybody"
 
 
@@ -91,7 +91,7 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
     routes = Blueprint("moderation", __name__)
 
     async def moderated(video: str) -> tuple[str, Grant]:
-        """Return the log that the video's name stands for, and the moderator's grant."""
+        """Return the video whose log has the acts (`SITE` for `*`), and the moderator's grant."""
         grant = await authorize(auth_headers(request.headers))
         if video == "*":
             return require_all(grant), grant
@@ -187,7 +187,7 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
 
 
 def require_all(grant: Grant) -> str:
-    """Return the log of what holds for all videos. Raises `Forbidden` unless the grant is for all."""
+    """Return `SITE`, the log for all videos. Raises `Forbidden` unless the grant is for all videos."""
     grant.require(MODERATE, "*" if "*" in grant.videos else SITE)
     if "*" not in grant.videos:
         raise Forbidden("this applies to all videos; it needs a token or key for all videos")
@@ -195,7 +195,7 @@ def require_all(grant: Grant) -> str:
 
 
 def page_arguments() -> tuple[int, str]:
-    """Return how many are asked for, and after which. Raises `BadRequest`."""
+    """Return the query's `limit` and `after`. Raises `BadRequest`."""
     limit = request.args.get("limit", "100")
     if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
         raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")

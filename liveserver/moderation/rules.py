@@ -1,10 +1,10 @@
-"""What holds for a video: a fold of the keyed events that only nodes publish (DESIGN: state). No I/O.
+"""A video's rules: a fold of the keyed events that only nodes publish. No I/O.
 
 Rules:
 
-1. Nothing is forgotten because a state lacks it: a bus that came back with less changes nothing here. So
-   the stricter of what was known holds, until newer events say otherwise.
-2. Bans of `SITE`, `*` in paths, hold for all videos.
+1. A rule is kept although a state lacks it: a bus that has lost data changes nothing here. Rules change by
+   newer events only.
+2. Bans of `SITE` (`*` in paths) apply to all videos.
 3. Times (`until`, `at`) are milliseconds since the epoch.
 """
 
@@ -25,14 +25,14 @@ from liveserver.state import Keyed, State
 
 MAX_SLOW = 3_600  # seconds
 SETTINGS, PIN = "settings", "pin"  # keys
-BAN, CLEAR, WAITING = "ban/", "clear/", "waiting/"  # how keys begin
+BAN, CLEAR, WAITING = "ban/", "clear/", "waiting/"  # prefixes of keys
 PREFIXES = (BAN, CLEAR, WAITING)
 
 _PLAIN_USER = re.compile(r"[a-z0-9_.-]{1,100}")
 
 
 class VideoSettings(msgspec.Struct, frozen=True):
-    """What viewers may do; `slow` is how many seconds lie between two comments of a user in slow mode."""
+    """What viewers may do; `slow` is the seconds between two comments of a user in slow mode."""
 
     comments: Literal["open", "slow", "closed"] = "open"
     slow: Annotated[int, Meta(ge=1, le=MAX_SLOW)] = 30
@@ -44,7 +44,7 @@ OPEN_SETTINGS = VideoSettings()
 
 
 class Ban(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A user is banned, until then or until the ban is lifted."""
+    """A ban of a user, until a time or until it is lifted."""
 
     user: str
     until: int | None = None
@@ -55,7 +55,7 @@ class Ban(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A comment that waits for a moderator."""
+    """A comment waiting for a moderator."""
 
     id: str
     text: str
@@ -65,7 +65,7 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Pinned(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is shown above all comments: one of them, or a text of its own."""
+    """The item shown above all comments: a comment or a text."""
 
     text: str
     comment: str | None = None
@@ -91,29 +91,29 @@ _waiting = msgspec.json.Decoder(Waiting).decode
 
 
 def user_key(prefix: str, user: str) -> str:
-    """Return the key of something about a user: keys have fewer characters than names of users."""
+    """Return a user's key; names that a key cannot have are hashed."""
     if _PLAIN_USER.fullmatch(user):
         return prefix + user
     return f"{prefix}:{hashlib.blake2s(user.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
 def is_rule(event: Keyed) -> bool:
-    """Return whether a keyed event says what holds for a video."""
+    """Return whether a keyed event is a rule."""
     key = event.key
     return key.startswith(PREFIXES) or key in (SETTINGS, PIN)
 
 
 class Rules:
-    """What holds for one video. Bounded by the bounds of the state that it is made of."""
+    """The rules of one video. Bounded like the state from which they are folded."""
 
     __slots__ = ("_names", "_state", "bans", "cleared", "pinned", "settings", "waiting")
 
     def __init__(self, events: Iterable[Keyed] = ()) -> None:
         self._state = State()
-        self._names: dict[str, str] = {}  # what a key is about: a user, or a comment's id
+        self._names: dict[str, str] = {}  # the user or comment id of each key
         self.settings = OPEN_SETTINGS
         self.bans: dict[str, Ban] = {}  # by user
-        self.cleared: dict[str, int] = {}  # user → until when comments are gone
+        self.cleared: dict[str, int] = {}  # user → the time up to which comments are retracted
         self.waiting: dict[str, Waiting] = {}  # by id
         self.pinned: Pinned | None = None
         for event in events:
@@ -126,13 +126,13 @@ class Rules:
         return self._state.get(key)
 
     def fold(self, event: Keyed) -> bool:
-        """Take an event in; return whether it is news. Others than rules, and malformed ones, are not."""
+        """Fold an event; return whether it changed the rules. Other and malformed events do not."""
         if not is_rule(event) or self._state.is_stale(event):
             return False
         try:
             self._apply(event)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return False  # another publisher's, where anybody may publish
+            return False  # another publisher's, if authentication is off
         return self._state.fold(event)
 
     def _apply(self, event: Keyed) -> None:
@@ -168,7 +168,7 @@ class Rules:
             self.waiting.pop(self._names.pop(key, ""), None)
 
     def ban(self, user: str | None, now: int) -> Ban | None:
-        """Return the ban that holds for a user."""
+        """Return the ban in force for a user."""
         ban = self.bans.get(user) if user is not None else None
         return ban if ban is not None and ban.holds_at(now) else None
 
@@ -177,12 +177,12 @@ class Rules:
         return self._names.get(key) if key.startswith(BAN) else None
 
     def is_cleared(self, user: str | None, at: int) -> bool:
-        """Return whether a user's comment of that time is gone."""
+        """Return whether a user's comment of that time is retracted."""
         return user is not None and at <= self.cleared.get(user, -1)
 
 
 def banned(ban: Ban, now: int) -> Forbidden:
-    """Return what a banned user is answered."""
+    """Return the error for a banned user."""
     detail = "you were removed by a moderator" + (f": {ban.reason}" if ban.reason else "")
     after = None if ban.until is None else math.ceil((ban.until - now) / 1000)
     return Forbidden(detail, "banned", ban.until, after)

@@ -1,10 +1,10 @@
-"""The recorder: keeps the events of videos in files, from which they are replayed in step with the picture.
+"""The recorder: keeps the events of videos in files, for replay in step with the video.
 
 recorder.py    follows the logs of all videos
-recording.py   one video's recording: what is appended, taken back, erased, read
+recording.py   one video's recording: appends, retracts, erases, reads
 segments.py    where segments begin and end, and their bytes: no I/O
 routes.py      recordings over HTTP
-directory.py   files that are there whole or not at all
+directory.py   files, written atomically
 role.py        the role, put together
 
 A recording is a directory of *segments*, each of some seconds, as gzipped lines of JSON; `index.json` names
@@ -17,5 +17,5 @@ those that count, in order. Rules:
    anew, an event relayed twice, and a recorder that died at any step double nothing.
 3. Where segments begin depends on the events alone, and gzip gets no time: the same feed gives the same
    bytes.
-4. An event that is taken back loses its content in the segment that has it; the old file is deleted.
+4. A retracted event loses its content in its segment; the old file is deleted.
 """

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: what a recording is kept in.
+"""Files that are written atomically: the storage of recordings.
 
 `ObjectStore` is as little as an object store offers: whole objects, by their names. `Directory` keeps them in
 files.
@@ -26,7 +26,7 @@ class ObjectStore(Protocol):
         ...
 
     def write(self, name: str, content: bytes) -> None:
-        """Have the object be this; it is kept when that returns."""
+        """Write an object; return when it is durable."""
         ...
 
     def delete(self, name: str) -> None:
@@ -42,12 +42,12 @@ class ObjectStore(Protocol):
         ...
 
     def locked(self, folder: str) -> AbstractContextManager[None]:
-        """Return what excludes others from changing a folder while a `with` block lasts."""
+        """Return a context manager that locks a folder against changes."""
         ...
 
 
 class Directory:
-    """Objects as files below a directory, of which a recorder's are its own."""
+    """Objects as files below a directory."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -59,7 +59,7 @@ class Directory:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Written beside it, brought to the disk, then renamed: a crash leaves the one before."""
+        """Write a temporary file, sync it, then rename it: after a crash the previous object is there."""
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}")
@@ -96,7 +96,7 @@ class Directory:
 
     @contextmanager
     def locked(self, folder: str) -> Iterator[None]:
-        """A lock of the kernel's: it ends with the process, whatever ends that."""
+        """Hold a kernel lock, which ends with the process."""
         path = self._root / folder
         path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -72,7 +72,7 @@ class Recorder:
             await trio.sleep(self._settings.interval)
 
     async def step(self) -> None:
-        """Record all that is in the logs, as far as that is possible."""
+        """Record all that is in the logs, as far as possible."""
         try:
             await self.catch_up()
         except (BusError, OSError, DamagedRecording) as error:
@@ -111,7 +111,7 @@ class Recorder:
             since += 1
 
     async def _record(self, names: list[str]) -> list[Exception]:
-        """Bring some recordings to the heads of their logs; return why some could not be.
+        """Bring some recordings to the heads of their logs; return the reason if one failed.
 
         Raises `BusError`.
         """
@@ -164,7 +164,7 @@ class Recorder:
         return place
 
     async def check(self) -> None:
-        """For readiness: raise `Unavailable` when something could not be recorded at the last attempt."""
+        """Raise `Unavailable` if something could not be recorded at the last attempt; for readiness."""
         if self._fault:
             raise Unavailable(f"recording fails, and is retried: {self._fault}")
 

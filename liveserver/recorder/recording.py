@@ -76,7 +76,7 @@ class Recording:
             return index
 
     def append(self, part: Slice) -> Index:
-        """Take in what was read from the log; return the index after it.
+        """Append events read from the log; return the new index.
 
         What is recorded already is skipped, so the same part may be appended again. Raises `OSError`,
         `DamagedRecording`.
@@ -145,12 +145,12 @@ class Recording:
                 index.segments[at] = again.segments[0]
 
     def _write_index(self, index: Index) -> None:
-        """Have the index count, and delete what it does not name."""
+        """Write the index, and delete the files that it does not name."""
         self._store.write(f"{self.video}/{INDEX}", msgspec.json.encode(index))
         self._clean(index)
 
     def _clean(self, index: Index) -> None:
-        """Delete what the index does not name."""
+        """Delete the files that the index does not name."""
         named = {INDEX, *(entry.file for entry in index.segments)}
         for name in self._store.names(self.video):
             if name not in named:
@@ -214,7 +214,7 @@ class Recording:
             yield from (line for line in lines if segments.is_of(line, user))
 
     def erase(self, user: str) -> int:
-        """Take the content from the user's events, and their name; return how many there were."""
+        """Remove the content and user name from the user's events; return their number."""
         with self._store.locked(self.video):
             index = self.index()
             count = sum(1 for _ in self.of_user(user))

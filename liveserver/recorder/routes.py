@@ -67,7 +67,7 @@ def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
 
 
 def _stretch() -> tuple[float, float, bool]:
-    """Return what is asked for: from, to, and whether these are positions. Raises `BadRequest`."""
+    """Return the range: from, to, and whether these are positions. Raises `BadRequest`."""
     arguments = request.args.to_dict(flat=False)
     if any(len(values) > 1 for values in arguments.values()):
         raise BadRequest("a query parameter is given twice")

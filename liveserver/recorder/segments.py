@@ -28,7 +28,7 @@ _POSITION = re.compile(rb',"position":(\d+)')
 
 
 class DamagedRecording(LiveserverError):
-    """Files that are not what was written here."""
+    """A file of a recording is damaged or missing."""
 
 
 class SegmentEntry(msgspec.Struct, omit_defaults=True):

@@ -1,7 +1,7 @@
-"""What holds for all videos of a site, in all datacenters: in the log of a video of its own, `SITE`.
+"""State of a whole site, in all datacenters: revocations, disconnections, bans, in the log `SITE`.
 
-feed.py       reads that log at every node: revocations, disconnections
-desk.py       publishes there, and keeps what it has said: repeats what a log has lost, clears what is over
-presence.py   who is watching a video, asked of the frontends
-routes.py     the interface for a site's own servers: ordinary web, at dispatchers and likes backends
+feed.py       reads the site's log at every node
+desk.py       publishes to it, repeats events that it has lost, clears expired ones
+presence.py   lists the users watching a video, by querying the frontends
+routes.py     routes for a site's servers, at dispatchers and likes backends
 """

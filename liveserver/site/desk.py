@@ -1,11 +1,11 @@
-"""Publishes what holds for a whole site, and keeps it in the log.
+"""Publishes acts for a whole site, and keeps them in its log.
 
 Rules:
 
-1. An act is answered when it is in the log; the nodes read it there.
-2. A key's versions go up, whatever the clocks say: the next one is later than what is known.
-3. What a log has lost is published again, by every dispatcher that knows it, with the same id and version; so
-   it is there once. What is over is cleared in the same way. A log that would end from quiet is kept.
+1. An act is answered when it is in the log, from which the nodes read it.
+2. A key's versions increase regardless of clocks: each is later than the latest known one.
+3. Events that a log has lost are published again by every dispatcher that knows them, with the same id and
+   version, so they are accepted once. Expired ones are cleared in the same way. A quiet log is kept alive.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from liveserver.errors import DispatcherError, Problem, Unavailable
 from liveserver.event import SITE
 
 RETRY_AFTER = 1  # seconds
-EXPIRY = "expiry"  # `by`, of what is cleared since its time is over
-KEEP_ALIVE = 4  # times within `history.idle_ttl` something is published while there are revocations
+EXPIRY = "expiry"  # `by` of events that clear expired keys
+KEEP_ALIVE = 4  # events per `history.idle_ttl` that keep the log, while there are revocations
 
 log = structlog.get_logger(__name__)
 
 
 class PublishTarget(Protocol):
-    """A dispatcher, in this process or over HTTP."""
+    """The interface of a dispatcher, in this process or over HTTP."""
 
     async def publish(self, body: bytes, *, retractions: bool) -> int:
-        """A JSON array of events. Raises `BadRequest`, `Unavailable`, `DispatcherError`."""
+        """Publish a JSON array of events. Raises `BadRequest`, `Unavailable`, `DispatcherError`."""
         ...
 
 
@@ -59,7 +59,7 @@ class SiteDesk:
         await self._publish([self._event(revocation.key, msgspec.to_builtins(revocation), by)])
 
     async def lift(self, key: str, by: str) -> None:
-        """Have tokens be good again. Raises `Unavailable`."""
+        """Lift a revocation. Raises `Unavailable`."""
         await self._publish([self._event(key, None, by)])
 
     async def disconnect(self, user: str, by: str) -> None:
@@ -67,8 +67,10 @@ class SiteDesk:
         await self._publish([{"video": SITE, "type": "disconnection", "by": by, "data": {"user": user}}])
 
     async def keep(self, keys: frozenset[str] | None) -> None:
-        """Publish again what the log's state, of which these are the keys, has lost; None: only clear what is
-        over, and keep a quiet log. Raises nothing: it is tried again."""
+        """Publish events again that the log's state, with these keys, has lost; clear expired ones.
+
+        With None, only clear, and keep a quiet log. Raises nothing: failures are retried.
+        """
         events = [self._event(revocation.key, None, EXPIRY) for revocation in self._revocations.expired()]
         if keys is not None:
             known = self._revocations.events()
@@ -84,7 +86,7 @@ class SiteDesk:
 
     def _event(self, key: str, data: Any, by: str) -> dict[str, Any]:
         version = self._revocations.version(key) + 1
-        if by != EXPIRY:  # which all dispatchers publish, and is to be one event
+        if by != EXPIRY:  # all dispatchers publish it, as one event
             version = max(version, int(self._clock() * 1000))
         name = blake2s(msgspec.json.encode([key, version, data]), digest_size=12).hexdigest()
         return {

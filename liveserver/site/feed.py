@@ -2,12 +2,12 @@
 
 Rules:
 
-1. The log is read, by number, every `auth.revocation_interval`; there is nothing to subscribe to and nothing
-   to miss. A log that began anew, or that has lost something, is read from its beginning, and its state too.
-2. Revocations are folded, so they may come twice. A disconnection counts once, by its event's id, and one
-   that was published before this node started not at all.
-3. What was known before holds while the log cannot be read. A node that has read nothing yet does not know
-   which tokens are revoked: `wait_ready` bounds how long one waits for that.
+1. The log is polled by offset every `auth.revocation_interval`, without a subscription. After a new epoch or
+   a gap, it is read from its beginning, and its state too.
+2. Revocations are folded, so repeats are harmless. A disconnection is handled once, by its event's id; those
+   published before this node started are ignored.
+3. While the log cannot be read, the last known revocations are in force. `wait_ready` waits, up to a limit,
+   until a starting node has read them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from liveserver.moderation.rules import Rules
 from liveserver.state import MARK, Keyed, MalformedKeyed, read
 
 READ_EVENTS = 1_000  # in one round trip
-REMEMBERED = 10_000  # events that count once, by their ids
+REMEMBERED = 10_000  # ids of handled events
 HOUSEKEEPING = 10.0  # seconds
 
 log = structlog.get_logger(__name__)
@@ -47,25 +47,25 @@ Handler = Callable[[bytes], Awaitable[None]]
 
 
 class Listener(Protocol):
-    """A node's part that ends connections."""
+    """The interface of the part of a node that ends connections."""
 
     async def on_revoked(self) -> None:
-        """Some tokens are not good any more."""
+        """End the connections of revoked tokens."""
         ...
 
     async def on_disconnected(self, users: frozenset[str]) -> None:
-        """These users' connections are to end."""
+        """End these users' connections."""
         ...
 
     async def on_banned(self) -> None:
-        """Some users are banned from all videos."""
+        """End the connections of users banned from all videos."""
         ...
 
 
 class SiteStatistics(msgspec.Struct, frozen=True):
-    """What holds now, and counts since the start."""
+    """Present revocations, and counts since the start."""
 
-    revocations: Annotated[int, gauge("Revocations of tokens that hold.")]
+    revocations: Annotated[int, gauge("Revocations of tokens in force.")]
     disconnections: Annotated[int, total("Users whose connections were to be ended.")]
     failures: Annotated[int, total("Times that the site's log could not be read. Look at Redis.")]
 
@@ -84,8 +84,7 @@ _event = msgspec.json.Decoder(_Event).decode
 class SiteFeed:
     """Follows the site's log into `revocations` and `rules` (bans). `run` must be running.
 
-    `keep`, if given, is called with the keys of the state each time that was read anew, and with None every
-    now and then.
+    `keep`, if given, is called with the keys of the state after each reading, and with None at intervals.
     """
 
     def __init__(
@@ -111,7 +110,7 @@ class SiteFeed:
         self._is_failing = False
 
     def add_handler(self, kind: bytes, handler: Handler) -> None:
-        """Have each event of this type, as JSON, handled once; those from before the start are not."""
+        """Register the handler of a type; it gets each event's JSON once, except those before the start."""
         self._handlers[kind] = handler
 
     def add_listener(self, listener: Listener) -> None:
@@ -195,7 +194,7 @@ class SiteFeed:
             await handler(content)
 
     def _is_new(self, line: bytes) -> bool:
-        """Return whether an event was not handled yet: a log that began anew is read again."""
+        """Return whether an event was not handled yet; after a new epoch, the log is read again."""
         name = line.partition(b'"id":"')[2].partition(b'"')[0].decode("utf-8", "replace")
         if name in self._done:
             return False
@@ -205,7 +204,7 @@ class SiteFeed:
         return True
 
     def _disconnected(self, line: bytes) -> str | None:
-        """Return whose connections are to end; None when that was done."""
+        """Return the user whose connections are to end; None if that was done."""
         try:
             event = _event(line.partition(b" ")[2])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,15 +1,15 @@
-"""Who is watching a video: asked of the frontends of all datacenters, on request.
+"""Lists the users watching a video, by querying the frontends of all datacenters on request.
 
 Rules:
 
-1. A question is an event of the site's log, so it reaches every node. Each frontend that has the video puts
-   its answer beside the video's other keys in its datacenter's Redis. There the asking node collects them: as
-   many as there are nodes in the subscription table, or those that came in time.
-2. In another datacenter each dispatcher collects in the same way, and publishes what it found as an event of
-   the site's log. They give it one id, so it is there once.
-3. An answer has the first users after a name, in order, and whether there are more. Of several answers no
-   name counts that is behind the last one of an answer that goes on: it may be in what was left out.
-4. What is missing is marked (`complete`). Joining and the fan-out pay nothing.
+1. A query is an event of the site's log, so it reaches every node. Each frontend with viewers of the video
+   stores its answer beside the video's other keys in its datacenter's Redis. The querying node collects
+   them: one for each node in the subscription table, or those that arrive in time.
+2. In another datacenter each dispatcher collects in the same way, and publishes the result as an event of the
+   site's log. All use the same id, so it is accepted once.
+3. An answer has the first users after a name, sorted, and whether there are more. When answers are merged,
+   names after the last one of an incomplete answer are dropped, since that answer may be missing some.
+4. Missing answers are marked (`complete`). Joining and the fan-out have no extra cost.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from liveserver.viewer_count import ViewerCount
 
 QUESTION, ANSWER = b"site.question", b"site.answer"  # types of events
 OWN_SECONDS = 1.0  # for the answers of this datacenter
-PEER_SECONDS = 2.5  # for those of the others
-LOOK = 0.05  # seconds between two looks for answers
-MAX_ASKING = 10  # questions under way at one node
-MAX_ANSWER = 12_000  # bytes of names in one answer: it has to fit into an event
+PEER_SECONDS = 2.5  # for the answers of the other datacenters
+LOOK = 0.05  # seconds between two reads of the answers
+MAX_ASKING = 10  # concurrent queries of one node
+MAX_ANSWER = 12_000  # bytes of names in one answer, so that it fits into an event
 ANSWER_TTL = 10.0  # seconds
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class Present(msgspec.Struct, frozen=True, omit_defaults=True, order=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What one node, or one datacenter, answers. `viewers` are all, `anonymous` those without a user."""
+    """The answer of a node or datacenter. `viewers` counts all, `anonymous` those without a user."""
 
     users: list[Present]
     more: bool = False
@@ -66,7 +66,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class UsersPage(msgspec.Struct, frozen=True):
-    """A page of the users who are watching; `next` is what to ask for as `after`, None at the end."""
+    """A page of the users who are watching; `next` is the next `after`, None at the end."""
 
     video: str
     users: list[Present]
@@ -118,7 +118,7 @@ def cut(users: Iterable[Present], after: str, limit: int, viewers: int, anonymou
 
 
 def merge(replies: Iterable[Reply], limit: int, *, complete: bool = True) -> Reply:
-    """Return one reply for several."""
+    """Merge replies (rule 3)."""
     users: dict[str, Present] = {}
     viewers = anonymous = 0
     ends: list[str] = []
@@ -138,10 +138,10 @@ def merge(replies: Iterable[Reply], limit: int, *, complete: bool = True) -> Rep
 
 
 class Presence:
-    """One node's part in it: it asks, and answers where it is a dispatcher (`is_dispatcher`) or a frontend.
+    """One node's part: queries, and answers if it is a dispatcher (`is_dispatcher`) or a frontend.
 
-    `watching` gives a video's users at this node with their roles, how many viewers it has, and how many of
-    those have no user; None where nobody watches it here.
+    `watching` returns a video's users at this node with their roles, the number of viewers, and the number of
+    those without a user; None if the video has no viewers here.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class Presence:
             raise Unavailable("the viewers cannot be counted; try again", 1) from None
 
     async def on_question(self, event: bytes) -> None:
-        """Answer, as far as it is this node's to answer. Raises nothing."""
+        """Answer a query if this node has to. Raises nothing."""
         try:
             question = _question(event).data
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -220,7 +220,7 @@ class Presence:
             self._nursery.start_soon(self._answer_for_peer, question)
 
     async def on_answer(self, event: bytes) -> None:
-        """Note what another datacenter has found."""
+        """Store another datacenter's result."""
         try:
             answer = _answer(event).data
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -240,7 +240,7 @@ class Presence:
             log.warning("question_not_answered", reason=str(error))
 
     async def _collect(self, question: _Question) -> Reply:
-        """Return what this datacenter's frontends answer in time. Raises `BusError`."""
+        """Return the answers of this datacenter's frontends that arrive in time. Raises `BusError`."""
         deadline = trio.current_time() + OWN_SECONDS
         while True:
             found, nodes = await self._bus.answers(question.video, question.id)

@@ -1,4 +1,4 @@
-"""What a site's servers do about users and tokens everywhere: ordinary web, behind the edge's hand-over."""
+"""Routes for a site's servers: revoke tokens, disconnect and list users."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Time = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
 class RevocationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`before`: of a user's tokens, those issued earlier; now if left out. `until`: how long it holds."""
+    """`before`: a user's tokens issued earlier; by default now. `until`: the end of the revocation."""
 
     before: Time | None = None
     until: Time | None = None
@@ -38,7 +38,7 @@ class RevocationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Presence | None) -> Blueprint:
     """Return the routes, to be mounted into the public application.
 
-    `ttl` is of a revocation, in seconds; `presence` is None where there is no bus to ask by.
+    `ttl` is the longest revocation in seconds; `presence` is None without a bus.
     """
     routes = Blueprint("site", __name__)
 
@@ -50,7 +50,7 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
         by = administrator()
         body = await _body()
         if body.before is not None:
-            raise BadRequest("before is for a user's tokens; one token is revoked whenever it was issued")
+            raise BadRequest("before is only for revoking a user's tokens, not a single token")
         revocation = Revocation(_until(body, ttl), token=_name(jti, "token's jti", MAX_JTI))
         await desk.revoke(revocation, by)
         return _json(revocation)
@@ -110,7 +110,7 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
 
 
 async def _body() -> RevocationBody:
-    """Return the body; an empty one says nothing. Raises `BadRequest`."""
+    """Return the body, which may be empty. Raises `BadRequest`."""
     content = await request.get_data(cache=False, as_text=False)
     if not content:
         return RevocationBody()
@@ -123,7 +123,7 @@ async def _body() -> RevocationBody:
 
 
 def _until(body: RevocationBody, ttl: float) -> int:
-    """Return until when it holds, in milliseconds. Raises `BadRequest`."""
+    """Return the end of the revocation in milliseconds since the epoch. Raises `BadRequest`."""
     now = _now()
     most = now + int(ttl * 1000)
     if body.until is None:

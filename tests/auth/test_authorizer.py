@@ -1,4 +1,4 @@
-"""Who may do what: every way to configure a node, and every way to come to it."""
+"""Authorization, for every configuration of a node and every way to send credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request shows, however it is written; and that nothing else is taken for it."""
+"""Credentials of a request, in every form; other input is not accepted as credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys that somebody else changes, from a server of the test's own."""
+"""Key sets that change, served by a test server."""
 
 from __future__ import annotations
 

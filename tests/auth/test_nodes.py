@@ -1,4 +1,4 @@
-"""What nodes ask of each other is theirs, for as long as it says."""
+"""Node tokens are accepted until they expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often and how many, on a virtual clock."""
+"""Rate and concurrency limits, on a virtual clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may, as it is configured: what does not go together is said, and never the secret itself."""
+"""Settings of authentication: contradictions are reported, without secrets."""
 
 from __future__ import annotations
 

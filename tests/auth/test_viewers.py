@@ -1,4 +1,4 @@
-"""Tokens that are good, and every way of not being so."""
+"""Valid tokens, and invalid ones of every kind."""
 
 from __future__ import annotations
 

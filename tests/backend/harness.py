@@ -1,4 +1,4 @@
-"""A store on a file of the test's own, and dispatchers that do what they are told."""
+"""A store on a temporary file, and scripted dispatchers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the test's own, where it is installed; and what stands before it."""
+"""A temporary PostgreSQL server, if installed, and proxies in front of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slow mode across backends, and while the bus is away."""
+"""Slow mode across backends, and while the bus is unavailable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said at one backend is known at all of them, whenever they come, and what is not is said."""
+"""Each backend learns all comments, whenever it starts, and reports when some are missing."""
 
 from __future__ import annotations
 

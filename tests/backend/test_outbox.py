@@ -1,4 +1,4 @@
-"""Whatever dispatchers do, every row arrives, in order, and once."""
+"""Every outbox row is published once and in order, whatever the dispatchers do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a likes database has of a user: exported, and erased, wherever their name is."""
+"""A user's data in the likes database is exported and erased completely."""
 
 from __future__ import annotations
 
@@ -106,11 +106,11 @@ def test_rules_and_acts_are_exported_and_erased(store: Store, tmp_path: Path, us
         assert left_of is not None
         assert had is not None
         assert left_of.rank == had.rank  # an older one stays stale
-    told: list[Any] = [msgspec.json.decode(event) for _, event in store.acts("v", None, 20) or []]
-    assert [(each["type"], each.get("by")) for each in told[1:3]] == [
+    received: list[Any] = [msgspec.json.decode(event) for _, event in store.acts("v", None, 20) or []]
+    assert [(each["type"], each.get("by")) for each in received[1:3]] == [
         ("announcement", None), ("waiting", "mod"),
     ]  # fmt: skip
-    assert told[1]["data"] == {"text": "to all"}
+    assert received[1]["data"] == {"text": "to all"}
     engine.dispose()
 
 

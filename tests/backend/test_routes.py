@@ -1,4 +1,4 @@
-"""Liking as API.md has it, at a whole node over real sockets."""
+"""The likes interface of a whole node, over real sockets."""
 
 from __future__ import annotations
 

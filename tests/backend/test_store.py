@@ -1,4 +1,4 @@
-"""What is stored in one transaction belongs together, and is there in the next life."""
+"""Transactions are atomic and durable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Totals are published when they have changed, at most once a tick, and none is ever owed for long."""
+"""Changed totals are published, at most once a tick and without a long delay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands are gathered into transactions, and answered when those are done."""
+"""Commands are grouped into transactions, and answered after the commit."""
 
 from __future__ import annotations
 

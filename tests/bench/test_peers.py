@@ -1,4 +1,4 @@
-"""Who is compared with whom, and how much is asked of each."""
+"""The peers of the comparison, and the load for each."""
 
 from __future__ import annotations
 

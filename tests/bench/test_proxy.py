@@ -1,4 +1,4 @@
-"""The proxy does what it is asked to, and no more."""
+"""The proxy causes exactly the requested faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results become tables, in their place on the page, and only the newest do."""
+"""The newest results become tables at their place in the page."""
 
 from __future__ import annotations
 

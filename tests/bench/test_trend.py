@@ -1,4 +1,4 @@
-"""A trend is found where there is one, and viewers that come and go are none."""
+"""A trend is detected; viewers that come and go do not count as one."""
 
 from __future__ import annotations
 

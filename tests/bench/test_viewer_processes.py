@@ -1,4 +1,4 @@
-"""Who watches where, and from which process."""
+"""Distribution of viewers over processes and frontends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis as it is run elsewhere: with TLS and users, watched by a Sentinel, as a Cluster."""
+"""Deployments of Redis: with TLS and users, with Sentinel, as a Cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words for the contract tests: publish, read, listen."""
+"""Helpers of the contract tests: publish, read, listen."""
 
 from __future__ import annotations
 

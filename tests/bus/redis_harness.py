@@ -1,4 +1,4 @@
-"""Words for the tests of the Redis bus."""
+"""Helpers of the tests of the Redis bus."""
 
 from __future__ import annotations
 

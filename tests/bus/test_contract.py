@@ -1,4 +1,4 @@
-"""The rules of interface.py, to which every bus is held: the log. test_contract_inboxes.py has the rest."""
+"""The contract of interface.py for every bus: the log."""
 
 from __future__ import annotations
 

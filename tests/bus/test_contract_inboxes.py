@@ -1,4 +1,4 @@
-"""The rules of interface.py, to which every bus is held: the table, the inboxes and the whole."""
+"""The contract of interface.py for every bus: subscription table, inboxes, and all together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of interface.py, to which every bus is held: other datacenters' events, and who relays them."""
+"""The contract of interface.py for every bus: events of other datacenters, and group membership."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of interface.py, to which every bus is held: the state (liveserver/state.py)."""
+"""The contract of interface.py for every bus: the state (liveserver/state.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of interface.py, to which every bus is held: names that are held for a time (slow mode)."""
+"""The contract of interface.py for every bus: names reserved for a time (slow mode)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of interface.py, to which every bus is held: how many watch."""
+"""The contract of interface.py for every bus: viewer counts."""
 
 from __future__ import annotations
 

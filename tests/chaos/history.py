@@ -1,4 +1,4 @@
-"""What the checker judges: what was published, with its receipts, and what each viewer received."""
+"""The checker's input: published events with their results, and each viewer's received events."""
 
 from __future__ import annotations
 

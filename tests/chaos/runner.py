@@ -1,4 +1,4 @@
-"""One scenario with one seed: the stage is set, the crowd comes, things break, and then it is judged."""
+"""Runs one scenario with one seed: starts cluster and viewers, injects faults, checks the history."""
 
 from __future__ import annotations
 

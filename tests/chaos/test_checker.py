@@ -1,4 +1,4 @@
-"""The checker sees what it is there for: each fault, planted into histories that are otherwise right."""
+"""The checker finds each kind of fault, planted into correct histories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judge of several datacenters sees what is wrong, and nothing else."""
+"""The checker for several datacenters finds faults, and has no false positives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that others wrote controls the terminal, in any of the commands that show it."""
+"""External text cannot control the terminal, in any command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`liveserver record`: what was recorded, and what becomes of one user's data."""
+"""`liveserver record`: listing, export, and erasing of a user's data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers without sockets: what they answer is a script, what they were asked is a list."""
+"""Servers without sockets: scripted answers, recorded requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However often and wherever connections break: every event once, in order."""
+"""Every event once and in order, however often connections break."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is malformed costs an event at most: watching goes on."""
+"""Malformed data costs at most one event; watching continues."""
 
 from __future__ import annotations
 

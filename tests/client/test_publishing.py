@@ -1,4 +1,4 @@
-"""What is published arrives once, however often it takes to be answered."""
+"""Published events arrive once, however many attempts are needed."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ async def test_an_unanswered_publish_is_repeated_with_the_same_ids_elsewhere(
     failure: object, autojump_clock: trio.testing.MockClock
 ) -> None:
     servers = Servers(failure, answer(accepted(0, duplicates=1)))  # type: ignore[arg-type]
-    told: list[str] = []
+    received: list[str] = []
     receipt = await publish(
         ["http://a", "http://b"],
         "v1",
         [LIKE],
         client=servers.client,
-        on_failure=lambda why, _: told.append(why),
+        on_failure=lambda why, _: received.append(why),
     )
-    assert len(told) == 1
+    assert len(received) == 1
     assert receipt == PublishReceipt(0, 1, "dc1-a-1", attempts=2)
     assert [asked.host for asked in servers.asked] == ["a", "b"]
     assert ids(servers.asked[0]) == ids(servers.asked[1])

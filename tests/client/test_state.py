@@ -1,4 +1,4 @@
-"""The state that a client has is the servers', by every transport, and by their rule."""
+"""A client's state equals the servers', over every transport."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVENTS = [
 ]
 
 
-def told(kind: str, data: Any, name: str = "dc1-a-1") -> bytes:
+def received(kind: str, data: Any, name: str = "dc1-a-1") -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (name.encode(), kind.encode(), msgspec.json.encode(data))
 
 
@@ -34,11 +34,11 @@ async def test_a_stream_brings_the_state_and_live_events_change_it() -> None:
     live = EVENTS[0] | {"id": "c", "at": 12, "data": 3}
     older = EVENTS[1] | {"id": "d", "at": 99, "version": 6}
     body = [
-        told("ready", {"video": "v1", "cursor": "dc1-a-1", "node": "n", "resumed": False, "gap": False}),
-        told("state", {"events": EVENTS}),
-        told("t", live, "dc1-a-2"),
-        told("likes", older, "dc1-a-3"),
-        told("t", live | {"id": "e", "at": 13, "data": None}, "dc1-a-4"),
+        received("ready", {"video": "v1", "cursor": "dc1-a-1", "node": "n", "resumed": False, "gap": False}),
+        received("state", {"events": EVENTS}),
+        received("t", live, "dc1-a-2"),
+        received("likes", older, "dc1-a-3"),
+        received("t", live | {"id": "e", "at": 13, "data": None}, "dc1-a-4"),
     ]
     seen: list[dict[str, Any]] = []
     async with watch("http://a", "v1", transport="sse", client=Servers(stream(*body)).client) as watcher:

@@ -1,4 +1,4 @@
-"""Where a server asks who watches: what is shown, and what is done when that has expired."""
+"""Viewers' tokens at the client, and their renewal."""
 
 from __future__ import annotations
 

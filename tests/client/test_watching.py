@@ -1,4 +1,4 @@
-"""Out of many connections comes one sequence, without a loss and without a double."""
+"""One exact sequence of events over many connections."""
 
 from __future__ import annotations
 

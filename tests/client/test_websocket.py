@@ -1,4 +1,4 @@
-"""Watching over a WebSocket: the same sequence, out of whatever the servers do."""
+"""Watching over a WebSocket: an exact sequence, whatever the servers do."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ async def test_a_lost_connection_is_resumed_after_the_last_message(
 
     async with served(first, second, third) as (url, asked):
         items = await take(url, 9)
-    assert [wish["subscribe"].get("cursor") for wish in asked] == [None, cursor(3), cursor(3)]
+    assert [query["subscribe"].get("cursor") for query in asked] == [None, cursor(3), cursor(3)]
     lost = [item for item in items if isinstance(item, Disconnected)]
     assert [each.reason for each in lost] == ["the server closed: oh", "the server said bye: drain"]
     assert lost[1].wait == 1.5

@@ -1,4 +1,4 @@
-"""One child is passed through, begun again, and ended; and it does not outlive its supervisor."""
+"""A child's output is passed through; it is restarted and ended, and ends with its supervisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster starts whole, mends itself, and ends whole, whatever is done to it."""
+"""A cluster starts completely, restarts its nodes, and ends completely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in a cluster's file, and what is wrong with it."""
+"""Parsing of cluster files, and their errors."""
 
 from __future__ import annotations
 

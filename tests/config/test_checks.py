@@ -1,4 +1,4 @@
-"""Settings that contradict each other, and those that do not."""
+"""Settings that contradict each other are refused."""
 
 from __future__ import annotations
 

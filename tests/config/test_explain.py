@@ -1,4 +1,4 @@
-"""What is wrong is said in the configuration's words: which setting, what it may be, never a library's."""
+"""Errors name the setting and its permitted values, without a library's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A setting under its former name is refused with its present one, wherever it is written."""
+"""A setting's former name is refused, and the error gives the present one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be published, and that what is accepted arrives as it was meant."""
+"""Parsing of publications: valid ones keep their meaning, others are refused."""
 
 from __future__ import annotations
 

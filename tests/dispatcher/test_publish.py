@@ -1,4 +1,4 @@
-"""Group commit: fewer round trips, and each publisher is told what became of its own."""
+"""Group commit: fewer round trips, and each publisher gets its own result."""
 
 from __future__ import annotations
 

@@ -79,14 +79,14 @@ async def test_published_events_are_accepted_and_logged() -> None:
 async def test_a_keyed_event_is_answered_with_how_many_were_stale() -> None:
     async with dispatching() as stage:
         answer = await stage.json(PATH, [{"type": "t", "key": "k", "version": 2}, {"type": "t"}])
-        told = msgspec.json.decode(answer.body)
-        assert (answer.status, told["accepted"], told["stale"]) == (202, 2, 0)
+        received = msgspec.json.decode(answer.body)
+        assert (answer.status, received["accepted"], received["stale"]) == (202, 2, 0)
         answer = await stage.json(PATH, {"type": "t", "key": "k", "version": 1})
         again = msgspec.json.decode(answer.body)
-        assert again == {"accepted": 0, "duplicates": 0, "stale": 1, "cursor": told["cursor"]}
+        assert again == {"accepted": 0, "duplicates": 0, "stale": 1, "cursor": received["cursor"]}
         events = [{"type": "t", "video": "v1", "key": "k", "version": version} for version in (1, 3)]
-        told = msgspec.json.decode((await stage.json("/v1/events", events)).body)
-        assert (told["accepted"], told["duplicates"], told["stale"]) == (1, 0, 1)
+        received = msgspec.json.decode((await stage.json("/v1/events", events)).body)
+        assert (received["accepted"], received["duplicates"], received["stale"]) == (1, 0, 1)
         assert len(await stage.bus.lines("v1")) == 3
 
 
@@ -115,10 +115,10 @@ async def test_several_videos_at_once() -> None:
         body = b'{"type":"like","video":"v"}\n{"type":"like","video":"w"}\n{"type":"like","video":"v"}'
         answer = await stage.post("/v1/events", body, NDJSON)
         assert answer.status == 202
-        told = msgspec.json.decode(answer.body)
-        assert (told["accepted"], told["duplicates"]) == (3, 0)
-        assert list(told["cursors"]) == ["v", "w"]
-        for video, cursor in told["cursors"].items():
+        received = msgspec.json.decode(answer.body)
+        assert (received["accepted"], received["duplicates"]) == (3, 0)
+        assert list(received["cursors"]) == ["v", "w"]
+        for video, cursor in received["cursors"].items():
             assert Cursor.parse(cursor) == (await stage.bus.read(video, 0, 1)).head.cursor
 
 
@@ -221,8 +221,8 @@ async def test_a_publisher_that_hangs_up_has_published_all_the_same() -> None:
 
 async def test_leases_are_renewed_and_withdrawn() -> None:
     async with dispatching() as stage, stage.bus.inbox("n1") as inbox:
-        wish = {"node": "n1", "lease": 30, "videos": {"v1": 3, "v2": 0}}
-        answer = await stage.json("/v1/leases", wish)
+        query = {"node": "n1", "lease": 30, "videos": {"v1": 3, "v2": 0}}
+        answer = await stage.json("/v1/leases", query)
         assert answer.status == 200
         leases = msgspec.json.decode(answer.body, type=LeaseAnswer).to_leases()
         for video, viewers in (("v1", 3), ("v2", 0)):
@@ -230,7 +230,7 @@ async def test_leases_are_renewed_and_withdrawn() -> None:
             assert leases[video] == Lease(head, ViewerCount(video, "dc1", viewers, viewers))
         await stage.post(PATH, LIKE)
         assert [batch.video for batch in await anext(inbox)] == ["v1"]
-        answer = await stage.json("/v1/leases", wish)
+        answer = await stage.json("/v1/leases", query)
         assert msgspec.json.decode(answer.body)["heads"]["v1"]["offset"] == 1
         answer = await stage.json("/v1/leases/withdraw", {"node": "n1", "videos": ["v1"]})
         assert (answer.status, answer.body) == (200, b"{}")
@@ -294,8 +294,8 @@ async def test_a_table_that_cannot_be_reached_is_told_as_503(monkeypatch: pytest
     async with dispatching() as stage:
         for verb in ("subscribe", "unsubscribe"):
             monkeypatch.setattr(stage.bus, verb, gone)
-        for path, wish in (("/v1/leases", GOOD), ("/v1/leases/withdraw", {"node": "n1", "videos": ["v1"]})):
-            answer = await stage.json(path, wish)
+        for path, query in (("/v1/leases", GOOD), ("/v1/leases/withdraw", {"node": "n1", "videos": ["v1"]})):
+            answer = await stage.json(path, query)
             assert (answer.status, answer.headers["retry-after"]) == (503, "1")
             assert "secret" not in answer.detail
 
@@ -305,7 +305,7 @@ async def test_times_ahead_are_refused_or_corrected_as_the_publisher_prefers() -
     async with dispatching() as on:
         answered = await on.post(PATH, body)
         assert (answered.status, b"at most 5000 ms ahead" in answered.body) == (400, True)
-        wish = request("POST", PATH, body, JSON).replace(
+        query = request("POST", PATH, body, JSON).replace(
             b"Host:", b"Prefer: respond-async, Handling=Lenient\r\nHost:", 1
         )
-        assert (await on.served.ask(wish)).status == 202
+        assert (await on.served.ask(query)).status == 202

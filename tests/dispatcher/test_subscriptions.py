@@ -1,4 +1,4 @@
-"""Leases are granted for as long as they may be, and nothing is asked for nothing."""
+"""Leases are granted up to their limit, without unnecessary calls."""
 
 from __future__ import annotations
 

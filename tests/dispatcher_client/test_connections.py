@@ -66,9 +66,9 @@ async def answer(stream: trio.SocketStream) -> None:
 async def test_a_working_connection_is_kept() -> None:
     async with serving(answer) as (server, connections):
         for _ in range(3):
-            told = await connections.handle_async_request(ask(server))
-            assert (told.status_code, told.json()) == (202, {"accepted": 1})
-            assert told.headers["content-type"] == "application/json"
+            received = await connections.handle_async_request(ask(server))
+            assert (received.status_code, received.json()) == (202, {"accepted": 1})
+            assert received.headers["content-type"] == "application/json"
         (heard,) = server.heard
         assert heard.count(b"POST /v1/events HTTP/1.1\r\n") == heard.count(b"x-own: 1\r\n") == 3
         assert heard.count(server.url.split("/")[2].encode()) == 3

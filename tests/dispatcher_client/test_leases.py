@@ -1,4 +1,4 @@
-"""Leases from the dispatchers: what a refusal says ends up in the log and in readiness."""
+"""Leases from the dispatchers: the reason of a refusal is in the log and in readiness."""
 
 from __future__ import annotations
 

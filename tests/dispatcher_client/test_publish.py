@@ -1,4 +1,4 @@
-"""The way to a dispatcher over HTTP: the next one when one fails, and what is refused is refused."""
+"""Publishing over HTTP: failover to the next dispatcher; refusals are passed on."""
 
 from __future__ import annotations
 

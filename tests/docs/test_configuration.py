@@ -1,4 +1,4 @@
-"""The reference of settings is what the definitions say."""
+"""The reference of settings is generated from their definitions."""
 
 from __future__ import annotations
 

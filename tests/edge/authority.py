@@ -1,4 +1,4 @@
-"""Certificates for the tests: an authority of their own, and doors that show what it issued."""
+"""Certificates for the tests: an authority, and servers with certificates that it issued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A served edge, and a client that says exactly what it is told to, byte by byte."""
+"""A served edge, and a client that sends given bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However a chunked body is cut up, the same bytes come out of it, and what is behind it stays."""
+"""A chunked body is parsed independently of how its bytes are cut, and what follows it is kept."""
 
 from __future__ import annotations
 

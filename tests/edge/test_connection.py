@@ -1,4 +1,4 @@
-"""One connection, over a real socket: answers in order, and an end that is told to whoever can hear it."""
+"""One connection over a real socket: responses in order, and an orderly close."""
 
 from __future__ import annotations
 

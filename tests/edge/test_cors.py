@@ -1,4 +1,4 @@
-"""What pages of other origins may read, and that they may ask first."""
+"""CORS: which pages of other origins may read responses, and preflight requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not hot is served by an ordinary web application, one request per connection."""
+"""Requests outside the hot path are served by the web application, one per connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For which names a server answers, so that no page of another site reaches one on this machine."""
+"""Accepted host names, so that pages of other sites cannot reach a local server."""
 
 from __future__ import annotations
 

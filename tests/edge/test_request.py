@@ -1,4 +1,4 @@
-"""A request is what it says, or a problem; never anything between."""
+"""Requests are parsed exactly, or refused with a problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The id of a failing request: the same in its answer, in the log, and behind the hand-over."""
+"""The id of a failing request is the same in its answer, in the log, and behind the handoff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request is one request to everybody: to us, to what is behind us, and to a proxy before us.
+"""Request smuggling: this server, its application and proxies agree on where a request ends.
 
 Request smuggling lives on bytes that two parsers end differently. Here each doubtful way to write a request
 is a 400 and the end of the connection, whatever is pipelined behind it; and what is taken and handed over is

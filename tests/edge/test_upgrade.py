@@ -1,4 +1,4 @@
-"""The opening handshake of a WebSocket: who is let in, and what the others are told."""
+"""The opening handshake of a WebSocket: accepted requests, and errors for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A WebSocket client that says exactly what it is told to, and reads only when it is told to."""
+"""A WebSocket client that sends given messages, and reads only when asked to."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ class SocketClient:
         assert isinstance(event, CloseConnection), event
         return event.code, event.reason or ""
 
-    async def watch(self, video: str = "v", **wish: object) -> Any:
+    async def watch(self, video: str = "v", **body: object) -> Any:
         """Subscribe; what `ready` says."""
-        await self.say(subscribe={"video": video, **wish})
+        await self.say(subscribe={"video": video, **body})
         kind, ready = await self.message()
         assert (kind, ready["video"]) == ("ready", video)
         return ready

@@ -1,4 +1,4 @@
-"""Who may watch, over real sockets: tokens, until when, how many and how often."""
+"""Admission of viewers over real sockets: tokens, expiry, limits and rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bans at a frontend: by whichever way they come, streams end and new ones are refused, on each transport."""
+"""Bans at a frontend: on each transport, streams end and new ones are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cleared user's comments at a frontend, however the clearing and they come: nobody is shown them."""
+"""A cleared user's comments are not sent, in whatever order clearing and comments arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letting everybody go: evenly, told why, and with nothing cut off."""
+"""Draining: viewers are disconnected evenly, with a reason, and without cut-off data."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ async def test_byes_are_spread_over_the_drain_time(autojump_clock: MockClock) ->
     async with stage(settings(node={"drain_timeout": "10s"}, frontend={"segment_size": 7})) as on:
         clients = [(await on.ready())[0] for _ in range(40)]
         started = trio.current_time()
-        told: list[float] = []
+        received: list[float] = []
         retries: set[int | None] = set()
 
         async def wait(index: int) -> None:
             event = await clients[index].event()
             assert event.type == "bye"
             assert msgspec.json.decode(event.data) == {"reason": "drain", "reconnect": True}
-            told.append(trio.current_time() - started)
+            received.append(trio.current_time() - started)
             retries.add(clients[index].parser.retry)
             assert await clients[index].chunk() == b""
             assert not await clients[index].more()
@@ -63,7 +63,7 @@ async def test_byes_are_spread_over_the_drain_time(autojump_clock: MockClock) ->
                 nursery.start_soon(wait, index)
             await on.frontend.drain()
         assert trio.current_time() - started <= 11
-        assert sum(moment < 5 for moment in told) == 20
+        assert sum(moment < 5 for moment in received) == 20
         assert len(retries) > 30
         assert all(retry is not None and 1000 <= retry <= 4000 for retry in retries)
 

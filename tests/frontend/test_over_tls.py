@@ -1,4 +1,4 @@
-"""What holds of streams holds over TLS: the fan-out writes to such a socket as to any other."""
+"""Streams over TLS: the fan-out writes to TLS sockets as to others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request asks for is read within the limits, each time the same."""
+"""Parameters of requests are checked against limits; cached results are the same."""
 
 from __future__ import annotations
 

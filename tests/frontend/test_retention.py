@@ -53,11 +53,11 @@ async def check_all(on: Stage, cursor: str) -> None:
     """What is missing is only likes: over each transport the same."""
     client, ready = await on.ready("v", f"?cursor={cursor}")
     assert (ready["resumed"], ready["gap"], ready["skipped"]) == (True, False, "ephemeral")
-    told = [await client.event()]
-    while sum(event.type == "comment" for event in told) < 2:
-        told.append(await client.event())
-    assert told[0].type == "state"
-    events = [event.type for event in told if event.type not in ("state", "viewers")]
+    sent_events = [await client.event()]
+    while sum(event.type == "comment" for event in sent_events) < 2:
+        sent_events.append(await client.event())
+    assert sent_events[0].type == "state"
+    events = [event.type for event in sent_events if event.type not in ("state", "viewers")]
     assert events == ["comment", *["like"] * 20, "comment"]
 
     lines = on.connect()
@@ -107,11 +107,11 @@ async def test_a_node_that_missed_a_storm_reports_no_gap(autojump_clock: MockClo
         assert (await stays.event()).type == "comment"
         on.frontend.receiver.reconnect()  # nothing is received meanwhile
         await storm(on)
-        told: list[SSEEvent] = []
-        while sum(event.type == "comment" for event in told) < 3 or told[-1].type != "state":
-            told.append(await stays.event())
-        assert all(event.type != "gap" for event in told)
-        assert b"likes/a" in told[-1].data.encode()
+        sent_events: list[SSEEvent] = []
+        while sum(event.type == "comment" for event in sent_events) < 3 or sent_events[-1].type != "state":
+            sent_events.append(await stays.event())
+        assert all(event.type != "gap" for event in sent_events)
+        assert b"likes/a" in sent_events[-1].data.encode()
 
 
 async def test_who_has_seen_the_last_of_what_is_gone_resumes_exactly(autojump_clock: MockClock) -> None:

@@ -24,7 +24,7 @@ def shown(data: bytes | str | list[Any]) -> list[tuple[str, int]]:
     return [(event["key"], event["data"]) for event in events]
 
 
-async def told(client: Client) -> list[tuple[str, int]]:
+async def received(client: Client) -> list[tuple[str, int]]:
     """The state that comes next on an event stream."""
     event = await client.event()
     assert event.type == "state"
@@ -55,7 +55,7 @@ async def test_a_newcomer_is_sent_the_state_with_ready_in_one_write(autojump_clo
         live = await client.event()
         assert (live.type, msgspec.json.decode(live.data)["data"]) == ("t", 5)
         other, _ = await on.ready()
-        assert await told(other) == [("a", 2), ("b", 3), ("d", 5)]
+        assert await received(other) == [("a", 2), ("b", 3), ("d", 5)]
 
 
 async def test_an_exact_resume_gets_events_and_no_state(autojump_clock: MockClock) -> None:
@@ -87,7 +87,7 @@ async def test_the_state_is_that_of_where_a_viewer_begins(autojump_clock: MockCl
         await on.publish(1)
         await on.publish_keyed("a", "2", at=11)
         client, _ = await on.ready("v", "?replay=2")
-        assert await told(client) == [("a", 1)]
+        assert await received(client) == [("a", 1)]
         assert [(await client.event()).type for _ in range(2)] == ["like", "t"]
         client, _ = await on.ready("v", "?cursor=earliest")
         assert [(await client.event()).type for _ in range(3)] == ["t", "like", "t"]
@@ -105,7 +105,7 @@ async def test_an_older_version_does_not_change_the_state(autojump_clock: MockCl
         await on.relay_after_gap(line, 1)  # the first of its origin: no gap
         assert [(await stays.event()).type for _ in range(2)] == ["t", "t"]
         client, _ = await on.ready()
-        assert await told(client) == [("a", 2)]
+        assert await received(client) == [("a", 2)]
 
 
 async def test_behind_a_gap_comes_the_state(autojump_clock: MockClock) -> None:
@@ -143,7 +143,7 @@ async def test_a_gap_loses_no_key_that_was_in_what_is_gone(autojump_clock: MockC
         await on.publish(40)
         while (event := await stays.event()).type != "gap":
             assert event.type == "like"
-        assert await told(stays) == [("a", 1)]
+        assert await received(stays) == [("a", 1)]
 
 
 async def test_a_cursor_out_of_reach_gets_the_state(autojump_clock: MockClock) -> None:
@@ -152,7 +152,7 @@ async def test_a_cursor_out_of_reach_gets_the_state(autojump_clock: MockClock) -
         for query in ("?cursor=dc1-zzzzz-7", "", "?cursor=now"):
             client, ready = await on.ready("v", query)
             assert not ready["resumed"]
-            assert await told(client) == [("a", 2), ("b", 3)]
+            assert await received(client) == [("a", 2), ("b", 3)]
 
 
 async def test_over_a_websocket_and_as_json_lines(autojump_clock: MockClock) -> None:
@@ -166,10 +166,10 @@ async def test_over_a_websocket_and_as_json_lines(autojump_clock: MockClock) -> 
         lines = on.connect()
         await lines.get("/v1/videos/v/events", "Accept: application/x-ndjson")
         await lines.head()
-        told = [msgspec.json.decode(await lines.chunk()) for _ in range(2)]
-        assert [line["event"] for line in told] == ["ready", "state"]
-        assert shown(told[1]["data"]["events"]) == [("a", 2), ("b", 3)]
-        assert told[1]["cursor"] == ready["cursor"]
+        received = [msgspec.json.decode(await lines.chunk()) for _ in range(2)]
+        assert [line["event"] for line in received] == ["ready", "state"]
+        assert shown(received[1]["data"]["events"]) == [("a", 2), ("b", 3)]
+        assert received[1]["cursor"] == ready["cursor"]
 
 
 async def test_a_poll_without_a_cursor_has_the_state_and_one_with_it_has_none(
@@ -197,7 +197,7 @@ async def test_a_large_state_is_one_object_for_all(autojump_clock: MockClock) ->
         assert len({id(viewer.unsent.obj) for viewer in viewers if viewer.unsent}) == 1
         for client in clients:
             assert (await client.event()).type == "ready"
-            assert len(await told(client)) == 20
+            assert len(await received(client)) == 20
         await on.publish(1)
         for client in clients:
             assert await client.events(1) == [21]
@@ -212,7 +212,7 @@ async def test_states_of_positions_that_are_gone_are_let_go(autojump_clock: Mock
         log = on.channel().log
         assert len(log.state._changes) <= 2 * 16
         client, _ = await on.ready()
-        assert await told(client) == [("a", 99)]
+        assert await received(client) == [("a", 99)]
 
 
 # Internal events

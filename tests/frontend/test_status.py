@@ -1,4 +1,4 @@
-"""What a frontend says of its videos and viewers."""
+"""The status of a frontend's videos and viewers."""
 
 from __future__ import annotations
 

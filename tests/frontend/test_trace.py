@@ -1,4 +1,4 @@
-"""One event's story at one node."""
+"""The trace of an event at one node."""
 
 from __future__ import annotations
 

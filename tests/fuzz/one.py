@@ -61,7 +61,7 @@ def mutated(name: str, count: int, seed: int) -> None:
         file.truncate(4 + LONGEST)
         # Survives this process, whatever ends it: who hangs in C code runs no handler.
         note = mmap.mmap(file.fileno(), 4 + LONGEST)
-        began = told = time.monotonic()
+        began = received = time.monotonic()
         warm = 0
         for number, data in enumerate(islice(inputs(corpus(name), target.words, seed, LONGEST), count)):
             note[: 4 + len(data)] = len(data).to_bytes(4, "big") + data
@@ -74,8 +74,8 @@ def mutated(name: str, count: int, seed: int) -> None:
                 raise
             if number == int(count * WARM):
                 warm = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            if time.monotonic() - told > 2:
-                told = time.monotonic()
+            if time.monotonic() - received > 2:
+                received = time.monotonic()
                 print(f"{name}: {number:,} of {count:,}", flush=True)
         signal.setitimer(signal.ITIMER_REAL, 0)
         now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -36,11 +36,11 @@ def run(name: str, inputs: int, seed: int, engine: str) -> str:
     command = [sys.executable, "-m", "tests.fuzz.one", name, "--inputs", str(inputs), "--seed", str(seed)]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen([*command, "--engine", engine], stdout=output, stderr=subprocess.STDOUT)
-        began = told = time.monotonic()
+        began = received = time.monotonic()
         while process.poll() is None:
             time.sleep(0.2)
-            if time.monotonic() - told > 10:
-                told = time.monotonic()
+            if time.monotonic() - received > 10:
+                received = time.monotonic()
                 lines = (line for line in reversed(_said(output)) if _PULSE.search(line) or " of " in line)
                 print(f"    {next(lines, 'begins')[:110]}", flush=True)
         seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""How each transport is spoken, and what it says in words that all share."""
+"""Clients of each transport, with a common interface."""
 
 from __future__ import annotations
 

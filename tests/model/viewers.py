@@ -161,10 +161,10 @@ class Viewer:
         await socket.upgrade()
         if not isinstance(await socket.event(), AcceptConnection):
             return
-        wish: dict[str, object] = {"video": "v"}
+        body: dict[str, object] = {"video": "v"}
         key, _, value = self._query().partition("=")
-        wish[key] = int(value) if key == "replay" else value
-        await socket.say(subscribe=wish)
+        body[key] = int(value) if key == "replay" else value
+        await socket.say(subscribe=body)
         while True:
             if self.is_paused:
                 await self._resumed.wait()

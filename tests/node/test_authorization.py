@@ -1,4 +1,4 @@
-"""Who may, at whole nodes over real sockets; and that no secret is found anywhere afterwards."""
+"""Authorization at whole nodes over real sockets; secrets are not in logs and responses."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def test_what_nodes_publish_is_refused_from_a_publisher(tmp_path: Path) ->
 
 async def test_leases_are_the_nodes_own(tmp_path: Path) -> None:
     async with serving(locked(tmp_path)) as [on]:
-        wish = {"node": "n9", "lease": 5, "videos": {"v": 1}}
+        query = {"node": "n9", "lease": 5, "videos": {"v": 1}}
         aud = "liveserver-nodes"
         node_token = tokens.make({"aud": aud, "exp": time.time() + 60}, NODES)
         older = tokens.make({"aud": aud, "exp": time.time() + 60}, OTHER)
@@ -145,7 +145,7 @@ async def test_leases_are_the_nodes_own(tmp_path: Path) -> None:
             (node_token, 200),
             (older, 200),
         ):
-            assert await on.status_of("POST", "/v1/leases", key, wish) == status
+            assert await on.status_of("POST", "/v1/leases", key, query) == status
         assert await on.status_of("POST", "/v1/leases/withdraw", None, {"node": "n9", "videos": ["v"]}) == 401
         assert await on.status_of("POST", EVENTS, node_token, LIKE) == 202
 

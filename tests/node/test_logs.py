@@ -1,4 +1,4 @@
-"""The log, as people and as programs read it."""
+"""The log's formats, for people and for programs."""
 
 from __future__ import annotations
 

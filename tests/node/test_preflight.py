@@ -1,4 +1,4 @@
-"""`check` finds what `run` would stumble over: addresses, files, services, and Redis with its commands."""
+"""`check` finds what `run` would fail on: addresses, files, services, and Redis with its commands."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ async def test_only_a_sites_servers_and_operators_may(tmp_path: Path) -> None:
 
 
 BAD: list[tuple[str, str, Any, str]] = [
-    ("tokens/t", "PUT", {"before": 1}, "before is for a user's tokens"),
+    ("tokens/t", "PUT", {"before": 1}, "before is only for revoking a user's tokens"),
     ("tokens/t", "PUT", {"until": 1}, "within 86400 s"),
     ("tokens/t", "PUT", {"until": 2**53 - 1}, "within 86400 s"),
     ("users/u", "PUT", {"before": 2**53 - 1}, "not in the future"),

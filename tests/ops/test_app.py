@@ -1,4 +1,4 @@
-"""The ops pages, as an operator's tools read them."""
+"""The ops pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard: files that need nobody else, and a page that shows what happens, in a real browser."""
+"""The dashboard: self-contained files, and the page in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readiness: every check in its own time, and all at once."""
+"""Readiness: checks run concurrently, each with its own timeout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site's log read at a node: what is folded, what counts once, and what holds when the log is lost."""
+"""The site's log at a node: folding, handling once, and behaviour when the log is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is watching: pages of users out of several answers, each user once and in order."""
+"""Lists of watching users: pages merged from several answers, each user once and sorted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all forms share: the envelope, and the reasons to say goodbye."""
+"""The common parts of all wire forms: the envelope, and the reasons for `bye`."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ from tests.web.tcp_relay import Relay, Stand
 
 expect.set_options(timeout=SECONDS * 1000)
 
-# A viewer of its own in a page: what it was told, in order.
+# A viewer of its own in a page: what it received, in order.
 WATCH = """async ({ urls, video, options }) => {
     const { LiveVideo } = await import("/liveserver.js");
     window.live = new LiveVideo(urls, video, options);
     window.seen = [];
-    window.told = [];
+    window.notices = [];
     live.addEventListener("*", ({ detail }) => seen.push(detail.id));
-    for (const word of ["ready", "gap"]) live.addEventListener(word, ({ detail }) => told.push([word, detail.gap]));
+    for (const word of ["ready", "gap"]) live.addEventListener(word, ({ detail }) => notices.push([word, detail.gap]));
     await new Promise((ready) => live.addEventListener("ready", ready, { once: true }));
 }"""  # noqa: E501
 
@@ -65,7 +65,7 @@ def watching(context: BrowserContext, video: str, *relays: Relay, **options: Any
 def expect_seen(page: Page, video: str, count: int) -> None:
     wait_until(lambda: page.evaluate("seen.length") >= count)
     assert page.evaluate("seen") == ids(video, count)
-    assert not any(gap for _, gap in page.evaluate("told"))
+    assert not any(gap for _, gap in page.evaluate("notices"))
 
 
 def expect_likes(page: Page, count: int) -> None:

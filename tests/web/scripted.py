@@ -1,4 +1,4 @@
-"""A frontend that does what a test says, byte for byte: for what a real one would do rarely, or never."""
+"""A scripted frontend, for behaviour that is rare or impossible with a real one."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_five_tabs_share_one_connection(stage: Stage, context: BrowserContext) -
         pages = [opened(context, relay, "tabs")]
         expect(pages[0].locator("#viewer-count")).to_have_text("1")
         pages += [opened(context, relay, "tabs") for _ in range(4)]
-        for page in pages:  # the later ones are told by the first
+        for page in pages:  # the first one informs the later ones
             expect(page.locator("#viewer-count")).to_have_text("1")
         viewers = [watching(context, "shared", relay) for _ in range(5)]
         assert relay.streams == 2
@@ -203,7 +203,9 @@ def test_a_tab_that_has_the_lock_and_says_nothing_loses_it(stage: Stage, context
     page = context.new_page()
     page.clock.install()
     page.goto(f"{stage.two.url}/page/icon.svg")
-    page.evaluate(f"wish => void ({WATCH})(wish)", {"urls": stage.two.url, "video": "hung", "options": {}})
+    page.evaluate(
+        f"options => void ({WATCH})(options)", {"urls": stage.two.url, "video": "hung", "options": {}}
+    )
     wait_until(lambda: bool(page.evaluate("!!window.live")))
     assert stage.two.count("/hung/events") == 0
     page.clock.fast_forward(60_000)
@@ -243,17 +245,17 @@ def test_with_the_real_backend_the_counter_is_exact(browser: Browser, tmp_path: 
 STATE = """async ([urls, transport]) => {
     const { LiveVideo } = await import("/liveserver.js");
     const live = new LiveVideo(urls, "sums", { transport, share: false });
-    const told = [];
-    for (const word of ["ready", "state", "*"]) live.addEventListener(word, () => told.push(word));
+    const notices = [];
+    for (const word of ["ready", "state", "*"]) live.addEventListener(word, () => notices.push(word));
     await new Promise((done) => live.addEventListener("state", done, { once: true }));
     const { likes, reactions } = live.total;
     live.close();
-    return [told, likes, Object.fromEntries(reactions)];
+    return [notices, likes, Object.fromEntries(reactions)];
 }"""
 
 
 def test_where_likes_are_summed_the_number_is_exact_on_every_page(browser: Browser, tmp_path: Path) -> None:
-    """Also on pages that come later, and over every transport: the state is told, not a difference."""
+    """Also on pages that come later, and over every transport: the whole state is sent, not a difference."""
     everything = 'node.roles=["frontend","dispatcher","backend"]'
     directory = f"backend.directory={tmp_path}"
     node = NodeProcess(
@@ -278,8 +280,8 @@ def test_where_likes_are_summed_the_number_is_exact_on_every_page(browser: Brows
             for page in pages:
                 expect_likes(page, 15)
             for transport in ("sse", "poll", "ws"):
-                told, likes, reactions = pages[1].evaluate(STATE, [node.url, transport])
-                assert told == ["ready", "state"]
+                received, likes, reactions = pages[1].evaluate(STATE, [node.url, transport])
+                assert received == ["ready", "state"]
                 assert (likes, reactions) == (15, {"heart": 7, "star": 7, "fire": 1})
     finally:
         node.stop()

@@ -420,13 +420,13 @@ def test_the_newest_event_of_each_key_is_held(context: BrowserContext, frontend:
     page = opened(context, frontend, frontend.url, share=False)
     stream = frontend.stream(1)
     stream.ready(0)
-    told = [
+    received = [
         event(
             1, "likes", key="likes/a", version=5, data={"added": {}, "total": {"heart": 3, "__proto__": 2}}
         ),
         event(2, "pin", key="pin", data={"text": "hello"}),
     ]
-    state = {"events": told}
+    state = {"events": received}
     stream.send(f"event: state\ndata: {json.dumps(state)}\n\n")
     for number, more in enumerate([
         {"kind": "likes", "key": "likes/a", "version": 4, "data": {"total": {"heart": 1}}},

@@ -257,12 +257,12 @@ def test_lines_of_one_author_in_a_minute_stand_under_one_name(
 ) -> None:
     page = opened(context, frontend)
     start = 1_763_862_000_000 // MINUTE * MINUTE
-    told = [
+    received = [
         comment(1, "a", "Ada", start + 1), comment(2, "b", "Ada", start + 2),
         comment(3, "c", "Ben", start + 3),
         comment(4, "d", "Ben", start + MINUTE), comment(5, "e", "Ben", start + MINUTE + 1),
     ]  # fmt: skip
-    tell(frontend.stream(1), *told)
+    tell(frontend.stream(1), *received)
     expect(page.locator(".said")).to_have_text(list("abcde"))
     grouped = "(li) => li.classList.contains('grouped')"
     assert page.evaluate(f"[...document.querySelectorAll('#comments li')].map({grouped})") == [

@@ -1,4 +1,4 @@
-"""The ordinary web's errors are the same documents as the edge's."""
+"""The application's errors are the same documents as the edge's."""
 
 from __future__ import annotations
 

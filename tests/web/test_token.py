@@ -1,4 +1,4 @@
-"""The browser client where it is asked who watches: another token when one has expired, and nothing lost."""
+"""The browser client with tokens: renewal after expiry, without loss."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
 
 WATCH = """async ({ urls, given, options }) => {
     const { LiveVideo } = await import("/liveserver.js");
-    window.seen = [], window.told = [], window.asked = 0;
+    window.seen = [], window.notices = [], window.asked = 0;
     const token = async () => given[Math.min(asked++, given.length - 1)];
     window.live = new LiveVideo(urls, "v", { ...options, token });
     live.addEventListener("*", ({ detail }) => seen.push(detail.id));
     for (const word of ["ready", "bye", "refused"])
-        live.addEventListener(word, ({ detail }) => told.push(detail.reason ?? detail.status ?? word));
+        live.addEventListener(word, ({ detail }) => notices.push(detail.reason ?? detail.status ?? word));
 }"""
 
 
@@ -66,7 +66,7 @@ def test_an_expired_token_is_followed_by_another(node: NodeProcess, browser: Bro
         page.goto(f"{node.url}/page/icon.svg")
         options: dict[str, Any] = {"transport": transport}
         page.evaluate(WATCH, {"urls": [node.url], "given": [token(1.5), token(600)], "options": options})
-        wait_until(lambda: "ready" in page.evaluate("told"))
+        wait_until(lambda: "ready" in page.evaluate("notices"))
         for number in numbers:
             like(node, number)
             page.wait_for_timeout(300)
@@ -120,5 +120,5 @@ def test_a_token_that_stays_invalid_is_refused_for_good(node: NodeProcess, brows
         page = context.new_page()
         page.goto(f"{node.url}/page/icon.svg")
         page.evaluate(WATCH, {"urls": [node.url], "given": [token(-60)], "options": {}})
-        wait_until(lambda: page.evaluate("told") == [401])
+        wait_until(lambda: page.evaluate("notices") == [401])
         assert page.evaluate("live.connection.name") == "closed"

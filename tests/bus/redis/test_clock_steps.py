@@ -1,4 +1,4 @@
-"""Redis' clock is set forward and back by an hour: leases, counts, logs and epochs stay as they are."""
+"""Redis' clock is set forward and back by an hour: leases, counts, logs and epochs do not change."""
 
 from __future__ import annotations
 

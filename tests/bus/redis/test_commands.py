@@ -1,4 +1,4 @@
-"""Redis without some of the commands that are needed: it is said which, and nothing is tried in vain."""
+"""Redis without some required commands: the error names them, and calls fail at once."""
 
 from __future__ import annotations
 

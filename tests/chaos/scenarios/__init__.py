@@ -1,4 +1,4 @@
-"""What is done to the cluster, while publishers publish and viewers watch."""
+"""Faults of the cluster, while publishers publish and viewers watch."""
 
 from tests.chaos.scenarios import (
     backend_scenarios,

@@ -1,4 +1,4 @@
-"""Redis that dies, hangs, or comes back with less; and the links to it."""
+"""Redis that crashes, hangs, or loses data; and the links to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Viewers who stall, break off, and stay away; publishers who do not wait."""
+"""Viewers that stall, disconnect and return late; publishers that do not wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits to be carried: bounded, in order, one parcel for each run."""
+"""The relay's buffer: bounded, in order, one batch per run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a relay costs: calls to the peer and to our own Redis are counted, on a virtual clock."""
+"""The cost of a relay: calls to the peer and to our Redis, on a virtual clock."""
 
 from __future__ import annotations
 

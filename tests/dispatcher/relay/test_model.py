@@ -27,7 +27,7 @@ VIDEOS = ("v",)
 QUIET = 40.0  # seconds: a lease, two sweeps and what they find
 
 
-class Told(NamedTuple):
+class Forwarded(NamedTuple):
     """An event as a log told its nodes."""
 
     life: str  # the log's own
@@ -53,7 +53,7 @@ class World:
 
     def __init__(self, seed: int, events: int, nursery: trio.Nursery) -> None:
         self.buses = {name: datacenter(name, max_events=events) for name in NAMES}
-        self.told = {name: defaultdict[tuple[str, str], list[Told]](list) for name in NAMES}
+        self.received = {name: defaultdict[tuple[str, str], list[Forwarded]](list) for name in NAMES}
         self.links: list[UnsteadyLink] = []
         self.relays: dict[tuple[str, str, str], Relaying] = {}
         self.published = 0
@@ -91,8 +91,8 @@ class World:
             task_status.started()
             async for batches in inbox:
                 for batch in batches:
-                    self.told[ours][batch.video, batch.origin] += [
-                        Told(batch.epoch, batch.origin_epoch, number, line.decode())
+                    self.received[ours][batch.video, batch.origin] += [
+                        Forwarded(batch.epoch, batch.origin_epoch, number, line.decode())
                         for number, line in enumerate(batch.lines, batch.number)
                     ]
 
@@ -160,18 +160,18 @@ def test_each_log_has_each_origins_events_once_and_in_order(
 
 
 async def judge(world: World, ours: str, origin: str, video: str, *, forgetful: bool) -> None:
-    truth = world.told[origin][video, origin]  # what the origin told its own nodes
-    lives = list(dict.fromkeys(told.epoch for told in truth))
-    texts = {(told.epoch, told.number): told.text for told in truth}
-    here = world.told[ours][video, origin]
-    for life in dict.fromkeys(told.life for told in here):
-        told = [each for each in here if each.life == life]
-        places = [(lives.index(each.epoch), each.number) for each in told]
+    truth = world.received[origin][video, origin]  # what the origin told its own nodes
+    lives = list(dict.fromkeys(received.epoch for received in truth))
+    texts = {(received.epoch, received.number): received.text for received in truth}
+    here = world.received[ours][video, origin]
+    for life in dict.fromkeys(received.life for received in here):
+        received = [each for each in here if each.life == life]
+        places = [(lives.index(each.epoch), each.number) for each in received]
         assert places == sorted(set(places)), f"{ours} has {origin}'s events twice or out of order"
-        assert all(texts[each.epoch, each.number] == each.text for each in told)
+        assert all(texts[each.epoch, each.number] == each.text for each in received)
         if not forgetful:
-            for epoch in {each.epoch for each in told}:
-                numbers = [each.number for each in told if each.epoch == epoch]
+            for epoch in {each.epoch for each in received}:
+                numbers = [each.number for each in received if each.epoch == epoch]
                 assert numbers == list(range(1, len(numbers) + 1)), f"{ours} lacks some of {origin}'s"
     stretch = await world.buses[origin].read(video, 0, 10_000)
     if any(batch.origin == origin for batch in stretch.batches):  # others' events may have displaced them

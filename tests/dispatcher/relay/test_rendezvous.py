@@ -1,4 +1,4 @@
-"""Each video has one owner, and keeps it while it is there."""
+"""Each video has one owner, which changes only if the owner leaves."""
 
 from __future__ import annotations
 

@@ -149,9 +149,9 @@ async def test_a_dispatcher_that_does_not_come_back_in_time(autojump_clock: Mock
     async with opened(settings(frontend={"subscribe_timeout": "10s"})) as (frontend, leases):
         leases.is_down = True
         before = trio.current_time()
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as received:
             await visit(frontend, "v")
-        assert dict(told.value.headers)["retry-after"] == "2"
+        assert dict(received.value.headers)["retry-after"] == "2"
         assert trio.current_time() - before == 10
 
 

@@ -1,4 +1,4 @@
-"""How many watch: told to all who are level, once a second at most, and to nobody's harm."""
+"""Viewer counts are sent to viewers that are level, at most once a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TELLING = {"counts_interval": "1s"}
 
 
-async def told(client: Client) -> tuple[str | None, tuple[int, int, int]]:
+async def received(client: Client) -> tuple[str | None, tuple[int, int, int]]:
     """The next event, which is `viewers`: its id, and what it says of here, the datacenter and all."""
     event = await client.event()
     assert event.type == "viewers"
@@ -51,28 +51,28 @@ async def test_viewers_are_told_how_many_they_are(autojump_clock: MockClock) -> 
     async with stage(settings(frontend=TELLING)) as on:
         one, ready = await on.ready()
         started = trio.current_time()
-        assert await told(one) == (ready["cursor"], (1, 1, 1))
+        assert await received(one) == (ready["cursor"], (1, 1, 1))
         assert trio.current_time() - started <= 1.5
         two, _ = await on.ready()
-        assert (await told(two))[1] == (2, 2, 2)  # itself counted, with its ready
+        assert (await received(two))[1] == (2, 2, 2)  # itself counted, with its ready
         for client in (one, two):
-            assert (await told(client))[1] == (2, 2, 2)
+            assert (await received(client))[1] == (2, 2, 2)
         assert await asked(on) == {"video": "v", "here": 2, "datacenter": 2, "total": 2}
         two.sock.close()
-        assert (await told(one))[1] == (1, 1, 1)
+        assert (await received(one))[1] == (1, 1, 1)
 
 
 async def test_other_nodes_and_datacenters_count(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING)) as on:
         client, _ = await on.ready()
-        await told(client)
+        await received(client)
         await on.bus.subscribe("n2", {"v": 10}, 15)
         await on.bus.note_peer_counts([ViewerCount("v", "dc2", 100, 0, 35)])
-        assert (await told(client))[1] == (1, 11, 111)
+        assert (await received(client))[1] == (1, 11, 111)
         assert await asked(on) == {"video": "v", "here": 1, "datacenter": 11, "total": 111}
         # Both end by themselves: the node is dead, and so is the link.
-        assert (await told(client))[1] == (1, 1, 101)
-        assert (await told(client))[1] == (1, 1, 1)
+        assert (await received(client))[1] == (1, 1, 101)
+        assert (await received(client))[1] == (1, 1, 1)
 
 
 async def test_who_watches_elsewhere_only_can_be_asked_for_anywhere(autojump_clock: MockClock) -> None:
@@ -86,7 +86,7 @@ async def test_who_watches_elsewhere_only_can_be_asked_for_anywhere(autojump_clo
 async def test_viewers_get_a_count_at_most_once_a_second(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING)) as on:
         client, _ = await on.ready()
-        await told(client)
+        await received(client)
         before = on.frontend.fanout.statistics().visits
         others = []
         for _ in range(100):  # ten seconds in which somebody comes all the time
@@ -94,7 +94,7 @@ async def test_viewers_get_a_count_at_most_once_a_second(autojump_clock: MockClo
             await trio.sleep(0.1)
         seen = words = 0
         while seen < 101:
-            seen = (await told(client))[1][0]
+            seen = (await received(client))[1][0]
             words += 1
         assert words <= 12
         # One visit each, beside those that seat whoever comes.
@@ -105,7 +105,7 @@ async def test_the_numbers_stand_behind_the_events_and_carry_their_cursor(autoju
     async with stage(settings(frontend=TELLING | {"flush_interval": "2s"})) as on:
         on.frontend.fanout.load = FullLoad()
         client, _ = await on.ready()
-        await told(client)
+        await received(client)
         await on.publish()  # written at once; from here on the segment rests
         assert await client.events(1) == [1]
         await on.bus.subscribe("n2", {"v": 1}, 60)
@@ -113,7 +113,7 @@ async def test_the_numbers_stand_behind_the_events_and_carry_their_cursor(autoju
         await trio.sleep(0.5)
         receipt = await on.publish(2)
         assert await client.events(2) == [2, 3]
-        assert await told(client) == (str(receipt.cursor), (1, 2, 2))
+        assert await received(client) == (str(receipt.cursor), (1, 2, 2))
         assert on.frontend.fanout.statistics().writes - writes <= 2
 
 
@@ -136,18 +136,18 @@ async def test_json_lines_are_told_and_polls_are_not(autojump_clock: MockClock) 
 async def test_a_long_poll_viewer_is_counted_between_two_polls(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING)) as on:
         client, ready = await on.ready()
-        await told(client)
+        await received(client)
         poll = on.connect()
         cursor = ready["cursor"]
         for number in range(1, 5):
             await poll.get(f"/v1/videos/v/poll?cursor={cursor}&wait=20")
             if number == 1:
-                assert (await told(client))[1] == (2, 2, 2)
+                assert (await received(client))[1] == (2, 2, 2)
             await on.publish()
             cursor = (await poll.json())["cursor"]
             assert await client.events(1) == [number]
             await trio.sleep(1.5)
-        assert (await told(client))[1] == (1, 1, 1)  # some seconds after the last one
+        assert (await received(client))[1] == (1, 1, 1)  # some seconds after the last one
 
 
 async def test_a_lagging_viewer_gets_no_counts(autojump_clock: MockClock) -> None:
@@ -169,13 +169,13 @@ async def test_a_lagging_viewer_gets_no_counts(autojump_clock: MockClock) -> Non
         await trio.sleep(1)
         assert not on.channel().audience.lagging
         quick.sock.close()
-        assert (await told(slow))[1] == (1, 1, 1)
+        assert (await received(slow))[1] == (1, 1, 1)
 
 
 async def test_a_full_socket_does_not_lag_for_a_number(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING | {"heartbeat": "1h"})) as on:
         client, _ = await on.ready()
-        await told(client)
+        await received(client)
         (seated,) = on.channel().audience.viewers()
         send = seated.send
 
@@ -188,14 +188,14 @@ async def test_a_full_socket_does_not_lag_for_a_number(autojump_clock: MockClock
         assert not on.channel().audience.lagging
         seated.set_send(send)
         await on.bus.subscribe("n2", {"v": 2}, 60)
-        assert (await told(client))[1] == (1, 3, 3)
+        assert (await received(client))[1] == (1, 3, 3)
 
 
 async def test_a_newcomer_to_a_video_that_all_had_left_is_counted_at_once(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING | {"linger": "30s"})) as on:
         first, _ = await on.ready()
-        await told(first)
+        await received(first)
         first.sock.close()
         await trio.sleep(3)  # nobody is there, and that is what would have been said last
         second, ready = await on.ready()
-        assert await told(second) == (ready["cursor"], (1, 1, 1))
+        assert await received(second) == (ready["cursor"], (1, 1, 1))

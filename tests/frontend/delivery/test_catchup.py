@@ -1,4 +1,4 @@
-"""Those who don't read: they lag alone, miss nothing, and are told in the end."""
+"""Viewers that do not read: they lag without effect on others, miss nothing, or receive a gap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behind live: each event as long after it came as its viewer asked for; none lost, doubled or early."""
+"""Viewers behind live receive each event after their delay; none is lost, doubled or early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop: who is written to when, and that nobody holds up anybody."""
+"""The fan-out's loop: the order of writes; a blocked viewer does not delay others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known afterwards of the visits: how late they were, who was written what, and who was not."""
+"""The records of flushes: their delays, the viewers written to, and those that were not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a segment rests, by how busy the loop is."""
+"""The pause of a segment, by the loop's load."""
 
 from __future__ import annotations
 

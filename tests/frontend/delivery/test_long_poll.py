@@ -1,4 +1,4 @@
-"""Long-polls' answers: pages of a log, each gap told once, bounded in events and in bytes."""
+"""Long-poll answers: pages of a log, each gap reported once, bounded in events and bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A segment's flush: what is sent to those that stand in it and to those that join."""
+"""A segment's flush: the data sent to its viewers and to joining ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where cursors resume: held against a plain model that remembers everything."""
+"""Where cursors resume, compared with a simple model that keeps everything."""
 
 from __future__ import annotations
 
@@ -215,8 +215,8 @@ def test_frames_of_trimmed_and_prepended_events() -> None:
     assert b"dc1-aaa-9" in frames.write(-2, 10_000)[0]
     log.append(batch(13, 30), 0, NOW)
     log.trim(NOW, needed=log.tip)
-    told, end = frames.write(-2, 10_000)
-    assert (b'"event":"gap"' in told, end) == (True, log.base)
+    received, end = frames.write(-2, 10_000)
+    assert (b'"event":"gap"' in received, end) == (True, log.base)
     assert frames.write(log.base, 10_000)[1] == log.tip
 
 

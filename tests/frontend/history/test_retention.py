@@ -1,4 +1,4 @@
-"""Retention by kind: ephemeral events go before others, which stay in reach without a gap."""
+"""Retention by kind: ephemeral events are dropped before others, which are sent without a gap."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def append(log: ChannelLog, kinds: str, number: int, origin: str = "dc1", since:
 
 def sent(log: ChannelLog, form: object, position: int, limit: int = 200) -> bytes:
     """Return all that a viewer at `position` is sent."""
-    frames, told = log.frames(form), b""  # type: ignore[arg-type]
+    frames, received = log.frames(form), b""  # type: ignore[arg-type]
     while position < log.tip:
         chunk, position = frames.write(position, limit)
-        told += chunk
-    return told
+        received += chunk
+    return received
 
 
 def test_a_storm_of_likes_leaves_comments_in_reach() -> None:
@@ -52,11 +52,11 @@ def test_a_storm_of_likes_leaves_comments_in_reach() -> None:
     assert (len(log.older), log.event_count) == (2, 12)
     point = log.locate(Cursor.parse("dc1-aaa-1"))
     assert (point.gap, point.seen, point.skipped) == (False, None, True)
-    told = sent(log, SSE, point.position)
-    assert told.count(b"event: comment") == 1
-    assert told.count(b"event: like") == 10
-    assert b"event: gap" not in told
-    assert b"id: dc1-aaa-3\nevent: comment" in told
+    received = sent(log, SSE, point.position)
+    assert received.count(b"event: comment") == 1
+    assert received.count(b"event: like") == 10
+    assert b"event: gap" not in received
+    assert b"id: dc1-aaa-3\nevent: comment" in received
 
 
 def test_who_has_seen_all_that_was_dropped_has_skipped_nothing() -> None:
@@ -74,9 +74,9 @@ def test_comments_over_their_own_bound_are_a_gap() -> None:
     assert [item.number for item in log.older] == [3, 5, 7]
     assert not log.locate(Cursor.parse("dc1-aaa-1")).gap
     assert log.locate(Cursor.parse("dc1-aaa-0")).gap
-    told = sent(log, NDJSON, -1)
-    assert told.count(b'"event":"gap"') == 1
-    assert told.count(b'"event":"comment"') == 3
+    received = sent(log, NDJSON, -1)
+    assert received.count(b'"event":"gap"') == 1
+    assert received.count(b'"event":"comment"') == 3
 
 
 def test_replay_counts_what_is_held() -> None:
@@ -199,6 +199,6 @@ def test_a_viewer_gets_all_that_is_held_and_is_told_what_is_not(
     assert log.reaches(point.position, cursor) or point.seen is not None
 
     # What is written is what is held, whatever fits into one write.
-    told = sent(log, NDJSON, point.position, limit)
-    assert told.count(b'"event":"like"') + told.count(b'"event":"comment"') == len(items)
-    assert b'"event":"gap"' not in told
+    received = sent(log, NDJSON, point.position, limit)
+    assert received.count(b'"event":"like"') + received.count(b'"event":"comment"') == len(items)
+    assert b'"event":"gap"' not in received

@@ -1,4 +1,4 @@
-"""It comes back by itself after errors; when the server has ended the stream, its user asks again."""
+"""Reconnects by itself after errors; when the server has ended the stream, its user reconnects."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Chromium's EventSource comes back by itself; who reads a stream with fetch asks again."""
+"""Chromium's EventSource reconnects by itself; a page that reads a stream with fetch has to."""
 
 import sys
 

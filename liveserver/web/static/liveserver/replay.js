@@ -25,7 +25,7 @@ const LOOK_AHEAD = 1_000; // milliseconds of the video before which a segment is
 const PREFETCH = 5_000;
 const TICK = 50; // milliseconds between two looks at the playhead
 const KEPT = 60; // segments in memory
-const SHOWN = 200; // events told after seeking
+const SHOWN = 200; // events fired after seeking
 const RETRY = 2_000;
 
 /** Fires events by their type and as "*", "seek" with `{events}`, "ready" with the index, "error" with the reason. */
@@ -41,7 +41,7 @@ export class Replay extends EventTarget {
   #byPosition = true;
   #playhead = -1;
   /** Of the last moments, what was fired. @type {Set<LiveEvent>} */ #fired = new Set();
-  /** Events before the moment that was sought, which were told at once. @type {Set<LiveEvent>} */ #before = new Set();
+  /** Events before the moment that was sought, which were fired at once. @type {Set<LiveEvent>} */ #before = new Set();
   #failedAt = -Infinity;
 
   /** @param {string|URL} url the recording's directory @param {HTMLVideoElement} video @param {ReplayOptions} options */
