@@ -321,7 +321,10 @@ def test_a_key_is_long_and_another_each_time(capsys: pytest.CaptureFixture[str])
         (["--video", "v", "--secret-file", "nowhere"], "nowhere cannot be read"),
         (["--video", "v", "--private-key-file", "nowhere"], "nowhere cannot be read"),
         (["--video", "v", "--private-key-file", "s"], "s is not a PEM private key"),
-        (["--video", "v", "--private-key-file", "s", "--secret-file", "s"], "--secret-file: is given beside"),
+        (
+            ["--video", "v", "--private-key-file", "s", "--secret-file", "s"],
+            "--secret-file: cannot be used together",
+        ),
         (["--video", "v", "--set", "auth.secret=hush-hush"], "auth.secret: is too short"),
     ],
 )
