@@ -29,7 +29,7 @@ def test_a_server_runs_on_free_ports_and_ends_with_the_block() -> None:
 
 
 def test_a_setting_that_cannot_be_used_is_refused_before_anything_starts() -> None:
-    with pytest.raises(ConfigError, match=r"is it lease\?"), running_server("frontend.lease_=1s"):
+    with pytest.raises(ConfigError, match=r"did you mean lease\?"), running_server("frontend.lease_=1s"):
         pass
 
 
