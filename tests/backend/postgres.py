@@ -32,7 +32,7 @@ def _run(program: Path | str, *arguments: str, directory: Path) -> None:
     user = NOBODY if os.geteuid() == 0 else None
     subprocess.run(
         [program, *arguments],
-        check=True, cwd=directory, user=user, group=user, stdout=subprocess.DEVNULL, timeout=60,
+        check=True, cwd=directory, user=user, group=user, timeout=60,
     )  # fmt: skip
 
 
@@ -64,6 +64,7 @@ def postgres(binaries: Path) -> Iterator[str]:
             yield f"postgresql+psycopg://test@/postgres?host={directory}"
         finally:
             pg_ctl("-m", "immediate", "stop")
+            print((directory / "log").read_text())  # shown when the test fails
 
 
 def execute(url: str, *statements: str) -> None:
@@ -126,9 +127,7 @@ logfile = {name}/log
         if user is not None:
             for path in (directory, *directory.iterdir()):
                 os.chown(path, user, user)
-        with subprocess.Popen(
-            ["pgbouncer", "-q", f"{name}/ini"], user=user, group=user, stderr=subprocess.DEVNULL
-        ) as process:
+        with subprocess.Popen(["pgbouncer", "-q", f"{name}/ini"], user=user, group=user) as process:
             try:
                 deadline = time.monotonic() + 60
                 while not (directory / ".s.PGSQL.5432").exists():
@@ -138,6 +137,7 @@ logfile = {name}/log
                 yield f"postgresql+psycopg://test@/postgres?host={name}"
             finally:
                 process.kill()
+                print((directory / "log").read_text())  # shown when the test fails
 
 
 class Proxy:

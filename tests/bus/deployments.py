@@ -148,9 +148,8 @@ def watched(directory: Path) -> Iterator[Deployment]:
             f'sentinel auth-pass mymaster "{PASSWORD}"\n'
             "sentinel down-after-milliseconds mymaster 1500\nsentinel failover-timeout mymaster 2000\n"
         )
-        sentinel = subprocess.Popen(
-            [find_redis_server(), configuration, "--sentinel"], stdout=subprocess.DEVNULL
-        )
+        # pytest shows what it prints when the test fails.
+        sentinel = subprocess.Popen([find_redis_server(), configuration, "--sentinel"])
         stack.callback(sentinel.wait)
         stack.callback(sentinel.kill)
         asked = redis.Redis(port=port)

@@ -69,7 +69,7 @@ async def test_viewers_get_each_event_once_while_every_node_is_restarted(tmp_pat
                     async with trio.open_nursery() as publishing:
                         publishing.start_soon(publish_on, dispatchers, "a", accepted)
                         publishing.start_soon(publish_on, dispatchers[::-1], "b", accepted)
-                        await trio.run_process([*command, "--restart-rolling"], stderr=subprocess.DEVNULL)
+                        await trio.run_process([*command, "--restart-rolling"])
                         await log.wait_for("rolling restart done: 4 nodes", seconds=60)
                         publishing.cancel_scope.cancel()
                     # What was under way then may have arrived or not; these have.
@@ -86,6 +86,7 @@ async def test_viewers_get_each_event_once_while_every_node_is_restarted(tmp_pat
                     process.kill()
                     await process.wait()
                 nursery.cancel_scope.cancel()
+                print(*log.lines, sep="\n")  # shown when the test fails
     asked = [match[1] for line in log.lines if (match := re.search(r"of 4: ending (\S+)", line))]
     assert tuple(asked) == ORDER
     for name in ORDER:
