@@ -29,7 +29,7 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response | http
     def client(**options: object) -> httpx.AsyncClient:
         return original(transport=httpx.MockTransport(handle))
 
-    monkeypatch.setattr(probe.httpx, "AsyncClient", client)
+    monkeypatch.setattr("httpx.AsyncClient", client)
     return asked
 
 

@@ -20,7 +20,7 @@ class Client:
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = list(pieces)
-        self.told = b""
+        self.announced = b""
 
     async def receive(self) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -28,7 +28,7 @@ class Client:
 
     async def write(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
-        self.told += data
+        self.announced += data
 
 
 async def read(
@@ -39,7 +39,7 @@ async def read(
     with (memory := BodyMemory(room)).reserve() as reservation:
         rest = await read_body(request, received, client, 100_000, reservation)
     assert memory.used == 0
-    return request.body, rest, client.told
+    return request.body, rest, client.announced
 
 
 @pytest.mark.parametrize(

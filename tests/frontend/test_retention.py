@@ -148,19 +148,19 @@ async def test_replay_counts_across_what_was_dropped(
         count = len(expected)
 
         stream, _ = await on.ready("v", f"?replay={count}")
-        told = ""
-        while len(told) < len(expected):
-            told += {"comment": "c", "like": "l", "likes": "s"}.get((await stream.event()).type, "")
-        assert told == expected
+        received = ""
+        while len(received) < len(expected):
+            received += {"comment": "c", "like": "l", "likes": "s"}.get((await stream.event()).type, "")
+        assert received == expected
 
         lines = on.connect()
         await lines.get(f"/v1/videos/v/events?replay={count}", "Accept: application/x-ndjson")
         await lines.head()
-        told = ""
-        while len(told) < len(expected):
+        received = ""
+        while len(received) < len(expected):
             found = re.findall(rb'"event":"(likes?|comment)"', await lines.chunk())
-            told += "".join(names[name] for name in found)
-        assert told == expected
+            received += "".join(names[name] for name in found)
+        assert received == expected
 
         poll = on.connect()
         await poll.get(f"/v1/videos/v/poll?replay={count}")
@@ -168,8 +168,8 @@ async def test_replay_counts_across_what_was_dropped(
 
         socket = await connect(on)
         await socket.say(subscribe={"video": "v", "replay": count})
-        told = ""
-        while len(told) < len(expected):
+        received = ""
+        while len(received) < len(expected):
             message: Any = await socket.next()
-            told += types(message.get("events", {}).get("events", []))
-        assert told == expected
+            received += types(message.get("events", {}).get("events", []))
+        assert received == expected

@@ -455,8 +455,8 @@ def test_settings_and_the_pin_are_read_from_the_state(
     expected = {"comments": "open", "slow": 30, "likes": "open", "review": False}
     assert page.evaluate("[live.settings, live.pinned]") == [expected, None]
     slow = {"comments": "slow", "slow": 5, "likes": "closed", "review": True}
-    told = [event(1, "settings", key="settings", data=slow)]
-    stream.send(f"event: state\ndata: {json.dumps({'events': told})}\n\n")
+    received = [event(1, "settings", key="settings", data=slow)]
+    stream.send(f"event: state\ndata: {json.dumps({'events': received})}\n\n")
     pinned = {"text": "hello", "comment": "c1", "user": "ada"}
     stream.send(frame(event(2, "pin", key="pin", data=pinned), 2))
     expect_seen(page, 2, 2)

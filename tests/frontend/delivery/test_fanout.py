@@ -123,10 +123,10 @@ async def test_hundreds_come_and_go_while_events_flow(autojump_clock: MockClock)
     """Each sees an unbroken run of numbers from its own ready on."""
     async with stage(settings(frontend={"segment_size": 7})) as on:
 
-        async def visit(stay: float) -> None:
+        async def visit(duration: float) -> None:
             client, ready = await on.ready()
             start = int(ready["cursor"].rpartition("-")[2])
-            await trio.sleep(stay)
+            await trio.sleep(duration)
             seen = await client.events(3)
             assert seen == [start + 1, start + 2, start + 3]
             client.sock.close()
