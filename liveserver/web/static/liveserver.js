@@ -118,7 +118,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
       signal.addEventListener("abort", () => (clearInterval(timer), this.#delay.close()));
     }
     on(globalThis, "online", wake);
-    on(globalThis, "offline", () => this.#present?.interrupt("the browser is offline"));
+    on(globalThis, "offline", () => this.#present?.interrupt("offline"));
     on(globalThis, "pageshow", wake);
     on(globalThis, "pagehide", () => this.#running.abort());
     on(globalThis.document, "visibilitychange", wake);
@@ -241,7 +241,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
       greeting: () => ({ node: this.connection.node, cursor: this.cursor, state: [...this.state.values()], viewers: this.#viewers, clock: this.#clock }),
       greet: (greeting) => this.#greet(greeting),
       report: (connection) => this.#report(connection.name, { ...connection, shared: true }),
-      stalled: () => this.#report("stalled", { reason: "the tab with the connection says nothing", shared: true }),
+      stalled: () => this.#report("stalled", { reason: "nothing was heard", shared: true }),
     });
   }
 

@@ -76,7 +76,7 @@ async def keep_hearing(inbox: Inbox) -> None:
 
 async def test_when_sentinel_names_another_master_it_goes_on_there(directory: Path) -> None:
     with watched(directory) as deployment:
-        async with open_bus(deployment.url, answer_in=1) as bus, bus.inbox("n") as inbox:
+        async with open_bus(deployment.url, answer_in=3) as bus, bus.inbox("n") as inbox:
             await bus.subscribe("n", {"v": 1}, 60)
             before = await append(bus, "t1", "a", "b")
             wait_replicated(deployment, PASSWORD)
@@ -95,8 +95,8 @@ async def test_when_a_server_of_the_cluster_dies_its_replica_goes_on(directory: 
     """If it has less than was heard, in a new epoch; also if who appends there has heard nothing."""
     with clustered(directory) as deployment:
         async with (
-            open_bus(deployment.url, answer_in=1) as bus,
-            open_bus(deployment.url, answer_in=1) as other,
+            open_bus(deployment.url, answer_in=3) as bus,
+            open_bus(deployment.url, answer_in=3) as other,
             bus.inbox("n") as inbox,
             trio.open_nursery() as nursery,
         ):
@@ -123,8 +123,8 @@ async def test_in_a_cluster_a_member_that_is_gone_may_have_known_more(
     monkeypatch.setattr(redis_bus, "settling", lambda timeout: 1.0)
     with clustered(directory) as deployment:
         async with (
-            open_bus(deployment.url, answer_in=1) as stays,
-            open_bus(deployment.url, answer_in=1) as gone,
+            open_bus(deployment.url, answer_in=3) as stays,
+            open_bus(deployment.url, answer_in=3) as gone,
             stays.inbox("n"),
             gone.inbox("m"),
         ):

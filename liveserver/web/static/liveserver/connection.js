@@ -88,7 +88,7 @@ export class Connection {
 
   /** Have a stream begin anew at another delay; polls and WebSockets change over by themselves. */
   onDelayChanged() {
-    if (this.transport === "sse") this.#attempt.abort(new Handover("the delay has changed"));
+    if (this.transport === "sse") this.#attempt.abort(new Handover("delay"));
   }
 
   /** One connection, from its opening to its end. @param {AbortSignal} signal */
@@ -105,12 +105,12 @@ export class Connection {
     /** @type {any} */ let timer;
     const give = (/** @type {number} */ ms) => {
       clearTimeout(timer);
-      timer = setTimeout(() => attempt.abort(new Lost("nothing was heard for too long", { blocked: !isReady })), ms);
+      timer = setTimeout(() => attempt.abort(new Lost("nothing was heard", { blocked: !isReady })), ms);
     };
     const expectHeartbeat = () => {
       clearTimeout(timer);
       timer = setTimeout(() => {
-        this.#host.report("stalled", { reason: "nothing was heard for too long" });
+        this.#host.report("stalled", { reason: "nothing was heard" });
         give(LOST_AFTER - STALLED_AFTER);
       }, this.#heartbeat + STALLED_AFTER);
     };
@@ -137,7 +137,7 @@ export class Connection {
         this.#host.receive(items);
         if (attempt.signal.aborted) throw attempt.signal.reason;
       }
-      lost = new Lost("the server ended the connection", { blocked: !isReady });
+      lost = new Lost("the server closed", { blocked: !isReady });
     } catch (error) {
       const reason = attempt.signal.aborted ? attempt.signal.reason : error;
       lost = reason instanceof Lost ? reason : new Lost(String(/** @type {any} */ (reason)?.message ?? reason));
@@ -191,7 +191,7 @@ export class Connection {
         for await (const { items } of stream({ ...request, cursor: this.#host.cursor, replay: 0, signal: trial.signal }))
           if (items[0]?.type === "ready") {
             this.#streaming = true;
-            return attempt.abort(new Handover("a stream comes through"));
+            return attempt.abort(new Handover("stream"));
           } else if (items.length) break;
       } catch {
         // The polls go on.

@@ -67,7 +67,7 @@ export class Likes {
     const timer = setTimeout(() => limit.abort(), WITHIN);
     /** @type {Record<string, string>} */ const headers = {};
     if (body) Object.assign(headers, { "content-type": "application/json", "idempotency-key": key });
-    let last = new LiveError("That did not get through in time. Please try again in a moment.");
+    let last = new LiveError("No answer. Try again.");
     try {
       for (let tried = 1; tried <= TRIES; tried++) {
         const answer = await this.#attempt(new URL(path, this.#root), { method, headers, body: body && JSON.stringify(body) }, limit.signal);
@@ -104,8 +104,8 @@ export class Likes {
       const { detail, reason } = await response.json().catch(() => ({}));
       const retryAfter = Number(response.headers.get("retry-after")) * 1_000 || undefined;
       if (request.method === "POST" && request.body && !reason && (status === 404 || status === 405 || status === 501))
-        return new LiveError("Taking part isn't possible at this address. You still see what the others send.", { status, unsupported: true });
-      return new LiveError(detail ?? "That was not accepted.", { status, reason, retryAfter });
+        return new LiveError("Not possible here.", { status, unsupported: true });
+      return new LiveError(detail ?? "Not accepted.", { status, reason, retryAfter });
     } catch {
       return null; // the network; the same key makes it safe to try again
     } finally {

@@ -38,7 +38,7 @@ export async function* stream(request) {
   const { cursor, replay } = request;
   const response = await ask(request, "events", { ...(cursor ? { cursor } : replay ? { replay } : {}), ...filters(request) });
   if (!response.headers.get("content-type")?.startsWith("text/event-stream") || !response.body)
-    throw new Lost("the answer is not an event stream", { blocked: true });
+    throw new Lost("not an event stream", { blocked: true });
   const parser = new EventStreamParser();
   const decoder = new TextDecoder();
   const reader = response.body.getReader();
@@ -73,8 +73,8 @@ export async function* polls(request) {
   const { video, replay, heartbeat } = request;
   const wait = Math.max(1, Math.min(60, Math.round(heartbeat / 1_000)));
   for (let first = true, { cursor } = request; ; first = false) {
-    const wish = cursor ? { cursor, wait: first ? 0 : wait } : replay ? { replay } : {};
-    const response = await ask(request, "poll", { ...wish, ...filters(request) });
+    const where = cursor ? { cursor, wait: first ? 0 : wait } : replay ? { replay } : {};
+    const response = await ask(request, "poll", { ...where, ...filters(request) });
     const page = await response.json();
     const { gap, skipped } = page;
     const items = eventItems(page.events);
@@ -92,7 +92,7 @@ export async function* polls(request) {
 
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export async function* socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind = () => 0, types = [] }) {
-  if (!globalThis.WebSocket) throw new Lost("there is no WebSocket here", { final: true });
+  if (!globalThis.WebSocket) throw new Lost("no WebSocket", { final: true });
   const address = new URL("v1/ws", url);
   address.protocol = address.protocol.replace("http", "ws");
   const { authorization } = await tokens.headers(); // which a WebSocket cannot send from here
@@ -120,7 +120,7 @@ export async function* socket({ url, video, cursor, replay, heartbeat, signal, t
   };
   line.onclose = ({ code, reason }) => {
     if (!opened) tokens.renew(); // a refusal's reason is not shown to scripts; it may be this
-    end(new Lost(reason || `the WebSocket was closed (${code})`));
+    end(new Lost(reason || `closed (${code})`));
   };
   signal.addEventListener("abort", onAbort, { once: true });
   // Scripts are not shown a WebSocket's own pings; so the server is asked.
@@ -184,5 +184,5 @@ async function ask({ url, video, signal, tokens, credentials }, what, parameters
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   const after = Number(response.headers.get("retry-after")) * 1_000 || 0;
-  throw refusal(problem.detail ?? `the server answered ${response.status}`, response.status, after);
+  throw refusal(problem.detail ?? `status ${response.status}`, response.status, after);
 }
