@@ -697,7 +697,7 @@ async def test_unknown_paths_are_refused_by_the_edge() -> None:
             answer = await client.ask(b"GET /unknown?known HTTP/1.1\r\n" + HOST + b"\r\n")
             assert answer.status == 404
             assert answer.headers["x-request-id"]
-            assert "begins with /v1/" in answer.detail
+            assert "begin with /v1/" in answer.detail
         assert not served.handed_over
         await client.send(b"GET /known HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
         await client.rest()

@@ -136,4 +136,4 @@ async def test_a_disk_that_is_full_turns_readiness_red(tmp_path: Path) -> None:
                 if not ready["checks"]["recorder"]["ok"]:
                     break
                 await trio.sleep(0.01)
-        assert "tried again" in ready["checks"]["recorder"]["detail"]
+        assert "is retried" in ready["checks"]["recorder"]["detail"]
