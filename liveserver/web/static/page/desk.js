@@ -6,6 +6,7 @@
 
 import { cleanName, cleanText, element } from "./text.js";
 
+const ASK_AGAIN = 3_000; // milliseconds, when not all servers have answered who is here
 const SLOW = [1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600]; // seconds on the slider
 const SETTINGS = { comments: "open", slow: 30, likes: "open", review: false };
 const MOST = 100; // in a list
@@ -17,6 +18,7 @@ export class Desk {
   #act;
   #slowTimer;
   #word = "Moderate";
+  #hereTimer;
   #waiting = new Set(); // ids that are decided here, and not yet in the stream
 
   /**
@@ -175,6 +177,8 @@ export class Desk {
     $("here-more").dataset.after = page.next ?? "";
     const others = page.anonymous ? `${page.anonymous} without a name. ` : "";
     $("here-note").textContent = others + (page.complete === false ? "Not all servers have answered." : "");
+    clearTimeout(this.#hereTimer);
+    if (page.complete === false && !after) this.#hereTimer = setTimeout(() => $("here").open && this.#list(""), ASK_AGAIN);
   }
 }
 

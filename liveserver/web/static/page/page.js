@@ -275,7 +275,7 @@ function say(text) {
       if (settings?.comments === "slow" && !isModerator()) composer.hold(1_000 * (Number(settings.slow) || 30));
     },
     failed: (error, again) => {
-      pending.failed(error.message, again);
+      pending.failed(reasonOf(error), again);
       if (error.unsupported) impossible(error);
       if (error.reason === "slow") composer.hold(error.retryAfter ?? 1_000);
       if (error.reason === "banned") banned(error);
@@ -288,7 +288,7 @@ async function attempt(act) {
     return (await act()) ?? {};
   } catch (error) {
     if (error.unsupported) impossible(error);
-    else note(error.message);
+    else note(reasonOf(error));
     if (error.reason === "banned") banned(error);
     return null;
   }
@@ -299,9 +299,15 @@ function banned(error) {
   showState();
 }
 
+/** What is shown for an error: a server's own words, or why there are none. */
+function reasonOf({ status, message, unsupported }) {
+  if (unsupported) return "Taking part isn't possible at this address. You still see what the others send.";
+  return status ? message : "That did not get through in time. Please try again in a moment.";
+}
+
 function impossible(error) {
   isAlone = isOff = true;
-  note(error.message);
+  note(reasonOf(error));
   showState();
 }
 
