@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 # Modules that only the tests of what uses them cover. To be lowered with each that gets its own.
-MOST_WITHOUT = 100
+MOST_WITHOUT = 98
 
 
 def test_modules_have_their_test_modules() -> None:
