@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
 import re
 from typing import Any
 
@@ -16,6 +17,9 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 # A larger number without a unit is probably meant to be milliseconds.
 MOST_BARE_SECONDS = 3600
+
+MOST_SECONDS = 36_500 * 86_400.0  # a hundred years; Redis counts in milliseconds, and has 63 bits
+MOST_BYTES = 1024**5
 
 
 class Duration(float):
@@ -87,7 +91,7 @@ def quantity(kind: type, value: Any) -> Any:
         return Address(value)
     if isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())):
         number, unit = match.groups()
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         number, unit = str(value), ""
     else:
         number, unit = "", ""
@@ -97,10 +101,21 @@ def quantity(kind: type, value: Any) -> Any:
                 f'{value!r} has no unit; write "{number}s" for seconds, or "{number}ms" for milliseconds'
             )
         if number and unit in ("", "ms", "s", "m", "h", "d") and float(number) >= 0:
-            return Duration(float(number) * _UNITS[unit or "s"])
+            seconds = float(number) * _UNITS[unit or "s"]
+            if seconds > MOST_SECONDS:
+                raise ValueError(f"{_shortened(value)} is too long; at most {MOST_SECONDS / 86400:.0f}d")
+            return Duration(seconds)
         raise ValueError(f'{value!r} is not a duration like "20ms", "15s" or "5m"')
     if kind is Size:
         if number and unit in ("", "B", "KiB", "MiB", "GiB") and float(number) >= 0:
-            return Size(float(number) * _UNITS[unit or "B"])
+            size = float(number) * _UNITS[unit or "B"]
+            if size > MOST_BYTES:
+                raise ValueError(f"{_shortened(value)} is too large; at most {MOST_BYTES // 1024**3}GiB")
+            return Size(size)
         raise ValueError(f'{value!r} is not a size like "64KiB" or "4MiB"')
     raise NotImplementedError(kind)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

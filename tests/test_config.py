@@ -99,7 +99,7 @@ def test_invalid_settings_are_refused_by_name(override: str, complaint: str) -> 
 @pytest.mark.parametrize(
     ("overrides", "complaint"),
     [
-        (["peers.dc2.url=host:6379/0"], "peers.dc2.url: is not a URL like redis://"),
+        (["peers.dc2.url=host:6379/0"], "peers.dc2.url: 'host:6379/0' is not a URL like redis://"),
         (["peers.dc2.url=redis://h", 'node.roles=["frontend"]', "frontend.dispatchers=[\"http://d\"]"],
          "peers: are for dispatchers only"),
         ([f"peers.datacenter{n}.url=redis://h" for n in range(5)], "peers: are so many that a cursor"),

@@ -126,6 +126,14 @@ class ReviewHook:
         return ReviewStatistics(dict(self._decided), self._unanswered)
 
 
+def read_hook_secret(settings: ReviewSettings) -> bytes:
+    """Return the secret that signs the hook's requests. Raises `ConfigError`."""
+    secrets = read_secrets("review.secret", settings.secret, settings.secret_file, SHORTEST_SECRET)
+    if not secrets:
+        raise ConfigError("review.secret", "is missing; the hook's requests are signed with it")
+    return secrets[0].encode()
+
+
 @asynccontextmanager
 async def open_review_hook(settings: ReviewSettings) -> AsyncIterator[ReviewHook | None]:
     """Return the hook, with connections that end with the block; None without `review.url`.
@@ -135,11 +143,9 @@ async def open_review_hook(settings: ReviewSettings) -> AsyncIterator[ReviewHook
     if not settings.url:
         yield None
         return
-    secrets = read_secrets("review.secret", settings.secret, settings.secret_file, SHORTEST_SECRET)
-    if not secrets:
-        raise ConfigError("review.secret", "is missing; the hook's requests are signed with it")
+    secret = read_hook_secret(settings)
     limits = httpx.Limits(max_connections=settings.concurrency)
     async with httpx.AsyncClient(
         timeout=settings.timeout, trust_env=False, limits=limits, follow_redirects=False
     ) as client:
-        yield ReviewHook(client, settings, secrets[0].encode())
+        yield ReviewHook(client, settings, secret)

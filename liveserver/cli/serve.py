@@ -123,14 +123,19 @@ def check(
     """Check a configuration, and print it.
 
     Opens everything that run opens: files, keys, addresses, the database, Redis, the dispatchers. For a
-    cluster's file, only the settings are checked. Exit code 2 if the configuration is wrong, 1 if a service
-    cannot be reached.
+    cluster's file, the settings and the ports are checked. Exit code 2 if the configuration is wrong, 1 if a
+    service cannot be reached.
     """
+    for variable in config.unknown_in(os.environ):
+        typer.echo(printable(f"environment variable {variable}: is no setting, and ignored"), err=True)
     if config_file and "datacenters" in config.read_toml(config_file):
-        from liveserver.cluster import topology
+        from liveserver.cluster import supervisor, topology
 
-        for plan in topology.load(config_file).nodes:
+        layout = topology.load(config_file)
+        for plan in layout.nodes:
             typer.echo(f"{plan.name:16} {plan.role:12} public {plan.public}  ops {plan.ops}")
+        for port in supervisor.busy_ports(layout):
+            typer.echo(f"port {port} is in use, perhaps by this cluster", err=True)
         typer.echo(f"\n{config_file} is right.", err=True)
         return
     effective = _load(config_file, [*_role_overrides(role), *(settings or ())])

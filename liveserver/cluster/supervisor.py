@@ -194,13 +194,17 @@ class Supervisor:
         say("Ctrl-C ends everything.\n")
 
 
-def _check_ports(layout: Topology) -> None:
+def busy_ports(layout: Topology) -> list[str]:
+    """Return the ports of a cluster that are in use, each with its purpose."""
     wanted = [(f"Redis of {each.name}", Address(f"{HOST}:{each.redis}")) for each in layout.datacenters]
     for node in layout.nodes:
         wanted += [(f"{node.name}, public", node.public)]
         wanted += [(f"{node.name}, ops", ops) for ops in node.all_ops]
-    busy = [f"{address.port} ({whose})" for whose, address in wanted if ports.is_busy(address)]
-    if busy:
+    return [f"{address.port} ({whose})" for whose, address in wanted if ports.is_busy(address)]
+
+
+def _check_ports(layout: Topology) -> None:
+    if busy := busy_ports(layout):
         raise LiveserverError(
             f"{'port' if len(busy) == 1 else 'ports'} {', '.join(busy)}: already in use; "
             f"stop what listens there (another cluster?), or choose other ports in {layout.source}"

@@ -4,9 +4,11 @@ values.py         kinds of values that settings share
 auth_sections.py  the settings of authentication and limits
 sections.py       all others: each with its type, unit, default and description
 loading.py        reads file, environment and overrides
+variables.py      environment variables, and mistyped ones
 renames.py        former names of settings
 explain.py        error messages for values
 checks.py         consistency of settings
+url_checks.py     the form of URLs
 auth_checks.py    consistency of settings for authentication
 certificates.py   certificates and certificate authorities
 comments.py       the description of each setting, from its definition
@@ -22,7 +24,6 @@ number means bytes).
 from liveserver.config.auth_sections import AuthSettings as AuthSettings
 from liveserver.config.auth_sections import LimitSettings as LimitSettings
 from liveserver.config.auth_sections import PublisherSettings as PublisherSettings
-from liveserver.config.loading import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
 from liveserver.config.loading import convert as convert
 from liveserver.config.loading import is_secret as is_secret
 from liveserver.config.loading import load as load
@@ -50,6 +51,8 @@ from liveserver.config.values import Name as Name
 from liveserver.config.values import RoleName as RoleName
 from liveserver.config.values import Section as Section
 from liveserver.config.values import Videos as Videos
+from liveserver.config.variables import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
+from liveserver.config.variables import unknown_in as unknown_in
 from liveserver.units import Address as Address
 from liveserver.units import Duration as Duration
 from liveserver.units import Secret as Secret

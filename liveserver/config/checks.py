@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from typing import get_args, get_type_hints
 
 from liveserver.config.auth_checks import check_auth
 from liveserver.config.certificates import client_context, server_context
 from liveserver.config.sections import FrontendSettings, Settings
+from liveserver.config.url_checks import check_urls
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
+from liveserver.units import Duration, Size
 
 TOKEN_WINDOW = 60.0  # seconds for which the bus remembers a commit, to deduplicate a repeat
 MARK = len("-0123456789-123456789~")  # bytes of a cursor per datacenter, besides its name
+
+
+# Durations and sizes that may be 0. All others would make every request fail, or a loop run without a pause.
+MAY_BE_ZERO = frozenset(
+    {
+        "auth.leeway",
+        "auth.jwks_cooldown",
+        "dispatcher.max_ahead",
+        "dispatcher.max_data",
+        "edge.min_write_rate",
+        "frontend.flush_interval",
+        "frontend.linger",
+        "frontend.retry_min",
+        "frontend.default_wait",
+        "frontend.max_wait",
+        "frontend.max_delay",
+        "likes.tick",
+        "node.drain_timeout",
+        "node.lame_duck",
+        "relay.retry_min",
+        "backend.follow_linger",
+    }
+)
 
 
 def check(settings: Settings) -> None:
@@ -37,12 +62,8 @@ def check(settings: Settings) -> None:
         raise ConfigError(
             "backend.dispatchers", "is empty, and this node is not a dispatcher; set their URLs"
         )
-    for section, urls in (("frontend", frontend.dispatchers), ("backend", settings.backend.dispatchers)):
-        for url in urls:
-            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-                raise ConfigError(
-                    f"{section}.dispatchers", f"{url!r} is not a URL like http://127.0.0.1:8111"
-                )
+    _check_quantities(settings)
+    check_urls(settings)
     check_auth(settings)
     _check_tls(settings)
     if settings.backend.batch_events > settings.dispatcher.max_events:
@@ -77,6 +98,17 @@ def check(settings: Settings) -> None:
     _check_peers(settings)
 
 
+def _check_quantities(settings: Settings) -> None:
+    """Refuse a duration or size of 0 where it makes no sense. Raises `ConfigError`."""
+    for section in settings.__struct_fields__:
+        values = getattr(settings, section)
+        for name, hint in get_type_hints(type(values)).items():
+            kinds = {hint, *get_args(hint)} & {Duration, Size}
+            if kinds and f"{section}.{name}" not in MAY_BE_ZERO and getattr(values, name) == 0:
+                example = '"1s"' if Duration in kinds else '"64KiB"'
+                raise ConfigError(f"{section}.{name}", f"must be more than 0, {example} for example")
+
+
 def _check_peers(settings: Settings) -> None:
     own, peers = settings.node.datacenter, settings.peers
     if settings.relay.retry_min > settings.relay.retry_max:
@@ -89,9 +121,6 @@ def _check_peers(settings: Settings) -> None:
         raise ConfigError("peers", 'need bus.kind = "redis": others cannot listen to a memory bus')
     if "dispatcher" not in settings.node.roles:
         raise ConfigError("peers", "are for dispatchers only; remove them here")
-    for name, peer in peers.items():
-        if "://" not in peer.url:
-            raise ConfigError(f"peers.{name}.url", "is not a URL like redis://10.1.0.2:6379/0")
     if sum(len(name) + MARK for name in (own, *peers)) > MAX_BYTES:
         raise ConfigError(
             "peers",

@@ -42,9 +42,9 @@ def expected(hint: Any) -> str:
         words = expected(plain)
         for note in notes:
             if isinstance(note, msgspec.Meta):
-                words += f", at least {note.ge:g}" if note.ge is not None else ""
-                words += f", at most {note.le:g}" if note.le is not None else ""
-                words += f", more than {note.gt:g}" if note.gt is not None else ""
+                words += f", at least {note.ge:,}" if note.ge is not None else ""
+                words += f", at most {note.le:,}" if note.le is not None else ""
+                words += f", more than {note.gt:,}" if note.gt is not None else ""
                 words += ", and not empty" if note.min_length else ""
         return words
     if origin in (UnionType, Union):

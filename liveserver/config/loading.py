@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -15,11 +14,10 @@ from liveserver.config.checks import check
 from liveserver.config.explain import explain
 from liveserver.config.renames import refuse_renamed
 from liveserver.config.sections import Settings
+from liveserver.config.variables import ENVIRONMENT_PREFIX, settings_in
 from liveserver.config.writing import without_password
 from liveserver.errors import ConfigError
 from liveserver.units import Secret, quantity
-
-ENVIRONMENT_PREFIX = "LIVESERVER_"
 
 # Tables whose names are the operator's: how one of their settings is written.
 NAMED = {"peers.": "peers.dc2.url=redis://…", "auth.publishers.": "auth.publishers.site.key_file=site.key"}
@@ -37,12 +35,8 @@ def load(
     Raises `ConfigError`, which says what is wrong, where, and what to write instead.
     """
     tree = read_toml(path) if path else {}
-    for variable, value in sorted(environment.items()):
-        if variable.startswith(ENVIRONMENT_PREFIX) and "__" not in variable:
-            _refuse_mistyped(variable)
-        elif variable.startswith(ENVIRONMENT_PREFIX):
-            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-            _put(tree, name, value, f"environment variable {variable}")
+    for variable, name, value in settings_in(environment):
+        _put(tree, name, value, f"environment variable {variable}")
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
@@ -86,21 +80,6 @@ def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
     guess = _guess(value)
     is_typed = isinstance(guess, str) or name == "auth.publishers" or not is_secret(name)
     tree[key] = guess if is_typed else value  # a secret of digits is a text, too
-
-
-def _refuse_mistyped(variable: str) -> None:
-    """Raise `ConfigError` for a variable that is a setting's but for its two underscores."""
-    meant = {
-        f"{section}_{name}".upper(): f"{section}__{name}".upper()
-        for section in Settings.__struct_fields__
-        for name in getattr(getattr(Settings(), section), "__struct_fields__", ())
-    }
-    likely = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), meant, n=1, cutoff=0.9)
-    if likely:
-        raise ConfigError(
-            f"environment variable {variable}",
-            f"is no setting; write {ENVIRONMENT_PREFIX}{meant[likely[0]]}, two underscores after the section",
-        )
 
 
 def is_secret(name: str) -> bool:

@@ -30,7 +30,7 @@ RENAMED = {
     "relay.deep_interval": "relay.full_sweep_interval",
     "tls.authorities": "tls.ca_file",
 }
-_SECTIONS = {"log": "history"}
+RENAMED_SECTIONS = {"log": "history"}
 
 
 def refuse_renamed(tree: Mapping[str, Any]) -> None:
@@ -39,5 +39,5 @@ def refuse_renamed(tree: Mapping[str, Any]) -> None:
         for key in values if isinstance(values, Mapping) else ():
             if new := RENAMED.get(f"{section}.{key}"):
                 raise ConfigError(f"{section}.{key}", f"is now called {new}; rename it")
-        if new := _SECTIONS.get(section):
+        if new := RENAMED_SECTIONS.get(section):
             raise ConfigError(section, f"is now called {new}; rename it")

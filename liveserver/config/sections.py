@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from liveserver.config.auth_sections import AuthSettings, LimitSettings
-from liveserver.config.values import Count, Datacenter, EventType, Name, Reaction, RoleName, Section
+from liveserver.config.values import Count, Datacenter, EventType, Limit, Name, Reaction, RoleName, Section
 from liveserver.units import Address, Duration, Secret, Size
 
 
@@ -55,7 +55,7 @@ class EdgeSettings(Section, frozen=True):
     trusted_proxies: list[str] = msgspec.field(default_factory=list)
     max_connections: Count = 19_000  # open connections and HTTP/2 exchanges; less than `ulimit -n`
     # connections of one address, 0: unlimited; loopback and `trusted_proxies` are exempt
-    max_per_address: Annotated[int, Meta(ge=0)] = 0
+    max_per_address: Limit = 0
     accept_rate: Count = 5_000  # new connections per second; further ones wait in the kernel
     max_header_size: Size = Size(16 * 1024)  # request line and headers
     max_body: Size = Size(4 * 1024**2)  # one request body

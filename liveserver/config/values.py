@@ -10,12 +10,12 @@ from msgspec import Meta
 RoleName = Literal["frontend", "dispatcher", "backend", "recorder"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Datacenter = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
-Count = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Videos = Annotated[
     str, Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127}\*?)\Z")
 ]  # "v1", "concert-*", "*"
 Rate = Annotated[float, Meta(ge=0)]  # per second; 0: unlimited
-Limit = Annotated[int, Meta(ge=0)]  # at once; 0: unlimited
+Limit = Annotated[int, Meta(ge=0, le=1_000_000_000)]  # at once; 0: unlimited
 Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
 EventType = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,31}\Z")]
 Scope = Literal["publish", "like", "comment", "moderate", "host"]

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.jwks import Jwks
 from liveserver.backend.engine import open_engine, reason
+from liveserver.backend.review import read_hook_secret
 from liveserver.bus.canary import PREFIX
 from liveserver.bus.interface import AppendRequest
 from liveserver.bus.redis.bus import RedisBus
@@ -26,6 +27,7 @@ from liveserver.config import Address, BusSettings, Settings
 from liveserver.config.certificates import client_context
 from liveserver.edge.listener import listen
 from liveserver.errors import BusError, ConfigError, LiveserverError
+from liveserver.viewer_count import AudienceReport
 
 TIMEOUT = 5.0  # seconds for each service
 LEASE = 1.0  # seconds
@@ -48,11 +50,17 @@ async def preflight(settings: Settings, *, offline: bool = False) -> list[Findin
     findings = [_listen(f"listen.{name}", address) for name, address in _addresses(settings)]
     if "backend" in roles and "://" not in settings.backend.database:
         _check_directory(settings)
-    if offline:
-        return findings
+    if "backend" in roles and settings.review.url:
+        read_hook_secret(settings.review)
+    if "recorder" in roles:
+        _check_writable("recorder.directory", Path(settings.recorder.directory))
     services: dict[str, Callable[[], Awaitable[None]]] = {}
     if settings.auth.jwks is not None:
         services["auth.jwks"] = lambda: _check_jwks(settings)
+        if "://" not in settings.auth.jwks:
+            findings.append(await _attempt("auth.jwks", services.pop("auth.jwks")))
+    if offline:
+        return findings
     if settings.bus.kind == "redis" and roles != ["backend"]:
         services["bus.url"] = lambda: _check_redis(settings)
     for name, peer in settings.peers.items():
@@ -101,12 +109,16 @@ def _listen(setting: str, address: Address) -> Finding:
 def _check_directory(settings: Settings) -> None:
     if settings.backend.database == ":memory:":
         return
-    file = Path(settings.backend.directory) / settings.backend.database
+    _check_writable("backend.directory", Path(settings.backend.directory) / settings.backend.database)
+
+
+def _check_writable(setting: str, file: Path) -> None:
+    """Check that a file or directory can be written, or created. Raises `ConfigError`."""
     there = next(each for each in (file, *file.absolute().parents) if each.exists())
     if not os.access(there, os.W_OK):
-        raise ConfigError("backend.directory", f"{there} cannot be written to")
+        raise ConfigError(setting, f"{there} cannot be written to")
     if there != file and not there.is_dir():
-        raise ConfigError("backend.directory", f"{there} is not a directory")
+        raise ConfigError(setting, f"{there} is not a directory")
 
 
 async def _check_jwks(settings: Settings) -> None:
@@ -117,21 +129,40 @@ async def _check_jwks(settings: Settings) -> None:
 
 
 async def _check_redis(settings: Settings) -> None:
-    """Subscribe, append and listen as a node does, to check every needed command and its permission."""
+    """Call everything on the bus that a node calls, so that every needed command and its permission is tried.
+
+    It uses a video of a canary's name, which no dispatcher sends to other datacenters.
+    """
     node = f"check-{secrets.token_hex(4)}"
     video = f"{PREFIX}{node}"
+    line = b'canary {"id":"check","key":"check"}'
     async with RedisBus.open(settings.node.datacenter, settings.bus, settings.history) as bus:
         await bus.ping()
+        if missing := await bus.missing_commands():
+            raise LiveserverError(
+                f"Redis, or its user, lacks commands: {', '.join(missing)}; see docs/datacenters.md#redis"
+            )
         async with bus.inbox(node):
-            await bus.subscribe(node, {video: 0}, LEASE)
-            await bus.append([AppendRequest(video, secrets.token_hex(8), [b'canary {"id":"check"}'], [None])])
+            leases = await bus.subscribe(node, {video: 0}, LEASE)
+            await bus.append([AppendRequest(video, secrets.token_hex(8), [line], [node], is_keyed=True)])
+            await bus.read(video, leases[video].head.offset, 1)
+            await bus.merge_states({video: await bus.state(video)})
+            await bus.acquire(video, node, node, LEASE)
+            await bus.answer(video, node, node, b"check", LEASE)
+            await bus.answers(video, node)
+            await bus.count(video)
+            await bus.add_audiences([AudienceReport(video, [node], 1)], LEASE)
+            await bus.audience(video)
+            await bus.join_group(node, node, LEASE)
+            await bus.leave_group(node, node)
             await bus.unsubscribe(node, [video])
 
 
 async def _check_peer(settings: Settings, name: str, url: str) -> None:
     peer = BusSettings(kind="redis", url=url, timeout=settings.relay.timeout)
-    async with RedisBus.open(name, peer, settings.history, named=f"peers.{name}.url") as bus:
-        await bus.ping()
+    async with RedisBus.open(name, peer, settings.history, named=f"peers.{name}.url") as bus, bus.feed():
+        active = await bus.active_since(0, 1)
+        await bus.read_several(dict.fromkeys(active.videos[:1], 0), 1)
 
 
 async def _check_database(settings: Settings) -> None:

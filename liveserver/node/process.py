@@ -11,6 +11,7 @@ same without the lame-duck time. A second SIGTERM or SIGINT ends it at once.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -20,7 +21,7 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.config import Settings
+from liveserver.config import Settings, unknown_in
 from liveserver.edge.handoff import Handoff, open_handoff
 from liveserver.edge.server import EdgeServer
 from liveserver.errors import ConfigError
@@ -94,6 +95,10 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
     logs.configure(settings.node.log_format, settings.node.name or "", most_lines=settings.node.log_queue)
     logs.set_level(settings.node.log_level)
     logs.capture_libraries()
+    if unknown := unknown_in(os.environ):
+        log.warning(
+            "environment_ignored", variables=unknown, hint="liveserver config --full has all settings"
+        )
     settings = tuned(settings)
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

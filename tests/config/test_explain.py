@@ -90,39 +90,6 @@ def test_a_section_that_is_a_value_is_explained() -> None:
         convert({"peers": 3}, Settings)
 
 
-@pytest.mark.parametrize(
-    ("variable", "meant"),
-    [
-        ("LIVESERVER_BUS_URL", "LIVESERVER_BUS__URL"),
-        ("LIVESERVER_HISTORY_MAX_AGE", "LIVESERVER_HISTORY__MAX_AGE"),
-        ("LIVESERVER_NODE_DRAIN_TIMEOUTS", "LIVESERVER_NODE__DRAIN_TIMEOUT"),
-        ("LIVESERVER_AUTH_SECRET_FILE", "LIVESERVER_AUTH__SECRET_FILE"),
-    ],
-)
-def test_a_mistyped_variable_is_refused_with_the_right_one(variable: str, meant: str) -> None:
-    with pytest.raises(
-        ConfigError, match=f"^environment variable {variable}: is no setting; write {meant}, "
-    ):
-        load(None, (), {variable: "1"})
-
-
-@pytest.mark.parametrize("setting", every_setting())
-def test_each_setting_with_one_underscore_is_refused(setting: str) -> None:
-    section, _, name = setting.partition(".")
-    with pytest.raises(ConfigError, match="is no setting"):
-        load(None, (), {f"LIVESERVER_{section}_{name}".upper(): "1"})
-
-
-@pytest.mark.parametrize(
-    "variable",
-    ["LIVESERVER_TOKEN", "LIVESERVER_OPS_KEY", "LIVESERVER_TRACEBACK", "LIVESERVER_PORT_8000_TCP_ADDR",
-     "LIVESERVER_SERVICE_HOST", "LIVESERVER_X"],
-)  # fmt: skip
-def test_other_variables_are_left_alone(variable: str) -> None:
-    """Those of commands, and those that Kubernetes sets for a service of this name."""
-    assert load(None, (), {variable: "1"}) == Settings()
-
-
 def test_the_words_are_found_for_the_error_that_the_library_has() -> None:
     with pytest.raises(ConfigError) as raised:
         convert({"edge": {"max_body": "4 tons"}}, Settings)

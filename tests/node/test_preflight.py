@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from liveserver.cluster.redis_server import RedisServer, free_port
 from liveserver.errors import ConfigError
 from liveserver.node.preflight import Finding, preflight
 
+PACKAGE = Path(config.__file__).parent.parent
 FREE = ("listen.public=127.0.0.1:0", "listen.ops=127.0.0.1:0")
 
 
@@ -41,6 +43,33 @@ async def test_an_address_in_use_is_said_and_one_that_is_not_ours_is_an_error() 
 async def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="secret_file"):
         await troubles("auth.viewers=token", f"auth.secret_file={tmp_path / 'none'}")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("auth.public_key_file={}",),
+        ("auth.nodes_secret_file={}",),
+        ("auth.ops_key_file={}",),
+        ("auth.publishers.site.key_file={}", "auth.nodes_secret=0123456789abcdef0123456789abcdef"),
+        ("review.url=http://127.0.0.1:9/", "review.secret_file={}"),
+    ],
+)
+async def test_each_file_is_read_also_offline(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="none"):
+        await troubles(*(each.format(tmp_path / "none") for each in overrides), offline=True)
+
+
+async def test_a_key_set_in_a_file_is_read_also_offline(tmp_path: Path) -> None:
+    [found] = await troubles("auth.viewers=token", f"auth.jwks={tmp_path / 'none.json'}", offline=True)
+    assert found.setting == "auth.jwks"
+
+
+async def test_a_recorders_directory_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    roles = 'node.roles=["dispatcher", "recorder"]'
+    with pytest.raises(ConfigError, match=r"^recorder\.directory: "):
+        await troubles(roles, f"recorder.directory={tmp_path / 'file' / 'recordings'}")
 
 
 async def test_a_directory_that_is_a_file_is_an_error(tmp_path: Path) -> None:
@@ -86,4 +115,29 @@ async def test_redis_is_tried_with_the_commands_that_are_needed(own_redis: Redis
     weak = own_redis.url.replace("redis://", "redis://weak:pw@")
     [found] = await troubles("bus.kind=redis", f"bus.url={weak}")
     assert found.setting == "bus.url"
-    assert "can't run this command" in found.trouble
+    assert "lacks commands: XADD; see docs/" in found.trouble
+
+
+@pytest.mark.redis
+async def test_all_commands_that_redis_lacks_are_named(own_redis: RedisServer) -> None:
+    scripts = (PACKAGE / "bus" / "redis").rglob("*.lua")
+    words = {word for each in scripts for word in re.findall(r"call\('([A-Z]+)'", each.read_text())}
+    with redis.Redis.from_url(own_redis.url) as client:
+        needed = words & {str(name).upper() for name in client.command()} - {"PING"}
+        assert len(needed) > 20
+        client.acl_setuser(
+            "weak", enabled=True, passwords=["+pw"], keys=["*"], channels=["*"],
+            commands=["+@all", *(f"-{command.lower()}" for command in needed)],
+        )  # fmt: skip
+    weak = own_redis.url.replace("redis://", "redis://weak:pw@")
+    [found] = await troubles("bus.kind=redis", f"bus.url={weak}")
+    assert needed - set(re.findall("[A-Z]+", found.trouble)) == set()
+
+
+@pytest.mark.redis
+async def test_keys_that_the_user_may_not_use_are_found(own_redis: RedisServer) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.acl_setuser("weak", enabled=True, passwords=["+pw"], commands=["+@all"], keys=["ls:commands"])
+    weak = own_redis.url.replace("redis://", "redis://weak:pw@")
+    [found] = await troubles("bus.kind=redis", f"bus.url={weak}", f"peers.dc2.url={own_redis.url}")
+    assert found.setting == "bus.url"

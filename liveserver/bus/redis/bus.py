@@ -325,6 +325,13 @@ class RedisBus:
     async def ping(self) -> None:
         await self._link.call(self._asking, lambda: self._link.run([("PING",)], transaction=False))
 
+    async def missing_commands(self) -> list[str]:
+        """Return the needed commands that this Redis lacks, or its user may not use."""
+        (missing,) = await self._link.call(
+            self._asking, lambda: self._link.run([self._commands.missing()], transaction=False)
+        )
+        return sorted({name.decode() for name in missing})
+
     def statistics(self) -> RedisStatistics:
         listeners = [listener.statistics() for listener in self._listeners]
         return RedisStatistics(
