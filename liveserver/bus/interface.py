@@ -31,6 +31,8 @@ Guarantees of every implementation (the contract tests in tests/bus/ check them)
    `history.ephemeral_events` are held, of the others the newest `history.max_events`. Offsets and numbers
    stay as they are; each event that is read says from which number on only ephemeral ones preceded it
    (`Batch.since`, `Head.kept`), so that what is absent is known to be lost, or not.
+11. *Back-pressure.* A node that cannot send a video's events as fast as they come calls `hold_back`, and
+   appends return how long to wait before the next one. The bus refuses none: the dispatchers keep it.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ class AppendResult(msgspec.Struct, frozen=True):
 
     `first` is the offset and `number` the origin's number of the first event accepted (of the next
     event, if none was accepted); `cursor` is the position after the last. `stale` events are older than the
-    state. `is_full`: the video's state has no room for the request, and nothing was appended.
+    state. `is_full`: the video's state has no room for the request, and nothing was appended. `held`: the
+    seconds for which a node has the video's publishers held back (`Bus.hold_back`).
     """
 
     epoch: str
@@ -79,6 +82,7 @@ class AppendResult(msgspec.Struct, frozen=True):
     cursor: Cursor
     stale: frozenset[int] = frozenset()
     is_full: bool = False
+    held: float = 0.0
 
     def accepted(self, request: AppendRequest) -> int:
         """Return how many of the request's events were appended."""
@@ -243,6 +247,10 @@ class Bus(Protocol):
         Returns 0 when it is held now, or was by the same token; else how many seconds are left. A hold that
         is longer than `seconds` is shortened to that.
         """
+        ...
+
+    async def hold_back(self, videos: Collection[str], seconds: float) -> None:
+        """Have dispatchers wait for so long before they append to these videos again; see rule 11."""
         ...
 
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:

@@ -123,6 +123,8 @@ class DispatcherSettings(Section, frozen=True):
     commit_events: Count = 4_000  # events in one group commit
     queue_events: Count = 50_000  # events waiting for the next commits; beyond it: 503
     commit_timeout: Duration = Duration(10.0)  # for one commit, retries included
+    # a request waits this long for frontends that hold its video back (`frontend.hold_back`); then: 429
+    max_hold: Duration = Duration(2.0)
     max_lease: Duration = Duration(300.0)  # the longest lease granted to a frontend
 
 
@@ -147,6 +149,9 @@ class FrontendSettings(Section, frozen=True):
     # a viewer that fell behind the log: `skip` sends `gap`, `close` disconnects it
     slow_policy: Literal["skip", "close"] = "skip"
     max_write: Size = Size(64 * 1024)  # one write to a viewer
+    # a video's publishers are held back for so long, again and again, while viewers that read without a
+    # pause are a quarter of its log behind; 0: never
+    hold_back: Duration = Duration(0.02)
     send_buffer: Size = Size(64 * 1024)  # the kernel's send buffer of a viewer's socket
     # of the reconnection time sent to viewers, chosen at random per viewer
     retry_min: Duration = Duration(1.0)

@@ -8,6 +8,7 @@ from liveserver.bus.interface import Lease
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.errors import TooMany, Unavailable
 
 
 class LocalDispatcher:
@@ -40,4 +41,7 @@ class LocalDispatcher:
         batches = await self._parser.parse(
             body, "application/json", None, retractions=retractions, lenient=True
         )
-        return (await self._publisher.publish(batches)).stale
+        try:
+            return (await self._publisher.publish(batches)).stale
+        except TooMany as error:  # held back: for the other roles the same as a dispatcher that is away
+            raise Unavailable(error.detail, retry_after=error.retry_after) from None

@@ -11,10 +11,14 @@ Rules:
 4. The queue is bounded: beyond `queue_events`, 503 at once.
 5. A request's events for one video are accepted or refused as a whole. Keyed events are refused if the
    video's state is full; so a request that has some is appended on its own, in its place.
+6. A video's log never turns over faster than its viewers can be sent it: one commit has at most an eighth of
+   its length, other tasks run between two commits, and while a frontend holds the video back
+   (`Bus.hold_back`), requests for it wait in the queue, in their order; after `max_hold` they get 429.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import deque
 from typing import Annotated, TypeAlias
@@ -25,14 +29,15 @@ import trio
 
 from liveserver.backoff import Backoff
 from liveserver.bus.interface import AppendRequest, AppendResult, Bus
-from liveserver.config import DispatcherSettings
+from liveserver.config import DispatcherSettings, HistorySettings
 from liveserver.dispatcher.parse import VideoBatch
-from liveserver.errors import BusError, BusRefused, TooLarge, Unavailable
+from liveserver.errors import BusError, BusRefused, TooLarge, TooMany, Unavailable
 from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
 from liveserver.oneshot import Oneshot
 from liveserver.wakeup import Wakeup
 
 RETRY_FIRST, RETRY_LONGEST = 0.02, 0.5  # seconds
+COMMITS = 8  # commits, at least, that turn over a video's log
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +69,13 @@ class PublishStatistics(msgspec.Struct, frozen=True):
             "Requests answered with 503 as the queue was full (dispatcher.queue_events): the bus is too slow."
         ),
     ]
+    held: Annotated[
+        int,
+        total(
+            "Requests answered with 429 after dispatcher.max_hold, as viewers could not be sent events as "
+            "fast as they came. Publish fewer, or sums."
+        ),
+    ]
     waiting: Annotated[int, gauge("Events waiting for a commit or being committed.")]
     commit_events: Annotated[
         Distribution,
@@ -76,14 +88,15 @@ class PublishStatistics(msgspec.Struct, frozen=True):
 
 
 class _Request(Oneshot[PublishResult]):
-    """A queued request; its task sleeps until `resolve`."""
+    """A queued request; its task sleeps until `resolve`. `hold_ends`: until when it may be held back."""
 
-    __slots__ = ("deadline", "size", "video_batches")
+    __slots__ = ("deadline", "hold_ends", "size", "video_batches")
 
-    def __init__(self, video_batches: list[VideoBatch], deadline: float) -> None:
+    def __init__(self, video_batches: list[VideoBatch], deadline: float, hold_ends: float) -> None:
         super().__init__()
         self.video_batches = video_batches
         self.deadline = deadline
+        self.hold_ends = hold_ends
         if len(video_batches) == 1:
             self.size = len(video_batches[0].lines)
         else:
@@ -93,15 +106,20 @@ class _Request(Oneshot[PublishResult]):
 class Publisher:
     """Appends events to the bus. `run` must be running."""
 
-    def __init__(self, bus: Bus, datacenter: str, settings: DispatcherSettings) -> None:
+    def __init__(
+        self, bus: Bus, datacenter: str, settings: DispatcherSettings, history: HistorySettings | None = None
+    ) -> None:
         self._bus = bus
         self._datacenter = datacenter
         self._settings = settings
+        history = history or HistorySettings()
+        self._video_events = max(1, min(history.max_events, history.ephemeral_events) // COMMITS)
+        self._held: dict[str, float] = {}  # videos that are held back, until when
         self._queue: deque[_Request] = deque()
         self._waiting = 0
         self._queued = Wakeup()
         self._accepted = self._duplicates = self._stale = 0
-        self._commits = self._failures = self._shed = 0
+        self._commits = self._failures = self._shed = self._too_fast = 0
         self._commit_events = Histogram(SIZES)
         self._commit_time = Histogram(DELAYS)
 
@@ -109,9 +127,10 @@ class Publisher:
         """Append events; return once all are in the log.
 
         If this is cancelled, the events are still appended. Raises `Unavailable` if the outcome is unknown,
-        `TooLarge` if the state of a video has no room.
+        `TooLarge` if the state of a video has no room, `TooMany` if a video was held back for too long.
         """
-        pending = _Request(video_batches, trio.current_time() + self._settings.commit_timeout)
+        now = trio.current_time()
+        pending = _Request(video_batches, now + self._settings.commit_timeout, now + self._settings.max_hold)
         if self._waiting + pending.size > self._settings.queue_events:
             self._shed += 1
             raise Unavailable("the publish queue is full; try again, with the same ids", retry_after=1)
@@ -123,19 +142,70 @@ class Publisher:
     async def run(self) -> None:
         """Commit queued requests until cancelled."""
         while True:
-            await self._queued.wait()
-            while self._queue:
-                batch = self._next_batch()
+            await self._queued.wait(self._resume_at())
+            while self._queue and (batch := self._next_batch()):
                 await self._commit(batch)
                 self._waiting -= sum(pending.size for pending in batch)
+                if self._queue:
+                    await trio.lowlevel.checkpoint()
+
+    def _resume_at(self) -> float:
+        """Return when a request that is held back has to be looked at again."""
+        if not self._queue or not self._held:
+            return math.inf
+        return min(self._queue[0].hold_ends, *self._held.values())
 
     def _next_batch(self) -> list[_Request]:
+        """Take requests off the queue, in its order; those of videos that are held back stay there."""
+        if self._held:
+            now = trio.current_time()
+            self._held = {video: until for video, until in self._held.items() if until > now}
+        skipped = self._skip_held(now) if self._held else []
         batch: list[_Request] = []
         size = 0
-        while self._queue and (not batch or size + self._queue[0].size <= self._settings.commit_events):
-            batch.append(self._queue.popleft())
-            size += batch[-1].size
+        sizes: dict[str, int] = {}  # events of each video
+        while self._queue:
+            pending = self._queue[0]
+            if batch and size + pending.size > self._settings.commit_events:
+                break
+            for each in pending.video_batches:
+                events = sizes[each.video] = sizes.get(each.video, 0) + len(each.lines)
+                if events > self._video_events and batch:
+                    break
+            else:
+                batch.append(self._queue.popleft())
+                size += pending.size
+                continue
+            break
+        self._queue.extendleft(reversed(skipped))
         return batch
+
+    def _skip_held(self, now: float) -> list[_Request]:
+        """Take off the queue the requests of videos that are held back, and later ones of their videos, which
+        would overtake them; refuse those that have waited too long."""
+        skipped: list[_Request] = []
+        others: list[_Request] = []
+        videos = set(self._held)
+        for pending in self._queue:
+            if videos.isdisjoint(each.video for each in pending.video_batches):
+                others.append(pending)
+            elif pending.hold_ends <= now:
+                self._refuse(pending)
+            else:
+                skipped.append(pending)
+                videos.update(each.video for each in pending.video_batches)
+        self._queue = deque(others)
+        return skipped
+
+    def _refuse(self, pending: _Request) -> None:
+        """Answer a request that has been held back for too long; none of it was appended."""
+        self._too_fast += 1
+        self._waiting -= pending.size
+        pending.resolve(
+            TooMany(
+                "the video's viewers cannot be sent its events as fast as they come; publish fewer, or sums"
+            )
+        )
 
     async def _commit(self, batch: list[_Request]) -> None:
         requests, parts = _merged(batch)
@@ -156,6 +226,10 @@ class Publisher:
         self._commits += 1
         self._commit_time.observe(trio.current_time() - begun)
         self._commit_events.observe(sum(pending.size for pending in batch))
+        now = trio.current_time()
+        for request, result in zip(requests, results, strict=True):
+            if result.held:
+                self._held[request.video] = now + result.held
         shared = [_SharedResult(result, self._datacenter) for result in results]
         for pending, own in zip(batch, parts, strict=True):
             self._answer(pending, own, shared)
@@ -217,6 +291,7 @@ class Publisher:
             commits=self._commits,
             failures=self._failures,
             shed=self._shed,
+            held=self._too_fast,
             waiting=self._waiting,
             commit_events=self._commit_events.read(),
             commit_time=self._commit_time.read(),

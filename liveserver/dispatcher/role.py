@@ -24,7 +24,7 @@ async def open_dispatcher_role(process: Process) -> AsyncIterator[tuple[Role, Lo
     Without a frontend, which has a canary of its own, a canary shows whether it delivers.
     """
     name, settings, authorizer, nursery, bus = process
-    publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)
+    publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher, settings.history)
     subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
     parser = Parser(settings.dispatcher)
     local = LocalDispatcher(parser, publisher, subscriptions)

@@ -16,6 +16,7 @@ from liveserver.config import Settings
 from liveserver.errors import BusError, DispatcherError, Unavailable
 from liveserver.frontend.channels.audience_report import AudienceReporter
 from liveserver.frontend.channels.channel import Channel
+from liveserver.frontend.channels.hold_back import HoldBack
 from liveserver.frontend.channels.receiver import Receiver
 from liveserver.frontend.channels.subscriptions import LeaseService, SubscriptionTable
 from liveserver.frontend.delivery.fanout import FanOut
@@ -209,6 +210,9 @@ async def open_frontend(
             settings.history.idle_ttl,
             has_users=settings.auth.viewers == "token",
         )
+        hold_back = HoldBack(bus, settings.frontend.hold_back, settings.history)
+        table.on_grown = hold_back.check
+        nursery.start_soon(hold_back.run)
         nursery.start_soon(reporter.run)
         nursery.start_soon(receiver.run, table.renew_now)
         nursery.start_soon(fanout.run)

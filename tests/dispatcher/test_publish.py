@@ -12,11 +12,12 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveserver.config import DispatcherSettings, Duration
+from liveserver.bus.memory.bus import MemoryBus
+from liveserver.config import DispatcherSettings, Duration, HistorySettings
 from liveserver.cursor import Cursor
 from liveserver.dispatcher.parse import VideoBatch
 from liveserver.dispatcher.publish import Publisher, PublishResult
-from liveserver.errors import Unavailable
+from liveserver.errors import Retryable, TooMany, Unavailable
 from tests.dispatcher.harness import Bus
 
 
@@ -33,7 +34,7 @@ class Stage:
     def __init__(self, nursery: trio.Nursery, **how: Any) -> None:
         self.bus = Bus()
         self.publisher = Publisher(self.bus, "dc1", DispatcherSettings(**how))
-        self.results: dict[str, PublishResult | Unavailable] = {}
+        self.results: dict[str, PublishResult | Retryable] = {}
         self.at: dict[str, float] = {}
         self._nursery = nursery
 
@@ -45,7 +46,7 @@ class Stage:
             with scope:
                 try:
                     self.results[name] = await self.publisher.publish(list(video_batches))
-                except Unavailable as problem:
+                except Retryable as problem:
                     self.results[name] = problem
                 self.at[name] = trio.current_time()
 
@@ -299,3 +300,79 @@ async def test_a_keyed_request_is_a_parcel_of_its_own_in_its_place() -> None:
         assert stage.accepted("b") == (1, 0, {"v": 3})
         assert stage.accepted("keyed") == (2, 0, {"v": 5})
         assert stage.accepted("c") == (2, 0, {"v": 6, "w": 2})
+
+
+async def test_a_video_that_is_held_back_waits_and_others_do_not(mock_clock: trio.testing.MockClock) -> None:
+    async with publishing() as stage:
+        await stage.publish("a", video_batch("v", "a"))
+        await stage.bus.hold_back(["v"], 0.5)
+        await stage.publish("b", video_batch("v", "b"))
+        assert stage.accepted("b")[0] == 1, "the hold is learnt from an append"
+        await stage.publish("c", video_batch("v", "c"))
+        await stage.publish("both", video_batch("v", "d"), video_batch("w", "1"))
+        await stage.publish("behind", video_batch("w", "2"))
+        await stage.publish("other", video_batch("x", "1"))
+        assert "c" not in stage.results
+        assert "behind" not in stage.results, "it would overtake the request before it"
+        assert stage.accepted("other")[0] == 1
+        mock_clock.jump(0.6)
+        await stage.settle()
+        assert await stage.bus.lines("v") == ["a", "b", "c", "d"]
+        assert await stage.bus.lines("w") == ["1", "2"]
+        assert stage.publisher.statistics().waiting == 0
+
+
+async def test_a_request_held_back_for_too_long_is_refused_whole(mock_clock: trio.testing.MockClock) -> None:
+    async with publishing(max_hold=Duration(1)) as stage:
+        await stage.publish("a", video_batch("v", "a"))
+        await stage.bus.hold_back(["v"], 60)
+        await stage.publish("b", video_batch("v", "b"))
+        await stage.publish("c", video_batch("v", "c"), video_batch("w", "1"))
+        await stage.publish("d", video_batch("x", "1"))
+        mock_clock.jump(0.9)
+        await stage.settle()
+        assert "c" not in stage.results
+        mock_clock.jump(0.2)
+        await stage.settle()
+        problem = stage.results["c"]
+        assert isinstance(problem, TooMany)
+        assert problem.retry_after == 1
+        assert await stage.bus.lines("w") == []
+        assert await stage.bus.lines("v") == ["a", "b"]
+        statistics = stage.publisher.statistics()
+        assert (statistics.held, statistics.waiting) == (1, 0)
+
+
+async def test_a_commit_turns_over_an_eighth_of_a_log_at_most() -> None:
+    async with publishing() as stage:
+        stage.publisher._video_events = 4
+        stage.bus.hold()
+        await stage.publish("first", video_batch("v", "0"))
+        for name, count in (("a", 2), ("b", 2), ("c", 1), ("d", 9), ("e", 1)):
+            await stage.publish(name, video_batch("v", *[f"{name}{n}" for n in range(count)]))
+        stage.bus.let_go()
+        await stage.settle()
+        assert [len(parcels[0].lines) for parcels in stage.bus.appended] == [1, 4, 1, 9, 1]
+
+
+async def test_others_run_between_two_commits() -> None:
+    """The memory bus' append does not switch tasks; without a checkpoint viewers would wait for all."""
+    bus = MemoryBus("dc1", HistorySettings(), 100)
+    publisher = Publisher(bus, "dc1", DispatcherSettings(commit_events=1))
+    answered: list[int] = []
+    async with trio.open_nursery() as nursery:
+
+        async def publish(number: int) -> None:
+            await publisher.publish([video_batch("v", str(number))])
+            answered.append(number)
+
+        for number in range(20):
+            nursery.start_soon(publish, number)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(publisher.run)
+        while not answered:
+            await trio.lowlevel.checkpoint()
+        assert len(answered) < 10
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(answered) == 20
+        nursery.cancel_scope.cancel()

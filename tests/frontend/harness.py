@@ -125,8 +125,16 @@ class FullLoad(Load):
 class Stage:
     """A running frontend, its bus, and the means to publish and to connect."""
 
-    def __init__(self, frontend: Frontend, bus: MemoryBus, edge: EdgeServer, nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        frontend: Frontend,
+        bus: MemoryBus,
+        edge: EdgeServer,
+        nursery: trio.Nursery,
+        publisher: Publisher,
+    ) -> None:
         self.frontend = frontend
+        self.publisher = publisher
         self.bus = bus
         self.edge = edge
         self._nursery = nursery
@@ -204,7 +212,7 @@ async def stage(
     configured = configured or settings()
     if bus is None:
         bus = MemoryBus(configured.node.datacenter, configured.history, configured.bus.inbox_batches)
-    publisher = Publisher(bus, configured.node.datacenter, configured.dispatcher)
+    publisher = Publisher(bus, configured.node.datacenter, configured.dispatcher, configured.history)
     subscriptions = Subscriptions(bus, configured.dispatcher.max_lease)
     dispatcher = LocalDispatcher(Parser(configured.dispatcher), publisher, subscriptions)
     async with (
@@ -222,7 +230,7 @@ async def stage(
 
         edge = EdgeServer(configured.edge, router, nowhere)
         nursery.start_soon(edge.sweep)
-        on = Stage(frontend, bus, edge, nursery)
+        on = Stage(frontend, bus, edge, nursery, publisher)
         try:
             with trio.fail_after(VIRTUAL_LIMIT):
                 yield on

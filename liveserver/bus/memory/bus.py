@@ -183,6 +183,13 @@ class MemoryBus:
         kept = sorted((end, each, token) for each, (end, token) in self._holds.items() if end > now)
         self._holds = {each: (end, token) for end, each, token in kept[-HOLDS // 2 :]}
 
+    async def hold_back(self, videos: Collection[str], seconds: float) -> None:
+        await trio.lowlevel.checkpoint()
+        until = self._clock() + seconds
+        for name in videos:
+            if (video := self._videos.get(name)) is not None:
+                video.held_until = max(video.held_until, until)
+
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
         await trio.lowlevel.checkpoint()
         now = self._clock()
@@ -276,7 +283,8 @@ class MemoryBus:
             self._forward(video, batch, now)
             self._active[request.video] = now
             self._active.move_to_end(request.video)
-        result = AppendResult(video.epoch, first, number, duplicates, video.cursor, stale)
+        held = max(video.held_until - now, 0.0)
+        result = AppendResult(video.epoch, first, number, duplicates, video.cursor, stale, held=held)
         video.tokens[request.token] = result
         self._tokens.append((video.tokens, request.token))
         return result

@@ -30,6 +30,7 @@ class VideoLog:
         "counting",
         "cursor",
         "epoch",
+        "held_until",
         "ids",
         "keep_until",
         "name",
@@ -45,6 +46,7 @@ class VideoLog:
         self.offset = 0
         self.cursor = Cursor(((origin, Mark(self.epoch, 0)),))
         self.keep_until = 0.0
+        self.held_until = 0.0  # see `Bus.hold_back`
         self.ids: set[str] = set()
         self.tokens: dict[str, AppendResult] = {}
         self.nodes: dict[str, tuple[float, int]] = {}  # node → end of its lease, viewers

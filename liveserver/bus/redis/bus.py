@@ -9,6 +9,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:{V}:viewers  Hash      node → its viewer count
     ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:*  requests seen, with their results
     ls:{V}:state    Hash      the newest event of each key (state.lua)
+    ls:{V}:held     String    exists while a node holds back the video's publishers
     ls:{V}:answers:*  Hash    node → its answer to a question about the video
     ls:{V}:unique   HyperLogLog  the users who have watched;  ls:{V}:peak  the most viewers at once
     ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
@@ -268,6 +269,13 @@ class RedisBus:
             return max(0.001, min(float(left) / 1000, seconds))
 
         return await self._link.call(self._asking, work)
+
+    async def hold_back(self, videos: Collection[str], seconds: float) -> None:
+        if videos:
+            commands = [self._commands.hold_back(video, seconds) for video in videos]
+            await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+        else:
+            await trio.lowlevel.checkpoint()
 
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
         commands = [self._commands.merge(video, lines) for video, lines in states.items() if lines]

@@ -99,10 +99,15 @@ class Commands:
         return _call(self._report, keys(video, "log", "meta"), *opening)
 
     def append(self, request: AppendRequest, opening: Opening) -> Command:
-        names = keys(request.video, "log", "meta", "nodes", "viewers", "state", f"ids:t:{request.token}")
+        names = keys(
+            request.video, "log", "meta", "nodes", "viewers", "state", f"ids:t:{request.token}", "held"
+        )
         ids = [name or "" for name in request.ids] if any(request.ids) else []
         counts = len(request.lines), len(ids), int(request.is_keyed)
         return _call(self._append, names, request.video, *opening, *counts, *request.lines, *ids)
+
+    def hold_back(self, video: str, seconds: float) -> Command:
+        return ("SET", *keys(video, "held"), 1, "PX", ms(seconds))
 
     def active(self, videos: Iterable[str]) -> Command:
         return _call(self._active, ["ls:active"], *videos)

@@ -27,12 +27,19 @@ def _offset(entry: bytes) -> int:
 
 
 def append_result(answer: bytes) -> AppendResult:
-    """Parse the reply of append.lua: `epoch first number duplicates cursor stale`."""
-    epoch, first, number, duplicates, cursor, stale = answer.decode().split(" ")
+    """Parse the reply of append.lua: `epoch first number duplicates cursor stale held`."""
+    epoch, first, number, duplicates, cursor, stale, held = answer.decode().split(" ")
     is_full = stale == "full"
     dropped = frozenset[int]() if is_full else _indexes(stale)
     return AppendResult(
-        epoch, int(first), int(number), _indexes(duplicates), Cursor.parse_trusted(cursor), dropped, is_full
+        epoch,
+        int(first),
+        int(number),
+        _indexes(duplicates),
+        Cursor.parse_trusted(cursor),
+        dropped,
+        is_full,
+        int(held) / 1000,
     )
 
 

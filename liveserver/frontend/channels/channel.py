@@ -61,6 +61,8 @@ class Channel:
         self.filling = trio.Lock()
         self.reading = SingleFlight()  # its log's head
         self.on_banned: Callable[[Channel], None] | None = None
+        self.on_grown: Callable[[Channel], None] | None = None  # called once the tip is at `check_at`
+        self.check_at, self.checked_at = 0, 0.0
         self._stash: deque[Batch] = deque(maxlen=STASH)
 
     def open(self, head: Head, state: Sequence[bytes] = ()) -> None:
@@ -225,6 +227,8 @@ class Channel:
         self.audience.schedule()
         if self.log.state.banned and self.on_banned is not None:
             self.on_banned(self)
+        if self.log.tip >= self.check_at and self.on_grown is not None:
+            self.on_grown(self)
         if self.log.tip >= self.log.trim_at:
             self.trim()
 

@@ -122,6 +122,7 @@ class SubscriptionTable:
         self._renewed = self._failures = 0
         self._due = Wakeup()
         self.on_banned: Callable[[Channel], None] | None = None
+        self.on_grown: Callable[[Channel], None] | None = None
 
     def open_channel(self, video: str) -> ChannelRef:
         """Return a context manager of the video's channel, which is open for the duration of the block.
@@ -131,7 +132,7 @@ class SubscriptionTable:
         channel = self.channels.get(video)
         if channel is None:
             channel = self.channels[video] = Channel(video, self._fanout, self._history)
-            channel.on_banned = self.on_banned
+            channel.on_banned, channel.on_grown = self.on_banned, self.on_grown
             self._wanted[video] = None
             self._due.set()
         return ChannelRef(channel, self._settings.subscribe_timeout)

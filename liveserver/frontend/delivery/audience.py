@@ -18,7 +18,7 @@ from liveserver.frontend.delivery.flush_history import Delays, FlushHistory
 from liveserver.frontend.delivery.long_poll import PollPages, PollSegment, PollWaiter
 from liveserver.frontend.delivery.segment import FilteredSegment, Segment, StreamSegment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
-from liveserver.frontend.delivery.viewer import AudienceInterface, State, Viewer, attempt
+from liveserver.frontend.delivery.viewer import BRISK, AudienceInterface, State, Viewer, attempt
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.transport.form import Form
 
@@ -128,6 +128,7 @@ class Audience:
         self.poll_pages = PollPages(log, scheduler.poll_bytes)
         self.is_closed = False
         self.lagging: set[Viewer] = set()
+        self._reading: dict[Viewer, float] = {}  # lagging ones → when their sockets last accepted more
         self._scheduler = scheduler
         self._streams: dict[Form, list[StreamSegment]] = {}
         self._polls: list[PollSegment] = []
@@ -263,6 +264,14 @@ class Audience:
             lag = max(lag, tip - min(audience.needed_here(), behind))
         return lag
 
+    @property
+    def brisk_lag(self) -> int:
+        """`lag`, without viewers behind live, and without lagging ones that have paused for `BRISK`."""
+        since = trio.current_time() - BRISK
+        brisk = (viewer.position for viewer, at in self._reading.items() if at >= since)
+        behind = min(brisk, default=self.log.tip)
+        return self.log.tip - min(self.needed_here(), behind)
+
     def needed(self) -> int:
         """Return the oldest position that a segment, or one of the delays, still needs."""
         return min(audience.needed_here() for audience in self.all()) if self.delayed else self.needed_here()
@@ -360,7 +369,7 @@ class Audience:
         if viewer.state is State.GONE:
             return
         if viewer.state is State.LAGGING:
-            self.lagging.discard(viewer)
+            self._no_longer_lagging(viewer)
         elif viewer.segment is not None:
             viewer.segment.remove(viewer)
         viewer.state = State.GONE
@@ -388,11 +397,22 @@ class Audience:
     def _fall_behind(self, viewer: Viewer) -> None:
         viewer.state = State.LAGGING
         self.lagging.add(viewer)
+        if viewer.seen is None:
+            self._reading[viewer] = trio.current_time()
         self._scheduler.catch_up(viewer)
+
+    def _no_longer_lagging(self, viewer: Viewer) -> None:
+        self.lagging.discard(viewer)
+        self._reading.pop(viewer, None)
+
+    def note_reading(self, viewer: Viewer, now: float) -> None:
+        """Note that a lagging viewer's socket has just accepted more."""
+        if viewer.state is State.LAGGING and viewer.seen is None:
+            self._reading[viewer] = now
 
     def rejoin(self, viewer: Viewer) -> None:
         """Add a viewer that lagged and is level again to a segment."""
-        self.lagging.discard(viewer)
+        self._no_longer_lagging(viewer)
         self.add(viewer)
 
     def move(self, viewer: Viewer, home: AudienceInterface) -> None:
@@ -400,7 +420,7 @@ class Audience:
         if home is self:
             return
         if viewer.state is State.LAGGING:
-            self.lagging.discard(viewer)
+            self._no_longer_lagging(viewer)
         elif viewer.segment is not None:
             if viewer.state is State.JOINED:
                 viewer.position = viewer.segment.position

@@ -20,7 +20,7 @@ import trio
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
 from liveserver.frontend.delivery.long_poll import PollWaiter
-from liveserver.frontend.delivery.viewer import Viewer, random_retry
+from liveserver.frontend.delivery.viewer import BRISK, Viewer, random_retry
 from liveserver.frontend.history.frames import GAP, SKIP, gap_frame
 from liveserver.transport.form import Reason
 
@@ -86,16 +86,19 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
             viewer.peer.close()
             return
         viewer.save_unsent(viewer.unsent, sent)
+        now = trio.current_time()
         if not viewer.is_blocked:
+            viewer.home.note_reading(viewer, now)
             await trio.lowlevel.checkpoint()
             continue
-        now = trio.current_time()
         if due == math.inf:
             due = now + settings.slow_timeout + len(viewer.unsent or b"") / LEAST_PACE
         if not await viewer.wait_writable(min(settings.slow_timeout, due - now)):
             if not viewer.is_gone:
                 _disconnect_slow(viewer, settings)
             return
+        if (woken := trio.current_time()) - now <= BRISK:
+            viewer.home.note_reading(viewer, woken)
 
 
 def _give_up(viewer: Viewer) -> bytes:

@@ -32,6 +32,7 @@ from liveserver.transport.form import Form, Reason
 
 LAST_BUFFER = 1024 * 1024  # bytes of socket buffer for the last frames of a connection
 CLOSING_SECONDS = 2.0
+BRISK = 0.05  # seconds within which the socket of a viewer that keeps reading accepts more
 MAX_IGNORED = 16 * 1024  # bytes that a viewer may send; they are ignored
 
 Send = Callable[[bytes | memoryview], int]
@@ -83,6 +84,10 @@ class AudienceInterface(Protocol):
 
     def take(self, viewer: Viewer) -> None:
         """Take it over from another audience of the channel."""
+        ...
+
+    def note_reading(self, viewer: Viewer, now: float) -> None:
+        """Note that a lagging viewer's socket has just accepted more."""
         ...
 
     def rejoin(self, viewer: Viewer) -> None:

@@ -1,14 +1,15 @@
 -- Append a request's events to one video's log and forward them in one atomic step, so that inboxes receive
 -- them in offset order.
 --
--- KEYS  log meta nodes viewers state token
+-- KEYS  log meta nodes viewers state token held
 -- ARGV  1 video  2 offered epoch  3 known epoch  4 known offset
 --       5 how many lines  6 how many ids: none, or one for each line, empty for none
 --       7 whether lines are keyed (1 or 0)
 --       then the lines, then the ids
 --
--- Returns `epoch first number duplicates cursor stale`, with duplicates and stale events as comma-separated
--- indexes from 0, or `-`; `full` instead of the last: the state has no room, nothing was appended.
+-- Returns `epoch first number duplicates cursor stale held`, with duplicates and stale events as comma-separated
+-- indexes from 0, or `-`; `full` instead of the latter: the state has no room, nothing was appended. `held`: the
+-- milliseconds for which a node holds back the video's publishers.
 -- The reply is stored under the token: a repeated request gets it again, and is not appended.
 
 local token = KEYS[6]
@@ -23,7 +24,7 @@ local first, first_number = before + 1, number + 1
 
 local keyed = ARGV[7] == '1'
 if keyed and not has_room(state, 8, lines, now) then
-  return epoch .. ' ' .. first .. ' ' .. first_number .. ' - ' .. cursor(epoch, number, others) .. ' full'
+  return epoch .. ' ' .. first .. ' ' .. first_number .. ' - ' .. cursor(epoch, number, others) .. ' full 0'
 end
 
 -- Drop duplicates and events older than the state; number and log the others.
@@ -51,6 +52,6 @@ end
 
 local function indexes(found) return found[1] and table.concat(found, ',') or '-' end
 local answer = epoch .. ' ' .. first .. ' ' .. first_number .. ' ' .. indexes(duplicates) .. ' '
-  .. cursor(epoch, number, others) .. ' ' .. indexes(stale)
+  .. cursor(epoch, number, others) .. ' ' .. indexes(stale) .. ' ' .. math.max(call('PTTL', KEYS[7]), 0)
 call('SET', token, answer, 'PX', TOKENS)
 return answer
