@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 import trio
@@ -37,6 +38,8 @@ class Connection(ClientSocket):
 
     __slots__ = (
         "_buffer",
+        "_close_http2",
+        "_idle_since",
         "_is_mid_request",
         "_is_new",
         "_stream",
@@ -52,6 +55,8 @@ class Connection(ClientSocket):
         self._is_mid_request = False
         self._is_new = True  # there was no request yet
         self._stream: StreamResponse | None = None
+        self._close_http2: Callable[[], None] | None = None  # while it speaks HTTP/2 and has no streams
+        self._idle_since = math.inf  # of HTTP/2
 
     @property
     def is_idle(self) -> bool:
@@ -61,9 +66,28 @@ class Connection(ClientSocket):
     @property
     def idle_since(self) -> float:
         """Since when it has been idle, in Trio's time; infinity if it is not."""
+        if self._close_http2 is not None:
+            return self._idle_since
         settings = self._server.settings
         waits = settings.header_timeout if self._is_new else settings.keep_alive
         return self.deadline - waits if self.is_idle else math.inf
+
+    def set_idle(self, close: Callable[[], None]) -> None:
+        """Note that it has no HTTP/2 streams; `close` ends it in HTTP/2's way."""
+        self._close_http2, self._idle_since = close, trio.current_time()
+
+    def set_busy(self, close: Callable[[], None]) -> None:
+        """Take back `set_idle(close)`, unless there was another since."""
+        if self._close_http2 is close:
+            self._close_http2, self._idle_since = None, math.inf
+
+    def close_idle(self) -> None:
+        """End it, since others need its place."""
+        if self._close_http2 is not None:
+            self._close_http2()  # it counts until its client has been sent GOAWAY
+        else:
+            self._server.remove(self)
+            self.close()
 
     async def run(self) -> None:
         """Serve requests until the connection ends. Raises nothing but cancellation."""

@@ -27,6 +27,7 @@ from liveserver.edge.request import Request
 from liveserver.edge.response import HEAD_END, problem_response, with_headers, without_body
 from liveserver.edge.server_interface import ServerInterface
 from liveserver.errors import (
+    BadRequest,
     Problem,
     RequestTimeout,
     TooLarge,
@@ -163,7 +164,10 @@ class Exchange:
                 if most < 0:
                     raise TooLarge(f"the body has at most {server.settings.max_body} bytes")
                 if not message["more_body"]:
-                    return b"".join(pieces)
+                    body = b"".join(pieces)
+                    if len(body) != length and b"content-length" in request.headers:
+                        raise BadRequest("the body is not as long as its content-length")
+                    return body
         raise RequestTimeout("the request did not arrive completely in time")
 
     async def respond(self, answer: bytes | memoryview, *, more: bool = False) -> None:

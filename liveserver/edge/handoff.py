@@ -29,7 +29,7 @@ from quart_trio import QuartTrio
 from liveserver.edge.client_socket import LINGER_SECONDS, RECEIVE_BYTES
 from liveserver.edge.exchange import Http2Application
 from liveserver.edge.http2 import Http2Server, http2_config
-from liveserver.edge.server_interface import ServerInterface
+from liveserver.edge.server_interface import Http2Client, ServerInterface
 
 log = structlog.get_logger(__name__)
 
@@ -146,15 +146,17 @@ class Handoff:
         stream = HandedOverStream(sock, received, self._timeout, is_whole=True)
         await self._serve(stream, TCPServer(self._app, self._config, self._context, self._state, stream))  # type: ignore[arg-type]
 
-    def http2(self, server: ServerInterface) -> Callable[[socket.socket], Awaitable[None]]:
+    def http2(self, server: ServerInterface) -> Callable[[Http2Client], Awaitable[None]]:
         """Return the function that serves HTTP/2 connections, with `server`'s hot routes and limits."""
         app = ASGIWrapper(cast("Any", Http2Application(server, cast("Any", self._application))))
         config = http2_config(server.settings)
 
-        async def serve(sock: socket.socket) -> None:
+        async def serve(client: Http2Client) -> None:
+            sock = client.release()
             stream = HandedOverStream(sock, b"", server.settings.write_timeout, is_whole=False)
             http2 = Http2Server(app, config, self._context, self._state, stream)  # type: ignore[arg-type]
             http2.first_request = server.settings.header_timeout
+            http2.client = client
             await self._serve(stream, http2)
 
         return serve

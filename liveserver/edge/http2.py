@@ -7,14 +7,15 @@ Rules:
 2. WebSockets are not offered here (RFC 8441): browsers use an HTTP/1.1 connection for them, which is faster.
 3. A connection is closed if its client resets streams at an implausible rate (CVE-2023-44487), or sends many
    frames that only cause work: pings, settings, empty data. Priorities are ignored (RFC 9113 §5.3).
-4. Only a connection without streams is idle, and closed after a time.
+4. Only a connection without streams is idle, and closed after a time, or when others need its place.
 5. When a connection or stream ends, everything that waits for its window ends: nothing is kept for a client
    that has disconnected or accepts nothing.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import h2.events
 import h2.settings
@@ -32,6 +33,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from liveserver.config import EdgeSettings
+from liveserver.edge.server_interface import Http2Client
 from liveserver.token_bucket import TokenBucket
 
 RESETS = 200  # burst of resets by the client; one more every …
@@ -135,6 +137,11 @@ class _Protocol(H2Protocol):
             await super()._handle_events([event])
         await self._flush()
 
+    async def say_goaway(self) -> None:
+        with suppress(ProtocolError):
+            self.connection.close_connection()
+            await self._flush()
+
     def _is_unsent(self, stream_id: int) -> bool:
         """Return whether a stream's response is not sent completely."""
         buffer = self.stream_buffers.get(stream_id)
@@ -161,13 +168,32 @@ class Http2Server(TCPServer):
     """
 
     first_request: float = 10.0
+    client: Http2Client | None = None
 
     async def _idle_timeout(self) -> None:
         is_new = self.protocol.keep_alive_requests == 0  # type: ignore[attr-defined]
-        with trio.move_on_after(self.first_request if is_new else self.config.keep_alive_timeout):
+        timeout = self.first_request if is_new else self.config.keep_alive_timeout
+        with trio.move_on_after(timeout) as waiting, self._idle(waiting.cancel):
             await self.context.terminated.wait()
         with trio.CancelScope(shield=True):
             await self._initiate_server_close()
+
+    async def _initiate_server_close(self) -> None:
+        """Close the connection; its client learns that a request that it has just sent was not processed."""
+        await self.protocol.say_goaway()  # type: ignore[attr-defined]
+        await super()._initiate_server_close()
+
+    @contextmanager
+    def _idle(self, close: Callable[[], None]) -> Iterator[None]:
+        """Have the connection known as idle while the block lasts."""
+        if self.client is None:
+            yield
+            return
+        self.client.set_idle(close)
+        try:
+            yield
+        finally:
+            self.client.set_busy(close)
 
     async def protocol_send(self, event: IOEvent) -> None:
         if not (isinstance(event, Updated) and self.protocol.closed):  # type: ignore[attr-defined]
@@ -176,6 +202,8 @@ class Http2Server(TCPServer):
     async def run(self) -> None:
         try:
             sock = self.stream.socket
+            client = parse_socket_addr(sock.family, sock.getpeername())  # fails if it has disconnected
+            ours = parse_socket_addr(sock.family, sock.getsockname())
             async with TaskGroup() as group:
                 self._task_group = group
                 self.protocol = _Protocol(  # type: ignore[assignment]
@@ -185,8 +213,8 @@ class Http2Server(TCPServer):
                     group,
                     ConnectionState(self.state),
                     True,
-                    parse_socket_addr(sock.family, sock.getpeername()),
-                    parse_socket_addr(sock.family, sock.getsockname()),
+                    client,
+                    ours,
                     self.protocol_send,
                 )
                 await self.protocol.initiate()

@@ -24,7 +24,7 @@ NOT_PLAIN = -1  # `plain_length` of a body that is not simply a number of bytes
 MOST_HEADERS = 128
 MOST_PARAMETERS = 16  # of a query
 LAST_EVENT_ID = "last-event-id"  # its name in `arguments`, in whichever spelling it was sent
-_AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_AUTHORITY = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::[0-9]*)?")  # RFC 3986 §3.2.2
 
 # Parameters that libraries add to a URL, to bypass caches or to describe themselves; they are ignored.
@@ -229,6 +229,8 @@ class Request:
 
     def require_type(self, *accepted: str) -> str:
         """Return the body's media type without its parameters. Raises `WrongType` unless it is accepted."""
+        if b"content-encoding" in self.headers:
+            check_encoding(self.headers[b"content-encoding"])
         value = self.headers.get(b"content-type", b"")
         if value == b"application/json" and "application/json" in accepted:
             return "application/json"
@@ -319,6 +321,14 @@ class KnownHeads:
 @lru_cache(1_000)
 def _is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
+
+
+def check_encoding(value: bytes) -> None:
+    """Raise `WrongType` for a Content-Encoding: bodies are not decompressed (RFC 9110 §15.5.16)."""
+    if value.strip().lower() not in (b"", b"identity"):
+        problem = WrongType("send the body without a content-encoding")
+        problem.headers = (("accept-encoding", "identity"),)
+        raise problem
 
 
 def checked_video(video: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from liveserver.edge.answer import Handler
+from liveserver.edge.answer import Answer, Handler, Peer
 from liveserver.edge.cors import preflight
 from liveserver.edge.request import Request
+from liveserver.edge.response import head
 from liveserver.errors import MethodNotAllowed
 
 _VIDEOS = "/v1/videos/"
@@ -62,7 +63,7 @@ class Router:
         else:
             methods = self._literal.get(path)
         if methods is None:
-            return None
+            return _describe_server if path == "*" else None
         handler = methods.get(request.method)
         if handler is not None:
             return handler
@@ -78,3 +79,8 @@ class Router:
                 allowed.add("HEAD")
             raise MethodNotAllowed(request.method, ", ".join(sorted(allowed)))
         return handler
+
+
+async def _describe_server(request: Request, peer: Peer) -> Answer:
+    """Answer `OPTIONS *`, the only method with this target (RFC 9110 §9.3.7)."""
+    return head(204, b"allow: DELETE, GET, HEAD, OPTIONS, POST, PUT")

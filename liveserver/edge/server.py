@@ -36,7 +36,7 @@ from liveserver.edge.cors import Origins
 from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.request import KnownHeads
 from liveserver.edge.router import Router
-from liveserver.edge.server_interface import Client, ConnectionInterface
+from liveserver.edge.server_interface import Client, ConnectionInterface, Http2Client
 from liveserver.edge.statistics import EdgeStatistics
 from liveserver.edge.tls import HTTP2, TLSAcceptor
 from liveserver.token_bucket import TokenBucket
@@ -65,8 +65,8 @@ class EdgeServer:
     """The hot HTTP/1.1 server of one process.
 
     `fallback` receives the socket of a connection whose request is not hot, with the bytes already read; it
-    then owns the socket. `http2` receives the sockets of HTTP/2 connections. `hosts` are the host names
-    accepted at the plain listener.
+    then owns the socket. `http2` receives HTTP/2 connections, and tells them when they are idle. `hosts` are
+    the host names accepted at the plain listener.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class EdgeServer:
         self.is_ending = False
         self.requests = 0
         self._refused: dict[str, int] = {}  # by status: there are not many
-        self.http2: Callable[[socket.socket], Awaitable[None]] | None = None
+        self.http2: Callable[[Http2Client], Awaitable[None]] | None = None
         self._fallback = fallback
         self._reserve = RESERVE if reserve is None else reserve
         self._accepting = trio.CancelScope()
@@ -209,8 +209,7 @@ class EdgeServer:
         ]
         for _, _, connection in heapq.nsmallest(ACCEPT_BURST, idle):
             self._reaped += 1
-            self.remove(connection)
-            connection.close()
+            connection.close_idle()
 
     async def _shake_hands(
         self, connection: Connection, acceptor: TLSAcceptor, nursery: trio.Nursery
@@ -231,10 +230,10 @@ class EdgeServer:
             nursery.start_soon(begin)
 
     async def _hand_over_http2(
-        self, connection: Connection, serve: Callable[[socket.socket], Awaitable[None]]
+        self, connection: Connection, serve: Callable[[Http2Client], Awaitable[None]]
     ) -> None:
         try:
-            await serve(connection.release())
+            await serve(connection)
         finally:
             self.remove(connection)
 

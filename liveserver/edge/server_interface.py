@@ -42,6 +42,22 @@ class ConnectionInterface(Client, Protocol):
         ...
 
 
+class Http2Client(Protocol):
+    """A connection that speaks HTTP/2; it is idle while it has no streams."""
+
+    def release(self) -> socket.socket:
+        """Give up the socket without closing it."""
+        ...
+
+    def set_idle(self, close: Callable[[], None]) -> None:
+        """Note that it is idle, and how to end it."""
+        ...
+
+    def set_busy(self, close: Callable[[], None]) -> None:
+        """Take back `set_idle(close)`, unless there was another since."""
+        ...
+
+
 class ServerInterface(Protocol):
     """The server, as its connections use it."""
 

@@ -11,7 +11,7 @@ from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Headers
 from liveserver.auth.grant import HOST, MODERATE, WATCH, Grant
-from liveserver.edge.request import checked_video
+from liveserver.edge.request import check_encoding, checked_video
 from liveserver.errors import BadRequest, Forbidden, TooLarge, WrongType
 from liveserver.malformed import explain_decode_error
 from liveserver.moderation import acts
@@ -216,6 +216,7 @@ async def read(kind: type[T]) -> T:
         raise TooLarge(f"a body has at most {MAX_BODY} bytes here")
     if request.mimetype != "application/json":
         raise WrongType("send the body as application/json, with that content-type")
+    check_encoding(request.headers.get("content-encoding", "").encode("latin-1", "replace"))
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.grant import MODERATE
 from liveserver.auth.revocations import TOKEN, USER, Revocation, key_part
 from liveserver.auth.tokens import MAX_JTI
-from liveserver.edge.request import checked_video
+from liveserver.edge.request import check_encoding, checked_video
 from liveserver.errors import BadRequest, Unavailable
 from liveserver.malformed import explain_decode_error
 from liveserver.site.desk import SiteDesk
@@ -116,6 +116,7 @@ async def _body() -> RevocationBody:
         return RevocationBody()
     if isinstance(content, str) or len(content) > MAX_BODY:
         raise BadRequest(f"a body has at most {MAX_BODY} bytes here")
+    check_encoding(request.headers.get("content-encoding", "").encode("latin-1", "replace"))
     try:
         return msgspec.json.decode(content, type=RevocationBody)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -53,6 +53,7 @@ def test_a_header_that_comes_twice_is_joined() -> None:
         b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"get / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\nHost: x\n\n\r\n\r\n",
@@ -216,6 +217,16 @@ def test_the_type_of_the_body() -> None:
     for other in (b"Content-Type: text/plain", b"Content-Type: application/jsonx", b"X: y"):
         with pytest.raises(WrongType, match=r"application/json or text/html"):
             request(b"/", b"POST", other).require_type(json, "text/html")
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"br", b"identity, gzip", b"GZIP"])
+def test_an_encoded_body_is_not_taken_for_a_plain_one(coding: bytes) -> None:
+    asked = request(b"/", b"POST", b"Content-Type: application/json", b"Content-Encoding: " + coding)
+    with pytest.raises(WrongType, match="without a content-encoding") as caught:
+        asked.require_type("application/json")
+    assert caught.value.headers == (("accept-encoding", "identity"),)
+    plain = request(b"/", b"POST", b"Content-Type: application/json", b"Content-Encoding: Identity")
+    assert plain.require_type("application/json")
 
 
 def take(head: bytes) -> Request | None:

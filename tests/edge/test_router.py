@@ -72,6 +72,16 @@ def test_other_methods_are_told_which_are_possible(method: str) -> None:
     assert caught.value.headers == (("allow", "GET, HEAD, POST"),)
 
 
+async def test_the_whole_server_is_asked_for_its_methods() -> None:
+    asked = request("OPTIONS", "*")
+    handler = router().match(asked)
+    assert handler is not None
+    answer = await handler(asked, NotImplemented)
+    assert isinstance(answer, bytes)
+    assert answer.startswith(b"HTTP/1.1 204 ")
+    assert b"\r\nallow: DELETE, GET, HEAD, OPTIONS, POST, PUT\r\n" in answer
+
+
 def test_a_route_has_one_handler() -> None:
     made = router()
     with pytest.raises(AssertionError, match=r"GET /v1/videos/\{video\}/events has a handler"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +21,11 @@ import trio.testing
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from quart_trio import QuartTrio
+from structlog.testing import capture_logs
 
 from liveserver.client.sse import SSEEvent, SSEParser
 from liveserver.config import Address
+from liveserver.edge import server
 from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.handoff import open_handoff
 from liveserver.edge.http2 import FRAMES, RESETS, BoundedBuffer
@@ -588,3 +592,64 @@ async def test_a_body_that_is_only_announced_takes_nothing(authority: Authority)
         await client.flush()
         while both.on.edge.bodies.used:
             await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_a_body_of_another_length_than_announced_is_a_bad_request(authority: Authority) -> None:
+    async with over_http2(authority) as both, raw(both, authority) as client:
+        head = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost")]
+        head += [(":path", "/v1/videos/v/poll"), ("content-length", "5")]
+        client.h2.send_headers(1, head, end_stream=True)
+        await client.flush()
+        headers = dict((await client.until(h2.events.ResponseReceived)).headers)
+        assert headers[b":status"] == b"400"
+
+
+async def test_at_the_limit_connections_without_streams_make_room(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest idle is closed, in HTTP/2's way; one with a stream is not."""
+    monkeypatch.setattr(server, "GRACE", 0.0)
+    monkeypatch.setattr(server, "ACCEPT_BURST", 1)
+    async with over_http2(authority, edge={"max_connections": 4}) as both, AsyncExitStack() as stack:
+        connect = partial(raw, both, authority)
+        watching = await stack.enter_async_context(connect())
+        await watching.ask(1, "/v1/videos/v/events")
+        await watching.data(1)
+        idle = [await stack.enter_async_context(connect()) for _ in range(2)]
+        for client in idle:
+            await client.ask(1, "/v1/videos/v/poll")
+            await client.until(h2.events.StreamEnded)
+        # The first of them, and what is idle then: the stream and its connection stay.
+        await stack.enter_async_context(connect())
+        await idle[0].until(h2.events.ConnectionTerminated)
+        assert both.on.edge.statistics().reaped == 1
+        await idle[1].ask(3, "/v1/videos/v/poll")
+        assert (await idle[1].until(h2.events.ResponseReceived)).stream_id == 3
+        await both.on.publish()
+        assert await watching.data(1)
+
+
+async def test_a_client_that_is_gone_after_its_handshake_is_not_a_failure(authority: Authority) -> None:
+    class Gone:
+        def release(self) -> socket.socket:
+            return socket.socket()  # not connected any more
+
+        def set_idle(self, close: Callable[[], None]) -> None:
+            """Nothing to note."""
+
+        def set_busy(self, close: Callable[[], None]) -> None:
+            """Nothing to note."""
+
+    async with over_http2(authority) as both:
+        assert both.on.edge.http2 is not None
+        with capture_logs() as logs:
+            await both.on.edge.http2(Gone())
+        assert "handoff_failed" not in [each["event"] for each in logs]
+
+
+async def test_an_idle_connection_ends_with_goaway(authority: Authority) -> None:
+    async with over_http2(authority, edge={"keep_alive": "100ms"}) as both, raw(both, authority) as client:
+        await client.ask(1, "/v1/videos/v/poll")
+        await client.until(h2.events.StreamEnded)
+        ended = await client.until(h2.events.ConnectionTerminated)
+        assert (ended.error_code, ended.last_stream_id) == (ErrorCodes.NO_ERROR, 1)
