@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -29,15 +28,15 @@ User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only t
 
 def _recordings(settings: config.Settings, video: str | None) -> Iterator[Recording]:
     from liveserver.event import VIDEO
-    from liveserver.recorder.directory import Directory
+    from liveserver.recorder.opening import location, open_store
     from liveserver.recorder.recording import Recording
 
-    store = Directory(Path(settings.recorder.directory))
-    if video is not None and video not in store.folders():
-        raise typer.BadParameter(
-            f"there is no recording of {video} in {settings.recorder.directory}", param_hint="VIDEO"
-        )
-    for name in store.folders() if video is None else [video]:
+    store = open_store(settings.recorder)
+    folders = store.folders()
+    if video is not None and video not in folders:
+        where = location(settings.recorder)
+        raise typer.BadParameter(f"there is no recording of {video} in {where}", param_hint="VIDEO")
+    for name in folders if video is None else [video]:
         if VIDEO.fullmatch(name):
             yield Recording(store, name, settings.recorder.segment)
 

@@ -6,8 +6,8 @@ from typing import get_args, get_type_hints
 
 from liveserver.config.auth_checks import check_auth
 from liveserver.config.certificates import client_context, server_context
-from liveserver.config.sections import FrontendSettings, Settings
-from liveserver.config.url_checks import check_urls
+from liveserver.config.sections import FrontendSettings, RecorderSettings, Settings
+from liveserver.config.url_checks import HTTP, check_url, check_urls
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
 from liveserver.units import Duration, Size
@@ -88,6 +88,7 @@ def check(settings: Settings) -> None:
         )
     if settings.recorder.segment < 1:
         raise ConfigError("recorder.segment", "is under 1s")
+    _check_bucket(settings.recorder)
     if frontend.lease > settings.dispatcher.max_lease:
         raise ConfigError("frontend.lease", "is over dispatcher.max_lease")
     if settings.dispatcher.commit_timeout + 2 * settings.bus.timeout > TOKEN_WINDOW:
@@ -107,6 +108,19 @@ def _check_quantities(settings: Settings) -> None:
             if kinds and f"{section}.{name}" not in MAY_BE_ZERO and getattr(values, name) == 0:
                 example = '"1s"' if Duration in kinds else '"64KiB"'
                 raise ConfigError(f"{section}.{name}", f"must be more than 0, {example} for example")
+
+
+def _check_bucket(recorder: RecorderSettings) -> None:
+    has_secret = recorder.s3_secret_key is not None or recorder.s3_secret_key_file is not None
+    if (recorder.s3_access_key is not None) != has_secret:
+        missing = "s3_secret_key_file" if recorder.s3_access_key is not None else "s3_access_key"
+        raise ConfigError(f"recorder.{missing}", "is not set; an access key needs both")
+    if recorder.s3_endpoint is not None:
+        check_url("recorder.s3_endpoint", recorder.s3_endpoint, HTTP, "http://127.0.0.1:9000")
+        if "@" in recorder.s3_endpoint:
+            raise ConfigError("recorder.s3_endpoint", "has a user or password; use recorder.s3_access_key")
+    if not recorder.s3_bucket and (has_secret or recorder.s3_endpoint or recorder.s3_prefix):
+        raise ConfigError("recorder.s3_bucket", "is empty, and other settings of a bucket are not")
 
 
 def _check_peers(settings: Settings) -> None:

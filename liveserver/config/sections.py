@@ -223,6 +223,17 @@ class RecorderSettings(Section, frozen=True):
 
     # directory of the recordings, relative to the working directory; a datacenter's recorders may share it
     directory: Annotated[str, Meta(min_length=1)] = "data/recordings"
+    # record into this bucket of an S3-compatible store instead; needs liveserver[s3]
+    s3_bucket: Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?\Z")] = ""
+    # what the objects' names begin with, such as "recordings/"
+    s3_prefix: Annotated[str, Meta(pattern=r"^([A-Za-z0-9._-]{1,100}/){0,8}\Z")] = ""
+    s3_endpoint: str | None = None  # URL; default: AWS
+    s3_region: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")] | None = None  # of the bucket
+    # id of the access key; default: what botocore finds in environment, files or the machine's role
+    s3_access_key: Annotated[str, Meta(min_length=1)] | None = None
+    s3_secret_key: Secret | None = None  # of the access key; preferably use `s3_secret_key_file`
+    s3_secret_key_file: str | None = None  # the secret key on its first line
+    s3_timeout: Duration = Duration(10.0)  # for connecting, and for each read of an answer
     segment: Duration = Duration(10.0)  # duration of one file of a recording
     interval: Duration = Duration(5.0)  # how often the logs are read; at most a tenth of `history.max_age`
 

@@ -27,6 +27,7 @@ from liveserver.config import Address, BusSettings, Settings
 from liveserver.config.certificates import client_context
 from liveserver.edge.listener import listen
 from liveserver.errors import BusError, ConfigError, LiveserverError
+from liveserver.recorder.opening import open_store
 from liveserver.viewer_count import AudienceReport
 
 TIMEOUT = 5.0  # seconds for each service
@@ -53,7 +54,9 @@ async def preflight(settings: Settings, *, offline: bool = False) -> list[Findin
     if "backend" in roles and settings.review.url:
         read_hook_secret(settings.review)
     if "recorder" in roles:
-        _check_writable("recorder.directory", Path(settings.recorder.directory))
+        open_store(settings.recorder)  # reads the secret key
+        if not settings.recorder.s3_bucket:
+            _check_writable("recorder.directory", Path(settings.recorder.directory))
     services: dict[str, Callable[[], Awaitable[None]]] = {}
     if settings.auth.jwks is not None:
         services["auth.jwks"] = lambda: _check_jwks(settings)
@@ -67,6 +70,8 @@ async def preflight(settings: Settings, *, offline: bool = False) -> list[Findin
         services[f"peers.{name}.url"] = lambda url=peer.url, name=name: _check_peer(settings, name, url)  # type: ignore[misc]
     if "backend" in roles and "://" in settings.backend.database:
         services["backend.database"] = lambda: _check_database(settings)
+    if "recorder" in roles and settings.recorder.s3_bucket:
+        services["recorder.s3_bucket"] = lambda: _check_bucket(settings)
     for role, urls in (
         ("frontend", settings.frontend.dispatchers),
         ("backend", settings.backend.dispatchers),
@@ -119,6 +124,14 @@ def _check_writable(setting: str, file: Path) -> None:
         raise ConfigError(setting, f"{there} cannot be written to")
     if there != file and not there.is_dir():
         raise ConfigError(setting, f"{there} is not a directory")
+
+
+async def _check_bucket(settings: Settings) -> None:
+    store = open_store(settings.recorder)
+    try:
+        await trio.to_thread.run_sync(store.check, abandon_on_cancel=True)
+    except OSError as error:
+        raise LiveserverError(str(error)) from None
 
 
 async def _check_jwks(settings: Settings) -> None:

@@ -1,8 +1,4 @@
-"""Files that are written atomically: the storage of recordings.
-
-`ObjectStore` is as little as an object store offers: whole objects, by their names. `Directory` keeps them in
-files.
-"""
+"""Recordings in a directory, as files that are written atomically."""
 
 from __future__ import annotations
 
@@ -10,40 +6,11 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
 TEMPORARY = ".writing-"
 LOCK = ".lock"
-
-
-class ObjectStore(Protocol):
-    """Objects by their names, which are paths without `.` or `..`. All raise `OSError`."""
-
-    def read(self, name: str) -> bytes | None:
-        """Return an object; None when there is none."""
-        ...
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write an object; return when it is durable."""
-        ...
-
-    def delete(self, name: str) -> None:
-        """Delete an object, if there is one."""
-        ...
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, ascending; without its name."""
-        ...
-
-    def folders(self) -> list[str]:
-        """Return the folders, ascending."""
-        ...
-
-    def locked(self, folder: str) -> AbstractContextManager[None]:
-        """Return a context manager that locks a folder against changes."""
-        ...
 
 
 class Directory:
@@ -59,7 +26,10 @@ class Directory:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a temporary file, sync it, then rename it: after a crash the previous object is there."""
+        """Write a temporary file, sync it, then rename it: after a crash the previous object is there.
+
+        Return when it is durable.
+        """
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}")
@@ -79,10 +49,18 @@ class Directory:
         finally:
             os.close(descriptor)
 
+    def write_once(self, name: str, content: bytes) -> None:
+        if self.read(name) != content:
+            self.write(name, content)
+
+    def replace(self, name: str, content: bytes, former: bytes | None) -> None:
+        """Write an object, which nothing else changes while its folder is locked."""
+        self.write(name, content)
+
     def delete(self, name: str) -> None:
         (self._root / name).unlink(missing_ok=True)
 
-    def names(self, folder: str) -> list[str]:
+    def leftovers(self, folder: str) -> list[str]:
         try:
             return sorted(each.name for each in (self._root / folder).iterdir() if each.name != LOCK)
         except (FileNotFoundError, NotADirectoryError):
@@ -105,3 +83,11 @@ class Directory:
             yield
         finally:
             os.close(descriptor)
+
+    def check(self) -> None:
+        """Raise `OSError` if the directory cannot be written to."""
+        there = next(each for each in (self._root, *self._root.absolute().parents) if each.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is not a directory")
+        if not os.access(there, os.W_OK):
+            raise PermissionError(f"{there} cannot be written to")

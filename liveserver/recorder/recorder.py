@@ -3,7 +3,7 @@
 1. Every `recorder.interval` the bus is asked which videos moved since the last look, by its clock, and their
    logs are read from where each recording stands: there is nothing to subscribe to, and nothing to miss.
 2. What cannot be written, or read, is tried again; meanwhile the log holds it. Readiness says so.
-3. Two recorders at one directory record the same: a second one finds everything done.
+3. Two recorders at one directory or bucket record the same: a second one finds everything done.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from liveserver.config import RecorderSettings
 from liveserver.errors import BusError, Unavailable
 from liveserver.event import SITE
 from liveserver.instruments import gauge, total
-from liveserver.recorder.directory import ObjectStore
 from liveserver.recorder.recording import Recording
 from liveserver.recorder.segments import DamagedRecording
+from liveserver.recorder.store import ObjectStore
 
 PAGE = 1_000  # videos in one answer
 READ_VIDEOS = 20  # in one round trip

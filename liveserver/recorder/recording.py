@@ -1,15 +1,17 @@
 """One video's recording: what is appended to it, taken back, erased, and read. Synchronous, for a thread.
 
-Each change is made under the recording's lock, from the index as it stands then: recorders that run twice and
-an `erase` beside them do not undo each other's work. Files that the index does not name, left by a crash, are
-deleted when the recording is opened, and with each change.
+Each change is made from the index as it stands, and written only if that has not changed: under the
+recording's lock in a directory, by a conditional write in an object store; a change that is refused is made
+again. So recorders that run twice and an `erase` beside them do not undo each other's work. Files that the
+index does not name, left by a crash, are deleted when the recording is opened, and with each change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,8 +20,8 @@ from liveserver.cursor import Cursor, is_newer_epoch
 from liveserver.event import RETRACT, VIDEO, Batch
 from liveserver.moderation.rules import CLEAR, Rules
 from liveserver.recorder import segments
-from liveserver.recorder.directory import ObjectStore
 from liveserver.recorder.segments import DamagedRecording, Index, SegmentEntry
+from liveserver.recorder.store import Conflict, ObjectStore
 from liveserver.redaction import target_prefix
 from liveserver.state import MARK, MalformedKeyed, read
 
@@ -27,6 +29,9 @@ INDEX = "index.json"
 MAX_RETRACTED = 1_000  # remembered: what they take back may come after them
 MAX_CLEARED = 1_000  # users
 ATTEMPTS = 3  # at a segment that is rewritten while it is read
+CHANGES = 10  # attempts at a change that others have made meanwhile
+
+T = TypeVar("T")
 
 _index = msgspec.json.Decoder(Index)
 
@@ -52,16 +57,40 @@ class Recording:
         self.video = video
         self._store = store
         self._stretch = max(1, round(stretch * 1000))
+        self._former: bytes | None = None  # the index from which a change is made
+        self._written: set[str] = set()  # files, by that change
 
     def index(self) -> Index:
         """Return the index; an empty one when there is no recording. Raises `OSError`, `DamagedRecording`."""
-        content = self._store.read(f"{self.video}/{INDEX}")
+        return self._parse(self._store.read(f"{self.video}/{INDEX}"))
+
+    def _parse(self, content: bytes | None) -> Index:
         if content is None:
             return Index(self.video)
         try:
             return _index.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DamagedRecording(f"{self.video}/{INDEX} is damaged: {error}") from None
+
+    @contextmanager
+    def _changing(self) -> Iterator[Index]:
+        """Give the index, to be changed and written."""
+        with self._store.locked(self.video):
+            self._former = self._store.read(f"{self.video}/{INDEX}")
+            self._written.clear()
+            yield self._parse(self._former)
+
+    def _changed(self, change: Callable[[], T]) -> T:
+        """Return what `change` does; made again when another process was quicker."""
+        for _ in range(CHANGES - 1):
+            try:
+                return change()
+            except Conflict:
+                continue
+            except DamagedRecording:
+                if self._store.read(f"{self.video}/{INDEX}") == self._former:
+                    raise  # otherwise what is missing was rewritten meanwhile
+        return change()
 
     def open(self) -> Index:
         """Return the index, with nothing beside it that a crash left.
@@ -70,8 +99,7 @@ class Recording:
         """
         if not self.index().segments:
             return self.index()
-        with self._store.locked(self.video):
-            index = self.index()
+        with self._changing() as index:
             self._clean(index)
             return index
 
@@ -84,8 +112,10 @@ class Recording:
         is_empty = not any(map(_event, (line for batch in part.batches for line in batch.lines)))
         if is_empty and not (index := self.index()).segments:
             return index  # nothing to record yet, as of a node's canary
-        with self._store.locked(self.video):
-            index = self.index()
+        return self._changed(lambda: self._append(part))
+
+    def _append(self, part: Slice) -> Index:
+        with self._changing() as index:
             is_anew = part.head.epoch != index.epoch
             last = part.batches[-1].last if part.batches else part.end
             if not is_anew and last <= index.offset:
@@ -130,8 +160,8 @@ class Recording:
 
     def _put(self, index: Index, lines: Sequence[bytes], *, gap: bool) -> None:
         entry, content = segments.encode(lines, gap=gap)
-        if self._store.read(f"{self.video}/{entry.file}") != content:
-            self._store.write(f"{self.video}/{entry.file}", content)
+        self._store.write_once(f"{self.video}/{entry.file}", content)
+        self._written.add(entry.file)
         index.segments.append(entry)
 
     def _change(self, index: Index, change: Callable[[list[bytes]], list[bytes]]) -> None:
@@ -146,15 +176,14 @@ class Recording:
 
     def _write_index(self, index: Index) -> None:
         """Write the index, and delete the files that it does not name."""
-        self._store.write(f"{self.video}/{INDEX}", msgspec.json.encode(index))
-        self._clean(index)
+        self._store.replace(f"{self.video}/{INDEX}", msgspec.json.encode(index), self._former)
+        self._clean(index, self._written.union(each.file for each in self._parse(self._former).segments))
 
-    def _clean(self, index: Index) -> None:
-        """Delete the files that the index does not name."""
+    def _clean(self, index: Index, known: Iterable[str] = ()) -> None:
+        """Delete the files that the index does not name: of the `known` ones, and of what a crash left."""
         named = {INDEX, *(entry.file for entry in index.segments)}
-        for name in self._store.names(self.video):
-            if name not in named:
-                self._store.delete(f"{self.video}/{name}")
+        for name in sorted({*known, *self._store.leftovers(self.video)} - named):
+            self._store.delete(f"{self.video}/{name}")
 
     def lines(self, entry: SegmentEntry) -> list[bytes]:
         """Return a segment's events. Raises `OSError`, `DamagedRecording`."""
@@ -214,10 +243,15 @@ class Recording:
             yield from (line for line in lines if segments.is_of(line, user))
 
     def erase(self, user: str) -> int:
-        """Remove the content and user name from the user's events; return their number."""
-        with self._store.locked(self.video):
-            index = self.index()
-            count = sum(1 for _ in self.of_user(user))
+        """Remove the content and user name from the user's events; return their number.
+
+        Raises `OSError`, `DamagedRecording`.
+        """
+        return self._changed(lambda: self._erase(user))
+
+    def _erase(self, user: str) -> int:
+        with self._changing() as index:
+            count = sum(segments.is_of(line, user) for each in index.segments for line in self.lines(each))
             if index.cleared.pop(user, None) is not None or count:
                 self._change(index, lambda lines: segments.erased(lines, user))
                 self._write_index(index)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from liveserver.recorder.directory import Directory
+from liveserver.recorder.opening import open_store
 from liveserver.recorder.recorder import Recorder
 from liveserver.recorder.routes import recorder_routes
 from liveserver.role import Process, Role
@@ -13,7 +11,7 @@ from liveserver.role import Process, Role
 def open_recorder_role(process: Process) -> Role:
     """Return the role, which records until the process' nursery is cancelled."""
     settings = process.settings.recorder
-    recorder = Recorder(process.bus, Directory(Path(settings.directory)), settings)
+    recorder = Recorder(process.bus, open_store(settings), settings)
     process.nursery.start_soon(recorder.run)
     return Role(
         blueprints=[recorder_routes(recorder, process.authorizer)],

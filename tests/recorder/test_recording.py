@@ -18,9 +18,10 @@ from liveserver import state
 from liveserver.bus.interface import Head, Slice
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
-from liveserver.recorder.directory import Directory, ObjectStore
+from liveserver.recorder.directory import Directory
 from liveserver.recorder.recording import Recording
 from liveserver.recorder.segments import DamagedRecording
+from liveserver.recorder.store import ObjectStore
 
 BEGIN = 1_763_862_000_000
 

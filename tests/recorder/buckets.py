@@ -1,0 +1,48 @@
+"""A server of buckets, and settings that name one of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from moto.server import ThreadedMotoServer
+
+from liveserver.config import RecorderSettings
+from liveserver.recorder.opening import open_store
+from liveserver.recorder.s3 import BucketStore
+from liveserver.units import Secret
+
+KEY = "a-secret-key-that-no-message-quotes"
+
+
+@contextmanager
+def running_server() -> Iterator[str]:
+    """Give the URL of a server."""
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    yield f"http://{host}:{port}"
+    moto.stop()
+
+
+def settings(server: str, **more: Any) -> RecorderSettings:
+    given: dict[str, Any] = {
+        "s3_bucket": "recordings",
+        "s3_prefix": "live/",
+        "s3_endpoint": server,
+        "s3_region": "us-east-1",
+        "s3_access_key": "id",
+        "s3_secret_key": Secret(KEY),
+    }
+    return RecorderSettings(**(given | more))
+
+
+def empty_bucket(server: str) -> BucketStore:
+    """Return the store of an empty bucket, the only one of the server."""
+    httpx.post(f"{server}/moto-api/reset", trust_env=False).raise_for_status()
+    opened = open_store(settings(server))
+    assert isinstance(opened, BucketStore)
+    opened._client.create_bucket(Bucket="recordings")
+    return opened

@@ -1,0 +1,44 @@
+"""What each storage of recordings does alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from liveserver.recorder.directory import Directory
+from liveserver.recorder.s3 import BucketStore
+from liveserver.recorder.store import ObjectStore
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def either(request: pytest.FixtureRequest, tmp_path: Path, store: BucketStore) -> ObjectStore:
+    return store if request.param == "bucket" else Directory(tmp_path / "recordings")
+
+
+def test_objects_are_written_read_and_deleted(either: ObjectStore) -> None:
+    assert either.read("v/index.json") is None
+    assert either.folders() == either.leftovers("v") == []
+    either.delete("v/index.json")
+    either.check()
+    assert either.folders() == []  # it leaves nothing behind
+    with either.locked("v"):
+        for _ in range(2):
+            either.write_once("v/a.gz", b"a")
+        either.replace("v/index.json", b"1", None)
+        either.replace("v/index.json", b"22", b"1")
+    either.write_once("w.x/a.gz", b"")
+    assert either.folders() == ["v", "w.x"]
+    assert [either.read(name) for name in ("v/a.gz", "v/index.json", "w.x/a.gz")] == [b"a", b"22", b""]
+    either.delete("v/a.gz")
+    assert either.read("v/a.gz") is None
+    assert either.read("v/index.json") == b"22"
+
+
+def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    store = Directory(tmp_path / "file" / "recordings")
+    with pytest.raises(NotADirectoryError):
+        store.check()
+    with pytest.raises(OSError, match="file"):
+        store.write_once("v/a.gz", b"")
