@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from liveserver.bus.redis.bus import RedisBus
 
 Check = Callable[[], Awaitable[str | None]]  # raises a `LiveserverError` if it fails; returns a warning
+PrepareReload = Callable[[Settings], Callable[[], None]]
 
 
 class HotRoutes(Protocol):
@@ -34,13 +35,15 @@ class HotRoutes(Protocol):
 class Role(NamedTuple):
     """A role that is open: its routes, at the edge and in Quart, its statistics, its readiness checks.
 
-    Names of statistics and checks are those of `/v1/status` and `/readyz`.
+    Names of statistics and checks are those of `/v1/status` and `/readyz`. `reloads` prepare other settings
+    for a part that runs, or raise `ConfigError`; what they return puts them in force, and cannot fail.
     """
 
     routes: Sequence[HotRoutes] = ()
     blueprints: Sequence[Blueprint] = ()
     statistics: Mapping[str, Callable[[], Any]] = {}
     checks: Mapping[str, Check] = {}
+    reloads: Sequence[PrepareReload] = ()
 
 
 class Process(NamedTuple):

@@ -299,6 +299,10 @@ class Backend:
             await backoff.sleep()
         raise AssertionError("the last attempt returns or raises")
 
+    def prepare_reload(self, review: ReviewSettings) -> Callable[[], None]:
+        """Return the function that puts other settings of the review hook in force. Raises `ConfigError`."""
+        return self._hook.prepare(review) if self._hook is not None else lambda: None
+
     def statistics(self) -> BackendStatistics:
         return BackendStatistics(
             self.writer.statistics(),

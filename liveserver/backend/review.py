@@ -73,6 +73,24 @@ class ReviewHook:
         self._decided = {"show": 0, "hold": 0, "reject": 0}
         self._unanswered = 0
 
+    def prepare(self, settings: ReviewSettings) -> Callable[[], None]:
+        """Return the function that puts `secret` and `unanswered` of these settings in force.
+
+        Raises `ConfigError`.
+        """
+        secret = read_hook_secret(settings)
+        changed = msgspec.structs.replace(
+            self._settings,
+            secret=settings.secret,
+            secret_file=settings.secret_file,
+            unanswered=settings.unanswered,
+        )
+
+        def change() -> None:
+            self._settings, self._secret = changed, secret
+
+        return change
+
     async def decide(self, video: str, comment: Waiting) -> Decision:
         """Return what is to become of a comment. Raises nothing."""
         if self._asking >= self._settings.concurrency:

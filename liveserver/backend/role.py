@@ -46,5 +46,6 @@ async def open_backend_role(
             blueprints=[backend_routes(backend, authorizer), moderation_routes(backend, authorizer.liker)],
             statistics={"backend": backend.statistics},
             checks={"database": backend.check},
+            reloads=[lambda settings: backend.prepare_reload(settings.review)],
         )
         yield role, target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 
 from liveserver.bus.canary import Canary, CanaryInbox
@@ -32,24 +32,25 @@ async def open_dispatcher_role(process: Process) -> AsyncIterator[tuple[Role, Lo
         routes=[DispatcherRoutes(parser, publisher, subscriptions, authorizer)],
         statistics={"publish": publisher.statistics, "leases": subscriptions.statistics},
     )
-    async with AsyncExitStack() as stack:
-        nursery.start_soon(publisher.run)
-        if "backend" not in settings.node.roles:  # which has these routes, too
-            moderator = LogModerator(bus, partial(local.publish, retractions=False))
-            role = role._replace(blueprints=[moderation_routes(moderator, authorizer.liker)])
-        if settings.peers:
-            from liveserver.dispatcher.relay.relay import open_relay
+    nursery.start_soon(publisher.run)
+    if "backend" not in settings.node.roles:  # which has these routes, too
+        moderator = LogModerator(bus, partial(local.publish, retractions=False))
+        role = role._replace(blueprints=[moderation_routes(moderator, authorizer.liker)])
+    if settings.bus.kind == "redis":
+        from liveserver.dispatcher.relay.relay import Relay
 
-            relay = await stack.enter_async_context(open_relay(bus, name, settings))
-            nursery.start_soon(relay.run)
-            role = role._replace(statistics={**role.statistics, "relay": relay.statistics})
-        if "frontend" not in settings.node.roles:
-            inbox = CanaryInbox(bus, name)
-            canary = Canary(name, local, settings.canary, inbox.reconnect)
-            nursery.start_soon(inbox.run, canary)
-            nursery.start_soon(canary.run)
-            role = role._replace(
-                statistics={**role.statistics, "canary": canary.statistics},
-                checks={"delivery": canary.check, "name": canary.check_name},
-            )
-        yield role, local
+        relay = Relay(bus, name, settings)
+        nursery.start_soon(relay.run)
+        role = role._replace(
+            statistics={**role.statistics, "relay": relay.statistics}, reloads=[relay.prepare]
+        )
+    if "frontend" not in settings.node.roles:
+        inbox = CanaryInbox(bus, name)
+        canary = Canary(name, local, settings.canary, inbox.reconnect)
+        nursery.start_soon(inbox.run, canary)
+        nursery.start_soon(canary.run)
+        role = role._replace(
+            statistics={**role.statistics, "canary": canary.statistics},
+            checks={"delivery": canary.check, "name": canary.check_name},
+        )
+    yield role, local

@@ -30,7 +30,7 @@ from liveserver.frontend.role import open_frontend_role
 from liveserver.node.pages import add_pages, known_paths, pass_on
 from liveserver.node.site import open_site
 from liveserver.recorder.role import open_recorder_role
-from liveserver.role import Check, Process, Role
+from liveserver.role import Check, PrepareReload, Process, Role
 from liveserver.web.app import public_app
 from liveserver.web.identity import identity_blueprint
 from liveserver.web.openapi import public_document
@@ -64,6 +64,7 @@ class Node:
         self.frontend: Frontend | None = None
         self.authorizer = Authorizer(settings, self.name)
         self.blueprints: list[Blueprint] = []
+        self.reloads: list[PrepareReload] = []
         self.is_known_path: Callable[[str], bool] = lambda path: True
 
     @asynccontextmanager
@@ -128,6 +129,7 @@ class Node:
         self.blueprints += role.blueprints
         self.parts.update(role.statistics)
         self.checks.update(role.checks)
+        self.reloads += role.reloads
 
     def public_app(self) -> QuartTrio:
         """Return the Quart application of the opened roles. To be called once.

@@ -1,8 +1,8 @@
 """Reloads the settings of a running node: all at once or not at all, without losing connections.
 
-Settings that are read at each use can change: keys, secrets, publishers, limits, timeouts, the log level.
-Those
-that only have an effect at the start cannot; they are reported.
+Settings that are read at each use can change: keys, secrets, publishers, peers, limits, timeouts, the log
+level. Those that only have an effect at the start cannot; they are reported. What would be in force
+afterwards is checked as a whole: an address that stays may not become open by a setting that changes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from liveserver.config import Settings
+from liveserver.config.checks import check
 from liveserver.config.writing import without_password
 from liveserver.edge.server import EdgeServer
 from liveserver.errors import ConfigError
@@ -36,6 +37,9 @@ RELOADABLE = frozenset(
         "limits.*",
         "node.lame_duck",
         "node.log_level",
+        "review.secret",
+        "review.secret_file",
+        "review.unanswered",
     }
 )
 FIXED = frozenset(
@@ -68,10 +72,14 @@ class Reloader:
             current = self._node.settings
             changed, needs_restart = _compare(current, wanted)
             settings = _with_changes(current, wanted, changed)
+            check(settings)
+            changes = [prepare(settings) for prepare in self._node.reloads]
             self._node.authorizer.reload(settings)  # the last step that may fail
         except ConfigError as error:
             log.warning("reload_failed", reason=without_password(str(error)))
             raise
+        for change in changes:
+            change()
         room = room_for_connections(settings)
         self._edge.settings = msgspec.structs.replace(settings.edge, max_connections=room)
         logs.set_level(settings.node.log_level)
@@ -89,8 +97,12 @@ def _compare(current: Settings, wanted: Settings) -> tuple[list[str], list[str]]
         before, after = getattr(current, section), getattr(wanted, section)
         if before == after:
             continue
-        if isinstance(before, dict):
-            fixed.append(section)
+        if isinstance(before, dict):  # peers; a node that relays has a dispatcher, and Redis
+            can = "dispatcher" in current.node.roles and current.bus.kind == "redis"
+            names = {*before, *after}
+            (changed if can else fixed).extend(
+                f"{section}.{name}" for name in sorted(names) if before.get(name) != after.get(name)
+            )
             continue
         for name in before.__struct_fields__:
             full = f"{section}.{name}"
@@ -108,6 +120,9 @@ def _with_changes(current: Settings, wanted: Settings, changed: list[str]) -> Se
     sections: dict[str, Any] = {}
     for full in changed:
         section, _, name = full.partition(".")
+        if section == "peers":
+            sections[section] = wanted.peers
+            continue
         values = sections.get(section, getattr(current, section))
         sections[section] = msgspec.structs.replace(values, **{name: getattr(getattr(wanted, section), name)})
     return msgspec.structs.replace(current, **sections)

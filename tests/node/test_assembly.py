@@ -82,4 +82,4 @@ async def test_moderation_is_at_dispatchers_and_at_backends(roles: list[str], tm
 
 
 def test_a_role_may_bring_nothing() -> None:
-    assert Role() == ((), (), {}, {})
+    assert Role() == Role((), (), {}, {}, ())

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import httpx
+import msgspec
 import pytest
 import structlog
 import trio
 
 from liveserver import config, node
+from liveserver.backend.review import open_review_hook
 from liveserver.client import Disconnected, Event, Ready, Watcher, watch
+from liveserver.edge.server import EdgeServer
 from liveserver.errors import ConfigError
 from liveserver.node import logs
-from liveserver.node.reload import FIXED, RELOADABLE
+from liveserver.node.assembly import Node
+from liveserver.node.reload import FIXED, RELOADABLE, Reloader, _compare
 
 BASE = """
 [listen]
@@ -159,6 +165,88 @@ async def test_the_log_level_changes(stage: Stage) -> None:
         assert logs._drop_unimportant(None, "exception", {"a": 1}) == {"a": 1}
     finally:
         logs.set_level("info")
+
+
+async def test_the_address_that_stays_may_not_become_open(tmp_path: Path) -> None:
+    """Neither configuration is wrong by itself."""
+    secret = "auth = { viewers = 'token', secret = '0123456789abcdef0123456789abcdef' }\n"
+    closed = (
+        'node = { name = "n", roles = ["backend", "frontend"] }\nbackend = { dispatchers = ["http://a"] }\n'
+    )
+    closed += 'bus = { kind = "redis" }\nfrontend = { dispatchers = ["http://a"] }\n'
+    current = tmp_path / "current.toml"
+    current.write_text(secret + closed + 'listen = { public = "0.0.0.0:0" }\n')
+    wanted = tmp_path / "wanted.toml"
+    wanted.write_text(closed)
+    held = Node(config.load(current, (), {}))
+    reloader = Reloader(held, cast("EdgeServer", None), lambda: config.load(wanted, (), {}))
+    with pytest.raises(ConfigError, match=r"^listen\.public: .*likes and comments need no token"):
+        reloader.reload()
+    assert held.settings.auth.viewers == "token"
+
+
+async def test_the_review_hooks_secret_is_read_again(stage: Stage, tmp_path: Path) -> None:
+    file = tmp_path / "review.secret"
+    file.write_text("x" * 32)
+    review = f'[review]\nurl = "http://127.0.0.1:9/"\nsecret_file = "{file}"\n'
+    settings = config.ReviewSettings(url="http://127.0.0.1:9/", secret_file=str(file))
+    async with open_review_hook(settings) as hook:
+        assert hook is not None
+        file.write_text("y" * 32)
+        hook.prepare(settings)
+        assert hook._secret == b"x" * 32
+        hook.prepare(settings)()
+        assert hook._secret == b"y" * 32
+        file.write_text("short")
+        with pytest.raises(ConfigError):
+            hook.prepare(settings)
+    stage.write(review + 'unanswered = "reject"\n')
+    assert (await stage.reload()).status_code == 200
+    assert "review.url" in (await stage.reload()).json()["needs_restart"]
+
+
+@pytest.mark.redis
+async def test_peers_are_taken(tmp_path: Path, redis_server: str) -> None:
+    stage = Stage(tmp_path / "node.toml")
+    bus = f'[bus]\nkind = "redis"\nurl = "{redis_server}"\n'
+    stage.write(bus)
+    async with stage.serving():
+        stage.write(f'{bus}[peers.dc2]\nurl = "{redis_server}"\n[edge]\nhttp2_streams = 3\n')
+        answer = (await stage.reload()).json()
+        assert answer == {"changed": ["peers.dc2"], "needs_restart": ["edge.http2_streams"]}
+        status = (await stage.client.get(f"{stage.ops}/v1/status")).json()
+        assert [each["peer"] for each in status["relay"]["peers"]] in ([], ["dc2"])  # it is about to start
+        stage.write(f'{bus}[peers.dc2]\nurl = "redis://host:port"\n')
+        refused = await stage.reload()
+        assert (refused.status_code, "peers.dc2.url" in refused.json()["detail"]) == (409, True)
+        assert stage.running.node.settings.peers["dc2"].url == redis_server
+        stage.write(bus)
+        assert (await stage.reload()).json()["changed"] == ["peers.dc2"]
+        status = (await stage.client.get(f"{stage.ops}/v1/status")).json()
+        assert status["relay"]["peers"] == []
+
+
+async def test_peers_of_a_node_without_redis_are_refused(stage: Stage) -> None:
+    stage.write('[bus]\nkind = "redis"\n[peers.dc2]\nurl = "redis://127.0.0.1:9/"\n')
+    assert (await stage.reload()).json() == {"changed": [], "needs_restart": ["bus.kind", "peers.dc2"]}
+
+
+async def test_each_setting_that_differs_is_either_changed_or_named(stage: Stage) -> None:
+    """Nothing is silent: a file with every setting changed names them all."""
+    current = stage.running.node.settings
+    for section in current.__struct_fields__:
+        values = getattr(current, section)
+        for name in getattr(values, "__struct_fields__", ()):
+            other = msgspec.structs.replace(values, **{name: object()})
+            changed, fixed = _compare(current, msgspec.structs.replace(current, **{section: other}))
+            assert [*changed, *fixed] == [f"{section}.{name}"]
+
+
+def test_the_documentation_names_what_can_change() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    text = page[page.index("## Reload") : page.index("<!-- generated")]
+    named = set(re.findall(r"`([a-z]+\.[a-z_*]+)`", text))
+    assert named == RELOADABLE | FIXED | {"peers.*"}
 
 
 def test_the_names_of_what_can_change_are_settings() -> None:
