@@ -18,9 +18,9 @@ import math
 import trio
 
 from liveserver.config import FrontendSettings
-from liveserver.cursor import Cursor
+from liveserver.cursor import Cursor, Mark
 from liveserver.frontend.delivery.long_poll import PollWaiter
-from liveserver.frontend.delivery.viewer import BRISK, Viewer, random_retry
+from liveserver.frontend.delivery.viewer import BRISK, State, Viewer, random_retry
 from liveserver.frontend.history.frames import GAP, SKIP, gap_frame
 from liveserver.transport.form import Reason
 
@@ -35,15 +35,22 @@ class Withholding:
     A cursor may cover events that never arrive here, being invented or lost at their origin; and each event
     costs as much for such a viewer as for a whole segment. So after `seconds`, fewer while there are many
     such
-    viewers, it is treated like other viewers.
+    viewers, it is treated like other viewers. And they take turns: one of them at a time has its next events
+    rendered, and all other tasks run in between.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self._turn = trio.Lock()
 
     @property
     def seconds(self) -> float:
         return FEW_WAIT if self.count <= FEW else MANY_WAIT
+
+    async def take_turn(self) -> None:
+        """Return when it is a viewer's turn; the next one's is at the scheduler's next round."""
+        async with self._turn:
+            pass
 
     async def catch_up(self, viewer: Viewer, settings: FrontendSettings) -> None:
         """Let a viewer catch up, counting it if it withholds events. Raises nothing."""
@@ -66,6 +73,10 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
             _disconnect_slow(viewer, settings)
             return
         if not viewer.unsent:
+            if viewer.seen is not None:
+                await withholding.take_turn()
+                if viewer.state is State.GONE:
+                    return
             viewer.unsent, due = memoryview(_next(viewer, settings.max_write)), math.inf
         if not viewer.unsent:
             if viewer.seen is None or _is_settled(viewer):
@@ -132,21 +143,24 @@ def _next(viewer: Viewer, limit: int) -> bytes:
         return _gap(viewer, viewer.seen)
     frames: list[bytes] = []
     size = withheld = 0
+    marks = dict(viewer.seen)
+    run, before, after = ("", ""), b"", b""  # of the cursors of consecutive events of one origin
     for position, item in log.walk(viewer.position, log.tip):
         if item.event == SKIP:
             if frames:
                 break
             viewer.position = position + 1
-            viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(viewer.seen)
+            viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(Cursor(marks.items()))
+            marks, run = dict(viewer.seen), ("", "")
             if state := log.frames(viewer.form).state(viewer.position, str(viewer.seen).encode()):
                 return state
             continue
-        was_seen = log.was_seen(item, viewer.seen)
-        is_gap = not was_seen and (item.event == GAP or not log.is_next(item, viewer.seen))
+        was_seen = log.was_seen(item, marks)
+        is_gap = not was_seen and (item.event == GAP or not log.is_next(item, marks))
         if is_gap and frames:
             break  # a gap is sent alone
         if is_gap and item.event != GAP:
-            viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number - 1)
+            viewer.seen = Cursor(marks.items()).advanced(item.origin, item.epoch, item.number - 1)
             viewer.home.counts.gaps += 1
             return _gap(viewer, viewer.seen)
         viewer.position = position + 1
@@ -157,20 +171,24 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             _withhold(viewer, viewer.position - 1, withheld)
             withheld = 0
         if item.event == GAP:
-            viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(viewer.seen)
+            viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(Cursor(marks.items()))
             return _gap(viewer, viewer.seen)
-        viewer.seen = viewer.seen.advanced(item.origin, item.epoch, item.number)
+        if run != (item.origin, item.epoch):
+            run = item.origin, item.epoch
+            before, after = (text.encode() for text in Cursor(marks.items()).around(*run))
+        marks[item.origin] = Mark(item.epoch, item.number)
         if position in log.internal and not viewer.form.is_internal:
             continue
         if viewer.form.types is not None and item.event not in viewer.form.types:
             continue
-        frames.append(viewer.form.frame(str(viewer.seen).encode(), item.event, item.data))
+        frames.append(viewer.form.frame(b"%b%d%b" % (before, item.number, after), item.event, item.data))
         size += len(frames[-1])
         viewer.home.counts.deliveries += 1
         if size > limit:
             break
     if withheld:
         _withhold(viewer, viewer.position, withheld)
+    viewer.seen = Cursor(marks.items())
     return viewer.form.joined(log.video, str(viewer.seen).encode(), frames) if frames else b""
 
 

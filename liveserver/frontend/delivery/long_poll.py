@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import trio
 
 from liveserver.auth.grant import Grant
-from liveserver.cursor import Cursor
+from liveserver.cursor import Cursor, Mark
 from liveserver.edge.answer import DeferredResponse, Peer
 from liveserver.edge.response import date_line, json_response, with_headers
 from liveserver.frontend.delivery.segment import Segment, SegmentAudience
@@ -227,18 +227,19 @@ class PollPages:
         items: list[Item] = []
         end, count, size = position, 0, 0
         state = log.state.rendered(position, internal=internal, types=types) if is_cut or skipped else b""
+        marks = dict(seen)
         for at, item in log.walk(position, log.tip):
             if item.event == SKIP:
                 state, end, skipped = log.state.rendered(at + 1, internal=internal, types=types), at + 1, True
                 continue
-            if not log.was_seen(item, seen):
+            if not log.was_seen(item, marks):
                 size += len(item.data)
                 if count == limit or (size > self._max_bytes and items):
                     break
                 if item.event != GAP:
-                    if not log.is_next(item, seen):
+                    if not log.is_next(item, marks):
                         is_cut, state = True, log.state.rendered(at, internal=internal, types=types)
-                    seen = seen.advanced(item.origin, item.epoch, item.number)
+                    marks[item.origin] = Mark(item.epoch, item.number)
                 if (internal or at not in log.internal) and (types is None or item.event in types):
                     items.append(item)
                     count += item.event != GAP
@@ -247,7 +248,7 @@ class PollPages:
             end = at + 1
         if not items and not is_cut and not empty and not skipped:
             return None
-        cursor = Cursor.parse_trusted(log.cursor_at(end).decode()).merged(seen)
+        cursor = Cursor.parse_trusted(log.cursor_at(end).decode()).merged(Cursor(marks.items()))
         return _response(str(cursor).encode(), items, is_cut, state, skipped and not is_cut)
 
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from liveserver.cursor import Cursor
 from liveserver.frontend.history.frames import FrameLog
-from liveserver.frontend.history.items import Item, ResumePoint
+from liveserver.frontend.history.items import Item, Marks, ResumePoint
 from liveserver.frontend.history.log import ChannelLog
 from liveserver.frontend.history.state_history import StateHistory
 from liveserver.transport.form import Form
@@ -136,10 +136,10 @@ class DelayedLog:
     def reaches(self, position: int, cursor: Cursor) -> bool:
         return self.source.reaches(position, cursor)
 
-    def was_seen(self, item: Item, cursor: Cursor) -> bool:
+    def was_seen(self, item: Item, cursor: Marks) -> bool:
         return self.source.was_seen(item, cursor)
 
-    def is_next(self, item: Item, cursor: Cursor) -> bool:
+    def is_next(self, item: Item, cursor: Marks) -> bool:
         return self.source.is_next(item, cursor)
 
     def is_cut(self, cursor: Cursor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -26,6 +26,12 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     origin: str
     epoch: str
     number: int
+
+
+class Marks(Protocol):
+    """A cursor, or the marks of one that is being advanced."""
+
+    def get(self, origin: str, /) -> Mark | None: ...
 
 
 class ResumePoint(NamedTuple):
@@ -199,7 +205,7 @@ class LogItems:
             return known.index(epoch) > known.index(other)
         return is_newer_epoch(epoch, other)
 
-    def was_seen(self, item: Item, cursor: Cursor) -> bool:
+    def was_seen(self, item: Item, cursor: Marks) -> bool:
         """Return whether a viewer with this cursor has seen the item; of a gap, whether it has none."""
         mark = cursor.get(item.origin)
         if mark is None or mark.epoch == item.epoch:
@@ -210,7 +216,7 @@ class LogItems:
         present = self.cursor.get(item.origin)
         return present is not None and item.epoch != present.epoch  # see OriginIndex._first_after
 
-    def is_next(self, item: Item, cursor: Cursor) -> bool:
+    def is_next(self, item: Item, cursor: Marks) -> bool:
         """Return whether nothing of the item's origin lies between the cursor and this unseen event.
 
         Where the cursor has seen an epoch that this log never held, no gap in it tells that it is over.

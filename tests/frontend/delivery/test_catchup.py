@@ -9,11 +9,15 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from liveserver.cursor import Cursor
+from liveserver.event import Batch
+from liveserver.frontend.delivery.audience import Audience
 from liveserver.frontend.delivery.catchup import Withholding, catch_up, finish_answer
 from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import StreamViewer
+from liveserver.frontend.history.log import ChannelLog
 from liveserver.transport.sse import SSE_HTTP10
-from tests.frontend.delivery.test_segment import Peer, Room, Socket
+from tests.frontend.delivery.test_segment import Peer, Room, Scheduler, Socket
 from tests.frontend.harness import Client, settings, stage
 
 SMALL = {"send_buffer": 4096, "receive_buffer": 4096}
@@ -232,3 +236,43 @@ async def test_many_that_wait_for_what_never_comes_wait_shortly(autojump_clock: 
         assert on.frontend.statistics().lagging > 100
         await trio.sleep(3)
         assert on.frontend.statistics().lagging <= 100
+
+
+async def test_viewers_that_withhold_take_turns_with_all_others(autojump_clock: MockClock) -> None:
+    """Each has its events rendered for itself: a thousand of them must not hold up a request."""
+    withholding, order = Withholding(), list[str]()
+
+    async def viewer() -> None:
+        for _ in range(3):
+            await withholding.take_turn()
+            order.append("viewer")
+
+    async def bystander() -> None:
+        while order.count("viewer") < 60:
+            order.append("bystander")
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bystander)
+        for _ in range(20):
+            nursery.start_soon(viewer)
+    # One of them a round of the scheduler, which shuffles each round: at most two follow each other.
+    assert "viewer viewer viewer" not in " ".join(order)
+
+
+async def test_cursors_beside_marks_that_never_come(autojump_clock: MockClock) -> None:
+    """Events of two origins by turns: each cursor has all marks, advanced by that event."""
+    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0~dc2-bbb-0"))
+    for number in range(1, 4):
+        for position, (origin, epoch) in enumerate((("dc1", "aaa"), ("dc2", "bbb"))):
+            lines = [b"like {}"]
+            log.append(Batch("v", "aaa", 2 * number - 1 + position, origin, epoch, number, lines), 0, 0.0)
+    audience = Audience(log, Scheduler(1000))
+    peer = Peer()
+    seen = Cursor.parse("dc1-aaa-1~dc9-zzzzz-7")
+    viewer = StreamViewer(peer, audience, SSE_HTTP10, 0, seen, 1)
+    await catch_up(viewer, settings(frontend={"heartbeat": "1h"}).frontend, Withholding())
+    assert [event.id for event in peer.socket.events() if event.type == "like"] == [
+        f"dc1-aaa-{first}~dc2-bbb-{second}~dc9-zzzzz-7"
+        for first, second in ((1, 1), (2, 1), (2, 2), (3, 2), (3, 3))
+    ]
