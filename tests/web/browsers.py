@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 SECONDS = 60.0
 FLAGS = (
@@ -96,3 +96,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.01)
+
+
+def stop_clock(page: Page) -> None:
+    """Let the page's time stand still from its first script on: it moves by `page.clock.run_for` alone.
+
+    A clock that is only installed goes on with real time, so on a busy machine what is to happen later may
+    have happened.
+    """
+    now = time.time()
+    page.clock.install(time=now)
+    page.clock.pause_at(now + 1)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from liveserver.cluster.redis_server import RedisServer
 from tests.processes import NodeProcess
-from tests.web.browsers import wait_until
+from tests.web.browsers import stop_clock, wait_until
 from tests.web.harness import WATCH, Stage, expect_likes, expect_seen, opened, watching
 from tests.web.tcp_relay import Relay
 
@@ -141,13 +141,14 @@ def test_where_streams_are_held_back_polls_get_through(stage: Stage, context: Br
 
 def test_a_mute_stream_is_given_up(stage: Stage, context: BrowserContext) -> None:
     page = context.new_page()
-    page.clock.install()
+    stop_clock(page)
     page.goto(f"{stage.one.url}/page/icon.svg")
     page.evaluate(WATCH, {"urls": stage.one.url, "video": "mute", "options": {"share": False}})
     stage.likes("mute", 0, 10)
     expect_seen(page, "mute", 10)
     page.clock.fast_forward(40_000)
     page.clock.fast_forward(5_000)
+    page.clock.resume()
     wait_until(lambda: stage.one.count("/mute/events") == 2)
     stage.likes("mute", 10, 20)
     expect_seen(page, "mute", 20)
@@ -181,12 +182,13 @@ def test_five_tabs_share_one_connection(stage: Stage, context: BrowserContext) -
 
 def test_a_silent_connection_is_renewed_after_a_wake_up(stage: Stage, context: BrowserContext) -> None:
     page = context.new_page()
-    page.clock.install()
+    stop_clock(page)
     page.goto(f"{stage.two.url}/page/icon.svg")
     page.evaluate(WATCH, {"urls": stage.two.url, "video": "woken", "options": {"share": False}})
     page.evaluate("window.dispatchEvent(new Event('online'))")
     page.clock.fast_forward(31_000)
     assert stage.two.count("/woken/events") == 1
+    page.clock.resume()
     page.evaluate("window.dispatchEvent(new Event('online'))")
     wait_until(lambda: stage.two.count("/woken/events") >= 2)
     stage.likes("woken", 0, 10)
@@ -201,14 +203,15 @@ def test_a_tab_that_has_the_lock_and_says_nothing_loses_it(stage: Stage, context
         f"liveserver hung {stage.two.url}",
     )
     page = context.new_page()
-    page.clock.install()
+    stop_clock(page)
     page.goto(f"{stage.two.url}/page/icon.svg")
     page.evaluate(
         f"options => void ({WATCH})(options)", {"urls": stage.two.url, "video": "hung", "options": {}}
     )
     wait_until(lambda: bool(page.evaluate("!!window.live")))
     assert stage.two.count("/hung/events") == 0
-    page.clock.fast_forward(60_000)
+    page.clock.run_for(30_000)
+    page.clock.resume()
     wait_until(lambda: stage.two.count("/hung/events") == 1)
     wait_until(lambda: bool(page.evaluate("live.connection.name === 'live'")))
     stage.likes("hung", 0, 10)

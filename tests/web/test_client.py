@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.web.browsers import wait_until
+from tests.web.browsers import stop_clock, wait_until
 from tests.web.scripted import ScriptedFrontend, cursor, event, frame
 
 pytestmark = pytest.mark.browser
@@ -70,7 +70,7 @@ def opened(
 ) -> Page:
     page = context.new_page()
     if clock:
-        page.clock.install()
+        stop_clock(page)
     page.goto(f"{at.url}/page/icon.svg")
     page.evaluate(WATCH, {"urls": list(urls) or None, "options": options})
     return page
@@ -378,6 +378,8 @@ def test_a_server_that_hangs_is_not_shown_as_live(
     stream.send(":\n")
     wait_until(lambda: page.evaluate("live.connection.name") == "live")
     page.clock.run_for(21_000)
+    wait_until(lambda: page.evaluate("live.connection.name") == "waiting")
+    page.clock.run_for(4_100)  # `retry`
     again = frontend.stream(2)
     again.ready(0, resumed=True, heartbeat=60_000)
     wait_until(lambda: page.evaluate("live.connection.name") == "live")

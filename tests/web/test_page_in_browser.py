@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.web.browsers import SECONDS, wait_until
+from tests.web.browsers import SECONDS, stop_clock, wait_until
 from tests.web.scripted import ScriptedFrontend, Stream, event, frame
 
 pytestmark = pytest.mark.browser
@@ -67,7 +67,7 @@ def opened(
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.evaluate_errors = errors  # type: ignore[attr-defined]
     if clock:
-        page.clock.install()
+        stop_clock(page)
     page.goto(f"{frontend.url}{path}")
     frontend.stream(1).ready(0)
     expect(page.locator("#live")).to_have_attribute("data-state", "live")

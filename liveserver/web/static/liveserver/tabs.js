@@ -102,7 +102,7 @@ export class Tabs {
       if (!this.#detour && !this.#isStalled) this.#host.stalled();
       this.#isStalled = true;
       // Asked first: after a sleep all have been quiet.
-      if (this.#askedAt < this.#heardAt) this.#ask();
+      if (this.#askedAt <= this.#heardAt) this.#ask();
       else if (now - this.#askedAt >= ANSWER_WITHIN) void this.#queue({ steal: true });
     } else if (!this.#followed && !this.#detour && now - this.#askedAt >= ANSWER_WITHIN) {
       this.#ask();
