@@ -28,11 +28,13 @@ async def open_backend_role(
     async with AsyncExitStack() as stack:
         target = local
         if settings.backend.dispatchers or target is None:
+            from liveserver.dispatcher_client.addresses import DispatcherAddresses
             from liveserver.dispatcher_client.publish import PublishClient
 
+            given = DispatcherAddresses(settings.backend.dispatchers, settings.node.resolve_interval)
             target = await stack.enter_async_context(
                 PublishClient.open(
-                    settings.backend.dispatchers,
+                    await stack.enter_async_context(given.resolving()),
                     settings.backend.dispatcher_timeout,
                     client_context(settings.tls.ca_file),
                     authorizer.signature,

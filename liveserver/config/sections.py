@@ -31,6 +31,8 @@ class NodeSettings(Section, frozen=True):
     # after SIGTERM, only readiness is red for this long, for load balancers; then the drain begins
     lame_duck: Duration = Duration(0.0)
     drain_timeout: Duration = Duration(10.0)  # after SIGTERM, viewers are disconnected evenly over this time
+    # how often the names in `dns+http://` URLs of dispatchers are looked up
+    resolve_interval: Duration = Duration(5.0)
     switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
 
 
@@ -131,7 +133,8 @@ class DispatcherSettings(Section, frozen=True):
 class FrontendSettings(Section, frozen=True):
     """Watching."""
 
-    # base URLs, tried in turn; empty: the dispatcher in this process
+    # base URLs, tried in turn; `dns+http://NAME:PORT`: all addresses of that name; empty: the dispatcher in
+    # this process
     dispatchers: list[str] = msgspec.field(default_factory=list)
     dispatcher_timeout: Duration = Duration(3.0)  # for one request; then the next dispatcher is tried
     lease: Duration = Duration(30.0)  # of a row in the subscription table; renewed three times within it
@@ -181,7 +184,8 @@ class BackendSettings(Section, frozen=True):
     database: Annotated[str, Meta(min_length=1)] = "liveserver.db"
     # where an SQLite file is, relative to the working directory
     directory: Annotated[str, Meta(min_length=1)] = "data"
-    # base URLs, tried in turn; empty: the dispatcher in this process
+    # base URLs, tried in turn; `dns+http://NAME:PORT`: all addresses of that name; empty: the dispatcher in
+    # this process
     dispatchers: list[str] = msgspec.field(default_factory=list)
     dispatcher_timeout: Duration = Duration(3.0)  # for one request; then the next dispatcher is tried
     max_request: Size = Size(16 * 1024)  # one request body

@@ -13,6 +13,7 @@ REDIS = (
 )  # fmt: skip
 DATABASES = ("postgresql", "postgresql+psycopg", "sqlite")
 HTTP = ("http", "https")
+DISPATCHERS = (*HTTP, "dns+http", "dns+https")
 
 
 def check_urls(settings: Settings) -> None:
@@ -26,7 +27,7 @@ def check_urls(settings: Settings) -> None:
         ("backend", settings.backend.dispatchers),
     ):
         for url in urls:
-            check_url(f"{section}.dispatchers", url, HTTP, "http://127.0.0.1:8111")
+            check_url(f"{section}.dispatchers", url, DISPATCHERS, "http://127.0.0.1:8111")
     if settings.review.url:
         check_url("review.url", settings.review.url, HTTP, "https://example.org/review")
     if settings.auth.jwks and "://" in settings.auth.jwks:

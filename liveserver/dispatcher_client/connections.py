@@ -34,6 +34,7 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=request.headers.raw,
             content=request.content,
+            extensions={name: value for name, value in request.extensions.items() if name == "sni_hostname"},
         )
         origin = asked.url.origin
         try:

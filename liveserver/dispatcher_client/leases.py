@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import ssl
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import httpx
@@ -15,6 +14,7 @@ from liveserver.auth.nodes import UNSIGNED, Signature
 from liveserver.bus.interface import Lease
 from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.cursor import CursorError
+from liveserver.dispatcher_client.addresses import DispatcherAddresses
 from liveserver.dispatcher_client.refusals import describe_refusal
 from liveserver.errors import DispatcherError
 
@@ -27,23 +27,28 @@ class LeaseClient:
     All methods raise `DispatcherError` if no dispatcher answers.
     """
 
-    def __init__(self, client: httpx.AsyncClient, urls: Sequence[str], signature: Signature) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, dispatchers: DispatcherAddresses, signature: Signature
+    ) -> None:
         self._client = client
         self._signature = signature
-        self._urls = [url.rstrip("/") for url in urls]
-        random.shuffle(self._urls)  # so that the frontends spread over the dispatchers
+        self._dispatchers = dispatchers
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
+        cls,
+        dispatchers: DispatcherAddresses,
+        timeout: float,
+        trust: ssl.SSLContext,
+        signature: Signature = UNSIGNED,
     ) -> AsyncIterator[LeaseClient]:
         """Open a client whose connections end with the block; `timeout` is in seconds, per dispatcher.
 
         Servers with an https URL are verified by `trust`.
         """
         async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=trust) as client:
-            yield cls(client, urls, signature)
+            yield cls(client, dispatchers, signature)
 
     async def renew_leases(
         self, node: str, videos: Mapping[str, int], lease: float, opening: Collection[str] = ()
@@ -62,14 +67,14 @@ class LeaseClient:
 
     async def _post(self, path: str, message: msgspec.Struct | dict[str, str]) -> bytes:
         content = msgspec.json.encode(message)
-        reason = ""
-        for _ in range(len(self._urls)):
-            url = self._urls[0]
+        reason = "no dispatcher's address is known"
+        for url in self._dispatchers.attempts():
             try:
                 answer = await self._client.post(
                     url + path,
                     content=content,
                     headers={"content-type": "application/json", **self._signature.headers()},
+                    extensions=self._dispatchers.extensions(url),
                 )
                 if answer.is_success:
                     return answer.content
@@ -77,6 +82,4 @@ class LeaseClient:
             except httpx.HTTPError as error:
                 reason = f"{url}: {error or type(error).__name__}"
             log.warning("dispatcher_request_failed", reason=reason)
-            if self._urls[0] == url:  # otherwise another request has already moved it to the end
-                self._urls.append(self._urls.pop(0))
         raise DispatcherError(f"no dispatcher answered; the last error: {reason}")

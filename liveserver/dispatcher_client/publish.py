@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -12,6 +11,7 @@ import msgspec
 import trio
 
 from liveserver.auth.nodes import UNSIGNED, Signature
+from liveserver.dispatcher_client.addresses import DispatcherAddresses
 from liveserver.dispatcher_client.connections import KeepAliveTransport
 from liveserver.dispatcher_client.refusals import describe_refusal, problem_detail
 from liveserver.errors import BadRequest, DispatcherError
@@ -25,25 +25,32 @@ class PublishClient:
     """Publishes at one dispatcher while it answers, then at the next."""
 
     def __init__(
-        self, transport: httpx.AsyncBaseTransport, urls: Sequence[str], timeout: float, signature: Signature
+        self,
+        transport: httpx.AsyncBaseTransport,
+        dispatchers: DispatcherAddresses,
+        timeout: float,
+        signature: Signature,
     ) -> None:
         self._transport = transport
         self._signature = signature
-        self._urls = [url.rstrip("/") for url in urls]
+        self._dispatchers = dispatchers
         self._timeout = timeout
-        random.shuffle(self._urls)  # so that the backends spread over the dispatchers
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, urls: Sequence[str], timeout: float, trust: ssl.SSLContext, signature: Signature = UNSIGNED
+        cls,
+        dispatchers: DispatcherAddresses,
+        timeout: float,
+        trust: ssl.SSLContext,
+        signature: Signature = UNSIGNED,
     ) -> AsyncIterator[PublishClient]:
         """Open a client whose connections end with the block; `timeout` is in seconds, per dispatcher.
 
         Servers with an https URL are verified by `trust`.
         """
         async with KeepAliveTransport(trust) as transport:
-            yield cls(transport, urls, timeout, signature)
+            yield cls(transport, dispatchers, timeout, signature)
 
     async def publish(self, body: bytes, *, retractions: bool) -> int:
         """Publish a JSON array of events, as specified by `outbox.PublishTarget`.
@@ -51,9 +58,8 @@ class PublishClient:
         Raises `DispatcherError` if no dispatcher accepts it, `BadRequest` as soon as one refuses it.
         """
         path = "/v1/retractions" if retractions else "/v1/events"
-        reason = ""
-        for _ in range(len(self._urls)):
-            first = self._urls[0]
+        reason = "no dispatcher's address is known"
+        for first in self._dispatchers.attempts():
             url = first + path
             headers = {
                 "content-type": "application/json",
@@ -62,7 +68,13 @@ class PublishClient:
             }
             try:
                 with trio.fail_after(self._timeout):
-                    request = httpx.Request("POST", url, headers=headers, content=body)
+                    request = httpx.Request(
+                        "POST",
+                        url,
+                        headers=headers,
+                        content=body,
+                        extensions=self._dispatchers.extensions(first),
+                    )
                     answer = await self._transport.handle_async_request(request)
                     await answer.aread()
             except trio.TooSlowError:
@@ -75,8 +87,6 @@ class PublishClient:
                 if answer.status_code in (400, 413):
                     raise BadRequest(problem_detail(answer) or f"status {answer.status_code}")
                 reason = describe_refusal(url, answer)
-            if self._urls[0] == first:  # otherwise another request has already moved it to the end
-                self._urls.append(self._urls.pop(0))
         raise DispatcherError(f"no dispatcher answered; the last error: {reason}")
 
 

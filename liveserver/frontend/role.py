@@ -26,11 +26,13 @@ async def open_frontend_role(
     async with AsyncExitStack() as stack:
         leases = local
         if settings.frontend.dispatchers or leases is None:
+            from liveserver.dispatcher_client.addresses import DispatcherAddresses
             from liveserver.dispatcher_client.leases import LeaseClient
 
+            given = DispatcherAddresses(settings.frontend.dispatchers, settings.node.resolve_interval)
             leases = await stack.enter_async_context(
                 LeaseClient.open(
-                    settings.frontend.dispatchers,
+                    await stack.enter_async_context(given.resolving()),
                     settings.frontend.dispatcher_timeout,
                     client_context(settings.tls.ca_file),
                     authorizer.signature,

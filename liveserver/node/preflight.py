@@ -200,6 +200,6 @@ async def _check_database(settings: Settings) -> None:
 async def _check_dispatcher(settings: Settings, url: str) -> None:
     try:
         async with httpx.AsyncClient(trust_env=False, verify=client_context(settings.tls.ca_file)) as client:
-            await client.get(f"{url.rstrip('/')}/v1/events")  # 405: that one answers
+            await client.get(f"{url.removeprefix('dns+').rstrip('/')}/v1/events")  # 405: that one answers
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BusError(str(error) or type(error).__name__) from None

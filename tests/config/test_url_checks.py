@@ -24,7 +24,7 @@ GOOD = {
     ],
     "backend.database": ["likes.db", "postgresql://u:p@h/likes", "postgresql:///likes?host=/run/postgresql",
                          "postgresql+psycopg://h:5432/likes"],
-    "backend.dispatchers": ["http://h:8111", "https://d.example"],
+    "backend.dispatchers": ["http://h:8111", "https://d.example", "dns+http://dispatchers:8000"],
     "auth.jwks": ["keys.json", "https://h/keys"],
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from liveserver.auth.nodes import UNSIGNED
+from liveserver.dispatcher_client.addresses import DispatcherAddresses
 from liveserver.dispatcher_client.leases import LeaseClient
 from liveserver.errors import DispatcherError
 
@@ -27,7 +28,7 @@ AWAY = {"type": "about:blank", "status": 503, "detail": "Redis is unavailable: t
 )
 async def test_why_a_dispatcher_refuses_is_logged_and_raised(answer: httpx.Response, said: str) -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
-        leases = LeaseClient(client, ["http://a"], UNSIGNED)
+        leases = LeaseClient(client, DispatcherAddresses(["http://a"]), UNSIGNED)
         with (
             structlog.testing.capture_logs() as lines,
             pytest.raises(DispatcherError) as raised,

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from liveserver.auth.nodes import UNSIGNED
+from liveserver.dispatcher_client.addresses import DispatcherAddresses
 from liveserver.dispatcher_client.publish import PublishClient
 from liveserver.errors import BadRequest, DispatcherError
 
@@ -18,7 +19,8 @@ Handler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 def dispatchers(handler: Handler, *hosts: str) -> PublishClient:
-    return PublishClient(httpx.MockTransport(handler), [f"http://{host}/" for host in hosts], 3.0, UNSIGNED)
+    addresses = DispatcherAddresses([f"http://{host}/" for host in hosts])
+    return PublishClient(httpx.MockTransport(handler), addresses, 3.0, UNSIGNED)
 
 
 async def test_the_client_stays_with_a_dispatcher_that_answers() -> None:
@@ -89,7 +91,7 @@ async def test_two_requests_that_fail_at_once_both_leave_the_one_that_is_gone() 
         return httpx.Response(202)
 
     client = dispatchers(handler, "a", "b")
-    first = client._urls[0].removeprefix("http://")
+    first = (client._dispatchers.first or "").removeprefix("http://")
     async with trio.open_nursery() as nursery:
         for _ in range(2):
             nursery.start_soon(partial(client.publish, b"[]", retractions=False))
