@@ -14,7 +14,7 @@ from itertools import cycle
 from multiprocessing.connection import Connection
 
 from bench.harness import HOST, VIDEO, percentile, serve_requests
-from bench.http_client import is_whole, post
+from bench.http_client import get, is_whole, post
 
 USER = "u4217"
 LIKE = {"type": "like", "user": USER, "data": {"reaction": "heart"}}
@@ -26,16 +26,23 @@ EVENTS = f"/v1/videos/{VIDEO}/events"
 
 @dataclass(frozen=True)
 class RequestTemplate:
-    """What is posted, in turn to each of `paths`; `events` of them in one body, `STAMP` replaced."""
+    """What is asked, in turn of each of `paths`: posts of `events` events in one body, `STAMP` replaced; or
+    GET requests, without a body.
+    """
 
     paths: tuple[str, ...] = (EVENTS,)
     body: bytes = json.dumps(LIKE, separators=(",", ":")).encode()
     events: int = 1
     host: str = HOST
+    method: str = "POST"
+    bodies: tuple[bytes, ...] = ()  # in turn, instead of `body`
 
     def requests(self) -> Iterator[bytes]:
         """One after the other, without end."""
-        whole = [post(path, self.body, self.host) for path in self.paths]
+        if self.method == "GET":
+            return cycle([get(path, self.host) for path in self.paths])
+        bodies = self.bodies or (self.body,)
+        whole = [post(path, body, self.host) for path in self.paths for body in bodies]
         if STAMP not in self.body:
             return cycle(whole)
         return (request.replace(STAMP, b"%016d" % (time.time_ns() // 1000)) for request in cycle(whole))

@@ -3,7 +3,7 @@
 Rules:
 
 1. A store's totals are absolute and only grow; the event's version is their sum, and its id is derived from
-   store, video and version. So a repeat is a duplicate, an older event is stale, and the last one suffices.
+   store and version. So a repeat is a duplicate, an older event is stale, and the last one suffices.
 2. The database decides what is to be published: totals above those that a dispatcher has accepted. There are
    no rows to send one by one, and a crash loses nothing. `on_likes` only says when to look.
 3. One request at a time, for all videos that have changed; after a failure the totals are read again.
@@ -13,7 +13,6 @@ Rules:
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Annotated
@@ -35,9 +34,9 @@ SAMPLE = 8  # users named in one event
 log = structlog.get_logger(__name__)
 
 
-def _event_id(store: str, video: str, version: int) -> str:
-    """Return the id of an event: the same for the same totals, and unique to them."""
-    return f"likes-{store}-{hashlib.blake2s(video.encode(), digest_size=6).hexdigest()}-{version}"
+def _event_id(store: str, version: int) -> str:
+    """Return the id of an event: the same for the same totals, and unique to them in their video."""
+    return f"likes-{store}-{version}"
 
 
 class SumsStatistics(msgspec.Struct, frozen=True):
@@ -188,7 +187,7 @@ class SumsPublisher:
             sums = {each.reaction: each.total for each in totals}
             version = sum(sums.values())
             event = {
-                "id": _event_id(self._store, video, version),
+                "id": _event_id(self._store, version),
                 "video": video,
                 "type": "likes",
                 "key": f"likes/{self._store}",

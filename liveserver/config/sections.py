@@ -216,7 +216,7 @@ class BackendSettings(Section, frozen=True):
 class LikeSettings(Section, frozen=True):
     """How a backend publishes the stored likes: one by one, or summed."""
 
-    tick: Duration = Duration(0.25)  # a video's totals are published at most this often
+    tick: Duration = Duration(0.5)  # a video's totals are published at most this often
     # likes per second of one video that are published as single events, besides the totals; above this rate
     # only totals are published. 0: never; inf: always
     each_up_to: Annotated[float, Meta(ge=0)] = 20.0

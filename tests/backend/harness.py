@@ -85,8 +85,9 @@ class FakeDispatcher:
         failure = self._failures.pop(0) if self._failures else None
         if failure is not None and not self._loses_answers:
             raise failure
-        known = set(self.ids)
-        self.taken += [event for event in msgspec.json.decode(body) if event["id"] not in known]
+        known = {(event["video"], event["id"]) for event in self.taken}
+        events = msgspec.json.decode(body)
+        self.taken += [event for event in events if (event["video"], event["id"]) not in known]
         self.retractions.append(retractions)
         self._changed.set()
         self._changed = trio.Event()

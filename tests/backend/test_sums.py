@@ -97,7 +97,7 @@ async def test_a_change_is_published_at_once_and_the_next_ones_once_a_tick(
             await trio.sleep(0.01)
         await trio.sleep(1)
         taken = on.dispatcher.taken
-        assert 4 <= len(taken) - 1 <= 5
+        assert 2 <= len(taken) - 1 <= 3
         assert taken[0].pop("id").startswith(f"likes-{on.store.id}-")
         assert taken[0] == {
             "video": "v",
@@ -161,7 +161,7 @@ async def test_debts_of_another_process_that_is_gone_are_found(
         on.store.commit([like("w")])
         on.sums.sweep()
         await trio.testing.wait_all_tasks_blocked()
-        await trio.sleep(0.3)
+        await trio.sleep(0.6)
         assert on.dispatcher.taken[-1]["video"] == "w"
 
 

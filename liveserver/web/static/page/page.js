@@ -21,7 +21,7 @@ import { cleanName, cleanText } from "./text.js";
 const SETTLE_AFTER = [150, 1_000, 3_000]; // looks at the backend's totals behind a beginning
 const SETTLE_EVERY = 20_000;
 const NOTE_FOR = 6_000;
-const SPREAD = 250; // a sum's reactions, until the next one
+const SPREAD = 500; // a sum's reactions, until the next one
 const SHORT_BAN = 600_000;
 
 const GOODBYES = new Map([
@@ -231,7 +231,7 @@ function onSum({ at, data }) {
     const own = Math.min(rest, mine.get(reaction) ?? 0);
     if (own) mine.set(reaction, mine.get(reaction) - own);
     counter.add(rest);
-    const shown = Math.min(rest - own, 12);
+    const shown = Math.min(rest - own, 24);
     for (let each = 0; each < shown; each++) setTimeout(() => (floating.add(reaction), scene?.cheer()), (each / shown) * SPREAD);
   }
   single.clear();
