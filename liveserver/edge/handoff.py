@@ -26,10 +26,12 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
+from liveserver.edge.asgi import Receive, Scope, Send
 from liveserver.edge.client_socket import LINGER_SECONDS, RECEIVE_BYTES
 from liveserver.edge.exchange import Http2Application
 from liveserver.edge.http2 import Http2Server, http2_config
 from liveserver.edge.server_interface import Http2Client, ServerInterface
+from liveserver.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -140,15 +142,24 @@ class Handoff:
         self._context = WorkerContext(None)
         self._state = state
         self._timeout = timeout
+        self._turns = Turns()
 
     async def serve(self, sock: socket.socket, received: bytes) -> None:
-        """Serve one request, and close the socket. Errors of the application are logged."""
+        """Serve one request, and close the socket. Errors of the application are logged.
+
+        A request takes a hundred times as long as a hot one, so they begin one by one.
+        """
+        try:
+            await self._turns.take()
+        except trio.Cancelled:
+            sock.close()
+            raise
         stream = HandedOverStream(sock, received, self._timeout, is_whole=True)
         await self._serve(stream, TCPServer(self._app, self._config, self._context, self._state, stream))  # type: ignore[arg-type]
 
     def http2(self, server: ServerInterface) -> Callable[[Http2Client], Awaitable[None]]:
         """Return the function that serves HTTP/2 connections, with `server`'s hot routes and limits."""
-        app = ASGIWrapper(cast("Any", Http2Application(server, cast("Any", self._application))))
+        app = ASGIWrapper(cast("Any", Http2Application(server, self._in_turn)))
         config = http2_config(server.settings)
 
         async def serve(client: Http2Client) -> None:
@@ -160,6 +171,11 @@ class Handoff:
             await self._serve(stream, http2)
 
         return serve
+
+    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request over HTTP/2 when it is its turn."""
+        await self._turns.take()
+        await cast("Any", self._application)(scope, receive, send)
 
     async def end(self) -> None:
         """Close idle connections, and accept no new requests on HTTP/2 connections."""

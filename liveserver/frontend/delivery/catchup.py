@@ -23,6 +23,7 @@ from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import BRISK, State, Viewer, random_retry
 from liveserver.frontend.history.frames import GAP, SKIP, gap_frame
 from liveserver.transport.form import Reason
+from liveserver.turns import Turns
 
 LEAST_PACE = 16 * 1024  # bytes a second that a client has to accept, beyond `slow_timeout`
 FEW = 10  # withholding viewers on one node
@@ -41,16 +42,11 @@ class Withholding:
 
     def __init__(self) -> None:
         self.count = 0
-        self._turn = trio.Lock()
+        self.turns = Turns()
 
     @property
     def seconds(self) -> float:
         return FEW_WAIT if self.count <= FEW else MANY_WAIT
-
-    async def take_turn(self) -> None:
-        """Return when it is a viewer's turn; the next one's is at the scheduler's next round."""
-        async with self._turn:
-            pass
 
     async def catch_up(self, viewer: Viewer, settings: FrontendSettings) -> None:
         """Let a viewer catch up, counting it if it withholds events. Raises nothing."""
@@ -74,7 +70,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
             return
         if not viewer.unsent:
             if viewer.seen is not None:
-                await withholding.take_turn()
+                await withholding.turns.take()
                 if viewer.state is State.GONE:
                     return
             viewer.unsent, due = memoryview(_next(viewer, settings.max_write)), math.inf
