@@ -11,9 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +28,7 @@ from liveserver.errors import ConfigError
 from liveserver.instruments import total
 from liveserver.malformed import explain_decode_error
 from liveserver.moderation.rules import Waiting
+from liveserver.webhook_signature import decode_secret, signed_headers
 
 MAX_ANSWER = 16 * 1024  # bytes
 LOG_PAUSE = 10.0  # seconds between two lines of the log about a service that does not answer
@@ -112,14 +110,7 @@ class ReviewHook:
 
     async def _ask(self, video: str, comment: Waiting) -> Decision:
         body = msgspec.json.encode({"video": video, **msgspec.to_builtins(comment)})
-        stamp = str(int(self._clock()))
-        signed = hmac.new(self._secret, f"{comment.id}.{stamp}.".encode() + body, hashlib.sha256)
-        headers = {
-            "content-type": "application/json",
-            "webhook-id": comment.id,
-            "webhook-timestamp": stamp,
-            "webhook-signature": f"v1,{base64.b64encode(signed.digest()).decode()}",
-        }
+        headers = signed_headers([self._secret], comment.id, int(self._clock()), body)
         url = self._settings.url
         async with self._client.stream("POST", url, content=body, headers=headers) as answer:
             received, size = b"", 0
@@ -149,7 +140,7 @@ def read_hook_secret(settings: ReviewSettings) -> bytes:
     secrets = read_secrets("review.secret", settings.secret, settings.secret_file, SHORTEST_SECRET)
     if not secrets:
         raise ConfigError("review.secret", "is missing; the hook's requests are signed with it")
-    return secrets[0].encode()
+    return decode_secret(secrets[0]) or secrets[0].encode()
 
 
 @asynccontextmanager

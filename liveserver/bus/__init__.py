@@ -1,9 +1,11 @@
 """What connects the nodes: one interface, implemented in memory and over Redis.
 
-interface.py  the operations and their guarantees
-memory/       the bus of a single process
-redis/        the bus over Redis
-mailbox.py    a bounded buffer of received batches
-leases.py     the wire form of lease requests
-canary.py     readiness that proves delivery
+interface.py   the operations and their guarantees
+memory/        the bus of a single process
+redis/         the bus over Redis
+mailbox.py     a bounded buffer of received batches
+following.py   which videos moved, and what of a log was not seen before
+hook_queue.py  the operations of the queues of hooks
+leases.py      the wire form of lease requests
+canary.py      readiness that proves delivery
 """

@@ -272,6 +272,18 @@ class Bus(Protocol):
         """Return the video's current viewer count."""
         ...
 
+    async def watched_since(self, since: int, limit: int, *, left: bool = False) -> ActiveVideos:
+        """Return the first `limit` videos that nodes have reported viewers of since `since`.
+
+        `left`: those of which a node has reported that it has no viewers, or has unsubscribed from, instead.
+        The rest is as in `PeerBus.active_since`; a node reports at least once within its lease.
+        """
+        ...
+
+    async def counts(self, videos: Collection[str]) -> dict[str, ViewerCount]:
+        """Return the current viewer counts of several videos at once, as `count` does."""
+        ...
+
     async def note_peer_counts(self, counts: Sequence[ViewerCount]) -> list[bool]:
         """Include other datacenters' viewers, as announced on their feeds, in our counts for their `hold`.
 

@@ -10,6 +10,7 @@ rows.py          its table
 nodes.py         what nodes report, and rates from it
 token.py         `token`
 record.py        `record`
+hooks.py         `hooks`
 audit.py         `audit`
 printable.py     others' text, safe for a terminal
 error_report.py  every failure as one line and an exit code
@@ -32,6 +33,7 @@ import typer
 from liveserver import __version__
 from liveserver.cli import error_report
 from liveserver.cli.audit import audit
+from liveserver.cli.hooks import hooks
 from liveserver.cli.printable import printable
 from liveserver.cli.publish import publish
 from liveserver.cli.record import record
@@ -65,6 +67,7 @@ for _command, _example in _COMMANDS.items():
     app.command(_command.__name__.rstrip("_"), epilog=f"\b\nExample:\n  {_example}")(_command)
 
 app.add_typer(record, name="record")
+app.add_typer(hooks, name="hooks")
 
 
 @app.callback()

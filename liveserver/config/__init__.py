@@ -2,11 +2,13 @@
 
 values.py         kinds of values that settings share
 auth_sections.py  the settings of authentication and limits
+hook_sections.py  the settings of hooks
 sections.py       all others: each with its type, unit, default and description
 loading.py        reads file, environment and overrides
 variables.py      environment variables, and mistyped ones
 renames.py        former names of settings
 explain.py        error messages for values
+hook_checks.py    consistency of settings for hooks
 checks.py         consistency of settings
 url_checks.py     the form of URLs
 auth_checks.py    consistency of settings for authentication
@@ -24,6 +26,8 @@ number means bytes).
 from liveserver.config.auth_sections import AuthSettings as AuthSettings
 from liveserver.config.auth_sections import LimitSettings as LimitSettings
 from liveserver.config.auth_sections import PublisherSettings as PublisherSettings
+from liveserver.config.hook_sections import HookEndpointSettings as HookEndpointSettings
+from liveserver.config.hook_sections import HookSettings as HookSettings
 from liveserver.config.loading import convert as convert
 from liveserver.config.loading import is_secret as is_secret
 from liveserver.config.loading import load as load

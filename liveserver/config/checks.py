@@ -6,6 +6,7 @@ from typing import get_args, get_type_hints
 
 from liveserver.config.auth_checks import check_auth
 from liveserver.config.certificates import client_context, server_context
+from liveserver.config.hook_checks import check_hooks
 from liveserver.config.sections import FrontendSettings, RecorderSettings, Settings
 from liveserver.config.url_checks import HTTP, check_url, check_urls
 from liveserver.cursor import MAX_BYTES
@@ -30,6 +31,7 @@ MAY_BE_ZERO = frozenset(
         "frontend.default_wait",
         "frontend.max_wait",
         "frontend.max_delay",
+        "hooks.vacated_after",
         "likes.tick",
         "node.drain_timeout",
         "node.lame_duck",
@@ -44,7 +46,8 @@ def check(settings: Settings) -> None:
     node, listen, frontend = settings.node, settings.listen, settings.frontend
     if not node.roles:
         raise ConfigError(
-            "node.roles", 'is empty; name at least one of "frontend", "dispatcher", "backend", "recorder"'
+            "node.roles",
+            'is empty; name at least one of "frontend", "dispatcher", "backend", "recorder", "hooks"',
         )
     if node.workers > 1 and settings.bus.kind == "memory":
         raise ConfigError(
@@ -65,6 +68,7 @@ def check(settings: Settings) -> None:
     _check_quantities(settings)
     check_urls(settings)
     check_auth(settings)
+    check_hooks(settings)
     _check_tls(settings)
     if settings.backend.batch_events > settings.dispatcher.max_events:
         raise ConfigError("backend.batch_events", "is over dispatcher.max_events")

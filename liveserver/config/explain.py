@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from liveserver.config.sections import Settings
-from liveserver.config.values import Datacenter, Name, Videos
+from liveserver.config.values import Datacenter, HookKind, Name, Videos
 from liveserver.config.writing import without_password
 from liveserver.units import Address, Duration, Secret, Size, quantity
 
@@ -28,6 +28,7 @@ _KINDS: dict[Any, str] = {
     str: "a text in quotes",
     Name: "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
     Datacenter: "1 to 16 of a-z 0-9",
+    HookKind: 'a kind of message like "video.occupied", "comment.*" or "*"',
     Videos: 'a video, a prefix like "concert-*", or "*"',
 }
 

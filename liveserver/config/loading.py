@@ -20,7 +20,12 @@ from liveserver.errors import ConfigError
 from liveserver.units import Secret, quantity
 
 # Tables whose names are the operator's: how one of their settings is written.
-NAMED = {"peers.": "peers.dc2.url=redis://…", "auth.publishers.": "auth.publishers.site.key_file=site.key"}
+NAMED = {
+    "peers.": "peers.dc2.url=redis://…",
+    "auth.publishers.": "auth.publishers.site.key_file=site.key",
+    "hooks.endpoints.": "hooks.endpoints.site.url=https://…",
+}
+SECRETS = {"auth.publishers": ".key", "hooks.endpoints": ".secret"}  # tables of such tables, and their secret
 
 T = TypeVar("T")
 
@@ -78,17 +83,18 @@ def _put(tree: dict[str, Any], name: str, value: str, where: str) -> None:
         if not isinstance(tree, dict):
             raise ConfigError(section, "is a section, not a value")
     guess = _guess(value)
-    is_typed = isinstance(guess, str) or name == "auth.publishers" or not is_secret(name)
+    is_typed = isinstance(guess, str) or name in SECRETS or not is_secret(name)
     tree[key] = guess if is_typed else value  # a secret of digits is a text, too
 
 
 def is_secret(name: str) -> bool:
     """Return whether a setting, by its full name, must not be shown."""
     section, _, key = name.partition(".")
-    if name == "auth.publishers":
-        return True
-    if name.startswith("auth.publishers."):
-        return name.endswith(".key") or name.count(".") < 3
+    for table, secret in SECRETS.items():
+        if name == table:
+            return True
+        if name.startswith(f"{table}."):
+            return name.endswith(secret) or name.count(".") < 3
     kind = type(getattr(Settings(), section, None))
     return Secret in getattr(get_type_hints(kind).get(key), "__args__", ())
 
@@ -97,7 +103,8 @@ def move_secrets(overrides: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     """Split `name=value` overrides into a command line's, and environment variables for the secret ones.
 
     Command lines are visible to every user of a machine. Secret are keys and secrets, and URLs with a
-    password. A publisher whose name has capitals stays behind: variables' names have no case here.
+    password. A publisher or an endpoint whose name has capitals stays behind: variables' names have no case
+    here.
     """
     plain, environment = [], {}
     for override in overrides:

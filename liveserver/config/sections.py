@@ -1,6 +1,6 @@
 """The sections of a configuration: every setting with its type, its unit and its default.
 
-Every limit of the server is defined here or in auth_sections.py.
+Every limit of the server is defined here, in auth_sections.py or in hook_sections.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from liveserver.config.auth_sections import AuthSettings, LimitSettings
+from liveserver.config.hook_sections import HookSettings
 from liveserver.config.values import Count, Datacenter, EventType, Limit, Name, Reaction, RoleName, Section
 from liveserver.units import Address, Duration, Secret, Size
 
@@ -84,7 +85,8 @@ class TLSSettings(Section, frozen=True):
     http2: bool = True  # offer HTTP/2 (ALPN)
     handshake_timeout: Duration = Duration(10.0)  # a handshake that takes longer is aborted
     reload: Duration = Duration(5.0)  # how often the files are checked for changes
-    # a PEM file of the authorities that dispatchers with https URLs are verified against; empty: the system's
+    # a PEM file of the authorities that dispatchers and webhooks with https URLs are verified against; empty:
+    # the system's
     ca_file: str = ""
 
 
@@ -309,6 +311,7 @@ class Settings(Section, frozen=True):
     backend: BackendSettings = BackendSettings()
     likes: LikeSettings = LikeSettings()
     recorder: RecorderSettings = RecorderSettings()
+    hooks: HookSettings = HookSettings()
     review: ReviewSettings = ReviewSettings()
     canary: CanarySettings = CanarySettings()
     ops: OpsSettings = OpsSettings()

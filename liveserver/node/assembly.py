@@ -99,6 +99,10 @@ class Node:
                 self._add(role)
             if process is not None and "recorder" in roles:
                 self._add(open_recorder_role(process))
+            if process is not None and "hooks" in roles:
+                from liveserver.hooks.role import open_hooks_role
+
+                self._add(await stack.enter_async_context(open_hooks_role(process)))
             self._add(open_site(self.name, settings, self.authorizer, nursery, bus, target, self.frontend))
             yield self
 

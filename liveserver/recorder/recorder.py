@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Protocol
 
 import msgspec
 import structlog
 import trio
 
+from liveserver.bus.following import MovedVideos
 from liveserver.bus.interface import ActiveVideos, Slice
 from liveserver.config import RecorderSettings
 from liveserver.errors import BusError, Unavailable
@@ -24,7 +26,6 @@ from liveserver.recorder.recording import Recording
 from liveserver.recorder.segments import DamagedRecording
 from liveserver.recorder.store import ObjectStore
 
-PAGE = 1_000  # videos in one answer
 READ_VIDEOS = 20  # in one round trip
 READ_EVENTS = 5_000  # of each
 KNOWN = 100_000  # videos whose place in the log is remembered
@@ -55,7 +56,10 @@ class Recorder:
         self._reader = reader
         self._store = store
         self._settings = settings
-        self._since = {False: 0, True: 0}  # of what originates here, and of what was relayed here
+        self._moved = (
+            MovedVideos(reader.active_since),
+            MovedVideos(partial(reader.active_since, relayed=True)),
+        )
         self._waiting: dict[str, None] = {}  # videos that moved and are not recorded up to their heads
         self._places: dict[str, tuple[str, int]] = {}  # up to where a video's log was read: epoch, offset
         self._fault = ""
@@ -86,29 +90,14 @@ class Recorder:
 
     async def catch_up(self) -> None:
         """Record all that is in the logs. Raises `BusError`, `OSError`, `DamagedRecording`."""
-        for relayed in (False, True):
-            await self._look(relayed)
+        for moved in self._moved:
+            self._waiting.update((video, None) for video in await moved.next() if video != SITE)
         faults: list[Exception] = []
         names = list(self._waiting)
         for start in range(0, len(names), READ_VIDEOS):
             faults += await self._record(names[start : start + READ_VIDEOS])
         if faults:
             raise faults[0]
-
-    async def _look(self, relayed: bool) -> None:
-        """Find the videos that moved. Raises `BusError`."""
-        since = self._since[relayed]
-        while True:
-            active = await self._reader.active_since(since, PAGE, relayed=relayed)
-            self._waiting.update((video, None) for video in active.videos if video != SITE)
-            if active.now < since:  # another Redis, whose clock is behind: look at all of it
-                since = 0
-                continue
-            # Of the last millisecond there may be more to come: it is looked at again.
-            since = self._since[relayed] = max(since, active.upto)
-            if len(active.videos) < PAGE:
-                return
-            since += 1
 
     async def _record(self, names: list[str]) -> list[Exception]:
         """Bring some recordings to the heads of their logs; return the reason if one failed.

@@ -15,9 +15,10 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from liveserver.bus.following import unseen
 from liveserver.bus.interface import Slice
-from liveserver.cursor import Cursor, is_newer_epoch
-from liveserver.event import RETRACT, VIDEO, Batch
+from liveserver.cursor import Cursor
+from liveserver.event import RETRACT, VIDEO
 from liveserver.moderation.rules import CLEAR, Rules
 from liveserver.recorder import segments
 from liveserver.recorder.segments import DamagedRecording, Index, SegmentEntry
@@ -122,10 +123,11 @@ class Recording:
                 self._clean(index)
                 return index
             is_cut = part.oldest > (1 if is_anew else index.offset + 1) and bool(index.epoch)
-            cursor, events, has_jump = _fresh(Cursor.parse_trusted(index.cursor), part.batches)
-            index.epoch, index.offset, index.cursor = part.head.epoch, last, str(cursor)
+            new = unseen(Cursor.parse_trusted(index.cursor), part.batches)
+            events = [*filter(None, (_event(line) for batch in new.batches for line in batch.lines))]
+            index.epoch, index.offset, index.cursor = part.head.epoch, last, str(new.cursor)
             if events or index.segments:
-                self._add(index, events, is_cut=is_cut or has_jump)
+                self._add(index, events, is_cut=is_cut or new.has_jump)
                 self._write_index(index)
             return index
 
@@ -271,26 +273,6 @@ def _value(line: bytes, by_position: bool) -> float:
     if not by_position:
         return times.at
     return -1 if times.position is None else times.position
-
-
-def _fresh(cursor: Cursor, batches: Sequence[Batch]) -> tuple[Cursor, list[Event], bool]:
-    """Return the cursor after the batches, those of their events that it did not cover, as they are recorded,
-    and whether events are missing before them."""
-    events: list[Event] = []
-    has_jump = False
-    for batch in batches:
-        mark, skip = cursor.get(batch.origin), 0
-        if mark is not None:
-            if mark.epoch == batch.origin_epoch:
-                skip = max(0, mark.number + 1 - batch.number)
-                has_jump = has_jump or batch.number > mark.number + 1
-            elif is_newer_epoch(mark.epoch, batch.origin_epoch):
-                continue
-        if skip >= len(batch.lines):
-            continue
-        cursor = cursor.advanced(batch.origin, batch.origin_epoch, batch.number + len(batch.lines) - 1)
-        events += filter(None, map(_event, batch.lines[skip:]))
-    return cursor, events, has_jump
 
 
 def _event(line: bytes) -> Event | None:

@@ -9,12 +9,15 @@ from typing import Protocol
 
 import trio
 
+from liveserver.bus.hook_queue import HookQueue
 from liveserver.bus.interface import AppendRequest, AppendResult, Bus, Inbox, PeerBus
 from liveserver.event import Batch
 
 
 class WholeBus(Bus, PeerBus, Protocol):
     """What each bus is."""
+
+    def hook_queue(self, ttl: float, limit: int) -> HookQueue: ...
 
 
 OpenBus = Callable[..., AbstractAsyncContextManager[WholeBus]]

@@ -76,7 +76,7 @@ async def test_events_of_other_datacenters_are_recorded(tmp_path: Path) -> None:
 
 
 async def test_many_pages_and_many_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("liveserver.recorder.recorder.PAGE", 3)
+    monkeypatch.setattr("liveserver.bus.following.PAGE", 3)
     monkeypatch.setattr("liveserver.recorder.recorder.READ_VIDEOS", 2)
     monkeypatch.setattr("liveserver.recorder.recorder.READ_EVENTS", 2)
     written = Written()

@@ -6,5 +6,6 @@ retained.py        the events of one kind that a log holds
 video_state.py     the newest event of each key
 viewer_counter.py  viewer counts of one video
 audiences.py       who has watched each video, counted
+hook_queue.py      the queues of hooks
 distinct.py        different names, counted in bounded memory
 """

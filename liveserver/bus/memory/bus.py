@@ -33,6 +33,7 @@ from liveserver.bus.interface import (
 )
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.memory.audiences import Audiences
+from liveserver.bus.memory.hook_queue import MemoryHookQueue
 from liveserver.bus.memory.video_log import VideoLog
 from liveserver.config import HistorySettings
 from liveserver.event import Batch
@@ -78,6 +79,8 @@ class MemoryBus:
         self._audiences = Audiences()
         self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, least recent first
         self._relayed: OrderedDict[str, float] = OrderedDict()  # the same of what was relayed here
+        self._watched: OrderedDict[str, float] = OrderedDict()  # the same of reports of viewers
+        self._left: OrderedDict[str, float] = OrderedDict()  # and of reports that there are none any more
         self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
         self._holds: dict[tuple[str, str], tuple[float, str]] = {}  # (video, name) → its end, and the token
         self._dropped = 0  # by inboxes that are closed
@@ -98,6 +101,7 @@ class MemoryBus:
             video = self._open(name, now)
             video.nodes[node] = (now + lease, viewers)
             video.keep_until = max(video.keep_until, now + lease)
+            self._note_watched(name, viewers, now)
             is_announced = self._announce(video, now, lease)
             state = video.state.lines() if name in opening else []
             leases[name] = Lease(video.head, video.counting.announced, is_announced, state)
@@ -108,6 +112,7 @@ class MemoryBus:
         for name in videos:
             if video := self._videos.get(name):
                 video.nodes.pop(node, None)
+            self._note_watched(name, 0, self._clock())
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
         return (await self.read_several({video: after}, limit))[video]
@@ -137,7 +142,21 @@ class MemoryBus:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
-        moved = self._relayed if relayed else self._active
+        return self._moved_since(self._relayed if relayed else self._active, since, limit, now)
+
+    async def watched_since(self, since: int, limit: int, *, left: bool = False) -> ActiveVideos:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        self._expire(now)
+        return self._moved_since(self._left if left else self._watched, since, limit, now)
+
+    def _note_watched(self, video: str, viewers: int, now: float) -> None:
+        reports = self._watched if viewers else self._left
+        reports[video] = now
+        reports.move_to_end(video)
+
+    @staticmethod
+    def _moved_since(moved: Mapping[str, float], since: int, limit: int, now: float) -> ActiveVideos:
         active = [(name, _ms(at)) for name, at in moved.items() if _ms(at) >= since]
         upto = active[min(limit, len(active)) - 1][1] if active else since
         if len(active) > limit:
@@ -221,6 +240,9 @@ class MemoryBus:
             known.counting.count(known.nodes, self._clock()) if known else ViewerCount(video, self.datacenter)
         )
 
+    async def counts(self, videos: Collection[str]) -> dict[str, ViewerCount]:
+        return {video: await self.count(video) for video in videos}
+
     async def note_peer_counts(self, counts: Sequence[ViewerCount]) -> list[bool]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
@@ -229,6 +251,7 @@ class MemoryBus:
         for count in counts:
             video = self._open(count.video, now)
             video.counting.note_peer_count(count, now)
+            self._note_watched(count.video, count.datacenter, now)
             announced.append(self._announce(video, now, count.hold))
         return announced
 
@@ -257,6 +280,10 @@ class MemoryBus:
     async def feed(self, on_viewer_count: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
         async with self._listening(self._feeds, on_viewer_count) as mailbox:
             yield mailbox
+
+    def hook_queue(self, ttl: float, limit: int) -> MemoryHookQueue:
+        """Return new queues of hooks, which end with the process: `limit` messages for an endpoint."""
+        return MemoryHookQueue(self._clock, limit)
 
     async def ping(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -361,7 +388,7 @@ class MemoryBus:
             if video.keep_until > now:
                 break
             del self._videos[name]
-        for moved in (self._active, self._relayed):
+        for moved in (self._active, self._relayed, self._watched, self._left):
             while moved and next(iter(moved.values())) <= now - self._settings.idle_ttl:
                 moved.popitem(last=False)
 

@@ -18,6 +18,8 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
                               (a cluster has both for each server, ls:{TAG}:run and ls:{TAG}:members)
     ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
     ls:relayed      Sorted    the same of other datacenters' events, for recorders
+    ls:watched      Sorted    videos by time of the last report that a node has viewers of them
+    ls:left         Sorted    videos by time of the last report that a node has no viewers of them any more
     ls:dispatchers:GROUP      Sorted: node → when its lease ends; the nodes that relay from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
 
@@ -53,6 +55,7 @@ from liveserver.bus.redis import replies
 from liveserver.bus.redis.commands import Commands
 from liveserver.bus.redis.connection import Link
 from liveserver.bus.redis.deployment import in_cluster
+from liveserver.bus.redis.hook_queue import RedisHookQueue
 from liveserver.bus.redis.known_heads import HeadTrackingInbox, KnownHeads
 from liveserver.bus.redis.listener import LONGEST_PAUSE, Listener, ListenerStatistics, listening
 from liveserver.bus.redis.membership import Membership
@@ -103,6 +106,7 @@ class RedisBus:
     ) -> None:
         self._datacenter = datacenter
         self._inbox_batches = bus.inbox_batches
+        self._idle_ttl = float(history.idle_ttl)
         self._commands = Commands(datacenter, history, in_cluster=in_cluster(bus.url))
         self._link = Link(bus, self._commands.scripts, named)
         # Two: one group commit at a time, and an abandoned one that runs into its timeout.
@@ -165,8 +169,9 @@ class RedisBus:
                 ]
                 new = [video for video in some if video in opening]
                 commands += map(self._commands.state, new)
+                commands += self._note_watched({video: videos[video] for video in some})
                 answers = self._reporter.run(commands, some)
-                states = dict(zip(new, map(replies.state, answers[len(some) :]), strict=True))
+                states = dict(zip(new, map(replies.state, answers[len(some) :]), strict=False))
                 granted = [
                     replies.lease(video, answer, states.get(video, []))
                     for video, answer in zip(some, answers, strict=False)
@@ -184,6 +189,7 @@ class RedisBus:
             nodes, viewers = keys(video, "nodes", "viewers")
             commands += [("ZREM", nodes, node), ("HDEL", viewers, node)]
         if commands:
+            commands += self._note_watched(dict.fromkeys(videos, 0))
             await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
@@ -237,6 +243,21 @@ class RedisBus:
             return replies.active_videos(answer)
 
         return await self._link.call(self._asking, work)
+
+    async def watched_since(self, since: int, limit: int, *, left: bool = False) -> ActiveVideos:
+        command = self._commands.watched_since(since, limit, left=left)
+        (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        return replies.active_videos(answer)
+
+    def _note_watched(self, counts: Mapping[str, int]) -> list[Command]:
+        """Return the commands that put videos where `watched_since` finds them."""
+        watched = [video for video, viewers in counts.items() if viewers]
+        left = [video for video, viewers in counts.items() if not viewers]
+        return [
+            self._commands.watched(some, left=is_left)
+            for some, is_left in ((watched, False), (left, True))
+            if some
+        ]
 
     async def join_group(self, group: str, node: str, lease: float) -> list[str]:
         command = self._commands.join_group(group, node, lease)
@@ -300,13 +321,21 @@ class RedisBus:
         (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
         return replies.viewer_count(video, answer)
 
+    async def counts(self, videos: Collection[str]) -> dict[str, ViewerCount]:
+        commands = [self._commands.count(video) for video in videos]
+        answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+        return {
+            video: replies.viewer_count(video, answer) for video, answer in zip(videos, answers, strict=True)
+        }
+
     async def note_peer_counts(self, counts: Sequence[ViewerCount]) -> list[bool]:
         if not counts:
             await trio.lowlevel.checkpoint()
             return []
         commands = [self._commands.note_peer_count(count) for count in counts]
+        commands += self._note_watched({count.video: count.datacenter for count in counts})
         answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
-        return [replies.is_announced(answer) for answer in answers]
+        return [replies.is_announced(answer) for answer in answers[: len(counts)]]
 
     async def add_audiences(self, reports: Sequence[AudienceReport], ttl: float) -> None:
         commands = [command for report in reports for command in self._commands.add_audience(report, ttl)]
@@ -329,6 +358,10 @@ class RedisBus:
         self, on_viewer_count: Callable[[ViewerCount], None] = ignore
     ) -> AbstractAsyncContextManager[Inbox]:
         return self._listen("ls:feed", on_viewer_count)
+
+    def hook_queue(self, ttl: float, limit: int) -> RedisHookQueue:
+        """Return the queues of hooks, whose messages are kept for `ttl` seconds: `limit` for an endpoint."""
+        return RedisHookQueue(self._link, self._commands.hooks, ttl, limit, self._idle_ttl)
 
     async def ping(self) -> None:
         await self._link.call(self._asking, lambda: self._link.run([("PING",)], transaction=False))

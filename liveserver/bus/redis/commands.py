@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from liveserver.bus.interface import ANNOUNCE, AppendRequest, ReplicationBatch
 from liveserver.bus.redis.connection import Script
+from liveserver.bus.redis.hook_queue import HookScripts
 from liveserver.bus.redis.replies import keys, ms, position_text
 from liveserver.bus.redis.server import Command
 from liveserver.config import HistorySettings
@@ -72,11 +73,13 @@ class Commands:
         self._prune = Script("prune", settings)
         self._report = Script("report", settings)
         self._join_group = Script("join_group", settings)
+        self.hooks = HookScripts(settings)
         # The first is loaded first: if Redis has the others, it has this one, too.
         self.scripts = (
             self._incarnation, self._append, self._relay, self._subscribe, self._head, self._active,
             self._join_group, self._count, self._note_peer_count, self._prune, self._report,
             self._active_since, self._missing, self._merge, self._add_audience,
+            *self.hooks.all,
         )  # fmt: skip
 
     def incarnation(self, shard: str, arguments: Iterable[str]) -> Command:
@@ -114,6 +117,12 @@ class Commands:
 
     def relayed(self, videos: Iterable[str]) -> Command:
         return _call(self._active, ["ls:relayed"], *videos)
+
+    def watched(self, videos: Iterable[str], *, left: bool = False) -> Command:
+        return _call(self._active, ["ls:left" if left else "ls:watched"], *videos)
+
+    def watched_since(self, since: int, limit: int, *, left: bool = False) -> Command:
+        return _call(self._active_since, ["ls:left" if left else "ls:watched"], since, limit)
 
     def relay(self, batch: ReplicationBatch, opening: Opening) -> Command:
         names = keys(batch.video, "log", "meta", "nodes", "viewers", "state")

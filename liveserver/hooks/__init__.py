@@ -1,0 +1,23 @@
+"""Hooks: what happens with videos, delivered to other services, at least once and in order per video.
+
+hooks.py        one node leads: it collects and delivers
+collector.py    reads the logs of all videos into the queues
+occupancy.py    which videos have viewers, by the subscription table
+messages.py     what of a log is delivered, and its form
+deliverer.py    delivers one endpoint's queue, with retries
+sink.py         the interface of what receives messages
+webhook.py      a sink: signed HTTP requests
+redis_stream.py  a sink: a Redis stream
+sinks.py        opens the sink of an endpoint
+role.py         the role, put together
+
+Rules:
+
+1. What a log says is queued, and the place in the log moved, in one step (`bus/hook_queue.py`); a message
+   leaves its queue after its endpoint has accepted it. So whatever is killed when, nothing is lost, and at
+   most what was being delivered is repeated, with the same id.
+2. One node leads, for a lease. Another one takes over when that ends, from what is queued.
+3. A video's messages for an endpoint are delivered one after the other; the next one waits until the one
+   before is accepted, or given up. Endpoints do not wait for each other, and neither do videos.
+4. What is given up (too old, or no room) is logged, counted, and leaves `video.gap` in its place.
+"""

@@ -1,0 +1,209 @@
+"""Reads the logs of all videos, and which are watched, into the queues of the endpoints.
+
+Rules:
+
+1. What was read of a log is queued, and the place in it moved, in one step. After a failure the outcome is
+   not known, so places are read from the queue again.
+2. What a log has lost, or may have lost because it began anew, is `video.gap` to all endpoints that want the
+   video.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import msgspec
+import trio
+
+from liveserver.bus.following import MovedVideos, unseen
+from liveserver.bus.hook_queue import HookMessage, HookQueue, Progress
+from liveserver.bus.interface import ActiveVideos, Slice
+from liveserver.config import Settings
+from liveserver.cursor import Cursor
+from liveserver.errors import LiveserverError
+from liveserver.hooks.messages import (
+    OCCUPIED,
+    VACATED,
+    Message,
+    Target,
+    gap_message,
+    is_followed,
+    messages,
+    own_message,
+)
+from liveserver.hooks.occupancy import Occupancy, ViewerReader
+
+READ_VIDEOS = 20  # in one round trip
+READ_EVENTS = 500  # of each
+PUT = 500  # messages in one step, at least, if there are more to come
+KNOWN = 100_000  # videos whose place in the log is in memory
+
+
+class LostLead(LiveserverError):
+    """Another node leads."""
+
+
+class Reader(ViewerReader, Protocol):
+    """The part of a bus that the collector reads. All raise `BusError`."""
+
+    async def active_since(self, since: int, limit: int, *, relayed: bool = False) -> ActiveVideos: ...
+
+    async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]: ...
+
+
+class Place(NamedTuple):
+    """Up to where a video's log was queued. `is_anew`: the log has begun anew since."""
+
+    epoch: str = ""
+    offset: int = 0
+    cursor: str = ""
+    is_anew: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        epoch, offset, cursor = text.split(" ") if text else ("", "0", "")
+        return cls(epoch, int(offset), cursor)
+
+    def __str__(self) -> str:
+        return f"{self.epoch} {self.offset} {self.cursor}"
+
+
+class Collector:
+    """Queues messages for `targets`, as the leader `node`. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        node: str,
+        reader: Reader,
+        queue: HookQueue,
+        targets: Sequence[Target],
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._node = node
+        self._reader = reader
+        self._queue = queue
+        self._targets = targets
+        self._datacenter = settings.node.datacenter
+        self._is_own_only = settings.hooks.origins == "own"
+        self._clock = clock
+        self._moved = [MovedVideos(reader.active_since)]
+        if not self._is_own_only:
+            self._moved.append(MovedVideos(partial(reader.active_since, relayed=True)))
+        self._waiting: dict[str, None] = {}  # videos that moved and are not queued up to their heads
+        self._places: dict[str, Place] = {}
+        watches = any(target.wants_occupancy() for target in targets)
+        self.occupancy = Occupancy(reader, queue, settings) if watches else None
+        self.disabled: set[str] = set()  # endpoints for which nothing is queued
+        self.queued: dict[str, int] = {}  # by kind
+        self.gaps = self.overflowed = 0
+
+    async def collect(self) -> int:
+        """Queue all that has happened; return how many messages. Raises `BusError`, `LostLead`."""
+        before = sum(self.queued.values())
+        try:
+            for moved in self._moved:
+                self._waiting.update((video, None) for video in await moved.next() if is_followed(video))
+            names = list(self._waiting)
+            for start in range(0, len(names), READ_VIDEOS):
+                await self._follow(names[start : start + READ_VIDEOS])
+            if self.occupancy is not None:
+                await self._watch(self.occupancy)
+        except BaseException:
+            self._places.clear()
+            if self.occupancy is not None:
+                self.occupancy.reset()
+            raise
+        return sum(self.queued.values()) - before
+
+    async def _follow(self, names: list[str]) -> None:
+        """Queue what these logs say, up to their heads."""
+        while names:
+            await self._learn_places(names)
+            after = {video: self._places[video].offset for video in names}
+            parts = await self._reader.read_several(after, READ_EVENTS)
+            more: list[str] = []
+            done: list[str] = []
+            places: dict[str, Place] = {}
+            batch: list[HookMessage] = []
+            for video, part in parts.items():
+                place = self._places[video]
+                if part.head.epoch != place.epoch and place.offset:  # it began anew: from its beginning
+                    self._places[video] = Place(part.head.epoch, 0, place.cursor, is_anew=True)
+                    more.append(video)
+                    continue
+                behind = self._take(video, place, part, batch)
+                if behind != place:
+                    places[video] = behind
+                (more if behind.offset < part.head.offset else done).append(video)
+                if len(batch) >= PUT:
+                    await self._put(batch, places)
+                    batch, places = [], {}
+            await self._put(batch, places)
+            for video in done:
+                self._waiting.pop(video, None)
+            names = more
+
+    async def _learn_places(self, names: Sequence[str]) -> None:
+        unknown = [video for video in names if video not in self._places]
+        if not unknown:
+            return
+        if len(self._places) + len(unknown) > KNOWN:
+            self._places = {video: self._places[video] for video in names if video in self._places}
+        for video, text in (await self._queue.places(unknown)).items():
+            self._places[video] = Place.parse(text)
+
+    def _take(self, video: str, place: Place, part: Slice, batch: list[HookMessage]) -> Place:
+        """Add the messages of a part of a log to the batch; return the place behind it."""
+        new = unseen(Cursor.parse_trusted(place.cursor), part.batches)
+        is_known = bool(place.epoch)
+        if is_known and (place.is_anew or part.oldest > place.offset + 1 or new.has_loss):
+            at = int(self._clock() * 1000)
+            self._add(batch, video, gap_message(video, f"{part.head.epoch}-{place.offset}", at))
+            self.gaps += 1
+        for each in new.batches:
+            if self._is_own_only and each.origin != self._datacenter:
+                continue
+            for message in messages(video, each.lines):
+                self._add(batch, video, message)
+        return Place(part.head.epoch, part.end, str(new.cursor))
+
+    def _add(self, batch: list[HookMessage], video: str, message: Message) -> None:
+        for target in self._targets:
+            if target.name not in self.disabled and target.wants(message.kind, video):
+                batch.append(HookMessage(target.name, video, message.id, message.body))
+                self.queued[message.kind] = self.queued.get(message.kind, 0) + 1
+
+    async def _watch(self, occupancy: Occupancy) -> None:
+        """Queue which videos are occupied or vacated now."""
+        changes = await occupancy.changes()
+        if not changes.occupied and not changes.vacated:
+            return
+        at = int(self._clock() * 1000)
+        batch: list[HookMessage] = []
+        viewers = {**changes.occupied, **dict.fromkeys(changes.vacated, 0)}
+        for video, count in viewers.items():
+            kind = OCCUPIED if count else VACATED
+            data = {"video": video, "datacenter": self._datacenter, "viewers": count, "at": at}
+            self._add(batch, video, own_message(kind, f"msg_{secrets.token_hex(16)}", at, data))
+        await self._put(batch, {}, Progress({}, list(changes.occupied), changes.vacated))
+        occupancy.apply(changes)
+
+    async def _put(
+        self, batch: Sequence[HookMessage], places: Mapping[str, Place], progress: Progress | None = None
+    ) -> None:
+        if not batch and not places and progress is None:
+            return
+        made = msgspec.structs.replace(
+            progress or Progress(), places={video: str(place) for video, place in places.items()}
+        )
+        dropped = await self._queue.put(self._node, batch, made)
+        if dropped is None:
+            raise LostLead("another node delivers the hooks")
+        self.overflowed += dropped
+        self._places.update(places)
+        await trio.lowlevel.checkpoint()
