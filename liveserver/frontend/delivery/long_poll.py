@@ -175,17 +175,14 @@ class PollPages:
         hidden: Set[int] = frozenset() if internal else self._log.internal
         if start == end or not (hidden or types is not None):
             return False
-        return all(
-            at in hidden or (types is not None and item.event not in types)
-            for at, item in self._log.walk(start, end)
-        )
+        return all(at in hidden or not _is_wanted(item, types) for at, item in self._log.walk(start, end))
 
     def _shown(self, start: int, end: int, internal: bool, types: Types) -> Sequence[Item]:
         """Return the items to send to this client."""
         items, hidden = self._log.between(start, end), self._log.internal
         if types is not None:
             walked = self._log.walk(start, end)
-            return [item for at, item in walked if item.event in types and (internal or at not in hidden)]
+            return [item for at, item in walked if _is_wanted(item, types) and (internal or at not in hidden)]
         if internal or not hidden:
             return items
         return [item for position, item in self._log.walk(start, end) if position not in hidden]
@@ -240,7 +237,7 @@ class PollPages:
                     if not log.is_next(item, marks):
                         is_cut, state = True, log.state.rendered(at, internal=internal, types=types)
                     marks[item.origin] = Mark(item.epoch, item.number)
-                if (internal or at not in log.internal) and (types is None or item.event in types):
+                if (internal or at not in log.internal) and _is_wanted(item, types):
                     items.append(item)
                     count += item.event != GAP
                     if item.event == GAP:
@@ -250,6 +247,11 @@ class PollPages:
             return None
         cursor = Cursor.parse_trusted(log.cursor_at(end).decode()).merged(Cursor(marks.items()))
         return _response(str(cursor).encode(), items, is_cut, state, skipped and not is_cut)
+
+
+def _is_wanted(item: Item, types: Types) -> bool:
+    """Return whether a client with this filter is sent the item; gaps are for all."""
+    return types is None or item.event in types or item.event in BREAKS
 
 
 def _response(cursor: bytes, items: Sequence[Item], is_cut: bool, state: bytes, skipped: bool) -> bytes:

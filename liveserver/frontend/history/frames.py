@@ -1,6 +1,5 @@
 """A channel's log in one wire form: frames are rendered on demand, once for all viewers, and joined once for
-all
-viewers at the same position.
+all viewers at the same position.
 """
 
 from __future__ import annotations
@@ -238,7 +237,7 @@ class FrameLog:
 
 
 class FilteredFrames(FrameLog):
-    """Frames of a log for viewers that filter by type: those of all others, left out ones empty."""
+    """Frames of a log for viewers that filter by type: the others', left out ones empty, gaps kept."""
 
     __slots__ = ("_filtered", "_shared", "_types")
 
@@ -250,4 +249,7 @@ class FilteredFrames(FrameLog):
     def _rendered(self, start: int, end: int) -> list[bytes]:
         types, items = self._types, self._filtered.between(start, end)
         frames = self._shared.rendered(start, end)
-        return [frame if item.event in types else b"" for frame, item in zip(frames, items, strict=True)]
+        return [
+            frame if item.event in types or item.event == GAP else b""
+            for frame, item in zip(frames, items, strict=True)
+        ]

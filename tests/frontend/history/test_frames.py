@@ -1,0 +1,112 @@
+"""A filtered form sends what the unfiltered one does, but for other types: at any position, in any chunks."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liveserver.client.sse import SSEParser
+from liveserver.cursor import Cursor, Mark
+from liveserver.event import Batch
+from liveserver.frontend.delivery.long_poll import PollPages
+from liveserver.frontend.history.frames import FrameLog
+from liveserver.frontend.history.log import ChannelLog
+from liveserver.transport.ndjson import NDJSON
+from liveserver.transport.sse import SSE
+
+KINDS = {"l": "like", "c": "comment", "w": "wave", "g": "gap"}
+Seen = list[tuple[str, str, str]]  # id, type, data
+
+logs = st.lists(st.sampled_from(list(KINDS)), max_size=60)
+filters = st.frozensets(st.sampled_from([b"like", b"comment", b"wave", b"other"]), min_size=1)
+
+
+def filled(kinds: list[str], capacity: int) -> ChannelLog:
+    """Return a log with an event of each kind; `g` is a range that was lost."""
+    log = ChannelLog("v", capacity, 600.0, Cursor.parse("dc1-aaa-0"), ("like",), max(1, capacity // 2))
+    number = 1
+    for kind in kinds:
+        if kind == "g":
+            log.append_gap("dc1", Mark("aaa", number + 4), 0.0)
+            number += 5
+            continue
+        line = b'%b {"id":"e%d","type":"%b"}' % (KINDS[kind].encode(), number, KINDS[kind].encode())
+        log.append(Batch("v", "aaa", number, "dc1", "aaa", number, [line], None), 0, 0.0)
+        number += 1
+        log.trim(0.0, needed=log.tip)
+    return log
+
+
+def sent(frames: FrameLog, position: int, tip: int, limit: int) -> tuple[bytes, int]:
+    """Return all that a viewer at `position` is sent, in chunks of about `limit` bytes."""
+    received = b""
+    while position < tip:
+        chunk, after = frames.write(position, limit)
+        assert after > position, "it comes to its end"
+        received, position = received + chunk, after
+    return received, position
+
+
+def events(stream: bytes) -> Seen:
+    """Return the events of a chunked event stream."""
+    body = b""
+    while stream:
+        size, _, stream = stream.partition(b"\r\n")
+        body, stream = body + stream[: int(size, 16)], stream[int(size, 16) + 2 :]
+    return [(event.id, event.type, event.data) for event in SSEParser().feed(body)]
+
+
+def messages(stream: bytes) -> Seen:
+    """Return the events of chunked JSON lines."""
+    found: Seen = []
+    for line in stream.split(b"\n"):
+        if line.startswith(b"{"):
+            message = msgspec.json.decode(line)
+            found.append((message["cursor"], message["event"], msgspec.json.encode(message["data"]).decode()))
+    return found
+
+
+@given(logs, filters, st.integers(4, 40), st.integers(0, 60), st.integers(1, 400), st.integers(1, 400))
+def test_a_filter_leaves_out_the_other_types_and_nothing_else(
+    kinds: list[str], types: frozenset[bytes], capacity: int, start: int, limit: int, other_limit: int
+) -> None:
+    log = filled(kinds, capacity)
+    start = min(start, log.tip)
+    for form, parse in ((SSE, events), (NDJSON, messages)):
+        everything, end = sent(log.frames(form), start, log.tip, limit)
+        filtered, filtered_end = sent(log.frames(form.filtered(types)), start, log.tip, other_limit)
+        assert filtered_end == end == max(start, log.tip)
+        kept = {kind.decode() for kind in types} | {"gap", "state"}
+        assert parse(filtered) == [event for event in parse(everything) if event[1] in kept]
+
+
+def polled(log: ChannelLog, start: int, types: frozenset[bytes] | None, limit: int) -> tuple[list[str], int]:
+    """Poll from a position to the tip; return the ids of the events, and how many answers had a gap."""
+    pages, position, ids, gaps = PollPages(log, 1 << 20), start, list[str](), 0
+    while (answer := pages.answer(position, None, limit, types=types)) is not None:
+        body = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
+        ids += [event["id"] for event in body["events"]]
+        gaps += body["gap"]
+        after = log.locate(Cursor.parse(body["cursor"])).position
+        assert after > position
+        position = after
+    return ids, gaps
+
+
+@given(logs, filters, st.integers(4, 40), st.integers(0, 60), st.integers(1, 9))
+def test_a_filtered_poll_has_the_same_events_and_reports_each_gap(
+    kinds: list[str], types: frozenset[bytes], capacity: int, start: int, limit: int
+) -> None:
+    log = filled(kinds, capacity)
+    start = min(start, log.tip)
+    everything, _ = polled(log, start, None, limit)
+    filtered, gaps = polled(log, start, types, limit)
+    by_id = {
+        msgspec.json.decode(item.data)["id"]: item.event
+        for _, item in log.walk(start, log.tip)
+        if item.event != b"gap" and item.event != b"skip"
+    }
+    assert filtered == [name for name in everything if by_id[name] in types]
+    has_gap = start < log.kept_from or any(item.event == b"gap" for _, item in log.walk(start, log.tip))
+    assert (gaps > 0) == has_gap
