@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import trio
+from msgspec import Raw
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.config import Settings
@@ -37,6 +38,7 @@ class Role(NamedTuple):
 
     Names of statistics and checks are those of `/v1/status` and `/readyz`. `reloads` prepare other settings
     for a part that runs, or raise `ConfigError`; what they return puts them in force, and cannot fail.
+    `acts` returns the newest of moderators' acts, where they are kept.
     """
 
     routes: Sequence[HotRoutes] = ()
@@ -44,6 +46,7 @@ class Role(NamedTuple):
     statistics: Mapping[str, Callable[[], Any]] = {}
     checks: Mapping[str, Check] = {}
     reloads: Sequence[PrepareReload] = ()
+    acts: Callable[[int], Awaitable[list[Raw]]] | None = None
 
 
 class Process(NamedTuple):

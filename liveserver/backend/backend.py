@@ -213,6 +213,13 @@ class Backend:
         last = page[-1][0] if len(found) > limit else None
         return [msgspec.Raw(event) for _, event in page], last
 
+    async def newest_acts(self, limit: int) -> list[msgspec.Raw]:
+        """Return what moderators did last, newest first, with all videos that are followed here.
+
+        Raises `Unavailable`.
+        """
+        return [msgspec.Raw(event) for event in await self._wait_read(lambda: self._store.newest_acts(limit))]
+
     async def comment(self, video: str, name: str) -> Pinned:
         """Return a comment to be pinned. Raises `NotFound`, `Unavailable`."""
         found = await self._wait_read(lambda: self._store.comment(video, name))

@@ -49,5 +49,6 @@ async def open_backend_role(
             statistics={"backend": backend.statistics},
             checks={"database": backend.check},
             reloads=[lambda settings: backend.prepare_reload(settings.review)],
+            acts=backend.newest_acts,
         )
         yield role, target

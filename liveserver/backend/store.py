@@ -179,6 +179,12 @@ class Store:
             newest = query.order_by(acts.c.at.desc(), acts.c.id.desc()).limit(limit)
             return [(row.id, row.event) for row in connection.execute(newest)]
 
+    def newest_acts(self, limit: int) -> list[bytes]:
+        """Return what moderators did last, with any video. Raises `SQLAlchemyError`."""
+        query = select(acts.c.event).order_by(acts.c.at.desc(), acts.c.id.desc()).limit(limit)
+        with self._reader() as connection:
+            return list(connection.scalars(query))
+
     def comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
         """Return up to `limit` comments, newest first, before the one with the id `before`.
 

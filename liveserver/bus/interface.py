@@ -47,6 +47,9 @@ from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
 
+OPS_GROUP = "ops:nodes"  # the group of all nodes with their ops addresses; no datacenter's name has a colon
+OPS_LEASE = 15.0  # seconds of a membership in it
+
 ANNOUNCE = 1.0  # seconds between two announcements of a video's viewers, at least
 
 
@@ -358,6 +361,10 @@ class PeerBus(Protocol):
         `ActiveVideos.upto`. `since` is in milliseconds by this bus' clock (`ActiveVideos.now`); 0: all videos
         that it remembers.
         """
+        ...
+
+    async def group(self, group: str) -> list[str]:
+        """Return the members of a group, sorted."""
         ...
 
     async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:

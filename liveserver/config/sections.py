@@ -293,6 +293,11 @@ class OpsSettings(Section, frozen=True):
     max_connections: Count = 64  # open connections to the ops port; beyond it the kernel's backlog holds them
     timeout: Duration = Duration(20.0)  # for one request and its response; then the connection is closed
 
+    # `host:port` at which the other nodes reach `listen.ops`; default: that address, or this machine's name
+    advertise: Address | None = None
+    max_nodes: Count = 64  # that the dashboard asks for its view of the cluster
+    node_timeout: Duration = Duration(2.0)  # for each of their answers
+
     # number of videos, those with most viewers, with metrics of their own; the rest count as `(other)`
     top_videos: Count = 20
 

@@ -28,6 +28,7 @@ import structlog
 import trio
 
 from liveserver.backoff import Backoff
+from liveserver.bus import canary
 from liveserver.bus.interface import AppendRequest, AppendResult, Bus
 from liveserver.config import DispatcherSettings, HistorySettings
 from liveserver.dispatcher.parse import VideoBatch
@@ -56,7 +57,7 @@ class PublishResult(msgspec.Struct, frozen=True):
 class PublishStatistics(msgspec.Struct, frozen=True):
     """Counts since the start, and the events `waiting` at the moment."""
 
-    accepted: Annotated[int, total("Events accepted: numbered and logged.")]
+    accepted: Annotated[int, total("Events accepted: numbered and logged, without canaries.")]
     duplicates: Annotated[int, total("Events with a known id: not sent again.")]
     stale: Annotated[int, total("Events older than their video's state: not sent.")]
     commits: Annotated[int, total("Group commits: round trips to the bus that append events.")]
@@ -250,7 +251,7 @@ class Publisher:
 
     def _answer(self, pending: _Request, parts: list[Part], results: list[_SharedResult]) -> None:
         """Answer a publisher's request from the results of the merged requests."""
-        accepted = duplicates = stale = 0
+        accepted = duplicates = stale = canaries = 0
         cursors: dict[str, str] = {}
         full = ""
         for video_batch, index, start in parts:
@@ -267,11 +268,13 @@ class Publisher:
                 duplicates += known
                 stale += old
             accepted += fresh
+            if video_batch.video.startswith(canary.PREFIX):
+                canaries += fresh
             shared.new += fresh
             # The cursor after this request's own last event, not after the whole commit.
             number = result.number + shared.new - 1 if fresh else shared.last
             cursors[video_batch.video] = f"{shared.before}{number}{shared.after}"
-        self._accepted += accepted
+        self._accepted += accepted - canaries
         self._duplicates += duplicates
         self._stale += stale
         if full:

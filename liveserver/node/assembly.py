@@ -7,7 +7,7 @@ megabytes.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,8 @@ class Node:
         self.parts: dict[str, Any] = {}
         self.checks: dict[str, Check] = {"accepting": self._check_accepting}
         self.frontend: Frontend | None = None
+        self.bus: MemoryBus | RedisBus | None = None
+        self.acts: Callable[[int], Awaitable[list[msgspec.Raw]]] | None = None
         self.authorizer = Authorizer(settings, self.name)
         self.blueprints: list[Blueprint] = []
         self.reloads: list[PrepareReload] = []
@@ -78,7 +80,7 @@ class Node:
             self.parts["auth"] = self.authorizer.statistics
             local: LocalDispatcher | None = None
             target: PublishTarget | None = None  # a dispatcher here, or over HTTP
-            bus = await self._open_bus(stack)
+            self.bus = bus = await self._open_bus(stack)
             process = None
             if bus is not None:
                 process = Process(self.name, settings, self.authorizer, nursery, bus)
@@ -134,6 +136,7 @@ class Node:
         self.parts.update(role.statistics)
         self.checks.update(role.checks)
         self.reloads += role.reloads
+        self.acts = self.acts or role.acts
 
     def public_app(self) -> QuartTrio:
         """Return the Quart application of the opened roles. To be called once.

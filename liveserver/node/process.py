@@ -11,9 +11,11 @@ same without the lame-duck time. A second SIGTERM or SIGINT ends it at once.
 from __future__ import annotations
 
 import gc
+import ipaddress
 import os
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 
@@ -31,6 +33,8 @@ from liveserver.node.listening import allowed_hosts, listen_public, listen_tls, 
 from liveserver.node.reload import Reloader, ReloadResult
 from liveserver.node.tuning import tuned
 from liveserver.ops.app import ops_app
+from liveserver.ops.cluster import Cluster
+from liveserver.ops.publishing import EventPublisher
 from liveserver.terminal import has_terminal
 
 FINISH_SECONDS = 1.0  # for requests in progress, once the viewers are disconnected
@@ -149,6 +153,17 @@ async def _report_progress(running: Running) -> None:
         log.info("still_draining", connections=running.connections)
 
 
+def _dispatchers(settings: Settings, public: socket.socket) -> Sequence[str]:
+    """Return the URLs of the dispatchers that this node knows, itself first."""
+    others = [*settings.backend.dispatchers, *settings.frontend.dispatchers]
+    if "dispatcher" not in settings.node.roles:
+        return others
+    host, port = public.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
+    return [f"http://{written((host, port))}", *others]
+
+
 async def serve(
     settings: Settings,
     *,
@@ -182,6 +197,9 @@ async def serve(
             if node.frontend is not None:
                 node.frontend.is_full = lambda: edge.is_full
             reload = Reloader(node, edge, load or (lambda: settings)).reload
+            cluster = Cluster(
+                node.name, settings.node.datacenter, settings.node.roles, node.bus, settings.ops
+            )
             ops = ops_app(
                 node.identity,
                 node.parts,
@@ -190,8 +208,12 @@ async def serve(
                 guard=node.authorizer.check_operator,
                 reload=reload,
                 trust_request_ids=limits.trust_request_ids,
+                cluster=cluster,
+                publisher=EventPublisher(_dispatchers(settings, public), settings.tls.ca_file),
+                acts=lambda: node.acts,
             )
             ops_address = await nursery.start(serve_ops, ops, settings)
+            nursery.start_soon(cluster.run, ops_address)
             nursery.start_soon(edge.serve, public, secured)
             addresses = ListenAddresses(
                 node.name,

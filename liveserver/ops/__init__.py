@@ -1,8 +1,12 @@
 """The ops port: readiness, metrics, status, dashboard.
 
-app.py        the routes
-health.py     readiness checks
-metrics.py    Prometheus, from `statistics()`
-usage.py      memory, CPU and descriptors of this process
-dashboard.py  the page
+app.py             the routes
+arguments.py       requests' arguments, and answers as JSON
+health.py          readiness checks
+metrics.py         Prometheus, from `statistics()`
+usage.py           memory, CPU and descriptors of this process
+dashboard.py       the page
+cluster.py         all nodes: who they are, and what each answers
+cluster_routes.py  the routes of all nodes, and of test events
+publishing.py      publishes a test event at a dispatcher
 """

@@ -12,12 +12,15 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from liveserver.config.writing import without_password
-from liveserver.errors import BadRequest, ConfigError, Conflict, Forbidden, NotFound
-from liveserver.event import VIDEO
+from liveserver.errors import ConfigError, Conflict, Forbidden, NotFound
 from liveserver.frontend.frontend import Frontend
+from liveserver.ops.arguments import argument, checked_video, json
+from liveserver.ops.cluster import Cluster
+from liveserver.ops.cluster_routes import Acts, cluster_blueprint
 from liveserver.ops.dashboard import dashboard_blueprint
 from liveserver.ops.health import readiness
 from liveserver.ops.metrics import Parts, registry
+from liveserver.ops.publishing import EventPublisher
 from liveserver.ops.usage import usage
 from liveserver.role import Check
 from liveserver.web import problems
@@ -43,6 +46,9 @@ def ops_app(
     trust_request_ids: bool = False,
     guard: Callable[[Mapping[bytes, bytes]], None] = lambda headers: None,
     reload: Callable[[], Any] | None = None,
+    cluster: Cluster | None = None,
+    publisher: EventPublisher | None = None,
+    acts: Callable[[], Acts | None] = lambda: None,
 ) -> QuartTrio:
     """Return the ops application. `identity` are the fields of `/v1/status` besides the parts' statistics.
 
@@ -53,6 +59,7 @@ def ops_app(
     app = QuartTrio("liveserver.ops")
     problems.install(app, trust_request_ids=trust_request_ids)
     app.register_blueprint(dashboard_blueprint())
+    app.register_blueprint(cluster_blueprint(cluster, publisher, acts))
     app.register_blueprint(openapi_blueprint(ops_document()))
     metrics = registry(parts, identity)
     started = trio.current_time()
@@ -64,12 +71,12 @@ def ops_app(
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        return _json({"ok": True})
+        return json({"ok": True})
 
     @app.get("/readyz")
     async def readyz() -> Response:
         result = await readiness(checks())
-        return _json(result, 200 if result.ready else 503)
+        return json(result, 200 if result.ready else 503)
 
     @app.get("/metrics")
     async def prometheus() -> Response:
@@ -77,7 +84,7 @@ def ops_app(
 
     @app.get("/v1/status")
     async def status() -> Response:
-        video = _argument("video")
+        video = argument("video")
         result = {
             **identity,
             "uptime": round(trio.current_time() - started, 3),
@@ -87,27 +94,27 @@ def ops_app(
         }
         if "relay" in parts:
             result["peers"] = getattr(parts["relay"](), "peers", [])
-        return _json(result)
+        return json(result)
 
     @app.post("/v1/reload")
     async def reload_settings() -> Response:
-        _argument("")
+        argument("")
         if "origin" in request.headers:
             raise Forbidden("browser pages may not reload a node")
         if reload is None:
             raise Conflict("this node has no configuration to reload")
         try:
-            return _json(reload())
+            return json(reload())
         except ConfigError as error:
             raise Conflict(f"nothing was changed: {without_password(str(error))}") from None
 
     @app.get("/v1/videos/<video>/events/<path:event>/trace")
     async def trace(video: str, event: str) -> Response:
-        _argument("")
-        found = frontend.trace(_video(video), event) if frontend is not None else None
+        argument("")
+        found = frontend.trace(checked_video(video), event) if frontend is not None else None
         if found is None:
             raise NotFound(_NOT_HERE if frontend is not None else _NO_FRONTEND)
-        return _json(found)
+        return json(found)
 
     return app
 
@@ -116,33 +123,7 @@ def _videos(frontend: Frontend, video: str | None) -> dict[str, Any]:
     """Return the status of the requested video, or of the most watched ones."""
     if video is None:
         return msgspec.structs.asdict(frontend.overview())
-    found = frontend.video_status(_video(video))
+    found = frontend.video_status(checked_video(video))
     if found is None:
         raise NotFound("this video has no viewers at this node; try the other nodes")
     return {"videos": [found]}
-
-
-def _video(name: str) -> str:
-    """Check a video's name. Raises `BadRequest`."""
-    if not VIDEO.fullmatch(name):
-        raise BadRequest(
-            "a video is named with 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
-        )
-    return name
-
-
-def _argument(name: str) -> str | None:
-    """Return the value of the only permitted query parameter, if given. Raises `BadRequest`."""
-    if set(request.args) - {name} or len(request.args.getlist(name)) > 1:
-        raise BadRequest(
-            f"the only query parameter here is {name}, given once" if name else "there are no parameters here"
-        )
-    return request.args.get(name)
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(
-        msgspec.json.encode(value),
-        status,
-        {"content-type": "application/json", "cache-control": "no-store"},
-    )

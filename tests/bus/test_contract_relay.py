@@ -213,6 +213,8 @@ async def test_those_who_share_a_work_know_each_other(bus: WholeBus, until: Unti
     assert await bus.join_group("dc2", "a", 30) == ["a", "b"]
     assert await bus.join_group("dc3", "c", 30) == ["c"]
     assert await bus.join_group("dc2", "c", 0.05) == ["a", "b", "c"]
+    assert await bus.group("dc3") == ["c"]
+    assert await bus.group("none") == []
 
     async def lease_ended() -> bool:
         return await bus.join_group("dc2", "b", 30) == ["a", "b"]

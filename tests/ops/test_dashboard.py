@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, expect
 from liveserver.ops import dashboard
 from liveserver.ops.app import ops_app
 from tests.processes import NodeProcess
-from tests.web.browsers import wait_until
+from tests.web.browsers import SECONDS, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -58,6 +59,57 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         made.stop()
 
 
+SHIFTS = """
+window.shifted = 0;
+new PerformanceObserver((list) => {
+    for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) shifted += value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+def test_the_cluster_view_publishes_and_traces(node: NodeProcess, browser: Browser) -> None:
+    """And shows what moderators did; on a phone, without a shift, and accessibly."""
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text()
+    settings = f"{node.url}/v1/videos/traced/settings"
+    with (
+        browser.new_context(
+            viewport={"width": 390, "height": 844}, reduced_motion="reduce", bypass_csp=True
+        ) as context,
+        httpx.Client(trust_env=False, timeout=SECONDS) as client,
+        client.stream("GET", f"{node.url}/v1/videos/traced/events") as stream,
+    ):
+        received = stream.iter_raw()  # the stream ends with it
+        next(received)
+        assert client.put(settings, json={"comments": "slow", "slow": 7}).status_code == 200
+        page = context.new_page()
+        page.add_init_script(SHIFTS)
+        page.goto(f"{node.ops_url}/#cluster")
+        expect(page.locator("#nodes tr")).to_have_count(1)
+        expect(page.locator("#nodes .pill")).to_have_attribute("data-state", "ready")
+        expect(page.locator("#sums div").first).to_have_text("Nodes ready1 of 1")
+        expect(page.locator("#acts tr").first).to_contain_text("comments slow · slow 7")
+        page.locator("#publish [name=video]").fill("traced")
+        page.locator("#publish [name=data]").fill("{")
+        page.keyboard.press("Enter")
+        expect(page.locator("#published")).to_have_text("The data is not JSON.")
+        page.locator("#publish [name=data]").fill('{"reaction":"heart"}')
+        page.keyboard.press("Enter")
+        expect(page.locator("#published")).to_contain_text("Accepted as test-")
+        expect(page.locator("#line li.good")).to_contain_text("all: written to 1 viewer")
+        assert page.locator("#line li").count() == 3
+        page.locator("#trace [name=event]").fill("unknown")
+        page.get_by_role("button", name="Trace").click()
+        expect(page.locator("#traced")).to_contain_text("No frontend has this event")
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+        assert page.evaluate("shifted") < 0.1
+        page.evaluate(axe)
+        assert page.evaluate("axe.run().then(({ violations }) => violations.map(({ id }) => id))") == []
+        page.get_by_role("link", name="This node").click()
+        expect(page.locator("#quiet")).to_contain_text("Waiting for a dispatcher0 events")
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+        assert page.evaluate("axe.run().then(({ violations }) => violations.map(({ id }) => id))") == []
+
+
 def test_the_dashboard_shows_events_and_viewers(node: NodeProcess, browser: Browser) -> None:
     """Without a complaint on the console, also from its policy."""
     complaints: list[str] = []
@@ -66,6 +118,7 @@ def test_the_dashboard_shows_events_and_viewers(node: NodeProcess, browser: Brow
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.add_init_script(SHIFTS)
         page.goto(node.ops_url)
         with client.stream("GET", events):
             expect(page.locator("#node")).to_have_text("all")
@@ -77,6 +130,7 @@ def test_the_dashboard_shows_events_and_viewers(node: NodeProcess, browser: Brow
             expect(row.locator("td").nth(4)).to_have_text("1")
             charts = page.get_by_role("img", name=re.compile("^Viewers: now 1 "))
             expect(charts).to_be_visible()
+        assert page.evaluate("shifted") < 0.1
         node.stop()
         expect(page.locator("#state")).to_have_attribute("data-state", "lost")
         wait_until(lambda: bool(complaints))  # the browser itself says that nobody answers

@@ -170,6 +170,11 @@ class MemoryBus:
         self._groups[group] = living | {node: now + lease}
         return sorted(self._groups[group])
 
+    async def group(self, group: str) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        return sorted(name for name, end in self._groups.get(group, {}).items() if end > now)
+
     async def leave_group(self, group: str, node: str) -> None:
         await trio.lowlevel.checkpoint()
         self._groups.get(group, {}).pop(node, None)

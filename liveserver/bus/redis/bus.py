@@ -264,6 +264,11 @@ class RedisBus:
         (living,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
         return sorted(name.decode() for name in living)
 
+    async def group(self, group: str) -> list[str]:
+        command = self._commands.group(group)
+        (members,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        return sorted(name.decode() for name in members)
+
     async def leave_group(self, group: str, node: str) -> None:
         command = self._commands.leave_group(group, node)
         await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))

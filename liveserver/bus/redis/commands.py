@@ -196,6 +196,10 @@ class Commands:
     def join_group(self, group: str, node: str, lease: float) -> Command:
         return _call(self._join_group, [f"ls:dispatchers:{group}"], node, ms(lease))
 
+    def group(self, group: str) -> Command:
+        # Those whose lease is over are removed whenever a member renews its own.
+        return ("ZRANGE", f"ls:dispatchers:{group}", 0, -1)
+
     def leave_group(self, group: str, node: str) -> Command:
         return ("ZREM", f"ls:dispatchers:{group}", node)
 

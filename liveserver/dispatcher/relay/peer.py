@@ -11,11 +11,13 @@ log.
 6. *Viewer counts* on the feed are recorded in our own bus (viewer_counts.py).
 7. Publishers and viewers never wait for any of this; a connection that hangs costs threads of the peer's
    bus, and memory up to `buffer`.
+8. *Announce.* The peer's nodes are announced in our bus, for the operators' view of the cluster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -23,7 +25,7 @@ import structlog
 import trio
 
 from liveserver.backoff import Backoff
-from liveserver.bus.interface import Bus, PeerBus
+from liveserver.bus.interface import OPS_GROUP, OPS_LEASE, Bus, PeerBus
 from liveserver.config import RelaySettings
 from liveserver.dispatcher.relay.backfill import Backfiller, Backlog, contains
 from liveserver.dispatcher.relay.buffer import RelayBuffer
@@ -99,6 +101,7 @@ class PeerRelay:
                     self._membership.renew,
                     lambda: self._backfiller.backfill(self._backlog),
                     self._viewer_counts.record_some,
+                    self._announce_nodes,
                 ):
                     nursery.start_soon(self._retry, step)
         finally:
@@ -142,6 +145,14 @@ class PeerRelay:
         if not self._is_misnamed:
             self._is_misnamed = True
             log.error("relay_peer_mismatch", peer=self._peer, is_in_truth=name)
+
+    async def _announce_nodes(self) -> None:
+        """Announce the peer's own nodes here, so that operators see them; a peer may refuse to name them."""
+        with suppress(BusError):
+            for node in await self._theirs.group(OPS_GROUP):
+                if node.startswith(f"{self._peer} "):
+                    await self._ours.join_group(OPS_GROUP, node, OPS_LEASE)
+        await trio.sleep(OPS_LEASE / 3)
 
     async def _append(self) -> None:
         while not self._buffer.has_next:

@@ -28,7 +28,6 @@ export class Chart {
       `size` what its values are multiples of, where they are. */
   constructor({ title, lines = [""], unit = "", format, least = 1, size = 1, wide = false }) {
     this.element = html("figure", wide ? "chart wide" : "chart");
-    this.element.hidden = true;
     this.#format = format;
     this.#least = least;
     this.#lines = lines;
@@ -68,14 +67,30 @@ export class Chart {
   #unit;
   #value;
 
-  /** What is known now, a value for each line; null is a break. A chart of which nothing was ever known hides. */
+  /** What is known now, a value for each line; null is a break. */
   add(time, ...values) {
     this.#points.push([time, ...values]);
     while (this.#points[0][0] < time - KEEP) this.#points.shift();
     const known = values.filter((value) => value !== null);
-    if (known.length) this.element.hidden = false;
     this.#number.data = known.length ? values.map((value) => (value === null ? "–" : this.#format(value))).join(" / ") : "–";
     this.draw();
+  }
+
+  get title() {
+    return this.#title.textContent;
+  }
+
+  /** The value now, as text. */
+  get words() {
+    return `${this.#number.data} ${this.#unit.textContent}`.trim();
+  }
+
+  /** Whether no value has changed in the last two minutes. */
+  get isFlat() {
+    return this.#lines.every((_, index) => {
+      const known = this.#points.map((point) => point[index + 1]).filter((value) => value !== null);
+      return known.every((value) => value === known[0]);
+    });
   }
 
   draw() {

@@ -1,6 +1,7 @@
 // The dashboard: asks this node once a second how it is, and draws what follows from two answers.
 
 import { Chart } from "./chart.js";
+import { element, runCluster, showView } from "./cluster.js";
 import { at, bytes, duration, percent, quantile, rate, seconds, short, whole } from "./numbers.js";
 
 const EVERY = 1000; // ms between two looks
@@ -10,31 +11,36 @@ const $ = (id) => document.getElementById(id);
 
 // What is drawn: each returns its chart's values, or nothing where this node has no such part.
 const CHARTS = [
-  [{ title: "Viewers", format: short, least: 5, wide: true }, ({ now }) => [at(now, "frontend.viewers")]],
-  [{ title: "Deliveries", unit: "a second", format: short, least: 10 }, (two) => [two.rate("frontend.fanout.deliveries")]],
-  [{ title: "Publishes", unit: "a second", format: short, least: 10 }, (two) => [two.rate("publish.accepted")]],
+  [{ title: "Viewers", format: short, least: 5, wide: true }, ({ now }) => [at(now, "frontend.viewers")], "frontend"],
+  [{ title: "Deliveries", unit: "a second", format: short, least: 10 }, (two) => [two.rate("frontend.fanout.deliveries")], "frontend"],
+  [{ title: "Publishes", unit: "a second", format: short, least: 10 }, (two) => [two.rate("publish.accepted")], "publish"],
   [
     { title: "Fan-out delay", lines: ["p50", "p99"], format: seconds, least: 0.01, wide: true },
     (two) => [two.quantile("frontend.fanout.delay", 0.5), two.quantile("frontend.fanout.delay", 0.99)],
+    "frontend",
   ],
   [
     { title: "From publisher to write", lines: ["p50", "p99"], format: seconds, least: 0.01, wide: true },
     (two) => [two.quantile("frontend.fanout.publish_to_write", 0.5), two.quantile("frontend.fanout.publish_to_write", 0.99)],
+    "frontend",
   ],
-  [{ title: "Events in a write", format: short, least: 2 }, (two) => [two.ratio("frontend.fanout.deliveries", "frontend.fanout.writes")]],
-  [{ title: "Furthest behind", unit: "events", format: short, least: 10 }, ({ now }) => [at(now, "frontend.lag")]],
+  [{ title: "Events in a write", format: short, least: 2 }, (two) => [two.ratio("frontend.fanout.deliveries", "frontend.fanout.writes")], "frontend"],
+  [{ title: "Furthest behind", unit: "events", format: short, least: 10 }, ({ now }) => [at(now, "frontend.lag")], "frontend"],
   [
     { title: "Slow viewers", lines: ["lagging", "gaps sent/s"], format: short, least: 2, wide: true },
     (two) => [at(two.now, "frontend.lagging"), two.rate("frontend.fanout.gaps")],
+    "frontend",
   ],
-  [{ title: "Group commit p99", format: seconds, least: 0.005 }, (two) => [two.quantile("publish.commit_time", 0.99)]],
-  [{ title: "Redis round trip p99", format: seconds, least: 0.005 }, (two) => [two.quantile("redis.round_trips", 0.99)]],
+  [{ title: "Group commit p99", format: seconds, least: 0.005 }, (two) => [two.quantile("publish.commit_time", 0.99)], "publish"],
+  [{ title: "Redis round trip p99", format: seconds, least: 0.005 }, (two) => [two.quantile("redis.round_trips", 0.99)], "redis"],
   [{ title: "Canary's round trip", format: seconds, least: 0.005 }, ({ now }) => [at(now, "frontend.canary.round_trip") ?? at(now, "canary.round_trip")]],
-  [{ title: "Stored", unit: "a second", format: short, least: 5 }, (two) => [two.rate("backend.write.stored")]],
-  [{ title: "Waiting for a dispatcher", unit: "events", format: short, least: 10 }, ({ now }) => [at(now, "backend.outbox.waiting")]],
+  [{ title: "Stored", unit: "a second", format: short, least: 5 }, (two) => [two.rate("backend.write.stored")], "backend"],
+  [{ title: "Waiting for a dispatcher", unit: "events", format: short, least: 10 }, ({ now }) => [at(now, "backend.outbox.waiting")], "backend"],
   [{ title: "Processor", unit: "of a core", format: percent, least: 1 }, (two) => [two.rate("process.cpu")]],
   [{ title: "Memory", format: bytes, least: 64 * 1024 ** 2, size: 1024 ** 2 }, ({ now }) => [at(now, "process.memory")]],
 ];
+
+const FIRST = new Set(["Viewers", "Deliveries", "Publishes", "Fan-out delay", "From publisher to write", "Processor"]);
 
 // Counted since the start; only what this node has is shown.
 const FACTS = [
@@ -72,21 +78,31 @@ class Two {
   }
 }
 
-const charts = CHARTS.map(([options, values]) => {
-  const chart = new Chart(options);
-  $("charts").append(chart.element);
-  return { chart, values };
-});
+// The first are always shown, where the node has that part; of the others, those that are not flat.
+const charts = CHARTS.map(([options, values, part = ""]) => ({ chart: new Chart(options), values, part, isFirst: FIRST.has(options.title) }));
+let shown = "";
+
+/** Put each chart where it belongs; the flat ones of the second part are a line of text each. */
+function arrange(now) {
+  const present = charts.filter(({ part }) => !part || at(now, part) !== undefined);
+  const others = present.filter(({ isFirst }) => !isFirst);
+  const live = others.filter(({ chart }) => !chart.isFlat);
+  const order = [present, live].map((some) => some.map(({ chart }) => chart.title).join()).join(";");
+  if (order !== shown) {
+    shown = order;
+    $("charts").replaceChildren(...present.filter(({ isFirst }) => isFirst).map(({ chart }) => chart.element));
+    $("more-charts").replaceChildren(...live.map(({ chart }) => chart.element));
+    for (const { chart } of [...present]) chart.draw();
+  }
+  $("quiet").replaceChildren(...others.filter((one) => !live.includes(one)).map(({ chart }) => {
+    const line = element("li", chart.title);
+    line.append(element("b", chart.words));
+    return line;
+  }));
+}
 let before = null;
 let asked = 0;
 let looks = 0;
-
-function element(name, text = "", className = "") {
-  const made = document.createElement(name);
-  made.textContent = text;
-  made.className = className;
-  return made;
-}
 
 function say(state, word) {
   $("state").dataset.state = state;
@@ -98,6 +114,8 @@ async function look() {
   const time = performance.now() / 1000;
   const two = new Two(before?.uptime <= now.uptime ? before : null, now, time - asked);
   for (const { chart, values } of charts) chart.add(time, ...values(two).map((value) => value ?? null));
+  arrange(now);
+  showView(true);
   name(now);
   videos(two);
   facts(now);
@@ -136,13 +154,13 @@ function videos({ before: earlier, now, elapsed }) {
     return row;
   }));
   $("more").textContent = !now.videos.length
-    ? "Nobody watches here just now."
+    ? "No viewers here just now."
     : now.more_videos ? `and ${whole.format(now.more_videos)} more, with ${whole.format(now.more_viewers)} viewers` : "";
 }
 
 function facts(now) {
-  const shown = FACTS.map(([title, where]) => [title, typeof where === "string" ? at(now, where) : where(now)]);
-  $("facts").replaceChildren(...shown.filter(([, value]) => value !== undefined).map(([title, value]) => {
+  const known = FACTS.map(([title, where]) => [title, typeof where === "string" ? at(now, where) : where(now)]);
+  $("facts").replaceChildren(...known.filter(([, value]) => value !== undefined).map(([title, value]) => {
     const line = document.createElement("div");
     line.append(element("dt", title), element("dd", whole.format(value)));
     return line;
@@ -184,3 +202,4 @@ async function run() {
 }
 
 run();
+void runCluster();

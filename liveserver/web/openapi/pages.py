@@ -9,12 +9,15 @@ from liveserver.web.openapi.components import (
     YES_OR_NO,
     Json,
     answer,
+    header,
     problems,
     query,
     record,
     ref,
     schema,
 )
+
+_OBJECTS: Json = {"type": "array", "items": {"type": "object"}}
 
 OPS_SCHEMAS: Json = {
     "Readiness": record(
@@ -65,6 +68,16 @@ OPS_SCHEMAS: Json = {
         "more_viewers",
         "peers",
         description="Also the statistics of each part of the node, under the part's name",
+    ),
+    "ClusterNodes": record({"nodes": _OBJECTS, "more_nodes": COUNT}),
+    "ClusterActs": record({"acts": _OBJECTS, "backends": COUNT, "missing": _OBJECTS}),
+    "ClusterTrace": record(
+        {
+            "video": schema("Video"),
+            "id": TEXT,
+            "traces": {"type": "array", "items": schema("Trace")},
+            "missing": _OBJECTS,
+        }
     ),
     "Trace": record(
         {
@@ -156,7 +169,74 @@ PUBLIC_SCHEMAS: Json = {
 _READY = answer("It can deliver now", JSON, schema("Readiness"))
 _NOT_READY = answer("It cannot; the checks give the reason", JSON, schema("Readiness"))
 
+_EVENT = {
+    "name": "event",
+    "in": "path",
+    "required": True,
+    "description": "Its id",
+    "schema": {"type": "string", "minLength": 1},
+}
+
+
+def _of_cluster(name: str, summary: str, of: Json, *parameters: Json, also: tuple[int, ...] = ()) -> Json:
+    return {
+        "get": {
+            "operationId": name,
+            "tags": ["cluster"],
+            "summary": summary,
+            "parameters": list(parameters),
+            "responses": {
+                "200": answer("What the nodes answered", JSON, of),
+                **problems(400, 401, 431, 500, *also),
+            },
+        }
+    }
+
+
+CLUSTER_PATHS: Json = {
+    "/v1/cluster": _of_cluster(
+        "cluster", "Return all nodes with their numbers", schema("ClusterNodes"), also=(409, 503)
+    ),
+    "/v1/cluster/acts": _of_cluster(
+        "clusterActs",
+        "Return the newest acts of moderators that the likes backends know",
+        schema("ClusterActs"),
+        also=(409, 503),
+    ),
+    "/v1/cluster/videos/{video}/events/{event}/trace": _of_cluster(
+        "clusterTrace",
+        "Return the traces of one event at all frontends",
+        schema("ClusterTrace"),
+        ref("parameters", "Video"),
+        _EVENT,
+        also=(409, 503),
+    ),
+    "/v1/acts": _of_cluster(
+        "acts",
+        "Return the newest acts of moderators that this node's likes backend knows",
+        record({"acts": {"type": "array", "items": {"type": "object"}}}),
+        also=(404, 503),
+    ),
+    "/v1/videos/{video}/events": {
+        "post": {
+            "operationId": "publishTestEvent",
+            "tags": ["cluster"],
+            "summary": "Publish one event at a dispatcher, with a publisher's key",
+            "parameters": [
+                ref("parameters", "Video"),
+                header("liveserver-key", "The publisher's key, if the dispatchers need one", TEXT),
+            ],
+            "requestBody": {"required": True, "content": {JSON: {"schema": {"type": "object"}}}},
+            "responses": {
+                "202": answer("It is in the log", JSON, {"type": "object", "properties": {"id": TEXT}}),
+                **problems(400, 401, 403, 409, 413, 415, 429, 431, 500, 503),
+            },
+        }
+    },
+}
+
 OPS_PATHS: Json = {
+    **CLUSTER_PATHS,
     "/": _file("dashboard", "text/html", "The dashboard"),
     "/dashboard/{name}": _named("dashboard"),
     **DOCUMENTS,
@@ -224,13 +304,7 @@ OPS_PATHS: Json = {
             "summary": "Return the trace of one event at this node",
             "parameters": [
                 ref("parameters", "Video"),
-                {
-                    "name": "event",
-                    "in": "path",
-                    "required": True,
-                    "description": "Its id",
-                    "schema": {"type": "string", "minLength": 1},
-                },
+                _EVENT,
             ],
             "responses": {
                 "200": answer("Its story", JSON, schema("Trace")),

@@ -80,6 +80,10 @@ class Link(PeerBus):
         await self._pass()
         return await self.bus.active_since(since, limit)
 
+    async def group(self, group: str) -> list[str]:
+        await self._pass()
+        return await self.bus.group(group)
+
     async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
         await self._pass()
         return await self.bus.states(videos)
