@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
+from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 from liveserver.cursor import Mark
 from liveserver.frontend.delivery.multiplexed import MultiplexedViewer
 from liveserver.frontend.delivery.segment import StreamSegment
+from liveserver.frontend.websocket import WebSocket
 from tests.frontend.fakes import SocketClient, connect
 from tests.frontend.harness import settings, stage
 
@@ -451,3 +453,26 @@ async def test_binary_is_refused(autojump_clock: MockClock) -> None:
         client = await connect(on)
         await client.send(BytesMessage(data=b"{}"))
         assert await client.closed() == (1003, "messages are text")
+
+
+async def test_there_is_a_parser_only_within_a_message(autojump_clock: MockClock) -> None:
+    """It is half of what an idle connection weighs; each byte may come alone, pings between fragments."""
+    async with stage() as on:
+        client = await connect(on)
+        await client.watch()
+        (socket,) = on.frontend.sockets
+        assert isinstance(socket, WebSocket)
+        assert socket._protocol is None
+        theirs = Connection(ConnectionType.CLIENT)
+        pieces = theirs.send(TextMessage('{"ping"', message_finished=False)) + theirs.send(Ping(b"now"))
+        pieces += theirs.send(TextMessage(":{}}"))
+        for at in range(len(pieces)):
+            await client.raw(pieces[at : at + 1])
+            await wait_all_tasks_blocked()
+            assert (socket._protocol is None) == (at == len(pieces) - 1)
+        assert isinstance(await client.next(), Pong)
+        assert await client.message() == ("pong", {})
+        await client.say(unsubscribe={"video": "v"})
+        await wait_all_tasks_blocked()
+        assert socket._protocol is None
+        assert not socket.viewers

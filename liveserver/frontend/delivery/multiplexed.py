@@ -88,7 +88,7 @@ class MultiplexedConnection(StreamResponse):
         self.is_gone = False
         self._fanout = fanout
         self._rest: memoryview | None = None
-        self._freed = trio.Event()
+        self._freed: trio.Event | None = None  # set once the rest is written
 
     @property
     def is_blocked(self) -> bool:
@@ -128,11 +128,13 @@ class MultiplexedConnection(StreamResponse):
             self._rest = None
             for viewer in self.viewers.values():
                 viewer.set_send(sock.send)
-            self._freed.set()
+            if self._freed is not None:
+                self._freed.set()
+                self._freed = None
 
     async def wait_unblocked(self) -> None:
         """Wait until another message may be sent, or the connection is closed."""
-        while self.is_blocked:
+        while self._freed is not None:
             await self._freed.wait()
 
     def say(self, message: bytes) -> None:
