@@ -13,6 +13,7 @@ fewer examples (`make test-fast`).
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,10 @@ if TYPE_CHECKING:  # most tests need no browser, and its module takes long to im
     from playwright.sync_api import Browser
 
     from tests.web.browsers import SharedBrowser
+
+# Modules are compiled once and not in each process: half of what importing the tests or a node costs.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The same examples every time, and no time limit for each: the machine may be busy.
 settings.register_profile("steady", deadline=None, derandomize=True)

@@ -24,7 +24,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 NODE_MODULES = Path(sys.prefix) / "node"  # where `make install` puts what comes from npm
 EVENTS = 20  # published before the server goes away, while it is away, and after it came back
 LIMIT = 120.0  # seconds, far beyond what it takes
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 def commands(url: str, directory: Path) -> dict[str, list[str]]:

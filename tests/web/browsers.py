@@ -1,4 +1,8 @@
-"""A real browser for the tests: Debian's Chromium, driven by Playwright. Nothing is ever downloaded."""
+"""A real browser for the tests: Debian's Chromium, driven by Playwright. Nothing is ever downloaded.
+
+Its headless shell, a package of its own, is preferred: the same engine without the browser's windows and
+profiles, where a new page takes a quarter of the processor time.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ FLAGS = (
 def chromium() -> str:
     """Where it is. Skips the test when there is none, except where everything has to be tested."""
     named = os.environ.get("LIVESERVER_CHROMIUM")
-    names = ("chromium", "chromium-browser", "google-chrome")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     found = named or next(filter(None, map(shutil.which, names)), None)
     if found is None:
         reason = "there is no chromium; install it, or name it in LIVESERVER_CHROMIUM"
