@@ -30,8 +30,12 @@ from liveserver.instruments import DELAYS, Histogram
 # What parsing a malformed reply may raise.
 MALFORMED_REPLY_ERRORS = (ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError)
 UNSETTLED = "RESTARTED"  # how a script's error about an unsettled log begins, see log.lua
-# Parts of Redis' errors about a command that it does not have, or that this user may not use.
-REFUSALS = ("NOPERM", "can't run this command", "unknown command", "Unknown Redis command")
+# Parts of Redis' errors about a command that it does not have, or that this user may not use, or not with
+# these keys and channels; of a script's, too.
+REFUSALS = (
+    *("NOPERM", "no permissions to", "can't run this command", "can't access at least one of the keys"),
+    *("can't publish to the channel", "unknown command", "Unknown Redis command"),
+)
 
 T = TypeVar("T")
 
@@ -155,7 +159,7 @@ class Link:
         for secret in self._deployment.secrets:
             reason = reason.replace(secret, "***")
         if any(word in reason for word in REFUSALS):
-            needs = "the commands it needs are in docs/datacenters.md"
+            needs = "what it needs is in docs/datacenters.md"
             return BusRefused(f"Redis at {self._deployment.address}: {reason}; {needs}")
         return BusError(
             f"Redis at {self._deployment.address}: {reason}; "

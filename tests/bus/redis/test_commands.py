@@ -71,3 +71,21 @@ async def test_commands_that_are_missing_are_named_at_the_start(
                     await append(bus, "t", "a")
     (entry,) = [entry for entry in logs if entry["event"] == "redis_commands_missing"]
     assert entry["commands"] == [missing.upper()]
+
+
+@pytest.mark.parametrize("rule", ["-evalsha", "-xadd", "resetkeys", "resetchannels"])
+async def test_what_is_no_longer_allowed_is_refused_at_once(
+    own_redis: RedisServer, admin: redis.Redis, rule: str
+) -> None:
+    """Retrying does not help until the user is changed again; then it goes on."""
+    whole = ("~*", "&*", "+@all")
+    admin.execute_command("ACL", "SETUSER", "changed", "on", ">secret", *whole)
+    url = own_redis.url.replace("redis://", "redis://changed:secret@")
+    async with open_bus(url) as bus:
+        await append(bus, "t", "a")
+        admin.execute_command("ACL", "SETUSER", "changed", rule)
+        with pytest.raises(BusRefused, match=r"docs/datacenters\.md"):
+            await append(bus, "u", "b")
+        admin.execute_command("ACL", "SETUSER", "changed", *whole)
+        await append(bus, "w", "c")
+        assert (await lines(bus))[-1] == "c"
