@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from liveserver import config
+from liveserver.cli.printable import printable_json
 from liveserver.cli.serve import ConfigFile, Set
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def list_(video: Video = None, config_file: ConfigFile = None, settings: Set = N
             "last_at": max(entry.last_at for entry in index.segments),
             "gaps": sum(entry.gap for entry in index.segments),
         }
-        typer.echo(msgspec.json.encode(said))
+        typer.echo(_line(msgspec.json.encode(said)), nl=False)
 
 
 @record.command()
@@ -73,13 +74,18 @@ def export(
     for recording in _recordings(loaded, video):
         parts = recording.between(0, float("inf")) if user is None else [list(recording.of_user(user))]
         for lines in parts:
-            out.writelines(line + b"\n" for line in lines)
+            out.writelines(_line(line) for line in lines)
     if user is not None and video is None:
         from liveserver.backend.privacy import export_user, open_database
 
         engine = open_database(loaded.backend)
         for row in export_user(engine, user) if engine is not None else ():
-            out.write(msgspec.json.encode(row) + b"\n")
+            out.write(_line(msgspec.json.encode(row)))
+
+
+def _line(text: bytes) -> bytes:
+    """Return a line of JSON that others have written, with the same value, and safe for a terminal."""
+    return printable_json(text.decode()).encode() + b"\n"
 
 
 @record.command()
@@ -104,4 +110,4 @@ def erase(
         if (engine := open_database(loaded.backend)) is not None:
             erased = erase_user(engine, user)
             said |= {"stored": erased.rows, "bans_kept": erased.bans_kept}
-    typer.echo(msgspec.json.encode(said))
+    typer.echo(_line(msgspec.json.encode(said)), nl=False)

@@ -47,6 +47,25 @@ def test_listed_exported_erased(tmp_path: Path, capfd: pytest.CaptureFixture[str
     store.close()
 
 
+def test_what_others_wrote_is_exported_without_effect_on_a_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b]0;a\x07\x9b31m\u202eb\u2028c"
+    recorded = recording(tmp_path / "recordings")
+    recorded.append(part([event(1, user="ada", data={"text": evil})]))
+    store = Store(f"sqlite:///{tmp_path / 'liveserver.db'}", BackendSettings())
+    store.commit([Comment("v", "ada", evil)])
+    store.close()
+    own = [f"--set=recorder.directory={tmp_path / 'recordings'}", f"--set=backend.directory={tmp_path}"]
+    with pytest.raises(SystemExit):
+        main(["record", "export", "--user", "ada", *own])
+    lines = capfd.readouterr().out.split("\n")[:-1]
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
+    recorded_event, stored = map(msgspec.json.decode, lines)
+    assert recorded_event["data"]["text"] == stored["text"] == evil
+
+
 def test_without_recordings_there_is_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(capfd, tmp_path, "list") == run(capfd, tmp_path, "export", "--user", "ada") == []
     run(capfd, tmp_path, "export", "w", code=2)
