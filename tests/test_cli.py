@@ -237,6 +237,13 @@ def test_a_pipe_that_is_closed_is_no_error(monkeypatch: pytest.MonkeyPatch) -> N
     assert errors.getvalue() == "-- connected to fe1 at dc1-k3f9a-1\n"
 
 
+def test_without_standard_output_a_command_ends_as_it_would_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # closed before the start
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+
+
 def test_nothing_a_viewer_wrote_controls_the_terminal() -> None:
     line = describe(Event("e1", "v1", "comment", "\x1b[2J\r\n", 0, {"text": "\x1b]0;x\x07\x9b"}, None))
     assert line.isprintable()

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     code: Any = 0
     try:
         code = app(arguments, prog_name="liveserver", standalone_mode=False)
-        sys.stdout.flush()
+        _flush()
     except Exception as error:
         complaint = error_report.explain(error)
         code = complaint.code
@@ -97,8 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, BaseExceptionGroup):
         code = error_report.INTERRUPTED
     try:
-        sys.stdout.flush()
+        _flush()
     except BrokenPipeError:
         # Otherwise Python would try to flush again at exit, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _flush() -> None:
+    """Flush standard output, which is None if it was closed before the start."""
+    if sys.stdout is not None:
+        sys.stdout.flush()

@@ -114,6 +114,11 @@ class Frontend:
             except (DispatcherError, BusError) as error:
                 log.warning("lease_withdrawal_failed", reason=str(error))
 
+    async def disconnect_all(self) -> None:
+        """Disconnect all viewers at once."""
+        self.is_draining = True
+        await drain(self.table.channels, self.sockets, 0.0, self._settings.frontend)
+
     def watching_users(self, video: str) -> tuple[dict[str, str | None], int, int] | None:
         """Return the users who watch a video here, with their roles, the number of viewers, and of those
         without a user; None when this node is not subscribed to it."""

@@ -82,9 +82,15 @@ async def test_connections_are_taken_for_the_lame_duck_time(until: Until) -> Non
         server.signal(signal.SIGTERM)
         await until(is_unready)
         assert (await client.get(f"{server.url}/v1/videos/v/poll")).status_code == 200
-        server.signal(signal.SIGTERM)  # at once, then
-        with trio.fail_after(60):
-            assert await server.wait_ended() == 0
+        url = f"{server.url}/v1/videos/v/events"
+        async with client.stream("GET", url, headers={"accept": "text/event-stream"}) as stream:
+            lines = stream.aiter_lines()
+            while not (await anext(lines)).startswith("event: ready"):
+                pass
+            server.signal(signal.SIGTERM)  # at once, then
+            with trio.fail_after(60):
+                assert "event: bye" in [line async for line in lines]
+                assert await server.wait_ended() == 0
         assert "drain_cut_short" in server.log
 
 

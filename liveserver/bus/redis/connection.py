@@ -34,7 +34,7 @@ UNSETTLED = "RESTARTED"  # how a script's error about an unsettled log begins, s
 # these keys and channels; of a script's, too.
 REFUSALS = (
     *("NOPERM", "no permissions to", "can't run this command", "can't access at least one of the keys"),
-    *("can't publish to the channel", "unknown command", "Unknown Redis command"),
+    *("can't publish to the channel", "EXEC without MULTI", "unknown command", "Unknown Redis command"),
 )
 
 T = TypeVar("T")

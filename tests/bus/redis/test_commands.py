@@ -73,7 +73,7 @@ async def test_commands_that_are_missing_are_named_at_the_start(
     assert entry["commands"] == [missing.upper()]
 
 
-@pytest.mark.parametrize("rule", ["-evalsha", "-xadd", "resetkeys", "resetchannels"])
+@pytest.mark.parametrize("rule", ["-evalsha", "-multi", "-xadd", "resetkeys", "resetchannels"])
 async def test_what_is_no_longer_allowed_is_refused_at_once(
     own_redis: RedisServer, admin: redis.Redis, rule: str
 ) -> None:
