@@ -16,7 +16,7 @@ DOCS_READY := .venv/.ready-docs
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz attack mutants soak worlds proof
+.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters fuzz attack mutants soak worlds examples proof
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -84,6 +84,9 @@ mutants: $(READY) ## Small changes to the core that tests have to notice; ARGS="
 
 worlds: $(READY) ## Random worlds against a model that remembers everything; ARGS="--worlds 500" for fewer
 	@exec $(BIN)/python -m tests.model.run $(ARGS)
+
+examples: $(READY) ## The property tests with ten times the examples, other ones each time
+	@exec $(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=thorough -m hypothesis $(ARGS)
 
 proof: ## Check the models of the protocol exhaustively (spin); ARGS=--quick without the largest
 	@exec proof/check.sh $(ARGS)

@@ -7,7 +7,7 @@
 - `until(condition)`: wait until an asynchronous condition holds; fails after `UNTIL_SECONDS`.
 
 Tests that ask for one of these servers are marked `redis` by themselves. `--hypothesis-profile=fast` tries
-fewer examples (`make test-fast`).
+fewer examples (`make test-fast`), `thorough` many more, others each time (`make examples`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ if TYPE_CHECKING:  # most tests need no browser, and its module takes long to im
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# The same examples every time, and no time limit for each: the machine may be busy.
-settings.register_profile("steady", deadline=None, derandomize=True)
+# The same examples every time, and no time limit for each: the machine may be busy. Expensive tests take a
+# share of the profile's number of examples.
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=30)
 settings.register_profile("fast", deadline=None, derandomize=True, max_examples=15)
+settings.register_profile("thorough", deadline=None, max_examples=300)
 settings.load_profile("steady")
 
 UNTIL_SECONDS = 90.0  # far beyond what it takes, also on a machine with much else to do

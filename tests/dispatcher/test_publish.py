@@ -142,7 +142,7 @@ async def test_each_is_told_of_its_own_events_in_a_shared_commit() -> None:
         assert (statistics.accepted, statistics.duplicates) == (8, 6)
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     st.lists(
         st.lists(st.tuples(st.sampled_from("vw"), st.integers(0, 9)), min_size=1, max_size=4),

@@ -90,7 +90,7 @@ async def test_a_request_split_anywhere_is_the_same_request() -> None:
                 assert body(await client.ask(whole[cut:])) == "hello"
 
 
-@settings(max_examples=30)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.data())
 def test_any_requests_in_any_pieces_are_answered_in_order(kinds: list[int], data: st.DataObject) -> None:
     requests = [

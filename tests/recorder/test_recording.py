@@ -210,7 +210,7 @@ def made(steps: list[tuple[str, int, int, bool]]) -> list[bytes]:
     return lines
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=hypothesis_settings().max_examples // 2)
 @given(steps=LINES, cuts=st.lists(st.integers(1, 8), min_size=40, max_size=40))
 def test_the_same_feed_gives_the_same_bytes_however_it_is_read(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int, bool]], cuts: list[int]

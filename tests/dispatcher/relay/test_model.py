@@ -137,7 +137,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 3)
 @given(STEPS, st.sampled_from((4, 10_000)), st.integers(0, 1000))
 def test_each_log_has_each_origins_events_once_and_in_order(
     steps: list[tuple[str, int, int]], events: int, seed: int
@@ -190,7 +190,7 @@ KEYED_STEPS = st.lists(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=settings().max_examples // 3)
 @given(KEYED_STEPS, st.sampled_from((4, 10_000)), st.integers(0, 1000))
 def test_every_datacenter_converges_to_one_state(
     steps: list[tuple[str, int, int]], events: int, seed: int
