@@ -29,6 +29,7 @@ RETRACT = "retract"  # an earlier event, data.id, is to disappear
 # these would be taken for it: by a WebSocket's reader, by `addEventListener`, by an object used as a map.
 CONTROL_WORDS = frozenset(
     {"ready", "gap", "bye", "state", "viewers", "events", "error", "ping", "pong", "subscribe", "unsubscribe"}
+    | {"omitted"}
     | {"open", "close", "message", "abort", "refused", "connection", "disconnected", "lost", "constructor"}
 )
 RESERVED_TYPES = CONTROL_WORDS | {RETRACT}

@@ -21,7 +21,7 @@ from liveserver.auth.keys import Key, read_public_key
 from liveserver.cli import error_report, main
 from liveserver.cli.publish import PublishProgress
 from liveserver.cli.watch import Recent, describe
-from liveserver.client import Bye, Disconnected, Event, Gap, Ready, Viewers
+from liveserver.client import Bye, Disconnected, Event, Gap, Omitted, Ready, Viewers
 from liveserver.client.items import to_json
 from liveserver.config.render import render
 from liveserver.errors import ConfigError, LiveserverError
@@ -213,8 +213,10 @@ def test_watching_writes_a_line_per_event(
 
 
 def test_watching_can_write_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with_servers(monkeypatch, Servers(stream(ready(1), like(2), bye(2, reconnect=False))))
-    _, out, _ = call(capsys, "watch", "http://a", "v1", "--json")
+    servers = Servers(stream(ready(1), like(2), bye(2, reconnect=False)))
+    with_servers(monkeypatch, servers)
+    _, out, _ = call(capsys, "watch", "http://a", "v1", "--json", "--types", "like,comment", "--rate", "5")
+    assert servers.asked[0].query == {"types": "like,comment", "rate": "5"}
     lines = [msgspec.json.decode(line) for line in out.splitlines()]
     assert [line["event"] for line in lines] == ["ready", "like", "bye"]
     assert lines[1] == {
@@ -255,12 +257,13 @@ def test_nothing_a_viewer_wrote_controls_the_terminal() -> None:
         (Ready("dc1-a-1", "fe1", resumed=True), "-- connected to fe1 at dc1-a-1, resumed"),
         (Gap("dc1-a-1"), "-- gap: events before the next one are gone"),
         (Viewers(1, 2, 3), "-- 3 watching, 1 of them here"),
+        (Omitted(7, "dc1-a-1"), "-- 7 comments left out"),
         (Bye("drain"), "-- the server said bye: drain"),
         (Disconnected("reset", "http://b", 1.25), "-- disconnected: reset; trying http://b in 1.2 s"),
     ],
 )
 def test_watch_reports_connection_changes(
-    item: Ready | Gap | Viewers | Bye | Disconnected, line: str
+    item: Ready | Gap | Viewers | Omitted | Bye | Disconnected, line: str
 ) -> None:
     assert describe(item) == line
     assert (to_json(item) is None) == isinstance(item, Disconnected)

@@ -60,6 +60,14 @@ def watch(
         float,
         typer.Option("--behind", metavar="S", min=0.0, help="Seconds behind live, as a delayed picture is."),
     ] = 0.0,
+    types: Annotated[
+        str | None,
+        typer.Option("--types", metavar="T,…", help="Only events of these types, such as like,comment."),
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option("--rate", metavar="N", min=1, help="At most so many comments a second: a sample."),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(
@@ -95,7 +103,14 @@ def watch(
 
     async def go() -> None:
         async with connect(
-            urls, video, cursor=cursor, transport=transport.value, token=token, behind=behind
+            urls,
+            video,
+            cursor=cursor,
+            transport=transport.value,
+            token=token,
+            behind=behind,
+            types=types.split(",") if types is not None else (),
+            rate=rate,
         ) as watcher:
             if console.is_terminal and not json_lines:
                 await _show_live(watcher, video, console)
@@ -196,7 +211,7 @@ class Recent:
 
 def describe(item: Item) -> str:
     """Return one line for people; text of viewers cannot control the terminal."""
-    from liveserver.client import Bye, Disconnected, Event, Gap, Ready, State, Viewers
+    from liveserver.client import Bye, Disconnected, Event, Gap, Omitted, Ready, State, Viewers
 
     match item:
         case Event():
@@ -212,6 +227,8 @@ def describe(item: Item) -> str:
             line = f"-- state: {', '.join(f'{event.key} {_data(event)}' for event in item.events)}"
         case Viewers():
             line = f"-- {item.total} watching, {item.here} of them here"
+        case Omitted():
+            line = f"-- {item.omitted} comments left out"
         case Bye():
             line = f"-- the server said bye: {item.reason}"
         case Disconnected():

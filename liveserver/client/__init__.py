@@ -28,7 +28,7 @@ The same files are published as the package liveserver-client, which is imported
 """
 
 from .errors import ClientError, ProtocolError, Refused, Unreachable
-from .items import Bye, Disconnected, Event, Gap, Item, Ready, State, Viewers
+from .items import Bye, Disconnected, Event, Gap, Item, Omitted, Ready, State, Viewers
 from .liking import Commented, Liked, Summary, comment, like, retract, summary
 from .publishing import PublishReceipt, publish
 from .sync import Publisher
@@ -44,6 +44,7 @@ __all__ = [
     "Gap",
     "Item",
     "Liked",
+    "Omitted",
     "ProtocolError",
     "PublishReceipt",
     "Publisher",

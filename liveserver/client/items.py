@@ -21,6 +21,7 @@ from .errors import ProtocolError
 # The event names that a server uses itself; a published type is never one of them.
 CONTROL_WORDS = frozenset(
     {"ready", "gap", "bye", "state", "viewers", "events", "error", "ping", "pong", "subscribe", "unsubscribe"}
+    | {"omitted"}
     | {"open", "close", "message", "abort", "refused", "connection", "disconnected", "lost", "constructor"}
 )
 
@@ -96,6 +97,14 @@ class Viewers(msgspec.Struct, frozen=True):
     total: int = 0
 
 
+class Omitted(msgspec.Struct, frozen=True):
+    """So many comments since the previous `Omitted` were left out, as `rate` asks for. `cursor` is as an
+    event's; None if a long-poll's answer had events as well."""
+
+    omitted: int
+    cursor: str | None = None
+
+
 class Bye(msgspec.Struct, frozen=True):
     """The server ends the connection. The client reconnects if `reconnect`; otherwise watching ends."""
 
@@ -113,12 +122,13 @@ class Disconnected(msgspec.Struct, frozen=True):
 
 E = TypeVar("E", Event, Gap, Event | Gap)
 
-Item: TypeAlias = Event | Ready | Gap | State | Viewers | Bye | Disconnected
+Item: TypeAlias = Event | Ready | Gap | State | Viewers | Omitted | Bye | Disconnected
 
 _event = msgspec.json.Decoder(Event)
 _ready = msgspec.json.Decoder(Ready)
 _viewers = msgspec.json.Decoder(Viewers)
 _bye = msgspec.json.Decoder(Bye)
+_omitted = msgspec.json.Decoder(Omitted)
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -129,6 +139,7 @@ class Page(msgspec.Struct, frozen=True):
     gap: bool = False
     state: list[Event] = []
     skipped: str | None = None
+    omitted: int = 0
 
 
 class _PlainPage(msgspec.Struct):
@@ -137,6 +148,7 @@ class _PlainPage(msgspec.Struct):
     gap: bool = False
     state: list[msgspec.Raw] = []
     skipped: str | None = None
+    omitted: int = 0
 
 
 class _RawPage(msgspec.Struct):
@@ -145,6 +157,7 @@ class _RawPage(msgspec.Struct):
     gap: bool = False
     state: list[msgspec.Raw] = []
     skipped: str | None = None
+    omitted: int = 0
 
 
 class _RawEvent(msgspec.Struct):
@@ -193,6 +206,8 @@ def from_stream(kind: str, data: str, cursor: str) -> list[Item]:
             return [_viewers.decode(data)]
         if kind == "bye":
             return [_bye.decode(data)]
+        if kind == "omitted":
+            return [_omitted.decode(data)]
         if kind in CONTROL_WORDS:
             return []  # of a later version
         return [with_cursor(_event_of(data), cursor)]
@@ -244,7 +259,7 @@ def from_page(body: bytes | msgspec.Raw) -> Page:
         raise ProtocolError(f"an answer that is not liveserver's: {error}") from error
     if events:
         events[-1] = with_cursor(events[-1], page.cursor)
-    return Page(page.cursor, events, page.gap, state_events(page.state), page.skipped)
+    return Page(page.cursor, events, page.gap, state_events(page.state), page.skipped, page.omitted)
 
 
 def with_cursor(plain: E, cursor: str) -> E:
@@ -263,7 +278,7 @@ def to_json(item: Item) -> bytes | None:
         case State():
             data = {"events": item.events}
             return msgspec.json.encode({"cursor": item.cursor, "event": "state", "data": data})
-        case Ready() | Gap():
+        case Ready() | Gap() | Omitted():
             return msgspec.json.encode(
                 {"cursor": item.cursor, "event": type(item).__name__.lower(), "data": item}
             )

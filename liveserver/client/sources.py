@@ -16,7 +16,7 @@ import anyio
 import httpx
 
 from .errors import ProtocolError, TemporaryError, bounded, expect_success
-from .items import Gap, Item, Ready, State, from_page, from_stream
+from .items import Gap, Item, Omitted, Ready, State, from_page, from_stream
 from .sse import SSEError, SSEParser
 from .tokens import Tokens
 
@@ -45,9 +45,14 @@ class EventSource(Protocol):
     async def aclose(self) -> None: ...
 
 
-def filters(behind: float, types: Sequence[str]) -> dict[str, str]:
-    """Return the query parameters of a viewer so many seconds behind live, with only these types."""
-    return ({"behind": f"{behind:.3f}s"} if behind else {}) | ({"types": ",".join(types)} if types else {})
+def filters(behind: float, types: Sequence[str], rate: int | None) -> dict[str, str]:
+    """Return the query parameters of a viewer so many seconds behind live, with only these types, and at most
+    `rate` comments a second."""
+    return (
+        ({"behind": f"{behind:.3f}s"} if behind else {})
+        | ({"types": ",".join(types)} if types else {})
+        | ({"rate": str(rate)} if rate is not None else {})
+    )
 
 
 class StreamSource:
@@ -63,13 +68,14 @@ class StreamSource:
         ready_within: float = SILENCE,
         behind: float = 0.0,
         types: Sequence[str] = (),
+        rate: int | None = None,
     ) -> None:
         self.reached: str | None = None
         self._tokens = tokens
         self.retry: float | None = None
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/events"
-        self._params = ({"cursor": cursor} if cursor else {}) | filters(behind, types)
+        self._params = ({"cursor": cursor} if cursor else {}) | filters(behind, types, rate)
         self._deadline: float | None = anyio.current_time() + ready_within
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
@@ -152,6 +158,7 @@ class PollSource:
         tokens: Tokens,
         behind: float = 0.0,
         types: Sequence[str] = (),
+        rate: int | None = None,
     ) -> None:
         self.reached: str | None = None
         self._tokens = tokens
@@ -159,7 +166,7 @@ class PollSource:
         self._client = client
         self._url = f"{url}/v1/videos/{quote(video, safe='')}/poll"
         self._cursor = cursor
-        self._filters = filters(behind, types)
+        self._filters = filters(behind, types, rate)
         self._ready = False
 
     async def receive(self) -> list[Item]:
@@ -192,6 +199,8 @@ class PollSource:
         if page.state:
             items.append(State(None if page.events else page.cursor, page.state))
         items += page.events
+        if page.omitted:
+            items.append(Omitted(page.omitted, page.cursor))
         self._cursor = self.reached = page.cursor
         return items
 

@@ -24,7 +24,7 @@ import httpx
 from anyio.abc import TaskGroup
 
 from .errors import ProtocolError, Refused, TemporaryError, full_jitter
-from .items import Bye, Disconnected, Event, Gap, Item, Ready, State
+from .items import Bye, Disconnected, Event, Gap, Item, Omitted, Ready, State
 from .sources import SILENCE, EventSource, PollSource, StreamSource
 from .state import LiveState
 from .tokens import Token, Tokens
@@ -52,6 +52,7 @@ async def watch(
     client: httpx.AsyncClient | None = None,
     behind: float = 0.0,
     types: Sequence[str] = (),
+    rate: int | None = None,
 ) -> AsyncIterator[Watcher]:
     """Open a watcher of `video` at one or more frontends, `http://host:port` each; iterate over it.
 
@@ -65,6 +66,7 @@ async def watch(
     it has expired.
 
     `types`: only events of these types, and what is taken back.
+    `rate`: at most so many comments a second; an `Omitted` says how many were left out.
     `behind`: seconds behind live; events come when a picture that is so late is there.
 
     Resource handling: leaving the block closes the connection, and `client` unless it was given.
@@ -79,7 +81,7 @@ async def watch(
     own = client or httpx.AsyncClient()
     async with _open_tasks() as tasks:
         urls = [url.rstrip("/") for url in urls]
-        watcher = Watcher(own, tasks, urls, video, cursor, transport, Tokens(token), behind, types)
+        watcher = Watcher(own, tasks, urls, video, cursor, transport, Tokens(token), behind, types, rate)
         try:
             yield watcher
         finally:
@@ -121,10 +123,12 @@ class Watcher:
         tokens: Tokens,
         behind: float = 0.0,
         types: Sequence[str] = (),
+        rate: int | None = None,
     ) -> None:
         if isinstance(types, str):
             raise TypeError('types are several, such as ["like", "comment"]')
         self._types = tuple(types)
+        self._rate = rate
         self._behind = behind
         self._tokens = tokens
         self._client = client
@@ -247,11 +251,25 @@ class Watcher:
         self._bye = None
         if not self._streaming:
             return PollSource(
-                self._client, self.url, self._video, self._received, self._tokens, self._behind, self._types
+                self._client,
+                self.url,
+                self._video,
+                self._received,
+                self._tokens,
+                self._behind,
+                self._types,
+                self._rate,
             )
         if self._stream == "ws":
             return WebSocketSource(
-                self._tasks, self.url, self._video, self._received, self._tokens, self._behind, self._types
+                self._tasks,
+                self.url,
+                self._video,
+                self._received,
+                self._tokens,
+                self._behind,
+                self._types,
+                self._rate,
             )
         self._stream_again_at = anyio.current_time() + STREAM_AGAIN
         ready_within = READY_WITHIN if self._auto else SILENCE
@@ -264,6 +282,7 @@ class Watcher:
             ready_within,
             self._behind,
             self._types,
+            self._rate,
         )
 
     async def _lose(self, error: TemporaryError) -> None:
@@ -286,4 +305,4 @@ class Watcher:
 
 
 def _cursor_of(item: Item) -> str | None:
-    return item.cursor if isinstance(item, Event | Ready | Gap | State) else None
+    return item.cursor if isinstance(item, Event | Ready | Gap | State | Omitted) else None

@@ -24,6 +24,7 @@ from .items import (
     Bye,
     Gap,
     Item,
+    Omitted,
     Ready,
     State,
     StateMessage,
@@ -60,6 +61,7 @@ class _Message(msgspec.Struct):
     gap: _Gap | None = None
     state: StateMessage | None = None
     viewers: Viewers | None = None
+    omitted: Omitted | None = None
     bye: _Bye | None = None
     error: _Error | None = None
 
@@ -79,6 +81,7 @@ class WebSocketSource:
         tokens: Tokens,
         behind: float = 0.0,
         types: Sequence[str] = (),
+        rate: int | None = None,
     ) -> None:
         self.reached: str | None = None
         self._tokens = tokens
@@ -92,6 +95,8 @@ class WebSocketSource:
             self._subscription["behind"] = behind
         if types:
             self._subscription["types"] = list(types)
+        if rate is not None:
+            self._subscription["rate"] = rate
         self._messages: MemoryObjectReceiveStream[str | bytes] | None = None
         self._failure: Exception = TemporaryError("the connection is closed")
         self._scope = anyio.CancelScope()
@@ -155,6 +160,8 @@ class WebSocketSource:
             items.append(State(said.state.cursor, state_events(said.state.events)))
         if said.viewers is not None:
             items.append(said.viewers)
+        if said.omitted is not None:
+            items.append(said.omitted)
         if said.bye is not None:
             self.retry = None if said.bye.retry is None else bounded(said.bye.retry / 1000)
             items.append(Bye(said.bye.reason, said.bye.reconnect))

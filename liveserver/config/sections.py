@@ -171,7 +171,8 @@ class FrontendSettings(Section, frozen=True):
     # different delays of one video's viewers, in whole seconds; beyond it the nearest existing one is used
     max_delays: Count = 60
     filter_types: Count = 16  # types in one `types`
-    max_filters: Count = 32  # different `types` of one video's viewers; beyond it 429, or `bye`
+    max_filters: Count = 32  # different `types` and `rate` of one video's viewers; beyond it 429, or `bye`
+    max_sample_rate: Count = 100  # upper bound of `rate`, comments a second
     trace_flushes: Count = 10_000  # writes per video remembered for `…/events/{id}/trace`
     websocket_max_videos: Count = 100  # subscriptions on one WebSocket
     websocket_max_message_size: Size = Size(4 * 1024)  # one message of a WebSocket client

@@ -14,10 +14,12 @@ from liveserver.cursor import Cursor, CursorError
 from liveserver.edge.request import LAST_EVENT_ID, Request
 from liveserver.errors import BadRequest
 from liveserver.event import CONTROL_WORDS, is_type
+from liveserver.transport.filter import Filter, filter_of
 from liveserver.transport.form import UNFILTERED
 
 NOW, EARLIEST = "now", "earliest"
 TOKEN = "token"  # noqa: S105  # the query parameter
+_NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _DELAY = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)s?")
 KNOWN_QUERIES, KNOWN_QUERY_LENGTH = 1_000, 200
 
@@ -31,17 +33,17 @@ class PollParameters(NamedTuple):
     replay: int
     delay: int
     token: str | None
-    types: frozenset[bytes] | None = None
+    chosen: Filter | None = None
 
 
 class WatchParameters(NamedTuple):
-    """The parameters of a stream; `delay` is in seconds; `types` of events, None: all."""
+    """The parameters of a stream; `delay` is in seconds; `chosen` is its filter."""
 
     cursor: Cursor | str
     replay: int
     delay: int
     token: str | None
-    types: frozenset[bytes] | None = None
+    chosen: Filter | None = None
 
 
 class ParameterReader:
@@ -57,7 +59,7 @@ class ParameterReader:
         if known is not None:
             return known
         settings = self._settings
-        arguments = request.arguments(("cursor", "wait", "limit", "replay", "behind", "types", TOKEN))
+        arguments = request.arguments(("cursor", "wait", "limit", "replay", "behind", "types", "rate", TOKEN))
         found = PollParameters(
             parse_cursor(arguments.get("cursor", NOW)),
             _number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait),
@@ -65,7 +67,7 @@ class ParameterReader:
             self._replay(arguments),
             self._delay(arguments),
             arguments.get(TOKEN),
-            self._types(arguments),
+            self._filter(arguments),
         )
         if len(request.query) <= KNOWN_QUERY_LENGTH and found.token is None:
             if len(self._polls) >= KNOWN_QUERIES:
@@ -77,7 +79,9 @@ class ParameterReader:
         """Raises `BadRequest`."""
         arguments: dict[str, str] = {}
         if request.query:
-            arguments = request.arguments(("cursor", "replay", "behind", "types", LAST_EVENT_ID, TOKEN))
+            arguments = request.arguments(
+                ("cursor", "replay", "behind", "types", "rate", LAST_EVENT_ID, TOKEN)
+            )
         last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
         cursor = parse_cursor(
             arguments.get("cursor", NOW)
@@ -89,7 +93,7 @@ class ParameterReader:
             self._replay(arguments),
             self._delay(arguments),
             arguments.get(TOKEN),
-            self._types(arguments),
+            self._filter(arguments),
         )
 
     def _replay(self, arguments: dict[str, str]) -> int:
@@ -98,8 +102,12 @@ class ParameterReader:
     def _delay(self, arguments: dict[str, str]) -> int:
         return parse_delay(arguments["behind"], self._settings) if "behind" in arguments else 0
 
-    def _types(self, arguments: dict[str, str]) -> frozenset[bytes] | None:
-        return check_types(arguments["types"].split(","), self._settings) if "types" in arguments else None
+    def _filter(self, arguments: dict[str, str]) -> Filter | None:
+        types = check_types(arguments["types"].split(","), self._settings) if "types" in arguments else None
+        most, rate = self._settings.max_sample_rate, None
+        if "rate" in arguments:
+            rate = check_rate(int(_number(arguments, "rate", 1, most, default=most)), self._settings)
+        return filter_of(types, rate)
 
 
 def check_types(names: Sequence[str], settings: FrontendSettings) -> frozenset[bytes]:
@@ -112,6 +120,13 @@ def check_types(names: Sequence[str], settings: FrontendSettings) -> frozenset[b
     if control := sorted(CONTROL_WORDS.intersection(names)):
         raise BadRequest(f"{control[0]} is no type of events: it is always sent; leave it out of types")
     return UNFILTERED.union(name.encode() for name in names)
+
+
+def check_rate(rate: int, settings: FrontendSettings) -> int:
+    """Return the rate of a sample, in comments a second. Raises `BadRequest`."""
+    if not 1 <= rate <= settings.max_sample_rate:
+        raise BadRequest(f"rate is a whole number of comments a second, 1 to {settings.max_sample_rate}")
+    return rate
 
 
 def parse_cursor(text: str) -> Cursor | str:
@@ -143,10 +158,7 @@ def _number(arguments: dict[str, str], name: str, least: float, most: float, *, 
     if name not in arguments:
         return default
     text = arguments[name]
-    try:
-        value = float(text) if text.isascii() and len(text) < 10 else -1.0
-    except ValueError:
-        value = -1.0
+    value = float(text) if _NUMBER.fullmatch(text) else -1.0
     if not least <= value <= most or (name != "wait" and value != int(value)):
         raise BadRequest(f"{name} is a number from {least:g} to {most:g}")
     return value

@@ -19,6 +19,7 @@ from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.frontend.history.log import GAP, ResumePoint
 from liveserver.frontend.parameters import EARLIEST
+from liveserver.transport.filter import Filter
 from liveserver.transport.form import EPHEMERAL, UNFILTERED, Form, Ready, encode
 
 ONE_WRITE = 64 * 1024  # bytes; a smaller state is copied per viewer, to be sent together with `ready`
@@ -28,15 +29,15 @@ Release = Callable[[], None]  # what counting a viewer gives: see `ViewerSession
 
 
 def hold_filter(
-    channel: Channel, types: frozenset[bytes] | None, settings: FrontendSettings, release: Release
+    channel: Channel, chosen: Filter | None, settings: FrontendSettings, release: Release
 ) -> Release:
     """Count a viewer's filter, if it has one; return what releases it, too. Raises `TooMany`."""
-    if types is None:
+    if chosen is None:
         return release
-    channel.audience.hold_filter(types, settings.max_filters)
+    channel.audience.hold_filter(chosen, settings.max_filters)
 
     def release_both() -> None:
-        channel.audience.release_filter(types)
+        channel.audience.release_filter(chosen)
         release()
 
     return release_both
@@ -71,7 +72,7 @@ class Resumer:
         cursor: Cursor | str,
         replay: int,
         delay: int = 0,
-        types: frozenset[bytes] | None = None,
+        chosen: Filter | None = None,
     ) -> tuple[ResumePoint, Audience]:
         """Where in the channel's log a viewer begins, and the audience to join at once. Raises `BusError`."""
         receiver = self.frontend.receiver
@@ -86,8 +87,8 @@ class Resumer:
         home = channel.audience_behind(delay, self.settings.max_delays)
         log = home.log
         is_cut = bool(delay) and channel.log.is_lost_since(trio.current_time() - log.delay)
-        if types is not None and replay and cursor != EARLIEST:
-            position = _before_shown(log, replay, types)
+        if chosen is not None and replay and cursor != EARLIEST:
+            position = _before_shown(log, replay, chosen)
         else:
             position = log.before_events(log.event_count if cursor == EARLIEST else replay)
         return ResumePoint(position, gap=is_cut, is_cut=is_cut), home
@@ -98,10 +99,10 @@ class Resumer:
         cursor: Cursor | str,
         replay: int,
         delay: int = 0,
-        types: frozenset[bytes] | None = None,
+        chosen: Filter | None = None,
     ) -> Resumption:
         """Return where a stream viewer begins; it has to join without a checkpoint. Raises `BusError`."""
-        (point, home), log = await self.place(channel, cursor, replay, delay, types), channel.log
+        (point, home), log = await self.place(channel, cursor, replay, delay, chosen), channel.log
         position, seen = point.position, point.seen
         self.frontend.fanout.counts.gaps += point.gap
         if point.gap and any(item.event == GAP for item in log.between(position, position + 1)):
@@ -146,8 +147,12 @@ class Resumer:
         return words + state, b""
 
 
-def _before_shown(log: AudienceLog, count: int, types: frozenset[bytes]) -> int:
+def _before_shown(log: AudienceLog, count: int, chosen: Filter) -> int:
     """Return the position of the `count`th event before the tip that a filter shows; the oldest, if there are
     not as many."""
-    shown = [at for at, item in log.walk(log.kept_from, log.tip) if item.event in types - UNFILTERED]
+    shown = [
+        at
+        for at, item in log.walk(log.kept_from, log.tip)
+        if item.event not in UNFILTERED and log.ranks.includes(chosen, at, item)
+    ]
     return shown[-count] if len(shown) >= count else log.before_events(log.event_count)

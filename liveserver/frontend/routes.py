@@ -49,14 +49,14 @@ class WatchRoutes:
         without permission receives the error status.
         """
         video = request.checked_video()
-        cursor, replay, delay, token, types = self._parameters.watch(request)
+        cursor, replay, delay, token, chosen = self._parameters.watch(request)
         retry = random_retry(self._settings)
         form = _form(request)
         try:
             session = await self._admission.authenticate(request, peer, token)
             if session.is_moderator(video):
                 form = _form(request, internal=True)
-            form = form.filtered(types)
+            form = form.filtered(chosen)
             reason = self._frontend.refusal()
             if request.method == "HEAD":
                 return head(200, *[line for line in form.headers if not line.startswith(b"transfer")])
@@ -66,8 +66,8 @@ class WatchRoutes:
                 self._admission.track(session)
                 try:
                     async with self._frontend.table.open_channel(video) as channel:
-                        release = hold_filter(channel, types, self._settings, held)
-                        resumption = await self._resumer.resume_stream(channel, cursor, replay, delay, types)
+                        release = hold_filter(channel, chosen, self._settings, held)
+                        resumption = await self._resumer.resume_stream(channel, cursor, replay, delay, chosen)
                         reason = self._frontend.refusal() or session.ended
                         self._frontend.check_ban(channel, session.grant)
                         if reason is None:
@@ -109,7 +109,7 @@ class WatchRoutes:
     async def poll(self, request: Request, peer: Peer) -> Answer:
         """Answer with the events after the cursor, or wait for some."""
         video = request.checked_video()
-        cursor, wait, limit, replay, delay, token, types = self._parameters.poll(request)
+        cursor, wait, limit, replay, delay, token, chosen = self._parameters.poll(request)
         if request.method == "HEAD":
             wait = 0
         session = await self._admission.authenticate(request, peer, token)
@@ -120,8 +120,8 @@ class WatchRoutes:
         self._admission.track(session)
         try:
             async with self._frontend.table.open_channel(video) as channel:
-                release = hold_filter(channel, types, self._settings, held)
-                point, home = await self._resumer.place(channel, cursor, replay, delay, types)
+                release = hold_filter(channel, chosen, self._settings, held)
+                point, home = await self._resumer.place(channel, cursor, replay, delay, chosen)
                 self._frontend.check_ban(channel, session.grant)
                 empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
                 internal = session.is_moderator(video)
@@ -134,7 +134,7 @@ class WatchRoutes:
                     has_state=isinstance(cursor, str),
                     internal=internal,
                     skipped=point.skipped,
-                    types=types,
+                    chosen=chosen,
                 )
                 if answer is not None:
                     self._frontend.fanout.counts.gaps += point.gap
@@ -149,7 +149,7 @@ class WatchRoutes:
                     request.cors,
                     release,
                     is_internal=internal,
-                    types=types,
+                    chosen=chosen,
                 )
                 waiter.grant = session.grant
                 release = None  # from here on it is the waiting poll's

@@ -25,10 +25,11 @@ from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Forbidden, Problem, Unavailable
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
-from liveserver.frontend.parameters import check_delay, check_types, parse_cursor
+from liveserver.frontend.parameters import check_delay, check_rate, check_types, parse_cursor
 from liveserver.frontend.resume import Resumer, hold_filter
 from liveserver.token_bucket import TokenBucket
 from liveserver.transport import websocket as wire
+from liveserver.transport.filter import filter_of
 from liveserver.transport.form import Reason
 
 RECEIVE_BYTES = 4096
@@ -200,17 +201,18 @@ class WebSocket(MultiplexedConnection):
         cursor = parse_cursor(request.cursor)
         delay = check_delay(request.behind, settings)
         types = None if request.types is None else check_types(request.types, settings)
+        chosen = filter_of(types, None if request.rate is None else check_rate(request.rate, settings))
         self._check_draining()
         try:
             with ExitStack() as stack:
                 leave = stack.callback(self._session.acquire(request.video))
                 async with frontend.table.open_channel(request.video) as channel:
-                    if types is not None:
-                        leave = hold_filter(channel, types, settings, leave)
+                    if chosen is not None:
+                        leave = hold_filter(channel, chosen, settings, leave)
                         stack.pop_all()
                         stack.callback(leave)
                     resumption = await self._resumer.resume_stream(
-                        channel, cursor, request.replay, delay, types
+                        channel, cursor, request.replay, delay, chosen
                     )
                     if self.is_gone or self.peer.closed:
                         return
@@ -219,7 +221,7 @@ class WebSocket(MultiplexedConnection):
                     home = resumption.home
                     is_moderator = self._session.is_moderator(request.video)
                     form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
-                    form = form.filtered(types)
+                    form = form.filtered(chosen)
                     viewer = MultiplexedViewer(
                         self, home, form, resumption.position, resumption.seen, self._serial
                     )

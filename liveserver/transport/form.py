@@ -16,8 +16,11 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from liveserver.transport.filter import Filter
+
 # Types that are sent to viewers whatever their filter: gaps, and what takes back something.
 UNFILTERED = frozenset({b"gap", b"skip", b"retract", b"clear"})
+OMITTED = b"omitted"
 EPHEMERAL = "ephemeral"  # the value of `skipped` in `ready`
 
 
@@ -71,6 +74,14 @@ class Gap(msgspec.Struct, frozen=True):
     cursor: str
 
 
+class Omitted(msgspec.Struct, frozen=True):
+    """So many comments before this point, and after the previous such frame, were left out by `rate`."""
+
+    video: str
+    cursor: str
+    omitted: int
+
+
 class ViewersPayload(msgspec.Struct, frozen=True):
     """The viewer counts: at this node, in its datacenter, in all datacenters."""
 
@@ -94,7 +105,7 @@ class Bye(msgspec.Struct, frozen=True):
     reconnect: bool
 
 
-def encode(data: Ready | Gap | ViewersPayload | Bye) -> bytes:
+def encode(data: Ready | Gap | Omitted | ViewersPayload | Bye) -> bytes:
     """A control frame's data, as JSON on one line."""
     return msgspec.json.encode(data)
 
@@ -105,8 +116,9 @@ class Form(ABC):
     word: str  # the form's name in statistics
     is_internal = False  # for moderators: with the events that others are not sent
     heartbeat: bytes  # keep-alive frame; empty if the transport has its own pings
-    types: frozenset[bytes] | None = None  # the only types of events that are sent; None: all
-    unfiltered: Form | None = None  # the same form without `types`
+    filter: Filter | None = None  # what is sent; None: everything
+    types: frozenset[bytes] | None = None  # of the filter
+    unfiltered: Form | None = None  # the same form without a filter
 
     @abstractmethod
     def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
@@ -119,17 +131,21 @@ class Form(ABC):
         Events cannot be mistaken for control frames, whatever their type.
         """
 
-    def filtered(self, types: frozenset[bytes] | None) -> Self:
-        """Return this form with events of these types only; the same object for the same types."""
-        if types is None:
+    def filtered(self, chosen: Filter | None) -> Self:
+        """Return this form with a filter; the same object for the same filter."""
+        if chosen is None:
             return self
-        known = _FILTERED.get((self, types))
+        known = _FILTERED.get((self, chosen))
         if known is None:
             known = copy(self)
-            known.types, known.unfiltered = types, self
-            _FILTERED[self, types] = known
+            known.filter, known.types, known.unfiltered = chosen, chosen.types, self
+            _FILTERED[self, chosen] = known
         assert isinstance(known, type(self))
         return known
+
+    def omitted_frame(self, video: str, cursor: bytes, count: int) -> bytes:
+        """Render, for one write, how many comments were left out."""
+        return self.envelope(self.control(cursor, OMITTED, encode(Omitted(video, cursor.decode(), count))))
 
     @abstractmethod
     def cursor_frame(self, video: str, cursor: bytes) -> bytes:
@@ -159,7 +175,7 @@ class Form(ABC):
         """Render the end of a stream."""
 
 
-_FILTERED: WeakValueDictionary[tuple[Form, frozenset[bytes]], Form] = WeakValueDictionary()  # in use
+_FILTERED: WeakValueDictionary[tuple[Form, Filter], Form] = WeakValueDictionary()  # in use
 
 
 class HttpForm(Form):

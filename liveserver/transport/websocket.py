@@ -22,7 +22,7 @@ _MAX_REASON = 123  # bytes that fit into a close frame beside the code
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Watch a video from a cursor, or beginning with the last `replay` events; `behind` seconds behind
-    live. `types`: of events; without, all.
+    live. `types`: of events; without, all. `rate`: comments a second, at most.
     """
 
     video: str
@@ -30,6 +30,7 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replay: int = 0
     behind: float = 0.0
     types: list[str] | None = None
+    rate: int | None = None
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,12 +17,14 @@ from liveserver.client import (
     Event,
     Gap,
     Item,
+    Omitted,
     ProtocolError,
     Ready,
     Refused,
     Viewers,
     watch,
 )
+from liveserver.client.items import to_json
 from liveserver.client.sources import SILENCE
 from liveserver.client.watching import READY_WITHIN, RETRY_MOST, STREAM_AGAIN, Transport
 from tests.client.fakes import (
@@ -33,6 +35,7 @@ from tests.client.fakes import (
     block,
     bye,
     cursor,
+    event,
     like,
     page,
     problem,
@@ -336,6 +339,32 @@ async def test_a_filter_is_asked_for_in_every_poll(autojump_clock: trio.testing.
     assert numbers(await take(servers, 2, transport="poll", types=["like", "likes"])) == ["e7"]
     assert [asked.query["types"] for asked in servers.asked] == ["like,likes"] * 3
     assert servers.asked[2].query["cursor"] == cursor(5)
+
+
+async def test_a_sample_is_asked_for_and_says_what_it_leaves_out(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    notice = b'id: %b\nevent: omitted\ndata: {"video":"v1","cursor":"%b","omitted":7}\n\n' % (
+        (cursor(9).encode(),) * 2
+    )
+    servers = Servers(
+        stream(ready(1), like(2), notice, httpx.ReadError("broken")),
+        stream(ready(9, resumed=True), like(10), FOREVER),
+    )
+    items = await take(servers, 5, transport="sse", rate=5)
+    assert items[2] == Omitted(7, cursor(9))
+    assert to_json(items[2]) == b'{"cursor":"%b","event":"omitted","data":{"omitted":7,"cursor":"%b"}}' % (
+        (cursor(9).encode(),) * 2
+    )
+    assert [(asked.query["rate"], asked.query.get("cursor")) for asked in servers.asked] == [
+        ("5", None),
+        ("5", cursor(9)),
+    ]
+    left_out = answer({"cursor": cursor(9), "gap": False, "omitted": 3, "events": [event(8)]})
+    polls = Servers(page(1), left_out, page(9))
+    items = await take(polls, 3, transport="poll", rate=5)
+    assert [asked.query["rate"] for asked in polls.asked[:2]] == ["5", "5"]
+    assert items[-1] == Omitted(3, cursor(9))
 
 
 async def test_a_filter_is_not_one_text(autojump_clock: trio.testing.MockClock) -> None:

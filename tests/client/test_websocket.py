@@ -121,8 +121,8 @@ async def test_a_viewer_behind_live_says_so_when_it_subscribes() -> None:
         await side.rest()
 
     async with served(script) as (url, asked):
-        await take(url, 1, behind=12.5)
-    assert asked == [{"subscribe": {"video": "v1", "behind": 12.5}}]
+        await take(url, 1, behind=12.5, rate=5)
+    assert asked == [{"subscribe": {"video": "v1", "behind": 12.5, "rate": 5}}]
 
 
 async def test_a_lost_connection_is_resumed_after_the_last_message(

@@ -608,14 +608,19 @@ def test_an_end_told_to_one_tab_is_not_told_to_the_others(
 def test_a_filter_is_asked_for_and_the_cursor_moves_alone(
     context: BrowserContext, frontend: ScriptedFrontend
 ) -> None:
-    page = opened(context, frontend, frontend.url, share=False, types=["like", "likes"])
+    page = opened(context, frontend, frontend.url, share=False, types=["like", "likes"], rate=5)
+    page.evaluate("window.left = 0")
+    page.evaluate("live.addEventListener('omitted', ({ detail }) => void (left += detail.omitted))")
     stream = frontend.stream(1)
-    assert stream.query == {"types": "like,likes"}
+    assert stream.query == {"types": "like,likes", "rate": "5"}
     stream.ready(0)
     stream.events(1, 2)
     stream.send(f"id: {cursor(7)}\n\n")
     wait_until(lambda: page.evaluate("live.cursor") == cursor(7))
     expect_seen(page, 1, 2)
+    omitted = f'{{"video":"v","cursor":"{cursor(8)}","omitted":37}}'
+    stream.send(f"id: {cursor(8)}\nevent: omitted\ndata: {omitted}\n\n")
+    wait_until(lambda: page.evaluate("[left, live.cursor]") == [37, cursor(8)])
     page.evaluate("live.setTransport('sse')")
     again = frontend.stream(2)
-    assert again.query == {"cursor": cursor(7), "types": "like,likes"}
+    assert again.query == {"cursor": cursor(8), "types": "like,likes", "rate": "5"}

@@ -218,6 +218,14 @@ export type Viewers = {
     total: number;
 };
 /**
+ * comments that `rate` left out
+ */
+export type Omitted = {
+    video: string;
+    cursor: string;
+    omitted: number;
+};
+/**
  * Watch a live video: one exact sequence of events, however many connections it takes. In browsers, workers, Node.
  *
  *     import { LiveVideo } from "/liveserver.js";
@@ -297,6 +305,7 @@ export type LiveVideoEvents = {
     ready: Ready;
     gap: Gap;
     viewers: Viewers;
+    omitted: Omitted;
     bye: Bye;
     state: StateChange;
     connection: ConnectionState;
@@ -317,7 +326,7 @@ export type LiveVideoEvents = {
 export type Token = import("./liveserver/tokens.js").Token;
 /**
  * `behind`: seconds behind live, as far as the
- * picture is; `types`: only events of these types, and what is taken back
+ * picture is; `types`: only events of these types, and what is taken back; `rate`: at most so many comments a second
  */
 export type Options = {
     transport?: "auto" | "sse" | "poll" | "ws";
@@ -330,6 +339,7 @@ export type Options = {
     user?: string | (() => string | undefined);
     behind?: number | (() => number);
     types?: string[];
+    rate?: number;
 };
 /**
  * `position`: media time in milliseconds

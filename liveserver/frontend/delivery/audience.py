@@ -20,6 +20,7 @@ from liveserver.frontend.delivery.segment import FilteredSegment, Segment, Strea
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.delivery.viewer import BRISK, AudienceInterface, State, Viewer, attempt
 from liveserver.frontend.history.delayed import AudienceLog
+from liveserver.transport.filter import Filter
 from liveserver.transport.form import Form
 
 SAMPLES = 5  # of the waiting polls: a client that has polled within them is counted as watching
@@ -71,6 +72,10 @@ class Scheduler(Protocol):
         """Schedule a segment that a viewer has joined."""
         ...
 
+    def hold(self, segment: Segment, until: float) -> None:
+        """Schedule a segment then (Trio's time)."""
+        ...
+
     def expect(self, expirable: Expirable) -> None:
         """Disconnect a connection when its grant expires."""
         ...
@@ -107,7 +112,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.count = self.waiting = 0
-        self.filters: Counter[frozenset[bytes]] = Counter()  # viewers with each filter
+        self.filters: Counter[Filter] = Counter()  # viewers with each filter
         self.empty_since = trio.current_time()
         self.most_waiting: deque[int] = deque([0], maxlen=SAMPLES)  # maximum since each of the last samples
 
@@ -313,30 +318,30 @@ class Audience:
         segment.add(viewer)
         self._scheduler.wake(segment)
 
-    def hold_filter(self, types: frozenset[bytes], most: int) -> None:
+    def hold_filter(self, chosen: Filter, most: int) -> None:
         """Count a viewer with this filter; it has to `release_filter`.
 
         Raises `TooMany` beyond `most` filters.
         """
         filters = self._tally.filters
-        if types not in filters:
-            held = {form.types for each in self.all() for form, found in each._streams.items() if found}
+        if chosen not in filters:
+            held = {form.filter for each in self.all() for form, found in each._streams.items() if found}
             held = (held | set(filters)) - {None}
-            if types not in held and len(held) >= most:
+            if chosen not in held and len(held) >= most:
                 raise TooMany("this video is watched with too many different filters; try another", RETRY)
             for each in self.all():
                 each.log.keep_filters(held)
-        filters[types] += 1
+        filters[chosen] += 1
 
-    def release_filter(self, types: frozenset[bytes]) -> None:
+    def release_filter(self, chosen: Filter) -> None:
         """Count a viewer with this filter no more."""
         filters = self._tally.filters
-        filters[types] -= 1
-        if not filters[types]:
-            del filters[types]
+        filters[chosen] -= 1
+        if not filters[chosen]:
+            del filters[chosen]
 
     def _new_segment(self, form: Form) -> StreamSegment:
-        kind = StreamSegment if form.types is None else FilteredSegment
+        kind = StreamSegment if form.filter is None else FilteredSegment
         segment = kind(self, form, self._scheduler.max_write)
         self._streams.setdefault(form, []).append(segment)
         return segment
@@ -435,6 +440,10 @@ class Audience:
             self.lagging.add(viewer)
         else:
             self.add(viewer)
+
+    def hold(self, segment: Segment, until: float) -> None:
+        """Flush a segment that holds back then (Trio's time)."""
+        self._scheduler.hold(segment, until)
 
     def discard(self, segment: Segment) -> None:
         """Drop a segment without viewers."""

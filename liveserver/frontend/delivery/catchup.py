@@ -138,12 +138,12 @@ def _next(viewer: Viewer, limit: int) -> bytes:
         viewer.seen = log.floor.merged(viewer.seen)
         return _gap(viewer, viewer.seen)
     frames: list[bytes] = []
-    size = withheld = 0
+    size = withheld = omitted = 0
     marks = dict(viewer.seen)
     run, before, after = ("", ""), b"", b""  # of the cursors of consecutive events of one origin
     for position, item in log.walk(viewer.position, log.tip):
         if item.event == SKIP:
-            if frames:
+            if frames or omitted:
                 break
             viewer.position = position + 1
             viewer.seen = Cursor.parse_trusted(item.cursor.decode()).merged(Cursor(marks.items()))
@@ -153,7 +153,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             continue
         was_seen = log.was_seen(item, marks)
         is_gap = not was_seen and (item.event == GAP or not log.is_next(item, marks))
-        if is_gap and frames:
+        if is_gap and (frames or omitted):
             break  # a gap is sent alone
         if is_gap and item.event != GAP:
             viewer.seen = Cursor(marks.items()).advanced(item.origin, item.epoch, item.number - 1)
@@ -175,7 +175,8 @@ def _next(viewer: Viewer, limit: int) -> bytes:
         marks[item.origin] = Mark(item.epoch, item.number)
         if position in log.internal and not viewer.form.is_internal:
             continue
-        if viewer.form.types is not None and item.event not in viewer.form.types:
+        if (chosen := viewer.form.filter) is not None and not log.ranks.includes(chosen, position, item):
+            omitted += log.ranks.omits(chosen, position, item)
             continue
         frames.append(viewer.form.frame(b"%b%d%b" % (before, item.number, after), item.event, item.data))
         size += len(frames[-1])
@@ -185,7 +186,9 @@ def _next(viewer: Viewer, limit: int) -> bytes:
     if withheld:
         _withhold(viewer, viewer.position, withheld)
     viewer.seen = Cursor(marks.items())
-    return viewer.form.joined(log.video, str(viewer.seen).encode(), frames) if frames else b""
+    cursor = str(viewer.seen).encode()
+    chunk = viewer.form.joined(log.video, cursor, frames) if frames else b""
+    return chunk + viewer.form.omitted_frame(log.video, cursor, omitted) if omitted else chunk
 
 
 def _gap(viewer: Viewer, cursor: Cursor) -> bytes:

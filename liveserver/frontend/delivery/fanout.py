@@ -80,6 +80,8 @@ class FanOut:
         self._expiries = Expiries()
         self._delayed: dict[DelayedInterface, None] = {}
         self._next_advance = math.inf  # when the tip of a delayed log is to move
+        self._held: dict[Segment, float] = {}  # segments that hold back, and until when
+        self._next_held = math.inf
         self._due = Wakeup()
         self._rest = 0.0  # seconds
 
@@ -101,6 +103,10 @@ class FanOut:
         if segment.schedule_state is ScheduleState.QUIET and segment.is_behind:
             del self._quiet[segment]
             self._make_ready(segment)
+
+    def hold(self, segment: Segment, until: float) -> None:
+        self._held[segment] = until
+        self._next_held = min(self._next_held, until)
 
     def drop(self, segment: Segment) -> None:
         self._quiet.pop(segment, None)
@@ -199,6 +205,8 @@ class FanOut:
         """Move the segments that are due to their next state."""
         if self._next_advance <= now:
             self._advance_delayed(now)
+        if self._next_held <= now:
+            self._release_held(now)
         self._rest = self.settings.flush_interval * self.load.rest(now)
         while self._resting and self._rested_at(self._resting[0]) <= now:
             segment = self._resting.popleft()
@@ -232,6 +240,14 @@ class FanOut:
         due = min((delayed.due for delayed in self._delayed), default=math.inf)
         self._next_advance = max(_step_end(due), now + DELAY_TICK / 2)
 
+    def _release_held(self, now: float) -> None:
+        """Schedule the segments that have held back long enough."""
+        due = [segment for segment, until in self._held.items() if until <= now]
+        for segment in due:
+            del self._held[segment]
+        self._next_held = min(self._held.values(), default=math.inf)
+        self.schedule(due)
+
     def _rested_at(self, segment: Segment) -> float:
         return segment.flushed_at + self._rest
 
@@ -247,7 +263,7 @@ class FanOut:
             due = self._silent_at(next(iter(self._quiet)))
         if self._polls:
             due = min(due, self._poll_tick)
-        due = min(due, self._expiries.next_at, self._next_advance)
+        due = min(due, self._expiries.next_at, self._next_advance, self._next_held)
         await self._due.wait(due)
 
     def _make_ready(self, segment: Segment) -> None:
@@ -264,6 +280,7 @@ class FanOut:
         self._quiet[segment] = None
 
     def _forget(self, segment: Segment) -> None:
+        self._held.pop(segment, None)
         segment.schedule_state = ScheduleState.UNKNOWN
         segment.home.discard(segment)
         if isinstance(segment, PollSegment):

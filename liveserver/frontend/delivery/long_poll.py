@@ -19,9 +19,11 @@ from liveserver.frontend.delivery.segment import Segment, SegmentAudience
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.frontend.history.frames import GAP, SKIP
 from liveserver.frontend.history.items import BREAKS, Item
+from liveserver.transport.filter import Filter
 from liveserver.transport.longpoll import poll_body
 
-Types: TypeAlias = "frozenset[bytes] | None"  # a filter
+Types: TypeAlias = "frozenset[bytes] | None"  # of a filter
+Chosen: TypeAlias = "Filter | None"
 MAX_PAGES = 16  # cached answers of one channel
 MAX_EVENT = 20 * 1024  # bytes of an event, whose `data` has at most 16 KiB
 
@@ -30,23 +32,25 @@ class PollWaiter(DeferredResponse):
     """A waiting long-poll, answered at `deadline` (Trio's time) at the latest.
 
     `headers` are additional header lines of its answer; `on_leave` releases its limits.
-    `is_internal`: the client is a moderator. `types`: the only events that it is sent; None: all.
+    `is_internal`: the client is a moderator. `chosen`: its filter. `omitted`: comments
+    after its cursor and before `position` that the filter's rate leaves out.
     """
 
     __slots__ = (
         "_written",
+        "chosen",
         "deadline",
         "grant",
         "headers",
         "is_done",
         "is_internal",
         "limit",
+        "omitted",
         "on_leave",
         "peer",
         "position",
         "seen",
         "segment",
-        "types",
     )
 
     def __init__(
@@ -60,11 +64,13 @@ class PollWaiter(DeferredResponse):
         on_leave: Callable[[], None] | None = None,
         *,
         is_internal: bool = False,
-        types: Types = None,
+        chosen: Chosen = None,
+        omitted: int = 0,
     ) -> None:
         self.grant: Grant | None = None
         self.is_internal = is_internal
-        self.types = types
+        self.chosen = chosen
+        self.omitted = omitted
         self.on_leave = on_leave
         self.peer = peer
         self.position = position
@@ -119,7 +125,7 @@ class PollPages:
     def __init__(self, log: AudienceLog, max_bytes: int) -> None:
         self._log = log
         self._max_bytes = max_bytes
-        self._pages: dict[tuple[int, int, bool, bool, bool, bool, Types], bytes] = {}
+        self._pages: dict[tuple[int, int, bool, bool, bool, bool, Chosen, int], bytes] = {}
         self._version = (0, 0)
         self._date = b""
 
@@ -134,60 +140,83 @@ class PollPages:
         has_state: bool = False,
         internal: bool = False,
         skipped: bool = False,
-        types: Types = None,
+        chosen: Chosen = None,
+        omitted: int = 0,
     ) -> bytes | None:
         """Return the complete response to a client at `position`; None if there is nothing new.
 
         `is_cut`: events before the position are missing. `empty`: answer even if there is nothing new.
         `has_state`: include the state at the position; after a gap it is always included. `internal`: for a
         moderator. `skipped`: ephemeral events that the client has not seen are missing before what follows.
-        `types`: only such events.
+        `chosen`: the client's filter. `omitted`: comments that it has left out before the position.
         """
-        log = self._log
+        log, types = self._log, None if chosen is None else chosen.types
         if position < log.kept_from:
             is_cut, position = is_cut or seen is None or log.is_cut(seen), log.kept_from
         if seen is not None:
-            return self._withholding(position, seen, limit, is_cut, empty, internal, skipped, types)
+            return self._withholding(position, seen, limit, is_cut, empty, internal, skipped, chosen, omitted)
         skipped = skipped or position < log.base
         end = self._end(position, limit)
         if end == position and not is_cut and not empty:
             return None
-        while self._is_hidden(position, end, internal, types) and not is_cut:
+        while self._is_hidden(position, end, internal, chosen) and not is_cut:
             if end >= log.tip and not empty:
                 return None
             if end >= log.tip:
                 break
+            omitted += log.ranks.count_omitted(chosen, position, end)
             position, end = end, self._end(end, limit)  # a page of which nothing is shown is no answer
         version, date = (log.base, log.redactions), date_line()
         if version != self._version or date != self._date or len(self._pages) >= MAX_PAGES:
             self._pages.clear()
             self._version, self._date = version, date
-        key = (position, end, is_cut, has_state, internal, skipped, types)
+        omitted += log.ranks.count_omitted(chosen, position, end)
+        key = (position, end, is_cut, has_state, internal, skipped, chosen, omitted)
         found = self._pages.get(key)
         if found is None:
-            items = self._shown(position, end, internal, types)
+            items = self._shown(position, end, internal, chosen)
             state = self._state(position, end, is_cut or has_state or skipped, internal, types)
-            found = self._pages[key] = _response(log.cursor_at(end), items, is_cut, state, skipped)
+            found = self._pages[key] = _response(log.cursor_at(end), items, is_cut, state, skipped, omitted)
         return found
 
-    def _is_hidden(self, start: int, end: int, internal: bool, types: Types) -> bool:
+    def count_omitted(self, waiter: PollWaiter, end: int) -> int:
+        """Return how many comments before `end` a waiting poll's filter leaves out."""
+        log, chosen, seen = self._log, waiter.chosen, waiter.seen
+        if chosen is None or chosen.rate is None:
+            return 0
+        if seen is None:
+            return log.ranks.count_omitted(chosen, waiter.position, end)
+        return sum(
+            log.ranks.omits(chosen, at, item) and not log.was_seen(item, seen)
+            for at, item in log.walk(waiter.position, end)
+        )
+
+    def _is_hidden(self, start: int, end: int, internal: bool, chosen: Chosen) -> bool:
         """Return whether there are items between these positions, and none is for this client."""
         hidden: Set[int] = frozenset() if internal else self._log.internal
-        if start == end or not (hidden or types is not None):
+        if start == end or not (hidden or chosen is not None):
             return False
-        return all(at in hidden or not _is_wanted(item, types) for at, item in self._log.walk(start, end))
+        return all(
+            at in hidden or (chosen is not None and not self._log.ranks.includes(chosen, at, item))
+            for at, item in self._log.walk(start, end)
+        )
 
-    def _shown(self, start: int, end: int, internal: bool, types: Types) -> Sequence[Item]:
+    def _shown(self, start: int, end: int, internal: bool, chosen: Chosen) -> Sequence[Item]:
         """Return the items to send to this client."""
         items, hidden = self._log.between(start, end), self._log.internal
-        if types is not None:
-            walked = self._log.walk(start, end)
-            return [item for at, item in walked if _is_wanted(item, types) and (internal or at not in hidden)]
+        if chosen is not None:
+            return [
+                item
+                for at, item in self._log.walk(start, end)
+                if self._log.ranks.includes(chosen, at, item) and (internal or at not in hidden)
+            ]
         if internal or not hidden:
             return items
         return [item for position, item in self._log.walk(start, end) if position not in hidden]
 
-    def _state(self, start: int, end: int, is_wanted: bool, internal: bool, types: Types) -> bytes:
+    def _state(
+        self, start: int, end: int, is_wanted: bool, internal: bool, types: frozenset[bytes] | None
+    ) -> bytes:
         """Return the state after the last gap of an answer or, if wanted, at its start."""
         log, position = self._log, start if is_wanted else -1
         while (gap := log.before_gap(max(position, start), end)) < end:
@@ -217,10 +246,11 @@ class PollPages:
         empty: bool,
         internal: bool,
         skipped: bool,
-        types: Types,
+        chosen: Chosen,
+        omitted: int,
     ) -> bytes | None:
         """Return the response to a client that has received some of the following events elsewhere."""
-        log = self._log
+        log, types = self._log, None if chosen is None else chosen.types
         items: list[Item] = []
         end, count, size = position, 0, 0
         state = log.state.rendered(position, internal=internal, types=types) if is_cut or skipped else b""
@@ -237,7 +267,9 @@ class PollPages:
                     if not log.is_next(item, marks):
                         is_cut, state = True, log.state.rendered(at, internal=internal, types=types)
                     marks[item.origin] = Mark(item.epoch, item.number)
-                if (internal or at not in log.internal) and _is_wanted(item, types):
+                if chosen is not None and not log.ranks.includes(chosen, at, item):
+                    omitted += log.ranks.omits(chosen, at, item)
+                elif internal or at not in log.internal:
                     items.append(item)
                     count += item.event != GAP
                     if item.event == GAP:
@@ -246,20 +278,19 @@ class PollPages:
         if not items and not is_cut and not empty and not skipped:
             return None
         cursor = Cursor.parse_trusted(log.cursor_at(end).decode()).merged(Cursor(marks.items()))
-        return _response(str(cursor).encode(), items, is_cut, state, skipped and not is_cut)
+        return _response(str(cursor).encode(), items, is_cut, state, skipped and not is_cut, omitted)
 
 
-def _is_wanted(item: Item, types: Types) -> bool:
-    """Return whether a client with this filter is sent the item; gaps are for all."""
-    return types is None or item.event in types or item.event in BREAKS
-
-
-def _response(cursor: bytes, items: Sequence[Item], is_cut: bool, state: bytes, skipped: bool) -> bytes:
+def _response(
+    cursor: bytes, items: Sequence[Item], is_cut: bool, state: bytes, skipped: bool, omitted: int
+) -> bytes:
     events = [item.data for item in items if item.event not in BREAKS]
     if len(events) < len(items):
         is_cut = is_cut or any(item.event == GAP for item in items)
         skipped = skipped or any(item.event == SKIP for item in items)
-    return json_response(200, poll_body(cursor, is_cut, events, state, skipped=skipped and not is_cut))
+    return json_response(
+        200, poll_body(cursor, is_cut, events, state, skipped=skipped and not is_cut, omitted=omitted)
+    )
 
 
 class LongPollAudience(SegmentAudience, Protocol):
@@ -313,7 +344,13 @@ class PollSegment(Segment):
     def answer_early(self, waiter: PollWaiter) -> None:
         """Answer a poll whose client has shut down its sending side; it may still read."""
         answer = self.home.poll_pages.answer(
-            waiter.position, waiter.seen, waiter.limit, empty=True, internal=waiter.is_internal
+            waiter.position,
+            waiter.seen,
+            waiter.limit,
+            empty=True,
+            internal=waiter.is_internal,
+            chosen=waiter.chosen,
+            omitted=waiter.omitted,
         )
         assert answer is not None
         self.remove(waiter)
@@ -337,7 +374,7 @@ class PollSegment(Segment):
 
     def _answer_where(self, is_due: Callable[[PollWaiter], bool]) -> int:
         log, pages = self.home.log, self.home.poll_pages
-        shared: dict[tuple[int, int, bool, bool, Types], bytes | None] = {}
+        shared: dict[tuple[int, int, bool, bool, Chosen, int], bytes | None] = {}
         waiting, self.waiters = self.waiters, []
         for waiter in waiting:
             due = is_due(waiter)
@@ -348,10 +385,12 @@ class PollSegment(Segment):
                     waiter.limit,
                     empty=due,
                     internal=waiter.is_internal,
-                    types=waiter.types,
+                    chosen=waiter.chosen,
+                    omitted=waiter.omitted,
                 )
             else:
-                place = (waiter.position, waiter.limit, due, waiter.is_internal, waiter.types)
+                omitted = waiter.omitted
+                place = (waiter.position, waiter.limit, due, waiter.is_internal, waiter.chosen, omitted)
                 if place not in shared:
                     shared[place] = pages.answer(
                         waiter.position,
@@ -359,10 +398,12 @@ class PollSegment(Segment):
                         waiter.limit,
                         empty=due,
                         internal=waiter.is_internal,
-                        types=waiter.types,
+                        chosen=waiter.chosen,
+                        omitted=omitted,
                     )
                 answer = shared[place]
             if answer is None:  # the client has received all new events elsewhere, or is not shown yet
+                waiter.omitted += pages.count_omitted(waiter, log.tip)
                 waiter.position = max(waiter.position, log.tip)
                 self.waiters.append(waiter)
                 continue

@@ -29,6 +29,7 @@ from liveserver.frontend.delivery.viewer import AudienceInterface, Send, State, 
 from liveserver.transport.form import Form
 
 CURSOR_EVENTS, CURSOR_INTERVAL = 500, 5.0  # left out, or seconds, after which a cursor is sent alone
+OMITTED_INTERVAL = 0.25  # seconds between two counts of omitted comments
 _BY_SERIAL = attrgetter("serial")
 
 
@@ -46,6 +47,10 @@ class SegmentAudience(AudienceInterface, Protocol):
 
     def discard(self, segment: Segment) -> None:
         """Drop a segment without viewers."""
+        ...
+
+    def hold(self, segment: Segment, until: float) -> None:
+        """Flush a segment that holds back then (Trio's time)."""
         ...
 
     def viewer_count_frame(self, form: Form, position: int) -> bytes:
@@ -243,21 +248,52 @@ class StreamSegment(Segment):
 
 
 class FilteredSegment(StreamSegment):
-    """Viewers of a form that leaves out types of events. They are sent the cursor alone while nothing else
-    comes, or what they resume from would fall out of the log."""
+    """Viewers of a form with a filter. They are sent the cursor alone while nothing else comes, or what they
+    resume from would fall out of the log. While comments are left out, they are flushed every
+    `OMITTED_INTERVAL`, since each flush says how many."""
 
-    __slots__ = ("_sent_at", "_sent_end")
+    __slots__ = ("_held_until", "_omitted_at", "_sent_at", "_sent_end")
 
     def __init__(self, home: SegmentAudience, form: Form, limit: int) -> None:
         super().__init__(home, form, limit)
         self._sent_at, self._sent_end = 0.0, self._end
+        self._omitted_at = self._held_until = -OMITTED_INTERVAL
 
     def add(self, viewer: Viewer) -> bool:
         if not self.size:
             self._sent_at, self._sent_end = trio.current_time(), viewer.position
         return super().add(viewer)
 
+    def _holds_back(self) -> bool:
+        """Return whether a flush would say too soon again how many comments are left out."""
+        log, chosen = self.home.log, self._form.filter
+        if chosen is None or chosen.rate is None or self.joiners or not self.viewers:
+            return False
+        now = trio.current_time()
+        is_soon = now < self._omitted_at + OMITTED_INTERVAL and log.tip - self._end < CURSOR_EVENTS
+        if not log.ranks.count_omitted(chosen, self._end, log.tip):
+            return False
+        if not is_soon:
+            self._omitted_at = now
+        return is_soon
+
+    @property
+    def is_held(self) -> bool:
+        return not self.joiners and trio.current_time() < self._held_until
+
+    @property
+    def is_behind(self) -> bool:
+        return super().is_behind and not self.is_held
+
+    @property
+    def is_cut(self) -> bool:
+        return super().is_cut and not self.is_held
+
     def flush(self) -> int:
+        if self._holds_back():
+            self._held_until = self._omitted_at + OMITTED_INTERVAL
+            self.home.hold(self, self._held_until)
+            return 0
         writes = super().flush()
         if self.viewers and self._sent_end < self._end:
             is_long = self._end - self._sent_end >= CURSOR_EVENTS

@@ -7,6 +7,7 @@ origin_index.py   positions by an origin's own numbers
 state_history.py  the state at each position
 redaction.py      retracted events
 frames.py         frames in one wire form, rendered once
+sampling.py       the ranks of comments within their seconds
 times.py          the times that events tell
 delayed.py        the log as it was some time ago
 """

@@ -19,7 +19,9 @@ from liveserver.cursor import Cursor
 from liveserver.frontend.history.frames import FrameLog
 from liveserver.frontend.history.items import Item, Marks, ResumePoint
 from liveserver.frontend.history.log import ChannelLog
+from liveserver.frontend.history.sampling import Ranks
 from liveserver.frontend.history.state_history import StateHistory
+from liveserver.transport.filter import Filter
 from liveserver.transport.form import Form
 
 AudienceLog: TypeAlias = "ChannelLog | DelayedLog"  # what an audience is sent
@@ -99,9 +101,13 @@ class DelayedLog:
             found = self._frames[form] = DelayedFrames(self, form, self.source.frames(form))
         return found
 
-    def keep_filters(self, used: Set[frozenset[bytes] | None]) -> None:
+    @property
+    def ranks(self) -> Ranks:
+        return self.source.ranks
+
+    def keep_filters(self, used: Set[Filter | None]) -> None:
         """Drop the frames of filters that are not among the `used` ones."""
-        for form in [each for each in self._frames if each.types is not None and each.types not in used]:
+        for form in [each for each in self._frames if each.filter is not None and each.filter not in used]:
             del self._frames[form]
 
     def between(self, start: int, end: int) -> Sequence[Item]:

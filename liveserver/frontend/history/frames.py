@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence, Set
 from typing import Protocol
 
 from liveserver.cursor import Cursor
+from liveserver.frontend.history.sampling import Ranks
 from liveserver.transport.form import Form, Gap, encode
 
 GAP, SKIP, STATE = b"gap", b"skip", b"state"
@@ -59,6 +60,9 @@ class FrameSource(Protocol):
 
     @property
     def state(self) -> StateSource: ...
+
+    @property
+    def ranks(self) -> Ranks: ...
 
     @property
     def internal(self) -> Set[int]:
@@ -132,8 +136,18 @@ class FrameLog:
             if len(self._joined) >= MAX_JOINED:
                 self._joined.clear()
             join = self._join if start >= self._log.base else self._join_older
-            found = self._joined[start] = join(start, tip, limit)
+            found = join(start, tip, limit)
+            if (chosen := self._form.filter) is not None and chosen.rate is not None:
+                found = self._with_omitted(start, *found)
+            self._joined[start] = found
         return found
+
+    def _with_omitted(self, start: int, chunk: bytes, end: int) -> tuple[bytes, int]:
+        """Return what is written from `start` to `end`, and behind it how many comments it leaves out."""
+        count = self._log.ranks.count_omitted(self._form.filter, start, end)
+        if not count:
+            return chunk, end
+        return chunk + self._form.omitted_frame(self._log.video, self._log.cursor_at(end), count), end
 
     def _join_older(self, start: int, tip: int, limit: int) -> tuple[bytes, int]:
         """Return what `write` does from where ephemeral events have been dropped; behind the last item
@@ -149,7 +163,7 @@ class FrameLog:
             end, cursor = position + 1, item.cursor
             if position in log.internal and not form.is_internal:
                 continue
-            if form.types is not None and item.event not in form.types:
+            if form.filter is not None and not log.ranks.includes(form.filter, position, item):
                 continue
             frames.append(form.frame(item.cursor, item.event, item.data))
             size += len(frames[-1])
@@ -181,7 +195,7 @@ class FrameLog:
             del frames[fitting:]
             tip = start + fitting
         if (
-            self._log.internal or self._form.types is not None
+            self._log.internal or self._form.filter is not None
         ) and b"" in frames:  # what this form leaves out
             frames = [frame for frame in frames if frame]
             if not frames:
@@ -237,19 +251,20 @@ class FrameLog:
 
 
 class FilteredFrames(FrameLog):
-    """Frames of a log for viewers that filter by type: the others', left out ones empty, gaps kept."""
+    """Frames of a log for viewers with a filter: the others', left out ones empty, gaps kept."""
 
-    __slots__ = ("_filtered", "_shared", "_types")
+    __slots__ = ("_chosen", "_filtered", "_shared")
 
     def __init__(self, log: FrameSource, form: Form, shared: FrameLog) -> None:
         super().__init__(log, form)
-        assert form.types is not None
-        self._types, self._filtered, self._shared = form.types, log, shared
+        assert form.filter is not None
+        self._chosen, self._filtered, self._shared = form.filter, log, shared
 
     def _rendered(self, start: int, end: int) -> list[bytes]:
-        types, items = self._types, self._filtered.between(start, end)
+        chosen, ranks = self._chosen, self._filtered.ranks
         frames = self._shared.rendered(start, end)
+        items = enumerate(self._filtered.between(start, end), start)
         return [
-            frame if item.event in types or item.event == GAP else b""
-            for frame, item in zip(frames, items, strict=True)
+            frame if ranks.includes(chosen, position, item) else b""
+            for frame, (position, item) in zip(frames, items, strict=True)
         ]

@@ -30,7 +30,9 @@ from liveserver.frontend.history.items import Item, ResumePoint, cursor_before
 from liveserver.frontend.history.origin_index import OriginIndex
 from liveserver.frontend.history.redaction import COMMENT, RETRACT_TYPE, RetractedIds, redacted, was_cleared
 from liveserver.frontend.history.retention import RetainedItems
+from liveserver.frontend.history.sampling import Ranks
 from liveserver.state import MARK, Keyed, MalformedKeyed, read
+from liveserver.transport.filter import Filter
 from liveserver.transport.form import Form, Gap, encode
 
 _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
@@ -56,6 +58,7 @@ class ChannelLog(RetainedItems):
         self.video = video
         self._has_skipped = False  # since the last skip
         self._frames: dict[Form, FrameLog] = {}
+        self.ranks = Ranks(self)  # counts nothing until a sample is asked for
         self._retracted = RetractedIds(capacity)
         self._plain_types: set[bytes] = set()  # types that need no special handling
         self._reloaded: list[Keyed] = []  # the bus' state, to be folded in at the next gap
@@ -79,6 +82,7 @@ class ChannelLog(RetainedItems):
         self._gaps.clear()
         self._origins.clear()
         self._frames.clear()
+        self.ranks = Ranks(self)
         self.state.clear()
         self.internal.clear()
 
@@ -93,9 +97,9 @@ class ChannelLog(RetainedItems):
             self._frames[form] = found
         return found
 
-    def keep_filters(self, used: Set[frozenset[bytes] | None]) -> None:
+    def keep_filters(self, used: Set[Filter | None]) -> None:
         """Drop the frames of filters that are not among the `used` ones."""
-        for form in [each for each in self._frames if each.types is not None and each.types not in used]:
+        for form in [each for each in self._frames if each.filter is not None and each.filter not in used]:
             del self._frames[form]
 
     def append(self, batch: Batch, skip: int, now: float) -> None:

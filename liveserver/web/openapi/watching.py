@@ -42,10 +42,12 @@ SCHEMAS: Json = {
                 "items": schema("Event"),
                 "description": "The newest event of each key: without a cursor, with a gap, or skipped",
             },
+            "omitted": {**COUNT, "description": "Comments after the cursor that `rate` leaves out"},
             "events": {"type": "array", "items": schema("Event")},
         },
         "state",
         "skipped",
+        "omitted",
     ),
     "Viewers": record(
         {
@@ -89,6 +91,11 @@ def paths(settings: FrontendSettings) -> Json:
             "example": "like,comment",
         },
     )
+    rate = query(
+        "rate",
+        "At most so many comments a second; `omitted` says how many are left out",
+        whole(1, settings.max_sample_rate),
+    )
     stream = {
         "description": "`ready`, then `state` unless it resumed, the events as they come, `gap` and `state` "
         "if events are gone, then `bye`",
@@ -111,6 +118,7 @@ def paths(settings: FrontendSettings) -> Json:
                     replay,
                     behind,
                     types,
+                    rate,
                     _TOKEN,
                 ],
                 "responses": {
@@ -148,6 +156,7 @@ def paths(settings: FrontendSettings) -> Json:
                     replay,
                     behind,
                     types,
+                    rate,
                     _TOKEN,
                 ],
                 "responses": {

@@ -20,19 +20,20 @@
  * @typedef {{video: string, node: ?string, cursor: string, resumed: boolean, gap: boolean, skipped?: string}} Ready
  * @typedef {{video: string, cursor: string}} Gap
  * @typedef {{video: string, here: number, datacenter: number, total: number}} Viewers
+ * @typedef {{video: string, cursor: string, omitted: number}} Omitted comments that `rate` left out
  * @typedef {{reason: string, reconnect: boolean}} Bye
  * @typedef {{name: "connecting"|"live"|"stalled"|"waiting"|"closed", transport: "sse"|"poll"|"ws", url: string,
  *   node: ?string, shared: boolean, reason?: string, wait?: number}} ConnectionState
  * @typedef {{status: number, detail: string}} Refused
  * @typedef {{events: LiveEvent[]}} StateChange `events`: what changed `live.state`
  * @typedef {{"*": LiveEvent, like: LikeEvent, likes: LikesEvent, comment: CommentEvent, retract: RetractEvent, ready: Ready,
- *   gap: Gap, viewers: Viewers, bye: Bye, state: StateChange, connection: ConnectionState, refused: Refused}} LiveVideoEvents
+ *   gap: Gap, viewers: Viewers, omitted: Omitted, bye: Bye, state: StateChange, connection: ConnectionState, refused: Refused}} LiveVideoEvents
  *
  * @typedef {import("./liveserver/tokens.js").Token} Token
  * @typedef {{transport?: "auto"|"sse"|"poll"|"ws", cursor?: ?string, replay?: number, share?: boolean, token?: Token,
  *   credentials?: RequestCredentials, likes?: string|URL, user?: string | (() => string | undefined),
- *   behind?: number | (() => number), types?: string[]}} Options `behind`: seconds behind live, as far as the
- *   picture is; `types`: only events of these types, and what is taken back
+ *   behind?: number | (() => number), types?: string[], rate?: number}} Options `behind`: seconds behind live, as far as the
+ *   picture is; `types`: only events of these types, and what is taken back; `rate`: at most so many comments a second
  * @typedef {{user?: string, key?: string, position?: number}} Deed `position`: media time in milliseconds
  * @typedef {import("./liveserver/likes.js").Summary} Summary
  * @typedef {import("./liveserver/likes.js").Me} Me
@@ -63,7 +64,7 @@ import { Tokens } from "./liveserver/tokens.js";
 export { LiveError, Replay };
 
 // What is fired that is no published event. An event with such a type is fired as "*" only.
-const OWN_WORDS = new Set(["*", "ready", "gap", "viewers", "bye", "state", "connection", "refused", "error", "open", "close", "message"]);
+const OWN_WORDS = new Set(["*", "ready", "gap", "viewers", "omitted", "bye", "state", "connection", "refused", "error", "open", "close", "message"]);
 
 const DELAY_EVERY = 1_000; // milliseconds between two looks at how far behind live the picture is
 
@@ -224,12 +225,12 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   }
 
   async #begin(/** @type {AbortSignal} */ signal) {
-    const { transport, share, replay, types = [] } = this.#options;
+    const { transport, share, replay, types = [], rate } = this.#options;
     const canShare = globalThis.location && globalThis.navigator?.locks && globalThis.BroadcastChannel;
     if (!share || transport !== "auto" || !canShare) return void this.#connect(signal);
     const group = this.#options.token ? await this.#tokens.group().catch(() => "") : "";
     if (signal.aborted) return;
-    const name = `liveserver ${this.#video} ${this.#urls.map((url) => url.replace(/\/$/, "")).sort().join(" ")}${types.length ? ` ${[...types].sort()}` : ""}${group && ` ${group}`}`;
+    const name = `liveserver ${this.#video} ${this.#urls.map((url) => url.replace(/\/$/, "")).sort().join(" ")}${types.length ? ` ${[...types].sort()}` : ""}${rate ? ` ${rate}/s` : ""}${group && ` ${group}`}`;
     const self = this;
     this.#tabs = new Tabs(name, replay, signal, {
       get cursor() { return self.cursor; },
@@ -248,8 +249,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   /** @param {AbortSignal} signal */
   async #connect(signal) {
     const self = this;
-    const { transport, replay, credentials, types } = this.#options;
-    const target = { urls: this.#urls, video: this.#video, transport, replay, credentials, tokens: this.#tokens, behind: () => this.#delay.asked, types };
+    const target = { ...this.#options, urls: this.#urls, video: this.#video, tokens: this.#tokens, behind: () => this.#delay.asked };
     const connection = (this.#present = new Connection(target, {
       get cursor() { return self.#received ?? self.cursor; },
       receive: (items) => this.#receive(items),

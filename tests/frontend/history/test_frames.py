@@ -12,10 +12,12 @@ from liveserver.event import Batch
 from liveserver.frontend.delivery.long_poll import PollPages
 from liveserver.frontend.history.frames import FrameLog
 from liveserver.frontend.history.log import ChannelLog
+from liveserver.transport.filter import Filter
 from liveserver.transport.ndjson import NDJSON
 from liveserver.transport.sse import SSE
 
 KINDS = {"l": "like", "c": "comment", "w": "wave", "g": "gap"}
+sizes = st.integers(1, 400)
 Seen = list[tuple[str, str, str]]  # id, type, data
 
 logs = st.lists(st.sampled_from(list(KINDS)), max_size=60)
@@ -75,16 +77,43 @@ def test_a_filter_leaves_out_the_other_types_and_nothing_else(
     start = min(start, log.tip)
     for form, parse in ((SSE, events), (NDJSON, messages)):
         everything, end = sent(log.frames(form), start, log.tip, limit)
-        filtered, filtered_end = sent(log.frames(form.filtered(types)), start, log.tip, other_limit)
+        filtered, filtered_end = sent(log.frames(form.filtered(Filter(types))), start, log.tip, other_limit)
         assert filtered_end == end == max(start, log.tip)
         kept = {kind.decode() for kind in types} | {"gap", "state"}
         assert parse(filtered) == [event for event in parse(everything) if event[1] in kept]
 
 
-def polled(log: ChannelLog, start: int, types: frozenset[bytes] | None, limit: int) -> tuple[list[str], int]:
+@given(
+    logs, st.integers(1, 4), st.integers(4, 40), st.integers(0, 60), st.integers(1, 400), st.integers(1, 9)
+)
+def test_a_sample_and_what_it_leaves_out_are_everything(
+    kinds: list[str], rate: int, capacity: int, start: int, limit: int, events_limit: int
+) -> None:
+    log, chosen = filled(kinds, capacity), Filter(rate=rate)
+    start = min(start, log.tip)
+    everything = messages(sent(log.frames(NDJSON), start, log.tip, limit)[0])
+    sampled = messages(sent(log.frames(NDJSON.filtered(chosen)), start, log.tip, limit)[0])
+    omitted = [msgspec.json.decode(data)["omitted"] for _, kind, data in sampled if kind == "omitted"]
+    shown = [each for each in sampled if each[1] != "omitted"]
+    assert [each for each in shown if each[1] != "comment"] == [
+        each for each in everything if each[1] != "comment"
+    ]
+    assert len(shown) + sum(omitted) == len(everything)
+    assert set(shown) <= set(everything)
+    pages, position, found, left_out = PollPages(log, 1 << 20), start, 0, 0
+    while (answer := pages.answer(position, None, events_limit, chosen=chosen)) is not None:
+        body = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
+        found += sum(event["type"] == "comment" for event in body["events"])
+        left_out += body.get("omitted", 0)
+        position = log.locate(Cursor.parse(body["cursor"])).position
+    rest = log.ranks.count_omitted(chosen, position, log.tip)  # what waits to be told
+    assert (found, left_out + rest) == (sum(each[1] == "comment" for each in shown), sum(omitted))
+
+
+def polled(log: ChannelLog, start: int, chosen: Filter | None, limit: int) -> tuple[list[str], int]:
     """Poll from a position to the tip; return the ids of the events, and how many answers had a gap."""
     pages, position, ids, gaps = PollPages(log, 1 << 20), start, list[str](), 0
-    while (answer := pages.answer(position, None, limit, types=types)) is not None:
+    while (answer := pages.answer(position, None, limit, chosen=chosen)) is not None:
         body = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
         ids += [event["id"] for event in body["events"]]
         gaps += body["gap"]
@@ -101,7 +130,7 @@ def test_a_filtered_poll_has_the_same_events_and_reports_each_gap(
     log = filled(kinds, capacity)
     start = min(start, log.tip)
     everything, _ = polled(log, start, None, limit)
-    filtered, gaps = polled(log, start, types, limit)
+    filtered, gaps = polled(log, start, Filter(types), limit)
     by_id = {
         msgspec.json.decode(item.data)["id"]: item.event
         for _, item in log.walk(start, log.tip)

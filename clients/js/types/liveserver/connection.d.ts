@@ -64,6 +64,7 @@ export type Target = {
     credentials?: RequestCredentials;
     behind?: () => number;
     types?: string[];
+    rate?: number;
 };
 /**
  * Keep one viewer connected: one connection after another, each from the cursor of the last item received.

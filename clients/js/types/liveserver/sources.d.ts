@@ -3,7 +3,7 @@ export function stream(request: Request): AsyncGenerator<Received>;
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export function polls(request: Request): AsyncGenerator<Received>;
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
-export function socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind, types }: Request): AsyncGenerator<Received>;
+export function socket(request: Request): AsyncGenerator<Received>;
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
 export class Lost extends Error {
     /** @param {string} reason @param {{blocked?: boolean, final?: boolean, after?: number, status?: number}} options */
@@ -49,7 +49,7 @@ export type Received = {
     retry?: number;
 };
 /**
- * `behind`: seconds behind live, whole ones; `types`: of events, all without
+ * `behind`: seconds behind live, whole ones; `types`: of events, all without; `rate`: comments a second
  */
 export type Request = {
     url: string;
@@ -62,4 +62,5 @@ export type Request = {
     credentials?: RequestCredentials;
     behind?: () => number;
     types?: string[];
+    rate?: number;
 };

@@ -14,7 +14,7 @@
  * @typedef {import("./sources.js").Received} Received
  * @typedef {"auto"|"sse"|"poll"|"ws"} Transport
  * @typedef {{urls: string[], video: string, transport: Transport, replay: number,
- *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials, behind?: () => number, types?: string[]}} Target `urls`: the next one first
+ *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials, behind?: () => number, types?: string[], rate?: number}} Target `urls`: the next one first
  * @typedef {{cursor: ?string, receive: (items: Item[]) => void, synchronize: (offset: number, error: number) => void,
  *   report: (name: "connecting"|"live"|"stalled"|"waiting", more?: object) => void}} Host
  */
@@ -93,12 +93,12 @@ export class Connection {
 
   /** One connection, from its opening to its end. @param {AbortSignal} signal */
   async #connect(signal) {
-    const { urls, video, transport, replay, tokens, credentials, behind, types } = this.#target;
+    const { urls, transport } = this.#target;
     const attempt = (this.#attempt = childOf(signal));
     const isAuto = transport === "auto";
     const isStream = this.#streaming;
     const [url] = urls;
-    const request = { url, video, cursor: this.#host.cursor, replay, heartbeat: this.#heartbeat, signal: attempt.signal, tokens, credentials, behind, types };
+    const request = { ...this.#target, url, cursor: this.#host.cursor, heartbeat: this.#heartbeat, signal: attempt.signal };
     const begun = Date.now();
     let isReady = false;
     /** @type {any} */ let bye = null;

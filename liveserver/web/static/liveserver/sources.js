@@ -11,13 +11,13 @@
  * @typedef {{kind: "event"|"control", type: string, data: any, cursor: ?string}} Item
  * @typedef {{items: Item[], retry?: number}} Received
  * @typedef {{url: string, video: string, cursor: ?string, replay: number, heartbeat: number, signal: AbortSignal,
- *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials, behind?: () => number, types?: string[]}} Request
- *   `behind`: seconds behind live, whole ones; `types`: of events, all without
+ *   tokens: import("./tokens.js").Tokens, credentials?: RequestCredentials, behind?: () => number, types?: string[], rate?: number}} Request
+ *   `behind`: seconds behind live, whole ones; `types`: of events, all without; `rate`: comments a second
  */
 
 import { EventStreamParser } from "./event_stream.js";
 
-const CONTROLS = new Set(["ready", "gap", "viewers", "bye", "state"]);
+const CONTROLS = new Set(["ready", "gap", "viewers", "bye", "state", "omitted"]);
 const DELAY_EVERY = 250; // milliseconds
 const TRANSIENT = new Set([408, 425, 429]);
 
@@ -51,10 +51,15 @@ export async function* stream(request) {
   }
 }
 
-/** @param {Request} request @returns {{behind?: string, types?: string}} */
-function filters({ behind, types }) {
-  const seconds = behind?.() ?? 0;
-  return { ...(seconds && { behind: `${seconds}s` }), ...(types?.length && { types: types.join(",") }) };
+/** Parameters of a query, where types are joined by commas. @param {Request} request */
+function filters(request) {
+  const seconds = request.behind?.() ?? 0;
+  return { ...(seconds && { behind: `${seconds}s` }), ...chosen(request) };
+}
+
+/** @param {Request} request @returns {{types?: string[], rate?: number}} */
+function chosen({ types, rate }) {
+  return { ...(types?.length && { types }), ...(rate && { rate }) };
 }
 
 /** A cursor that came without an item, what it moved past being filtered out. @param {string} cursor @returns {Item} */
@@ -82,6 +87,7 @@ export async function* polls(request) {
     const ready = { video, node: null, cursor: page.cursor, resumed: !!cursor && !gap, gap, ...(skipped && { skipped }) };
     if (first) items.unshift(control("ready", ready));
     else if (gap) items.unshift(control("gap", { video, cursor: page.cursor }));
+    if (page.omitted) items.push(control("omitted", { video, cursor: page.cursor, omitted: page.omitted }));
     const last = items.at(-1);
     if (last) last.cursor = page.cursor; // a page is taken as a whole
     else if (page.cursor !== cursor) items.push(moved(page.cursor));
@@ -91,7 +97,8 @@ export async function* polls(request) {
 }
 
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
-export async function* socket({ url, video, cursor, replay, heartbeat, signal, tokens, behind = () => 0, types = [] }) {
+export async function* socket(request) {
+  const { url, video, cursor, replay, heartbeat, signal, tokens, behind = () => 0 } = request;
   if (!globalThis.WebSocket) throw new Lost("no WebSocket", { final: true });
   const address = new URL("v1/ws", url);
   address.protocol = address.protocol.replace("http", "ws");
@@ -111,7 +118,7 @@ export async function* socket({ url, video, cursor, replay, heartbeat, signal, t
   line.onopen = () => {
     opened = true;
     delay = behind();
-    say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}), ...(delay && { behind: delay }), ...(types.length && { types }) } });
+    say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}), ...(delay && { behind: delay }), ...chosen(request) } });
   };
   line.onmessage = ({ data }) => {
     heardAt = Date.now();
