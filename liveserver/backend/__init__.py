@@ -7,6 +7,7 @@ writer.py       group commit: one transaction for all commands that arrived duri
 store.py        the database: many commands in one transaction
 transaction.py  one transaction: decides its commands, then writes table by table
 schema.py       the tables
+migrations/     versions of the tables, and their upgrade
 statements.py   frequent statements, built once
 engine.py       connections to the database, and which of its errors are transient
 opening.py      waits for the database at the start

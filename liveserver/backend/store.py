@@ -22,20 +22,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, insert, inspect, select, tuple_
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from liveserver.backend import statements
 from liveserver.backend.commands import Accepted, Command, OutboxRow
 from liveserver.backend.engine import open_engine
 from liveserver.backend.follow import Known
+from liveserver.backend.migrations import migrate
 from liveserver.backend.rates import LikeRates
 from liveserver.backend.schema import (
     acts,
     comments,
     followed,
     lives,
-    metadata,
     outbox,
     peer_totals,
     rules,
@@ -71,7 +71,10 @@ class Store:
         monotonic: Clock = time.monotonic,
         likes: LikeSettings | None = None,
     ) -> None:
-        """Connect, create missing tables, and begin a run. Raises `SQLAlchemyError`, `ImportError`."""
+        """Connect, create or upgrade the tables, and begin a run.
+
+        Raises `SQLAlchemyError`, `ImportError`, `ConfigError` if the database is of a newer program.
+        """
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
@@ -85,7 +88,7 @@ class Store:
         self._reading = open_engine(url, writes=False, prepares=settings.prepared_statements)
         try:
             self._add_totals = statements.MORE[self._writing.dialect.name]
-            _create_tables(self._writing)
+            migrate(self._writing)
             with self._writing.begin() as connection:
                 row = {"only": 1, "id": secrets.token_hex(6), "age": 0}
                 connection.execute(statements.NEW_STORE[self._writing.dialect.name], row)
@@ -271,38 +274,3 @@ def _rule(line: bytes) -> Keyed | None:
         return read(line)
     except MalformedKeyed:
         return None
-
-
-def _create_tables(engine: Engine) -> None:
-    """Create missing tables. Another process may do the same concurrently."""
-    for attempt in range(3):
-        try:
-            _add_announced(engine)
-            _add_position(engine)
-            metadata.create_all(engine)
-        except (IntegrityError, OperationalError, ProgrammingError):
-            if attempt == 2:
-                raise
-        else:
-            return
-
-
-def _add_position(engine: Engine) -> None:
-    """Give an older database the columns for media time."""
-    tables = inspect(engine)
-    for name in ("likes", "comments"):
-        if tables.has_table(name) and all(each["name"] != "position" for each in tables.get_columns(name)):
-            with engine.begin() as connection:
-                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN position BIGINT")
-
-
-def _add_announced(engine: Engine) -> None:
-    """Add the column to an older database, whose likes were all published one by one."""
-    tables = inspect(engine)
-    if not tables.has_table("totals") or any(
-        column["name"] == "announced" for column in tables.get_columns("totals")
-    ):
-        return
-    with engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE totals ADD COLUMN announced BIGINT NOT NULL DEFAULT 0")
-        connection.exec_driver_sql("UPDATE totals SET announced = total")

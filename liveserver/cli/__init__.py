@@ -12,6 +12,7 @@ token.py         `token`
 record.py        `record`
 hooks.py         `hooks`
 audit.py         `audit`
+db.py            `db`
 printable.py     others' text, safe for a terminal
 error_report.py  every failure as one line and an exit code
 
@@ -33,6 +34,7 @@ import typer
 from liveserver import __version__
 from liveserver.cli import error_report
 from liveserver.cli.audit import audit
+from liveserver.cli.db import db
 from liveserver.cli.hooks import hooks
 from liveserver.cli.printable import printable
 from liveserver.cli.publish import publish
@@ -68,6 +70,7 @@ for _command, _example in _COMMANDS.items():
 
 app.add_typer(record, name="record")
 app.add_typer(hooks, name="hooks")
+app.add_typer(db, name="db")
 
 
 @app.callback()

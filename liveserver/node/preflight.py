@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.jwks import Jwks
 from liveserver.backend.engine import open_engine, reason
+from liveserver.backend.migrations import read_version
 from liveserver.backend.review import read_hook_secret
 from liveserver.bus.canary import PREFIX
 from liveserver.bus.interface import AppendRequest
@@ -89,6 +90,8 @@ async def _attempt(name: str, check: Callable[[], Awaitable[None]]) -> Finding:
             await check()
     except trio.TooSlowError:
         return Finding(name, f"no answer within {TIMEOUT:g} s")
+    except ConfigError:
+        raise
     except LiveserverError as error:
         return Finding(name, str(error))
     return Finding(name)
@@ -114,7 +117,23 @@ def _listen(setting: str, address: Address) -> Finding:
 def _check_directory(settings: Settings) -> None:
     if settings.backend.database == ":memory:":
         return
-    _check_writable("backend.directory", Path(settings.backend.directory) / settings.backend.database)
+    file = Path(settings.backend.directory) / settings.backend.database
+    _check_writable("backend.directory", file)
+    if file.exists():
+        try:
+            _read_schema_version(f"sqlite:///{file}")
+        except SQLAlchemyError as error:
+            raise ConfigError("backend.database", f"{file} cannot be opened ({reason(error)})") from None
+
+
+def _read_schema_version(url: str) -> None:
+    """Connect to a database. Raises `ConfigError` if it is of a newer program, `SQLAlchemyError`."""
+    engine = open_engine(url, writes=False)
+    try:
+        with engine.connect() as connection:
+            read_version(connection)
+    finally:
+        engine.dispose()
 
 
 def _check_writable(setting: str, file: Path) -> None:
@@ -179,15 +198,8 @@ async def _check_peer(settings: Settings, name: str, url: str) -> None:
 
 
 async def _check_database(settings: Settings) -> None:
-    def connect() -> None:
-        engine = open_engine(settings.backend.database, writes=False)
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
-
     try:
-        await trio.to_thread.run_sync(connect, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(_read_schema_version, settings.backend.database, abandon_on_cancel=True)
     except ValueError:
         # Not chained: the original may quote a part of the password.
         raise LiveserverError("is not a URL like postgresql://user:password@host:5432/name") from None

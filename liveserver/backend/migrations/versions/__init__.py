@@ -1,0 +1,4 @@
+"""One module for each version of the schema, oldest first.
+
+v0001_baseline.py  the first version, also for databases from before there were versions
+"""
