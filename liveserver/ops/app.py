@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import trio
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from quart import Response, request
 from quart_trio import QuartTrio
 
@@ -80,7 +80,8 @@ def ops_app(
 
     @app.get("/metrics")
     async def prometheus() -> Response:
-        return Response(generate_latest(metrics), content_type=CONTENT_TYPE_LATEST)
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(metrics), content_type=content_type)
 
     @app.get("/v1/status")
     async def status() -> Response:

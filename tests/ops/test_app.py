@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
@@ -83,6 +84,22 @@ async def test_metrics() -> None:
     }
     assert families["liveserver_edge_connections"].samples[0].value == 3
     assert families["liveserver_edge_accepted"].samples[0].name == "liveserver_edge_accepted_total"
+
+
+async def test_metrics_as_openmetrics_where_that_is_accepted() -> None:
+    client = ops_app(IDENTITY, {"edge": lambda: EDGE}, dict).test_client()
+    accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"  # Prometheus'
+    response = await client.get("/metrics", headers={"accept": accept})
+    assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    text = await response.get_data(as_text=True)
+    assert text.endswith("# EOF\n")
+    parsed = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    families = {family.name: family for family in parsed}
+    assert families["liveserver_edge_requests"].type == "counter"
+    assert families["liveserver_edge_requests"].samples[0].name == "liveserver_edge_requests_total"
+    for other in ("", "*/*", "text/plain"):
+        response = await client.get("/metrics", headers={"accept": other})
+        assert response.headers["content-type"].startswith("text/plain")
 
 
 async def test_status() -> None:

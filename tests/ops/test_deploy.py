@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -70,6 +72,41 @@ def expressions(name: str) -> list[str]:
     dashboard = json.loads(text)
     found = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     return found + [each["query"] for each in dashboard["templating"]["list"]]
+
+
+def promtool(*arguments: str) -> str:
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool, of Debian's package prometheus, is not installed")
+    done = subprocess.run([found, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_reads_the_alert_rules() -> None:
+    assert f"{len(expressions('alerts.yml'))} rules found" in promtool(
+        "check", "rules", str(DEPLOY / "alerts.yml")
+    )
+
+
+def test_prometheus_reads_its_configuration_with_the_rules(tmp_path: Path) -> None:
+    (tmp_path / "ops").write_text("key")
+    text = (DEPLOY / "prometheus.yml").read_text().replace("/run/secrets/ops", str(tmp_path / "ops"))
+    (tmp_path / "prometheus.yml").write_text(text)
+    shutil.copy(DEPLOY / "alerts.yml", tmp_path)
+    assert "1 rule files found" in promtool("check", "config", str(tmp_path / "prometheus.yml"))
+
+
+def test_prometheus_reads_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    """As recording rules, since those are checked. What Grafana fills in is replaced."""
+    rules = []
+    for number, expression in enumerate(expressions("grafana.json")):
+        filled = re.sub(r"\$__\w+", "1m", expression).replace("$job", "j").replace("$instance", "i")
+        if not filled.startswith("label_values("):  # Grafana's own
+            rules.append({"record": f"panel:{number}", "expr": re.sub(r"\$\w+", "x", filled)})
+    assert len(rules) > 10
+    (tmp_path / "panels.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    promtool("check", "rules", str(tmp_path / "panels.yml"))
 
 
 @pytest.mark.parametrize("file", ["alerts.yml", "grafana.json"])
