@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +14,12 @@ from liveserver.event import Batch
 from liveserver.frontend.delivery.long_poll import PollPages
 from liveserver.frontend.history.frames import FrameLog
 from liveserver.frontend.history.log import ChannelLog
+from liveserver.state import head as keyed_head
 from liveserver.transport.filter import Filter
 from liveserver.transport.ndjson import NDJSON
-from liveserver.transport.sse import SSE
+from liveserver.transport.sse import SSE, SSE_INTERNAL
 
-KINDS = {"l": "like", "c": "comment", "w": "wave", "g": "gap"}
+KINDS = {"l": "like", "c": "comment", "w": "wave", "g": "gap", "k": "likes", "b": "ban"}
 sizes = st.integers(1, 400)
 Seen = list[tuple[str, str, str]]  # id, type, data
 
@@ -33,7 +36,11 @@ def filled(kinds: list[str], capacity: int) -> ChannelLog:
             log.append_gap("dc1", Mark("aaa", number + 4), 0.0)
             number += 5
             continue
-        line = b'%b {"id":"e%d","type":"%b"}' % (KINDS[kind].encode(), number, KINDS[kind].encode())
+        name = KINDS[kind]
+        head = name.encode()
+        if kind in "kb":  # keyed; a ban is for moderators only
+            head = keyed_head(name, f"{name}/u", None, number, is_cleared=False, is_internal=kind == "b")
+        line = b'%b {"id":"e%d","type":"%b"}' % (head, number, name.encode())
         log.append(Batch("v", "aaa", number, "dc1", "aaa", number, [line], None), 0, 0.0)
         number += 1
         log.trim(0.0, needed=log.tip)
@@ -79,8 +86,12 @@ def test_a_filter_leaves_out_the_other_types_and_nothing_else(
         everything, end = sent(log.frames(form), start, log.tip, limit)
         filtered, filtered_end = sent(log.frames(form.filtered(Filter(types))), start, log.tip, other_limit)
         assert filtered_end == end == max(start, log.tip)
-        kept = {kind.decode() for kind in types} | {"gap", "state"}
-        assert parse(filtered) == [event for event in parse(everything) if event[1] in kept]
+        wanted = {kind.decode() for kind in types}
+        seen = parse(filtered)
+        states = [msgspec.json.decode(data)["events"] for _, kind, data in seen if kind == "state"]
+        assert {event["type"] for state in states for event in state} <= wanted
+        seen = [event for event in seen if event[1] != "state"]
+        assert seen == [event for event in parse(everything) if event[1] in wanted | {"gap"}]
 
 
 @given(
@@ -110,10 +121,12 @@ def test_a_sample_and_what_it_leaves_out_are_everything(
     assert (found, left_out + rest) == (sum(each[1] == "comment" for each in shown), sum(omitted))
 
 
-def polled(log: ChannelLog, start: int, chosen: Filter | None, limit: int) -> tuple[list[str], int]:
+def polled(
+    log: ChannelLog, start: int, chosen: Filter | None, limit: int, *, internal: bool = False
+) -> tuple[list[str], int]:
     """Poll from a position to the tip; return the ids of the events, and how many answers had a gap."""
     pages, position, ids, gaps = PollPages(log, 1 << 20), start, list[str](), 0
-    while (answer := pages.answer(position, None, limit, chosen=chosen)) is not None:
+    while (answer := pages.answer(position, None, limit, chosen=chosen, internal=internal)) is not None:
         body = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
         ids += [event["id"] for event in body["events"]]
         gaps += body["gap"]
@@ -139,3 +152,38 @@ def test_a_filtered_poll_has_the_same_events_and_reports_each_gap(
     assert filtered == [name for name in everything if by_id[name] in types]
     has_gap = start < log.kept_from or any(item.event == b"gap" for _, item in log.walk(start, log.tip))
     assert (gaps > 0) == has_gap
+
+
+def ids(stream: Seen) -> list[str]:
+    """Return the ids of the published events among what was sent."""
+    return [msgspec.json.decode(data)["id"] for _, kind, data in stream if kind not in ("gap", "state")]
+
+
+@given(logs, st.integers(4, 40), st.integers(0, 60), st.integers(1, 400), st.integers(1, 9))
+def test_each_form_has_the_same_events_and_moderators_the_internal_ones_besides(
+    kinds: list[str], capacity: int, start: int, size: int, limit: int
+) -> None:
+    log = filled(kinds, capacity)
+    start = min(start, log.tip)
+    internal = {f"e{number}" for number, kind in numbered(kinds) if kind == "b"}
+    everything = ids(events(sent(log.frames(SSE_INTERNAL), start, log.tip, size)[0]))
+    spectators = [name for name in everything if name not in internal]
+    assert everything == sorted(everything, key=lambda name: int(name[1:])), "in order, none twice"
+    assert len(set(everything)) == len(everything)
+    held = [f"e{item.number}" for _, item in log.walk(start, log.tip) if item.event not in (b"gap", b"skip")]
+    assert everything == held
+    assert ids(events(sent(log.frames(SSE), start, log.tip, size)[0])) == spectators
+    assert ids(messages(sent(log.frames(NDJSON), start, log.tip, size)[0])) == spectators
+    assert polled(log, start, None, limit)[0] == spectators
+    assert polled(log, start, None, limit, internal=True)[0] == everything
+
+
+def numbered(kinds: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the kinds of the events, with their numbers; a lost range has five."""
+    number = 1
+    for kind in kinds:
+        if kind == "g":
+            number += 5
+        else:
+            yield number, kind
+            number += 1
