@@ -8,4 +8,5 @@ scenarios/    what is done to the cluster
 play.py       one scenario with one seed, and the verdict
 run.py        the command: `python -m tests.chaos.run`
 datacenters.py three datacenters, with a judge of its own: `python -m tests.chaos.datacenters`
+recordings.py recorders of two datacenters, likewise: `python -m tests.chaos.recordings`
 """
