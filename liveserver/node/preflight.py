@@ -146,7 +146,7 @@ def _check_writable(setting: str, file: Path) -> None:
 
 
 async def _check_bucket(settings: Settings) -> None:
-    store = open_store(settings.recorder)
+    store = open_store(settings.recorder, retries=False)
     try:
         await trio.to_thread.run_sync(store.check, abandon_on_cancel=True)
     except OSError as error:

@@ -51,10 +51,10 @@ class BucketStore:
     """Objects in a bucket. `secret_key` is that of `settings.s3_access_key`.
 
     Without a key, the library looks for one itself: in the environment, its files, the machine's role.
-    Raises `ConfigError`.
+    `attempts`: at each request. Raises `ConfigError`.
     """
 
-    def __init__(self, settings: RecorderSettings, secret_key: str | None) -> None:
+    def __init__(self, settings: RecorderSettings, secret_key: str | None, attempts: int = ATTEMPTS) -> None:
         self._bucket, self._prefix = settings.s3_bucket, settings.s3_prefix
         try:
             self._client: Any = get_session().create_client(
@@ -67,7 +67,7 @@ class BucketStore:
                     connect_timeout=settings.s3_timeout,
                     read_timeout=settings.s3_timeout,
                     max_pool_connections=CONNECTIONS,
-                    retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+                    retries={"total_max_attempts": attempts, "mode": "standard"},
                     # Checksums that not all stores know; the transport has its own, and so have segments.
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",

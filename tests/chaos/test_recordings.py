@@ -1,5 +1,6 @@
-"""The checker for recordings finds faults, and has no false positives; recordings of two datacenters in one process
-have each event once, and the same bytes when made again.
+"""The checker for recordings finds faults, and has no false positives.
+
+Recordings of two datacenters in one process have each event once, and the same bytes when made again.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -51,12 +52,15 @@ class DelayedAudience(Audience):
         self.flush_history = DelayedFlushHistory(channel.flush_history, log)
         self._channel = channel
         self._empty_since = trio.current_time()
-        self.due = min(log.next_due(), self._empty_since + LINGER)
+        self._next_due = log.next_due()
+        self._has_apart = False  # segments that the tip has not reached
+        self.due = min(self._next_due, self._empty_since + LINGER)
 
     def advance(self, now: float) -> None:
         """Move the tip, and have what was shown thereby sent; close when there were no viewers for long."""
         if self.delayed_log.advance(now):
-            self._rejoin_ahead()
+            if self._has_apart:
+                self._rejoin_ahead()
             self.schedule()
         if any(segment.size for segment in self.segments()) or self.lagging:
             self._empty_since = now
@@ -64,7 +68,8 @@ class DelayedAudience(Audience):
             self.close()
             self._channel.remove_delayed(self)
             return
-        self.due = min(self.delayed_log.next_due(), self._empty_since + LINGER)
+        self._next_due = self.delayed_log.next_due()
+        self.due = min(self._next_due, self._empty_since + LINGER)
 
     def keep_open(self) -> None:
         """A viewer is about to come."""
@@ -72,7 +77,9 @@ class DelayedAudience(Audience):
 
     def on_appended(self) -> None:
         """The channel's log has grown."""
-        due = self.delayed_log.next_due()
+        if self._next_due < math.inf:
+            return  # older events are waited for
+        due = self._next_due = self.delayed_log.next_due()
         if due < self.due:
             self.due = due
             self._scheduler.advance_at(due)
@@ -80,7 +87,7 @@ class DelayedAudience(Audience):
     def add(self, viewer: Viewer) -> None:
         if viewer.seen is None and viewer.position > self.log.tip:
             segment = self._new_segment(viewer.form)
-            segment.is_apart = True
+            segment.is_apart = self._has_apart = True
             segment.add(viewer)
             self._scheduler.wake(segment)
         else:
@@ -88,6 +95,7 @@ class DelayedAudience(Audience):
 
     def _rejoin_ahead(self) -> None:
         """Bring together those whose own position the tip has reached."""
+        self._has_apart = False
         for segment in [each for each in self.segments() if isinstance(each, StreamSegment)]:
             if segment.is_apart and segment.position <= self.log.tip:
                 segment.is_apart = False
@@ -97,3 +105,4 @@ class DelayedAudience(Audience):
                     segment.remove(viewer)
                     viewer.segment = None
                     super().add(viewer)
+            self._has_apart = self._has_apart or segment.is_apart

@@ -64,16 +64,16 @@ class RetainedItems(LogItems):
         self.internal: set[int] = set()  # positions of events that only moderators are sent
 
     def arrived_at(self, position: int) -> float | None:
-        """Return when the item at `position` arrived, in Trio's time. Fast for the latest ones.
+        """Return when the item at `position` arrived, in Trio's time.
 
         None if it was read from the datacenter's log, or is not held.
         """
-        arrived = None
-        for when, tip in reversed(self._arrivals):
-            if tip <= position:
-                break
-            arrived = when
-        return arrived if self.base <= position and self._live_from <= position < self.tip else None
+        arrivals = self._arrivals
+        if not arrivals or not (self.base <= position and self._live_from <= position < self.tip):
+            return None
+        if len(arrivals) == 1 or arrivals[-2][1] <= position:  # of the latest
+            return arrivals[-1][0] if position < arrivals[-1][1] else None
+        return arrivals[bisect_right(arrivals, position, key=_TIP)][0]
 
     def tip_at(self, when: float) -> int:
         """Return where the log ended at that time (Trio's), as far as it is held (see `delayed.py`)."""

@@ -202,3 +202,19 @@ def test_a_viewer_gets_all_that_is_held_and_is_told_what_is_not(
     received = sent(log, NDJSON, point.position, limit)
     assert received.count(b'"event":"like"') + received.count(b'"event":"comment"') == len(items)
     assert b'"event":"gap"' not in received
+
+
+@given(st.lists(st.integers(0, 5), max_size=20), st.integers(5, 60))
+def test_when_each_item_came(sizes: list[int], capacity: int) -> None:
+    log, number, came = log_at("dc1-aaa-0", capacity), 1, list[float]()
+    for when, size in enumerate(sizes):
+        if size:
+            lines = [line("comment", number + each) for each in range(size)]
+            log.append(Batch("v", "aaa", number, "dc1", "aaa", number, lines), 0, float(when))
+            number += size
+            came += [float(when)] * size
+            log.trim(float(when), needed=log.tip)
+        for position in range(log.tip):
+            expected = came[position] if position >= log.base else None
+            assert log.arrived_at(position) == expected
+        assert log.arrived_at(log.tip) is None
