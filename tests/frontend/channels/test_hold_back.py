@@ -9,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import HistorySettings
+from liveserver.config.checks import check
 from liveserver.dispatcher.parse import VideoBatch
 from tests.frontend.harness import Client, Stage, settings, stage
 
@@ -90,6 +91,7 @@ async def watch_from_the_beginning(on: Stage) -> Client:
 
 async def test_it_can_be_turned_off(autojump_clock: MockClock) -> None:
     configured = settings(history=HISTORY, frontend={"hold_back": "0s"})
+    check(configured)
     async with stage(configured, WatchedBus()) as on:
         await on.ready(send_buffer=4096, receive_buffer=4096)
         for number in range(20):
