@@ -31,6 +31,10 @@ USED = (
     "DEL KEY", "XADD KEY 1-0 1 1", "XRANGE KEY - + COUNT 1", "XTRIM KEY MAXLEN 1", "DEL KEY",
 )  # fmt: skip
 
+# The form of a log's keys. To be raised only when programs of the present form could not go on with them: then one
+# release reads both and writes this one, and the next writes the new one (docs/upgrading.md).
+FORM = 1
+
 # The arguments with which a script opens a log: an epoch in case it begins anew, and the known head, as
 # epoch and offset. In a cluster the server's incarnation and its verdict follow the epoch (log.lua).
 Opening: TypeAlias = tuple[str, str, int]
@@ -43,6 +47,7 @@ class Commands:
         self.in_cluster = in_cluster
         settings: dict[str, str | int] = {
             "ORIGIN": datacenter,
+            "FORM": FORM,
             "EVENTS": history.max_events,
             "EPHEMERAL_EVENTS": history.ephemeral_events,
             "EPHEMERAL": f" {' '.join((*history.ephemeral_types, SKIPPED))} ",

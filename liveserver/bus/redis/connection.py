@@ -36,6 +36,7 @@ REFUSALS = (
     *("NOPERM", "no permissions to", "can't run this command", "can't access at least one of the keys"),
     *("can't publish to the channel", "EXEC without MULTI", "unknown command", "Unknown Redis command"),
 )
+NEWER = "NEWER form"  # in a script's error about a log of a newer program, see log.lua
 
 T = TypeVar("T")
 
@@ -158,6 +159,11 @@ class Link:
         reason = str(error).rpartition("caused error: ")[2] or type(error).__name__
         for secret in self._deployment.secrets:
             reason = reason.replace(secret, "***")
+        if NEWER in reason:
+            return BusRefused(
+                f"Redis at {self._deployment.address} has a log of a newer liveserver ({reason}); run that version "
+                "here, too, or delete the video's keys"
+            )
         if any(word in reason for word in REFUSALS):
             needs = "what it needs is in docs/datacenters.md"
             return BusRefused(f"Redis at {self._deployment.address}: {reason}; {needs}")

@@ -1,5 +1,5 @@
 -- Shared by all scripts: opening a video's log. The settings precede it: ORIGIN (this datacenter),
--- EVENTS, EPHEMERAL_EVENTS, AGE, IDLE, IDS, TOKENS, EMPTY (times in ms), CLUSTER (1 in a Redis Cluster), EPHEMERAL
+-- FORM, EVENTS, EPHEMERAL_EVENTS, AGE, IDLE, IDS, TOKENS, EMPTY (times in ms), CLUSTER (1 in a Redis Cluster), EPHEMERAL
 -- (types, a space before and behind each).
 --
 -- The log is two streams: `log`, and `ephemeral` for the events of ephemeral types, of which fewer are kept. An entry's
@@ -15,6 +15,8 @@
 --   marks           for trimming by age, see appended.lua
 --   kept            the number after which all that originated here so far is ephemeral; kept_others: the others'
 --   lost            the last offset that is gone from the stream `log`; last: the newest that was put into it
+--   form            the form of these keys (1: or absent). A log of a form above FORM is a newer program's: it is
+--                   neither appended to nor read, and stays as it is
 --   run             the incarnation of Redis in which the log was made or found whole, see incarnation.lua
 --
 -- An epoch's name is its generation, six digits in base 36, and four random characters. A caller offers a name
@@ -75,7 +77,10 @@ end
 -- Returns epoch, offset, number, others, at, marks, whether the log is settled, kept, and the others' kept.
 local function open_log(meta, log, offered, known_epoch, known)
   local found = call('HMGET', meta, 'epoch', 'offset', 'number', 'others', 'at', 'marks', 'run', 'kept',
-    'kept_others')
+    'kept_others', 'form')
+  if found[10] and tonumber(found[10]) > FORM then
+    error('NEWER form ' .. found[10] .. ' of a log; known is ' .. FORM)
+  end
   local epoch, id, verdict = found[1]
   if CLUSTER == 0 then
     local state = call('HMGET', 'ls:run', 'id', 'verdict', 'skew')
@@ -115,7 +120,7 @@ local function open_log(meta, log, offered, known_epoch, known)
   local before = math.max(generation(known_epoch), epoch and generation(epoch) or 0)
   epoch = epoch_name(offered, before + 1)
   call('DEL', meta, log, ephemeral_key(log))
-  call('HSET', meta, 'epoch', epoch, 'offset', 0, 'number', 0, 'run', id)
+  call('HSET', meta, 'epoch', epoch, 'offset', 0, 'number', 0, 'run', id, 'form', FORM)
   call('PEXPIRE', meta, EMPTY)
   return epoch, 0, 0, '', 0, '', true, 0, ''
 end
