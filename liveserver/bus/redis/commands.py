@@ -31,8 +31,8 @@ USED = (
     "DEL KEY", "XADD KEY 1-0 1 1", "XRANGE KEY - + COUNT 1", "XTRIM KEY MAXLEN 1", "DEL KEY",
 )  # fmt: skip
 
-# The form of a log's keys. To be raised only when programs of the present form could not go on with them: then one
-# release reads both and writes this one, and the next writes the new one (docs/upgrading.md).
+# The form of a log's keys. To be raised only when programs of the present form could not go on with them:
+# then one release reads both and writes this one, and the next writes the new one (docs/upgrading.md).
 FORM = 1
 
 # The arguments with which a script opens a log: an epoch in case it begins anew, and the known head, as

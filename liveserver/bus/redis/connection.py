@@ -161,8 +161,8 @@ class Link:
             reason = reason.replace(secret, "***")
         if NEWER in reason:
             return BusRefused(
-                f"Redis at {self._deployment.address} has a log of a newer liveserver ({reason}); run that version "
-                "here, too, or delete the video's keys"
+                f"Redis at {self._deployment.address} has a log of a newer liveserver ({reason}); run that "
+                "version here, too, or delete the video's keys"
             )
         if any(word in reason for word in REFUSALS):
             needs = "what it needs is in docs/datacenters.md"
