@@ -22,7 +22,7 @@ from typing import Annotated
 import msgspec
 import structlog
 import trio
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from liveserver.backend.commands import Accepted, Command, OutboxRow, Stored, Totals
 from liveserver.backend.engine import is_transient, reason
@@ -39,6 +39,10 @@ RETRY_FIRST, RETRY_LONGEST = 0.02, 0.5  # seconds
 CONFLICTS = 3  # attempts at a transaction that conflicts with another process's
 CHECK_SECONDS = 1.5  # timeout of a check; readiness has one of 2
 FRESH_SECONDS = 1.0  # a transaction that was committed so recently replaces a check
+REFUSED_SECONDS = 5.0  # how long a refused command counts, if no other is stored since
+
+# Errors that are not due to a command's own values.
+_REFUSALS = (OperationalError, ProgrammingError, InternalError)
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +96,7 @@ class Writer:
         self._stored_at = -math.inf
         self._failing_since = math.inf
         self._reason = ""
+        self._refused_at = -math.inf  # the database refused commands that are in order, and took none since
         self._wakeup = trio.Event()
         self._stored = self._repeats = self._commits = self._retries = self._failures = 0
 
@@ -108,7 +113,13 @@ class Writer:
         return await pending.wait()
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless a transaction succeeds now, or has within the last second."""
+        """Raise `Unavailable` unless a transaction succeeds now, or has within the last second.
+
+        Nor may the database have refused commands just now: it may lack a table, or the right to write to it,
+        that a check does not need.
+        """
+        if trio.current_time() - self._refused_at < REFUSED_SECONDS:
+            raise Unavailable(f"the database does not store: {self._reason}")
         if trio.current_time() - self._stored_at < FRESH_SECONDS:
             return
         pending = Oneshot[bool]()
@@ -211,11 +222,15 @@ class Writer:
                     await backoff.sleep()
                     continue
                 self._failures += 1
+                if commands and not is_transient(error) and isinstance(error, _REFUSALS):
+                    self._refused_at = now
                 log.warning("database_not_storing", reason=self._reason)
                 self._on_uncertain()
                 return None
             self._failing_since = math.inf
             self._stored_at = trio.current_time()
+            if commands:
+                self._refused_at = -math.inf
             self._commits += 1
             self._repeats += committed.repeats
             self._stored += committed.stored

@@ -12,13 +12,20 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from trio.testing import MockClock
 
 from liveserver.backend.commands import Accepted, Command, OutboxRow, Retraction, Stored
 from liveserver.backend.store import Store
 from liveserver.backend.transaction import Committed
-from liveserver.backend.writer import ACCEPTED_SECONDS, CHECK_SECONDS, FRESH_SECONDS, RETRY_LONGEST, Writer
+from liveserver.backend.writer import (
+    ACCEPTED_SECONDS,
+    CHECK_SECONDS,
+    FRESH_SECONDS,
+    REFUSED_SECONDS,
+    RETRY_LONGEST,
+    Writer,
+)
 from liveserver.errors import NotFound, Unavailable
 from tests.backend.harness import comment, like, open_store, settings
 
@@ -211,6 +218,30 @@ async def test_a_check_writes_unless_something_was_written_just_now(
         on.store.failures = [full("attempt to write a readonly database")]
         with pytest.raises(Unavailable, match="readonly"):
             await on.writer.check()
+        await on.writer.check()
+
+
+async def test_a_check_knows_of_commands_that_the_database_refuses(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    """A table that is missing, or may not be written to, is none that a check writes to."""
+    missing = OperationalError("", {}, sqlite3.OperationalError("no such table: likes"))
+    async with stage(tmp_path) as on:
+        on.store.failures = [missing]
+        with pytest.raises(Unavailable):
+            await on.writer.write(like())
+        with pytest.raises(Unavailable, match="no such table: likes"):
+            await on.writer.check()
+        await on.writer.write(like())
+        await on.writer.check()
+        on.store.failures = [missing]
+        with pytest.raises(Unavailable):
+            await on.writer.write(like())
+        mock_clock.jump(REFUSED_SECONDS)  # without likes it is not known
+        await on.writer.check()
+        on.store.failures = [DataError("", {}, Exception("a value of one command"))]
+        with pytest.raises(Unavailable):
+            await on.writer.write(like())
         await on.writer.check()
 
 
