@@ -197,13 +197,9 @@ class Request:
         if not self.query:
             return {}
         try:
-            if "%" in self.query or "+" in self.query:
-                pairs = parse_qsl(self.query, keep_blank_values=True, strict_parsing=True)
-            else:
-                plain = (pair.split("=", 1) for pair in self.query.split("&"))
-                pairs = [(name, value) for name, value in plain]
+            pairs = _pairs(self.query)
         except ValueError:
-            raise BadRequest("the query is malformed; write it as ?name=value&name=value") from None
+            pairs = _pairs_but_numbers(self.query)
         if len(pairs) > MOST_PARAMETERS:
             raise BadRequest(f"a query may have at most {MOST_PARAMETERS} parameters")
         found: dict[str, str] = {}
@@ -321,6 +317,26 @@ class KnownHeads:
 @lru_cache(1_000)
 def _is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """Return the names and values of a query. Raises `ValueError`."""
+    if "%" in query or "+" in query:
+        return parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+    plain = (pair.split("=", 1) for pair in query.split("&"))
+    return [(name, value) for name, value in plain]
+
+
+def _pairs_but_numbers(query: str) -> list[tuple[str, str]]:
+    """Return what `_pairs` does, without bare numbers (`?1699999999`), which bypass caches. Raises
+    `BadRequest`.
+    """
+    parts = query.split("&")
+    rest = [part for part in parts if not (part.isascii() and part.isdecimal())]
+    try:
+        return _pairs("&".join(rest)) if rest else []
+    except ValueError:
+        raise BadRequest("the query is malformed; write it as ?name=value&name=value") from None
 
 
 def check_encoding(value: bytes) -> None:
