@@ -58,6 +58,36 @@ class Status(msgspec.Struct):
     publish: Publish | None = None
 
 
+class _Member(msgspec.Struct):
+    ops: str
+
+
+class _Cluster(msgspec.Struct):
+    nodes: list[_Member] = []
+
+
+async def discover(client: httpx.AsyncClient, urls: Sequence[str]) -> list[str]:
+    """Return the ops addresses of all nodes that the nodes at `urls` know to live, from Redis.
+
+    Those that do not say are included themselves. The first of `urls` that answers is enough for its
+    datacenter and its peers.
+    """
+    found: dict[str, None] = {}
+    silent = []
+    for url in urls:
+        if url in found:
+            continue
+        try:
+            answer = await client.get(f"{url.rstrip('/')}/v1/cluster")
+            nodes = msgspec.json.decode(answer.content, type=_Cluster).nodes
+        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError):
+            nodes = []
+        if not nodes:
+            silent.append(url)
+        found |= dict.fromkeys(f"http://{each.ops}" for each in nodes)
+    return [*found, *(url for url in silent if url not in found)]
+
+
 async def fetch_all(client: httpx.AsyncClient, urls: Sequence[str]) -> list[Status | str]:
     """Fetch each node's status, or an error message, in the order of the URLs."""
     found: dict[str, Status | str] = {}

@@ -44,6 +44,12 @@ def top(
             help="The nodes' auth.ops_key, if they have one.",
         ),
     ] = None,
+    all_nodes: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="All nodes that these know to live, from Redis, also those that come later."
+        ),
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
 ) -> None:
     """Show all nodes: videos, viewers, rates, delays, lag, memory.
@@ -58,7 +64,7 @@ def top(
 
     import trio
 
-    trio.run(_top, urls or of_this_machine(cluster), interval, once, key)
+    trio.run(_top, urls or of_this_machine(cluster), interval, once, key, all_nodes)
 
 
 def of_this_machine(cluster: Path) -> list[str]:
@@ -71,7 +77,9 @@ def of_this_machine(cluster: Path) -> list[str]:
     return [f"http://{address}" for node in nodes for address in node.all_ops or (node.ops,)] + [ALONE]
 
 
-async def _top(urls: Sequence[str], interval: float, once: bool, key: str | None = None) -> None:
+async def _top(
+    urls: Sequence[str], interval: float, once: bool, key: str | None = None, all_nodes: bool = False
+) -> None:
     import httpx
     from rich.console import Console
     from rich.live import Live
@@ -85,12 +93,23 @@ async def _top(urls: Sequence[str], interval: float, once: bool, key: str | None
     headers = {"authorization": f"Bearer {key}"} if key is not None else {}
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, headers=headers) as client:
         if once:
-            await _look(client, urls, FIRST, lambda rows: console.print(table(rows, console.width)), times=1)
+            await _look(
+                client,
+                urls,
+                FIRST,
+                lambda rows: console.print(table(rows, console.width)),
+                times=1,
+                all_nodes=all_nodes,
+            )
             return
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
             await run_until_signal(
                 lambda: _look(
-                    client, urls, interval, lambda rows: live.update(table(rows, console.width), refresh=True)
+                    client,
+                    urls,
+                    interval,
+                    lambda rows: live.update(table(rows, console.width), refresh=True),
+                    all_nodes=all_nodes,
                 )
             )
 
@@ -101,24 +120,30 @@ async def _look(
     interval: float,
     show: Callable[[list[Row]], None],
     times: int = 0,
+    *,
+    all_nodes: bool = False,
 ) -> None:
-    """Query all nodes and show the result, `times` times; 0: until cancelled."""
+    """Query all nodes and show the result, `times` times; 0: until cancelled.
+
+    `all_nodes`: those that the nodes at `urls` know, looked up before each table.
+    """
     import trio
 
     from liveserver.cli import nodes
 
-    before = await nodes.fetch_all(client, urls)
+    async def fetch() -> dict[str, nodes.Status | str]:
+        asked = await nodes.discover(client, urls) if all_nodes else urls
+        return dict(zip(asked, await nodes.fetch_all(client, asked), strict=True))
+
+    before = await fetch()
     asked, shown = trio.current_time(), 0
     pause = min(FIRST, interval)
     while not times or shown < times:
         await trio.sleep(pause)
-        now = await nodes.fetch_all(client, urls)
+        now = await fetch()
         seconds = trio.current_time() - asked
         asked += seconds
-        rows = [
-            nodes.row(url, earlier, later, seconds)
-            for url, earlier, later in zip(urls, before, now, strict=True)
-        ]
+        rows = [nodes.row(url, before.get(url), later, seconds) for url, later in now.items()]
         # Without URLs, only the nodes that answer are shown.
         show([each for each in rows if each.url != ALONE or not each.trouble or len(urls) == 1])
         before, pause, shown = now, interval, shown + 1

@@ -8,11 +8,22 @@ import httpx
 import msgspec
 import pytest
 from rich.console import Console
+from trio.testing import MockClock
 
 from liveserver.cli import main
-from liveserver.cli.nodes import FanOut, Frontend, Process, Publish, Status, fetch_all, quantile, row
+from liveserver.cli.nodes import (
+    FanOut,
+    Frontend,
+    Process,
+    Publish,
+    Status,
+    discover,
+    fetch_all,
+    quantile,
+    row,
+)
 from liveserver.cli.rows import Row
-from liveserver.cli.top import ALONE, of_this_machine, since, table
+from liveserver.cli.top import ALONE, _look, of_this_machine, since, table
 from liveserver.instruments import Distribution
 
 URL = "http://127.0.0.1:9101"
@@ -87,6 +98,42 @@ async def test_whatever_a_node_answers_is_told_in_a_word() -> None:
         )
     assert found[:4] == ["no answer within 2 s", "does not answer", "wants a --key", "no ops port"]
     assert isinstance(found[4], Status)
+
+
+async def test_all_nodes_are_found_by_asking_one(autojump_clock: MockClock) -> None:
+    members = [{"ops": "10.0.0.1:9000", "node": "a"}, {"ops": "10.0.0.2:9000", "node": "b"}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "gone":
+            raise httpx.ConnectError("")
+        if request.url.path == "/v1/cluster":
+            return (
+                httpx.Response(409)
+                if request.url.host == "old"
+                else httpx.Response(200, json={"nodes": members})
+            )
+        return httpx.Response(200, json={"node": request.url.host, "roles": [], "uptime": 3})
+
+    shown: list[list[Row]] = []
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        asked = ["http://gone", "http://one:1", "http://old"]
+        assert await discover(client, asked) == [
+            "http://10.0.0.1:9000", "http://10.0.0.2:9000", "http://gone", "http://old",
+        ]  # fmt: skip
+        assert await discover(client, ["http://10.0.0.1:9000", "http://10.0.0.2:9000"]) == [
+            "http://10.0.0.1:9000",
+            "http://10.0.0.2:9000",
+        ]
+
+        def show(rows: list[Row]) -> None:
+            shown.append(rows)
+            members.append({"ops": "10.0.0.3:9000", "node": "c"})  # comes between two tables
+
+        await _look(client, ["http://one:1"], 1.0, show, times=2, all_nodes=True)
+    assert [[row.node for row in rows] for rows in shown] == [
+        ["10.0.0.1", "10.0.0.2"],
+        ["10.0.0.1", "10.0.0.2", "10.0.0.3"],
+    ]
 
 
 def drawn(rows: list[Row], width: int) -> str:
