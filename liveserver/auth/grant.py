@@ -78,6 +78,21 @@ ANONYMOUS = Grant(scopes=VIEWING)
 NODE = Grant()  # another node of the cluster
 
 
+def sees_audience(grant: Grant, video: str) -> bool:
+    """Return whether how many have watched a video is shown as well as how many do: with the scope
+    `moderate`, or the key of one of the video's publishers.
+
+    Raises `Forbidden` if neither is.
+    """
+    if grant is OPEN:
+        return False
+    if grant.name or grant.may(MODERATE, video):
+        grant.require_video(video)
+        return True
+    grant.require(WATCH, video)
+    return False
+
+
 def matches(patterns: tuple[str, ...], video: str) -> bool:
     """Return whether one of the patterns, names or prefixes, matches the video's name."""
     return any(

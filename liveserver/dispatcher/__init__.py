@@ -1,6 +1,7 @@
 """The dispatcher: accepts published events, and maintains the subscription table. Stateless.
 
 routes.py         hot routes: publishing and leases
+viewer_routes.py  how many are watching, where there is no frontend
 parse.py          request bodies → checked and rendered lines
 json_check.py     rejects JSON that parsers read differently
 publish.py        group commit to the bus

@@ -12,6 +12,7 @@ from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
+from liveserver.dispatcher.viewer_routes import ViewerRoutes
 from liveserver.moderation.log_moderator import LogModerator
 from liveserver.moderation.routes import moderation_routes
 from liveserver.role import Process, Role
@@ -36,6 +37,8 @@ async def open_dispatcher_role(process: Process) -> AsyncIterator[tuple[Role, Lo
     if "backend" not in settings.node.roles:  # which has these routes, too
         moderator = LogModerator(bus, partial(local.publish, retractions=False))
         role = role._replace(blueprints=[moderation_routes(moderator, authorizer.liker)])
+    if "frontend" not in settings.node.roles:  # which has this route, too
+        role = role._replace(routes=[*role.routes, ViewerRoutes(bus, authorizer)])
     if settings.bus.kind == "redis":
         from liveserver.dispatcher.relay.relay import Relay
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
-from liveserver.auth.grant import MODERATE, OPEN, WATCH, Grant
+from liveserver.auth.grant import MODERATE, OPEN, WATCH, Grant, sees_audience
 from liveserver.auth.rate_limits import nothing
 from liveserver.edge.answer import Peer
 from liveserver.edge.request import Request
@@ -95,14 +95,7 @@ class Admission:
 
         Raises `Unauthorized`, `Forbidden`, and `Unavailable` if the keys cannot be fetched.
         """
-        grant = await self._authorizer.liker(request.headers, token)
-        if grant is OPEN:
-            return False
-        if grant.name or grant.may(MODERATE, video):
-            grant.require_video(video)
-            return True
-        grant.require(WATCH, video)
-        return False
+        return sees_audience(await self._authorizer.liker(request.headers, token), video)
 
     async def authenticate(self, request: Request, peer: Peer, token: str | None = None) -> ViewerSession:
         """Return the session of a request; `token` is the value of `?token=`.

@@ -69,7 +69,9 @@ async def end_where(
     return count + await _disconnect(leaving, reason, settings)
 
 
-async def end_banned(channel: Channel, users: frozenset[str], settings: FrontendSettings) -> None:
+async def end_users(
+    channel: Channel, users: frozenset[str], reason: Reason, settings: FrontendSettings
+) -> None:
     """End these users' subscriptions to a video; their connections' other subscriptions continue."""
 
     def does_end(grant: Grant) -> bool:
@@ -80,12 +82,12 @@ async def end_banned(channel: Channel, users: frozenset[str], settings: Frontend
         if viewer.grant is None or not does_end(viewer.grant):
             continue
         if isinstance(viewer, MultiplexedViewer):
-            viewer.remove(channel.video, Reason.REMOVED, random_retry(settings))
+            viewer.remove(channel.video, reason, random_retry(settings))
         else:
             leaving.append(viewer)
     for segment in channel.audience.poll_segments():
         segment.end_where(does_end)
-    await _disconnect(leaving, Reason.REMOVED, settings)
+    await _disconnect(leaving, reason, settings)
 
 
 async def _disconnect(leaving: Sequence[Drainable], reason: Reason, settings: FrontendSettings) -> int:

@@ -21,7 +21,7 @@ from liveserver.frontend.channels.receiver import Receiver
 from liveserver.frontend.channels.subscriptions import LeaseService, SubscriptionTable
 from liveserver.frontend.delivery.fanout import FanOut
 from liveserver.frontend.drain import drain
-from liveserver.frontend.endings import Connected, Joining, end_banned, end_where
+from liveserver.frontend.endings import Connected, Joining, end_users, end_where
 from liveserver.frontend.status import (
     FrontendStatistics,
     FrontendStatus,
@@ -133,6 +133,12 @@ class Frontend:
             self.table.channels, self.sockets, self.joining, does_end, reason, self._settings.frontend
         )
 
+    async def unsubscribe_user(self, video: str, user: str) -> None:
+        """End a user's streams of one video; what the user watches else goes on."""
+        channel = self.table.channels.get(video)
+        if channel is not None:
+            await end_users(channel, frozenset({user}), Reason.DISCONNECTED, self._settings.frontend)
+
     def check_ban(self, channel: Channel | None, grant: Grant) -> None:
         """Raise `Forbidden` for a viewer who is banned from all videos, or from this one."""
         user = grant.user
@@ -161,7 +167,7 @@ class Frontend:
                 users = frozenset(user for user in state.banned if state.rules.ban(user, now) is not None)
                 state.banned.clear()
                 if users:
-                    await end_banned(channel, users, self._settings.frontend)
+                    await end_users(channel, users, Reason.REMOVED, self._settings.frontend)
 
     def overview(self) -> FrontendStatus:
         """Return the status of the most watched videos, `ops.top_videos` of them."""

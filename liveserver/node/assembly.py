@@ -29,7 +29,7 @@ from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.role import open_frontend_role
 from liveserver.node.pages import add_pages, known_paths, pass_on
 from liveserver.node.site import open_site
-from liveserver.recorder.role import open_recorder_role
+from liveserver.recorder.role import open_history, open_recorder_role
 from liveserver.role import Check, PrepareReload, Process, Role
 from liveserver.web.app import public_app
 from liveserver.web.identity import identity_blueprint
@@ -87,6 +87,7 @@ class Node:
             if process is not None and "dispatcher" in roles:
                 role, local = await stack.enter_async_context(open_dispatcher_role(process))
                 self._add(role)
+                self._add(open_history(process))
                 target = local
             if "backend" in roles:
                 from liveserver.backend.role import open_backend_role

@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import trio
 
 from liveserver.auth.authorizer import Authorizer
@@ -15,7 +16,7 @@ from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Settings
 from liveserver.frontend.frontend import Frontend
 from liveserver.role import Role
-from liveserver.site.desk import PublishTarget, SiteDesk
+from liveserver.site.desk import UNSUBSCRIPTION, PublishTarget, SiteDesk
 from liveserver.site.feed import SiteFeed
 from liveserver.site.presence import ANSWER, QUESTION, Presence
 from liveserver.site.routes import site_routes
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
     from liveserver.bus.redis.bus import RedisBus
 
 REVOCATIONS_SECONDS = 1.0  # that a token waits after the start until it is known which are revoked
+
+
+class _Unsubscription(msgspec.Struct):
+    video: str
+    user: str
+
+
+class _UnsubscriptionEvent(msgspec.Struct):
+    data: _Unsubscription
+
+
+_unsubscription = msgspec.json.Decoder(_UnsubscriptionEvent).decode
 
 
 class TokenEndings:
@@ -44,6 +57,13 @@ class TokenEndings:
             return grant.is_viewer and rules.ban(grant.user, now) is not None
 
         await self._frontend.end_where(is_banned, Reason.REMOVED)
+
+    async def on_unsubscription(self, content: bytes) -> None:
+        try:
+            asked = _unsubscription(content).data
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        await self._frontend.unsubscribe_user(asked.video, asked.user)
 
     async def on_disconnected(self, users: frozenset[str]) -> None:
         def is_theirs(grant: Grant) -> bool:
@@ -86,7 +106,9 @@ def open_site(
         rules = frontend.site_rules if frontend is not None else None
         feed = SiteFeed(bus, authorizer.revocations, settings.auth.revocation_interval, keep, rules)
         if frontend is not None:
-            feed.add_listener(TokenEndings(frontend, authorizer.revocations))
+            endings = TokenEndings(frontend, authorizer.revocations)
+            feed.add_listener(endings)
+            feed.add_handler(UNSUBSCRIPTION.encode(), endings.on_unsubscription)
             authorizer.wait_revocations = partial(feed.wait_ready, REVOCATIONS_SECONDS)
         feed.add_handler(QUESTION, presence.on_question)
         feed.add_handler(ANSWER, presence.on_answer)

@@ -4,6 +4,8 @@ recorder.py    follows the logs of all videos
 recording.py   one video's recording: appends, retracts, erases, reads
 segments.py    where segments begin and end, and their bytes: no I/O
 routes.py      recordings over HTTP
+history.py     pages of a recording, and of the log behind it
+history_routes.py  these over HTTP
 store.py       what a storage of recordings offers
 directory.py   files, written atomically
 s3.py          objects in a bucket of an S3-compatible store

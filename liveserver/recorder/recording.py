@@ -110,7 +110,7 @@ class Recording:
         What is recorded already is skipped, so the same part may be appended again. Raises `OSError`,
         `DamagedRecording`.
         """
-        is_empty = not any(map(_event, (line for batch in part.batches for line in batch.lines)))
+        is_empty = not any(map(recorded_event, (line for batch in part.batches for line in batch.lines)))
         if is_empty and not (index := self.index()).segments:
             return index  # nothing to record yet, as of a node's canary
         return self._changed(lambda: self._append(part))
@@ -124,7 +124,7 @@ class Recording:
                 return index
             is_cut = part.oldest > (1 if is_anew else index.offset + 1) and bool(index.epoch)
             new = unseen(Cursor.parse_trusted(index.cursor), part.batches)
-            events = [*filter(None, (_event(line) for batch in new.batches for line in batch.lines))]
+            events = [*filter(None, (recorded_event(line) for batch in new.batches for line in batch.lines))]
             index.epoch, index.offset, index.cursor = part.head.epoch, last, str(new.cursor)
             if events or index.segments:
                 self._add(index, events, is_cut=is_cut or new.has_jump)
@@ -275,7 +275,7 @@ def _value(line: bytes, by_position: bool) -> float:
     return -1 if times.position is None else times.position
 
 
-def _event(line: bytes) -> Event | None:
+def recorded_event(line: bytes) -> Event | None:
     """Return what is recorded of a line; None for what is internal, or no event of viewers."""
     kind, _, data = line.partition(b" ")
     if line.startswith(MARK):

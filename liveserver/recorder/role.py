@@ -1,11 +1,22 @@
-"""The recorder role of a process."""
+"""The recorder role of a process, and what dispatchers know of recordings."""
 
 from __future__ import annotations
 
+from functools import partial
+
+import structlog
+
+from liveserver.errors import ConfigError
+from liveserver.recorder.history import History
+from liveserver.recorder.history_routes import history_routes
 from liveserver.recorder.opening import open_store
 from liveserver.recorder.recorder import Recorder
+from liveserver.recorder.recording import Recording
 from liveserver.recorder.routes import recorder_routes
+from liveserver.recorder.store import ObjectStore
 from liveserver.role import Process, Role
+
+log = structlog.get_logger(__name__)
 
 
 def open_recorder_role(process: Process) -> Role:
@@ -18,3 +29,19 @@ def open_recorder_role(process: Process) -> Role:
         statistics={"recorder": recorder.statistics},
         checks={"recorder": recorder.check},
     )
+
+
+def open_history(process: Process) -> Role:
+    """Return the history of videos, from the recordings that the settings name and from the logs."""
+    settings = process.settings.recorder
+    recording = None
+    try:
+        recording = partial(_recording, open_store(settings), settings.segment)
+    except ConfigError as error:  # only recorders need what it takes to read recordings
+        log.warning("history_without_recordings", reason=str(error))
+    history = History(process.bus, recording)
+    return Role(blueprints=[history_routes(history, process.authorizer.liker)])
+
+
+def _recording(store: ObjectStore, segment: float, video: str) -> Recording:
+    return Recording(store, video, segment)

@@ -24,6 +24,7 @@ from liveserver.errors import DispatcherError, Problem, Unavailable
 from liveserver.event import SITE
 
 RETRY_AFTER = 1  # seconds
+UNSUBSCRIPTION = "site.unsubscription"  # a type of events
 EXPIRY = "expiry"  # `by` of events that clear expired keys
 KEEP_ALIVE = 4  # events per `history.idle_ttl` that keep the log, while there are revocations
 
@@ -65,6 +66,11 @@ class SiteDesk:
     async def disconnect(self, user: str, by: str) -> None:
         """Raises `Unavailable`."""
         await self._publish([{"video": SITE, "type": "disconnection", "by": by, "data": {"user": user}}])
+
+    async def unsubscribe(self, video: str, user: str, by: str) -> None:
+        """End a user's streams of one video. Raises `Unavailable`."""
+        data = {"video": video, "user": user}
+        await self._publish([{"video": SITE, "type": UNSUBSCRIPTION, "by": by, "data": data}])
 
     async def keep(self, keys: frozenset[str] | None) -> None:
         """Publish events again that the log's state, with these keys, has lost; clear expired ones.

@@ -90,6 +90,14 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
         await desk.disconnect(name, by)
         return _json({"user": name}, 202)
 
+    @routes.post("/v1/videos/<video>/users/<path:user>/unsubscribe")
+    async def unsubscribe(video: str, user: str) -> Response:
+        grant = await authorizer.liker(auth_headers(request.headers))
+        grant.require(MODERATE, checked_video(video))
+        name = _name(user, "user", MAX_USER)
+        await desk.unsubscribe(video, name, grant.user or grant.name or "anybody")
+        return _json({"video": video, "user": name}, 202)
+
     @routes.get("/v1/videos/<video>/users")
     async def users(video: str) -> Response:
         grant = await authorizer.liker(auth_headers(request.headers))

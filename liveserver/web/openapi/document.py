@@ -55,6 +55,10 @@ def public_document(settings: Settings, *, nodes_too: bool = False) -> Json:
     if "dispatcher" in roles:
         paths.append(publishing.paths(settings.dispatcher))
         schemas.append(publishing.SCHEMAS)
+        paths.append(watching.VIEWERS_PATHS)
+        schemas.append(watching.VIEWERS_SCHEMAS)
+        paths.append(recording.HISTORY_PATHS)
+        schemas.append(recording.HISTORY_SCHEMAS)
     if "backend" in roles:
         paths.append(liking.paths(settings.backend))
         schemas.append(liking.SCHEMAS)

@@ -16,6 +16,7 @@ from liveserver.web.openapi.components import (
     record,
     ref,
     schema,
+    whole,
 )
 
 _VIDEO = ref("parameters", "Video")
@@ -49,6 +50,52 @@ SCHEMAS: Json = {
         },
         description="The index of a recording",
     ),
+}
+
+HISTORY_SCHEMAS: Json = {
+    "History": record(
+        {
+            "video": schema("Video"),
+            "events": {"type": "array", "items": schema("Event")},
+            "next": {"type": ["string", "null"], "description": "The next `cursor`; null at the end"},
+            "complete": {**YES_OR_NO, "description": "No event of the video is missing in its history"},
+        },
+        description="A page of what has happened with a video. It may have fewer events than asked for, or "
+        "none, and a `next`",
+    )
+}
+
+HISTORY_PATHS: Json = {
+    "/v1/videos/{video}/history": {
+        "get": {
+            "operationId": "history",
+            "tags": ["recordings"],
+            "summary": "Page through what has happened with a video; for its publishers and moderators",
+            "description": "From its recording, if this node can read one, and from the log behind it.",
+            "parameters": [
+                _VIDEO,
+                query("from", "Milliseconds since the epoch: events with such an `at` or later", EXACT),
+                query("to", "Milliseconds since the epoch: events with an earlier `at`", EXACT),
+                query(
+                    "types",
+                    "Only events of these types, at most 16",
+                    {
+                        "type": "string",
+                        "pattern": "^[a-z][a-z0-9_.-]{0,31}(,[a-z][a-z0-9_.-]{0,31}){0,15}$",
+                        "example": "comment,score",
+                    },
+                ),
+                query("order", "Which come first", {"enum": ["newest", "oldest"], "default": "newest"}),
+                query("limit", "How many at most", whole(1, 1_000, 100)),
+                query(
+                    "cursor",
+                    "The `next` of the page before",
+                    {"type": "string", "pattern": "^[a-z0-9]{1,12}-[0-9]{1,15}$"},
+                ),
+            ],
+            "responses": {"200": answer("A page", JSON, schema("History")), **_REFUSED},
+        }
+    }
 }
 
 PATHS: Json = {

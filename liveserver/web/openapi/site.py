@@ -37,6 +37,7 @@ SCHEMAS: Json = {
         }
     ),
     "DisconnectedUser": record({"user": _USER}),
+    "UnsubscribedUser": record({"video": schema("Video"), "user": _USER}),
 }  # fmt: skip
 
 
@@ -106,6 +107,21 @@ def paths(settings: AuthSettings) -> Json:
                     query("limit", "How many", whole(1, 200, 100)),
                 ],
                 "responses": {"200": answer("A page of them", JSON, schema("Users")), **refused},
+            }
+        },
+        "/v1/videos/{video}/users/{user}/unsubscribe": {
+            "post": {
+                "operationId": "unsubscribeUser",
+                "tags": ["site"],
+                "summary": "End a user's streams of one video; for moderators",
+                "description": 'At all nodes of all datacenters: `bye`, `"reason":"disconnected"`, '
+                "`reconnect` false; on a WebSocket other videos go on. The user may watch it again, unlike "
+                "one who is banned.",
+                "parameters": [ref("parameters", "Video"), user],
+                "responses": {
+                    "202": answer("The streams end within a second", JSON, schema("UnsubscribedUser")),
+                    **refused,
+                },
             }
         },
         "/v1/users/{user}/disconnect": {

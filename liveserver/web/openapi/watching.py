@@ -69,6 +69,24 @@ SCHEMAS: Json = {
 }
 
 
+VIEWERS_SCHEMAS: Json = {name: SCHEMAS[name] for name in ("Token", "Viewers")}
+
+VIEWERS_PATHS: Json = {
+    "/v1/videos/{video}/viewers": {
+        "get": {
+            "operationId": "viewers",
+            "tags": ["watching"],
+            "summary": "How many are watching",
+            "parameters": [ref("parameters", "Video"), _TOKEN],
+            "responses": {
+                "200": answer("At this node, in its datacenter, in all datacenters", JSON, schema("Viewers")),
+                **problems(400, 401, 403, 429, 431, 500, 503),
+            },
+        }
+    },
+}
+
+
 def paths(settings: FrontendSettings) -> Json:
     """Return the operations, with the limits of these settings."""
     replay = query(
@@ -165,20 +183,7 @@ def paths(settings: FrontendSettings) -> Json:
                 },
             }
         },
-        "/v1/videos/{video}/viewers": {
-            "get": {
-                "operationId": "viewers",
-                "tags": ["watching"],
-                "summary": "How many are watching",
-                "parameters": [ref("parameters", "Video"), _TOKEN],
-                "responses": {
-                    "200": answer(
-                        "At this node, in its datacenter, in all datacenters", JSON, schema("Viewers")
-                    ),
-                    **problems(400, 401, 403, 429, 431, 500, 503),
-                },
-            }
-        },
+        **VIEWERS_PATHS,
         "/v1/ws": {
             "get": {
                 "operationId": "socket",
