@@ -6,7 +6,7 @@ threads.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,8 +40,14 @@ class RedisStream:
         def add() -> None:
             self._client.xadd(self._stream, fields, maxlen=self._length, approximate=True)
 
+        await self._run(add)
+
+    async def check(self) -> None:
+        await self._run(self._client.ping)
+
+    async def _run(self, work: Callable[[], object]) -> None:
         try:
-            await trio.to_thread.run_sync(add, limiter=self._threads, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=True)
         except (redis.RedisError, OSError) as error:
             raise SinkError(without_password(str(error)) or type(error).__name__) from None
 

@@ -39,3 +39,7 @@ class Sink(Protocol):
     async def deliver(self, delivery: Delivery) -> None:
         """Return when the message is accepted. Raises `SinkError`. The caller limits the time."""
         ...
+
+    async def check(self) -> None:
+        """Return if the endpoint can be reached; nothing is delivered. Raises `SinkError`."""
+        ...

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
+import trio
 
 from liveserver import __version__
 from liveserver.auth.keys import read_secrets
@@ -58,6 +59,15 @@ class Webhook:
         raise SinkError(
             f"status {status}", is_refused=is_refused, retry_after=_seconds(answer.headers.get("retry-after"))
         )
+
+    async def check(self) -> None:
+        """Connect; a request would be a message."""
+        url = httpx.URL(self._url)
+        try:
+            stream = await trio.open_tcp_stream(url.host, url.port or (443 if url.scheme == "https" else 80))
+        except OSError as error:
+            raise SinkError(f"cannot be connected to: {error.strerror or error}") from None
+        await stream.aclose()
 
 
 def _seconds(text: str | None) -> float:

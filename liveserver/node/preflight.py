@@ -9,6 +9,7 @@ import errno
 import os
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from liveserver.config import Address, BusSettings, Settings
 from liveserver.config.certificates import client_context
 from liveserver.edge.listener import listen
 from liveserver.errors import BusError, ConfigError, LiveserverError
+from liveserver.hooks.sinks import open_sink
 from liveserver.recorder.opening import open_store
 from liveserver.viewer_count import AudienceReport
 
@@ -63,6 +65,10 @@ async def preflight(settings: Settings, *, offline: bool = False) -> list[Findin
         services["auth.jwks"] = lambda: _check_jwks(settings)
         if "://" not in settings.auth.jwks:
             findings.append(await _attempt("auth.jwks", services.pop("auth.jwks")))
+    endpoints = list(settings.hooks.endpoints) if "hooks" in roles else []
+    for name in endpoints:
+        async with open_sink(name, settings):  # reads its secrets
+            pass
     if offline:
         return findings
     if settings.bus.kind == "redis" and roles != ["backend"]:
@@ -79,6 +85,8 @@ async def preflight(settings: Settings, *, offline: bool = False) -> list[Findin
     ):
         for url in urls if role in roles else ():
             services[f"{role}.dispatchers, {url}"] = lambda url=url: _check_dispatcher(settings, url)  # type: ignore[misc]
+    for name in endpoints:
+        services[f"hooks.endpoints.{name}.url"] = partial(_check_endpoint, settings, name)
     for name, check in services.items():
         findings.append(await _attempt(name, check))
     return findings
@@ -188,6 +196,11 @@ async def _check_redis(settings: Settings) -> None:
             await bus.join_group(node, node, LEASE)
             await bus.leave_group(node, node)
             await bus.unsubscribe(node, [video])
+
+
+async def _check_endpoint(settings: Settings, name: str) -> None:
+    async with open_sink(name, settings) as sink:
+        await sink.check()
 
 
 async def _check_peer(settings: Settings, name: str, url: str) -> None:

@@ -111,6 +111,9 @@ class FakeSink:
             self.busy -= 1
         self.accepted.append(delivery)
 
+    async def check(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     def ids(self, video: str = "v") -> list[str]:
         """The ids of the events that it accepted; of gaps `gap`."""
         found = [msgspec.json.decode(each.body) for each in self.accepted if each.video == video]

@@ -141,3 +141,29 @@ async def test_keys_that_the_user_may_not_use_are_found(own_redis: RedisServer) 
     weak = own_redis.url.replace("redis://", "redis://weak:pw@")
     [found] = await troubles("bus.kind=redis", f"bus.url={weak}", f"peers.dc2.url={own_redis.url}")
     assert found.setting == "bus.url"
+
+
+async def test_endpoints_of_hooks_are_connected_to_and_their_secrets_read(
+    tmp_path: Path, redis_server: str
+) -> None:
+    secret = tmp_path / "hooks.secret"
+    role = 'node.roles=["dispatcher","hooks"]'
+    own = (
+        role,
+        "hooks.endpoints.site.url=http://127.0.0.1:{port}/",
+        f"hooks.endpoints.site.secret_file={secret}",
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = [each.format(port=server.getsockname()[1]) for each in own]
+        with pytest.raises(ConfigError, match=r"^hooks\.endpoints\.site\.secret_file: .*cannot be read"):
+            await troubles(*taken, offline=True)
+        secret.write_text("whsec_short")
+        with pytest.raises(ConfigError, match=r"^hooks\.endpoints\.site\.secret_file: is not whsec_"):
+            await troubles(*taken, offline=True)
+        secret.write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        assert await troubles(*taken, f"hooks.endpoints.stream.url={redis_server}") == []
+    nowhere = free_port()
+    away = [each.format(port=nowhere) for each in own]
+    found = await troubles(*away, f"hooks.endpoints.stream.url=redis://127.0.0.1:{nowhere}/0")
+    assert [each.setting for each in found] == ["hooks.endpoints.site.url", "hooks.endpoints.stream.url"]
+    assert await troubles(*away, offline=True) == []
