@@ -16,7 +16,7 @@ KINDS = (
     "moderation.settings", "moderation.ban", "moderation.unban", "moderation.clear", "moderation.pin",
     "moderation.unpin", "moderation.announcement", "moderation.revocation", "moderation.disconnection",
 )  # fmt: skip
-SCHEMES = ("https", "http", "redis", "rediss")
+SCHEMES = ("https", "http", "redis", "rediss", "nats", "tls")
 EVENT = "event."  # and the type of a published event
 
 

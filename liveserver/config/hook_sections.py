@@ -14,7 +14,7 @@ from liveserver.units import Duration, Secret
 class HookEndpointSettings(Section, frozen=True):
     """A service to which what happens with videos is delivered."""
 
-    # `http(s)://`: a webhook; `redis://`, `rediss://`: a Redis stream
+    # `http(s)://`: a webhook; `redis://`, `rediss://`: a Redis stream; `nats://`, `tls://`: NATS JetStream
     url: Annotated[str, Meta(min_length=1)]
     # of a webhook: `whsec_` and base64 of 24 to 64 bytes; preferably use `secret_file`
     secret: Secret | None = None
@@ -25,13 +25,13 @@ class HookEndpointSettings(Section, frozen=True):
     )
     # of these videos: names, prefixes (`concert-*`) or `*`
     videos: Annotated[list[Videos], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["*"])
-    # of Redis: the key of the stream
+    # of Redis: the key of the stream; of NATS: how subjects begin
     stream: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")] = "liveserver"
     stream_length: Count = 1_000_000  # of Redis: about so many messages are kept in the stream
 
 
 class HookSettings(Section, frozen=True):
-    """Delivering what happens with videos to other services: webhooks, Redis streams."""
+    """Delivering what happens with videos to other services: webhooks, Redis streams, NATS."""
 
     endpoints: dict[Name, HookEndpointSettings] = msgspec.field(default_factory=dict)  # one table each
     interval: Duration = Duration(0.5)  # how often logs and viewers are looked at

@@ -8,6 +8,7 @@ deliverer.py    delivers one endpoint's queue, with retries
 sink.py         the interface of what receives messages
 webhook.py      a sink: signed HTTP requests
 redis_stream.py  a sink: a Redis stream
+nats_stream.py  a sink: NATS JetStream
 sinks.py        opens the sink of an endpoint
 role.py         the role, put together
 

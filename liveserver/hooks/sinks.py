@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from liveserver.config import Settings
+from liveserver.errors import ConfigError
 from liveserver.hooks.redis_stream import open_redis_stream
 from liveserver.hooks.sink import Sink
 from liveserver.hooks.webhook import open_webhook
@@ -12,10 +13,13 @@ from liveserver.hooks.webhook import open_webhook
 
 def open_sink(name: str, settings: Settings) -> AbstractAsyncContextManager[Sink]:
     """Open the sink of the endpoint `name`, which ends with the block. Raises `ConfigError`."""
-    hooks = settings.hooks
-    endpoint = hooks.endpoints[name]
-    is_webhook = endpoint.url.startswith("http")
-    opening = open_webhook if is_webhook else open_redis_stream
-    return opening(
-        f"hooks.endpoints.{name}", endpoint, float(hooks.timeout), hooks.concurrency, settings.tls.ca_file
-    )
+    hooks, ca_file = settings.hooks, settings.tls.ca_file
+    endpoint, where, timeout = hooks.endpoints[name], f"hooks.endpoints.{name}", float(hooks.timeout)
+    if endpoint.url.startswith(("nats:", "tls:")):
+        try:
+            from liveserver.hooks.nats_stream import open_nats_stream
+        except ImportError as error:
+            raise ConfigError(f"{where}.url", f"{error}; install liveserver[nats]") from None
+        return open_nats_stream(endpoint, timeout, ca_file)
+    opening = open_webhook if endpoint.url.startswith("http") else open_redis_stream
+    return opening(where, endpoint, timeout, hooks.concurrency, ca_file)
