@@ -183,7 +183,8 @@ def test_the_base_is_pinned_and_every_package_is() -> None:
         line.split("==") for line in (DEPLOY / "constraints.txt").read_text().splitlines() if "==" in line
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["postgres"], *extras["s3"]]
     for requirement in map(Requirement, needed):
         assert requirement.specifier.contains(pins[requirement.name]), requirement
         for other in closure(requirement):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,26 @@ def test_of_two_recorders_one_is_refused_and_tries_again(
         index = Recording(store, "v", 10.0).append(part([event(2), event(3), event(4)], 2))
     assert index.offset == 4
     assert ids(Recording(store, "v", 10.0)) == ["e1", "e2", "e3", "e4"]
+
+
+def test_recorders_at_the_same_time_record_the_same(store: BucketStore, server: str, tmp_path: Path) -> None:
+    parts = [
+        part([event(first, first * 900), retraction(first + 1, first - 1, first * 900)], first)
+        for first in range(1, 14, 2)
+    ]
+    for each in parts:
+        recording(tmp_path).append(each)
+
+    def record() -> None:
+        own = Recording(BucketStore(settings(server), KEY), "v", 10.0)
+        for each in parts:
+            own.append(each)
+
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(record) for _ in range(2)]:
+            future.result()
+    found, expected = objects(store), files(tmp_path)
+    assert {name: found.get(name) for name in expected} == expected
 
 
 def test_a_segment_that_another_recorder_rewrites_is_not_missing(
