@@ -52,6 +52,8 @@ class EdgeSettings(Section, frozen=True):
 
     # origins of other sites whose pages may use this server; `"*"`: all
     allow_origins: list[str] = msgspec.field(default_factory=list)
+    # a line of the log for each request, without its query; `refused`: for those answered 400 or more
+    access_log: Literal["off", "refused", "all"] = "off"
     trust_request_ids: bool = False  # accept `x-request-id` from a proxy in front, which must set it itself
     allow_credentials: bool = False  # pages of these origins may send cookies; not with `"*"`
     # addresses or networks whose `X-Forwarded-For` is used

@@ -3,6 +3,7 @@
 listener.py          the listening sockets
 server.py            accepts and limits connections, sweeps their deadlines
 server_interface.py  the interfaces between server and connections
+access_log.py        a line for each request, if wanted
 statistics.py        what the server has counted
 connection_limit.py  connections per address
 hosts.py             the host names that the server accepts

@@ -91,4 +91,13 @@ class DeferredResponse(ABC):
 
 
 Answer = bytes | DeferredResponse | StreamResponse
+
+
+def status_of(request: Request, answer: Answer) -> int:
+    """Return the status of an answer to a request."""
+    if isinstance(answer, bytes):
+        return int(answer[9:12])  # HTTP/1.1 200
+    return 101 if b"upgrade" in request.headers else 200
+
+
 Handler = Callable[[Request, Peer], Awaitable[Answer]]

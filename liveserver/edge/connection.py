@@ -21,7 +21,7 @@ from contextlib import suppress
 
 import trio
 
-from liveserver.edge.answer import DeferredResponse, StreamResponse
+from liveserver.edge.answer import DeferredResponse, StreamResponse, status_of
 from liveserver.edge.bodies import BodyReservation
 from liveserver.edge.body_reader import check_length, read_body
 from liveserver.edge.client_socket import RECEIVE_BYTES, ClientSocket
@@ -148,6 +148,8 @@ class Connection(ClientSocket):
                 deferred = None
                 await trio.lowlevel.checkpoint()
                 continue
+            if server.access_log.is_on:
+                self._log(request, status_of(request, answer))
             if server.is_ending:
                 request.keep_alive = False
             if isinstance(answer, bytes):
@@ -168,6 +170,17 @@ class Connection(ClientSocket):
                     await self._finish_deferred(deferred)
                 return None
 
+    def _log(self, request: Request | None, status: int, request_id: str | None = None) -> None:
+        with suppress(OSError):  # the client has disconnected, and has no address
+            self._server.access_log.record(
+                request.method if request is not None else "-",
+                request.path if request is not None else "-",
+                status,
+                self.sock.getpeername(),
+                request.headers.get(b"x-forwarded-for", b"") if request is not None else b"",
+                request_id or self._name(request),
+            )
+
     def _name(self, request: Request | None) -> str:
         """Return the request's id for the log."""
         given = request.headers.get(b"x-request-id") if request is not None else None
@@ -180,6 +193,8 @@ class Connection(ClientSocket):
         # refused because the node is full must not occupy the reserve.
         is_unread = self._is_mid_request
         self._server.count_refusal(problem.status)
+        if self._server.access_log.is_on:
+            self._log(request, problem.status, problem.request_id)
         goes_on = request is not None and not is_unread and request.keep_alive and not self._server.is_full
         response = problem_response(problem, close=not goes_on)
         if request is not None:

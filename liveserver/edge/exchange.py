@@ -15,12 +15,14 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import trio
 
 from liveserver.config import EdgeSettings
-from liveserver.edge.answer import Answer, DeferredResponse, Handler, StreamResponse
+from liveserver.edge.answer import Answer, DeferredResponse, Handler, StreamResponse, status_of
 from liveserver.edge.asgi import ONLY_HTTP1, Application, Receive, Scope, Send, replayed, request_from
 from liveserver.edge.bodies import BodyReservation
 from liveserver.edge.request import Request
@@ -78,10 +80,12 @@ class Http2Application:
                             scope = {**scope, "headers": headers}
                             await self._ordinary(scope, replayed(body, receive), exchange.send_in_time)
                             return
-                    await exchange.serve(request, handler, server)
+                    await exchange.serve(request, handler, server, partial(self._log, scope, request))
                 except Problem as problem:
                     problem.request_id = problem.request_id or self._name(request)
                     server.count_refusal(problem.status)
+                    if server.access_log.is_on:
+                        self._log(scope, request, problem.status)
                     cors = request.cors if request is not None else b""
                     await exchange.respond(with_headers(problem_response(problem), cors))
         except Exception:
@@ -91,6 +95,17 @@ class Http2Application:
             exchange.close()
             server.connections.discard(exchange)
             server.limit.release(counted_as or "")
+
+    def _log(self, scope: Scope, request: Request | None, status: int) -> None:
+        headers = dict(request.headers) if request is not None else {}
+        self._server.access_log.record(
+            scope["method"],
+            scope["path"],
+            status,
+            scope["client"],
+            headers.get(b"x-forwarded-for", b""),
+            self._name(request),
+        )
 
     def _name(self, request: Request | None) -> str:
         given = request.headers.get(b"x-request-id") if request is not None else None
@@ -122,10 +137,14 @@ class Exchange:
     def sock(self) -> Exchange:
         return self
 
-    async def serve(self, request: Request, handler: Handler, server: ServerInterface) -> None:
-        """Answer a hot request. Raises `Problem`."""
+    async def serve(
+        self, request: Request, handler: Handler, server: ServerInterface, log: Callable[[int], None]
+    ) -> None:
+        """Answer a hot request, and log its status if that is wanted. Raises `Problem`."""
         server.requests += 1
         answer: Answer = await handler(request, self)
+        if server.access_log.is_on:
+            log(status_of(request, answer))
         if isinstance(answer, bytes):
             answer = with_headers(answer, request.cors)
             await self.respond(without_body(answer) if request.method == "HEAD" else answer)

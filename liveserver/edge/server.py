@@ -29,6 +29,7 @@ import structlog
 import trio
 
 from liveserver.config import EdgeSettings
+from liveserver.edge.access_log import AccessLog
 from liveserver.edge.bodies import BodyMemory
 from liveserver.edge.connection import Connection
 from liveserver.edge.connection_limit import ConnectionLimit
@@ -88,6 +89,7 @@ class EdgeServer:
         self.heads = KnownHeads()
         self.is_known_path: Callable[[str], bool] = lambda path: True
         self.limit = ConnectionLimit(settings)
+        self.access_log = AccessLog(settings)
         self.is_ending = False
         self.requests = 0
         self._refused: dict[str, int] = {}  # by status: there are not many

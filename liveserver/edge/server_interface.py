@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from liveserver.config import EdgeSettings
+from liveserver.edge.access_log import AccessLog
 from liveserver.edge.bodies import BodyMemory
 from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.cors import Origins
@@ -71,6 +72,7 @@ class ServerInterface(Protocol):
     secured_hosts: AllowedHosts  # at the TLS port
 
     is_known_path: Callable[[str], bool]  # whether the ordinary web has something there
+    access_log: AccessLog
     is_ending: bool
     requests: int
 

@@ -22,12 +22,13 @@ from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Settings
 from liveserver.dispatcher.local import LocalDispatcher
 from liveserver.dispatcher.role import open_dispatcher_role
+from liveserver.edge.access_log import AccessLog
 from liveserver.edge.cors import Origins, preflight_headers
 from liveserver.edge.router import Router
 from liveserver.errors import LiveserverError
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.role import open_frontend_role
-from liveserver.node.pages import add_pages, known_paths, pass_on
+from liveserver.node.pages import add_pages, known_paths, log_requests, pass_on
 from liveserver.node.site import open_site
 from liveserver.recorder.role import open_history, open_recorder_role
 from liveserver.role import Check, PrepareReload, Process, Role
@@ -58,6 +59,7 @@ class Node:
         self.settings = settings
         self.name = named(settings).node.name or ""
         self.router = Router()
+        self.access_log = AccessLog(settings.edge)
         self.is_draining = False
         self.parts: dict[str, Any] = {}
         self.checks: dict[str, Check] = {"accepting": self._check_accepting}
@@ -157,6 +159,7 @@ class Node:
         )
         self.is_known_path = known_paths(app)
         pass_on(app, self.router)
+        log_requests(app, self.access_log)
         return app
 
     async def _check_accepting(self) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, NotFound
 
+from liveserver.edge.access_log import AccessLog
 from liveserver.edge.pages import Page
 from liveserver.edge.router import Router
 from liveserver.web import page
@@ -71,3 +73,21 @@ def known_paths(app: QuartTrio) -> Callable[[str], bool]:
         return found
 
     return is_known
+
+
+def log_requests(app: QuartTrio, access_log: AccessLog) -> None:
+    """Log the application's requests, as the edge does those that it answers itself."""
+
+    @app.after_request
+    async def record(response: Response) -> Response:
+        if access_log.is_on:
+            headers = request.headers
+            access_log.record(
+                request.method,
+                request.path,
+                response.status_code,
+                request.remote_addr,
+                headers.get("x-forwarded-for", "").encode("latin-1", "replace"),
+                headers.get("x-request-id", ""),
+            )
+        return response

@@ -189,6 +189,7 @@ async def serve(
             edge = EdgeServer(
                 limits, node.router, handoff.serve, allowed_hosts(settings, settings.listen.public)
             )
+            edge.access_log = node.access_log
             node.parts["edge"] = edge.statistics
             node.parts["log"] = logs.statistics
             edge.http2 = handoff.http2(edge)

@@ -27,6 +27,7 @@ RELOADABLE = frozenset(
     {
         "auth.*",
         "edge.accept_rate",
+        "edge.access_log",
         "edge.body_timeout",
         "edge.header_timeout",
         "edge.keep_alive",
@@ -82,6 +83,7 @@ class Reloader:
             change()
         room = room_for_connections(settings)
         self._edge.settings = msgspec.structs.replace(settings.edge, max_connections=room)
+        self._node.access_log.settings = settings.edge
         logs.set_level(settings.node.log_level)
         self._node.settings = settings
         result = ReloadResult(changed, needs_restart)
