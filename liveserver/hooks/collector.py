@@ -23,6 +23,7 @@ from liveserver.bus.following import MovedVideos, unseen
 from liveserver.bus.hook_queue import HookMessage, HookQueue, Progress
 from liveserver.bus.interface import ActiveVideos, Slice
 from liveserver.config import Settings
+from liveserver.config.hook_checks import EVENT
 from liveserver.cursor import Cursor
 from liveserver.errors import LiveserverError
 from liveserver.hooks.messages import (
@@ -99,7 +100,7 @@ class Collector:
         watches = any(target.wants_occupancy() for target in targets)
         self.occupancy = Occupancy(reader, queue, settings) if watches else None
         self.disabled: set[str] = set()  # endpoints for which nothing is queued
-        self.queued: dict[str, int] = {}  # by kind
+        self.queued: dict[str, int] = {}  # by kind, those of published events together
         self.gaps = self.overflowed = 0
 
     async def collect(self) -> int:
@@ -176,7 +177,8 @@ class Collector:
         for target in self._targets:
             if target.name not in self.disabled and target.wants(message.kind, video):
                 batch.append(HookMessage(target.name, video, message.id, message.body))
-                self.queued[message.kind] = self.queued.get(message.kind, 0) + 1
+                kind = "event" if message.kind.startswith(EVENT) else message.kind  # publishers name the rest
+                self.queued[kind] = self.queued.get(kind, 0) + 1
 
     async def _watch(self, occupancy: Occupancy) -> None:
         """Queue which videos are occupied or vacated now."""

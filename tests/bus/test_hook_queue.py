@@ -43,7 +43,8 @@ async def test_one_node_leads_until_its_lease_ends(queue: HookQueue, until: Unti
     await until(a_leads)
 
 
-async def test_only_the_leader_queues_and_moves_places(queue: HookQueue) -> None:
+async def test_only_the_leader_queues_and_moves_places(bus: WholeBus) -> None:
+    queue = bus.hook_queue(60.0, 6)
     progress = Progress({"v": "epoch 3 dc1-epoch-3"}, ["v", "w"])
     assert await queue.put("a", [message("m1")], progress) is None
     assert await queue.places(["v"]) == {"v": ""}
@@ -83,7 +84,8 @@ async def test_messages_leave_in_order_and_only_the_first_one(queue: HookQueue, 
     assert await queue.waiting(["site"]) == {"site": 1}
 
 
-async def test_what_does_not_fit_leaves_one_gap(queue: HookQueue) -> None:
+async def test_what_does_not_fit_leaves_one_gap(bus: WholeBus) -> None:
+    queue = bus.hook_queue(60.0, 6)
     await queue.lead("a", 30.0)
     many = [message(f"m{number}") for number in range(9)]
     assert await queue.put("a", [*many, message("x", endpoint="other")], Progress()) == 3
@@ -95,7 +97,8 @@ async def test_what_does_not_fit_leaves_one_gap(queue: HookQueue) -> None:
     assert await names(queue) == ["m4", "m5", "gap", "later"]
 
 
-async def test_what_is_given_up_leaves_one_gap_in_its_place(queue: HookQueue) -> None:
+async def test_what_is_given_up_leaves_one_gap_in_its_place(bus: WholeBus) -> None:
+    queue = bus.hook_queue(60.0, 6)
     await queue.lead("a", 30.0)
     await queue.put("a", [message(f"m{number}") for number in range(5)], Progress())
     first, second, *_ = await queue.next("site", "v", 3)
@@ -111,7 +114,8 @@ async def test_what_is_given_up_leaves_one_gap_in_its_place(queue: HookQueue) ->
     assert await queue.waiting(["site"]) == {"site": 2}
 
 
-async def test_endpoints_are_disabled_until_they_are_enabled(queue: HookQueue) -> None:
+async def test_endpoints_are_disabled_until_they_are_enabled(bus: WholeBus) -> None:
+    queue = bus.hook_queue(60.0, 6)
     await queue.disable("site", "url")
     assert await queue.disabled() == {"site": "url"}
     await queue.enable("site")

@@ -21,6 +21,7 @@ from liveserver.dispatcher.publish import PublishStatistics
 from liveserver.dispatcher.relay.relay import RelayStatistics
 from liveserver.edge.statistics import EdgeStatistics
 from liveserver.frontend.status import FrontendStatistics
+from liveserver.hooks.hooks import HookStatistics
 from liveserver.instruments import Distribution
 
 DEPLOY = Path("config/deploy")
@@ -32,6 +33,7 @@ PARTS: dict[str, type[Any]] = {
     "redis": RedisStatistics,
     "relay": RelayStatistics,
     "backend": BackendStatistics,
+    "hooks": HookStatistics,
 }
 OTHERS = {
     "up",

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 import trio
 
 from liveserver.bus.hook_queue import GAP, Due, Entry, HookMessage, Progress
+from liveserver.lru import LRU
+
+PLACES = 100_000  # videos whose places are remembered, the latest ones
 
 
 class MemoryHookQueue:
@@ -17,9 +20,10 @@ class MemoryHookQueue:
         self._clock = clock
         self._limit = limit
         self._leader: tuple[str, float] = ("", 0.0)  # and when its lease ends
-        self._places: dict[str, str] = {}
+        self._places: LRU[str, str] = LRU(PLACES)
         self._occupied: set[str] = set()
         self._queues: dict[tuple[str, str], deque[Entry]] = {}
+        self._lengths: dict[str, int] = {}  # endpoint → entries
         self._due: dict[str, dict[str, float]] = {}  # endpoint → video → when
         self._disabled: dict[str, str] = {}
         self._count = 0
@@ -39,7 +43,7 @@ class MemoryHookQueue:
 
     async def places(self, videos: Sequence[str]) -> dict[str, str]:
         await trio.lowlevel.checkpoint()
-        return {video: self._places.get(video, "") for video in videos}
+        return {video: self._places.get(video) or "" for video in videos}
 
     async def occupied(self) -> set[str]:
         await trio.lowlevel.checkpoint()
@@ -50,7 +54,8 @@ class MemoryHookQueue:
         leader, end = self._leader
         if leader != node or end <= self._clock():
             return None
-        self._places.update(progress.places)
+        for video, place in progress.places.items():
+            self._places.put(video, place)
         self._occupied |= set(progress.occupied)
         self._occupied -= set(progress.vacated)
         return sum(not self._put(message) for message in messages)
@@ -59,15 +64,16 @@ class MemoryHookQueue:
         queue = self._queues.setdefault((message.endpoint, message.video), deque())
         due = self._due.setdefault(message.endpoint, {})
         due.setdefault(message.video, self._clock())
-        has_room = self._length(message.endpoint) < self._limit
+        before = self._lengths.setdefault(message.endpoint, 0)
+        has_room = before < self._limit
         if has_room:
             queue.append(self._entry(message.id, message.body))
         elif not queue or not queue[-1].is_gap:
             queue.append(self._gap())
+        else:
+            return False
+        self._lengths[message.endpoint] += 1
         return has_room
-
-    def _length(self, endpoint: str) -> int:
-        return sum(len(self._queues[endpoint, video]) for video in self._due.get(endpoint, ()))
 
     def _entry(self, name: str, body: bytes) -> Entry:
         at = int(self._clock() * 1000)
@@ -102,6 +108,7 @@ class MemoryHookQueue:
             return
         if leave_gap and not (queue and queue[0].is_gap):
             queue.appendleft(self._gap())
+        self._lengths[endpoint] += len(queue) - before
         if queue:
             self._due[endpoint][video] = self._clock()
         else:
@@ -115,7 +122,7 @@ class MemoryHookQueue:
 
     async def waiting(self, endpoints: Sequence[str]) -> dict[str, int]:
         await trio.lowlevel.checkpoint()
-        return {endpoint: self._length(endpoint) for endpoint in endpoints}
+        return {endpoint: self._lengths.get(endpoint, 0) for endpoint in endpoints}
 
     async def disabled(self) -> dict[str, str]:
         await trio.lowlevel.checkpoint()

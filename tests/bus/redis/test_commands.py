@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from liveserver.cluster.redis_server import RedisServer
 from liveserver.errors import BusRefused
 from liveserver.viewer_count import AudienceReport, AudienceSize
+from tests.bus import test_hook_queue
 from tests.bus.redis_harness import append, lines, next_batches, open_bus
 from tests.conftest import Until
 
@@ -48,8 +49,12 @@ async def test_the_smallest_documented_user_can_do_all_that_is_needed(
             await bus.leave_group("dc2", "n")
             await bus.add_audiences([AudienceReport("v", ["ada"], 1)], 30)
             assert await bus.audience("v") == AudienceSize(1, 1)
+            assert (await bus.watched_since(0, 1)).videos == ["v"]
             await bus.unsubscribe("n", ["v"])
             await bus.ping()
+            await test_hook_queue.test_what_does_not_fit_leaves_one_gap(bus)
+            await test_hook_queue.test_endpoints_are_disabled_until_they_are_enabled(bus)
+            await bus.hook_queue(60.0, 6).postpone("site", "v", 1.0)
     assert not [entry for entry in logs if entry["event"] == "redis_commands_missing"]
 
 

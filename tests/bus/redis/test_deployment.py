@@ -17,7 +17,14 @@ from liveserver.bus.redis.bus import RedisBus
 from liveserver.cluster.redis_server import free_port
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError, ConfigError
-from tests.bus import test_contract, test_contract_inboxes, test_contract_relay, test_contract_viewer_counts
+from tests.bus import (
+    test_contract,
+    test_contract_inboxes,
+    test_contract_relay,
+    test_contract_viewer_counts,
+    test_contract_watched,
+    test_hook_queue,
+)
 from tests.bus.deployments import PASSWORD, Deployment, clustered, encrypted, wait, watched
 from tests.bus.redis_harness import (
     append,
@@ -37,7 +44,13 @@ Rule = Callable[[RedisBus], Awaitable[None]]
 # Those that take no time, and say nothing about it.
 RULES: list[Rule] = [
     rule
-    for module in (test_contract, test_contract_inboxes, test_contract_relay)
+    for module in (
+        test_contract,
+        test_contract_inboxes,
+        test_contract_relay,
+        test_contract_watched,
+        test_hook_queue,
+    )
     for name, rule in vars(module).items()
     if name.startswith("test_")
     and list(inspect.signature(rule).parameters) == ["bus"]
