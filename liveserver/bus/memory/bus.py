@@ -79,6 +79,8 @@ class MemoryBus:
         self._audiences = Audiences()
         self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, least recent first
         self._relayed: OrderedDict[str, float] = OrderedDict()  # the same of what was relayed here
+        # The same of all whose logs may hold events that are to be dropped.
+        self._untrimmed: OrderedDict[str, float] = OrderedDict()
         self._watched: OrderedDict[str, float] = OrderedDict()  # the same of reports of viewers
         self._left: OrderedDict[str, float] = OrderedDict()  # and of reports that there are none any more
         self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
@@ -135,6 +137,7 @@ class MemoryBus:
                 self._forward(video, appended, now)
                 self._relayed[batch.video] = now
                 self._relayed.move_to_end(batch.video)
+                self._note_appended(batch.video, now)
             positions.append(video.position(batch.origin))
         return positions
 
@@ -149,6 +152,10 @@ class MemoryBus:
         now = self._clock()
         self._expire(now)
         return self._moved_since(self._left if left else self._watched, since, limit, now)
+
+    def _note_appended(self, video: str, now: float) -> None:
+        self._untrimmed[video] = now
+        self._untrimmed.move_to_end(video)
 
     def _note_watched(self, video: str, viewers: int, now: float) -> None:
         reports = self._watched if viewers else self._left
@@ -315,6 +322,7 @@ class MemoryBus:
             self._forward(video, batch, now)
             self._active[request.video] = now
             self._active.move_to_end(request.video)
+            self._note_appended(request.video, now)
         held = max(video.held_until - now, 0.0)
         result = AppendResult(video.epoch, first, number, duplicates, video.cursor, stale, held=held)
         video.tokens[request.token] = result
@@ -393,6 +401,13 @@ class MemoryBus:
             if video.keep_until > now:
                 break
             del self._videos[name]
+        while self._untrimmed:  # a quiet video's events go by the clock, too
+            name, at = next(iter(self._untrimmed.items()))
+            if at > now - self._settings.max_age:
+                break
+            del self._untrimmed[name]
+            if name in self._videos:
+                self._videos[name].trim(now)
         for moved in (self._active, self._relayed, self._watched, self._left):
             while moved and next(iter(moved.values())) <= now - self._settings.idle_ttl:
                 moved.popitem(last=False)

@@ -99,7 +99,7 @@ class VideoLog:
 
     def read(self, after: int, limit: int, now: float) -> Slice:
         """Return the first `limit` retained events after the offset `after`."""
-        self._trim(now)
+        self.trim(now)
         stretch = merged(self._kept_events.after(after, limit), self._ephemeral.after(after, limit), limit)
         is_whole = sum(len(batch.lines) for batch in stretch) < limit
         upto = None if is_whole or not stretch else stretch[-1].last
@@ -122,7 +122,7 @@ class VideoLog:
         self._kept = self._kept.advanced(origin, epoch, kept)
         self.offset = batch.last
         self.cursor = self.cursor.advanced(origin, epoch, number + len(lines) - 1)
-        self._trim(now)
+        self.trim(now)
         return batch
 
     def _runs(self, lines: list[bytes]) -> Iterator[tuple[int, int, bool]]:
@@ -133,6 +133,7 @@ class VideoLog:
             yield start, end, is_ephemeral
             start = end
 
-    def _trim(self, now: float) -> None:
+    def trim(self, now: float) -> None:
+        """Drop events older than `history.max_age`."""
         self._kept_events.trim(now - self._settings.max_age)
         self._ephemeral.trim(now - self._settings.max_age)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -70,6 +72,21 @@ async def test_the_log_ages_without_an_append(autojump_clock: MockClock) -> None
     await trio.sleep(6)
     stretch = await bus.read("v", 0, 100)
     assert (stretch.oldest, stretch.head.offset, stretch.batches) == (4, 3, [])
+
+
+async def test_events_of_a_quiet_video_are_freed_by_the_clock(autojump_clock: MockClock) -> None:
+    """Nothing is appended to it, nor read, and it is far from `idle_ttl`; it goes on where it was."""
+    bus = MemoryBus("dc1", settings(max_age=10), 10)
+    lines = [b'like {"n":%d}' % number for number in range(2)] + [b'comment {"n":2}']
+    await bus.append([AppendRequest("v", "t", list(lines), [None] * len(lines))])
+    held = [sys.getrefcount(line) for line in lines]
+    await trio.sleep(9)
+    await append(bus, "w", None)
+    assert [sys.getrefcount(line) for line in lines] == held
+    await trio.sleep(2)
+    await append(bus, "w", None)
+    assert [sys.getrefcount(line) for line in lines] == [count - 1 for count in held]
+    assert (await append(bus, "v", None)).first == 4
 
 
 async def test_ids_last_for_their_window(autojump_clock: MockClock) -> None:
