@@ -92,3 +92,11 @@ def test_patterns_match_as_they_say(patterns: list[str], video: str) -> None:
     assert matches(begun, video) == any(video[: len(pattern)] == pattern for pattern in patterns)
     assert matches(("*",), video)
     assert not matches((), video)
+
+
+def test_credentials_cannot_be_changed_and_do_not_show_their_secret() -> None:
+    found = Credentials("hunter2", CredentialSource.HEADER)
+    assert "hunter2" not in repr(found)
+    with pytest.raises(AttributeError):
+        found.text = "other"  # type: ignore[misc]
+    assert hash(found) == hash(Credentials("hunter2", CredentialSource.HEADER))

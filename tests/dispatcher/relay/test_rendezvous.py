@@ -24,3 +24,9 @@ def test_only_the_videos_of_who_goes_change_hands() -> None:
 
 def test_a_single_dispatcher_owns_every_video() -> None:
     assert {owner(video, ["di1"]) for video in VIDEOS} == {"di1"}
+
+
+def test_dispatchers_of_all_versions_agree() -> None:
+    """While they are replaced one by one, each video is to have one owner."""
+    owners = [owner(f"v{number}", ["n1", "n2", "n3"]) for number in range(12)]
+    assert "".join(each[1:] for each in owners) == "211221231313"

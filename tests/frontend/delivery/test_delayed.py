@@ -465,3 +465,20 @@ def test_any_sequence_is_as_the_model_says(steps: list[tuple[str, Any]]) -> None
                     assert kind == ("retract" if is_retraction else "comment")
 
     trio.run(run, clock=MockClock(autojump_threshold=0))
+
+
+async def test_a_delay_without_viewers_is_closed_when_its_time_is_over_not_later(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage() as on:
+        client, _ = await on.ready("v", "?behind=5")
+        (delayed,) = on.channel().audience.delayed.values()
+        client.sock.close()
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        began = trio.current_time()
+        delayed.advance(began)
+        assert delayed.due == began + LINGER
+        delayed.advance(began + LINGER - 0.001)
+        assert list(on.channel().audience.delayed.values()) == [delayed]
+        delayed.advance(began + LINGER)
+        assert on.channel().audience.delayed == {}
