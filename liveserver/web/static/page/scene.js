@@ -2,9 +2,9 @@
  * A scene where there is no film: northern lights over a lake, brighter the more is liked.
  *
  * By night in a dark page, at daybreak in a light one. It is the page's background, so it may cost little: the lights
- * are drawn small and enlarged once, the lake is one flipped copy a frame, and there are thirty frames a second
- * only while people like it, six otherwise. None while it cannot be seen, and one still picture where reduced
- * motion is preferred.
+ * are computed small and enlarged once, the lake is one flipped copy a frame, and there are thirty frames a second
+ * only while people like it, six otherwise. On a slow machine there are fewer, and hardly any while nobody likes it.
+ * None while it cannot be seen, and one still picture where reduced motion is preferred.
  */
 
 const NIGHT = {
@@ -23,9 +23,16 @@ const DAYBREAK = {
 };
 const SHORE = 0.72; // of the height
 const WIDEST = 480; // pixels; CSS enlarges it
+const SHARE = 10; // a frame's time is at most one in so many
+const RAREST = 500; // ms between two frames while people like it, where that would be longer
+const COSTLY = 25; // ms of a frame that would be felt: then it hardly moves but when people like it
+const NOW_AND_THEN = 10_000; // ms between two such frames, which measure anew
+const STEPS = 128; // of a band of light, from top to foot
+const PROFILE = [[0, 0], [0.45, 0.22], [0.8, 0.75], [0.88, 1], [1, 0]]; // [where, how bright]
 const LIGHTS = { width: 96, height: 64 }; // pixels
 const FAST = 1000 / 30;
 const SLOW = 1000 / 6;
+const STILL_FOR = 2000; // ms after the first picture, in which the page loads, unless someone likes it
 const LIVELY = 0.06; // the energy above which it is drawn fast
 
 export class Scene {
@@ -34,10 +41,13 @@ export class Scene {
   #dark = matchMedia("(prefers-color-scheme: dark)");
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
   #sky = document.createElement("canvas");
-  #lights = Object.assign(document.createElement("canvas"), LIGHTS);
   #front = document.createElement("canvas");
   #ripples = document.createElement("canvas");
-  /** @type {HTMLCanvasElement[]} */ #strips = [];
+  #lights = Object.assign(document.createElement("canvas"), LIGHTS);
+  #pixels = new ImageData(LIGHTS.width, LIGHTS.height);
+  /** @type {Float32Array[]} */ #strips = [];
+  #begun = performance.now();
+  #cost = 0; // ms of a frame, smoothed
   #energy = 0;
   #last = 0;
   #isSeen = true;
@@ -59,7 +69,9 @@ export class Scene {
 
   /** Brighten it: a like has come. */
   cheer() {
+    const wasStill = this.#energy <= LIVELY;
     this.#energy = Math.min(1, this.#energy + 0.12 * (1 - this.#energy));
+    if (wasStill) this.#schedule();
   }
 
   #prepare() {
@@ -74,7 +86,9 @@ export class Scene {
     paintHills(this.#front.getContext("2d"), width, height, palette);
     paintRipples(this.#ripples.getContext("2d"), this.#ripples.width, this.#ripples.height);
     this.#strips = palette.lights.map((colour) => strip(colour, palette.glow));
-    this.#draw(this.#calm.matches ? 40 : performance.now() / 1000);
+    const begun = performance.now();
+    this.#draw(this.#calm.matches ? 40 : begun / 1000);
+    setTimeout(() => this.#measured(performance.now() - begun));
     this.#schedule();
   }
 
@@ -83,17 +97,28 @@ export class Scene {
     clearTimeout(this.#timer);
     cancelAnimationFrame(this.#asked);
     if (this.#calm.matches || !this.#isSeen || document.hidden) return;
-    const between = this.#energy > LIVELY ? FAST : SLOW;
+    const isLively = this.#energy > LIVELY;
+    const rare = this.#cost > COSTLY && !isLively ? NOW_AND_THEN : Math.min(RAREST, SHARE * this.#cost);
+    const between = Math.max(isLively ? FAST : SLOW, rare);
     // A timer first: a frame asked for is a frame composed, also when nothing is drawn in it.
-    const wait = Math.max(0, between - (performance.now() - this.#last) - 4);
+    const now = performance.now();
+    const still = isLively ? 0 : this.#begun + STILL_FOR - now;
+    const wait = Math.max(0, still, between - (now - this.#last) - 4);
     this.#timer = setTimeout(() => (this.#asked = requestAnimationFrame((now) => this.#frame(now))), wait);
   }
 
   #frame(now) {
     this.#energy *= Math.exp(-Math.min(200, now - this.#last) / 2500);
     this.#last = now;
+    const begun = performance.now();
     this.#draw(now / 1000);
+    // Behind the frame: without a GPU, most of it is drawn after this function.
+    setTimeout(() => this.#measured(performance.now() - begun));
     this.#schedule();
+  }
+
+  #measured(cost) {
+    this.#cost = this.#cost ? (this.#cost + cost) / 2 : cost;
   }
 
   #draw(time) {
@@ -117,13 +142,10 @@ export class Scene {
   /** Three bands of light, each as tall and as bright as three slow waves make it, column by column. */
   #drawLights(time) {
     const { width, height } = LIGHTS;
-    const context = this.#lights.getContext("2d");
-    context.globalAlpha = 1;
-    context.globalCompositeOperation = "source-over";
-    context.clearRect(0, 0, width, height);
-    context.globalCompositeOperation = "lighter";
+    const { data } = this.#pixels;
+    new Uint32Array(data.buffer).fill(0xff000000); // black adds nothing
     const lift = 0.75 + this.#energy * 0.55;
-    this.#strips.forEach((light, layer) => {
+    for (const [layer, light] of this.#strips.entries()) {
       const pace = time * (0.16 + layer * 0.05);
       for (let x = 0; x < width; x++) {
         const u = (x / width) * 5 + layer * 2.3;
@@ -132,23 +154,34 @@ export class Scene {
         const veil = 0.5 + 0.5 * Math.sin(u * 0.9 - pace * 0.8 + layer);
         const tall = height * (0.34 + 0.16 * fold * 0.5 + 0.2 * shimmer) * lift;
         const foot = height * (0.74 - layer * 0.1 + 0.07 * fold);
-        context.globalAlpha = Math.min(1, veil * (0.16 + 0.5 * shimmer) * lift);
-        context.drawImage(light, x, foot - tall, 1, tall * 1.12);
+        const alpha = Math.min(1, veil * (0.16 + 0.5 * shimmer) * lift);
+        const [top, step] = [foot - tall, STEPS / (tall * 1.12)];
+        const last = Math.min(height, Math.floor(foot + tall * 0.12));
+        for (let y = Math.max(0, Math.ceil(top)); y < last; y++) {
+          const from = 3 * Math.floor((y - top) * step);
+          const to = 4 * (y * width + x);
+          data[to] += alpha * light[from];
+          data[to + 1] += alpha * light[from + 1];
+          data[to + 2] += alpha * light[from + 2];
+        }
       }
-    });
+    }
+    this.#lights.getContext("2d").putImageData(this.#pixels, 0, 0);
   }
 }
 
-/** The profile of one band of light, from its soft top to its sharper foot. */
+/** The profile of one band of light, from its soft top to its sharper foot: red, green and blue of each step. */
 function strip(colour, glow) {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 128 });
-  const context = canvas.getContext("2d");
-  const fade = context.createLinearGradient(0, 0, 0, 128);
-  for (const [at, alpha] of [[0, 0], [0.45, 0.22], [0.8, 0.75], [0.88, 1], [1, 0]])
-    fade.addColorStop(at, `rgb(${colour} / ${alpha * glow})`);
-  context.fillStyle = fade;
-  context.fillRect(0, 0, 1, 128);
-  return canvas;
+  const [red, green, blue] = colour.split(" ").map(Number);
+  const profile = new Float32Array(3 * (STEPS + 1)); // the last one is dark
+  for (let step = 0; step < STEPS; step++) {
+    const at = (step + 0.5) / STEPS;
+    const next = PROFILE.findIndex(([end]) => end >= at);
+    const [[start, low], [end, high]] = [PROFILE[next - 1], PROFILE[next]];
+    const alpha = glow * (low + ((high - low) * (at - start)) / (end - start));
+    profile.set([alpha * red, alpha * green, alpha * blue], 3 * step);
+  }
+  return profile;
 }
 
 function paintSky(context, width, height, { sky, stars }) {
