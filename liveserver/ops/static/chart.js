@@ -125,7 +125,9 @@ export class Chart {
 
   #line(index, x, y, lower) {
     const runs = [[]];
+    const oldest = this.#points.at(-1)[0] - SPAN;
     for (const point of this.#points) {
+      if (point[0] < oldest) continue;
       if (point[index + 1] === null) runs.push([]);
       else runs.at(-1).push([x(point[0]), y(point[index + 1])]);
     }

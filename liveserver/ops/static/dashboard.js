@@ -85,12 +85,15 @@ let shown = "";
 /** Put each chart where it belongs; the flat ones of the second part are a line of text each. */
 function arrange(now) {
   const present = charts.filter(({ part }) => !part || at(now, part) !== undefined);
-  const others = present.filter(({ isFirst }) => !isFirst);
+  // Of three beside each other; where one is left over, another keeps the last row full.
+  const first = present.filter(({ isFirst }) => isFirst);
+  if (first.length % 3 === 2) first.push(present.find(({ chart }) => chart.title === "Memory"));
+  const others = present.filter((one) => !first.includes(one));
   const live = others.filter(({ chart }) => !chart.isFlat);
-  const order = [present, live].map((some) => some.map(({ chart }) => chart.title).join()).join(";");
+  const order = [first, live].map((some) => some.map(({ chart }) => chart.title).join()).join(";");
   if (order !== shown) {
     shown = order;
-    $("charts").replaceChildren(...present.filter(({ isFirst }) => isFirst).map(({ chart }) => chart.element));
+    $("charts").replaceChildren(...first.map(({ chart }) => chart.element));
     $("more-charts").replaceChildren(...live.map(({ chart }) => chart.element));
     for (const { chart } of [...present]) chart.draw();
   }
