@@ -42,6 +42,8 @@ def expected(hint: Any) -> str:
         plain, *notes = arguments
         words = expected(plain)
         for note in notes:
+            if isinstance(note, msgspec.Meta) and note.description:
+                return note.description
             if isinstance(note, msgspec.Meta):
                 words += f", at least {note.ge:,}" if note.ge is not None else ""
                 words += f", at most {note.le:,}" if note.le is not None else ""

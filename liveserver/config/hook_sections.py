@@ -26,7 +26,13 @@ class HookEndpointSettings(Section, frozen=True):
     # of these videos: names, prefixes (`concert-*`) or `*`
     videos: Annotated[list[Videos], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["*"])
     # of Redis: the key of the stream; of NATS: how subjects begin
-    stream: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")] = "liveserver"
+    stream: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z",
+            description="1 to 64 of A-Z a-z 0-9 . _ : -, beginning with a letter or digit",
+        ),
+    ] = "liveserver"
     stream_length: Count = 1_000_000  # of Redis: about so many messages are kept in the stream
 
 

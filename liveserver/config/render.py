@@ -61,6 +61,15 @@ def render_full(settings: Settings) -> str:
         else:
             lines += [*_about(type(values)), f"[{name}]"]
             lines += _entries(type(values), values, getattr(defaults, name))
+            for table, inner_hint in get_type_hints(type(values), include_extras=True).items():
+                if get_origin(inner_hint) is dict:
+                    section = get_args(inner_hint)[1]
+                    lines += [
+                        "",
+                        *_about(section),
+                        f"# [{name}.{table}.NAME]",
+                        *_entries(section, None, None),
+                    ]
     return "\n".join(lines)
 
 

@@ -233,11 +233,26 @@ class RecorderSettings(Section, frozen=True):
     # directory of the recordings, relative to the working directory; a datacenter's recorders may share it
     directory: Annotated[str, Meta(min_length=1)] = "data/recordings"
     # record into this bucket of an S3-compatible store instead; needs liveserver[s3]
-    s3_bucket: Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?\Z")] = ""
+    s3_bucket: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?\Z",
+            description="a bucket's name: 3 to 63 of a-z 0-9 . -, with a letter or digit at both ends",
+        ),
+    ] = ""
     # what the objects' names begin with, such as "recordings/"
-    s3_prefix: Annotated[str, Meta(pattern=r"^([A-Za-z0-9._-]{1,100}/){0,8}\Z")] = ""
+    s3_prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^([A-Za-z0-9._-]{1,100}/){0,8}\Z",
+            description='up to 8 folders of A-Z a-z 0-9 . _ -, each with a slash behind: "recordings/"',
+        ),
+    ] = ""
     s3_endpoint: str | None = None  # URL; default: AWS
-    s3_region: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")] | None = None  # of the bucket
+    # of the bucket
+    s3_region: (
+        Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", description='a region like "eu-central-1"')] | None
+    ) = None
     # id of the access key; default: what botocore finds in environment, files or the machine's role
     s3_access_key: Annotated[str, Meta(min_length=1)] | None = None
     s3_secret_key: Secret | None = None  # of the access key; preferably use `s3_secret_key_file`
@@ -251,7 +266,10 @@ class ReviewSettings(Section, frozen=True):
     """Comments of videos whose setting `review` is on: decided by moderators, or by a service of the site."""
 
     # an http(s) URL that decides on each comment; empty: every comment waits for a moderator
-    url: Annotated[str, Meta(pattern=r"^(https?://\S+)?\Z")] = ""
+    url: Annotated[
+        str,
+        Meta(pattern=r"^(https?://\S+)?\Z", description='an http(s) URL like "https://example.org/review"'),
+    ] = ""
     secret: Secret | None = None  # signs the requests to the URL; preferably use `secret_file`
     secret_file: str | None = None  # one secret per line, the first one signs
     timeout: Duration = Duration(2.0)  # for the URL's answer

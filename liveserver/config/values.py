@@ -16,8 +16,16 @@ Videos = Annotated[
 ]  # "v1", "concert-*", "*"
 Rate = Annotated[float, Meta(ge=0)]  # per second; 0: unlimited
 Limit = Annotated[int, Meta(ge=0, le=1_000_000_000)]  # at once; 0: unlimited
-Reaction = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
-EventType = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,31}\Z")]
+Reaction = Annotated[
+    str,
+    Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z", description="1 to 32 of a-z 0-9 _ -, beginning with a letter"),
+]
+EventType = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9_.-]{0,31}\Z", description="1 to 32 of a-z 0-9 _ . -, beginning with a letter"
+    ),
+]
 HookKind = Annotated[
     str, Meta(pattern=r"^(\*|[a-z]+\.(\*|[a-z][a-z0-9_.-]{0,31}))\Z")
 ]  # "comment.created", "comment.*", "*"

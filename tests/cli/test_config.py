@@ -21,10 +21,20 @@ def test_full_has_every_setting_with_its_default_and_meaning(tmp_path: Path) -> 
     for section in config.Settings.__struct_fields__:
         for name in getattr(getattr(config.Settings(), section), "__struct_fields__", ()):
             assert re.search(rf"^# .+\n(?:# .+\n)*?# {name} = ", text, re.M), (section, name)
-    uncommented = re.sub(r"(?m)^# ([a-z0-9_]+ = (?!…))", r"\1", text)
-    uncommented = uncommented[: uncommented.index("# [peers.NAME]")]
+    sections = [
+        each for each in text.split("\n\n") if ".NAME]" not in each
+    ]  # those have no defaults of their own
+    uncommented = re.sub(r"(?m)^# ([a-z0-9_]+ = (?!…))", r"\1", "\n\n".join(sections))
     (tmp_path / "all.toml").write_text(re.sub(r"(?m)^name = .*$", "", uncommented))
     assert config.load(tmp_path / "all.toml", (), {}) == config.Settings()
+
+
+def test_full_has_the_settings_of_named_tables_too() -> None:
+    text = render_full(config.Settings())
+    for table in ("[peers.NAME]", "[auth.publishers.NAME]", "[hooks.endpoints.NAME]"):
+        assert f"# {table}" in text.splitlines()
+    after = text[text.index("# [auth.publishers.NAME]") :]
+    assert re.search(r"^# .+\n# scopes = \[\"publish\"\]", after, re.M)
 
 
 def test_changed_settings_are_active_lines_and_secrets_are_hidden(tmp_path: Path) -> None:

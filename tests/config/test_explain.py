@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
 
 from liveserver.config import Settings, convert, load
+from liveserver.config.explain import expected
 from liveserver.errors import ConfigError
 
 WRONG: list[Any] = [None, True, -1, 1.5, "", "soon", [], [1], {}, {"a": 1}, ["x", 2]]
@@ -32,6 +35,47 @@ def refusal(tree: Any) -> ConfigError | None:
     except ConfigError as error:
         return error
     return None
+
+
+def every_path(
+    kind: type[msgspec.Struct], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each setting's path and type, also those of tables whose names are the operator's."""
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        arguments = get_args(hint)
+        yield (*path, name), hint
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            yield from every_path(hint, (*path, name))
+        elif get_origin(hint) is dict:
+            yield from every_path(arguments[1], (*path, name, "dc9"))
+
+
+def test_no_wrong_value_at_any_depth_is_explained_in_a_librarys_words() -> None:
+    count = 0
+    for path, _ in every_path(Settings):
+        for value in [*WRONG, 10**30, math.inf, math.nan, "\x00", {"a": {"b": 1}}]:
+            tree: Any = value
+            for name in reversed(path):
+                tree = {name: tree}
+            error = refusal(tree)
+            count += error is not None
+            assert error is None or not LIBRARY.search(str(error)), (path, value)
+    assert count > 2_000
+
+
+def patterns(hint: Any) -> Iterator[Any]:
+    """Each part of a type that is a text of a certain form."""
+    notes = getattr(hint, "__metadata__", ())
+    if any(isinstance(note, msgspec.Meta) and note.pattern for note in notes):
+        yield hint
+    for each in get_args(hint):
+        yield from patterns(each)
+
+
+def test_each_form_of_a_text_is_described() -> None:
+    forms = {".".join(path): form for path, hint in every_path(Settings) for form in patterns(hint)}
+    assert len(forms) > 10
+    assert [name for name, form in forms.items() if "a text in quotes" in expected(form)] == []
 
 
 @pytest.mark.parametrize("setting", every_setting())
@@ -69,6 +113,11 @@ def test_a_wrong_value_is_explained_with_the_settings_name_and_no_word_of_a_libr
             "auth.publishers.site.keys: there is no such setting; did you mean key?",
         ),
         ("peers.dc2.urls=redis://h", "peers.dc2.urls: there is no such setting; did you mean url?"),
+        ("recorder.s3_bucket=b", "recorder.s3_bucket: 'b' is not a bucket's name: 3 to 63 of"),
+        (
+            'backend.reactions=["Heart"]',
+            "backend.reactions: ['Heart'] is not a list, each of it 1 to 32 of a-z",
+        ),
         ("bus.kind=redis://me:pa55word@host", "bus.kind: 'redis://me:…@host' is not one of"),
     ],
 )
