@@ -12,6 +12,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liveserver.bus import canary
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import DispatcherSettings, Duration, HistorySettings
 from liveserver.cursor import Cursor
@@ -376,3 +377,13 @@ async def test_others_run_between_two_commits() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert len(answered) == 20
         nursery.cancel_scope.cancel()
+
+
+async def test_canaries_are_not_counted_as_publishes(nursery: trio.Nursery) -> None:
+    stage = Stage(nursery)
+    nursery.start_soon(stage.publisher.run)
+    await stage.publish("canary", video_batch(f"{canary.PREFIX}fe1", "tweet"))
+    await stage.publish("like", video_batch("v", "a", "b"))
+    await stage.settle()
+    assert stage.accepted("canary")[0] == 1
+    assert stage.publisher.statistics().accepted == 2

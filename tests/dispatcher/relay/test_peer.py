@@ -6,7 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from liveserver.bus import canary
-from liveserver.bus.interface import ReplicationBatch
+from liveserver.bus.interface import OPS_GROUP, OPS_LEASE, ReplicationBatch
 from liveserver.viewer_count import ViewerCount
 from tests.dispatcher.relay.harness import (
     Link,
@@ -37,6 +37,23 @@ async def test_events_published_at_a_peer_are_relayed_at_once(
     assert (there.statistics.is_reached, there.statistics.sharing) == (True, 1)
     assert (there.statistics.lag_events, there.statistics.lag_seconds) == (0, 0.0)
     assert there.statistics.mends == 0
+
+
+async def test_a_peers_own_nodes_are_announced_here_while_it_is_reached(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """None of those that are announced there for a third datacenter, which would not expire."""
+    dc1, dc2 = datacenter("dc1"), datacenter("dc2")
+    link = Link(dc2)
+    nursery.start_soon(Relaying(link, dc1).run)
+    own, third = "dc2 dc2-fe1 frontend h:9000", "dc3 dc3-fe1 frontend h:9000"
+    for node in (own, third, "dc1 dc1-fe1 frontend h:9000"):
+        await dc2.join_group(OPS_GROUP, node, 1_000)
+    await trio.sleep(OPS_LEASE)
+    assert await dc1.group(OPS_GROUP) == [own]
+    link.is_cut = True
+    await trio.sleep(2 * OPS_LEASE)
+    assert await dc1.group(OPS_GROUP) == []
 
 
 async def test_viewers_there_are_counted_here_for_as_long_as_that_is_heard(
