@@ -30,8 +30,7 @@ def new_epoch(after: str = "") -> str:
 
 class IdMaker:
     """Makes unique ids that sort by time: the 48 bits of a ULID's milliseconds, 30 random bits of this
-    process,
-    and a counter, in Crockford's base 32.
+    process, and a counter, in Crockford's base 32.
     """
 
     def __init__(self) -> None:
@@ -52,8 +51,7 @@ def request_id(given: bytes | None, *, trusted: bool) -> str:
     """Return the id of a request, for its response and the log.
 
     The id that a proxy has `given` (`x-request-id`) is used if it is `trusted` and harmless in a log;
-    otherwise a
-    new one is generated.
+    otherwise a new one is generated.
     """
     if trusted and given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode("ascii")

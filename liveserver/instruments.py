@@ -1,9 +1,8 @@
 """Annotations of statistics, and histograms.
 
 A part's `statistics()` returns a frozen struct. The annotation of a field has its description for operators,
-from
-which `/metrics` is generated: `writes: Annotated[int, total("…")]`. Parts count in plain ints, and nothing is
-computed until it is read.
+from which `/metrics` is generated: `writes: Annotated[int, total("…")]`. Parts count in plain ints, and
+nothing is computed until it is read.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ def total(text: str, *, name: str | None = None, label: str | None = None) -> Me
     """Annotate a count since the start.
 
     `name` replaces the field's name in the metric, with its unit; `label` names the label whose values are
-    the
-    keys of a dictionary, or this field of each of a list of structs.
+    the keys of a dictionary, or this field of each of a list of structs.
     """
     return _meta("counter", text, name, label)
 

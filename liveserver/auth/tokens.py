@@ -2,8 +2,7 @@
 
 Evaluated claims: `exp`, `nbf`, `aud`, `iss`, `sub` (the user), `videos` (names, or prefixes such as
 `concert-*`), `scope` (space-separated, RFC 8693 §4.2) and, to revoke a token, `jti` (its id) and `iat` (when
-it
-was issued). Other claims are ignored.
+it was issued). Other claims are ignored.
 """
 
 from __future__ import annotations

@@ -113,8 +113,7 @@ class Store:
         """Execute the commands, and record what a dispatcher has accepted, in one transaction.
 
         Raises `SQLAlchemyError`: nothing was stored or, if the connection broke during the commit, the
-        outcome
-        is unknown. With `again`, the same commands are stored only once.
+        outcome is unknown. With `again`, the same commands are stored only once.
         """
         if not again:
             self._serial += 1

@@ -26,9 +26,8 @@ def in_foreground(wanted: bool) -> Iterator[None]:
     if not wanted or before == os.getpid() or _foreground_group() != before:
         yield
         return
-    # SIGTTOU: changing the foreground from the background would stop this process. SIGTSTP: Ctrl-Z would
-    # stop only
-    # this process, while the shell that could continue it waits for its parent.
+    # SIGTTOU: changing the foreground from the background would stop this process. SIGTSTP: Ctrl-Z would stop
+    # only this process, while the shell that could continue it waits for its parent.
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTTOU, signal.SIGTSTP)}
     os.setpgid(0, 0)
     os.tcsetpgrp(STANDARD_INPUT, os.getpgrp())

@@ -20,8 +20,8 @@ async with watch("http://127.0.0.1:8101", "demo") as events:
     async for event in events:
         print(event)
 
-await publish("http://127.0.0.1:8111", "demo", [{"type": "wave", "user": "ada"}])
-await like("http://127.0.0.1:8121", "demo", user="ada")
+await publish("http://127.0.0.1:8111", "demo", [{"type": "wave", "user": "ada"}]) await
+like("http://127.0.0.1:8121", "demo", user="ada")
 
 The same files are published as the package liveserver-client, which is imported as `liveserver_client`
 (clients/python): so imports inside it are relative, and nothing of the server is imported.

@@ -30,9 +30,8 @@ LAST_OUTPUT = 1.0
 
 LONGEST_LINE = 64 * 1024
 
-# The exit code of `liveserver run` for wrong settings. After a successful start it has another cause (such
-# as a
-# port that was taken meanwhile), which may pass.
+# The exit code of `liveserver run` for wrong settings. After a successful start it has another cause (such as
+# a port that was taken meanwhile), which may pass.
 NEVER_RUNS = 2
 
 Say = Callable[[str], None]

@@ -4,8 +4,7 @@ The standard input of every child is the reading end of one pipe. Nothing is wri
 supervisor has the writing end: when the supervisor ends, the kernel closes it, and all children read EOF.
 
 Linux' PR_SET_PDEATHSIG would not need the child's cooperation, but exists on Linux only, and reacts to the
-end
-of the *thread* that started the process: here a worker thread, which ends when idle.
+end of the *thread* that started the process: here a worker thread, which ends when idle.
 """
 
 from __future__ import annotations

@@ -18,8 +18,7 @@ from liveserver.malformed import explain_decode_error
 MAX_DIGITS = 128  # of a number: the strictest parsers take 1,000, and a double needs 309 at most
 
 # Line ends beyond ASCII of `str.splitlines` and its equivalents in other languages. In valid JSON they occur
-# in
-# strings only, where an escape is equivalent.
+# in strings only, where an escape is equivalent.
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _LONG_NUMBER = re.compile(rb"[0-9.]{%d}" % (MAX_DIGITS + 1))

@@ -41,11 +41,9 @@ GONE_SECONDS = 1.0  # between two checks whether a client that sends no more has
 class HandedOverStream(trio.abc.HalfCloseableStream):
     """A stream that returns the bytes already received, then those from its socket.
 
-    With `is_whole`, these bytes are the whole request: what the client sends after it is dropped, and its
-    EOF is
-    not reported, since it may still read the response; a reset is. `send_all` fails if the client accepts
-    nothing
-    for `timeout` seconds.
+    With `is_whole`, these bytes are the whole request: what the client sends after it is dropped, and its EOF
+    is not reported, since it may still read the response; a reset is. `send_all` fails if the client accepts
+    nothing for `timeout` seconds.
     """
 
     def __init__(self, sock: socket.socket, received: bytes, timeout: float, *, is_whole: bool) -> None:
@@ -97,8 +95,7 @@ class HandedOverStream(trio.abc.HalfCloseableStream):
         disconnected.
 
         After EOF a socket is always readable, and `send` may have consumed the error of a reset; so poll for
-        a
-        hang-up.
+        a hang-up.
         """
         hang_up = select.poll()
         hang_up.register(self.socket, 0)

@@ -2,8 +2,7 @@
 
 Another site can let its name resolve to 127.0.0.1 (DNS rebinding), so that its pages have the same origin as
 a server here; but the Host header still has that name. So a server that listens on loopback only refuses
-names
-other than this machine's, unless they are configured, for example those of a proxy.
+names other than this machine's, unless they are configured, for example those of a proxy.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ class AllowedHosts:
     """Checks host names.
 
     `allowed`: names without a port, `*.example.org` for subdomains, `*` for any. With `is_local`, this
-    machine's
-    names are allowed, and others only if configured; otherwise all are, unless some are configured.
+    machine's names are allowed, and others only if configured; otherwise all are, unless some are configured.
     """
 
     def __init__(self, allowed: Sequence[str], *, is_local: bool) -> None:

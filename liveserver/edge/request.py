@@ -43,12 +43,10 @@ _LAST_EVENT_ID = frozenset({"lasteventid", "evslasteventid"})
 class Request:
     """A request's head and, once read, its body.
 
-    `headers` has lower-case names; the values of a repeated name are joined by `", "`.
-    `path` is decoded, `query` is not; `head` is the head as received. `cors` are header lines for the
-    response.
-    `video` is the value of the route's `{video}`. `plain_length` is the length of the body, 0 without one,
-    and
-    `NOT_PLAIN` if it is chunked, expects `100 Continue` or has an implausible length.
+    `headers` has lower-case names; the values of a repeated name are joined by `", "`. `path` is decoded,
+    `query` is not; `head` is the head as received. `cors` are header lines for the response. `video` is the
+    value of the route's `{video}`. `plain_length` is the length of the body, 0 without one, and `NOT_PLAIN`
+    if it is chunked, expects `100 Continue` or has an implausible length.
     """
 
     __slots__ = (
@@ -163,8 +161,7 @@ class Request:
         """Return the head for Hypercorn.
 
         It has a target in origin form, the `x-request-id`, the length of the body that was read, and no
-        offers of
-        protocols that are not supported there.
+        offers of protocols that are not supported there.
         """
         head = self.head
         if _AUTHORITY.match(target := head.split(b" ", 2)[1]):

@@ -73,8 +73,7 @@ async def serve_ops(
     """Serve the ops pages until cancelled; `task_status` receives its `host:port` once it listens.
 
     An edge server without hot routes accepts the connections, so its rules apply: strict parsing, deadlines,
-    a
-    limited number of connections, one request each, HTTP/1.1 only.
+    a limited number of connections, one request each, HTTP/1.1 only.
 
     Raises `ConfigError` if it cannot listen.
     """

@@ -4,8 +4,7 @@ SIGHUP and `POST /v1/reload` reload its configuration (`reload.py`).
 
 SIGTERM drains: the node is no longer ready and, after `node.lame_duck`, stops accepting, sends `bye` to its
 viewers over `node.drain_timeout`, withdraws its leases, and ends. SIGINT and a closed terminal (SIGHUP) do
-the
-same without the lame-duck time. A second SIGTERM or SIGINT ends it at once.
+the same without the lame-duck time. A second SIGTERM or SIGINT ends it at once.
 """
 
 from __future__ import annotations

@@ -53,8 +53,7 @@ def ops_app(
     """Return the ops application. `identity` are the fields of `/v1/status` besides the parts' statistics.
 
     `guard` raises `Unauthorized` for the headers of a request without access; `/healthz` and `/readyz` are
-    open.
-    `reload` reloads the configuration, and may raise `ConfigError`.
+    open. `reload` reloads the configuration, and may raise `ConfigError`.
     """
     app = QuartTrio("liveserver.ops")
     problems.install(app, trust_request_ids=trust_request_ids)

@@ -1,8 +1,7 @@
 """Prometheus metrics, collected from the parts' `statistics()` at each request.
 
 A metric's kind, name and HELP are in the annotation of its field (`liveserver/instruments.py`). Nothing is
-counted
-only for Prometheus.
+counted only for Prometheus.
 """
 
 from __future__ import annotations

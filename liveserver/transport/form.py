@@ -50,10 +50,8 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """The first frame of a stream: the position of the viewer.
 
     `skipped`: events of this kind between the cursor and the next frame are no longer held. `at` is this
-    node's
-    clock, `heartbeat` the interval of heartbeats on a quiet connection; both in milliseconds. `behind`: how
-    many
-    seconds behind live the stream is, if delayed.
+    node's clock, `heartbeat` the interval of heartbeats on a quiet connection; both in milliseconds.
+    `behind`: how many seconds behind live the stream is, if delayed.
     """
 
     video: str

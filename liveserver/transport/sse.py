@@ -1,8 +1,7 @@
 """Server-Sent Events (WHATWG HTML §9.2), in the subset that all clients support.
 
-LF line ends, no BOM, one `data:` line per event, an `id` on every event. The heartbeat is a comment line
-with a
-single LF: with an empty line after it, some clients emit a phantom event.
+LF line ends, no BOM, one `data:` line per event, an `id` on every event. The heartbeat is a comment line with
+a single LF: with an empty line after it, some clients emit a phantom event.
 """
 
 from __future__ import annotations

@@ -3,12 +3,10 @@
 There are two kinds. A *lagging* viewer has a full socket: the task waits until the rest of its chunk is
 written, then continues from the log. A *withholding* viewer was at a node that was ahead of this one, or of
 another datacenter: it is sent, item by item, only the events that it has not received. Once level, both join
-a
-segment, and the task ends.
+a segment, and the task ends.
 
 A viewer that accepts nothing for `slow_timeout`, or a chunk too slowly, is sent `bye`. One whose events are
-no
-longer in the log is sent `gap`, or `bye`, depending on `slow_policy`.
+no longer in the log is sent `gap`, or `bye`, depending on `slow_policy`.
 """
 
 from __future__ import annotations
@@ -35,9 +33,8 @@ class Withholding:
 
     A cursor may cover events that never arrive here, being invented or lost at their origin; and each event
     costs as much for such a viewer as for a whole segment. So after `seconds`, fewer while there are many
-    such
-    viewers, it is treated like other viewers. And they take turns: one of them at a time has its next events
-    rendered, and all other tasks run in between.
+    such viewers, it is treated like other viewers. And they take turns: one of them at a time has its next
+    events rendered, and all other tasks run in between.
     """
 
     def __init__(self) -> None:

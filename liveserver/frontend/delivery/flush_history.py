@@ -37,8 +37,7 @@ class DeliveryNote(NamedTuple):
     """At `time` (Trio's) a flush did not deliver the positions from `start` to before `end` to some viewers.
 
     `what`: `withheld` (received elsewhere), `skipped` (no longer in the log), `late` (the socket was full,
-    and
-    the viewer catches up in a task of its own).
+    and the viewer catches up in a task of its own).
     """
 
     time: float

@@ -31,9 +31,9 @@ MAX_EVENT = 20 * 1024  # bytes of an event, whose `data` has at most 16 KiB
 class PollWaiter(DeferredResponse):
     """A waiting long-poll, answered at `deadline` (Trio's time) at the latest.
 
-    `headers` are additional header lines of its answer; `on_leave` releases its limits.
-    `is_internal`: the client is a moderator. `chosen`: its filter. `omitted`: comments
-    after its cursor and before `position` that the filter's rate leaves out.
+    `headers` are additional header lines of its answer; `on_leave` releases its limits. `is_internal`: the
+    client is a moderator. `chosen`: its filter. `omitted`: comments after its cursor and before `position`
+    that the filter's rate leaves out.
     """
 
     __slots__ = (

@@ -121,9 +121,8 @@ class Viewer(ABC):
 
     `send` accepts bytes as a non-blocking socket does. `seen` is set while the log has, or still expects,
     events that this viewer received elsewhere: these are withheld, in a task of its own, until both are
-    level.
-    `unsent` is the rest of the chunk on which it fell behind. `until` is when its grant expires, in Trio's
-    time; `on_leave` releases its limits; `grant` is its token's, by which revoked viewers are found.
+    level. `unsent` is the rest of the chunk on which it fell behind. `until` is when its grant expires, in
+    Trio's time; `on_leave` releases its limits; `grant` is its token's, by which revoked viewers are found.
     """
 
     __slots__ = (

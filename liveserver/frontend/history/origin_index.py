@@ -2,8 +2,8 @@
 
 An origin's events form *ranges* of consecutive numbers at consecutive positions: while only one datacenter
 publishes to a video, all of its events are one range, and finding a number is one subtraction. A log has
-several *epochs* of an origin whose own log began anew. Where ephemeral
-events were dropped between others, each of those is a range.
+several *epochs* of an origin whose own log began anew. Where ephemeral events were dropped between others,
+each of those is a range.
 """
 
 from __future__ import annotations
