@@ -24,6 +24,7 @@ import trio
 from hypothesis import settings
 
 from liveserver.cluster.redis_server import RedisServer, free_port, run_redis_server
+from tests import certificate_store
 
 if TYPE_CHECKING:  # most tests need no browser, and its module takes long to import
     from playwright.sync_api import Browser
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # most tests need no browser, and its module takes long to im
 # Modules are compiled once and not in each process: half of what importing the tests or a node costs.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+certificate_store.shrink()
 
 # The same examples every time, and no time limit for each: the machine may be busy. Expensive tests take a
 # share of the profile's number of examples.
@@ -123,8 +125,10 @@ def until() -> Until:
     """`await until(condition)`: return once `await condition()` is true; for real time only."""
 
     async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
+        pause = 0.01
         with trio.fail_after(UNTIL_SECONDS):
-            while not await condition():  # noqa: ASYNC110  # another process' state has no event
-                await trio.sleep(0.01)
+            while not await condition():  # another process' state has no event
+                await trio.sleep(pause)
+                pause = min(1.3 * pause, 0.1)  # asking often would slow down what is waited for
 
     return wait

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from liveserver.config.sections import TLSSettings
@@ -65,13 +66,19 @@ def _no_password() -> str:
     )
 
 
+@cache
+def _system_context() -> ssl.SSLContext:
+    """Return the context with the system's authorities, read once: that takes 30 ms of a core."""
+    return ssl.create_default_context()
+
+
 def client_context(ca_file: str, setting: str = "tls.ca_file") -> ssl.SSLContext:
     """Return a client's TLS context: with the authorities in a file, or those of the system if it is empty.
 
     Raises `ConfigError` for `setting`.
     """
     if not ca_file:
-        return ssl.create_default_context()
+        return _system_context()
     pem = _read(setting, ca_file)
     try:
         return ssl.create_default_context(cadata=pem.decode("ascii"))
