@@ -13,6 +13,7 @@ SETTINGS = {
     "backend.dispatchers": ('backend.dispatchers=["{}"]',),
     "frontend.dispatchers": ("bus.kind=redis", 'frontend.dispatchers=["{}"]'),
     "review.url": ("review.url={}", "review.secret=0123456789abcdef0123456789abcdef"),
+    "recorder.s3_endpoint": ("recorder.s3_endpoint={}", "recorder.s3_bucket=recordings"),
     "auth.jwks": ("auth.jwks={}",),
     "backend.database": ("backend.database={}",),
 }
