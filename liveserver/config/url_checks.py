@@ -28,8 +28,6 @@ def check_urls(settings: Settings) -> None:
     ):
         for url in urls:
             check_url(f"{section}.dispatchers", url, DISPATCHERS, "http://127.0.0.1:8111")
-    if settings.recorder.s3_endpoint:
-        check_url("recorder.s3_endpoint", settings.recorder.s3_endpoint, HTTP, "https://s3.example.org")
     if settings.review.url:
         check_url("review.url", settings.review.url, HTTP, "https://example.org/review")
     if settings.auth.jwks and "://" in settings.auth.jwks:
