@@ -58,7 +58,7 @@ class ChannelLog(RetainedItems):
         self.video = video
         self._has_skipped = False  # since the last skip
         self._frames: dict[Form, FrameLog] = {}
-        self.ranks = Ranks(self)  # counts nothing until a sample is asked for
+        self._ranks: Ranks | None = None
         self._retracted = RetractedIds(capacity)
         self._plain_types: set[bytes] = set()  # types that need no special handling
         self._reloaded: list[Keyed] = []  # the bus' state, to be folded in at the next gap
@@ -82,9 +82,16 @@ class ChannelLog(RetainedItems):
         self._gaps.clear()
         self._origins.clear()
         self._frames.clear()
-        self.ranks = Ranks(self)
+        self._ranks = None  # otherwise it would hold this log
         self.state.clear()
         self.internal.clear()
+
+    @property
+    def ranks(self) -> Ranks:
+        """The ranks of comments, counted from the first sample on."""
+        if self._ranks is None:
+            self._ranks = Ranks(self)
+        return self._ranks
 
     def frames(self, form: Form) -> FrameLog:
         """Return this log as frames of one form."""

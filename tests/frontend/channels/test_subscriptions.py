@@ -215,7 +215,8 @@ async def test_a_closed_video_is_freed_at_once(autojump_clock: MockClock) -> Non
     try:
         async with stage(configured) as on:
             await on.publish(300)
-            clients = [on.connect() for _ in range(3)]
+            clients = [on.connect() for _ in range(4)]
+            await clients[3].get("/v1/videos/v/events?cursor=earliest&rate=5")
             await clients[0].get("/v1/videos/v/events?cursor=earliest")
             await clients[1].get("/v1/videos/v/events?cursor=earliest", "Accept: application/x-ndjson")
             await clients[2].get("/v1/videos/v/poll?cursor=dc9-aaa-1&limit=5")
