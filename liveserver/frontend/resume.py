@@ -46,13 +46,13 @@ def hold_filter(
 class Resumption(NamedTuple):
     """Where a viewer on a stream begins, its `ready`, and what is to be withheld from it (`seen`).
 
-    `home` is the audience that it belongs to.
+    `audience` is the audience that it belongs to.
     """
 
     ready: Ready
     position: int
     seen: Cursor | None
-    home: Audience
+    audience: Audience
 
 
 class Resumer:
@@ -84,14 +84,14 @@ class Resumer:
         log: AudienceLog = channel.log
         if cursor == EARLIEST or (replay and log.event_count < replay):
             await receiver.fill(channel)
-        home = channel.audience_behind(delay, self.settings.max_delays)
-        log = home.log
+        audience = channel.audience_behind(delay, self.settings.max_delays)
+        log = audience.log
         is_cut = bool(delay) and channel.log.is_lost_since(trio.current_time() - log.delay)
         if chosen is not None and replay and cursor != EARLIEST:
             position = _before_shown(log, replay, chosen)
         else:
             position = log.before_events(log.event_count if cursor == EARLIEST else replay)
-        return ResumePoint(position, gap=is_cut, is_cut=is_cut), home
+        return ResumePoint(position, gap=is_cut, is_cut=is_cut), audience
 
     async def resume_stream(
         self,
@@ -102,7 +102,7 @@ class Resumer:
         chosen: Filter | None = None,
     ) -> Resumption:
         """Return where a stream viewer begins; it has to join without a checkpoint. Raises `BusError`."""
-        (point, home), log = await self.place(channel, cursor, replay, delay, chosen), channel.log
+        (point, audience), log = await self.place(channel, cursor, replay, delay, chosen), channel.log
         position, seen = point.position, point.seen
         self.frontend.fanout.counts.gaps += point.gap
         if point.gap and any(item.event == GAP for item in log.between(position, position + 1)):
@@ -125,24 +125,24 @@ class Resumer:
             EPHEMERAL if point.skipped else msgspec.UNSET,
             now,
             heartbeat,
-            behind=round(home.log.delay) or msgspec.UNSET,
+            behind=round(audience.log.delay) or msgspec.UNSET,
         )
-        return Resumption(ready, position, seen, home)
+        return Resumption(ready, position, seen, audience)
 
     def opening(self, channel: Channel, form: Form, resumption: Resumption) -> tuple[bytes, bytes]:
         """Return what a viewer is sent first: `ready`, the state unless it resumed exactly, the viewer count.
 
         A large state is returned separately, as bytes shared with other viewers.
         """
-        cursor, home = resumption.ready.cursor.encode(), resumption.home
+        cursor, audience = resumption.ready.cursor.encode(), resumption.audience
         words = form.opening(cursor, resumption.ready, random_retry(self.settings))
         state = b""
         if not resumption.ready.resumed or resumption.ready.skipped is not msgspec.UNSET:
-            state = home.log.frames(form).state(resumption.position, cursor)
+            state = audience.log.frames(form).state(resumption.position, cursor)
         if len(state) > ONE_WRITE:  # the viewer count follows with its next change
             return words, state
-        if home.is_counted:  # plus this viewer, which is not counted yet
-            viewers = encode(channel.viewer_count.viewers(home.watching + 1))
+        if audience.is_counted:  # plus this viewer, which is not counted yet
+            viewers = encode(channel.viewer_count.viewers(audience.watching + 1))
             words, state = words + state + form.envelope(form.control(cursor, VIEWERS, viewers)), b""
         return words + state, b""
 

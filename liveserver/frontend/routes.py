@@ -71,16 +71,16 @@ class WatchRoutes:
                         reason = self._frontend.refusal() or session.ended
                         self._frontend.check_ban(channel, session.grant)
                         if reason is None:
-                            home, serial = resumption.home, self._resumer.serial()
+                            audience, serial = resumption.audience, self._resumer.serial()
                             viewer = StreamViewer(
-                                peer, home, form, resumption.position, resumption.seen, serial
+                                peer, audience, form, resumption.position, resumption.seen, serial
                             )
                             viewer.until, viewer.on_leave = session.until, release
                             viewer.grant = session.grant
                             release = None  # from here on it is the viewer's
                             opening, shared = self._resumer.opening(channel, form, resumption)
                             headers = with_headers(constant_head(200, form.headers), request.cors)
-                            home.admit(viewer, headers + opening, shared)
+                            audience.admit(viewer, headers + opening, shared)
                             return viewer
                 finally:
                     self._admission.untrack(session)
@@ -121,11 +121,11 @@ class WatchRoutes:
         try:
             async with self._frontend.table.open_channel(video) as channel:
                 release = hold_filter(channel, chosen, self._settings, held)
-                point, home = await self._resumer.place(channel, cursor, replay, delay, chosen)
+                point, audience = await self._resumer.place(channel, cursor, replay, delay, chosen)
                 self._frontend.check_ban(channel, session.grant)
                 empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
                 internal = session.is_moderator(video)
-                answer = home.poll_pages.answer(
+                answer = audience.poll_pages.answer(
                     point.position,
                     point.seen,
                     limit,
@@ -142,7 +142,7 @@ class WatchRoutes:
                 deadline = min(trio.current_time() + wait, session.until)
                 waiter = PollWaiter(
                     peer,
-                    max(point.position, home.log.tip),
+                    max(point.position, audience.log.tip),
                     point.seen,
                     limit,
                     deadline,
@@ -153,7 +153,7 @@ class WatchRoutes:
                 )
                 waiter.grant = session.grant
                 release = None  # from here on it is the waiting poll's
-                home.wait(waiter)
+                audience.wait(waiter)
                 return waiter
         except BusError:
             raise Unavailable("the log cannot be read; try again", RETRY_AFTER) from None

@@ -62,7 +62,7 @@ class WebSocket(MultiplexedConnection):
         self._is_pinged = False
         self._tips = 0
         resumer.frontend.sockets.add(self)
-        self._fanout.expect(self)
+        self._fanout.add_expiry(self)
         self._note_life()
         self.say(accepted)
 
@@ -86,13 +86,13 @@ class WebSocket(MultiplexedConnection):
     def leave(self) -> None:
         super().leave()
         self._resumer.frontend.sockets.discard(self)
-        self._fanout.forget(self)
+        self._fanout.remove_expiry(self)
 
     def expire(self) -> bool:
         if self.is_gone or (self._is_pinged and not self.is_blocked):
             return False
         self.peer.deadline = trio.current_time() + self._settings.heartbeat
-        tips = sum(viewer.home.log.tip for viewer in self.viewers.values())
+        tips = sum(viewer.audience.log.tip for viewer in self.viewers.values())
         if tips == self._tips and not self.is_blocked:
             self._is_pinged = True
             self.peer.deadline = trio.current_time() + self._settings.pong_timeout
@@ -218,17 +218,17 @@ class WebSocket(MultiplexedConnection):
                         return
                     self._check_draining()
                     frontend.check_ban(channel, self.grant)
-                    home = resumption.home
+                    audience = resumption.audience
                     is_moderator = self._session.is_moderator(request.video)
                     form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
                     form = form.filtered(chosen)
                     viewer = MultiplexedViewer(
-                        self, home, form, resumption.position, resumption.seen, self._serial
+                        self, audience, form, resumption.position, resumption.seen, self._serial
                     )
                     viewer.on_leave, viewer.grant = leave, self.grant
                     stack.pop_all()  # from here on it is the viewer's
                     self.viewers[request.video] = viewer
-                    home.admit(viewer, *self._resumer.opening(channel, form, resumption))
+                    audience.admit(viewer, *self._resumer.opening(channel, form, resumption))
         except BusError:
             raise Unavailable("the log cannot be read; try again") from None
 
@@ -244,8 +244,8 @@ class WebSocket(MultiplexedConnection):
                     await frontend.receiver.fill(channel)
                 viewer = self.viewers.get(request.video)
                 if viewer is not None and not viewer.is_gone:
-                    home = channel.audience_behind(delay, self._settings.max_delays)
-                    viewer.home.move(viewer, home)
+                    audience = channel.audience_behind(delay, self._settings.max_delays)
+                    viewer.audience.move(viewer, audience)
         except BusError:
             raise Unavailable("the log cannot be read; try again") from None
 
@@ -258,7 +258,7 @@ class WebSocket(MultiplexedConnection):
         viewer = self.viewers.pop(request.video, None)
         if viewer is None:
             raise BadRequest("not subscribed to this video")
-        viewer.home.leave(viewer)
+        viewer.audience.leave(viewer)
 
 
 def is_between_messages(protocol: Connection) -> bool:

@@ -76,11 +76,11 @@ class Scheduler(Protocol):
         """Schedule a segment then (Trio's time)."""
         ...
 
-    def expect(self, expirable: Expirable) -> None:
+    def add_expiry(self, expirable: Expirable) -> None:
         """Disconnect a connection when its grant expires."""
         ...
 
-    def forget(self, expirable: Expirable) -> None:
+    def remove_expiry(self, expirable: Expirable) -> None:
         """Drop a connection that has disconnected."""
         ...
 
@@ -290,7 +290,7 @@ class Audience:
         others.
         """
         self._tally.count += 1
-        self._scheduler.expect(viewer)
+        self._scheduler.add_expiry(viewer)
         sent = attempt(viewer.send, opening)
         if sent != len(opening):
             self.on_partial_send(viewer, opening + shared, sent)
@@ -378,7 +378,7 @@ class Audience:
         elif viewer.segment is not None:
             viewer.segment.remove(viewer)
         viewer.state = State.GONE
-        self._scheduler.forget(viewer)
+        self._scheduler.remove_expiry(viewer)
         if viewer.on_leave is not None:
             viewer.on_leave()
         self.left()
@@ -420,9 +420,9 @@ class Audience:
         self._no_longer_lagging(viewer)
         self.add(viewer)
 
-    def move(self, viewer: Viewer, home: AudienceInterface) -> None:
+    def move(self, viewer: Viewer, audience: AudienceInterface) -> None:
         """Move a viewer to another audience of the channel, at its position."""
-        if home is self:
+        if audience is self:
             return
         if viewer.state is State.LAGGING:
             self._no_longer_lagging(viewer)
@@ -431,11 +431,11 @@ class Audience:
                 viewer.position = viewer.segment.position
             viewer.segment.remove(viewer)
         viewer.segment = None
-        home.take(viewer)
+        audience.take(viewer)
 
     def take(self, viewer: Viewer) -> None:
         """Add a viewer that is moved here from another audience of the channel."""
-        viewer.home = self
+        viewer.audience = self
         if viewer.state is State.LAGGING:  # its catch-up task continues here
             self.lagging.add(viewer)
         else:

@@ -61,7 +61,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
     """Send a viewer the events that it lacks, until it is level or has disconnected. Raises nothing."""
     began, due = trio.current_time(), math.inf
     while not viewer.is_gone:
-        is_left_behind = viewer.position < viewer.home.log.kept_from
+        is_left_behind = viewer.position < viewer.audience.log.kept_from
         if not viewer.unsent and is_left_behind and settings.slow_policy == "close":
             _disconnect_slow(viewer, settings)
             return
@@ -74,9 +74,9 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
         if not viewer.unsent:
             if viewer.seen is None or _is_settled(viewer):
                 viewer.seen = viewer.unsent = None
-                viewer.home.rejoin(viewer)
+                viewer.audience.rejoin(viewer)
                 return
-            patience = began + withholding.seconds + viewer.home.log.delay - trio.current_time()
+            patience = began + withholding.seconds + viewer.audience.log.delay - trio.current_time()
             if patience <= 0:
                 viewer.unsent = memoryview(_give_up(viewer))
             elif not await _wait_appended(viewer, min(settings.heartbeat, patience)):
@@ -92,7 +92,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
         viewer.save_unsent(viewer.unsent, sent)
         now = trio.current_time()
         if not viewer.is_blocked:
-            viewer.home.note_reading(viewer, now)
+            viewer.audience.note_reading(viewer, now)
             await trio.lowlevel.checkpoint()
             continue
         if due == math.inf:
@@ -102,33 +102,33 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
                 _disconnect_slow(viewer, settings)
             return
         if (woken := trio.current_time()) - now <= BRISK:
-            viewer.home.note_reading(viewer, woken)
+            viewer.audience.note_reading(viewer, woken)
 
 
 def _give_up(viewer: Viewer) -> bytes:
     """Stop withholding; return a gap, since events may now arrive twice."""
-    log = viewer.home.log
+    log = viewer.audience.log
     viewer.seen = None
-    viewer.home.counts.gaps += 1
+    viewer.audience.counts.gaps += 1
     return _gap(viewer, log.cursor)
 
 
 def _disconnect_slow(viewer: Viewer, settings: FrontendSettings) -> None:
-    viewer.home.counts.slow += 1
-    viewer.home.flush_history.add_note("let go", viewer.position, viewer.home.log.tip)
+    viewer.audience.counts.slow += 1
+    viewer.audience.flush_history.add_note("let go", viewer.position, viewer.audience.log.tip)
     viewer.disconnect(Reason.SLOW, random_retry(settings))
 
 
 def _next(viewer: Viewer, limit: int) -> bytes:
     """Return the next bytes to send, and advance the viewer past them; empty if there are none."""
-    log, start, history = viewer.home.log, viewer.position, viewer.home.flush_history
+    log, start, history = viewer.audience.log, viewer.position, viewer.audience.flush_history
     is_cut = start < log.kept_from and (viewer.seen is None or log.is_cut(viewer.seen))
     if is_cut:
-        viewer.home.counts.gaps += 1
+        viewer.audience.counts.gaps += 1
         history.add_note("skipped", start, log.kept_from)
     if viewer.seen is None:
         chunk, viewer.position = log.frames(viewer.form).write(start, limit)
-        viewer.home.counts.deliveries += log.size_between(max(start, log.kept_from), viewer.position)
+        viewer.audience.counts.deliveries += log.size_between(max(start, log.kept_from), viewer.position)
         return chunk
     viewer.position = max(start, log.kept_from)
     if is_cut:
@@ -154,7 +154,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             break  # a gap is sent alone
         if is_gap and item.event != GAP:
             viewer.seen = Cursor(marks.items()).advanced(item.origin, item.epoch, item.number - 1)
-            viewer.home.counts.gaps += 1
+            viewer.audience.counts.gaps += 1
             return _gap(viewer, viewer.seen)
         viewer.position = position + 1
         if was_seen:
@@ -177,7 +177,7 @@ def _next(viewer: Viewer, limit: int) -> bytes:
             continue
         frames.append(viewer.form.frame(b"%b%d%b" % (before, item.number, after), item.event, item.data))
         size += len(frames[-1])
-        viewer.home.counts.deliveries += 1
+        viewer.audience.counts.deliveries += 1
         if size > limit:
             break
     if withheld:
@@ -190,27 +190,27 @@ def _next(viewer: Viewer, limit: int) -> bytes:
 
 def _gap(viewer: Viewer, cursor: Cursor) -> bytes:
     """Return the gap before the viewer's position, and the state there."""
-    log, form = viewer.home.log, viewer.form
+    log, form = viewer.audience.log, viewer.form
     gap = form.envelope(gap_frame(form, log.video, cursor))
     return gap + log.frames(form).state(viewer.position, str(cursor).encode())
 
 
 def _withhold(viewer: Viewer, end: int, count: int) -> None:
     """Record that `count` events before `end` were withheld."""
-    viewer.home.counts.withheld += count
-    viewer.home.flush_history.add_note("withheld", end - count, end)
+    viewer.audience.counts.withheld += count
+    viewer.audience.flush_history.add_note("withheld", end - count, end)
 
 
 def _is_settled(viewer: Viewer) -> bool:
     """Return whether this node has all events that the viewer has received, so none will be withheld."""
     assert viewer.seen is not None
-    return viewer.home.log.reaches(viewer.home.log.tip, viewer.seen)
+    return viewer.audience.log.reaches(viewer.audience.log.tip, viewer.seen)
 
 
 async def _wait_appended(viewer: Viewer, timeout: float) -> bool:
     """Wait until the channel's log has grown; return False after `timeout` seconds."""
     with trio.move_on_after(timeout) as scope:
-        await viewer.home.wait_appended()
+        await viewer.audience.wait_appended()
     return not scope.cancelled_caught
 
 

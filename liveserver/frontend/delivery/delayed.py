@@ -39,8 +39,8 @@ class DelayedFlushHistory(FlushHistory):
         self._channel = channel
         self.notes = channel.notes
 
-    def note(self, start: int, end: int, viewers: int) -> float:
-        return self._channel.note(start, end, viewers)
+    def record(self, start: int, end: int, viewers: int) -> float:
+        return self._channel.record(start, end, viewers)
 
 
 class DelayedAudience(Audience):

@@ -113,13 +113,13 @@ class FanOut:
         if segment.schedule_state is ScheduleState.QUIET:
             self._forget(segment)
 
-    def expect(self, expirable: Expirable) -> None:
+    def add_expiry(self, expirable: Expirable) -> None:
         before = self._expiries.next_at
         self._expiries.add(expirable)
         if expirable.until < before:
             self._due.set()
 
-    def forget(self, expirable: Expirable) -> None:
+    def remove_expiry(self, expirable: Expirable) -> None:
         self._expiries.discard(expirable)
 
     def add_delayed(self, delayed: DelayedInterface) -> None:
@@ -185,7 +185,7 @@ class FanOut:
         if ready:
             self._turns.append(ready)
         else:
-            del self._ready[segment.home]
+            del self._ready[segment.audience]
         began = trio.current_time()
         writes = segment.flush()
         segment.flushed_at = trio.current_time()
@@ -210,7 +210,7 @@ class FanOut:
         self._rest = self.settings.flush_interval * self.load.rest(now)
         while self._resting and self._rested_at(self._resting[0]) <= now:
             segment = self._resting.popleft()
-            if segment.home.is_closed:
+            if segment.audience.is_closed:
                 self._forget(segment)
             elif segment.is_behind:
                 self._make_ready(segment)
@@ -268,9 +268,9 @@ class FanOut:
 
     def _make_ready(self, segment: Segment) -> None:
         segment.schedule_state = ScheduleState.READY
-        ready = self._ready.get(segment.home)
+        ready = self._ready.get(segment.audience)
         if ready is None:
-            ready = self._ready[segment.home] = deque()
+            ready = self._ready[segment.audience] = deque()
             self._turns.append(ready)
         ready.append(segment)
         self._due.set()
@@ -282,7 +282,7 @@ class FanOut:
     def _forget(self, segment: Segment) -> None:
         self._held.pop(segment, None)
         segment.schedule_state = ScheduleState.UNKNOWN
-        segment.home.discard(segment)
+        segment.audience.discard(segment)
         if isinstance(segment, PollSegment):
             self._polls.discard(segment)
 

@@ -68,7 +68,7 @@ class FlushHistory:
         self._forgot = False
         self._numbers = array("d")  # four per flush
 
-    def note(self, start: int, end: int, viewers: int) -> float:
+    def record(self, start: int, end: int, viewers: int) -> float:
         """Record a flush of these positions to so many viewers; return its time."""
         now = trio.current_time()
         self._numbers.extend((now, start, end, viewers))
@@ -79,7 +79,7 @@ class FlushHistory:
 
     def measure(self, start: int, end: int, viewers: int) -> None:
         """Record a flush to viewers that were level, and observe the delay of its oldest event."""
-        now = self.note(start, end, viewers)
+        now = self.record(start, end, viewers)
         arrived = self._log.arrived_at(start)
         if arrived is None:
             return

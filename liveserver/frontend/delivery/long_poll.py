@@ -312,12 +312,12 @@ class PollSegment(Segment):
 
     __slots__ = ("_position", "waiters")
 
-    home: LongPollAudience
+    audience: LongPollAudience
 
-    def __init__(self, home: LongPollAudience) -> None:
-        super().__init__(home)
+    def __init__(self, audience: LongPollAudience) -> None:
+        super().__init__(audience)
         self.waiters: list[PollWaiter] = []
-        self._position = home.log.tip
+        self._position = audience.log.tip
 
     @property
     def size(self) -> int:
@@ -325,11 +325,11 @@ class PollSegment(Segment):
 
     @property
     def is_behind(self) -> bool:
-        return bool(self.waiters) and self._position < self.home.log.tip
+        return bool(self.waiters) and self._position < self.audience.log.tip
 
     @property
     def position(self) -> int:
-        return self._position if self.waiters else self.home.log.tip
+        return self._position if self.waiters else self.audience.log.tip
 
     def add(self, waiter: PollWaiter) -> None:
         self._position = min(self._position, waiter.position) if self.waiters else waiter.position
@@ -339,11 +339,11 @@ class PollSegment(Segment):
     def remove(self, waiter: PollWaiter) -> None:
         self.waiters.remove(waiter)
         waiter.leave()
-        self.home.on_poll_ended()
+        self.audience.on_poll_ended()
 
     def answer_early(self, waiter: PollWaiter) -> None:
         """Answer a poll whose client has shut down its sending side; it may still read."""
-        answer = self.home.poll_pages.answer(
+        answer = self.audience.poll_pages.answer(
             waiter.position,
             waiter.seen,
             waiter.limit,
@@ -373,7 +373,7 @@ class PollSegment(Segment):
         return self._answer_where(ending.__contains__) if ending else 0
 
     def _answer_where(self, is_due: Callable[[PollWaiter], bool]) -> int:
-        log, pages = self.home.log, self.home.poll_pages
+        log, pages = self.audience.log, self.audience.poll_pages
         shared: dict[tuple[int, int, bool, bool, Chosen, int], bytes | None] = {}
         waiting, self.waiters = self.waiters, []
         for waiter in waiting:
@@ -408,10 +408,10 @@ class PollSegment(Segment):
                 self.waiters.append(waiter)
                 continue
             waiter.leave()
-            self.home.counts.deliveries += max(0, min(waiter.limit, log.tip - waiter.position))
-            self.home.answer(waiter, with_headers(answer, waiter.headers))
+            self.audience.counts.deliveries += max(0, min(waiter.limit, log.tip - waiter.position))
+            self.audience.answer(waiter, with_headers(answer, waiter.headers))
         answered = len(waiting) - len(self.waiters)
         if answered and self._position < log.tip:
-            self.home.flush_history.measure(self._position, log.tip, answered)
+            self.audience.flush_history.measure(self._position, log.tip, answered)
         self._position = log.tip
         return answered

@@ -39,13 +39,13 @@ class MultiplexedViewer(Viewer):
     def __init__(
         self,
         connection: MultiplexedConnection,
-        home: AudienceInterface,
+        audience: AudienceInterface,
         form: Form,
         position: int,
         seen: Cursor | None,
         serial: int,
     ) -> None:
-        super().__init__(connection.peer, home, form, position, seen, serial)
+        super().__init__(connection.peer, audience, form, position, seen, serial)
         self._connection = connection
         if connection.is_blocked:
             self.send = _refuse
@@ -70,8 +70,8 @@ class MultiplexedViewer(Viewer):
         connection = self._connection
         if len(connection.viewers) > 1 and not connection.is_blocked and not connection.is_gone:
             del connection.viewers[video]
-            self.home.leave(self)
-            self.home.counts.count_bye(reason)
+            self.audience.leave(self)
+            self.audience.counts.count_bye(reason)
             connection.say_removed(video, reason)
         else:
             connection.disconnect(reason, retry)
@@ -168,7 +168,7 @@ class MultiplexedConnection(StreamResponse):
         """Remove all viewers. Idempotent."""
         self.is_gone = True
         for viewer in self.viewers.values():
-            viewer.home.leave(viewer)
+            viewer.audience.leave(viewer)
         self.viewers.clear()
 
 

@@ -61,10 +61,10 @@ class SegmentAudience(AudienceInterface, Protocol):
 class Segment(ABC):
     """A unit of the fan-out. `flushed_at` is in Trio's time; the fan-out sets `schedule_state`."""
 
-    __slots__ = ("flushed_at", "home", "is_apart", "schedule_state")
+    __slots__ = ("audience", "flushed_at", "is_apart", "schedule_state")
 
-    def __init__(self, home: SegmentAudience) -> None:
-        self.home = home
+    def __init__(self, audience: SegmentAudience) -> None:
+        self.audience = audience
         self.is_apart = False  # its viewers are further than the tip of a delayed log: no others join
         self.flushed_at = 0.0
         self.schedule_state = ScheduleState.UNKNOWN
@@ -114,9 +114,9 @@ class StreamSegment(Segment):
         "viewers",
     )
 
-    def __init__(self, home: SegmentAudience, form: Form, limit: int) -> None:
-        super().__init__(home)
-        log = home.log
+    def __init__(self, audience: SegmentAudience, form: Form, limit: int) -> None:
+        super().__init__(audience)
+        log = audience.log
         self.viewers: list[Viewer] = []
         self.joiners: list[Viewer] = []
         self._sends: list[Send] = []  # of `viewers`; empty if it has to be rebuilt
@@ -136,15 +136,15 @@ class StreamSegment(Segment):
     def is_behind(self) -> bool:
         if self.joiners:
             return True
-        return bool(self.viewers) and (self.count_pending or self._end < self.home.log.tip)
+        return bool(self.viewers) and (self.count_pending or self._end < self.audience.log.tip)
 
     @property
     def is_cut(self) -> bool:
-        return bool(self.viewers) and self._end < self.home.log.tip
+        return bool(self.viewers) and self._end < self.audience.log.tip
 
     @property
     def position(self) -> int:
-        return self._end if self.viewers else self.home.log.tip
+        return self._end if self.viewers else self.audience.log.tip
 
     def members(self) -> list[Viewer]:
         return self.viewers + self.joiners
@@ -154,7 +154,7 @@ class StreamSegment(Segment):
         viewer.segment = self
         if not self.viewers and not self.joiners:
             self._end = viewer.position
-            self._level_from = self.home.log.tip
+            self._level_from = self.audience.log.tip
         if viewer.position == self._end:
             insort(self.viewers, viewer, key=_BY_SERIAL)
             self._sends = []
@@ -181,14 +181,14 @@ class StreamSegment(Segment):
             if chunk:
                 writes = self._send_all(chunk, self._end, end, optional=not events)
             if events:
-                self.home.counts.deliveries += self.home.log.size_between(self._end, end) * writes
+                self.audience.counts.deliveries += self.audience.log.size_between(self._end, end) * writes
                 # Events from before the viewers joined did not wait for a flush: not a delay.
-                history = self.home.flush_history
-                record = history.measure if self._end >= self._level_from else history.note
+                history = self.audience.flush_history
+                record = history.measure if self._end >= self._level_from else history.record
                 record(self._end, end, writes)
             self._end = end
         else:
-            self._end = self.home.log.tip
+            self._end = self.audience.log.tip
         if self.joiners:
             writes += self._admit()
         self.count_pending = False
@@ -198,7 +198,7 @@ class StreamSegment(Segment):
         return self._send_all(self._heartbeat, self._end, self._end) if self._heartbeat else 0
 
     def _notice(self, position: int) -> bytes:
-        return self._form.envelope(self.home.viewer_count_frame(self._form, position))
+        return self._form.envelope(self.audience.viewer_count_frame(self._form, position))
 
     def _send_all(self, chunk: bytes, start: int, end: int, *, optional: bool = False) -> int:
         """Send to all joined viewers; one that accepts nothing of an `optional` chunk stays."""
@@ -216,8 +216,8 @@ class StreamSegment(Segment):
             return
         self.remove(viewer)
         viewer.position = end
-        self.home.flush_history.add_note("late", start, end)
-        self.home.on_partial_send(viewer, chunk, sent)
+        self.audience.flush_history.add_note("late", start, end)
+        self.audience.on_partial_send(viewer, chunk, sent)
 
     def _admit(self) -> int:
         """Bring the joining viewers to the segment's position."""
@@ -230,11 +230,11 @@ class StreamSegment(Segment):
                 sent = attempt(viewer.send, chunk)
                 writes += 1
                 if sent != len(chunk):
-                    self.home.flush_history.add_note("late", start, viewer.position)
-                    self.home.on_partial_send(viewer, chunk, sent)
+                    self.audience.flush_history.add_note("late", start, viewer.position)
+                    self.audience.on_partial_send(viewer, chunk, sent)
                     break
-                self.home.counts.deliveries += self.home.log.size_between(start, viewer.position)
-                self.home.flush_history.note(start, viewer.position, 1)
+                self.audience.counts.deliveries += self.audience.log.size_between(start, viewer.position)
+                self.audience.flush_history.record(start, viewer.position, 1)
             else:
                 self.add(viewer)
                 if self.count_pending:
@@ -254,8 +254,8 @@ class FilteredSegment(StreamSegment):
 
     __slots__ = ("_held_until", "_omitted_at", "_sent_at", "_sent_end")
 
-    def __init__(self, home: SegmentAudience, form: Form, limit: int) -> None:
-        super().__init__(home, form, limit)
+    def __init__(self, audience: SegmentAudience, form: Form, limit: int) -> None:
+        super().__init__(audience, form, limit)
         self._sent_at, self._sent_end = 0.0, self._end
         self._omitted_at = self._held_until = -OMITTED_INTERVAL
 
@@ -266,7 +266,7 @@ class FilteredSegment(StreamSegment):
 
     def _holds_back(self) -> bool:
         """Return whether a flush would say too soon again how many comments are left out."""
-        log, chosen = self.home.log, self._form.filter
+        log, chosen = self.audience.log, self._form.filter
         if chosen is None or chosen.rate is None or self.joiners or not self.viewers:
             return False
         now = trio.current_time()
@@ -292,7 +292,7 @@ class FilteredSegment(StreamSegment):
     def flush(self) -> int:
         if self._holds_back():
             self._held_until = self._omitted_at + OMITTED_INTERVAL
-            self.home.hold(self, self._held_until)
+            self.audience.hold(self, self._held_until)
             return 0
         writes = super().flush()
         if self.viewers and self._sent_end < self._end:
@@ -305,7 +305,7 @@ class FilteredSegment(StreamSegment):
         return self._send_cursor() if self._sent_end < self._end else super().send_heartbeat()
 
     def _send_cursor(self) -> int:
-        frame = self._form.cursor_frame(self.home.log.video, self.home.log.cursor_at(self._end))
+        frame = self._form.cursor_frame(self.audience.log.video, self.audience.log.cursor_at(self._end))
         return self._send_all(self._form.envelope(frame), self._end, self._end)
 
     def _send_all(self, chunk: bytes, start: int, end: int, *, optional: bool = False) -> int:

@@ -78,7 +78,7 @@ class AudienceInterface(Protocol):
         """Handle a socket that accepted only `sent` bytes of the chunk; -1: it is broken."""
         ...
 
-    def move(self, viewer: Viewer, home: AudienceInterface) -> None:
+    def move(self, viewer: Viewer, audience: AudienceInterface) -> None:
         """Hand it over to another audience of the channel."""
         ...
 
@@ -126,9 +126,9 @@ class Viewer(ABC):
     """
 
     __slots__ = (
+        "audience",
         "form",
         "grant",
-        "home",
         "on_leave",
         "peer",
         "position",
@@ -144,7 +144,7 @@ class Viewer(ABC):
     def __init__(
         self,
         peer: Peer,
-        home: AudienceInterface,
+        audience: AudienceInterface,
         form: Form,
         position: int,
         seen: Cursor | None,
@@ -155,7 +155,7 @@ class Viewer(ABC):
         self.grant: Grant | None = None
         self.peer = peer
         self.send: Send = peer.sock.send
-        self.home = home
+        self.audience = audience
         self.form = form
         self.position = position
         self.seen = seen
@@ -223,7 +223,7 @@ class StreamViewer(Viewer, StreamResponse):
         except (OSError, trio.ClosedResourceError):
             return
         finally:
-            self.home.leave(self)
+            self.audience.leave(self)
 
     def _cursor(self) -> bytes:
         """Return the viewer's cursor; empty if its position is no longer in the log, so its last id
@@ -231,15 +231,15 @@ class StreamViewer(Viewer, StreamResponse):
         """
         if self.seen is not None:
             return str(self.seen).encode()
-        log, position = self.home.log, self.position
+        log, position = self.audience.log, self.position
         if self.state is State.JOINED and self.segment is not None:
             position = self.segment.position  # its own is the one at which it joined
         return log.cursor_at(position) if position >= log.base else b""
 
     def disconnect(self, reason: Reason, retry: int) -> None:
         words = self.form.disconnect_frame(self._cursor(), reason, retry)
-        self.home.leave(self)
-        self.home.counts.count_bye(reason)
+        self.audience.leave(self)
+        self.audience.counts.count_bye(reason)
         send_last(self.peer, self.unsent or b"", words)
 
 

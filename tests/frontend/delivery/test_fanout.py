@@ -87,7 +87,7 @@ async def test_channels_take_turns(autojump_clock: MockClock, monkeypatch: pytes
     visit = StreamSegment.flush
 
     def noted(segment: StreamSegment) -> int:
-        order.append(segment.home.log.video)
+        order.append(segment.audience.log.video)
         return visit(segment)
 
     async with stage(settings(frontend={"segment_size": 5})) as on:
@@ -173,7 +173,7 @@ async def test_an_earlier_expiry_wakes_the_loop(autojump_clock: MockClock) -> No
         await trio.sleep(5)  # the loop waits for the heartbeat
         (viewer,) = on.channel().audience.viewers()
         viewer.until = trio.current_time() + 2
-        on.frontend.fanout.expect(viewer)
+        on.frontend.fanout.add_expiry(viewer)
         before = trio.current_time()
         while (event := await client.event()).type != "bye":
             pass
