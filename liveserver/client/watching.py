@@ -34,6 +34,9 @@ Transport = Literal["sse", "poll", "ws", "auto"]
 
 # Seconds.
 RETRY = 1.0  # until a server sends another
+RETRY_LEAST = (
+    0.1  # whatever a server sends: one that ends every connection is not to be asked without a pause
+)
 RETRY_MOST = 30.0
 READY_WITHIN = 5.0  # a stream's first item, if long-polls are an alternative
 STREAM_AGAIN = 60.0  # from one attempt at a stream to the next, while polls work
@@ -237,7 +240,7 @@ class Watcher:
             self._received = self._handed_on = self._source.reached
         self._pending.extend(items)
         if self._source.retry is not None:
-            self._retry = self._source.retry
+            self._retry = max(RETRY_LEAST, self._source.retry)
         if self._ended:
             await self.aclose()
         elif self._bye is not None:

@@ -26,7 +26,7 @@ from liveserver.client import (
 )
 from liveserver.client.items import to_json
 from liveserver.client.sources import SILENCE
-from liveserver.client.watching import READY_WITHIN, RETRY_MOST, STREAM_AGAIN, Transport
+from liveserver.client.watching import READY_WITHIN, RETRY_LEAST, RETRY_MOST, STREAM_AGAIN, Transport
 from tests.client.fakes import (
     Body,
     Servers,
@@ -211,6 +211,16 @@ async def test_failures_in_a_row_are_spaced_wider_up_to_a_bound(
     items = await take(servers, 11)
     waits = [item.wait for item in items if isinstance(item, Disconnected)]
     assert waits == [1, 2, 4, 8, 16, RETRY_MOST, RETRY_MOST, RETRY_MOST, 0.5]
+
+
+async def test_a_server_that_ends_each_connection_at_once_is_asked_with_pauses(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Whatever it says, such as `retry: 0`, which some intermediary may have put there."""
+    servers = Servers(*[stream(ready(1, retry=0)) for _ in range(5)], stream(ready(1), FOREVER))
+    items = await take(servers, 10)
+    waits = [item.wait for item in items if isinstance(item, Disconnected)]
+    assert waits == [RETRY_LEAST] * 5
 
 
 async def test_retry_after_is_a_lower_bound(autojump_clock: trio.testing.MockClock) -> None:

@@ -397,6 +397,27 @@ def test_the_latency_is_by_the_servers_clock(context: BrowserContext, frontend: 
     assert abs(page.evaluate("live.now() - Date.now() - hour")) < 1_000
 
 
+def test_a_server_that_asks_for_no_pause_is_given_one(
+    context: BrowserContext, frontend: ScriptedFrontend
+) -> None:
+    page = opened(context, frontend, frontend.url, clock=True, share=False)
+    stream = frontend.stream(1)
+    stream.ready(0)
+    stream.send("retry: 0\n\n" + frame(event(1), 1))
+    expect_seen(page, 1, 1)
+    stream.close()
+    paused = 0
+
+    def is_back() -> bool:
+        nonlocal paused
+        page.clock.run_for(10)
+        paused += 10
+        return frontend.count("/events") == 2
+
+    wait_until(is_back)
+    assert paused >= 100
+
+
 def test_a_servers_numbers_are_bounded(context: BrowserContext, frontend: ScriptedFrontend) -> None:
     """A timer of more than 2^31 ms would be none."""
     page = opened(context, frontend, frontend.url, clock=True, share=False)

@@ -31,6 +31,7 @@ const READY_WITHIN = 5_000; // a stream's first item, where long-polls may do in
 const ANSWER_WITHIN = 10_000; // where not
 const STREAM_AGAIN = 60_000;
 const RETRY = 1_000; // until a server has said otherwise
+const RETRY_LEAST = 100; // whatever a server says
 const RETRY_MOST = 30_000; // of a back-off
 const ASKED_MOST = 600_000; // of what a server asks for
 const SPREAD = 250; // of those whom one frontend has lost, before they ask the next
@@ -121,7 +122,7 @@ export class Connection {
     try {
       for await (const { items, retry } of (isStream ? (transport === "ws" ? socket : stream) : polls)(request)) {
         if (attempt.signal.aborted) throw attempt.signal.reason;
-        if (retry !== undefined) this.#retry = Math.min(retry, ASKED_MOST);
+        if (retry !== undefined) this.#retry = Math.max(RETRY_LEAST, Math.min(retry, ASKED_MOST));
         this.#heardAt = Date.now();
         const first = items.find(({ kind }) => kind === "control");
         if (!isReady && first?.type === "ready") {
@@ -177,7 +178,7 @@ export class Connection {
       return Math.random() * SPREAD;
     }
     const backOff = (/** @type {number} */ failures) => Math.random() * Math.min(RETRY_MOST, this.#retry * 2 ** failures);
-    return lost.after ? Math.min(lost.after, ASKED_MOST) + backOff(0) : isReady || bye ? this.#retry : backOff(this.#failures++);
+    return lost.after > 0 ? Math.min(lost.after, ASKED_MOST) + backOff(0) : isReady || bye ? this.#retry : backOff(this.#failures++);
   }
 
   /** Beside polls that work: change over to a stream once one is found to come through. */
