@@ -200,6 +200,24 @@ def made_up_cursors(target: Target) -> str:
     return ""
 
 
+def made_up_marks(target: Target) -> str:
+    """Resume at the beginning of a log, beside a mark of an origin that never sends anything."""
+    body = json.dumps([{"type": "comment", "data": "x" * 100}] * 1_000)
+    publish(target, [body])
+    ask = f"GET {VICTIM}/events?cursor=dc9-zzzzz-999999999 HTTP/1.1\r\n{HEAD}\r\n".encode()
+    with ExitStack() as stack:
+        socks = [stack.enter_context(connect(target)) for _ in range(300)]
+        for sock in socks:
+            sock.sendall(ask)
+            sock.setblocking(False)
+        for _ in range(20):
+            for sock in socks:
+                with suppress(BlockingIOError):
+                    sock.recv(1 << 18)
+            time.sleep(0.05)
+    return ""
+
+
 class Http2:
     """A client of HTTP/2 that does as it likes."""
 
@@ -264,6 +282,7 @@ ATTACKS: dict[str, Callable[[Target], str]] = {
     "bodies of tiny chunks": tiny_chunks,
     "silent connections": silent_connections,
     "made-up cursors, new videos": made_up_cursors,
+    "made-up marks, from the start": made_up_marks,
     "HTTP/2 answers not taken": untaken_answers,
     "HTTP/2 floods": http2_floods,
 }
