@@ -263,7 +263,7 @@ async def test_a_backend_alone_needs_no_redis_and_no_dispatcher_to_store(tmp_pat
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ("backend.database=nosuch://host/name", "backend.database: cannot be opened"),
+        ("backend.database=sqlite:////proc/none/x.db", "backend.database: cannot be opened"),
         ("backend.directory=/proc/none", "backend.directory: cannot be created"),
         ('backend.database="/"', "backend.database: cannot be opened"),
     ],
