@@ -6,6 +6,7 @@ from tests.chaos.scenarios import (
     moderation_scenarios,
     node_scenarios,
     redis_scenarios,
+    revocation_scenarios,
     viewer_scenarios,
 )
 from tests.chaos.scenarios.registry import SCENARIOS, Scenario
@@ -18,5 +19,6 @@ __all__ = [
     "moderation_scenarios",
     "node_scenarios",
     "redis_scenarios",
+    "revocation_scenarios",
     "viewer_scenarios",
 ]
