@@ -158,6 +158,8 @@ class Publisher:
 
     def _next_batch(self) -> list[_Request]:
         """Take requests off the queue, in its order; those of videos that are held back stay there."""
+        if len(self._queue) == 1 and not self._held:  # the usual case
+            return [self._queue.popleft()]
         if self._held:
             now = trio.current_time()
             self._held = {video: until for video, until in self._held.items() if until > now}

@@ -323,7 +323,7 @@ class MemoryBus:
             self._active[request.video] = now
             self._active.move_to_end(request.video)
             self._note_appended(request.video, now)
-        held = max(video.held_until - now, 0.0)
+        held = video.held_until and max(video.held_until - now, 0.0)
         result = AppendResult(video.epoch, first, number, duplicates, video.cursor, stale, held=held)
         video.tokens[request.token] = result
         self._tokens.append((video.tokens, request.token))
