@@ -51,8 +51,8 @@ Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: the tests with processes wait for half of their time."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two more than there are cores: the tests with processes wait for half of their time."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@
 import { cleanName, cleanText, element } from "./text.js";
 
 const ASK_AGAIN = 3_000; // milliseconds, when not all servers have answered who is here
+const LIST_EVERY = 10_000; // when all have: people come and go, and counts of elsewhere are a second old
 const SLOW = [1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600]; // seconds on the slider
 const SETTINGS = { comments: "open", slow: 30, likes: "open", review: false };
 const MOST = 100; // in a list
@@ -164,6 +165,7 @@ export class Desk {
 
   async #list(after) {
     const query = after ? `&after=${encodeURIComponent(after)}` : "";
+    clearTimeout(this.#hereTimer);
     const page = await this.#do("GET", `users?limit=50${query}`);
     if (!page) return;
     if (!after) $("users").replaceChildren();
@@ -177,8 +179,8 @@ export class Desk {
     $("here-more").dataset.after = page.next ?? "";
     const others = page.anonymous ? `${page.anonymous} without a name. ` : "";
     $("here-note").textContent = others + (page.complete === false ? "Not all servers have answered." : "");
-    clearTimeout(this.#hereTimer);
-    if (page.complete === false && !after) this.#hereTimer = setTimeout(() => $("here").open && this.#list(""), ASK_AGAIN);
+    const again = page.complete === false ? ASK_AGAIN : LIST_EVERY;
+    if (!after) this.#hereTimer = setTimeout(() => $("here").open && this.#list(""), again);
   }
 }
 
