@@ -32,7 +32,7 @@ run: $(READY) ## Everything in one process, on http://127.0.0.1:8000
 run-cluster: $(READY) ## Two datacenters on this machine: Redis, dispatchers, frontends, all processes of their own
 	@exec $(BIN)/liveserver cluster --own-terminal --config config/cluster.toml $(ARGS)
 
-test: $(READY) ## The tests, one more at a time than there are cores; ARGS="-n 0 tests/edge" for some, one by one
+test: $(READY) ## The tests, two more at a time than there are cores; ARGS="-n 0 tests/edge" for some, one by one
 	@exec $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY) ## The tests without processes, browsers and slow ones, in less than a minute
