@@ -115,6 +115,7 @@ class Publisher:
         self._settings = settings
         history = history or HistorySettings()
         self._video_events = max(1, min(history.max_events, history.ephemeral_events) // COMMITS)
+        self._small = min(self._video_events, settings.commit_events)  # events that always fit into a commit
         self._held: dict[str, float] = {}  # videos that are held back, until when
         self._queue: deque[_Request] = deque()
         self._waiting = 0
@@ -158,8 +159,10 @@ class Publisher:
 
     def _next_batch(self) -> list[_Request]:
         """Take requests off the queue, in its order; those of videos that are held back stay there."""
-        if len(self._queue) == 1 and not self._held:  # the usual case
-            return [self._queue.popleft()]
+        if self._waiting <= self._small and not self._held:  # the usual case: all that are waiting
+            whole = list(self._queue)
+            self._queue.clear()
+            return whole
         if self._held:
             now = trio.current_time()
             self._held = {video: until for video, until in self._held.items() if until > now}

@@ -346,7 +346,7 @@ async def test_a_request_held_back_for_too_long_is_refused_whole(mock_clock: tri
 
 async def test_a_commit_turns_over_an_eighth_of_a_log_at_most() -> None:
     async with publishing() as stage:
-        stage.publisher._video_events = 4
+        stage.publisher._video_events = stage.publisher._small = 4
         stage.bus.hold()
         await stage.publish("first", video_batch("v", "0"))
         for name, count in (("a", 2), ("b", 2), ("c", 1), ("d", 9), ("e", 1)):
