@@ -96,6 +96,7 @@ def test_reactions_named_like_parts_of_an_object_are_reactions(
     with browser.new_context() as context:
         page = opened(context, frontend)
         words = ["constructor", "__proto__", "toString", "hasOwnProperty", "valueOf", "prototype", "x"]
+        backend.likes = 10  # whatever a viewer is sent is stored, whenever the page asks
         tell(frontend.stream(1), *(event(n, data={"reaction": word}) for n, word in enumerate(words, 1)))
         tell(
             frontend.stream(1),
