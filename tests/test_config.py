@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from liveserver.config import Settings, load
+from liveserver.config import Settings, convert, load
 from liveserver.errors import ConfigError
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -140,3 +141,20 @@ def test_shipped_files_show_the_real_defaults(name: str, tmp_path: Path) -> None
 
 def test_everything_in_one_is_what_run_does_without_a_file() -> None:
     assert load(CONFIG / "all-in-one.toml", (), {}) == Settings()
+
+
+def test_what_is_commented_out_is_the_default() -> None:
+    """So that a line means the same with and without its `#`; but for names, which are examples."""
+    defaults, section, seen = Settings(), "", 0
+    for file in sorted(CONFIG.glob("*.toml")):
+        for line in file.read_text().splitlines():
+            if found := re.match(r"\[([a-z]+)\]", line):
+                section = found[1]
+            found = re.match(r"# ([a-z_0-9]+) = (.+)", line)
+            if found is None or not hasattr(defaults, section) or (section, found[1]) == ("node", "name"):
+                continue
+            value = tomllib.loads(f"value = {found[2]}")["value"]
+            written = getattr(convert({section: {found[1]: value}}, Settings), section)
+            assert getattr(written, found[1]) == getattr(getattr(defaults, section), found[1]), (file, line)
+            seen += 1
+    assert seen > 100

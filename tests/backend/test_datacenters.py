@@ -23,7 +23,7 @@ from tests.processes import NodeProcess, running
 
 pytestmark = [pytest.mark.process, pytest.mark.redis, pytest.mark.timeout(360)]
 
-LIKES = int(os.environ.get("LIVESERVER_TEST_LIKES", "600"))
+LIKES = int(os.environ.get("LIVESERVER_TEST_LIKES", "1500"))
 PEOPLE = 12
 
 

@@ -27,7 +27,7 @@ from tests.processes import NodeProcess, running
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(360)]
 
-KILLS = int(os.environ.get("LIVESERVER_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("LIVESERVER_TEST_KILLS", "5"))
 CLIENTS = 12
 BETWEEN_KILLS = 120  # answers, at most
 NO_REDIS = "redis://127.0.0.1:1/0"

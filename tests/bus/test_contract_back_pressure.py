@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from liveserver.bus.interface import AppendRequest
 from tests.bus.harness import WholeBus
 from tests.conftest import Until
 
+_tokens = count()
+
 
 async def held(bus: WholeBus, video: str) -> float:
     """Append an event; return for how long publishers are to wait."""
-    held.count += 1  # type: ignore[attr-defined]
-    request = AppendRequest(video, f"t{held.count}", [b'like {"n":1}'], [None])  # type: ignore[attr-defined]
+    request = AppendRequest(video, f"t{next(_tokens)}", [b'like {"n":1}'], [None])
     (result,) = await bus.append([request])
     assert result.accepted(request) == 1, "the bus itself refuses nothing"
     return result.held
-
-
-held.count = 0  # type: ignore[attr-defined]
 
 
 async def test_appends_say_how_long_their_video_is_held_back(bus: WholeBus, until: Until) -> None:

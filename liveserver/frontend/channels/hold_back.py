@@ -46,7 +46,6 @@ class HoldBack:
         self._seconds = seconds
         self._videos: dict[str, None] = {}
         self._due = Wakeup()
-        self.holds = 0
 
     def check(self, channel: Channel) -> None:
         """Have a channel's publishers held back if its viewers are too far behind.
@@ -66,7 +65,6 @@ class HoldBack:
             await self._due.wait()
             videos = list(self._videos)
             self._videos.clear()
-            self.holds += len(videos)
             try:
                 await self._bus.hold_back(videos, self._seconds)
             except BusError as error:

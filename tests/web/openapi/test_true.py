@@ -32,7 +32,7 @@ from tests.processes import NodeProcess
 
 pytestmark = pytest.mark.process
 
-EXAMPLES = int(os.environ.get("LIVESERVER_API_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("LIVESERVER_API_EXAMPLES", "8"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
