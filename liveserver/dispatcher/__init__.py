@@ -5,6 +5,7 @@ viewer_routes.py  how many are watching, where there is no frontend
 parse.py          request bodies → checked and rendered lines
 json_check.py     rejects JSON that parsers read differently
 publish.py        group commit to the bus
+merge.py          requests that are committed together, and the result of each
 subscriptions.py  leases, in the bus
 local.py          the dispatcher's operations for the roles in this process
 relay/            events from the other datacenters

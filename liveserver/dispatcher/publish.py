@@ -19,9 +19,8 @@ Rules:
 from __future__ import annotations
 
 import math
-import secrets
 from collections import deque
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -31,27 +30,23 @@ from liveserver.backoff import Backoff
 from liveserver.bus import canary
 from liveserver.bus.interface import AppendRequest, AppendResult, Bus
 from liveserver.config import DispatcherSettings, HistorySettings
+from liveserver.dispatcher.merge import (
+    Part,
+    PublishRequest,
+    PublishResult,
+    SharedResult,
+    count_within,
+    merge_requests,
+)
 from liveserver.dispatcher.parse import VideoBatch
 from liveserver.errors import BusError, BusRefused, TooLarge, TooMany, Unavailable
 from liveserver.instruments import DELAYS, SIZES, Distribution, Histogram, gauge, histogram, total
-from liveserver.oneshot import Oneshot
 from liveserver.wakeup import Wakeup
 
 RETRY_FIRST, RETRY_LONGEST = 0.02, 0.5  # seconds
 COMMITS = 8  # commits, at least, that turn over a video's log
 
 log = structlog.get_logger(__name__)
-
-
-class PublishResult(msgspec.Struct, frozen=True):
-    """The result of a request: how many events are new, duplicates, or older than the state; and for each of
-    its videos the cursor after them, as text.
-    """
-
-    accepted: int
-    duplicates: int
-    stale: int
-    cursors: dict[str, str]
 
 
 class PublishStatistics(msgspec.Struct, frozen=True):
@@ -88,22 +83,6 @@ class PublishStatistics(msgspec.Struct, frozen=True):
     ]
 
 
-class _Request(Oneshot[PublishResult]):
-    """A queued request; its task sleeps until `resolve`. `hold_ends`: until when it may be held back."""
-
-    __slots__ = ("deadline", "hold_ends", "size", "video_batches")
-
-    def __init__(self, video_batches: list[VideoBatch], deadline: float, hold_ends: float) -> None:
-        super().__init__()
-        self.video_batches = video_batches
-        self.deadline = deadline
-        self.hold_ends = hold_ends
-        if len(video_batches) == 1:
-            self.size = len(video_batches[0].lines)
-        else:
-            self.size = sum(len(video_batch.lines) for video_batch in video_batches)
-
-
 class Publisher:
     """Appends events to the bus. `run` must be running."""
 
@@ -117,7 +96,7 @@ class Publisher:
         self._video_events = max(1, min(history.max_events, history.ephemeral_events) // COMMITS)
         self._small = min(self._video_events, settings.commit_events)  # events that always fit into a commit
         self._held: dict[str, float] = {}  # videos that are held back, until when
-        self._queue: deque[_Request] = deque()
+        self._queue: deque[PublishRequest] = deque()
         self._waiting = 0
         self._queued = Wakeup()
         self._accepted = self._duplicates = self._stale = 0
@@ -132,8 +111,9 @@ class Publisher:
         `TooLarge` if the state of a video has no room, `TooMany` if a video was held back for too long.
         """
         now = trio.current_time()
-        pending = _Request(video_batches, now + self._settings.commit_timeout, now + self._settings.max_hold)
-        if self._waiting + pending.size > self._settings.queue_events:
+        settings = self._settings
+        pending = PublishRequest(video_batches, now + settings.commit_timeout, now + settings.max_hold)
+        if self._waiting + pending.size > settings.queue_events:
             self._shed += 1
             raise Unavailable("the publish queue is full; try again, with the same ids", retry_after=1)
         self._waiting += pending.size
@@ -157,7 +137,7 @@ class Publisher:
             return math.inf
         return min(self._queue[0].hold_ends, *self._held.values())
 
-    def _next_batch(self) -> list[_Request]:
+    def _next_batch(self) -> list[PublishRequest]:
         """Take requests off the queue, in its order; those of videos that are held back stay there."""
         if self._waiting <= self._small and not self._held:  # the usual case: all that are waiting
             whole = list(self._queue)
@@ -167,7 +147,7 @@ class Publisher:
             now = trio.current_time()
             self._held = {video: until for video, until in self._held.items() if until > now}
         skipped = self._skip_held(now) if self._held else []
-        batch: list[_Request] = []
+        batch: list[PublishRequest] = []
         size = 0
         sizes: dict[str, int] = {}  # events of each video
         while self._queue:
@@ -186,11 +166,11 @@ class Publisher:
         self._queue.extendleft(reversed(skipped))
         return batch
 
-    def _skip_held(self, now: float) -> list[_Request]:
+    def _skip_held(self, now: float) -> list[PublishRequest]:
         """Take off the queue the requests of videos that are held back, and later ones of their videos, which
         would overtake them; refuse those that have waited too long."""
-        skipped: list[_Request] = []
-        others: list[_Request] = []
+        skipped: list[PublishRequest] = []
+        others: list[PublishRequest] = []
         videos = set(self._held)
         for pending in self._queue:
             if videos.isdisjoint(each.video for each in pending.video_batches):
@@ -203,7 +183,7 @@ class Publisher:
         self._queue = deque(others)
         return skipped
 
-    def _refuse(self, pending: _Request) -> None:
+    def _refuse(self, pending: PublishRequest) -> None:
         """Answer a request that has been held back for too long; none of it was appended."""
         self._too_fast += 1
         self._waiting -= pending.size
@@ -213,8 +193,8 @@ class Publisher:
             )
         )
 
-    async def _commit(self, batch: list[_Request]) -> None:
-        requests, parts = _merged(batch)
+    async def _commit(self, batch: list[PublishRequest]) -> None:
+        requests, parts = merge_requests(batch)
         begun = trio.current_time()
         try:
             results = await self._append(requests, batch[0].deadline)
@@ -236,7 +216,7 @@ class Publisher:
         for request, result in zip(requests, results, strict=True):
             if result.held:
                 self._held[request.video] = now + result.held
-        shared = [_SharedResult(result, self._datacenter) for result in results]
+        shared = [SharedResult(result, self._datacenter) for result in results]
         for pending, own in zip(batch, parts, strict=True):
             self._answer(pending, own, shared)
 
@@ -254,7 +234,7 @@ class Publisher:
                     raise
             await trio.sleep(pause)
 
-    def _answer(self, pending: _Request, parts: list[Part], results: list[_SharedResult]) -> None:
+    def _answer(self, pending: PublishRequest, parts: list[Part], results: list[SharedResult]) -> None:
         """Answer a publisher's request from the results of the merged requests."""
         accepted = duplicates = stale = canaries = 0
         cursors: dict[str, str] = {}
@@ -268,7 +248,10 @@ class Publisher:
             fresh = len(video_batch.lines)
             if result.duplicates or result.stale:
                 own_indexes = range(start, start + fresh)
-                known, old = _within(result.duplicates, own_indexes), _within(result.stale, own_indexes)
+                known, old = (
+                    count_within(result.duplicates, own_indexes),
+                    count_within(result.stale, own_indexes),
+                )
                 fresh -= known + old
                 duplicates += known
                 stale += old
@@ -304,56 +287,3 @@ class Publisher:
             commit_events=self._commit_events.read(),
             commit_time=self._commit_time.read(),
         )
-
-
-class _SharedResult:
-    """A result for several publishers; `new` counts the new events of those answered so far."""
-
-    __slots__ = ("after", "before", "last", "new", "result")
-
-    def __init__(self, result: AppendResult, datacenter: str) -> None:
-        self.result = result
-        self.new = self.last = 0
-        if not result.is_full:
-            own = result.cursor.get(datacenter)
-            assert own is not None
-            self.last = own.number
-            self.before, self.after = result.cursor.around(datacenter, own.epoch)
-
-
-# A publisher's events of one video, the index of the merged request, and their first index in it.
-Part: TypeAlias = tuple[VideoBatch, int, int]
-
-
-def _merged(batch: list[_Request]) -> tuple[list[AppendRequest], list[list[Part]]]:
-    """Merge publishers' requests; return the requests to the bus, and for each publisher its parts of
-    them.
-    """
-    requests: list[AppendRequest] = []
-    parts: list[list[Part]] = []
-    growing: dict[str, int] = {}  # video → the request that its next events are added to
-    for pending in batch:
-        own: list[Part] = []
-        for video_batch in pending.video_batches:
-            index = growing.get(video_batch.video)
-            if index is None or video_batch.is_keyed:
-                index = len(requests)
-                requests.append(
-                    AppendRequest(
-                        video_batch.video, secrets.token_hex(8), [], [], is_keyed=video_batch.is_keyed
-                    )
-                )
-                growing[video_batch.video] = index
-            request = requests[index]
-            own.append((video_batch, index, len(request.lines)))
-            request.lines.extend(video_batch.lines)
-            request.ids.extend(video_batch.ids)
-            if video_batch.is_keyed:
-                del growing[video_batch.video]
-        parts.append(own)
-    return requests, parts
-
-
-def _within(indexes: frozenset[int], some: range) -> int:
-    """Return how many of `some` are among the indexes."""
-    return sum(index in indexes for index in some) if indexes else 0

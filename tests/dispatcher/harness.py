@@ -1,15 +1,22 @@
-"""A bus that can be held and made to fail."""
+"""A bus that can be held and made to fail, and a publisher that runs on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
+import trio.testing
 
 from liveserver.bus.interface import AppendRequest, AppendResult
 from liveserver.bus.memory.bus import MemoryBus
-from liveserver.config import HistorySettings
-from liveserver.errors import BusError
+from liveserver.config import DispatcherSettings, HistorySettings
+from liveserver.cursor import Cursor
+from liveserver.dispatcher.merge import PublishResult
+from liveserver.dispatcher.parse import VideoBatch
+from liveserver.dispatcher.publish import Publisher
+from liveserver.errors import BusError, Retryable
 
 
 class Bus(MemoryBus):
@@ -52,3 +59,60 @@ class Bus(MemoryBus):
         """What is in the log, without the types."""
         stretch = await self.read(video, 0, 100_000)
         return [line.decode().partition(" ")[2] for batch in stretch.batches for line in batch.lines]
+
+
+def video_batch(video: str, *names: str, known: bool = True) -> VideoBatch:
+    """Events whose lines are their ids."""
+    return VideoBatch(
+        video, [f"like {name}".encode() for name in names], [name if known else None for name in names]
+    )
+
+
+class Stage:
+    """A publisher that runs, and what its requests came to."""
+
+    def __init__(self, nursery: trio.Nursery, **how: Any) -> None:
+        self.bus = Bus()
+        self.publisher = Publisher(self.bus, "dc1", DispatcherSettings(**how))
+        self.results: dict[str, PublishResult | Retryable] = {}
+        self.at: dict[str, float] = {}
+        self._nursery = nursery
+
+    async def publish(self, name: str, *video_batches: VideoBatch) -> trio.CancelScope:
+        """Publish in the background; it is queued when this returns."""
+        scope = trio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                try:
+                    self.results[name] = await self.publisher.publish(list(video_batches))
+                except Retryable as problem:
+                    self.results[name] = problem
+                self.at[name] = trio.current_time()
+
+        self._nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        return scope
+
+    def accepted(self, name: str) -> tuple[int, int, dict[str, int]]:
+        """How many were new, how many known, and the number at which each video's cursor stands."""
+        result = self.results[name]
+        assert isinstance(result, PublishResult)
+        marks = {video: Cursor.parse(cursor).get("dc1") for video, cursor in result.cursors.items()}
+        return (
+            result.accepted,
+            result.duplicates,
+            {video: mark.number for video, mark in marks.items() if mark},
+        )
+
+    async def settle(self) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@asynccontextmanager
+async def publishing(**how: Any) -> AsyncIterator[Stage]:
+    async with trio.open_nursery() as nursery:
+        stage = Stage(nursery, **how)
+        nursery.start_soon(stage.publisher.run)
+        yield stage
+        nursery.cancel_scope.cancel()

@@ -3,80 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import trio
 import trio.testing
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from liveserver.bus import canary
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import DispatcherSettings, Duration, HistorySettings
-from liveserver.cursor import Cursor
-from liveserver.dispatcher.parse import VideoBatch
-from liveserver.dispatcher.publish import Publisher, PublishResult
-from liveserver.errors import Retryable, TooMany, Unavailable
-from tests.dispatcher.harness import Bus
-
-
-def video_batch(video: str, *names: str, known: bool = True) -> VideoBatch:
-    """Events whose lines are their ids."""
-    return VideoBatch(
-        video, [f"like {name}".encode() for name in names], [name if known else None for name in names]
-    )
-
-
-class Stage:
-    """A publisher that runs, and what its requests came to."""
-
-    def __init__(self, nursery: trio.Nursery, **how: Any) -> None:
-        self.bus = Bus()
-        self.publisher = Publisher(self.bus, "dc1", DispatcherSettings(**how))
-        self.results: dict[str, PublishResult | Retryable] = {}
-        self.at: dict[str, float] = {}
-        self._nursery = nursery
-
-    async def publish(self, name: str, *video_batches: VideoBatch) -> trio.CancelScope:
-        """Publish in the background; it is queued when this returns."""
-        scope = trio.CancelScope()
-
-        async def run() -> None:
-            with scope:
-                try:
-                    self.results[name] = await self.publisher.publish(list(video_batches))
-                except Retryable as problem:
-                    self.results[name] = problem
-                self.at[name] = trio.current_time()
-
-        self._nursery.start_soon(run)
-        await trio.testing.wait_all_tasks_blocked()
-        return scope
-
-    def accepted(self, name: str) -> tuple[int, int, dict[str, int]]:
-        """How many were new, how many known, and the number at which each video's cursor stands."""
-        result = self.results[name]
-        assert isinstance(result, PublishResult)
-        marks = {video: Cursor.parse(cursor).get("dc1") for video, cursor in result.cursors.items()}
-        return (
-            result.accepted,
-            result.duplicates,
-            {video: mark.number for video, mark in marks.items() if mark},
-        )
-
-    async def settle(self) -> None:
-        await trio.testing.wait_all_tasks_blocked()
-
-
-@asynccontextmanager
-async def publishing(**how: Any) -> AsyncIterator[Stage]:
-    async with trio.open_nursery() as nursery:
-        stage = Stage(nursery, **how)
-        nursery.start_soon(stage.publisher.run)
-        yield stage
-        nursery.cancel_scope.cancel()
+from liveserver.dispatcher.publish import Publisher
+from liveserver.errors import TooMany, Unavailable
+from tests.dispatcher.harness import Stage, publishing, video_batch
 
 
 async def test_accepted_means_logged() -> None:
@@ -102,8 +38,8 @@ async def test_publishes_during_a_commit_go_into_the_next_one() -> None:
         stage.bus.let_go()
         await stage.settle()
         first, second = stage.bus.appended
-        assert [parcel.video for parcel in first] == ["v", "own-a"]
-        assert [parcel.video for parcel in second] == ["v", "own-b", "own-c", "own-d"]
+        assert [request.video for request in first] == ["v", "own-a"]
+        assert [request.video for request in second] == ["v", "own-b", "own-c", "own-d"]
         assert second[0].lines == [b"like b", b"like c", b"like d"]
         assert await stage.bus.lines("v") == ["a", "b", "c", "d"]
         assert [stage.accepted(name)[2]["v"] for name in "abcd"] == [1, 2, 3, 4]
@@ -117,66 +53,7 @@ async def test_a_commit_has_so_many_events_but_never_half_a_request() -> None:
             await stage.publish(name, video_batch("v", *[f"{name}{n}" for n in range(count)]))
         stage.bus.let_go()
         await stage.settle()
-        assert [len(parcels[0].lines) for parcels in stage.bus.appended] == [1, 3, 5, 3, 1]
-
-
-async def test_each_is_told_of_its_own_events_in_a_shared_commit() -> None:
-    async with publishing() as stage:
-        await stage.publish("before", video_batch("v", "1", "2"), video_batch("w", "1"))
-        stage.bus.hold()
-        await stage.publish("first", video_batch("x", "0"))
-        await stage.publish("a", video_batch("v", "3", "1", "3"))  # one known, one twice in itself
-        await stage.publish("b", video_batch("w", "1"), video_batch("v", "4"))
-        await stage.publish("c", video_batch("v", "2", "4", "1"))  # all known, one from the same commit
-        await stage.publish("d", video_batch("v", "5", known=False))
-        await stage.publish("e", video_batch("v", "5", known=False))
-        stage.bus.let_go()
-        await stage.settle()
-        assert len(stage.bus.appended) == 3
-        assert stage.accepted("a") == (1, 2, {"v": 3})
-        assert stage.accepted("b") == (1, 1, {"w": 1, "v": 4})
-        assert stage.accepted("c") == (0, 3, {"v": 6})
-        assert stage.accepted("d") == (1, 0, {"v": 5})
-        assert stage.accepted("e") == (1, 0, {"v": 6})
-        assert await stage.bus.lines("v") == ["1", "2", "3", "4", "5", "5"]
-        statistics = stage.publisher.statistics()
-        assert (statistics.accepted, statistics.duplicates) == (8, 6)
-
-
-@settings(max_examples=settings().max_examples // 2)
-@given(
-    st.lists(
-        st.lists(st.tuples(st.sampled_from("vw"), st.integers(0, 9)), min_size=1, max_size=4),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_shared_commits_tell_what_commits_of_their_own_would(requests: list[list[tuple[str, int]]]) -> None:
-    def video_batches(request: list[tuple[str, int]]) -> list[VideoBatch]:
-        videos = dict.fromkeys(video for video, _ in request)
-        return [
-            video_batch(video, *[str(name) for each, name in request if each == video]) for video in videos
-        ]
-
-    async def main() -> None:
-        async with publishing() as shared, publishing() as alone:
-            shared.bus.hold()
-            for index, request in enumerate(requests):
-                await shared.publish(str(index), *video_batches(request))
-                await alone.publish(str(index), *video_batches(request))
-            shared.bus.let_go()
-            await shared.settle()
-            for index in range(len(requests)):
-                together, single = shared.accepted(str(index)), alone.accepted(str(index))
-                assert together[:2] == single[:2]
-                for video, number in together[2].items():
-                    assert number >= single[2][video]
-                    if together[0] and len(together[2]) == 1:
-                        assert number == single[2][video]
-            for video in "vw":
-                assert await shared.bus.lines(video) == await alone.bus.lines(video)
-
-    trio.run(main)
+        assert [len(requests[0].lines) for requests in stage.bus.appended] == [1, 3, 5, 3, 1]
 
 
 async def test_a_commit_without_an_answer_is_repeated_with_the_same_tokens(
@@ -189,7 +66,7 @@ async def test_a_commit_without_an_answer_is_repeated_with_the_same_tokens(
         assert stage.accepted("a") == (1 + 1, 0, {"v": 1, "w": 1})
         assert await stage.bus.lines("v") == ["1"]
         assert len(stage.bus.appended) == 4
-        assert all(parcels == stage.bus.appended[0] for parcels in stage.bus.appended)
+        assert all(requests == stage.bus.appended[0] for requests in stage.bus.appended)
         await stage.publish("b", video_batch("v", "1", known=False))
         assert stage.bus.appended[-1][0].token != stage.bus.appended[0][0].token
         assert stage.publisher.statistics().failures == 0
@@ -281,28 +158,6 @@ async def test_order_is_kept_from_commit_to_commit() -> None:
         assert [stage.accepted(str(number))[2]["v"] for number in range(50)] == list(range(1, 51))
 
 
-async def test_a_keyed_request_is_a_parcel_of_its_own_in_its_place() -> None:
-    keyed = VideoBatch("v", [b';t;k;-;5; {"id":"k"}', b"like 3"], [None, None], is_keyed=True)
-    async with publishing() as stage:
-        stage.bus.hold()
-        await stage.publish("first", video_batch("v", "0"))
-        await stage.publish("a", video_batch("v", "1"), video_batch("w", "1"))
-        await stage.publish("b", video_batch("v", "2"))
-        await stage.publish("keyed", keyed)
-        await stage.publish("c", video_batch("v", "4"), video_batch("w", "2"))
-        await stage.publish("d", video_batch("v", "5"))
-        stage.bus.let_go()
-        await stage.settle()
-        _, parcels = stage.bus.appended
-        assert [(parcel.video, len(parcel.lines), parcel.is_keyed) for parcel in parcels] == [
-            ("v", 2, False), ("w", 2, False), ("v", 2, True), ("v", 2, False),
-        ]  # fmt: skip
-        assert await stage.bus.lines("v") == ["0", "1", "2", '{"id":"k"}', "3", "4", "5"]
-        assert stage.accepted("b") == (1, 0, {"v": 3})
-        assert stage.accepted("keyed") == (2, 0, {"v": 5})
-        assert stage.accepted("c") == (2, 0, {"v": 6, "w": 2})
-
-
 async def test_a_video_that_is_held_back_waits_and_others_do_not(mock_clock: trio.testing.MockClock) -> None:
     async with publishing() as stage:
         await stage.publish("a", video_batch("v", "a"))
@@ -353,7 +208,7 @@ async def test_a_commit_turns_over_an_eighth_of_a_log_at_most() -> None:
             await stage.publish(name, video_batch("v", *[f"{name}{n}" for n in range(count)]))
         stage.bus.let_go()
         await stage.settle()
-        assert [len(parcels[0].lines) for parcels in stage.bus.appended] == [1, 4, 1, 9, 1]
+        assert [len(requests[0].lines) for requests in stage.bus.appended] == [1, 4, 1, 9, 1]
 
 
 async def test_others_run_between_two_commits() -> None:
