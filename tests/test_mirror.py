@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 # Modules that only the tests of what uses them cover. To be lowered with each that gets its own.
-MOST_WITHOUT = 98
+MOST_WITHOUT = 73
+
+# Modules that only declare: there is nothing in them that could do the wrong thing.
+DECLARATIONS = {
+    "cli/rows.py": "the fields of a row",
+    "edge/server_interface.py": "what connections need of their server, as protocols",
+    "edge/statistics.py": "the fields of the statistics, described for /metrics",
+    "role.py": "what a role consists of",
+}
+
+
+def modules() -> list[Path]:
+    """Every module, relative to the package, but for the packages' own."""
+    root = ROOT / "liveserver"
+    return [path.relative_to(root) for path in root.rglob("*.py") if not path.name.startswith("__")]
 
 
 def test_modules_have_their_test_modules() -> None:
-    root = ROOT / "liveserver"
-    modules = [path.relative_to(root) for path in root.rglob("*.py") if not path.name.startswith("__")]
     without = sorted(
         module.as_posix()
-        for module in modules
+        for module in modules()
         if not (ROOT / "tests" / module.with_name(f"test_{module.name}")).exists()
+        and module.as_posix() not in DECLARATIONS
     )
     assert len(without) <= MOST_WITHOUT, without
+
+
+def test_modules_without_tests_have_no_code() -> None:
+    assert set(DECLARATIONS) <= {module.as_posix() for module in modules()}
+    assert {name: statements(name) for name in DECLARATIONS if statements(name)} == {}
+
+
+def statements(name: str) -> list[int]:
+    """The lines of a module's functions on which something is done."""
+    tree = ast.parse((ROOT / "liveserver" / name).read_text())
+    bodies = [
+        node.body for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return [
+        statement.lineno
+        for body in bodies
+        for statement in body
+        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+    ]

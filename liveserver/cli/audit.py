@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from liveserver.cli.printable import printable, printable_json
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 PAGE = 200  # acts in one request
 TIMEOUT = 10.0  # seconds
+
+
+class _Page(msgspec.Struct):
+    acts: list[dict[str, Any]]
+    next: str | None
 
 
 def audit(
@@ -69,11 +75,11 @@ def _acts(client: httpx.Client, video: str, limit: int) -> Iterator[dict[str, An
         if not answer.is_success:
             raise LiveserverError(_complaint(answer))
         try:
-            page = answer.json()
-            yield from page["acts"]
-            before = page["next"]
-        except (ValueError, KeyError, TypeError):
+            page = msgspec.json.decode(answer.content, type=_Page)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise LiveserverError("this URL is not a likes backend's") from None
+        yield from page.acts
+        before = page.next
         limit -= count
         if before is None:
             return

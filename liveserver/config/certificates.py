@@ -81,6 +81,8 @@ def client_context(ca_file: str, setting: str = "tls.ca_file") -> ssl.SSLContext
         return _system_context()
     pem = _read(setting, ca_file)
     try:
+        if not pem:  # `create_default_context` would trust the system's authorities
+            raise ValueError("empty")
         return ssl.create_default_context(cadata=pem.decode("ascii"))
     except (ValueError, ssl.SSLError):
         raise ConfigError(setting, f"{ca_file} holds no certificate in PEM form") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from liveserver.backend.migrations import HEAD
-from tests.test_cli import call
+from tests.cli.harness import call
 
 
 def test_a_database_is_made_and_its_version_printed(

@@ -98,22 +98,6 @@ async def test_a_child_that_can_never_run_is_given_up() -> None:
     assert log.lines == ["why"]
 
 
-async def test_children_read_the_end_of_file_when_the_supervisor_is_gone() -> None:
-    with ParentWatch() as parent_watch:
-        process = await trio.lowlevel.open_process(["/bin/cat"], stdin=parent_watch.reading_end)
-    with trio.fail_after(60):
-        assert await process.wait() == 0
-
-
-async def test_a_child_that_does_not_read_is_ended_with_the_supervisor() -> None:
-    sleeper = await trio.lowlevel.open_process(["/bin/sleep", "600"])
-    with ParentWatch() as parent_watch:
-        async with parent_watch.guarding(sleeper.pid):
-            parent_watch.cut()
-            with trio.fail_after(60):
-                assert await sleeper.wait() == -signal.SIGTERM
-
-
 def test_restarts_are_spaced_wider_up_to_a_bound() -> None:
     for failures, longest in ((1, RESTART_FIRST), (2, 2 * RESTART_FIRST), (99, RESTART_MOST)):
         assert 0.8 * longest <= backoff(failures) <= longest

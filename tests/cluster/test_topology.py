@@ -136,3 +136,12 @@ database = "postgresql://me:{password}@db/likes"
         assert settings.auth.secret == settings.auth.nodes_secret == Secret(secret)
         assert settings.auth.publishers["Site-1"].key == Secret(key)
         assert settings.backend.database == f"postgresql://me:{password}@db/likes"
+
+
+def test_the_package_brings_the_clusters_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert topology.find(topology.DEFAULT) == topology.DEFAULT
+    monkeypatch.chdir(tmp_path)
+    found = topology.find(topology.DEFAULT)
+    assert found == topology.SHIPPED
+    assert topology.load(found).nodes[0].name == "dc1-fe1"
+    assert topology.find(Path("mine.toml")) == Path("mine.toml")

@@ -14,12 +14,10 @@ import trio.testing
 from structlog.typing import EventDict
 from trio.testing import MockClock
 
-from liveserver.config import load
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.tls import CertificateExpired, TLSAcceptor
-from liveserver.errors import ConfigError
 from tests.edge.authority import YESTERDAY, Authority
 from tests.edge.harness import HOST, Client, Later, echo, pass_by, serving
 
@@ -232,58 +230,3 @@ def test_links_are_followed(authority: Authority, tmp_path: Path) -> None:
     acceptor.check_files()
     acceptor.check_files()
     assert acceptor.statistics().reloads == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"tls.certificate": ""}, "tls.certificate: is empty"),
-        ({"tls.key": ""}, "tls.key: is empty"),
-        ({"tls.certificate": "/no/such/file"}, "tls.certificate: /no/such/file cannot be read: No such file"),
-        ({"tls.key": "/no/such/file"}, "tls.key: /no/such/file cannot be read: No such file"),
-        ({"tls.certificate": "KEY"}, "holds no certificate in PEM form"),
-        ({"tls.key": "CERTIFICATE"}, "holds no private key in PEM form"),
-        ({"tls.key": "OTHER"}, "is the key of another certificate"),
-        ({"tls.key": "ENCRYPTED"}, "tls.key: is encrypted"),
-        ({"tls.ciphers": "none-such"}, "tls.ciphers: 'none-such' names no cipher"),
-        ({"tls.minimum_version": "1.1"}, "tls.minimum_version"),
-        ({"tls.ca_file": "KEY"}, "tls.ca_file: .* holds no certificate"),
-        ({"listen.tls": "0.0.0.0:8443"}, "listen.tls: .* is reachable from outside"),
-        ({"listen.tls": "127.0.0.1:8000"}, "listen.tls: .* has the port of another address"),
-        ({"listen.tls": None}, "listen.tls: is not set although there is a certificate"),
-    ],
-)
-def test_invalid_certificates_are_refused_with_their_file(
-    authority: Authority, tmp_path: Path, change: dict[str, str | None], says: str
-) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    (encrypted := tmp_path / "encrypted.pem").write_text(_encrypted())
-    files = {
-        "KEY": authority.key,
-        "CERTIFICATE": authority.certificate,
-        "OTHER": Authority(other).key,
-        "ENCRYPTED": encrypted,
-    }
-    values: dict[str, object] = {
-        "listen.tls": "127.0.0.1:8443",
-        "tls.certificate": authority.certificate,
-        "tls.key": authority.key,
-    }
-    assert (
-        load(None, [f"{name}={value}" for name, value in values.items()], {}).listen.tls == "127.0.0.1:8443"
-    )
-    values |= {name: files.get(value or "", value) for name, value in change.items()}
-    with pytest.raises(ConfigError, match=says):
-        load(None, [f"{name}={value}" for name, value in values.items() if value is not None], {})
-
-
-def _encrypted() -> str:
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    return (
-        ec.generate_private_key(ec.SECP256R1())
-        .private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.BestAvailableEncryption(b"secret"))
-        .decode()
-    )
