@@ -40,6 +40,7 @@ LOOK = (
     Step("connections", "--viewers 20000 --rounds 2", 0.5),
     Step("videos", "--many 1000 --seconds 8 --rounds 2", 1.2),
     Step("sums", "--seconds 3 --rounds 1", 0.7),
+    Step("moderation", "--rounds 3 --bans 1000 --seconds 1", 0.7),
     Step("delays", "--viewers 500 --seconds 3 --rounds 1", 0.6),
     Step("recording", "--minutes 5", 0.3),
     Step("peers", "--viewers 2000 --peers liveserver,nchan,node --seconds 3 --rounds 1", 1.8),
@@ -61,6 +62,7 @@ FULL = (
     Step("datacenters", "--rounds 3", 4.5),
     Step("slow", "--minutes 2", 3.0),
     Step("sums", "--rounds 5", 5.0),
+    Step("moderation", "--rounds 10", 3.5),
     Step("delays", "--rounds 5", 3.0),
     Step("recording", "--minutes 60", 2.0),
 )

@@ -198,8 +198,9 @@ class Pages:
             pages: list[Page] = []
             for url in self._urls:
                 pages.append(browser.new_context(reduced_motion="reduce").new_page())
+                pages[-1].set_default_timeout(PATIENCE * 1000)
                 pages[-1].goto(url)
-                pages[-1].locator('#live[data-state="live"]').wait_for(timeout=PATIENCE * 1000)
+                pages[-1].locator('#live[data-state="live"]').wait_for()
             self._open.set()
             while not self._done.wait(0.5):
                 for page, shown in zip(pages, self.shown, strict=True):
