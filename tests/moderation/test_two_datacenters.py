@@ -10,9 +10,9 @@ import httpx
 import pytest
 import trio
 
+from bench.proxy import HOST, Proxy, open_proxy
 from liveserver.cluster.redis_server import run_redis_server
 from tests.auth.harness import NODES, SECRET
-from tests.backend.test_datacenters import Link
 from tests.moderation.harness import ADA, BOB, MODERATOR
 from tests.processes import NodeProcess, running
 
@@ -23,7 +23,7 @@ VIDEO = "/v1/videos/v"
 class Two:
     """A frontend and backend in each of two datacenters, with a dispatcher."""
 
-    def __init__(self, redis: dict[str, str], links: dict[str, Link], directory: Path) -> None:
+    def __init__(self, redis: dict[str, str], links: dict[str, Proxy], directory: Path) -> None:
         self.links = links
         self.dispatchers: list[NodeProcess] = []
         self.backends: list[NodeProcess] = []
@@ -36,7 +36,7 @@ class Two:
                 f"auth.secret={SECRET}",
                 f"auth.nodes_secret={NODES}",
             )
-            peer = f"peers.{other}.url={links[other].url}"
+            peer = f"peers.{other}.url=redis://{HOST}:{links[other].port}/0"
             dispatcher = NodeProcess(f"{name}-di", "dispatcher", redis[name], *own, peer, "relay.lease=1s")
             there = f'dispatchers=["{dispatcher.url}"]'
             self.dispatchers.append(dispatcher)
@@ -52,9 +52,11 @@ class Two:
 @asynccontextmanager
 async def two(directory: Path) -> AsyncIterator[Two]:
     async with AsyncExitStack() as stack:
-        redis = {name: (await stack.enter_async_context(run_redis_server())).url for name in ("dc1", "dc2")}
-        links = {name: await stack.enter_async_context(Link(url).open()) for name, url in redis.items()}
-        made = Two(redis, links, directory)
+        servers = {name: await stack.enter_async_context(run_redis_server()) for name in ("dc1", "dc2")}
+        links = {
+            name: await stack.enter_async_context(open_proxy(server.port)) for name, server in servers.items()
+        }
+        made = Two({name: server.url for name, server in servers.items()}, links, directory)
         for nodes in (made.dispatchers, made.frontends, made.backends):
             await stack.enter_async_context(running(*nodes))
         yield made
@@ -89,7 +91,8 @@ async def test_settings_and_bans_hold_in_the_other_datacenter_also_after_cuts_an
                 await until(frontend, "GET", "/poll", ADA, 403)
 
             for link in on.links.values():
-                link.cut()
+                await link.refuse()
+                link.reset()
             answer = await ask(here, "PUT", "/settings", MODERATOR, {"comments": "closed"})
             assert answer.status_code == 200
             assert (await ask(there, "POST", "/comments", BOB, {"text": "cut off"})).status_code == 201
@@ -101,7 +104,7 @@ async def test_settings_and_bans_hold_in_the_other_datacenter_also_after_cuts_an
             await there.wait_ready()
             assert (await ask(there, "POST", "/comments", ADA, {"text": "hi"})).status_code == 403
             for link in on.links.values():
-                link.mend()
+                await link.heal()
             await until(there, "POST", "/comments", BOB, 403)
             assert (await ask(there, "DELETE", "/bans/ada", MODERATOR)).status_code == 204
             for frontend in on.frontends:
