@@ -92,12 +92,12 @@ class Users:
         self._left: Iterator[int] = iter(range(likes))
         self._more = trio.Event()
 
-    async def like(self, number: int, backend: Node) -> None:
+    async def like(self, user: str, backend: Node) -> None:
         """Send likes over one connection, each again until it is answered, while any are left."""
         stream: trio.SocketStream | None = None
         try:
             for like in self._left:
-                request = _like_request(backend, f"u{number}", REACTIONS[like % 2], str(like))
+                request = _like_request(backend, user, REACTIONS[like % 2], str(like))
                 while True:
                     answer = b""
                     with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(ANSWER):
@@ -110,7 +110,7 @@ class Users:
                         await trio.aclose_forcefully(stream)
                         stream = None
                     if answer and not answer.startswith(b"HTTP/1.1 503"):
-                        raise AssertionError(f"u{number} was answered {answer[:300].decode()}")
+                        raise AssertionError(f"{user} was answered {answer[:300].decode()}")
                     await trio.sleep(0.05)  # the backend is dead, or its database is
                 self.answered += 1
                 self._more.set()
@@ -262,12 +262,12 @@ async def play(seed: int, likes: int, users: int, directory: Path, *, browser: b
         await comment(world)
         async with trio.open_nursery() as liking:
             for number in range(users):
-                liking.start_soon(crowd.like, number, world.backends[number % len(world.backends)])
+                liking.start_soon(crowd.like, f"u{number}", world.backends[number % len(world.backends)])
             liking.start_soon(break_things, world, crowd, rng)
         complaints = await judge(world, everyone, likes)
         # A total that is late would be among what the next likes bring.
         for backend in world.backends:
-            await Users(1).like(0, backend)
+            await Users(1).like("late", backend)
         complaints += await judge(world, everyone, likes, later=len(world.backends))
         nursery.cancel_scope.cancel()
     return complaints
