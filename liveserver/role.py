@@ -36,13 +36,14 @@ class HotRoutes(Protocol):
 class Role(NamedTuple):
     """A role that is open: its routes, at the edge and in Quart, its statistics, its readiness checks.
 
-    Names of statistics and checks are those of `/v1/status` and `/readyz`. `reloads` prepare other settings
-    for a part that runs, or raise `ConfigError`; what they return puts them in force, and cannot fail.
+    Names of statistics and checks are those of `/v1/status` and `/readyz`. The blueprints are made when a
+    request first needs one. `reloads` prepare other settings for a part that runs, or raise `ConfigError`;
+    what they return puts them in force, and cannot fail.
     `acts` returns the newest of moderators' acts, where they are kept.
     """
 
     routes: Sequence[HotRoutes] = ()
-    blueprints: Sequence[Blueprint] = ()
+    blueprints: Sequence[Callable[[], Blueprint]] = ()
     statistics: Mapping[str, Callable[[], Any]] = {}
     checks: Mapping[str, Check] = {}
     reloads: Sequence[PrepareReload] = ()

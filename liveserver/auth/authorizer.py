@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import trio
 
+from liveserver.auth import tokens
 from liveserver.auth.client_addresses import ClientAddresses
 from liveserver.auth.credentials import bearer, extract_credentials
 from liveserver.auth.grant import ANONYMOUS, MODERATE, NODE, OPEN, Grant
@@ -107,6 +108,8 @@ class Authorizer:
         self.wait_revocations: Callable[[], Awaitable[bool]] | None = None
         self._viewers = ViewerTokens(auth, self._viewers_keys(), self._jwks, clock, self.revocations)
         self._publishers_refused = self._nodes_refused = self._videos_refused = 0
+        if not self._viewers.is_open or self._nodes:
+            tokens.load()
         self.signature = self._nodes.signature
         self.is_publishing_open = not (self._publishers or self._nodes)
 

@@ -2,6 +2,8 @@
 
 Each key verifies with one algorithm, its own. A token's `alg` only selects among the keys: so `none` is not
 accepted, and a public key is never used as a shared secret.
+
+PyJWT and cryptography are imported where there are keys: they take 10 MB and 50 ms.
 """
 
 from __future__ import annotations
@@ -9,18 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import jwt
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from liveserver.config import Secret
 from liveserver.errors import ConfigError, LiveserverError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 SHORTEST_SECRET = 32  # bytes: as long as the hash (RFC 7518 §3.2)
 SHORTEST_KEY = 20  # characters of a publisher's key
@@ -31,8 +34,6 @@ _BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 HS256, RS256, ES256 = "HS256", "RS256", "ES256"
 EDDSA = "EdDSA"  # with Ed25519 (RFC 8037 §3.1)
-
-PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
 class KeySetError(LiveserverError):
@@ -94,6 +95,8 @@ def read_keys(setting: str, text: Secret | None, file: str | None) -> list[str]:
 
 def read_public_key(setting: str, file: str) -> Key:
     """Return the public key in a PEM file. Raises `ConfigError`."""
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(_read(setting, file).encode())
     except (ValueError, TypeError) as error:
@@ -108,6 +111,9 @@ def read_public_key(setting: str, file: str) -> Key:
 
 def read_private_key(setting: str, file: str) -> SigningKey:
     """Return a private key in PEM, without a passphrase, to sign with. Raises `ConfigError`."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(_read(setting, file).encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # not `from`: the key stays out of tracebacks
@@ -149,6 +155,8 @@ def matching_keys(keys: Sequence[Key], algorithm: str, key_id: str | None) -> li
 
 
 def _from_jwk(entry: Any) -> Key | None:
+    import jwt
+
     if (
         not isinstance(entry, Mapping)
         or entry.get("kty") not in ("RSA", "EC", "OKP")
@@ -165,6 +173,10 @@ def _from_jwk(entry: Any) -> Key | None:
 
 
 def _to_key(key: object, name: str | None) -> Key | None:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
     if isinstance(key, RSAPublicKey) and key.key_size >= SHORTEST_RSA:
         return Key(RS256, key, name)
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):

@@ -3,14 +3,16 @@
 Evaluated claims: `exp`, `nbf`, `aud`, `iss`, `sub` (the user), `videos` (names, or prefixes such as
 `concert-*`), `scope` (space-separated, RFC 8693 §4.2) and, to revoke a token, `jti` (its id) and `iat` (when
 it was issued). Other claims are ignored.
+
+PyJWT is imported where tokens are used (`load`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
-import jwt
 import msgspec
 from msgspec import Meta
 
@@ -20,10 +22,11 @@ from liveserver.config import Videos
 from liveserver.errors import Unauthorized
 from liveserver.malformed import explain_decode_error
 
+if TYPE_CHECKING:
+    import jwt
+
 MAX_VIDEOS = 1_000
 MAX_JTI = 256  # characters
-
-_jws = jwt.PyJWS(options={"enforce_minimum_key_length": True})
 
 Instant = Annotated[float, Meta(ge=0, le=1e12)]  # seconds since the epoch
 
@@ -58,6 +61,14 @@ class Rules(msgspec.Struct, frozen=True):
     require_expiry: bool = True
 
 
+@cache
+def load() -> jwt.PyJWS:
+    """Import PyJWT, which takes 50 ms, so that this is not done at the first token."""
+    import jwt
+
+    return jwt.PyJWS(options={"enforce_minimum_key_length": True})
+
+
 def check_claims(claims: Mapping[str, Any]) -> None:
     """Check claims before a token is made. Raises `ValueError`."""
     try:
@@ -71,17 +82,23 @@ def check_claims(claims: Mapping[str, Any]) -> None:
 
 def make(claims: Mapping[str, Any], secret: str) -> str:
     """Return a token signed with HS256."""
+    import jwt
+
     return jwt.encode(dict(claims), secret, algorithm="HS256")
 
 
 def sign(claims: Mapping[str, Any], key: SigningKey, key_id: str | None = None) -> str:
     """Return a token signed with a private key; `key_id` is its `kid`, the public one's name in a key set."""
+    import jwt
+
     headers = {"kid": key_id} if key_id else None
     return jwt.encode(dict(claims), key.material, algorithm=key.algorithm, headers=headers)
 
 
 def header_of(token: str) -> Header:
     """Return the header of an unverified token. Raises `Unauthorized`."""
+    import jwt
+
     try:
         fields = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):
@@ -94,9 +111,12 @@ def header_of(token: str) -> Header:
 
 def verify(token: str, keys: Sequence[Key]) -> Claims:
     """Return the claims of a token signed with one of the keys. Raises `Unauthorized`."""
+    import jwt
+
+    jws = load()
     for key in keys:
         try:
-            parts = _jws.decode_complete(token, key.material, algorithms=[key.algorithm])
+            parts = jws.decode_complete(token, key.material, algorithms=[key.algorithm])
         except jwt.InvalidSignatureError:
             continue
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):

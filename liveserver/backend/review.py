@@ -15,9 +15,8 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import httpx
 import msgspec
 import structlog
 import trio
@@ -29,6 +28,9 @@ from liveserver.instruments import total
 from liveserver.malformed import explain_decode_error
 from liveserver.moderation.rules import Waiting
 from liveserver.webhook_signature import decode_secret, signed_headers
+
+if TYPE_CHECKING:
+    import httpx
 
 MAX_ANSWER = 16 * 1024  # bytes
 LOG_PAUSE = 10.0  # seconds between two lines of the log about a service that does not answer
@@ -91,6 +93,8 @@ class ReviewHook:
 
     async def decide(self, video: str, comment: Waiting) -> Decision:
         """Return what is to become of a comment. Raises nothing."""
+        import httpx
+
         if self._asking >= self._settings.concurrency:
             return self._give_up("too many comments at once (review.concurrency)")
         self._asking += 1
@@ -152,6 +156,8 @@ async def open_review_hook(settings: ReviewSettings) -> AsyncIterator[ReviewHook
     if not settings.url:
         yield None
         return
+    import httpx
+
     secret = read_hook_secret(settings)
     limits = httpx.Limits(max_connections=settings.concurrency)
     async with httpx.AsyncClient(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.backend.backend import BackendBus, open_backend
 from liveserver.backend.likes import LikeRoutes
 from liveserver.backend.outbox import PublishTarget
-from liveserver.backend.routes import backend_routes
 from liveserver.config import Settings
 from liveserver.config.certificates import client_context
-from liveserver.moderation.routes import moderation_routes
 from liveserver.role import Role
+
+if TYPE_CHECKING:
+    from quart import Blueprint
 
 
 @asynccontextmanager
@@ -43,9 +45,20 @@ async def open_backend_role(
         backend = await stack.enter_async_context(
             open_backend(settings.backend, target, settings.likes, reader, settings.review)
         )
+
+        def own_routes() -> Blueprint:
+            from liveserver.backend.routes import backend_routes
+
+            return backend_routes(backend, authorizer)
+
+        def moderation() -> Blueprint:
+            from liveserver.moderation.routes import moderation_routes
+
+            return moderation_routes(backend, authorizer.liker)
+
         role = Role(
             routes=[LikeRoutes(backend, settings.backend, authorizer)],
-            blueprints=[backend_routes(backend, authorizer), moderation_routes(backend, authorizer.liker)],
+            blueprints=[own_routes, moderation],
             statistics={"backend": backend.statistics},
             checks={"database": backend.check},
             reloads=[lambda settings: backend.prepare_reload(settings.review)],

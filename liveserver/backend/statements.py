@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import Table, bindparam, case, delete, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from liveserver.backend.schema import (
@@ -79,13 +80,34 @@ GROW_OLDER = (
 )
 
 
-def _upserts(
-    dialect: Callable[[Table], postgresql.Insert] | Callable[[Table], sqlite.Insert],
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    Upsert: TypeAlias = postgresql.Insert | sqlite.Insert
+
+
+def _insert_of(dialect: str) -> Callable[[Table], Upsert]:
+    """Return the function that makes an INSERT with ON CONFLICT, in a dialect by name.
+
+    PostgreSQL's is only imported where it is used: it takes 30 ms.
+    """
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert
+
+
+@cache
+def upserts(
+    dialect: str,
 ) -> tuple[Insert, Insert, Insert, Insert, Insert, Insert]:
     """Return the statements that store a `Heard`: comments, retractions, totals, the log's position, rules,
     acts."""
-    comment = dialect(comments)
-    total, place, rule = dialect(peer_totals), dialect(followed), dialect(rules)
+    into = _insert_of(dialect)
+    comment, total, place, rule = into(comments), into(peer_totals), into(followed), into(rules)
     return (
         # A comment has the time of its event in all stores, also in the one that stored it first.
         comment.on_conflict_do_update(
@@ -113,21 +135,21 @@ def _upserts(
             set_={"at": rule.excluded.at, "id": rule.excluded.id, "line": rule.excluded.line},
             where=tuple_(rules.c.at, rules.c.id) < tuple_(rule.excluded.at, rule.excluded.id),
         ),
-        dialect(acts).on_conflict_do_nothing(),
+        into(acts).on_conflict_do_nothing(),
     )
 
 
-def _adding(dialect: type[postgresql.Insert] | type[sqlite.Insert]) -> Insert:
-    upsert = dialect(totals)
+@cache
+def add_totals(dialect: str) -> Insert:
+    """Return the statement that adds likes to a video's totals."""
+    upsert = _insert_of(dialect)(totals)
     return upsert.on_conflict_do_update(
         index_elements=[totals.c.video, totals.c.reaction],
         set_={"total": totals.c.total + upsert.excluded.total},
     )
 
 
-MORE = {"postgresql": _adding(postgresql.Insert), "sqlite": _adding(sqlite.Insert)}  # by dialect
-HEARD = {"postgresql": _upserts(postgresql.insert), "sqlite": _upserts(sqlite.insert)}
-NEW_STORE = {
-    "postgresql": postgresql.insert(store).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(store).on_conflict_do_nothing(),
-}
+@cache
+def new_store(dialect: str) -> Insert:
+    """Return the statement that makes the store's own row, unless it is there."""
+    return _insert_of(dialect)(store).on_conflict_do_nothing()

@@ -87,11 +87,11 @@ class Store:
         self._writing = open_engine(url, writes=True, prepares=settings.prepared_statements)
         self._reading = open_engine(url, writes=False, prepares=settings.prepared_statements)
         try:
-            self._add_totals = statements.MORE[self._writing.dialect.name]
+            self._add_totals = statements.add_totals(self._writing.dialect.name)
             migrate(self._writing)
             with self._writing.begin() as connection:
                 row = {"only": 1, "id": secrets.token_hex(6), "age": 0}
-                connection.execute(statements.NEW_STORE[self._writing.dialect.name], row)
+                connection.execute(statements.new_store(self._writing.dialect.name), row)
                 self.id, age = connection.execute(select(the_store.c.id, the_store.c.age)).one()
                 self._life = connection.execute(
                     insert(lives).values(serial=0, previous=0).returning(lives.c.number)

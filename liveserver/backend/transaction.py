@@ -171,9 +171,9 @@ class Transaction:
         """Store what was read from a log. A retraction whose comment has not arrived leaves a placeholder."""
         self._flush_comments()
         execute = self._connection.execute
-        new_comment, new_retraction, new_total, new_place, new_rule, new_act = statements.HEARD[
+        new_comment, new_retraction, new_total, new_place, new_rule, new_act = statements.upserts(
             self._connection.dialect.name
-        ]
+        )
         if heard.comments:
             execute(
                 new_comment,

@@ -26,54 +26,63 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from liveserver import __version__
 from liveserver.cli import error_report
-from liveserver.cli.audit import audit
-from liveserver.cli.db import db
-from liveserver.cli.hooks import hooks
 from liveserver.cli.printable import printable
-from liveserver.cli.publish import publish
-from liveserver.cli.record import record
-from liveserver.cli.serve import check, cluster, config_, run
-from liveserver.cli.token import token
-from liveserver.cli.top import top
-from liveserver.cli.watch import watch
 
-_COMMANDS: dict[Callable[..., None], str] = {
-    run: "liveserver run --set listen.public=127.0.0.1:8080",
-    cluster: "liveserver cluster --config config/cluster.toml",
-    publish: "liveserver publish http://127.0.0.1:8000 demo --type like --user me --rate 100 --count 1000",
-    watch: "liveserver watch http://127.0.0.1:8000 demo",
-    top: "liveserver top http://127.0.0.1:9101 http://127.0.0.1:9102",
-    token: "liveserver token --video 'concert-*' --user ada --for 1h --secret-file viewers.secret",
-    audit: "liveserver audit http://127.0.0.1:8121 demo",
-    check: "liveserver check --config config/all-in-one.toml",
-    config_: "liveserver config --full > liveserver.toml",
+# The module of each command, in the order of --help, and an example; groups of commands have none.
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("serve", "liveserver run --set listen.public=127.0.0.1:8080"),
+    "cluster": ("serve", "liveserver cluster --config config/cluster.toml"),
+    "publish": (
+        "publish",
+        "liveserver publish http://127.0.0.1:8000 demo --type like --user me --rate 100 --count 1000",
+    ),
+    "watch": ("watch", "liveserver watch http://127.0.0.1:8000 demo"),
+    "top": ("top", "liveserver top http://127.0.0.1:9101 http://127.0.0.1:9102"),
+    "token": (
+        "token",
+        "liveserver token --video 'concert-*' --user ada --for 1h --secret-file viewers.secret",
+    ),
+    "audit": ("audit", "liveserver audit http://127.0.0.1:8121 demo"),
+    "check": ("serve", "liveserver check --config config/all-in-one.toml"),
+    "config": ("serve", "liveserver config --full > liveserver.toml"),
+    "record": ("record", ""),
+    "hooks": ("hooks", ""),
+    "db": ("db", ""),
 }
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    invoke_without_command=True,
-    rich_markup_mode=None,
-    epilog="Begin with: liveserver run",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
-for _command, _example in _COMMANDS.items():
-    # \b: not wrapped in narrow terminals, so that it can be copied.
-    app.command(_command.__name__.rstrip("_"), epilog=f"\b\nExample:\n  {_example}")(_command)
 
-app.add_typer(record, name="record")
-app.add_typer(hooks, name="hooks")
-app.add_typer(db, name="db")
+def _application(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command line with the command that the arguments name, or with all commands."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        invoke_without_command=True,
+        rich_markup_mode=None,
+        epilog="Begin with: liveserver run",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback()(liveserver)
+    named = arguments[0] if arguments else ""
+    for name in [named] if named in _COMMANDS else _COMMANDS:
+        module, example = _COMMANDS[name]
+        found = vars(import_module(f"liveserver.cli.{module}"))
+        if example:
+            # \b: not wrapped in narrow terminals, so that it can be copied.
+            command = found["config_" if name == "config" else name]
+            app.command(name, epilog=f"\b\nExample:\n  {example}")(command)
+        else:
+            app.add_typer(found[name], name=name)
+    return app
 
 
-@app.callback()
 def liveserver(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
@@ -89,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line (None: `sys.argv[1:]`), and exit with its exit code."""
     code: Any = 0
     try:
-        code = app(arguments, prog_name="liveserver", standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        code = _application(words)(words, prog_name="liveserver", standalone_mode=False)
         _flush()
     except Exception as error:
         complaint = error_report.explain(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -51,6 +52,7 @@ def run(
     SIGTERM end it after it has disconnected its viewers.
     """
     overrides = [*_role_overrides(role), *_worker_overrides(workers), *(settings or ())]
+    gc.disable()  # until all is imported and open (`node.run`): it would look through what is all in use
     if log_format is not None:
         overrides.append(f"node.log_format={log_format}")
     effective = _load(config_file, overrides)

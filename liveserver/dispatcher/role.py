@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from liveserver.bus.canary import Canary, CanaryInbox
 from liveserver.dispatcher.local import LocalDispatcher
@@ -14,8 +15,10 @@ from liveserver.dispatcher.routes import DispatcherRoutes
 from liveserver.dispatcher.subscriptions import Subscriptions
 from liveserver.dispatcher.viewer_routes import ViewerRoutes
 from liveserver.moderation.log_moderator import LogModerator
-from liveserver.moderation.routes import moderation_routes
 from liveserver.role import Process, Role
+
+if TYPE_CHECKING:
+    from quart import Blueprint
 
 
 @asynccontextmanager
@@ -36,7 +39,13 @@ async def open_dispatcher_role(process: Process) -> AsyncIterator[tuple[Role, Lo
     nursery.start_soon(publisher.run)
     if "backend" not in settings.node.roles:  # which has these routes, too
         moderator = LogModerator(bus, partial(local.publish, retractions=False))
-        role = role._replace(blueprints=[moderation_routes(moderator, authorizer.liker)])
+
+        def moderation() -> Blueprint:
+            from liveserver.moderation.routes import moderation_routes
+
+            return moderation_routes(moderator, authorizer.liker)
+
+        role = role._replace(blueprints=[moderation])
     if "frontend" not in settings.node.roles:  # which has this route, too
         role = role._replace(routes=[*role.routes, ViewerRoutes(bus, authorizer)])
     if settings.bus.kind == "redis":

@@ -21,6 +21,7 @@ cors.py              cross-origin requests
 answer.py            the interfaces of handlers
 response.py          rendered responses
 upgrade.py           the opening handshake of WebSockets
+deferred_handoff.py  opens the handoff when a request first needs it
 handoff.py           hands all other requests over to Quart-Trio on Hypercorn
 http2.py             HTTP/2, by Hypercorn
 asgi.py              its requests, as the edge reads them

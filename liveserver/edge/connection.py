@@ -122,6 +122,9 @@ class Connection(ClientSocket):
                 if self.hosts is not None and headers.get(b"host") not in self.hosts.known:
                     self.hosts.check(headers.get(b"host"))
                 handler = server.router.match(request)
+                if handler is None and not server.router.is_complete:
+                    await server.load_web()
+                    handler = server.router.match(request)
                 if handler is None:
                     if not server.is_known_path(request.path):
                         raise NotFound("not found; paths of the interface begin with /v1/")

@@ -24,6 +24,7 @@ class Router:
         self._of_video: dict[str, dict[str, Handler]] = {}
         self._pages: set[str] = set()
         self._elsewhere: set[tuple[str, str]] = set()  # methods and paths, as they are added
+        self.is_complete = True  # false until it knows of the ordinary web what it is told by `pass_on`
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """Register a handler. GET and POST of one path may belong to different roles."""
@@ -55,7 +56,10 @@ class Router:
         }
 
     def match(self, request: Request) -> Handler | None:
-        """Return the handler, or None if the route is not hot. Raises `MethodNotAllowed`."""
+        """Return the handler, or None if the route is not hot. Raises `MethodNotAllowed`.
+
+        While the router is not complete, None also stands for what it may learn.
+        """
         path = request.path
         if path.startswith(_VIDEOS):
             request.video, _, rest = path[len(_VIDEOS) :].partition("/")
@@ -72,7 +76,7 @@ class Router:
         if request.method == "HEAD":  # answered as GET is, without the body
             handler = methods.get("GET")
         if handler is None:
-            if (request.method, path) in self._elsewhere:
+            if (request.method, path) in self._elsewhere or not self.is_complete:
                 return None
             allowed = {*methods, *(method for method, at in self._elsewhere if at == path)}
             if "GET" in allowed:

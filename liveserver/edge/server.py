@@ -88,6 +88,7 @@ class EdgeServer:
         self.bodies = BodyMemory(settings.max_body_memory)
         self.heads = KnownHeads()
         self.is_known_path: Callable[[str], bool] = lambda path: True
+        self.load_web: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
         self.limit = ConnectionLimit(settings)
         self.access_log = AccessLog(settings)
         self.is_ending = False

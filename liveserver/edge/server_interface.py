@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from liveserver.config import EdgeSettings
@@ -72,6 +72,7 @@ class ServerInterface(Protocol):
     secured_hosts: AllowedHosts  # at the TLS port
 
     is_known_path: Callable[[str], bool]  # whether the ordinary web has something there
+    load_web: Callable[[], Awaitable[object]]  # completes the router
     access_log: AccessLog
     is_ending: bool
     requests: int

@@ -5,12 +5,12 @@ from __future__ import annotations
 import trio
 
 from liveserver.config import FrontendSettings
+from liveserver.deferred_import import import_in_thread
 from liveserver.edge.accept import preferred
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import constant_head, head, json_response, with_headers
 from liveserver.edge.router import Router
-from liveserver.edge.upgrade import accept_websocket
 from liveserver.errors import BusError, TooMany, Unavailable
 from liveserver.frontend.admission import Admission
 from liveserver.frontend.delivery.long_poll import PollWaiter
@@ -18,7 +18,6 @@ from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.parameters import TOKEN, ParameterReader
 from liveserver.frontend.resume import Release, Resumer, hold_filter
-from liveserver.frontend.websocket import WebSocket
 from liveserver.transport.form import HttpForm, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10, NDJSON_INTERNAL, NDJSON_INTERNAL_HTTP10
 from liveserver.transport.sse import SSE, SSE_HTTP10, SSE_INTERNAL, SSE_INTERNAL_HTTP10
@@ -97,6 +96,10 @@ class WatchRoutes:
 
     async def socket(self, request: Request, peer: Peer) -> Answer:
         """Turn the connection into a WebSocket that watches many videos; without room it is sent `bye`."""
+        await import_in_thread("liveserver.frontend.websocket")
+        from liveserver.edge.upgrade import accept_websocket
+        from liveserver.frontend.websocket import WebSocket
+
         arguments = request.arguments((TOKEN,))
         accepted = accept_websocket(request)
         session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))

@@ -7,12 +7,14 @@ site.py       what follows and publishes in the log of the whole site
 pages.py      documents that the edge answers from memory
 listening.py  the public port and the ops port
 logs.py       the form of the log
+lean.py       imports structlog without what it does not need
 reload.py     other settings for a node that runs
 tuning.py     descriptors, garbage collection, thread switching
 
 bus ─ dispatcher ─ backend ─ frontend ─ edge (public port), and beside them the ops port
 """
 
+import liveserver.node.lean  # noqa: F401  # first
 from liveserver.node.process import ListenAddresses as ListenAddresses
 from liveserver.node.process import Running as Running
 from liveserver.node.process import run as run

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
-from quart import Blueprint
-from quart_trio import QuartTrio
 
 from liveserver import __version__
 from liveserver.auth.authorizer import Authorizer
@@ -28,15 +26,14 @@ from liveserver.edge.router import Router
 from liveserver.errors import LiveserverError
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.role import open_frontend_role
-from liveserver.node.pages import add_pages, known_paths, log_requests, pass_on
 from liveserver.node.site import open_site
 from liveserver.recorder.role import open_history, open_recorder_role
 from liveserver.role import Check, PrepareReload, Process, Role
-from liveserver.web.app import public_app
-from liveserver.web.identity import identity_blueprint
-from liveserver.web.openapi import public_document
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from quart_trio import QuartTrio
+
     from liveserver.backend.outbox import PublishTarget
     from liveserver.bus.redis.bus import RedisBus
 
@@ -59,6 +56,7 @@ class Node:
         self.settings = settings
         self.name = named(settings).node.name or ""
         self.router = Router()
+        self.router.is_complete = False  # before `public_app`
         self.access_log = AccessLog(settings.edge)
         self.is_draining = False
         self.parts: dict[str, Any] = {}
@@ -67,7 +65,7 @@ class Node:
         self.bus: MemoryBus | RedisBus | None = None
         self.acts: Callable[[int], Awaitable[list[msgspec.Raw]]] | None = None
         self.authorizer = Authorizer(settings, self.name)
-        self.blueprints: list[Blueprint] = []
+        self.blueprints: list[Callable[[], Blueprint]] = []
         self.reloads: list[PrepareReload] = []
         self.is_known_path: Callable[[str], bool] = lambda path: True
 
@@ -144,14 +142,19 @@ class Node:
     def public_app(self) -> QuartTrio:
         """Return the Quart application of the opened roles. To be called once.
 
-        Its pages that the edge answers itself are added to the router.
+        Its pages that the edge answers itself are added to the router, which is then complete.
         """
+        from liveserver.node.pages import add_pages, known_paths, log_requests, pass_on
+        from liveserver.web.app import public_app
+        from liveserver.web.identity import identity_blueprint
+        from liveserver.web.openapi import public_document
+
         edge = self.settings.edge
         origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
         openapi = public_document(self.settings)
         add_pages(self.router, openapi)
         app = public_app(
-            *self.blueprints,
+            *(make() for make in self.blueprints),
             identity_blueprint(self.authorizer.liker),
             headers_for=origins.headers,
             preflight=preflight_headers,
@@ -160,6 +163,7 @@ class Node:
         self.is_known_path = known_paths(app)
         pass_on(app, self.router)
         log_requests(app, self.access_log)
+        self.router.is_complete = True
         return app
 
     async def _check_accepting(self) -> None:

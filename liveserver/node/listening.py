@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
-from quart_trio import QuartTrio
 
 from liveserver.config import Address, Settings
-from liveserver.edge.handoff import open_handoff
+from liveserver.edge.deferred_handoff import open_deferred_handoff
 from liveserver.edge.hosts import AllowedHosts
 from liveserver.edge.listener import listen
 from liveserver.edge.router import Router
 from liveserver.edge.server import EdgeServer, Secured
 from liveserver.edge.tls import TLSAcceptor
 from liveserver.errors import ConfigError
+from liveserver.role import HotRoutes
+
+if TYPE_CHECKING:
+    from quart_trio import QuartTrio
 
 OPS_ACCEPT_RATE = 500  # connections per second: probes and scrapes are few
 OPS_BACKLOG = 128
@@ -68,12 +72,17 @@ def _listen_at(name: str, address: Address, backlog: int, **options: Any) -> soc
 
 
 async def serve_ops(
-    app: QuartTrio, settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+    make_app: Callable[[], QuartTrio],
+    settings: Settings,
+    routes: Sequence[HotRoutes] = (),
+    *,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the ops pages until cancelled; `task_status` receives its `host:port` once it listens.
 
-    An edge server without hot routes accepts the connections, so its rules apply: strict parsing, deadlines,
-    a limited number of connections, one request each, HTTP/1.1 only.
+    An edge server accepts the connections, so its rules apply: strict parsing, deadlines, a limited number of
+    connections, HTTP/1.1 only. It answers `routes`; `make_app` is called when a request first needs more, of
+    which a connection serves one.
 
     Raises `ConfigError` if it cannot listen.
     """
@@ -90,14 +99,27 @@ async def serve_ops(
     )
     listener = _listen_at("ops", settings.listen.ops, OPS_BACKLOG)
     with listener:
-        async with open_handoff(app, max_body=OPS_MAX_BODY, timeout=ops.timeout) as handoff:
+        router = Router()
+        router.is_complete = False
+        for each in routes:
+            each.add_to(router)
+
+        def make_and_complete() -> QuartTrio:
+            app = make_app()
+            router.is_complete = True
+            return app
+
+        async with open_deferred_handoff(
+            make_and_complete, max_body=OPS_MAX_BODY, timeout=ops.timeout
+        ) as handoff:
 
             async def serve(sock: socket.socket, received: bytes) -> None:
                 with trio.move_on_after(ops.timeout):
                     await handoff.serve(sock, received)
 
             hosts = allowed_hosts(settings, settings.listen.ops)
-            edge = EdgeServer(limits, Router(), serve, hosts, reserve=0)
+            edge = EdgeServer(limits, router, serve, hosts, reserve=0)
+            edge.load_web = handoff.load
             task_status.started(written(listener.getsockname()))
             await edge.serve(listener)
 

@@ -17,13 +17,14 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 import trio
 
 from liveserver.config import Settings, unknown_in
-from liveserver.edge.handoff import Handoff, open_handoff
+from liveserver.edge.deferred_handoff import DeferredHandoff, open_deferred_handoff
 from liveserver.edge.server import EdgeServer
 from liveserver.errors import ConfigError
 from liveserver.node import logs
@@ -31,10 +32,13 @@ from liveserver.node.assembly import Node, named
 from liveserver.node.listening import allowed_hosts, listen_public, listen_tls, serve_ops, written
 from liveserver.node.reload import Reloader, ReloadResult
 from liveserver.node.tuning import tuned
-from liveserver.ops.app import ops_app
 from liveserver.ops.cluster import Cluster
+from liveserver.ops.health import ProbeRoutes
 from liveserver.ops.publishing import EventPublisher
 from liveserver.terminal import has_terminal
+
+if TYPE_CHECKING:
+    from quart_trio import QuartTrio
 
 FINISH_SECONDS = 1.0  # for requests in progress, once the viewers are disconnected
 PROGRESS_SECONDS = 2.0  # between two log lines about a drain
@@ -58,7 +62,7 @@ class Running:
         self,
         node: Node,
         edge: EdgeServer,
-        handoff: Handoff,
+        handoff: DeferredHandoff,
         addresses: ListenAddresses,
         reload: Callable[[], ReloadResult],
     ) -> None:
@@ -106,6 +110,7 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             running: Running = await nursery.start(partial(serve, load=load), settings)
+            gc.enable()
             gc.collect()
             gc.freeze()
             addresses = running.addresses
@@ -182,7 +187,9 @@ async def serve(
         public = stack.enter_context(listen_public(settings))
         async with (
             node.opened(),
-            open_handoff(node.public_app(), max_body=limits.max_body, timeout=limits.body_timeout) as handoff,
+            open_deferred_handoff(
+                node.public_app, max_body=limits.max_body, timeout=limits.body_timeout
+            ) as handoff,
             trio.open_nursery() as nursery,
         ):
             edge = EdgeServer(
@@ -192,7 +199,8 @@ async def serve(
             node.parts["edge"] = edge.statistics
             node.parts["log"] = logs.statistics
             edge.http2 = handoff.http2(edge)
-            edge.is_known_path = node.is_known_path
+            edge.is_known_path = lambda path: node.is_known_path(path)
+            edge.load_web = handoff.load
             if secured is not None:
                 node.parts["tls"] = secured.acceptor.statistics
                 node.checks["certificate"] = secured.acceptor.check
@@ -202,19 +210,27 @@ async def serve(
             cluster = Cluster(
                 node.name, settings.node.datacenter, settings.node.roles, node.bus, settings.ops
             )
-            ops = ops_app(
-                node.identity,
-                node.parts,
-                lambda: node.checks,
-                node.frontend,
-                guard=node.authorizer.check_operator,
-                reload=reload,
-                trust_request_ids=limits.trust_request_ids,
-                cluster=cluster,
-                publisher=EventPublisher(_dispatchers(settings, public), settings.tls.ca_file),
-                acts=lambda: node.acts,
-            )
-            ops_address = await nursery.start(serve_ops, ops, settings)
+            started = trio.current_time()
+
+            def make_ops() -> QuartTrio:
+                from liveserver.ops.app import ops_app
+
+                return ops_app(
+                    node.identity,
+                    node.parts,
+                    lambda: node.checks,
+                    node.frontend,
+                    started=started,
+                    guard=node.authorizer.check_operator,
+                    reload=reload,
+                    trust_request_ids=limits.trust_request_ids,
+                    cluster=cluster,
+                    publisher=EventPublisher(_dispatchers(settings, public), settings.tls.ca_file),
+                    acts=lambda: node.acts,
+                )
+
+            probes = ProbeRoutes(lambda: node.checks)
+            ops_address = await nursery.start(serve_ops, make_ops, settings, [probes])
             nursery.start_soon(cluster.run, ops_address)
             nursery.start_soon(edge.serve, public, secured)
             addresses = ListenAddresses(

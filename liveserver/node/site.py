@@ -19,10 +19,11 @@ from liveserver.role import Role
 from liveserver.site.desk import UNSUBSCRIPTION, PublishTarget, SiteDesk
 from liveserver.site.feed import SiteFeed
 from liveserver.site.presence import ANSWER, QUESTION, Presence
-from liveserver.site.routes import site_routes
 from liveserver.transport.form import Reason
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+
     from liveserver.bus.redis.bus import RedisBus
 
 REVOCATIONS_SECONDS = 1.0  # that a token waits after the start until it is known which are revoked
@@ -116,5 +117,10 @@ def open_site(
         statistics["site"] = feed.statistics
     if desk is None:
         return Role(statistics=statistics)
-    routes = site_routes(desk, authorizer, settings.auth.revocation_ttl, presence)
+
+    def routes() -> Blueprint:
+        from liveserver.site.routes import site_routes
+
+        return site_routes(desk, authorizer, settings.auth.revocation_ttl, presence)
+
     return Role(blueprints=[routes], statistics=statistics)

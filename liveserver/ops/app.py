@@ -49,11 +49,13 @@ def ops_app(
     cluster: Cluster | None = None,
     publisher: EventPublisher | None = None,
     acts: Callable[[], Acts | None] = lambda: None,
+    started: float | None = None,
 ) -> QuartTrio:
     """Return the ops application. `identity` are the fields of `/v1/status` besides the parts' statistics.
 
     `guard` raises `Unauthorized` for the headers of a request without access; `/healthz` and `/readyz` are
-    open. `reload` reloads the configuration, and may raise `ConfigError`.
+    open. `reload` reloads the configuration, and may raise `ConfigError`. `started` is when the node was, in
+    Trio's time.
     """
     app = QuartTrio("liveserver.ops")
     problems.install(app, trust_request_ids=trust_request_ids)
@@ -61,7 +63,7 @@ def ops_app(
     app.register_blueprint(cluster_blueprint(cluster, publisher, acts))
     app.register_blueprint(openapi_blueprint(ops_document()))
     metrics = registry(parts, identity)
-    started = trio.current_time()
+    since = trio.current_time() if started is None else started
 
     @app.before_request
     async def ask_who() -> None:
@@ -87,7 +89,7 @@ def ops_app(
         video = argument("video")
         result = {
             **identity,
-            "uptime": round(trio.current_time() - started, 3),
+            "uptime": round(trio.current_time() - since, 3),
             "process": usage(),
             **(_videos(frontend, video) if frontend is not None else {}),
             **{part: statistics() for part, statistics in parts.items()},

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import trio
 
+from liveserver.edge.answer import Peer
+from liveserver.edge.request import Request
+from liveserver.edge.response import json_response
+from liveserver.edge.router import Router
 from liveserver.errors import LiveserverError
 from liveserver.role import Check
 
@@ -47,3 +51,22 @@ async def readiness(checks: Mapping[str, Check]) -> Readiness:
         for name, check in checks.items():
             nursery.start_soon(run, name, check)
     return Readiness(all(result.ok for result in results.values()), dict(sorted(results.items())))
+
+
+class ProbeRoutes:
+    """`/healthz` and `/readyz`, answered by the edge: probes are frequent, and need no web application."""
+
+    def __init__(self, checks: Callable[[], Mapping[str, Check]]) -> None:
+        self._checks = checks
+
+    def add_to(self, router: Router) -> None:
+        """Register the handlers."""
+        router.add("GET", "/healthz", self._healthz)
+        router.add("GET", "/readyz", self._readyz)
+
+    async def _healthz(self, request: Request, peer: Peer) -> bytes:
+        return json_response(200, b'{"ok":true}')
+
+    async def _readyz(self, request: Request, peer: Peer) -> bytes:
+        result = await readiness(self._checks())
+        return json_response(200 if result.ready else 503, msgspec.json.encode(result))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
 from liveserver.errors import ConfigError
 from liveserver.recorder.history import History
-from liveserver.recorder.history_routes import history_routes
 from liveserver.recorder.opening import open_store
 from liveserver.recorder.recorder import Recorder
 from liveserver.recorder.recording import Recording
-from liveserver.recorder.routes import recorder_routes
 from liveserver.recorder.store import ObjectStore
 from liveserver.role import Process, Role
+
+if TYPE_CHECKING:
+    from quart import Blueprint
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +26,14 @@ def open_recorder_role(process: Process) -> Role:
     settings = process.settings.recorder
     recorder = Recorder(process.bus, open_store(settings), settings)
     process.nursery.start_soon(recorder.run)
+
+    def routes() -> Blueprint:
+        from liveserver.recorder.routes import recorder_routes
+
+        return recorder_routes(recorder, process.authorizer)
+
     return Role(
-        blueprints=[recorder_routes(recorder, process.authorizer)],
+        blueprints=[routes],
         statistics={"recorder": recorder.statistics},
         checks={"recorder": recorder.check},
     )
@@ -40,7 +48,13 @@ def open_history(process: Process) -> Role:
     except ConfigError as error:  # only recorders need what it takes to read recordings
         log.warning("history_without_recordings", reason=str(error))
     history = History(process.bus, recording)
-    return Role(blueprints=[history_routes(history, process.authorizer.liker)])
+
+    def routes() -> Blueprint:
+        from liveserver.recorder.history_routes import history_routes
+
+        return history_routes(history, process.authorizer.liker)
+
+    return Role(blueprints=[routes])
 
 
 def _recording(store: ObjectStore, segment: float, video: str) -> Recording:

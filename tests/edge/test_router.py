@@ -86,3 +86,12 @@ def test_a_route_has_one_handler() -> None:
     made = router()
     with pytest.raises(AssertionError, match=r"GET /v1/videos/\{video\}/events has a handler"):
         made.add("GET", "/v1/videos/{video}/events", watch)
+
+
+def test_an_incomplete_router_refuses_no_method() -> None:
+    incomplete = router()
+    incomplete.is_complete = False
+    assert incomplete.match(request("DELETE", "/v1/events")) is None
+    incomplete.is_complete = True
+    with pytest.raises(MethodNotAllowed):
+        incomplete.match(request("DELETE", "/v1/events"))

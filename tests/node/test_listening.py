@@ -26,7 +26,7 @@ async def ops_port(*overrides: str, app: QuartTrio | None = None) -> AsyncIterat
     settings = config.load(None, ["listen.ops=127.0.0.1:0", *overrides], {})
     async with trio.open_nursery() as nursery:
         pages = app or ops_app({"node": "n"}, {}, dict)
-        address = await nursery.start(serve_ops, pages, settings)
+        address = await nursery.start(serve_ops, lambda: pages, settings)
         yield int(address.rpartition(":")[2])
         nursery.cancel_scope.cancel()
 
@@ -113,4 +113,4 @@ async def test_a_taken_port_is_said_with_the_settings_name() -> None:
     async with ops_port() as port:
         settings = config.load(None, [f"listen.ops=127.0.0.1:{port}"], {})
         with pytest.raises(ConfigError, match=r"^listen\.ops: cannot listen at 127\.0\.0\.1:\d+ "):
-            await serve_ops(ops_app({"node": "n"}, {}, dict), settings)
+            await serve_ops(lambda: ops_app({"node": "n"}, {}, dict), settings)

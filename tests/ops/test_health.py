@@ -6,8 +6,11 @@ import pytest
 import trio
 import trio.testing
 
+from liveserver.edge.request import Request
+from liveserver.edge.router import Router
 from liveserver.errors import BusError
-from liveserver.ops.health import CHECK_SECONDS, CheckResult, Readiness, readiness
+from liveserver.ops.health import CHECK_SECONDS, CheckResult, ProbeRoutes, Readiness, readiness
+from liveserver.role import Check
 
 
 async def fine() -> None:
@@ -52,3 +55,25 @@ async def test_readiness_can_be_cancelled() -> None:
     with trio.move_on_after(0) as scope:
         await readiness({"a": slow})
     assert scope.cancelled_caught
+
+
+async def test_probes_are_answered_by_the_edge() -> None:
+    router = Router()
+    checks: dict[str, Check] = {}
+    ProbeRoutes(lambda: checks).add_to(router)
+
+    async def ask(path: str) -> bytes:
+        request = Request(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        handler = router.match(request)
+        assert handler is not None
+        answer = await handler(request, None)  # type: ignore[arg-type]
+        assert isinstance(answer, bytes)
+        return answer
+
+    assert (await ask("/healthz")).endswith(b'\r\n\r\n{"ok":true}')
+    assert (await ask("/readyz")).startswith(b"HTTP/1.1 200 ")
+    checks["bus"] = gone
+    refused = await ask("/readyz")
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert refused.endswith(b'{"ready":false,"checks":{"bus":{"ok":false,"detail":"the bus is gone"}}}')
+    assert (await ask("/healthz")).startswith(b"HTTP/1.1 200 ")

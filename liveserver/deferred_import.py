@@ -1,0 +1,17 @@
+"""Imports a module when it is first needed, by a thread: the event loop goes on."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+import trio
+
+
+async def import_in_thread(name: str) -> ModuleType:
+    """Return the module; import it by a thread, unless it has been imported."""
+    module = sys.modules.get(name)
+    if module is None or getattr(module.__spec__, "_initializing", False):
+        module = await trio.to_thread.run_sync(importlib.import_module, name)
+    return module
