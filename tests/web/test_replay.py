@@ -123,6 +123,46 @@ def test_events_come_when_the_picture_is_there(page: Page, tmp_path: Path, has_p
     assert page.evaluate("faults") == []
 
 
+def test_a_jump_back_shows_nothing_twice_before_the_player_reports_it(page: Page, tmp_path: Path) -> None:
+    record(tmp_path, 80)
+    serve(page, tmp_path)
+    page.evaluate(VIDEO, "/recordings/v")
+    wait_until(lambda: page.evaluate("sought.length") == 1)
+    page.evaluate("seek(19.8)")
+    wait_until(lambda: page.evaluate("sought.length") == 2)
+    play(page, 19.9, 20.1)
+    wait_until(lambda: page.evaluate("shown.length") == 1)
+    page.evaluate("shown.length = 0, film.currentTime = 10.2")  # and "seeked" is late
+    wait_until(lambda: page.evaluate("sought.length") == 3)
+    page.evaluate("new Promise((next) => setTimeout(next, 120))")
+    assert page.evaluate("sought[2].at(-1)") == "e20"
+    assert page.evaluate("shown") == []
+
+
+def test_a_seek_that_is_overtaken_by_another_shows_nothing(page: Page, tmp_path: Path) -> None:
+    record(tmp_path, 300)
+    serve(page, tmp_path)
+    page.evaluate(VIDEO, "/recordings/v")
+    wait_until(lambda: page.evaluate("sought.length") == 1)
+    page.evaluate("""() => {
+        const real = fetch;
+        window.held = [];
+        window.fetch = async (...asked) => {
+            if (!window.isOver) await new Promise((next) => held.push(next));
+            return real(...asked);
+        };
+    }""")
+    page.evaluate("seek(40.2)")
+    wait_until(lambda: page.evaluate("held.length") > 0)
+    page.evaluate("isOver = true, seek(140.2)")
+    wait_until(lambda: page.evaluate("sought.length") == 2)
+    page.evaluate("held.forEach((next) => next())")
+    page.evaluate("new Promise((next) => setTimeout(next, 200))")
+    assert len(page.evaluate("sought")) == 2
+    assert page.evaluate("sought[1].at(-1)") == "e280"
+    assert page.evaluate("shown") == []
+
+
 def test_a_recording_that_was_rewritten_is_read_anew(page: Page, tmp_path: Path) -> None:
     recording = record(tmp_path, 40)
     serve(page, tmp_path)

@@ -40,6 +40,7 @@ export class Replay extends EventTarget {
   #startAt = 0;
   #byPosition = true;
   #playhead = -1;
+  #seeks = 0;
   /** Of the last moments, what was fired. @type {Set<LiveEvent>} */ #fired = new Set();
   /** Events before the moment that was sought, which were fired at once. @type {Set<LiveEvent>} */ #before = new Set();
   #failedAt = -Infinity;
@@ -173,8 +174,8 @@ export class Replay extends EventTarget {
     if (!this.#index || this.#playhead < 0 || this.#video.seeking) return;
     const now = this.now;
     void this.#load(now - LOOK_AHEAD, now + LOOK_AHEAD + PREFETCH * Math.max(1, this.#video.playbackRate));
-    if (now < this.#playhead) void this.#seek();
-    if (now <= this.#playhead) return;
+    if (now < this.#playhead) return void this.#seek(); // "seeked" is still to come
+    if (now === this.#playhead) return;
     // What came late by the network is fired late, by a second at most.
     for (const { moment, event } of this.#between(Math.max(0, this.#playhead - LOOK_AHEAD), now)) {
       if (this.#fired.has(event) || (moment < this.#playhead && this.#before.has(event))) continue;
@@ -187,10 +188,12 @@ export class Replay extends EventTarget {
 
   async #seek() {
     if (!this.#index) return;
+    const number = ++this.#seeks;
     this.#playhead = -1;
     const to = this.now;
     await this.#load(to - 60_000, to + LOOK_AHEAD);
-    if (this.#life.signal.aborted || this.#video.seeking) return; // "seeked" will come
+    // Another has begun, or will with "seeked".
+    if (this.#life.signal.aborted || this.#video.seeking || number !== this.#seeks) return;
     if (this.now < to) return void this.#seek();
     const events = this.#between(0, to).slice(-SHOWN).map(({ event }) => event);
     this.#before = new Set(this.#between(to - 2 * LOOK_AHEAD, to).map(({ event }) => event));
