@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,16 +64,23 @@ def run(
 
     from liveserver.cluster import parent_watch
 
-    if until_eof:
-        parent_watch.end_with_standard_input(effective.node.lame_duck + effective.node.drain_timeout)
-    with foreground.in_foreground(own_terminal):
-        if effective.node.workers > 1 and not as_worker:
+    with ExitStack() as stack:
+        is_supervisor = effective.node.workers > 1 and not as_worker
+        if is_supervisor:
+            from liveserver.cluster import fork_server
+
+            # While there is no thread yet: one watches standard input.
+            forking = stack.enter_context(fork_server.start(_run_command, partial(_preload, effective)))
+        if until_eof:
+            parent_watch.end_with_standard_input(effective.node.lame_duck + effective.node.drain_timeout)
+        stack.enter_context(foreground.in_foreground(own_terminal))
+        if is_supervisor:
             from liveserver.cluster import workers as several
 
             options = ["--config", str(config_file)] if config_file else []
             shown, environment = config.move_secrets(overrides)
             options += [word for override in shown for word in ("--set", override)]
-            trio.run(several.run, effective, options, environment)
+            trio.run(several.run, effective, options, environment, forking)
         else:
             from liveserver import node
 
@@ -175,6 +185,18 @@ def config_(
     """
     effective = _load(config_file, [*_role_overrides(role), *(settings or ())])
     typer.echo(render_full(effective) if full else render(effective))
+
+
+def _run_command(arguments: Sequence[str]) -> None:
+    from liveserver.cli import main
+
+    main(arguments)
+
+
+def _preload(settings: config.Settings) -> None:
+    from liveserver.node.preload import preload
+
+    preload(settings)
 
 
 def _load(path: Path | None, overrides: list[str]) -> config.Settings:

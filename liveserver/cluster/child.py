@@ -14,7 +14,8 @@ import os
 import random
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 import trio
 
@@ -37,10 +38,39 @@ NEVER_RUNS = 2
 Say = Callable[[str], None]
 
 
+class Process(Protocol):
+    """What `Child` uses of `trio.Process`."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdout(self) -> trio.abc.ReceiveStream | None: ...
+    def poll(self) -> int | None: ...
+    async def wait(self) -> int: ...
+    def send_signal(self, number: signal.Signals, /) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+OpenProcess = Callable[[Sequence[str], Mapping[str, str], int], Awaitable[Process]]
+
+
+async def open_process(command: Sequence[str], environment: Mapping[str, str], stdin: int) -> Process:
+    """Start a program in a session of its own, its standard output and error in one pipe."""
+    return await trio.lowlevel.open_process(
+        command,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env=environment,
+    )
+
+
 class Child:
     """Keeps one command running. `say` prints one line of text.
 
-    `environment` is added to this process' own.
+    `environment` is added to this process' own. `open_process` starts the command.
     """
 
     def __init__(
@@ -53,8 +83,10 @@ class Child:
         output: Say,
         say: Say,
         environment: Mapping[str, str] | None = None,
+        open_process: OpenProcess = open_process,
     ) -> None:
         self.name = name
+        self._open_process = open_process
         self.starts = 0
         self._command = list(command)
         self._environment = {**os.environ, **(environment or {})}
@@ -62,7 +94,7 @@ class Child:
         self._stop_after = stop_after
         self._output = output
         self._say = say
-        self._process: trio.Process | None = None
+        self._process: Process | None = None
         self._must_restart = False
         self._begun = trio.Event()  # the next start
 
@@ -113,14 +145,7 @@ class Child:
             await trio.sleep(delay)
 
     async def _run_once(self) -> int:
-        process = await trio.lowlevel.open_process(
-            self._command,
-            stdin=self._stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=self._environment,
-        )
+        process = await self._open_process(self._command, self._environment, self._stdin)
         self._process = process
         self.starts += 1
         self._begun.set()
@@ -139,7 +164,7 @@ class Child:
                 self._process = None
                 reading.deadline = trio.current_time() + LAST_OUTPUT
 
-    async def _end(self, process: trio.Process) -> None:
+    async def _end(self, process: Process) -> None:
         if process.poll() is not None:
             return
         process.terminate()

@@ -5,9 +5,9 @@
 2. The kernel distributes the connections (SO_REUSEPORT). The supervisor is bound to the port, too, without
    listening: so no other process can take it while all workers are restarting, and a port that is in use is
    detected before any worker is started.
-3. A worker that ends by itself is restarted (`child.py`). After SIGTERM or SIGINT all workers drain at the
-same
-   time, and the supervisor ends after the last one; a second signal kills the remaining ones.
+3. The workers are forked from a process that has done the imports (`fork_server.py`).
+4. A worker that ends by itself is restarted (`child.py`). After SIGTERM or SIGINT all workers drain at the
+   same time, and the supervisor ends after the last one; a second signal kills the remaining ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import msgspec
 import trio
 
 from liveserver.cluster import ports
-from liveserver.cluster.child import Child
+from liveserver.cluster.child import Child, OpenProcess, open_process
+from liveserver.cluster.fork_server import ForkServer
 from liveserver.cluster.parent_watch import PATIENCE, ParentWatch
 from liveserver.cluster.printer import COLOURS, Printer
 from liveserver.config import Address, Settings
@@ -66,11 +67,16 @@ def plan(settings: Settings, public: Address, tls: Address | None = None) -> lis
     ]
 
 
-async def run(settings: Settings, options: Sequence[str], environment: Mapping[str, str]) -> None:
+async def run(
+    settings: Settings,
+    options: Sequence[str],
+    environment: Mapping[str, str],
+    fork_server: socket.socket | None = None,
+) -> None:
     """Run the workers until SIGTERM or SIGINT; return when all have ended.
 
     `options` are those of `liveserver run` that led to `settings`, which the workers read again, and
-    `environment` the variables with the secrets among them.
+    `environment` the variables with the secrets among them. `fork_server` starts them, if there is one.
 
     Raises `ConfigError` if an address is in use, or a worker cannot run with its settings.
     """
@@ -86,7 +92,7 @@ async def run(settings: Settings, options: Sequence[str], environment: Mapping[s
         ports_held = [stack.enter_context(held(setting, address)) for setting, address in shared.items()]
         try:
             stop_after = settings.node.lame_duck + settings.node.drain_timeout + PATIENCE
-            await Workers(plan(settings, *ports_held), options, environment, stop_after).run()
+            await Workers(plan(settings, *ports_held), options, environment, stop_after, fork_server).run()
         except* LiveserverError as failed:
             raise ConfigError("node", str(_first(failed))) from None
 
@@ -100,6 +106,7 @@ class Workers:
         options: Sequence[str],
         environment: Mapping[str, str],
         stop_after: float,
+        fork_server: socket.socket | None = None,
     ) -> None:
         self._workers = workers
         self._options = options
@@ -109,12 +116,15 @@ class Workers:
         self._say = partial(self._printer.say, "workers")
         self._children: list[Child] = []
         self._running = trio.CancelScope()
+        self._fork_server = ForkServer(fork_server, self._say) if fork_server else None
 
     async def run(self) -> None:
         """Run the workers, without checking the addresses first."""
         with trio.open_signal_receiver(*ENDING) as signals, ParentWatch() as parent_watch:
             async with trio.open_nursery() as obeying:
                 obeying.start_soon(self._obey, signals)
+                if self._fork_server is not None:
+                    obeying.start_soon(self._fork_server.run)
                 with self._running:
                     async with trio.open_nursery() as nursery:
                         for worker, colour in zip(self._workers, cycle(COLOURS), strict=False):
@@ -130,6 +140,9 @@ class Workers:
 
     def _child(self, worker: Worker, colour: str, parent_watch: ParentWatch) -> Child:
         command = [sys.executable, "-m", "liveserver", "run", "--until-eof", "--as-worker"]
+        opened: OpenProcess = open_process
+        if self._fork_server is not None:
+            opened = partial(self._fork_server.open_process, worker.name)
         return Child(
             worker.name,
             [*command, *self._options, *worker.options],
@@ -138,6 +151,7 @@ class Workers:
             stop_after=self._stop_after,
             output=partial(self._printer.say, worker.name, colour=colour),
             say=self._say,
+            open_process=opened,
         )
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:

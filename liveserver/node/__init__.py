@@ -8,6 +8,7 @@ pages.py      documents that the edge answers from memory
 listening.py  the public port and the ops port
 logs.py       the form of the log
 lean.py       imports structlog without what it does not need
+preload.py    imports early what a start imports
 reload.py     other settings for a node that runs
 tuning.py     descriptors, garbage collection, thread switching
 

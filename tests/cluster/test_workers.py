@@ -45,6 +45,18 @@ def two_free_ports() -> int:
             return port
 
 
+def descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        children = [int(child) for child in (task / "children").read_text().split()]
+        found += [*children, *(each for child in children for each in descendants(child))]
+    return found
+
+
+def comm(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 class Running:
     """`liveserver run --workers 2` as a process of its own, and what it writes."""
 
@@ -66,9 +78,7 @@ class Running:
         await until(ready)
 
     def workers_pid(self, name: str) -> int:
-        own = Path(f"/proc/{self.process.pid}/task")
-        children = [int(pid) for task in own.iterdir() for pid in (task / "children").read_text().split()]
-        [found] = [pid for pid in children if f'"{name}"' in Path(f"/proc/{pid}/cmdline").read_text()]
+        [found] = [pid for pid in descendants(self.process.pid) if comm(pid) == name]
         return found
 
 
