@@ -12,7 +12,7 @@ from liveserver.moderation.rules import is_rule
 from liveserver.state import Keyed
 
 LIKES_KEY = "likes/"  # followed by the store's id
-MAX_STORE, MAX_REACTION, MAX_TOTAL = 64, 32, 2**53 - 1
+MAX_ID, MAX_STORE, MAX_REACTION, MAX_TOTAL = 128, 64, 32, 2**53 - 1
 
 
 class HeardComment(msgspec.Struct, frozen=True):
@@ -124,11 +124,11 @@ def add_batches(heard: Heard, batches: Iterable[Batch]) -> None:
                     if position is not None and not 0 <= position <= state.MAX_VERSION:
                         position = None
                     user = None if comment.user is None else _storable(comment.user)
-                    if "\0" not in comment.id:
+                    if _is_storable_id(comment.id):
                         heard.comments.append(
                             HeardComment(comment.id, user, _storable(comment.data.text), comment.at, position)
                         )
-                elif kind == RETRACT.encode() and "\0" not in (target := _retraction(event).data.id)[:129]:
+                elif kind == RETRACT.encode() and _is_storable_id(target := _retraction(event).data.id):
                     heard.retracted.append(target)
             except msgspec.DecodeError:
                 continue
@@ -170,8 +170,13 @@ def _hear_act(heard: Heard, line: bytes) -> None:
         act = _act(event)
     except msgspec.DecodeError:
         return
-    if "\0" not in act.id:
-        heard.acts.append(HeardAct(act.id[:128], act.at, event))
+    if _is_storable_id(act.id):
+        heard.acts.append(HeardAct(act.id, act.at, event))
+
+
+def _is_storable_id(name: str) -> bool:
+    """Return whether the database can have this id."""
+    return len(name) <= MAX_ID and "\0" not in name
 
 
 def _storable(text: str) -> str:
