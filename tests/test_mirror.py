@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 # Modules that only the tests of what uses them cover. To be lowered with each that gets its own.
-MOST_WITHOUT = 65
+MOST_WITHOUT = 60
 
 # Modules that only declare: there is nothing in them that could do the wrong thing.
 DECLARATIONS = {

@@ -32,7 +32,7 @@ async def test_it_has_routes_statistics_and_a_check_of_the_database() -> None:
                 ("GET", "summary"),
             )
         }
-        assert len({blueprint.name for blueprint in role.blueprints}) == 2
+        assert len({made().name for made in role.blueprints}) == 2
         assert set(role.statistics) == {"backend"}
         assert set(role.checks) == {"database"}
         await role.checks["database"]()

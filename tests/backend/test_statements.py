@@ -25,7 +25,7 @@ from liveserver.backend.schema import (
     totals,
 )
 
-COMMENT, RETRACTION, TOTAL, PLACE, RULE, ACT = statements.HEARD["sqlite"]
+COMMENT, RETRACTION, TOTAL, PLACE, RULE, ACT = statements.upserts("sqlite")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_comments_are_shown_by_an_index_without_the_retracted(database: Connecti
 
 
 def test_likes_add_up_and_owe_until_they_are_announced(database: Connection) -> None:
-    more = statements.MORE["sqlite"]
+    more = statements.add_totals("sqlite")
     database.execute(more, [{"video": "v", "reaction": "heart", "total": 3}])
     database.execute(more, [{"video": "v", "reaction": "heart", "total": 4}])
     database.execute(more, [{"video": "a", "reaction": "fire", "total": 1}])
@@ -132,7 +132,7 @@ def test_a_serial_returns_the_one_before(database: Connection) -> None:
 
 def test_a_store_only_grows_older_and_is_made_once(database: Connection) -> None:
     for name in ("first", "second"):
-        database.execute(statements.NEW_STORE["sqlite"], {"only": 1, "id": name, "age": 0})
+        database.execute(statements.new_store("sqlite"), {"only": 1, "id": name, "age": 0})
     ages = [database.execute(statements.GROW_OLDER, {"mine": mine}).scalar_one() for mine in (5, 3, 9)]
     assert ages == [5, 5, 9]
     assert rows(database, store) == [(1, "first", 9)]
@@ -189,6 +189,5 @@ def test_on_postgresql_totals_are_locked_while_they_are_read() -> None:
 
     assert text(statements.LOCKED_TOTALS).endswith("FOR UPDATE")
     assert text(statements.TOTALS) + " FOR UPDATE" == text(statements.LOCKED_TOTALS)
-    assert (
-        set(statements.MORE) == set(statements.HEARD) == set(statements.NEW_STORE) == {"postgresql", "sqlite"}
-    )
+    for statement in (*statements.upserts("postgresql"), statements.add_totals("postgresql")):
+        assert " ON CONFLICT " in text(statement)

@@ -106,3 +106,8 @@ async def running(*several: Settings) -> AsyncIterator[tuple[Node, ...]]:
 
 def encode(value: Any) -> bytes:
     return msgspec.json.encode(value)
+
+
+async def said(on: Node, key: str, text: str) -> str:
+    made = await on.done("POST", COMMENTS, key, {"text": text})
+    return str(made["id"])

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tests.auth.harness import KEY
 from tests.conftest import Until
-from tests.moderation.harness import ADA, BOB, COMMENTS, HOST, MODERATOR, VIDEO, Node, serving
+from tests.moderation.harness import ADA, BOB, COMMENTS, MODERATOR, VIDEO, Node, said, serving
 
 CLEAR, PIN, SUMMARY = f"{VIDEO}/users/ada/comments", f"{VIDEO}/pin", f"{VIDEO}/summary"
-
-
-async def said(on: Node, key: str, text: str) -> str:
-    made = await on.done("POST", COMMENTS, key, {"text": text})
-    return str(made["id"])
 
 
 async def texts(on: Node) -> set[str]:
@@ -69,26 +61,6 @@ async def test_all_of_a_users_comments_go_and_are_shown_to_nobody(until: Until) 
         await until(is_shown)
 
 
-async def test_a_comment_or_a_text_is_pinned_until_it_is_not() -> None:
-    async with serving() as on:
-        comment = await said(on, ADA, "look here")
-        await on.done("PUT", PIN, MODERATOR, {"comment": comment})
-        assert await on.state() == {"pin": {"text": "look here", "comment": comment, "user": "ada"}}
-        await on.done("PUT", PIN, HOST, {"text": "at noon: the goat"})
-        assert await on.state() == {"pin": {"text": "at noon: the goat"}}
-        assert [(event["by"], event["role"]) for event in await on.events() if event["type"] == "pin"] == [
-            ("mo", "moderator"),
-            ("hugo", "host"),
-        ]
-        await on.done("DELETE", PIN, HOST)
-        assert await on.state() == {}
-        bad: list[Any] = [{}, {"comment": "a", "text": "b"}, {"text": ""}, {"text": "x" * 501}, {"to": 1}]
-        for body in bad:
-            assert (await on.ask("PUT", PIN, MODERATOR, body)).status_code == 400
-        assert await on.refused("PUT", PIN, MODERATOR, {"comment": "nothing"}) == (404, "", None)
-        assert await on.refused("PUT", PIN, ADA, {"text": "me"}) == (403, "", None)
-
-
 async def test_what_is_taken_back_is_not_pinned_any_more() -> None:
     async with serving() as on:
         comment = await said(on, ADA, "look here")
@@ -98,21 +70,3 @@ async def test_what_is_taken_back_is_not_pinned_any_more() -> None:
         await on.done("PUT", PIN, MODERATOR, {"comment": await said(on, ADA, "and here")})
         await on.done("DELETE", CLEAR, MODERATOR)
         assert await on.state() == {}
-
-
-async def test_hosts_and_moderators_announce_and_no_one_else() -> None:
-    async with serving() as on:
-        path = f"{VIDEO}/announcements"
-        made = await on.done("POST", path, HOST, {"text": "welcome"})
-        await on.done("POST", path, KEY, {"text": "from the site"})
-        first, second = await on.events()
-        assert (first["id"], first["type"], first["by"], first["role"]) == (
-            made["id"],
-            "announcement",
-            "hugo",
-            "host",
-        )
-        assert (second["by"], "role" in second) == ("site", False)
-        assert await on.refused("POST", path, ADA, {"text": "x"}) == (403, "", None)
-        forged = {"type": "announcement", "data": {"text": "forged"}}
-        assert await on.refused("POST", f"{VIDEO}/events", KEY, forged) == (403, "", None)
