@@ -6,10 +6,14 @@ milliseconds since the epoch and only for display: no decision depends on them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Connection,
     Index,
     Integer,
     LargeBinary,
@@ -17,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
 )
 
 NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite only autoincrements INTEGER
@@ -65,12 +70,11 @@ comments = Table(
     Column("position", BigInteger),
     Column("retracted", Boolean, nullable=False, default=False),
 )
-Index(
+comments_shown = Index(
     "comments_shown",
     comments.c.video,
     comments.c.number,
-    sqlite_where=~comments.c.retracted,
-    postgresql_where=~comments.c.retracted,
+    sqlite_where=(is_shown := ~comments.c.retracted),
 )
 
 Index("comments_by_time", comments.c.video, comments.c.at, comments.c.id)
@@ -83,11 +87,10 @@ totals = Table(
     Column("total", BigInteger, nullable=False),
     Column("announced", BigInteger, nullable=False, server_default="0"),  # what a dispatcher has accepted
 )
-Index(
+totals_owed = Index(
     "totals_owed",
     totals.c.video,
-    sqlite_where=totals.c.total > totals.c.announced,
-    postgresql_where=totals.c.total > totals.c.announced,
+    sqlite_where=(is_owed := totals.c.total > totals.c.announced),
 )
 
 # Other stores' totals, from the videos' logs.
@@ -155,3 +158,16 @@ idempotency_keys = Table(
     Column("expires", BigInteger, nullable=False),
 )
 Index("idempotency_keys_expire", idempotency_keys.c.expires)
+
+
+def _limit_in_postgresql(index: Index, condition: ColumnElement[bool]) -> None:
+    """Make a partial index in PostgreSQL, too: its dialect, named above, would be imported at every start."""
+
+    @event.listens_for(index, "before_create")
+    def add_condition(index: Index, connection: Connection, **_: Any) -> None:
+        if connection.dialect.name == "postgresql":
+            index.dialect_options["postgresql"]["where"] = condition
+
+
+_limit_in_postgresql(comments_shown, is_shown)
+_limit_in_postgresql(totals_owed, is_owed)

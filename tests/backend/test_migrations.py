@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, create_mock_engine, make_url, text
 
 from liveserver.backend.commands import Comment
 from liveserver.backend.engine import open_engine
@@ -170,3 +171,16 @@ def test_of_several_that_start_at_once_one_upgrades(url: str) -> None:
     assert failed == []
     assert sorted(before, key=str) == [*[HEAD] * 3, None]
     assert_filled(url, likes=2)
+
+
+def test_indexes_are_partial_in_both_dialects() -> None:
+    for url in ("sqlite://", "postgresql+psycopg://"):
+        dialect = make_url(url).get_dialect()()
+        made: list[str] = []
+
+        def note(statement: Any, *_: Any, made: list[str] = made, dialect: Any = dialect, **__: Any) -> None:
+            made.append(str(statement.compile(dialect=dialect)))
+
+        metadata.create_all(create_mock_engine(url, note), checkfirst=False)
+        partial = [each.split()[2] for each in made if "CREATE INDEX" in each and " WHERE " in each]
+        assert sorted(partial) == ["comments_shown", "totals_owed"], url
