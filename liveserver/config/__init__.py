@@ -3,6 +3,7 @@
 values.py         kinds of values that settings share
 auth_sections.py  the settings of authentication and limits
 hook_sections.py  the settings of hooks
+storage_sections.py  the settings of likes, comments, their review, and recordings
 sections.py       all others: each with its type, unit, default and description
 loading.py        reads file, environment and overrides
 variables.py      environment variables, and mistyped ones
@@ -33,23 +34,23 @@ from liveserver.config.loading import is_secret as is_secret
 from liveserver.config.loading import load as load
 from liveserver.config.loading import move_secrets as move_secrets
 from liveserver.config.loading import read_toml as read_toml
-from liveserver.config.sections import BackendSettings as BackendSettings
 from liveserver.config.sections import BusSettings as BusSettings
 from liveserver.config.sections import CanarySettings as CanarySettings
 from liveserver.config.sections import DispatcherSettings as DispatcherSettings
 from liveserver.config.sections import EdgeSettings as EdgeSettings
 from liveserver.config.sections import FrontendSettings as FrontendSettings
 from liveserver.config.sections import HistorySettings as HistorySettings
-from liveserver.config.sections import LikeSettings as LikeSettings
 from liveserver.config.sections import ListenSettings as ListenSettings
 from liveserver.config.sections import NodeSettings as NodeSettings
 from liveserver.config.sections import OpsSettings as OpsSettings
 from liveserver.config.sections import PeerSettings as PeerSettings
-from liveserver.config.sections import RecorderSettings as RecorderSettings
 from liveserver.config.sections import RelaySettings as RelaySettings
-from liveserver.config.sections import ReviewSettings as ReviewSettings
 from liveserver.config.sections import Settings as Settings
 from liveserver.config.sections import TLSSettings as TLSSettings
+from liveserver.config.storage_sections import BackendSettings as BackendSettings
+from liveserver.config.storage_sections import LikeSettings as LikeSettings
+from liveserver.config.storage_sections import RecorderSettings as RecorderSettings
+from liveserver.config.storage_sections import ReviewSettings as ReviewSettings
 from liveserver.config.values import Datacenter as Datacenter
 from liveserver.config.values import Name as Name
 from liveserver.config.values import RoleName as RoleName

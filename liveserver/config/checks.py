@@ -7,7 +7,8 @@ from typing import get_args, get_type_hints
 from liveserver.config.auth_checks import check_auth
 from liveserver.config.certificates import client_context, server_context
 from liveserver.config.hook_checks import check_hooks
-from liveserver.config.sections import FrontendSettings, RecorderSettings, Settings
+from liveserver.config.sections import FrontendSettings, Settings
+from liveserver.config.storage_sections import RecorderSettings
 from liveserver.config.url_checks import HTTP, check_url, check_urls
 from liveserver.cursor import MAX_BYTES
 from liveserver.errors import ConfigError
