@@ -3,6 +3,7 @@
 log.py            appends, prepends and trims events
 items.py          the events held, and the positions of cursors
 retention.py      how long and how many of each kind are held
+rendered.py       those as frames of each form, and anew after a redaction
 origin_index.py   positions by an origin's own numbers
 state_history.py  the state at each position
 redaction.py      retracted events

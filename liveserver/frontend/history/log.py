@@ -18,22 +18,17 @@ Rules:
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence, Set
-
-import msgspec
+from collections.abc import Collection, Sequence
 
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import CONTROL_WORDS, Batch
-from liveserver.frontend.history.frames import GAP, SKIP, FilteredFrames, FrameLog
+from liveserver.frontend.history.frames import GAP, SKIP
 from liveserver.frontend.history.items import Item, ResumePoint, cursor_before
 from liveserver.frontend.history.origin_index import OriginIndex
-from liveserver.frontend.history.redaction import COMMENT, RETRACT_TYPE, RetractedIds, redacted, was_cleared
-from liveserver.frontend.history.retention import RetainedItems
-from liveserver.frontend.history.sampling import Ranks
+from liveserver.frontend.history.redaction import RETRACT_TYPE
+from liveserver.frontend.history.rendered import RenderedItems
 from liveserver.state import MARK, Keyed, MalformedKeyed, read
-from liveserver.transport.filter import Filter
-from liveserver.transport.form import Form, Gap, encode
+from liveserver.transport.form import Gap, encode
 
 _CONTROL_WORDS = frozenset(word.encode() for word in CONTROL_WORDS)
 MAX_TYPES = 100  # cached event types of a channel
@@ -41,7 +36,7 @@ MAX_TYPES = 100  # cached event types of a channel
 __all__ = ["GAP", "ChannelLog", "Item", "ResumePoint", "cursor_before"]
 
 
-class ChannelLog(RetainedItems):
+class ChannelLog(RenderedItems):
     """The items of one video, bounded by `age` seconds, and by `capacity` items besides
     `ephemeral_capacity` of the ephemeral types."""
 
@@ -54,15 +49,10 @@ class ChannelLog(RetainedItems):
         ephemeral: Collection[str] = (),
         ephemeral_capacity: int | None = None,
     ) -> None:
-        super().__init__(capacity, age, cursor or Cursor(), ephemeral, ephemeral_capacity)
-        self.video = video
+        super().__init__(video, capacity, age, cursor or Cursor(), ephemeral, ephemeral_capacity)
         self._has_skipped = False  # since the last skip
-        self._frames: dict[Form, FrameLog] = {}
-        self._ranks: Ranks | None = None
-        self._retracted = RetractedIds(capacity)
         self._plain_types: set[bytes] = set()  # types that need no special handling
         self._reloaded: list[Keyed] = []  # the bus' state, to be folded in at the next gap
-        self.redactions = 0  # so far; bytes rendered before one may contain the retracted event
 
     def start_at(self, cursor: Cursor, state: Sequence[bytes] = (), kept: Cursor | None = None) -> None:
         """Begin an empty log at `cursor`, with the lines of the state there. `kept`: see `Head`."""
@@ -81,33 +71,9 @@ class ChannelLog(RetainedItems):
         self._arrivals.clear()
         self._gaps.clear()
         self._origins.clear()
-        self._frames.clear()
-        self._ranks = None  # otherwise it would hold this log
+        self._clear_frames()
         self.state.clear()
         self.internal.clear()
-
-    @property
-    def ranks(self) -> Ranks:
-        """The ranks of comments, counted from the first sample on."""
-        if self._ranks is None:
-            self._ranks = Ranks(self)
-        return self._ranks
-
-    def frames(self, form: Form) -> FrameLog:
-        """Return this log as frames of one form."""
-        found = self._frames.get(form)
-        if found is None:
-            if form.unfiltered is None:
-                found = FrameLog(self, form)
-            else:  # made after those that it shares, which are thus rendered anew before it
-                found = FilteredFrames(self, form, self.frames(form.unfiltered))
-            self._frames[form] = found
-        return found
-
-    def keep_filters(self, used: Set[Filter | None]) -> None:
-        """Drop the frames of filters that are not among the `used` ones."""
-        for form in [each for each in self._frames if each.filter is not None and each.filter not in used]:
-            del self._frames[form]
 
     def append(self, batch: Batch, skip: int, now: float) -> None:
         """Append the batch's lines from the `skip`th on. A jump in its origin's numbers is a gap,
@@ -274,15 +240,6 @@ class ChannelLog(RetainedItems):
         if self.state.rules.cleared:
             self._redact_cleared(self.kept_from)
 
-    def _redact_cleared(self, start: int) -> None:
-        """Redact comments of cleared users from `start` on; all, if one was cleared just now."""
-        if self.state.cleared:
-            self.state.cleared, start = False, self.kept_from
-        rules = self.state.rules
-        for position, item in self.walk(start, self.tip):
-            if item.event == COMMENT and was_cleared(rules, item.data):
-                self._redact_item(position, item)
-
     def _join_dropped(self, older: ChannelLog, origins: Collection[str]) -> None:
         """Learn which ephemeral events before the oldest item are not held, now that the older ones are
         known."""
@@ -293,35 +250,6 @@ class ChannelLog(RetainedItems):
                 if (dropped := older.dropped.get(origin)) is not None:
                     marks[origin] = dropped
         self.dropped = Cursor(marks.items())
-
-    def _redact(self, start: int, is_retracted: Callable[[bytes], bool]) -> None:
-        """Redact the retracted events from the position `start` on."""
-        for position, item in self.walk(start, self.tip):
-            if is_retracted(item.data) and item.event != RETRACT_TYPE:
-                self._redact_item(position, item)
-
-    def trim(self, now: float, needed: int) -> bool:
-        is_changed = super().trim(now, needed)
-        if is_changed:
-            for frames in self._frames.values():
-                frames.trim()
-                frames.clear_joined()
-        return is_changed
-
-    def _redact_item(self, position: int, item: Item) -> None:
-        data = redacted(item.data)
-        if data is None:
-            return
-        self.redactions += 1
-        if item.event in self._ephemeral and self.base <= position < self._counted:
-            self._ephemeral_count -= 1
-        changed = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
-        if position >= self.base:
-            self.items[position - self.base] = changed
-        else:
-            self.older[bisect_left(self.older_at, position)] = changed
-        for frames in self._frames.values():
-            frames.render_again(position)
 
 
 def _lost_before(batches: Sequence[Batch]) -> dict[str, Mark]:

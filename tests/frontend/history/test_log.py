@@ -9,38 +9,13 @@ from hypothesis import strategies as st
 
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import CONTROL_WORDS, Batch
-from liveserver.frontend.history.log import GAP, ChannelLog, Item, ResumePoint, cursor_before
+from liveserver.frontend.history.log import GAP, ChannelLog, ResumePoint, cursor_before
 from liveserver.transport.ndjson import NDJSON
 from liveserver.transport.sse import SSE
 from liveserver.transport.websocket import SOCKET
+from tests.frontend.history.harness import batch, log_at, named, relayed, resumed
 
 NOW = 0.0
-
-
-def batch(
-    first: int, count: int, origin: str = "dc1", number: int | None = None, epoch: str = "aaa"
-) -> Batch:
-    start = first if number is None else number
-    lines = [b'like {"n":"%b-%d"}' % (origin.encode(), start + index) for index in range(count)]
-    return Batch("v", "aaa", first, origin, epoch, start, lines)
-
-
-def log_at(cursor: str, capacity: int = 1000) -> ChannelLog:
-    return ChannelLog("v", capacity, 600.0, Cursor.parse(cursor))
-
-
-def resumed(log: ChannelLog, cursor: Cursor) -> tuple[list[tuple[str, str, int]], bool]:
-    """What a viewer with `cursor` is sent of what is held, and whether it is told of a gap at once."""
-    place = log.locate(cursor)
-    items = [item for item in log.between(place.position, log.tip) if item.event != GAP]
-    covered = [item for item in items if log.was_seen(item, cursor)]
-    if place.seen is None:
-        assert not covered
-    return [_name(item) for item in items if item not in covered], place.gap
-
-
-def _name(item: Item) -> tuple[str, str, int]:
-    return item.origin, item.epoch, item.number
 
 
 def test_an_event_of_a_control_word_s_type_is_never_taken_for_that_word() -> None:
@@ -196,30 +171,6 @@ def test_old_events_are_dropped_once_they_are_an_eighth() -> None:
     assert log.cursor_at(log.base) == b"dc1-aaa-2"
 
 
-def test_frames_are_joined_up_to_the_limit_and_at_least_one() -> None:
-    log = log_at("dc1-aaa-0")
-    log.append(batch(1, 3), 0, NOW)
-    frames = log.frames(SSE)
-    whole, end = frames.write(0, 10_000)
-    assert (whole.count(b"data:"), end) == (3, 3)
-    one, end = frames.write(1, 1)
-    assert (one.count(b"data:"), end) == (1, 2)
-
-
-def test_frames_of_trimmed_and_prepended_events() -> None:
-    log = log_at("dc1-aaa-10", capacity=4)
-    frames = log.frames(NDJSON)
-    log.append(batch(11, 2), 0, NOW)
-    assert frames.write(0, 10_000)[0].count(b"\n{") == 2 - 1 + 1
-    log.prepend([batch(9, 2)], NOW)
-    assert b"dc1-aaa-9" in frames.write(-2, 10_000)[0]
-    log.append(batch(13, 30), 0, NOW)
-    log.trim(NOW, needed=log.tip)
-    received, end = frames.write(-2, 10_000)
-    assert (b'"event":"gap"' in received, end) == (True, log.base)
-    assert frames.write(log.base, 10_000)[1] == log.tip
-
-
 class Sent(NamedTuple):
     """One event of the model's history: where it is in the log's order, and whether it is held."""
 
@@ -273,7 +224,7 @@ def test_a_viewer_gets_each_event_it_has_not_seen_once_or_is_told(
     if cut:
         log.capacity = len(log.items) - cut
         log.trim(NOW, needed=log.tip)
-    held = {_name(item) for item in log.items if item.event != GAP}
+    held = {named(item) for item in log.items if item.event != GAP}
 
     def was_seen(event: Sent) -> bool:
         mark = known[event.origin]
@@ -300,59 +251,8 @@ def test_the_cursor_before_is_the_inverse_of_appending(runs: list[tuple[str, int
     assert cursor_before(log.cursor, batches) == before
 
 
-def line(kind: str, name: str, data: str = "") -> bytes:
-    return b'%b {"id":"%b","video":"v","type":"%b","user":"u","at":7%b}' % (
-        kind.encode(), name.encode(), kind.encode(), f',"data":{data}'.encode() if data else b"",
-    )  # fmt: skip
-
-
-SAID = [line("like", "a"), line("comment", "b", '{"text":"oops"}'), line("like", "c")]
-TAKEN_BACK = line("retract", "d", '{"id":"b"}')
-INSTEAD = b'{"id":"b","video":"v","type":"retract","at":7,"data":{"id":"b"}}'
-
-
-def lines(log: ChannelLog) -> list[tuple[bytes, bytes]]:
-    return [(item.event, item.data) for item in log.items]
-
-
-def test_a_retracted_event_keeps_its_position_without_content() -> None:
-    log = log_at("dc1-aaa-0")
-    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID), 0, NOW)
-    frames = log.frames(SSE)
-    assert b"oops" in frames.write(0, 10_000)[0]
-    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
-    assert lines(log)[1] == (b"retract", INSTEAD)
-    assert [item.number for item in log.items] == [1, 2, 3, 4]
-    sent, end = frames.write(0, 10_000)
-    assert b"oops" not in sent
-    assert b"id: dc1-aaa-2\nevent: retract\ndata: " + INSTEAD in sent
-    assert end == log.tip
-    assert resumed(log, Cursor.parse("dc1-aaa-1"))[0] == [("dc1", "aaa", n) for n in (2, 3, 4)]
-
-
-def test_an_event_retracted_before_it_is_read_is_empty_too() -> None:
-    log = log_at("dc1-aaa-3")
-    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
-    log.prepend([Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID)], NOW)
-    assert lines(log)[1] == (b"retract", INSTEAD)
-    both = log_at("dc1-aaa-0")
-    both.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, TAKEN_BACK]), 0, NOW)
-    assert lines(both) == lines(log)
-
-
-def test_taking_back_what_is_not_held_or_not_named_changes_nothing() -> None:
-    log = log_at("dc1-aaa-0")
-    strange = [line("retract", "d", data) for data in ('{"id":"x"}', '{"id":7}', "[]", '"b"')]
-    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, *strange, line("retract", "e")]), 0, NOW)
-    assert lines(log)[:3] == [(kind, data) for kind, _, data in (each.partition(b" ") for each in SAID)]
-
-
 # Two epochs of dc2, by names that sort by age.
 OLD, NEW = "0aaaaaaa", "0aaaaaab"
-
-
-def relayed(first: int, count: int, number: int, epoch: str) -> Batch:
-    return batch(first, count, "dc2", number, epoch)
 
 
 def test_a_log_that_is_behind_withholds_an_origins_newer_epoch() -> None:
@@ -421,42 +321,6 @@ def test_a_cursor_of_another_origin_only() -> None:
     assert resumed(log, Cursor.parse("dc7-aaa-3")) == ([], True)
 
 
-def test_every_copy_of_a_retracted_id_loses_its_content() -> None:
-    log = log_at("dc1-aaa-0~dc2-bbb-0")
-    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID), 0, NOW)
-    log.append(Batch("v", "aaa", 4, "dc2", "bbb", 1, [SAID[1]]), 0, NOW)
-    log.append(Batch("v", "aaa", 5, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
-    assert [item.data for item in log.items if b"oops" in item.data] == []
-    assert [item.event for item in log.items] == [b"like", b"retract", b"like", b"retract", b"retract"]
-
-
-def test_an_event_that_comes_after_its_retraction_has_no_content() -> None:
-    log = log_at("dc1-aaa-0~dc2-bbb-0")
-    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [TAKEN_BACK]), 0, NOW)
-    frames = log.frames(SSE)
-    log.append(Batch("v", "aaa", 2, "dc2", "bbb", 1, SAID), 0, NOW)
-    assert b"oops" not in frames.write(0, 10_000)[0]
-    assert lines(log)[2] == (b"retract", INSTEAD)
-    log.trim(NOW + 1000, needed=log.tip)  # the retraction itself is held no more
-    log.append(Batch("v", "aaa", 5, "dc2", "bbb", 4, [SAID[1]]), 0, NOW)
-    assert lines(log) == [(b"retract", INSTEAD)]
-
-
-def test_a_retraction_that_is_read_from_the_log_holds_for_later_events() -> None:
-    log = log_at("dc1-aaa-1")
-    log.append(Batch("v", "aaa", 2, "dc1", "aaa", 2, SAID), 0, NOW)
-    log.prepend([Batch("v", "aaa", 1, "dc1", "aaa", 1, [TAKEN_BACK])], NOW)
-    assert lines(log)[2] == (b"retract", INSTEAD)
-
-
-def test_remembered_retractions_are_bounded() -> None:
-    log = log_at("dc1-aaa-0", capacity=4)
-    said = [line("retract", f"r{n}", f'{{"id":"x{n}"}}') for n in range(50)]
-    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, said), 0, NOW)
-    log.append(Batch("v", "aaa", 51, "dc1", "aaa", 51, [line("like", "x49"), line("like", "x0")]), 0, NOW)
-    assert [item.event for item in log.items[-2:]] == [b"retract", b"like"]
-
-
 def test_gaps_are_not_counted_as_events() -> None:
     log = log_at("dc1-aaa-0")
     for number in (1, 5, 9):
@@ -483,15 +347,6 @@ def test_age_counts_from_when_events_were_read_for_those_that_were_not_received(
     assert log.items == []
     assert log.cursor_at(log.tip) == b"dc1-aaa-11"
     assert log.locate(Cursor.parse("dc1-aaa-11")) == ResumePoint(log.tip)
-
-
-def test_joined_frames_are_kept_for_few_positions() -> None:
-    log = log_at("dc1-aaa-0")
-    log.append(batch(1, 500), 0, NOW)
-    frames = log.frames(SSE)
-    for position in range(400):
-        frames.write(position, 10_000)
-    assert len(frames._joined) <= 64
 
 
 def test_trimming_within_the_bounds_changes_nothing() -> None:

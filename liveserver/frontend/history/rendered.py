@@ -1,0 +1,106 @@
+"""A channel's items as frames, and the redaction of items that may be rendered already.
+
+An item that was retracted, or cleared with all of its user's, is replaced in place, and rendered anew in each
+form that has rendered it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Set
+
+import msgspec
+
+from liveserver.cursor import Cursor
+from liveserver.frontend.history.frames import FilteredFrames, FrameLog
+from liveserver.frontend.history.items import Item
+from liveserver.frontend.history.redaction import COMMENT, RETRACT_TYPE, RetractedIds, redacted, was_cleared
+from liveserver.frontend.history.retention import RetainedItems
+from liveserver.frontend.history.sampling import Ranks
+from liveserver.transport.filter import Filter
+from liveserver.transport.form import Form
+
+
+class RenderedItems(RetainedItems):
+    """The items of one video that are held, with their frames in each form that its viewers have."""
+
+    def __init__(
+        self,
+        video: str,
+        capacity: int,
+        age: float,
+        cursor: Cursor,
+        ephemeral: Collection[str] = (),
+        ephemeral_capacity: int | None = None,
+    ) -> None:
+        super().__init__(capacity, age, cursor, ephemeral, ephemeral_capacity)
+        self.video = video
+        self._frames: dict[Form, FrameLog] = {}
+        self._ranks: Ranks | None = None
+        self._retracted = RetractedIds(capacity)
+        self.redactions = 0  # so far; bytes rendered before one may contain the retracted event
+
+    @property
+    def ranks(self) -> Ranks:
+        """The ranks of comments, counted from the first sample on."""
+        if self._ranks is None:
+            self._ranks = Ranks(self)
+        return self._ranks
+
+    def frames(self, form: Form) -> FrameLog:
+        """Return this log as frames of one form."""
+        found = self._frames.get(form)
+        if found is None:
+            if form.unfiltered is None:
+                found = FrameLog(self, form)
+            else:  # made after those that it shares, which are thus rendered anew before it
+                found = FilteredFrames(self, form, self.frames(form.unfiltered))
+            self._frames[form] = found
+        return found
+
+    def keep_filters(self, used: Set[Filter | None]) -> None:
+        """Drop the frames of filters that are not among the `used` ones."""
+        for form in [each for each in self._frames if each.filter is not None and each.filter not in used]:
+            del self._frames[form]
+
+    def trim(self, now: float, needed: int) -> bool:
+        is_changed = super().trim(now, needed)
+        if is_changed:
+            for frames in self._frames.values():
+                frames.trim()
+                frames.clear_joined()
+        return is_changed
+
+    def _clear_frames(self) -> None:
+        self._frames.clear()
+        self._ranks = None  # otherwise it would hold this log
+
+    def _redact(self, start: int, is_retracted: Callable[[bytes], bool]) -> None:
+        """Redact the retracted events from the position `start` on."""
+        for position, item in self.walk(start, self.tip):
+            if is_retracted(item.data) and item.event != RETRACT_TYPE:
+                self._redact_item(position, item)
+
+    def _redact_cleared(self, start: int) -> None:
+        """Redact comments of cleared users from `start` on; all, if one was cleared just now."""
+        if self.state.cleared:
+            self.state.cleared, start = False, self.kept_from
+        rules = self.state.rules
+        for position, item in self.walk(start, self.tip):
+            if item.event == COMMENT and was_cleared(rules, item.data):
+                self._redact_item(position, item)
+
+    def _redact_item(self, position: int, item: Item) -> None:
+        data = redacted(item.data)
+        if data is None:
+            return
+        self.redactions += 1
+        if item.event in self._ephemeral and self.base <= position < self._counted:
+            self._ephemeral_count -= 1
+        changed = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
+        if position >= self.base:
+            self.items[position - self.base] = changed
+        else:
+            self.older[bisect_left(self.older_at, position)] = changed
+        for frames in self._frames.values():
+            frames.render_again(position)
