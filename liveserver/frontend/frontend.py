@@ -83,7 +83,7 @@ class Frontend:
         """Return the viewer counts of a video, subscribed to here or not. Raises `Unavailable`."""
         channel = self.table.channels.get(video)
         if channel is not None and channel.is_open:
-            return channel.viewer_count.viewers(channel.audience.watching)
+            return channel.viewer_count.viewers(channel.audience.totals.watching)
         try:
             tally = await self._bus.count(video)
         except BusError:
@@ -187,7 +187,7 @@ class Frontend:
         channels = list(self.table.channels.values())
         return FrontendStatistics(
             videos=len(channels),
-            viewers=sum(channel.audience.count for channel in channels),
+            viewers=sum(channel.audience.totals.count for channel in channels),
             transports=transports(channels),
             video_viewers=video_viewers(channels, self._settings.ops.top_videos),
             lagging=sum(channel.audience.lagging_count for channel in channels),

@@ -13,7 +13,8 @@ import trio
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.delivery.audience import VIEWERS, Audience
+from liveserver.frontend.delivery.audience import Audience
+from liveserver.frontend.delivery.count_frames import VIEWERS
 from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.delayed import AudienceLog
@@ -37,7 +38,7 @@ def hold_filter(
     channel.audience.hold_filter(chosen, settings.max_filters)
 
     def release_both() -> None:
-        channel.audience.release_filter(chosen)
+        channel.audience.totals.remove_filter(chosen)
         release()
 
     return release_both
@@ -142,7 +143,7 @@ class Resumer:
         if len(state) > ONE_WRITE:  # the viewer count follows with its next change
             return words, state
         if audience.is_counted:  # plus this viewer, which is not counted yet
-            viewers = encode(channel.viewer_count.viewers(audience.watching + 1))
+            viewers = encode(channel.viewer_count.viewers(audience.totals.watching + 1))
             words, state = words + state + form.envelope(form.control(cursor, VIEWERS, viewers)), b""
         return words + state, b""
 

@@ -89,15 +89,15 @@ def transports(channels: Iterable[Channel]) -> dict[str, int]:
 def video_viewers(channels: Collection[Channel], count: int) -> dict[str, int]:
     """Return the viewers of each of the `count` most watched videos, and of all others together."""
     top = _top(channels, count)
-    found = {channel.video: channel.audience.count for channel in top}
-    found[OTHER] = sum(channel.audience.count for channel in channels) - sum(found.values())
+    found = {channel.video: channel.audience.totals.count for channel in top}
+    found[OTHER] = _count(channels) - sum(found.values())
     return found
 
 
 def overview(channels: Collection[Channel], count: int) -> FrontendStatus:
     """Return the status of the `count` most watched videos."""
     top = _top(channels, count)
-    rest = sum(channel.audience.count for channel in channels) - sum(each.audience.count for each in top)
+    rest = _count(channels) - _count(top)
     return FrontendStatus([video_status(channel) for channel in top], len(channels) - len(top), rest)
 
 
@@ -106,7 +106,7 @@ def video_status(channel: Channel) -> VideoStatus:
     audience = channel.audience
     return VideoStatus(
         video=channel.video,
-        viewers=audience.count,
+        viewers=audience.totals.count,
         transports=dict(+audience.by_transport()),
         epoch=channel.epoch,
         offset=channel.offset,
@@ -119,4 +119,9 @@ def video_status(channel: Channel) -> VideoStatus:
 
 
 def _top(channels: Iterable[Channel], count: int) -> list[Channel]:
-    return heapq.nlargest(count, channels, key=lambda channel: (channel.audience.count, channel.offset))
+    return heapq.nlargest(count, channels, key=lambda each: (each.audience.totals.count, each.offset))
+
+
+def _count(channels: Iterable[Channel]) -> int:
+    """Return the number of viewers of these channels."""
+    return sum(channel.audience.totals.count for channel in channels)

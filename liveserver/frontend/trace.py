@@ -183,6 +183,5 @@ def _now(audience: Audience, position: int) -> Now:
         segment.size for each in every for segment in each.segments() if segment.position <= position
     )
     lagging = sum(viewer.position <= position for each in every for viewer in each.lagging)
-    return Now(
-        viewers=audience.count, past=audience.count - waiting - lagging, waiting=waiting, lagging=lagging
-    )
+    viewers = audience.totals.count
+    return Now(viewers=viewers, past=viewers - waiting - lagging, waiting=waiting, lagging=lagging)

@@ -163,7 +163,7 @@ async def test_a_ban_answers_waiting_polls_over_http2(tmp_path: Path) -> None:
                 )
 
             nursery.start_soon(ask)
-            while not both.on.channel().audience.count:
+            while not both.on.channel().audience.totals.count:
                 await trio.testing.wait_all_tasks_blocked(0.01)
             await ban(both.on)
             while not answers:

@@ -148,7 +148,7 @@ async def test_filters_are_bounded_and_shared(autojump_clock: MockClock) -> None
         refused = on.connect()
         await refused.get("/v1/videos/v/poll?types=comment")
         assert " 429 " in await refused.head()
-        assert len(on.channel().audience._tally.filters) == 2
+        assert len(on.channel().audience.totals.filters) == 2
         for client in first:
             client.sock.close()
         await trio.sleep(60)

@@ -187,7 +187,7 @@ async def test_a_poll_waits_for_what_comes(authority: Authority) -> None:
             pages.append((await both.client.get("/v1/videos/v/poll", params={"cursor": cursor})).json())
 
         nursery.start_soon(ask)
-        while not both.on.channel().audience.count:
+        while not both.on.channel().audience.totals.count:
             await trio.testing.wait_all_tasks_blocked(0.01)
         await both.on.publish()
         while not pages:

@@ -18,7 +18,7 @@ from liveserver.edge.server import EdgeServer
 from liveserver.edge.server_interface import ConnectionInterface
 from liveserver.event import Batch, MalformedBatch
 from liveserver.frontend.channels.channel import Channel
-from liveserver.frontend.delivery.long_poll import PollPages
+from liveserver.frontend.delivery.poll_pages import PollPages
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.transport.ndjson import NDJSON
 from liveserver.transport.sse import SSE

@@ -24,8 +24,9 @@ from liveserver.config import HistorySettings
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.frontend.channels.viewer_count import ChannelViewerCount
-from liveserver.frontend.delivery.audience import Audience, Scheduler
+from liveserver.frontend.delivery.audience import Audience
 from liveserver.frontend.delivery.delayed import DelayedAudience
+from liveserver.frontend.delivery.scheduler import Scheduler
 from liveserver.frontend.history.delayed import DelayedLog
 from liveserver.frontend.history.log import ChannelLog, cursor_before
 from liveserver.single_flight import SingleFlight

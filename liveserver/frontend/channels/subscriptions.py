@@ -195,9 +195,8 @@ class SubscriptionTable:
 
     async def _renew(self, videos: list[str]) -> None:
         for page in _pages(videos, ASK_AT_ONCE):
-            counts = {
-                video: self.channels[video].audience.watching for video in page if video in self.channels
-            }
+            known = {video: self.channels[video] for video in page if video in self.channels}
+            counts = {video: channel.audience.totals.watching for video, channel in known.items()}
             opening = [video for video in counts if not self.channels[video].is_open]
             leases = await self._leases.renew_leases(self._node, counts, self._settings.lease, opening)
             self._renewed += len(leases)
@@ -225,8 +224,8 @@ class SubscriptionTable:
         for video, channel in list(self.channels.items()):
             channel.trim()
             if (
-                channel.audience.count == 0
-                and channel.audience.empty_since <= before
+                channel.audience.totals.count == 0
+                and channel.audience.totals.empty_since <= before
                 and not channel.arriving
             ):
                 del self.channels[video]

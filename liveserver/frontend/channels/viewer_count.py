@@ -17,6 +17,7 @@ from typing import Protocol
 
 import trio
 
+from liveserver.frontend.delivery.viewer_totals import ViewerTotals
 from liveserver.transport.form import ViewersPayload, encode
 from liveserver.viewer_count import ViewerCount
 
@@ -54,9 +55,7 @@ class ChannelViewerCount:
 class CountedAudience(Protocol):
     """An audience, as the counting task uses it."""
 
-    def sample_count(self) -> int:
-        """Return the number of viewers, for the next report."""
-        ...
+    totals: ViewerTotals
 
     def set_viewer_count(self, viewers: bytes) -> None:
         """Send the counts to the viewers."""
@@ -85,7 +84,7 @@ async def count_viewers(
         await trio.sleep(interval - pause)
         here = {}
         for video, channel in channels.items():
-            here[video] = count = channel.audience.sample_count()
+            here[video] = count = channel.audience.totals.sample()
             if channel.viewer_count.is_due(count):
                 report(video)
         await trio.sleep(pause)

@@ -6,36 +6,33 @@ here, and segments are passed to the fan-out whenever they have something to flu
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from typing import Protocol, TypeVar, cast
 
 import trio
 
 from liveserver.errors import TooMany
-from liveserver.frontend.delivery.expiry import Expirable
-from liveserver.frontend.delivery.flush_history import Delays, FlushHistory
-from liveserver.frontend.delivery.long_poll import PollPages, PollSegment, PollWaiter
+from liveserver.frontend.delivery.count_frames import CountFrames
+from liveserver.frontend.delivery.flush_history import FlushHistory
+from liveserver.frontend.delivery.lagging import LaggingViewers
+from liveserver.frontend.delivery.long_poll import PollSegment, PollWaiter
+from liveserver.frontend.delivery.poll_pages import PollPages
+from liveserver.frontend.delivery.scheduler import DelayedTip, Scheduler
 from liveserver.frontend.delivery.segment import FilteredSegment, Segment, StreamSegment
-from liveserver.frontend.delivery.statistics import FanOutStatistics
-from liveserver.frontend.delivery.viewer import BRISK, AudienceInterface, State, Viewer, attempt
+from liveserver.frontend.delivery.viewer import AudienceInterface, State, Viewer, attempt
+from liveserver.frontend.delivery.viewer_totals import ViewerTotals
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.transport.filter import Filter
 from liveserver.transport.form import Form
 
-SAMPLES = 5  # of the waiting polls: a client that has polled within them is counted as watching
-VIEWERS = b"viewers"
 RETRY = 2  # seconds
 
 SegmentT = TypeVar("SegmentT", bound=Segment)
 
 
-class DelayedInterface(Protocol):
-    """The viewers of one delay, as the channel's audience and the fan-out use them."""
-
-    due: float
-
-    def advance(self, now: float) -> None: ...
+class DelayedInterface(DelayedTip, Protocol):
+    """The viewers of one delay, as the channel's audience uses them."""
 
     def on_appended(self) -> None: ...
 
@@ -50,119 +47,31 @@ class DelayedInterface(Protocol):
     def all(self) -> Iterator[Audience]: ...
 
 
-class Scheduler(Protocol):
-    """The fan-out, as the audiences use it."""
-
-    segment_size: int
-    max_write: int
-    poll_bytes: int
-    trace_flushes: int
-    counts: FanOutStatistics
-    delays: Delays
-
-    def schedule(self, segments: Iterable[Segment]) -> None:
-        """Flush those of the segments that are behind."""
-        ...
-
-    def drop(self, segment: Segment) -> None:
-        """Drop a segment without viewers, of a closed channel."""
-        ...
-
-    def wake(self, segment: Segment) -> None:
-        """Schedule a segment that a viewer has joined."""
-        ...
-
-    def hold(self, segment: Segment, until: float) -> None:
-        """Schedule a segment then (Trio's time)."""
-        ...
-
-    def add_expiry(self, expirable: Expirable) -> None:
-        """Disconnect a connection when its grant expires."""
-        ...
-
-    def remove_expiry(self, expirable: Expirable) -> None:
-        """Drop a connection that has disconnected."""
-        ...
-
-    def catch_up(self, viewer: Viewer) -> None:
-        """Let a viewer catch up, in a task."""
-        ...
-
-    def answer(self, waiter: PollWaiter, response: bytes) -> None:
-        """Write a poll's response; the rest of it, if the socket is full, in a task."""
-        ...
-
-    def add_delayed(self, delayed: DelayedInterface) -> None:
-        """Move the tip of this audience whenever it is `due`."""
-        ...
-
-    def drop_delayed(self, delayed: DelayedInterface) -> None:
-        """Stop moving the tip of this audience."""
-        ...
-
-    def advance_at(self, due: float) -> None:
-        """Run at that time (Trio's): an audience is due."""
-        ...
-
-
-class _Tally:
-    """The number of a channel's viewers, whatever their delay; `waiting` of them are polls."""
-
-    __slots__ = ("count", "empty_since", "filters", "most_waiting", "waiting")
-
-    def __init__(self) -> None:
-        self.count = self.waiting = 0
-        self.filters: Counter[Filter] = Counter()  # viewers with each filter
-        self.empty_since = trio.current_time()
-        self.most_waiting: deque[int] = deque([0], maxlen=SAMPLES)  # maximum since each of the last samples
-
-
 class Audience:
     """Viewers of a channel: all, or those behind live by one delay (`delayed.py`), which `channel` has, too.
 
-    `count` is the number of the channel's streams, including lagging ones, and waiting polls. `empty_since`:
-    since when there have been no viewers, in Trio's time, if there are none. `delayed` are those per delay.
+    `totals` counts the channel's streams, including lagging ones, and waiting polls. `delayed` are those per
+    delay.
     """
 
     def __init__(self, log: AudienceLog, scheduler: Scheduler, channel: Audience | None = None) -> None:
         self.log = log
         self.delayed: dict[int, DelayedInterface] = {}
-        self._tally: _Tally = _Tally() if channel is None else channel._tally
+        self.totals: ViewerTotals = ViewerTotals() if channel is None else channel.totals
         self.counts = scheduler.counts
         self.flush_history = FlushHistory(log, scheduler.delays, scheduler.trace_flushes)
         self.poll_pages = PollPages(log, scheduler.poll_bytes)
         self.is_closed = False
-        self.lagging: set[Viewer] = set()
-        self._reading: dict[Viewer, float] = {}  # lagging ones → when their sockets last accepted more
+        self.lagging = LaggingViewers()
         self._scheduler = scheduler
         self._streams: dict[Form, list[StreamSegment]] = {}
         self._polls: list[PollSegment] = []
         self._appended: trio.Event | None = None
-        self._viewers = b""  # the newest counts, as sent
-        self._count_frames: dict[tuple[Form, int], bytes] = {}  # the same as frames, for each position
-
-    @property
-    def count(self) -> int:
-        return self._tally.count
-
-    @property
-    def empty_since(self) -> float:
-        return self._tally.empty_since
-
-    @property
-    def watching(self) -> int:
-        """`count`, including the clients that are between two polls."""
-        return self.count - self._tally.waiting + max(self._tally.most_waiting)
-
-    def sample_count(self) -> int:
-        """Return `watching`, and begin a new sample of the waiting polls."""
-        self._tally.most_waiting.append(self._tally.waiting)
-        return self.watching
+        self.count_frames = CountFrames(log)
 
     def set_viewer_count(self, viewers: bytes) -> None:
         """Send the counts, as JSON, to all level streams with their next flush."""
-        self._viewers = viewers
-        self._count_frames.clear()
+        self.count_frames.set(viewers)
         for segments in self._streams.values():
             for segment in segments:
                 segment.count_pending = True
@@ -173,19 +82,7 @@ class Audience:
     @property
     def is_counted(self) -> bool:
         """Whether viewers are sent viewer counts."""
-        return bool(self._viewers)
-
-    def viewer_count_frame(self, form: Form, position: int, cursor: bytes = b"") -> bytes:
-        """Return the frame with the viewer counts, at a position or cursor; empty before they are known."""
-        if not self._viewers:
-            return b""
-        if cursor:
-            return form.control(cursor, VIEWERS, self._viewers)
-        frame = self._count_frames.get((form, position))
-        if frame is None:
-            cursor = self.log.cursor_at(position) if position >= self.log.base else b""
-            frame = self._count_frames[form, position] = form.control(cursor, VIEWERS, self._viewers)
-        return frame
+        return bool(self.count_frames)
 
     def schedule(self) -> None:
         """Send the events that were appended to the log."""
@@ -207,7 +104,7 @@ class Audience:
         for segment in list(self.segments()):
             self._scheduler.drop(segment)
         self.poll_pages.clear()
-        self._count_frames.clear()
+        self.count_frames.clear()
         for delayed in list(self.delayed.values()):
             delayed.close()
             self.remove_delayed(delayed)
@@ -265,17 +162,14 @@ class Audience:
         lag = 0
         for audience in self.all():
             tip = audience.log.tip
-            behind = min((viewer.position for viewer in audience.lagging), default=tip)
-            lag = max(lag, tip - min(audience.needed_here(), behind))
+            lag = max(lag, tip - min(audience.needed_here(), audience.lagging.behind(tip)))
         return lag
 
     @property
     def brisk_lag(self) -> int:
         """`lag`, without viewers behind live, and without lagging ones that have paused for `BRISK`."""
-        since = trio.current_time() - BRISK
-        brisk = (viewer.position for viewer, at in self._reading.items() if at >= since)
-        behind = min(brisk, default=self.log.tip)
-        return self.log.tip - min(self.needed_here(), behind)
+        tip = self.log.tip
+        return tip - min(self.needed_here(), self.lagging.brisk_behind(tip))
 
     def needed(self) -> int:
         """Return the oldest position that a segment, or one of the delays, still needs."""
@@ -286,10 +180,8 @@ class Audience:
         return min((min(segment.position, self.log.tip) for segment in self.segments()), default=self.log.tip)
 
     def admit(self, viewer: Viewer, opening: bytes, shared: bytes = b"") -> None:
-        """Add a new stream viewer; it is sent `opening`, then `shared`, whose bytes are shared with
-        others.
-        """
-        self._tally.count += 1
+        """Add a new stream viewer; it is sent `opening`, then `shared`, which others are sent, too."""
+        self.totals.add()
         self._scheduler.add_expiry(viewer)
         sent = attempt(viewer.send, opening)
         if sent != len(opening):
@@ -319,26 +211,19 @@ class Audience:
         self._scheduler.wake(segment)
 
     def hold_filter(self, chosen: Filter, most: int) -> None:
-        """Count a viewer with this filter; it has to `release_filter`.
+        """Count a viewer with this filter; it has to call `totals.remove_filter`.
 
         Raises `TooMany` beyond `most` filters.
         """
-        filters = self._tally.filters
-        if chosen not in filters:
+        used = self.totals.filters
+        if chosen not in used:
             held = {form.filter for each in self.all() for form, found in each._streams.items() if found}
-            held = (held | set(filters)) - {None}
+            held = (held | used) - {None}
             if chosen not in held and len(held) >= most:
                 raise TooMany("this video is watched with too many different filters; try another", RETRY)
             for each in self.all():
                 each.log.keep_filters(held)
-        filters[chosen] += 1
-
-    def release_filter(self, chosen: Filter) -> None:
-        """Count a viewer with this filter no more."""
-        filters = self._tally.filters
-        filters[chosen] -= 1
-        if not filters[chosen]:
-            del filters[chosen]
+        self.totals.add_filter(chosen)
 
     def _new_segment(self, form: Form) -> StreamSegment:
         kind = StreamSegment if form.filter is None else FilteredSegment
@@ -348,10 +233,7 @@ class Audience:
 
     def wait(self, waiter: PollWaiter) -> None:
         """Add a waiting long-poll."""
-        tally = self._tally
-        tally.count += 1
-        tally.waiting += 1
-        tally.most_waiting[-1] = max(tally.most_waiting[-1], tally.waiting)
+        self.totals.add_poll()
         segment = self._with_room(self._polls)
         if segment is None:
             segment = PollSegment(self)
@@ -366,28 +248,21 @@ class Audience:
 
     def on_poll_ended(self) -> None:
         """Count a long-poll that has ended."""
-        self._tally.waiting -= 1
-        self.left()
+        self.totals.remove_poll()
 
     def leave(self, viewer: Viewer) -> None:
         """Remove a viewer. Idempotent."""
         if viewer.state is State.GONE:
             return
         if viewer.state is State.LAGGING:
-            self._no_longer_lagging(viewer)
+            self.lagging.discard(viewer)
         elif viewer.segment is not None:
             viewer.segment.remove(viewer)
         viewer.state = State.GONE
         self._scheduler.remove_expiry(viewer)
         if viewer.on_leave is not None:
             viewer.on_leave()
-        self.left()
-
-    def left(self) -> None:
-        """Count a viewer that has left."""
-        self._tally.count -= 1
-        if self._tally.count == 0:
-            self._tally.empty_since = trio.current_time()
+        self.totals.remove()
 
     def on_partial_send(self, viewer: Viewer, chunk: bytes, sent: int) -> None:
         """Let a viewer lag whose socket accepted only `sent` bytes of the chunk; -1: the socket is broken."""
@@ -402,22 +277,16 @@ class Audience:
     def _fall_behind(self, viewer: Viewer) -> None:
         viewer.state = State.LAGGING
         self.lagging.add(viewer)
-        if viewer.seen is None:
-            self._reading[viewer] = trio.current_time()
         self._scheduler.catch_up(viewer)
-
-    def _no_longer_lagging(self, viewer: Viewer) -> None:
-        self.lagging.discard(viewer)
-        self._reading.pop(viewer, None)
 
     def note_reading(self, viewer: Viewer, now: float) -> None:
         """Note that a lagging viewer's socket has just accepted more."""
-        if viewer.state is State.LAGGING and viewer.seen is None:
-            self._reading[viewer] = now
+        if viewer.state is State.LAGGING:
+            self.lagging.note_reading(viewer, now)
 
     def rejoin(self, viewer: Viewer) -> None:
         """Add a viewer that lagged and is level again to a segment."""
-        self._no_longer_lagging(viewer)
+        self.lagging.discard(viewer)
         self.add(viewer)
 
     def move(self, viewer: Viewer, audience: AudienceInterface) -> None:
@@ -425,7 +294,7 @@ class Audience:
         if audience is self:
             return
         if viewer.state is State.LAGGING:
-            self._no_longer_lagging(viewer)
+            self.lagging.discard(viewer)
         elif viewer.segment is not None:
             if viewer.state is State.JOINED:
                 viewer.position = viewer.segment.position
@@ -437,7 +306,7 @@ class Audience:
         """Add a viewer that is moved here from another audience of the channel."""
         viewer.audience = self
         if viewer.state is State.LAGGING:  # its catch-up task continues here
-            self.lagging.add(viewer)
+            self.lagging.take(viewer)
         else:
             self.add(viewer)
 

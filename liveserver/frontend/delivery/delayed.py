@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from liveserver.frontend.delivery.audience import Audience, Scheduler
+from liveserver.frontend.delivery.audience import Audience
 from liveserver.frontend.delivery.flush_history import FlushHistory
+from liveserver.frontend.delivery.scheduler import Scheduler
 from liveserver.frontend.delivery.segment import StreamSegment
 from liveserver.frontend.delivery.viewer import State
 from liveserver.frontend.history.delayed import DelayedLog

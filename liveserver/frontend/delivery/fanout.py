@@ -28,12 +28,12 @@ import msgspec
 import trio
 
 from liveserver.config import FrontendSettings
-from liveserver.frontend.delivery.audience import DelayedInterface
 from liveserver.frontend.delivery.catchup import Withholding, finish_answer
 from liveserver.frontend.delivery.expiry import Expirable, Expiries
 from liveserver.frontend.delivery.flush_history import Delays
 from liveserver.frontend.delivery.load import Load
 from liveserver.frontend.delivery.long_poll import PollSegment, PollWaiter
+from liveserver.frontend.delivery.scheduler import DelayedTip
 from liveserver.frontend.delivery.segment import ScheduleState, Segment
 from liveserver.frontend.delivery.statistics import FanOutStatistics
 from liveserver.frontend.delivery.viewer import AudienceInterface, Viewer, random_retry
@@ -78,7 +78,7 @@ class FanOut:
         self._polls: set[PollSegment] = set()
         self._poll_tick = 0.0
         self._expiries = Expiries()
-        self._delayed: dict[DelayedInterface, None] = {}
+        self._delayed: dict[DelayedTip, None] = {}
         self._next_advance = math.inf  # when the tip of a delayed log is to move
         self._held: dict[Segment, float] = {}  # segments that hold back, and until when
         self._next_held = math.inf
@@ -122,11 +122,11 @@ class FanOut:
     def remove_expiry(self, expirable: Expirable) -> None:
         self._expiries.discard(expirable)
 
-    def add_delayed(self, delayed: DelayedInterface) -> None:
+    def add_delayed(self, delayed: DelayedTip) -> None:
         self._delayed[delayed] = None
         self.advance_at(delayed.due)
 
-    def drop_delayed(self, delayed: DelayedInterface) -> None:
+    def drop_delayed(self, delayed: DelayedTip) -> None:
         self._delayed.pop(delayed, None)
 
     def advance_at(self, due: float) -> None:

@@ -25,6 +25,7 @@ from typing import Protocol
 
 import trio
 
+from liveserver.frontend.delivery.count_frames import CountFrames
 from liveserver.frontend.delivery.viewer import AudienceInterface, Send, State, Viewer, attempt
 from liveserver.transport.form import Form
 
@@ -45,16 +46,14 @@ class ScheduleState(Enum):
 class SegmentAudience(AudienceInterface, Protocol):
     """An audience, as its segments use it."""
 
+    count_frames: CountFrames
+
     def discard(self, segment: Segment) -> None:
         """Drop a segment without viewers."""
         ...
 
     def hold(self, segment: Segment, until: float) -> None:
         """Flush a segment that holds back then (Trio's time)."""
-        ...
-
-    def viewer_count_frame(self, form: Form, position: int) -> bytes:
-        """Return the frame with the viewer counts."""
         ...
 
 
@@ -198,7 +197,7 @@ class StreamSegment(Segment):
         return self._send_all(self._heartbeat, self._end, self._end) if self._heartbeat else 0
 
     def _notice(self, position: int) -> bytes:
-        return self._form.envelope(self.audience.viewer_count_frame(self._form, position))
+        return self._form.envelope(self.audience.count_frames.at(self._form, position))
 
     def _send_all(self, chunk: bytes, start: int, end: int, *, optional: bool = False) -> int:
         """Send to all joined viewers; one that accepts nothing of an `optional` chunk stays."""

@@ -1,134 +1,68 @@
-"""Long-poll answers: pages of a log, each gap reported once, bounded in events and bytes."""
+"""Waiting long-polls: answered by a flush, at their deadline, or when their client ends its side."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import msgspec
+import trio
 
-from liveserver.cursor import Cursor
-from liveserver.event import Batch
-from liveserver.frontend.delivery.long_poll import PollPages
-from liveserver.frontend.history.log import ChannelLog
-
-
-def batch(first: int, count: int, origin: str = "dc1", number: int | None = None, size: int = 0) -> Batch:
-    start = first if number is None else number
-    lines = [
-        b'like {"n":"%b-%d","p":"%b"}' % (origin.encode(), start + at, b"x" * size) for at in range(count)
-    ]
-    return Batch("v", "aaa", first, origin, "aaa", start, lines)
+from liveserver.frontend.delivery.long_poll import PollWaiter
+from tests.frontend.delivery.harness import Peer, Room
 
 
-def body(response: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(response.partition(b"\r\n\r\n")[2])
-    return found
+def wait(room: Room, position: int, deadline: float = math.inf, headers: bytes = b"") -> PollWaiter:
+    waiter = PollWaiter(Peer(), position, None, 100, deadline, headers, room.left.set)
+    room.audience.wait(waiter)
+    return waiter
 
 
-def pages(log: ChannelLog, cursor: str, limit: int, max_bytes: int = 1 << 20) -> list[tuple[list[str], bool]]:
-    """What a client gets that polls until nothing is new: of each answer the events, and its `gap`."""
-    answers = PollPages(log, max_bytes)
-    found: list[tuple[list[str], bool]] = []
-    while True:
-        point = log.locate(Cursor.parse(cursor))
-        answer = answers.answer(point.position, point.seen, limit, is_cut=point.is_cut)
-        if answer is None:
-            return found
-        page = body(answer)
-        found.append(([event["n"] for event in page["events"]], page["gap"]))
-        cursor = page["cursor"]
+def count(answer: bytes) -> int:
+    return len(msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["events"])
 
 
-def test_a_gap_is_told_on_one_page_only() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
-    log.append(batch(1, 5), 0, 0.0)
-    log.append(batch(10, 3), 0, 0.0)  # 6 to 9 are missing
-    assert pages(log, "dc1-aaa-0", 2) == [
-        (["dc1-1", "dc1-2"], False),
-        (["dc1-3", "dc1-4"], False),
-        (["dc1-5", "dc1-10"], True),
-        (["dc1-11", "dc1-12"], False),
-    ]
+async def test_a_flush_answers_all_at_once_with_the_same_page() -> None:
+    room = Room(2)
+    for _ in range(2):
+        wait(room, 2)
+    room.flush()
+    assert room.scheduler.answers == []
+    room.append(3, 2)
+    room.flush()
+    first, second = room.scheduler.answers
+    assert first == second
+    assert count(first) == 2
+    assert room.audience.totals.count == 0
+    assert room.left.is_set()
 
 
-def test_a_gap_is_reported_on_the_first_page_only() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-10~dc2-aaa-5"))
-    log.append(batch(11, 4), 0, 0.0)
-    log.append(batch(15, 1, "dc2", 6), 0, 0.0)
-    assert pages(log, "dc1-aaa-10~dc2-aaa-1", 2) == [
-        (["dc1-11", "dc1-12"], True),
-        (["dc1-13", "dc1-14"], False),
-        (["dc2-6"], False),
-    ]
+async def test_a_poll_is_answered_empty_at_its_deadline() -> None:
+    room = Room(2)
+    wait(room, 2, deadline=5.0)
+    later = wait(room, 2, deadline=9.0, headers=b"x-one: 1\r\n")
+    (segment,) = room.audience.poll_segments()
+    assert [segment.expire(at) for at in (4.0, 5.0)] == [0, 1]
+    assert [count(answer) for answer in room.scheduler.answers] == [0]
+    assert segment.waiters == [later]
+    assert segment.expire(9.0) == 1
+    assert b"\r\nx-one: 1\r\n" in room.scheduler.answers[-1]
 
 
-def test_a_gap_of_another_origin_is_told_where_it_lies() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0~dc2-aaa-0"))
-    log.append(batch(1, 4), 0, 0.0)
-    log.append(batch(5, 2, "dc2", 9), 0, 0.0)
-    assert pages(log, "dc1-aaa-0~dc2-aaa-0", 3) == [
-        (["dc1-1", "dc1-2", "dc1-3"], False),
-        (["dc1-4", "dc2-9", "dc2-10"], True),
-    ]
+async def test_an_abandoned_poll_is_not_answered() -> None:
+    room = Room(2)
+    wait(room, 2).abandon()
+    room.append(3, 1)
+    room.flush()
+    assert room.scheduler.answers == []
+    assert room.audience.totals.count == 0
 
 
-def test_a_client_that_withholds_is_told_a_gap_once_too() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0~dc2-aaa-0"))
-    log.append(batch(1, 2), 0, 0.0)
-    log.append(batch(3, 2, "dc2", 1), 0, 0.0)
-    log.append(batch(5, 3, number=9), 0, 0.0)
-    assert pages(log, "dc1-aaa-0~dc2-aaa-2", 2) == [
-        (["dc1-1", "dc1-2"], False),
-        (["dc1-9", "dc1-10"], True),
-        (["dc1-11"], False),
-    ]
-
-
-def test_a_cursor_of_a_left_epoch_is_told_the_gap_at_once_though_nothing_follows() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-bbb-0"))
-    point = log.locate(Cursor.parse("dc1-aaa-7"))
-    answer = PollPages(log, 1000).answer(point.position, point.seen, 10, is_cut=point.is_cut)
-    assert answer is not None
-    assert body(answer) == {"cursor": "dc1-bbb-0", "gap": True, "events": []}
-    assert pages(log, "dc1-aaa-7", 10) == [([], True)]
-
-
-def test_an_answer_is_bounded_in_bytes_and_has_one_event_at_least() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
-    log.append(batch(1, 10, size=1000), 0, 0.0)
-    assert [len(events) for events, _ in pages(log, "dc1-aaa-0", 500, max_bytes=3500)] == [3, 3, 3, 1]
-    assert [len(events) for events, _ in pages(log, "dc1-aaa-0", 500, max_bytes=1)] == [1] * 10
-    withholding = pages(log, "dc1-aaa-0~dc9-aaa-7", 500, max_bytes=3500)
-    assert [len(events) for events, _ in withholding] == [3, 3, 3, 1]
-
-
-def test_clients_at_one_position_share_an_answers_bytes() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
-    log.append(batch(1, 10), 0, 0.0)
-    answers = PollPages(log, 1 << 20)
-    first = answers.answer(0, None, 4)
-    log.append(batch(11, 1), 0, 0.0)
-    second = answers.answer(0, None, 4)
-    # A new `date` makes new bytes, once a second.
-    assert second is first or body(second or b"") == body(first or b"")
-    assert len(answers._pages) == 1
-
-
-def test_a_shared_answer_does_not_show_what_was_retracted_since() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
-    said = b'comment {"id":"a","video":"v","type":"comment","user":"u","at":7,"data":{"text":"oops"}}'
-    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [said]), 0, 0.0)
-    answers = PollPages(log, 1 << 20)
-    assert b"oops" in (answers.answer(0, None, 1) or b"")
-    retraction = b'retract {"id":"b","video":"v","type":"retract","user":"u","at":8,"data":{"id":"a"}}'
-    log.append(Batch("v", "aaa", 2, "dc1", "aaa", 2, [retraction]), 0, 0.0)
-    assert b"oops" not in (answers.answer(0, None, 1) or b"oops")
-
-
-def test_kept_answers_are_few() -> None:
-    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
-    log.append(batch(1, 500), 0, 0.0)
-    answers = PollPages(log, 1 << 20)
-    for position in range(400):
-        answers.answer(position, None, 1)
-    assert len(answers._pages) <= 16
+async def test_a_client_that_ends_its_side_is_answered_at_once() -> None:
+    room = Room(2)
+    waiter = wait(room, 2)
+    waiter.end_early()
+    assert isinstance(waiter.peer, Peer)
+    assert count(waiter.peer.socket.sent) == 0
+    assert waiter.is_written
+    with trio.fail_after(1):
+        await waiter.wait_written()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from liveserver.client.sse import SSEParser
 from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
-from liveserver.frontend.delivery.long_poll import PollPages
+from liveserver.frontend.delivery.poll_pages import PollPages
 from liveserver.frontend.history.frames import FrameLog
 from liveserver.frontend.history.log import ChannelLog
 from liveserver.state import head as keyed_head
