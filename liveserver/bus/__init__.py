@@ -1,6 +1,7 @@
 """What connects the nodes: one interface, implemented in memory and over Redis.
 
 interface.py   the operations and their guarantees
+records.py     what they take and return
 memory/        the bus of a single process
 redis/         the bus over Redis
 mailbox.py     a bounded buffer of received batches

@@ -12,9 +12,8 @@ Rules, beside the interface's:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
-from itertools import chain
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
 import msgspec
@@ -31,16 +30,16 @@ from liveserver.bus.interface import (
     Slice,
     ignore,
 )
-from liveserver.bus.mailbox import Mailbox
-from liveserver.bus.memory.audiences import Audiences
+from liveserver.bus.memory.activity import Activity
+from liveserver.bus.memory.coordination import MemoryCoordination
 from liveserver.bus.memory.hook_queue import MemoryHookQueue
+from liveserver.bus.memory.mailboxes import Mailboxes
 from liveserver.bus.memory.video_log import VideoLog
 from liveserver.config import HistorySettings
 from liveserver.event import Batch
 from liveserver.instruments import gauge, total
-from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
+from liveserver.viewer_count import ViewerCount
 
-HOLDS = 100_000  # names that are held at once; beyond it, those that end first are dropped
 TOKENS = 10_000  # the latest requests, which are recognised when they are appended again
 _NONE: frozenset[int] = frozenset()
 
@@ -54,7 +53,7 @@ class MemoryStatistics(msgspec.Struct, frozen=True):
     dropped: Annotated[int, total("Batches dropped as an inbox was full; read from the log instead.")]
 
 
-class MemoryBus:
+class MemoryBus(MemoryCoordination):
     """A `Bus` within one process. `clock` gives seconds; Trio's own by default, virtual in tests."""
 
     def __init__(
@@ -64,28 +63,18 @@ class MemoryBus:
         inbox_batches: int,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
+        super().__init__(clock)
         self.datacenter = datacenter
         self._settings = history
-        self._inbox_batches = inbox_batches
-        self._clock = clock
         self._videos: OrderedDict[str, VideoLog] = OrderedDict()  # least recently active first
         self._ids: deque[tuple[float, set[str], str]] = deque()  # with the end of their window
         self._tokens: deque[tuple[dict[str, AppendResult], str]] = deque()
-        self._inboxes: dict[str, list[Mailbox]] = {}
-        self._feeds: list[Mailbox] = []
-        self._answers: dict[
-            tuple[str, str], tuple[float, dict[str, bytes]]
-        ] = {}  # with the end of their time
-        self._audiences = Audiences()
-        self._active: OrderedDict[str, float] = OrderedDict()  # video → last append, least recent first
-        self._relayed: OrderedDict[str, float] = OrderedDict()  # the same of what was relayed here
-        # The same of all whose logs may hold events that are to be dropped.
-        self._untrimmed: OrderedDict[str, float] = OrderedDict()
-        self._watched: OrderedDict[str, float] = OrderedDict()  # the same of reports of viewers
-        self._left: OrderedDict[str, float] = OrderedDict()  # and of reports that there are none any more
-        self._groups: dict[str, dict[str, float]] = {}  # group → node → end of its lease
-        self._holds: dict[tuple[str, str], tuple[float, str]] = {}  # (video, name) → its end, and the token
-        self._dropped = 0  # by inboxes that are closed
+        self._mailboxes = Mailboxes(inbox_batches)
+        self._active = Activity()  # videos by their last append
+        self._relayed = Activity()  # the same of what was relayed here
+        self._untrimmed = Activity()  # the same of all whose logs may hold events that are to be dropped
+        self._watched = Activity()  # videos by the last report of viewers
+        self._left = Activity()  # and by the last report that there are none any more
 
     async def append(self, requests: Sequence[AppendRequest]) -> list[AppendResult]:
         now = self._clock()
@@ -103,7 +92,7 @@ class MemoryBus:
             video = self._open(name, now)
             video.nodes[node] = (now + lease, viewers)
             video.keep_until = max(video.keep_until, now + lease)
-            self._note_watched(name, viewers, now)
+            (self._watched if viewers else self._left).note(name, now)
             is_announced = self._announce(video, now, lease)
             state = video.state.lines() if name in opening else []
             leases[name] = Lease(video.head, video.counting.announced, is_announced, state)
@@ -114,7 +103,7 @@ class MemoryBus:
         for name in videos:
             if video := self._videos.get(name):
                 video.nodes.pop(node, None)
-            self._note_watched(name, 0, self._clock())
+            self._left.note(name, self._clock())
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
         return (await self.read_several({video: after}, limit))[video]
@@ -135,9 +124,8 @@ class MemoryBus:
             video = self._open(batch.video, now, quiet=not batch.lines)
             if (appended := video.replicate(batch, now)) is not None:
                 self._forward(video, appended, now)
-                self._relayed[batch.video] = now
-                self._relayed.move_to_end(batch.video)
-                self._note_appended(batch.video, now)
+                self._relayed.note(batch.video, now)
+                self._untrimmed.note(batch.video, now)
             positions.append(video.position(batch.origin))
         return positions
 
@@ -145,46 +133,13 @@ class MemoryBus:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
-        return self._moved_since(self._relayed if relayed else self._active, since, limit, now)
+        return (self._relayed if relayed else self._active).since(since, limit, now)
 
     async def watched_since(self, since: int, limit: int, *, left: bool = False) -> ActiveVideos:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         self._expire(now)
-        return self._moved_since(self._left if left else self._watched, since, limit, now)
-
-    def _note_appended(self, video: str, now: float) -> None:
-        self._untrimmed[video] = now
-        self._untrimmed.move_to_end(video)
-
-    def _note_watched(self, video: str, viewers: int, now: float) -> None:
-        reports = self._watched if viewers else self._left
-        reports[video] = now
-        reports.move_to_end(video)
-
-    @staticmethod
-    def _moved_since(moved: Mapping[str, float], since: int, limit: int, now: float) -> ActiveVideos:
-        active = [(name, _ms(at)) for name, at in moved.items() if _ms(at) >= since]
-        upto = active[min(limit, len(active)) - 1][1] if active else since
-        if len(active) > limit:
-            active = [(name, at) for name, at in active if at <= upto]
-        return ActiveVideos([name for name, _ in active], upto, _ms(now))
-
-    async def join_group(self, group: str, node: str, lease: float) -> list[str]:
-        await trio.lowlevel.checkpoint()
-        now = self._clock()
-        living = {name: end for name, end in self._groups.get(group, {}).items() if end > now}
-        self._groups[group] = living | {node: now + lease}
-        return sorted(self._groups[group])
-
-    async def group(self, group: str) -> list[str]:
-        await trio.lowlevel.checkpoint()
-        now = self._clock()
-        return sorted(name for name, end in self._groups.get(group, {}).items() if end > now)
-
-    async def leave_group(self, group: str, node: str) -> None:
-        await trio.lowlevel.checkpoint()
-        self._groups.get(group, {}).pop(node, None)
+        return (self._left if left else self._watched).since(since, limit, now)
 
     async def state(self, video: str) -> list[bytes]:
         await trio.lowlevel.checkpoint()
@@ -193,26 +148,6 @@ class MemoryBus:
 
     async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
         return {video: await self.state(video) for video in videos}
-
-    async def acquire(self, video: str, name: str, token: str, seconds: float) -> float:
-        await trio.lowlevel.checkpoint()
-        now = self._clock()
-        end, holder = self._holds.get((video, name), (now, ""))
-        if end <= now:
-            if len(self._holds) >= HOLDS:
-                self._expire_holds(now)
-            self._holds[video, name] = now + seconds, token
-            return 0.0
-        if holder == token:
-            return 0.0
-        if end > now + seconds:
-            self._holds[video, name] = now + seconds, holder
-            return seconds
-        return end - now
-
-    def _expire_holds(self, now: float) -> None:
-        kept = sorted((end, each, token) for each, (end, token) in self._holds.items() if end > now)
-        self._holds = {each: (end, token) for end, each, token in kept[-HOLDS // 2 :]}
 
     async def hold_back(self, videos: Collection[str], seconds: float) -> None:
         await trio.lowlevel.checkpoint()
@@ -228,22 +163,12 @@ class MemoryBus:
             for line in lines:
                 self._open(video, now).state.fold_relayed(line)
 
-    async def answer(self, video: str, question: str, node: str, content: bytes, ttl: float) -> None:
-        await trio.lowlevel.checkpoint()
-        now = self._clock()
-        for key, (until, _) in list(self._answers.items()):
-            if until <= now:
-                del self._answers[key]
-        _, found = self._answers.setdefault((video, question), (now + ttl, {}))
-        found[node] = content
-
     async def answers(self, video: str, question: str) -> tuple[dict[str, bytes], frozenset[str]]:
         await trio.lowlevel.checkpoint()
         now, known = self._clock(), self._videos.get(video)
-        until, found = self._answers.get((video, question), (0.0, {}))
         nodes = known.nodes if known is not None else {}
         alive = frozenset(node for node, (lease_end, _) in nodes.items() if lease_end > now)
-        return (dict(found) if until > now else {}), alive
+        return self.answers_of_nodes(video, question), alive
 
     async def count(self, video: str) -> ViewerCount:
         await trio.lowlevel.checkpoint()
@@ -263,35 +188,19 @@ class MemoryBus:
         for count in counts:
             video = self._open(count.video, now)
             video.counting.note_peer_count(count, now)
-            self._note_watched(count.video, count.datacenter, now)
+            (self._watched if count.datacenter else self._left).note(count.video, now)
             announced.append(self._announce(video, now, count.hold))
         return announced
 
-    async def add_audiences(self, reports: Sequence[AudienceReport], ttl: float) -> None:
-        await trio.lowlevel.checkpoint()
-        for report in reports:
-            self._audiences.add(report, self._clock(), ttl)
-
-    async def audience(self, video: str) -> AudienceSize:
-        await trio.lowlevel.checkpoint()
-        return self._audiences.size(video, self._clock())
-
-    @asynccontextmanager
-    async def inbox(
+    def inbox(
         self, node: str, on_viewer_count: Callable[[ViewerCount], None] = ignore
-    ) -> AsyncIterator[Inbox]:
-        listeners = self._inboxes.setdefault(node, [])
-        try:
-            async with self._listening(listeners, on_viewer_count) as mailbox:
-                yield mailbox
-        finally:
-            if not listeners:
-                self._inboxes.pop(node, None)
+    ) -> AbstractAsyncContextManager[Inbox]:
+        return self._mailboxes.inbox(node, on_viewer_count)
 
-    @asynccontextmanager
-    async def feed(self, on_viewer_count: Callable[[ViewerCount], None] = ignore) -> AsyncIterator[Inbox]:
-        async with self._listening(self._feeds, on_viewer_count) as mailbox:
-            yield mailbox
+    def feed(
+        self, on_viewer_count: Callable[[ViewerCount], None] = ignore
+    ) -> AbstractAsyncContextManager[Inbox]:
+        return self._mailboxes.feed(on_viewer_count)
 
     def hook_queue(self, ttl: float, limit: int) -> MemoryHookQueue:
         """Return new queues of hooks, which end with the process: `limit` messages for an endpoint."""
@@ -301,9 +210,7 @@ class MemoryBus:
         await trio.lowlevel.checkpoint()
 
     def statistics(self) -> MemoryStatistics:
-        listening = chain(self._feeds, *self._inboxes.values())
-        dropped = self._dropped + sum(mailbox.statistics().dropped for mailbox in listening)
-        return MemoryStatistics(len(self._videos), len(self._ids), len(self._tokens), dropped)
+        return MemoryStatistics(len(self._videos), len(self._ids), len(self._tokens), self._mailboxes.dropped)
 
     def _append(self, request: AppendRequest, now: float) -> AppendResult:
         video = self._open(request.video, now)
@@ -317,12 +224,10 @@ class MemoryBus:
             lines, duplicates, stale = self._without_repeats(video, request, now)
         if lines:
             batch = video.append(lines, now)
-            for mailbox in self._feeds:
-                mailbox.put((batch,))
+            self._mailboxes.put_into_feeds(batch)
             self._forward(video, batch, now)
-            self._active[request.video] = now
-            self._active.move_to_end(request.video)
-            self._note_appended(request.video, now)
+            self._active.note(request.video, now)
+            self._untrimmed.note(request.video, now)
         held = video.held_until and max(video.held_until - now, 0.0)
         result = AppendResult(video.epoch, first, number, duplicates, video.cursor, stale, held=held)
         video.tokens[request.token] = result
@@ -351,14 +256,11 @@ class MemoryBus:
         return lines, frozenset(duplicates), frozenset(stale)
 
     def _forward(self, video: VideoLog, batch: Batch, now: float) -> None:
-        dead = []
-        for node, (lease_end, _) in video.nodes.items():
-            listeners = self._inboxes.get(node)
-            if listeners is None or lease_end <= now:
-                dead.append(node)
-                continue
-            for mailbox in listeners:
-                mailbox.put((batch,))
+        dead = [
+            node
+            for node, (lease_end, _) in video.nodes.items()
+            if lease_end <= now or not self._mailboxes.put(node, batch)
+        ]
         for node in dead:
             del video.nodes[node]
 
@@ -367,12 +269,8 @@ class MemoryBus:
         if video.counting.is_early(now):
             return False
         count, is_new, for_feed = video.counting.announce(video.nodes, now, hold)
-        receivers = [self._feeds] if for_feed else []
-        if is_new:
-            alive = (node for node, (lease_end, _) in video.nodes.items() if lease_end > now)
-            receivers += [self._inboxes.get(node, []) for node in alive]
-        for mailbox in chain(*receivers):
-            mailbox.put_counts((count,))
+        alive = [node for node, (lease_end, _) in video.nodes.items() if lease_end > now] if is_new else []
+        self._mailboxes.put_count(alive, count, into_feeds=for_feed)
         return True
 
     def _open(self, name: str, now: float, *, quiet: bool = False) -> VideoLog:
@@ -401,30 +299,8 @@ class MemoryBus:
             if video.keep_until > now:
                 break
             del self._videos[name]
-        while self._untrimmed:  # a quiet video's events go by the clock, too
-            name, at = next(iter(self._untrimmed.items()))
-            if at > now - self._settings.max_age:
-                break
-            del self._untrimmed[name]
+        for name in self._untrimmed.expire(now - self._settings.max_age):  # of quiet videos, too
             if name in self._videos:
                 self._videos[name].trim(now)
         for moved in (self._active, self._relayed, self._watched, self._left):
-            while moved and next(iter(moved.values())) <= now - self._settings.idle_ttl:
-                moved.popitem(last=False)
-
-    @asynccontextmanager
-    async def _listening(
-        self, listeners: list[Mailbox], on_viewer_count: Callable[[ViewerCount], None]
-    ) -> AsyncIterator[Mailbox]:
-        mailbox = Mailbox(self._inbox_batches, on_viewer_count=on_viewer_count)
-        listeners.append(mailbox)
-        try:
-            yield mailbox
-        finally:
-            listeners.remove(mailbox)
-            mailbox.close()
-            self._dropped += mailbox.statistics().dropped
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
+            moved.expire(now - self._settings.idle_ttl)

@@ -54,18 +54,19 @@ from liveserver.bus.interface import (
 from liveserver.bus.redis import replies
 from liveserver.bus.redis.commands import Commands
 from liveserver.bus.redis.connection import Link
+from liveserver.bus.redis.coordination import RedisCoordination
 from liveserver.bus.redis.deployment import in_cluster
 from liveserver.bus.redis.hook_queue import RedisHookQueue
 from liveserver.bus.redis.known_heads import HeadTrackingInbox, KnownHeads
 from liveserver.bus.redis.listener import LONGEST_PAUSE, Listener, ListenerStatistics, listening
 from liveserver.bus.redis.membership import Membership
-from liveserver.bus.redis.replies import keys, ms
+from liveserver.bus.redis.replies import keys
 from liveserver.bus.redis.reporting import Reporter
 from liveserver.bus.redis.server import Command
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError
 from liveserver.instruments import Distribution, gauge, histogram, total
-from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
+from liveserver.viewer_count import ViewerCount
 
 TOGETHER = 1_000  # videos subscribed in one pipeline
 LEAVE = 0.5  # seconds to report that this process ends
@@ -94,7 +95,7 @@ class RedisStatistics(msgspec.Struct, frozen=True):
     failures: Annotated[int, total("Pipelines that Redis refused or did not answer.")]
 
 
-class RedisBus:
+class RedisBus(RedisCoordination):
     """A `Bus` over one datacenter's Redis. Open it with `RedisBus.open`.
 
     Opening does not touch the network; use `ping` to check that Redis is reachable. Each call raises
@@ -107,12 +108,11 @@ class RedisBus:
         self._datacenter = datacenter
         self._inbox_batches = bus.inbox_batches
         self._idle_ttl = float(history.idle_ttl)
-        self._commands = Commands(datacenter, history, in_cluster=in_cluster(bus.url))
-        self._link = Link(bus, self._commands.scripts, named)
+        commands = Commands(datacenter, history, in_cluster=in_cluster(bus.url))
+        super().__init__(Link(bus, commands.scripts, named), commands)
         # Two: one group commit at a time, and an abandoned one that runs into its timeout.
         self._appending = trio.CapacityLimiter(2)
         self._relaying = trio.CapacityLimiter(4)
-        self._asking = trio.CapacityLimiter(4)
         self._known = KnownHeads()
         self._membership = Membership(settling(self._link.timeout))
         self._reporter = Reporter(self._link, self._commands, self._known, self._membership)
@@ -190,7 +190,7 @@ class RedisBus:
             commands += [("ZREM", nodes, node), ("HDEL", viewers, node)]
         if commands:
             commands += self._note_watched(dict.fromkeys(videos, 0))
-            await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+            await self._ask(*commands)
 
     async def read(self, video: str, after: int, limit: int) -> Slice:
         return (await self.read_several({video: after}, limit))[video]
@@ -236,17 +236,12 @@ class RedisBus:
         return await self._link.call(self._relaying, work)
 
     async def active_since(self, since: int, limit: int, *, relayed: bool = False) -> ActiveVideos:
-        command = self._commands.active_since(since, limit, relayed=relayed)
-
-        def work() -> ActiveVideos:
-            (answer,) = self._link.run([command], transaction=False)
-            return replies.active_videos(answer)
-
-        return await self._link.call(self._asking, work)
+        (answer,) = await self._ask(self._commands.active_since(since, limit, relayed=relayed))
+        return replies.active_videos(answer)
 
     async def watched_since(self, since: int, limit: int, *, left: bool = False) -> ActiveVideos:
         command = self._commands.watched_since(since, limit, left=left)
-        (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        (answer,) = await self._ask(command)
         return replies.active_videos(answer)
 
     def _note_watched(self, counts: Mapping[str, int]) -> list[Command]:
@@ -259,79 +254,20 @@ class RedisBus:
             if some
         ]
 
-    async def join_group(self, group: str, node: str, lease: float) -> list[str]:
-        command = self._commands.join_group(group, node, lease)
-        (living,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
-        return sorted(name.decode() for name in living)
-
-    async def group(self, group: str) -> list[str]:
-        command = self._commands.group(group)
-        (members,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
-        return sorted(name.decode() for name in members)
-
-    async def leave_group(self, group: str, node: str) -> None:
-        command = self._commands.leave_group(group, node)
-        await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
-
     async def state(self, video: str) -> list[bytes]:
         command = self._commands.state(video)
-        (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
+        (answer,) = await self._ask(command)
         return replies.state(answer)
 
     async def states(self, videos: Collection[str]) -> dict[str, list[bytes]]:
         commands = [self._commands.state(video) for video in videos]
-        answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+        answers = await self._ask(*commands)
         return dict(zip(videos, map(replies.state, answers), strict=True))
-
-    async def acquire(self, video: str, name: str, token: str, seconds: float) -> float:
-        commands = self._commands.hold(video, name, token, seconds)
-
-        def work() -> float:
-            taken, holder, left = self._link.run(commands, transaction=False)
-            if taken or holder is None or holder == token.encode():
-                return 0.0
-            if left > seconds * 1000:
-                self._link.run([self._commands.shorten(video, name, seconds)], transaction=False)
-            return max(0.001, min(float(left) / 1000, seconds))
-
-        return await self._link.call(self._asking, work)
-
-    async def hold_back(self, videos: Collection[str], seconds: float) -> None:
-        if videos:
-            commands = [self._commands.hold_back(video, seconds) for video in videos]
-            await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
-        else:
-            await trio.lowlevel.checkpoint()
 
     async def merge_states(self, states: Mapping[str, Sequence[bytes]]) -> None:
         commands = [self._commands.merge(video, lines) for video, lines in states.items() if lines]
         if commands:
             await self._link.call(self._relaying, lambda: self._link.run(commands, transaction=False))
-
-    async def answer(self, video: str, question: str, node: str, content: bytes, ttl: float) -> None:
-        (key,) = keys(video, f"answers:{question}")
-        commands: list[Command] = [("HSET", key, node, content), ("PEXPIRE", key, ms(ttl))]
-        await self._link.call(self._asking, lambda: self._link.run(commands, transaction=True))
-
-    async def answers(self, video: str, question: str) -> tuple[dict[str, bytes], frozenset[str]]:
-        key, nodes = keys(video, f"answers:{question}", "nodes")
-        commands: list[Command] = [("HGETALL", key), ("ZRANGE", nodes, 0, -1)]
-        found, subscribed = await self._link.call(
-            self._asking, lambda: self._link.run(commands, transaction=False)
-        )
-        return replies.answers(found), frozenset(name.decode() for name in subscribed)
-
-    async def count(self, video: str) -> ViewerCount:
-        command = self._commands.count(video)
-        (answer,) = await self._link.call(self._asking, lambda: self._link.run([command], transaction=False))
-        return replies.viewer_count(video, answer)
-
-    async def counts(self, videos: Collection[str]) -> dict[str, ViewerCount]:
-        commands = [self._commands.count(video) for video in videos]
-        answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
-        return {
-            video: replies.viewer_count(video, answer) for video, answer in zip(videos, answers, strict=True)
-        }
 
     async def note_peer_counts(self, counts: Sequence[ViewerCount]) -> list[bool]:
         if not counts:
@@ -339,20 +275,8 @@ class RedisBus:
             return []
         commands = [self._commands.note_peer_count(count) for count in counts]
         commands += self._note_watched({count.video: count.datacenter for count in counts})
-        answers = await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
+        answers = await self._ask(*commands)
         return [replies.is_announced(answer) for answer in answers[: len(counts)]]
-
-    async def add_audiences(self, reports: Sequence[AudienceReport], ttl: float) -> None:
-        commands = [command for report in reports for command in self._commands.add_audience(report, ttl)]
-        if commands:
-            await self._link.call(self._asking, lambda: self._link.run(commands, transaction=False))
-
-    async def audience(self, video: str) -> AudienceSize:
-        commands = self._commands.audience(video)
-        unique, peak = await self._link.call(
-            self._asking, lambda: self._link.run(commands, transaction=False)
-        )
-        return AudienceSize(int(unique), int(peak or 0))
 
     def inbox(
         self, node: str, on_viewer_count: Callable[[ViewerCount], None] = ignore
@@ -369,13 +293,11 @@ class RedisBus:
         return RedisHookQueue(self._link, self._commands.hooks, ttl, limit, self._idle_ttl)
 
     async def ping(self) -> None:
-        await self._link.call(self._asking, lambda: self._link.run([("PING",)], transaction=False))
+        await self._ask(("PING",))
 
     async def missing_commands(self) -> list[str]:
         """Return the needed commands that this Redis lacks, or its user may not use."""
-        (missing,) = await self._link.call(
-            self._asking, lambda: self._link.run([self._commands.missing()], transaction=False)
-        )
+        (missing,) = await self._ask(self._commands.missing())
         return sorted({name.decode() for name in missing})
 
     def statistics(self) -> RedisStatistics:
