@@ -15,6 +15,7 @@ DECLARATIONS = {
     "cli/rows.py": "the fields of a row",
     "edge/server_interface.py": "what connections need of their server, as protocols",
     "edge/statistics.py": "the fields of the statistics, described for /metrics",
+    "frontend/delivery/scheduler.py": "the fan-out as audiences use it, as a protocol",
     "role.py": "what a role consists of",
 }
 

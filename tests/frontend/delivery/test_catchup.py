@@ -17,7 +17,7 @@ from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import StreamViewer
 from liveserver.frontend.history.log import ChannelLog
 from liveserver.transport.sse import SSE_HTTP10
-from tests.frontend.delivery.test_segment import Peer, Room, Scheduler, Socket
+from tests.frontend.delivery.harness import Peer, Room, Scheduler, Socket
 from tests.frontend.harness import Client, settings, stage
 
 SMALL = {"send_buffer": 4096, "receive_buffer": 4096}
