@@ -11,6 +11,8 @@ tls.py               handshakes, certificates, and a TLS socket for the fan-out
 connection.py        one connection: requests and responses, until it is a stream or is handed over
 client_socket.py     the socket of a connection: bytes in and out, in time
 request.py           one request, parsed strictly
+query.py             its parameters
+known_heads.py       requests whose heads were parsed before
 body_reader.py       reads what of a body did not arrive with the head
 chunked.py           parser of chunked bodies
 bodies.py            limits the memory of bodies being received

@@ -11,33 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import lru_cache
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import httptools
 
+from liveserver.edge.query import parse_arguments
 from liveserver.errors import BadRequest, Forbidden, HeadersTooLarge, Problem, WrongType
 from liveserver.event import SITE, is_video
 
 LENGTH_DIGITS = 18
-KNOWN_HEADS, KNOWN_HEAD_BYTES = 512, 1024  # heads that are kept parsed, and how long one is at most
 NOT_PLAIN = -1  # `plain_length` of a body that is not simply a number of bytes
 MOST_HEADERS = 128
-MOST_PARAMETERS = 16  # of a query
-LAST_EVENT_ID = "last-event-id"  # its name in `arguments`, in whichever spelling it was sent
 _AUTHORITY = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::[0-9]*)?")  # RFC 3986 §3.2.2
-
-# Parameters that libraries add to a URL, to bypass caches or to describe themselves; they are ignored.
-# `_`: jQuery. `r`, `padding`: Yaffle's EventSource polyfill. `evs_…`: amvtek's. `_dc`: Ext JS.
-# `zx`: Closure. The others: hand-written code.
-_IGNORED_PARAMETERS = frozenset(
-    {"_", "r", "padding", "evs_preamble", "evs_buffer_size_limit", "_dc", "zx"}
-    | {"t", "ts", "_t", "_ts", "timestamp", "rnd", "rand", "random"}
-    | {"cb", "nocache", "no_cache", "bust", "cachebust", "cachebuster", "cache_buster"}
-)
-# `lastEventId`: Yaffle's polyfill, reconnecting-eventsource. `lastEventID`, `Last-Event-ID`: Mercure's
-# clients. `last-event-id`, `last_event_id`: other servers' clients. `evs_last_event_id`: amvtek's.
-_LAST_EVENT_ID = frozenset({"lasteventid", "evslasteventid"})
 
 
 class Request:
@@ -186,35 +172,8 @@ class Request:
         return head.replace(b"\r\n", added, 1)
 
     def arguments(self, known: Collection[str]) -> dict[str, str]:
-        """Return the query's parameters, except ignored ones (`_`).
-
-        If `LAST_EVENT_ID` is known, so are its other spellings; an empty one is ignored.
-        Raises `BadRequest` on parameters that are unknown or repeated.
-        """
-        if not self.query:
-            return {}
-        try:
-            pairs = _pairs(self.query)
-        except ValueError:
-            pairs = _pairs_but_numbers(self.query)
-        if len(pairs) > MOST_PARAMETERS:
-            raise BadRequest(f"a query may have at most {MOST_PARAMETERS} parameters")
-        found: dict[str, str] = {}
-        for name, value in pairs:
-            if name in known and name != LAST_EVENT_ID:
-                if name in found:
-                    raise BadRequest("a query parameter is given twice")
-                found[name] = value
-            elif name in _IGNORED_PARAMETERS:
-                continue
-            elif LAST_EVENT_ID in known and re.sub("[-_]", "", name).lower() in _LAST_EVENT_ID:
-                if value:  # the last one counts: libraries append it to their URL
-                    found[LAST_EVENT_ID] = value
-            else:
-                raise BadRequest(
-                    f"unknown query parameter {name[:40]!r}; known here: {', '.join(sorted(known))}"
-                )
-        return found
+        """Return the query's parameters, as `parse_arguments` does. Raises `BadRequest`."""
+        return parse_arguments(self.query, known) if self.query else {}
 
     def checked_video(self) -> str:
         """Return the video in the path. Raises `BadRequest`, `Forbidden`."""
@@ -279,61 +238,9 @@ class Request:
         return BadRequest(f"the request is malformed: {error}")
 
 
-class KnownHeads:
-    """A cache of parsed heads that were received more than once, as those of publishers, nodes and pollers
-    are.
-
-    The requests share their `headers`, which must not be changed. A head that was received once costs a
-    number.
-    """
-
-    __slots__ = ("_parsed", "_seen")
-
-    def __init__(self) -> None:
-        self._parsed: dict[bytes, Request] = {}
-        self._seen: set[int] = set()
-
-    def request(self, head: bytes) -> Request:
-        """Return `Request(head)`. Raises `BadRequest`, `HeadersTooLarge`."""
-        known = self._parsed.get(head)
-        if known is not None:
-            return known.copy()
-        request = Request(head)
-        if len(head) <= KNOWN_HEAD_BYTES:
-            name = hash(head)
-            if name in self._seen:
-                if len(self._parsed) >= KNOWN_HEADS:
-                    self._parsed.clear()
-                self._parsed[head] = request.copy()
-            elif len(self._seen) >= 8 * KNOWN_HEADS:
-                self._seen.clear()
-            self._seen.add(name)
-        return request
-
-
 @lru_cache(1_000)
 def _is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
-
-
-def _pairs(query: str) -> list[tuple[str, str]]:
-    """Return the names and values of a query. Raises `ValueError`."""
-    if "%" in query or "+" in query:
-        return parse_qsl(query, keep_blank_values=True, strict_parsing=True)
-    plain = (pair.split("=", 1) for pair in query.split("&"))
-    return [(name, value) for name, value in plain]
-
-
-def _pairs_but_numbers(query: str) -> list[tuple[str, str]]:
-    """Return what `_pairs` does, without bare numbers (`?1699999999`), which bypass caches. Raises
-    `BadRequest`.
-    """
-    parts = query.split("&")
-    rest = [part for part in parts if not (part.isascii() and part.isdecimal())]
-    try:
-        return _pairs("&".join(rest)) if rest else []
-    except ValueError:
-        raise BadRequest("the query is malformed; write it as ?name=value&name=value") from None
 
 
 def check_encoding(value: bytes) -> None:

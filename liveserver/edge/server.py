@@ -35,7 +35,7 @@ from liveserver.edge.connection import Connection
 from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.cors import Origins
 from liveserver.edge.hosts import AllowedHosts
-from liveserver.edge.request import KnownHeads
+from liveserver.edge.known_heads import KnownHeads
 from liveserver.edge.router import Router
 from liveserver.edge.server_interface import Client, ConnectionInterface, Http2Client
 from liveserver.edge.statistics import EdgeStatistics

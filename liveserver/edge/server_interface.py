@@ -12,7 +12,7 @@ from liveserver.edge.bodies import BodyMemory
 from liveserver.edge.connection_limit import ConnectionLimit
 from liveserver.edge.cors import Origins
 from liveserver.edge.hosts import AllowedHosts
-from liveserver.edge.request import KnownHeads
+from liveserver.edge.known_heads import KnownHeads
 from liveserver.edge.router import Router
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor, CursorError
-from liveserver.edge.request import LAST_EVENT_ID, Request
+from liveserver.edge.query import LAST_EVENT_ID
+from liveserver.edge.request import Request
 from liveserver.errors import BadRequest
 from liveserver.event import CONTROL_WORDS, is_type
 from liveserver.transport.filter import Filter, filter_of

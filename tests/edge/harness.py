@@ -233,3 +233,13 @@ class Later(DeferredResponse):
         self.peer.sock.send(json_response(200, body))
         self.peer.deadline = trio.current_time() + 75
         self._written.set()
+
+
+WHOLE = (
+    b"POST /v1/videos/v1/events?cursor=now HTTP/1.1\r\nHost: example.com\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 12\r\nConnection: keep-alive, x\r\nAccept: */*\r\n\r\n"
+)
+
+
+def request(target: bytes = b"/", method: bytes = b"GET", *lines: bytes) -> Request:
+    return Request(b"\r\n".join([method + b" " + target + b" HTTP/1.1", b"Host: x", *lines, b"", b""]))

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import gc
 from contextlib import suppress
-from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from liveserver.edge.request import KNOWN_HEAD_BYTES, KNOWN_HEADS, KnownHeads, Request
+from liveserver.edge.request import Request
 from liveserver.edge.response import HEAD_END
 from liveserver.errors import BadRequest, WrongType
+from tests.edge.harness import WHOLE, request
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
-WHOLE = (
-    b"POST /v1/videos/v1/events?cursor=now HTTP/1.1\r\nHost: example.com\r\nContent-Type: text/plain\r\n"
-    b"Content-Length: 12\r\nConnection: keep-alive, x\r\nAccept: */*\r\n\r\n"
-)
-
-
-def request(target: bytes = b"/", method: bytes = b"GET", *lines: bytes) -> Request:
-    return Request(b"\r\n".join([method + b" " + target + b" HTTP/1.1", b"Host: x", *lines, b"", b""]))
 
 
 def test_a_head_is_taken_apart() -> None:
@@ -156,55 +148,6 @@ def test_an_empty_line_before_a_request_is_not_handed_over() -> None:
     assert asked.head_to_hand_over("1") == GET.replace(b"\r\n", b"\r\nx-request-id: 1\r\n", 1) + b"\r\n"
 
 
-def test_arguments() -> None:
-    asked = request(b"/?cursor=a%7Eb&replay=")
-    assert asked.arguments(("cursor", "replay", "wait")) == {"cursor": "a~b", "replay": ""}
-    assert request(b"/").arguments(()) == {}
-    with pytest.raises(BadRequest, match=r"'replay'.*known here: cursor"):
-        asked.arguments(("cursor",))
-
-
-@pytest.mark.parametrize("query", [b"a", b"a=1&", b"&a=1", b"a=1&a=2", b"=", b"&".join([b"a=1"] * 17)])
-def test_arguments_that_are_malformed(query: bytes) -> None:
-    with pytest.raises(BadRequest):
-        request(b"/?" + query).arguments(("a",))
-
-
-@pytest.mark.parametrize("query", [b"17", b"a=%41&17", b"17&a=A", b"a=A&17&18"])
-def test_a_bare_number_that_bypasses_caches_is_ignored(query: bytes) -> None:
-    assert request(b"/?" + query).arguments(("a",)) == ({"a": "A"} if b"a" in query else {})
-
-
-@given(st.dictionaries(st.sampled_from(["cursor", "wait", "ü", "&="]), st.text()))
-def test_arguments_arrive_as_they_were_written(arguments: dict[str, str]) -> None:
-    asked = request(b"/?" + urlencode(arguments, errors="replace").encode())
-    known = {name: value.encode("utf-8", "replace").decode() for name, value in arguments.items()}
-    assert asked.arguments(tuple(arguments)) == known
-
-
-@given(st.text("ab=&;~-_.%41+", min_size=1, max_size=24))
-def test_a_plain_query_says_what_an_escaped_one_does(query: str) -> None:
-    assume(not any(part.isdecimal() for part in query.split("&")))
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
-    except ValueError:
-        pairs = []
-    names = [name for name, _ in pairs]
-    asked = request(b"/?" + query.encode())
-    if pairs and len(set(names)) == len(names) <= 16:
-        assert asked.arguments(names) == dict(pairs)
-    else:
-        with pytest.raises(BadRequest):
-            asked.arguments(names)
-
-
-@given(st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"), max_size=60))
-def test_whatever_the_query_arguments_are_a_dictionary_or_a_bad_request(query: str) -> None:
-    asked = request(b"/?" + query.encode())
-    with suppress(BadRequest):
-        assert set(asked.arguments(("a", "b"))) <= {"a", "b"}
-
-
 def test_the_video_in_the_path() -> None:
     asked = request()
     for good in ("v", "A.b_c-9", "x" * 128):
@@ -271,41 +214,6 @@ def test_a_request_goes_without_the_garbage_collector() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
-
-
-def test_heads_that_come_again_are_parsed_once_and_give_requests_of_their_own() -> None:
-    heads = KnownHeads()
-    first, second, third = (heads.request(WHOLE) for _ in range(3))
-    assert first.headers == second.headers
-    assert third.headers is second.headers or third.headers == second.headers
-    third.body, third.video, third.cors, third.keep_alive = b"body", "video", b"cors", not third.keep_alive
-    fourth = heads.request(WHOLE)
-    plain = Request(WHOLE)
-    for name in ("head", "headers", "method", "path", "query", "version", "keep_alive", "plain_length"):
-        assert getattr(fourth, name) == getattr(plain, name)
-    assert (fourth.body, fourth.video, fourth.cors) == (b"", "", b"")
-
-
-def test_a_malformed_head_is_refused_each_time() -> None:
-    heads = KnownHeads()
-    for _ in range(4):
-        with pytest.raises(BadRequest):
-            heads.request(b"GET / HTTP/1.1\r\n\r\n")
-
-
-def test_no_more_heads_are_kept_than_there_is_room_for() -> None:
-    heads = KnownHeads()
-    for number in range(9 * KNOWN_HEADS):
-        head = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number
-        for _ in range(2):
-            assert heads.request(head).path == f"/{number}"
-        assert len(heads._parsed) <= KNOWN_HEADS
-        assert len(heads._seen) <= 8 * KNOWN_HEADS
-    long = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * KNOWN_HEAD_BYTES + b"\r\n\r\n"
-    known = dict(heads._parsed)
-    for _ in range(3):
-        heads.request(long)
-    assert heads._parsed == known
 
 
 @pytest.mark.parametrize(
