@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -27,19 +27,20 @@ from liveserver.backend.follow import Follower, FollowStatistics, LogReader
 from liveserver.backend.opening import database_url, open_store
 from liveserver.backend.outbox import Outbox, OutboxStatistics, PublishTarget
 from liveserver.backend.restoring import Restorer, RestoringStatistics
-from liveserver.backend.review import Decision, ReviewHook, ReviewStatistics, open_review_hook
+from liveserver.backend.review import ReviewHook, ReviewStatistics, open_review_hook
 from liveserver.backend.store import Store
 from liveserver.backend.sums import SumsPublisher, SumsStatistics
 from liveserver.backend.transaction import Committed
+from liveserver.backend.waiting_comments import WaitingComments
 from liveserver.backend.writer import Writer, WriteStatistics
 from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings, LikeSettings, ReviewSettings
-from liveserver.errors import BusError, DispatcherError, NotFound, TooMany, Unavailable
+from liveserver.errors import BusError, DispatcherError, NotFound, Unavailable
 from liveserver.event import RETRACT
 from liveserver.moderation import acts
 from liveserver.moderation.acts import Act
 from liveserver.moderation.publisher import ActPublisher
-from liveserver.moderation.rules import Pinned, Rules, Waiting
+from liveserver.moderation.rules import Pinned, Rules
 
 READ_ATTEMPTS = 3
 RETRY_FIRST, RETRY_LONGEST = 0.05, 1.0  # seconds
@@ -106,8 +107,7 @@ class Backend:
         self.enforcer = Enforcer(self.follower, reader)
         self._acts = ActPublisher(self, lambda body: dispatcher.publish(body, retractions=False))
         self._dispatcher = dispatcher
-        self._review = review
-        self._hook = hook
+        self.waiting_comments = WaitingComments(self, self._acts, self.act, review, hook)
         self.writer = Writer(store, settings, self._committed, self._uncertain)
 
     async def write(self, command: Command) -> Stored:
@@ -163,42 +163,6 @@ class Backend:
         with suppress(BusError, Unavailable):  # the log is read again before long
             await self.follower.read_now(several[0].video)
         return published
-
-    async def decide(self, video: str, comment: Waiting) -> Decision:
-        """Return what is to become of a comment that is to be reviewed."""
-        return "hold" if self._hook is None else await self._hook.decide(video, comment)
-
-    async def hold(self, video: str, comment: Waiting) -> None:
-        """Have a comment wait for a moderator; once only. Raises `TooMany`, and as `act` does."""
-        act = acts.wait(video, comment)
-        rules = await self.rules(video)
-        if act.key is not None and rules.get(act.key) is not None:
-            return  # it waits, or was decided: the request is repeated
-        if len(rules.waiting) >= self._review.waiting_comments:
-            raise TooMany("too many comments wait for a moderator; try again later", 10, "review")
-        await self._acts.publish(act)
-
-    async def review(self, video: str, by: str, name: str, decision: Literal["approved", "rejected"]) -> None:
-        """Show a comment that waits, or do not. Raises `NotFound`, and as `act` does."""
-        waiting = (await self.refresh(video)).waiting.get(name)
-        if waiting is None:
-            raise NotFound("no such comment is waiting; another moderator may have decided")
-        decided = acts.decide(video, by, waiting, decision)
-        if decision == "approved":
-            await self.act(acts.show(video, waiting), decided)
-        else:
-            await self.act(decided)
-
-    async def waiting_comments(self, video: str, before: str | None, limit: int) -> Comments:
-        """Return a page of the comments that wait, newest first. Raises `NotFound`, `Unavailable`."""
-        waiting = (await self.refresh(video)).waiting
-        found = sorted(waiting.values(), key=lambda each: (each.at, each.id), reverse=True)
-        if before is not None:
-            if before not in waiting:
-                raise NotFound("no such comment is waiting to continue from")
-            found = found[found.index(waiting[before]) + 1 :]
-        page = [msgspec.to_builtins(each) for each in found[:limit]]
-        return Comments(page, page[-1]["id"] if len(found) > limit else None, True)
 
     async def audit(self, video: str, before: str | None, limit: int) -> tuple[list[msgspec.Raw], str | None]:
         """Return a page of what moderators did, newest first, and the id to read on before.
@@ -306,10 +270,6 @@ class Backend:
             await backoff.sleep()
         raise AssertionError("the last attempt returns or raises")
 
-    def prepare_reload(self, review: ReviewSettings) -> Callable[[], None]:
-        """Return the function that puts other settings of the review hook in force. Raises `ConfigError`."""
-        return self._hook.prepare(review) if self._hook is not None else lambda: None
-
     def statistics(self) -> BackendStatistics:
         return BackendStatistics(
             self.writer.statistics(),
@@ -318,7 +278,7 @@ class Backend:
             self.follower.statistics(),
             self.enforcer.statistics(),
             self.restorer.statistics(),
-            self._hook.statistics() if self._hook is not None else ReviewStatistics({}, 0),
+            self.waiting_comments.statistics(),
         )
 
 

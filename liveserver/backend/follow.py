@@ -17,25 +17,24 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 import structlog
 import trio
 
 from liveserver.backend.heard import Heard, add_batches, add_state_lines
+from liveserver.backend.view import Known, View
 from liveserver.bus.interface import Slice
 from liveserver.config import BackendSettings
 from liveserver.errors import BusError, Problem, Unavailable
 from liveserver.instruments import gauge, total
-from liveserver.moderation.rules import SITE, Rules
+from liveserver.moderation.rules import SITE
 from liveserver.state import Keyed
 
 READ_VIDEOS = 200  # videos read in one round trip
 READ_EVENTS = 1_000  # events of each
 OPEN_SECONDS = 1.0  # the first request for a video waits at most so long for its log to be read
-
-Reactions = dict[str, int]
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +47,6 @@ class LogReader(Protocol):
     async def state(self, video: str) -> list[bytes]: ...
 
 
-class Known(msgspec.Struct):
-    """A video's record in the database: totals by store, and how far its log has been read."""
-
-    totals: dict[str, Reactions]
-    epoch: str
-    offset: int
-    is_complete: bool
-    rules: list[Keyed] = []
-
-
 class FollowStatistics(msgspec.Struct, frozen=True):
     """Counts since the start, and the videos followed at the moment."""
 
@@ -65,61 +54,6 @@ class FollowStatistics(msgspec.Struct, frozen=True):
     heard: Annotated[int, total("Comments and retractions read from logs, including our own.")]
     holes: Annotated[int, total("Logs with a gap: events expired before they were read.")]
     failures: Annotated[int, total("Failures to read logs, or to store what was read.")]
-
-
-class View:
-    """A followed video, in memory. `shown` is its rendered summary, or None if that is out of date."""
-
-    __slots__ = (
-        "asked_at",
-        "caught_up",
-        "comments",
-        "epoch",
-        "is_complete",
-        "is_state_read",
-        "loading",
-        "offset",
-        "rules",
-        "shown",
-        "totals",
-    )
-
-    def __init__(self, known: Known, now: float) -> None:
-        self.totals = known.totals
-        self.epoch = known.epoch
-        self.offset = known.offset
-        self.is_complete = known.is_complete
-        self.asked_at = now
-        self.is_state_read = False
-        self.rules = Rules(known.rules)
-        self.caught_up = trio.Event()
-        self.comments: list[dict[str, Any]] | None = None  # the newest; None: to be read
-        self.loading = trio.Lock()
-        self.shown: bytes | None = None
-
-    def merge(self, store: str, totals: Reactions) -> bool:
-        """Merge a store's totals, by maximum; return whether any has changed."""
-        known = self.totals.setdefault(store, {})
-        changed = False
-        for reaction, number in totals.items():
-            if number > known.get(reaction, 0):
-                known[reaction] = number
-                changed = True
-        if changed:
-            self.shown = None
-        return changed
-
-    def reactions(self) -> Reactions:
-        """Return the video's totals: the sum over its stores, most frequent first."""
-        sums: Reactions = {}
-        for totals in self.totals.values():
-            for reaction, number in totals.items():
-                sums[reaction] = sums.get(reaction, 0) + number
-        return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
-
-    def elsewhere(self, store: str) -> int:
-        """Return the number of likes in all other stores."""
-        return sum(sum(totals.values()) for name, totals in self.totals.items() if name != store)
 
 
 class Follower:

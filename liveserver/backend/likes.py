@@ -94,11 +94,11 @@ class LikeRoutes:
         self._spend(request, peer, grant, self._authorizer.comments, user)
         if await self._backend.enforcer.check_comment(video, user, grant, address, key):
             waiting = Waiting(_waiting_id(video, user, key), text, int(time.time() * 1000), user)
-            decision = await self._backend.decide(video, waiting)
+            decision = await self._backend.waiting_comments.decide(video, waiting)
             if decision == "reject":
                 raise Forbidden("this comment is not shown here", "rejected")
             if decision == "hold":
-                await self._backend.hold(video, waiting)
+                await self._backend.waiting_comments.hold(video, waiting)
                 return json_response(202, msgspec.json.encode({"id": waiting.id, "waiting": True}))
         return await self._write(Comment(video, user, text, key, body.position, grant.role(video)))
 
@@ -124,7 +124,7 @@ class LikeRoutes:
             raise BadRequest("status is shown or waiting")
         if status == "waiting":
             (await self._authorizer.liker(request.headers)).require(MODERATE, video)
-            page = await self._backend.waiting_comments(video, before, int(limit))
+            page = await self._backend.waiting_comments.page(video, before, int(limit))
         else:
             await self._authorize_reading(request, video)
             page = await self._backend.comments(video, before, int(limit))

@@ -61,7 +61,7 @@ async def open_backend_role(
             blueprints=[own_routes, moderation],
             statistics={"backend": backend.statistics},
             checks={"database": backend.check},
-            reloads=[lambda settings: backend.prepare_reload(settings.review)],
+            reloads=[lambda settings: backend.waiting_comments.prepare_reload(settings.review)],
             acts=backend.newest_acts,
         )
         yield role, target

@@ -45,7 +45,7 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
     async def review(video: str, comment: str, decision: Literal["approved", "rejected"]) -> Response:
         grant = await authorizer.liker(auth_headers(request.headers))
         grant.require(MODERATE, checked_video(video))
-        await backend.review(video, actor(grant), comment, decision)
+        await backend.waiting_comments.review(video, actor(grant), comment, decision)
         return Response(status=204, headers={"cache-control": "no-store"})
 
     @routes.get("/v1/videos/<video>/audit")

@@ -28,7 +28,6 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from liveserver.backend import statements
 from liveserver.backend.commands import Accepted, Command, OutboxRow
 from liveserver.backend.engine import open_engine
-from liveserver.backend.follow import Known
 from liveserver.backend.migrations import migrate
 from liveserver.backend.rates import LikeRates
 from liveserver.backend.schema import (
@@ -43,6 +42,7 @@ from liveserver.backend.schema import (
 )
 from liveserver.backend.schema import store as the_store
 from liveserver.backend.transaction import Committed, Transaction
+from liveserver.backend.view import Known
 from liveserver.config import BackendSettings, LikeSettings
 from liveserver.ids import IdMaker
 from liveserver.state import Keyed, MalformedKeyed, read

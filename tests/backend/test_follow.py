@@ -15,8 +15,9 @@ from trio.testing import MockClock
 from liveserver import state
 from liveserver.backend.backend import Backend, open_backend
 from liveserver.backend.commands import Retraction
-from liveserver.backend.follow import Follower, Known, View
+from liveserver.backend.follow import Follower
 from liveserver.backend.heard import Heard, HeardComment, add_batches, add_state_lines
+from liveserver.backend.view import Known, View
 from liveserver.bus.interface import Head, Slice
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import DispatcherSettings, HistorySettings, LikeSettings, convert
