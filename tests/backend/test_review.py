@@ -15,7 +15,7 @@ import trio
 from liveserver import config
 from liveserver.backend.review import open_review_hook
 from liveserver.errors import ConfigError
-from tests.moderation.harness import ADA, MODERATOR, SETTINGS, Node, serving
+from tests.moderation.harness import ADA, COMMENTS, MODERATOR, SETTINGS, Node, serving
 
 SECRET = "the-secret-of-the-review-hook-32-bytes"
 
