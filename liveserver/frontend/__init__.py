@@ -8,6 +8,7 @@ summary.py    totals and newest comments
 websocket.py  many videos on one connection
 admission.py  who may watch what, until when
 parameters.py  what a request to watch asks for
+subscription.py  what all transports set up before a viewer joins
 resume.py     where in the log a viewer begins
 frontend.py   the role, put together
 role.py       the role, with its routes

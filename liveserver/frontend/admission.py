@@ -10,8 +10,7 @@ A connection is authenticated once, and may watch several videos.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.client_addresses import peer_address
@@ -71,17 +70,8 @@ class Admission:
         self.joining: set[ViewerSession] = set()  # with a token, and neither viewers yet nor refused
         self._open = ViewerSession(authorizer, OPEN, "", math.inf, videos)  # if viewers are not counted
 
-    @contextmanager
-    def tracking(self, session: ViewerSession) -> Iterator[None]:
-        """Have `session.ended` set while the block lasts if its token is revoked."""
-        self.track(session)
-        try:
-            yield
-        finally:
-            self.untrack(session)
-
     def track(self, session: ViewerSession) -> None:
-        """Begin what `tracking` does, without a context manager; `untrack` ends it."""
+        """Have `session.ended` set if its token is revoked, until `untrack`."""
         if session.grant.is_viewer:
             self.joining.add(session)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor
+from liveserver.frontend.admission import Admission, ViewerSession
 from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.delivery.audience import Audience
 from liveserver.frontend.delivery.count_frames import VIEWERS
@@ -20,28 +20,11 @@ from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.delayed import AudienceLog
 from liveserver.frontend.history.log import GAP, ResumePoint
 from liveserver.frontend.parameters import EARLIEST
+from liveserver.frontend.subscription import Subscription
 from liveserver.transport.filter import Filter
 from liveserver.transport.form import EPHEMERAL, UNFILTERED, Form, Ready, encode
 
 ONE_WRITE = 64 * 1024  # bytes; a smaller state is copied per viewer, to be sent together with `ready`
-
-
-Release = Callable[[], None]  # what counting a viewer gives: see `ViewerSession.acquire`
-
-
-def hold_filter(
-    channel: Channel, chosen: Filter | None, settings: FrontendSettings, release: Release
-) -> Release:
-    """Count a viewer's filter, if it has one; return what releases it, too. Raises `TooMany`."""
-    if chosen is None:
-        return release
-    channel.audience.hold_filter(chosen, settings.max_filters)
-
-    def release_both() -> None:
-        channel.audience.totals.remove_filter(chosen)
-        release()
-
-    return release_both
 
 
 class Resumption(NamedTuple):
@@ -59,13 +42,22 @@ class Resumption(NamedTuple):
 class Resumer:
     """Determines where viewers begin. `serial` numbers connections in their order of arrival."""
 
-    def __init__(self, frontend: Frontend, settings: FrontendSettings) -> None:
+    def __init__(self, frontend: Frontend, settings: FrontendSettings, admission: Admission) -> None:
         self.frontend = frontend
         self.settings = settings
+        self._admission = admission
         self._serials = count()
 
     def serial(self) -> int:
         return next(self._serials)
+
+    def open_subscription(self, session: ViewerSession, video: str, chosen: Filter | None) -> Subscription:
+        """Return the context manager of a subscription, for the duration of which a viewer may join.
+
+        Entering raises `Forbidden`, `TooMany`, and `Unavailable` if no dispatcher answers in time.
+        """
+        table, most = self.frontend.table, self.settings.max_filters
+        return Subscription(table, self._admission, session, video, chosen, most)
 
     async def place(
         self,
@@ -75,7 +67,10 @@ class Resumer:
         delay: int = 0,
         chosen: Filter | None = None,
     ) -> tuple[ResumePoint, Audience]:
-        """Where in the channel's log a viewer begins, and the audience to join at once. Raises `BusError`."""
+        """Return where in the channel's log a viewer begins, and the audience to join at once.
+
+        Raises `BusError`.
+        """
         receiver = self.frontend.receiver
         if delay and not channel.reaches_back(delay):
             await receiver.fill(channel)

@@ -11,18 +11,17 @@ from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import constant_head, head, json_response, with_headers
 from liveserver.edge.router import Router
-from liveserver.errors import BusError, TooMany, Unavailable
+from liveserver.errors import TooMany, Unavailable
 from liveserver.frontend.admission import Admission
 from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.parameters import TOKEN, ParameterReader
-from liveserver.frontend.resume import Release, Resumer, hold_filter
+from liveserver.frontend.resume import Resumer
+from liveserver.frontend.subscription import RETRY_AFTER
 from liveserver.transport.form import HttpForm, Reason, encode
 from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10, NDJSON_INTERNAL, NDJSON_INTERNAL_HTTP10
 from liveserver.transport.sse import SSE, SSE_HTTP10, SSE_INTERNAL, SSE_INTERNAL_HTTP10
-
-RETRY_AFTER = 2  # seconds
 
 
 class WatchRoutes:
@@ -33,7 +32,7 @@ class WatchRoutes:
         self._admission = admission
         self._settings = settings
         self._parameters = ParameterReader(settings)
-        self._resumer = Resumer(frontend, settings)
+        self._resumer = Resumer(frontend, settings, admission)
 
     def add_to(self, router: Router) -> None:
         router.add("GET", "/v1/videos/{video}/events", self.watch)
@@ -60,35 +59,26 @@ class WatchRoutes:
             if request.method == "HEAD":
                 return head(200, *[line for line in form.headers if not line.startswith(b"transfer")])
             if reason is None:
-                held = session.acquire(video)
-                release: Release | None = held
-                self._admission.track(session)
-                try:
-                    async with self._frontend.table.open_channel(video) as channel:
-                        release = hold_filter(channel, chosen, self._settings, held)
-                        resumption = await self._resumer.resume_stream(channel, cursor, replay, delay, chosen)
-                        reason = self._frontend.refusal() or session.ended
-                        self._frontend.check_ban(channel, session.grant)
-                        if reason is None:
-                            audience, serial = resumption.audience, self._resumer.serial()
-                            viewer = StreamViewer(
-                                peer, audience, form, resumption.position, resumption.seen, serial
-                            )
-                            viewer.until, viewer.on_leave = session.until, release
-                            viewer.grant = session.grant
-                            release = None  # from here on it is the viewer's
-                            opening, shared = self._resumer.opening(channel, form, resumption)
-                            headers = with_headers(constant_head(200, form.headers), request.cors)
-                            audience.admit(viewer, headers + opening, shared)
-                            return viewer
-                finally:
-                    self._admission.untrack(session)
-                    if release is not None:
-                        release()
+                async with self._resumer.open_subscription(session, video, chosen) as subscription:
+                    channel = subscription.channel
+                    resumption = await self._resumer.resume_stream(channel, cursor, replay, delay, chosen)
+                    reason = self._frontend.refusal() or session.ended
+                    self._frontend.check_ban(channel, session.grant)
+                    if reason is None:
+                        audience, serial = resumption.audience, self._resumer.serial()
+                        viewer = StreamViewer(
+                            peer, audience, form, resumption.position, resumption.seen, serial
+                        )
+                        viewer.until, viewer.on_leave = session.until, subscription.hand_over()
+                        viewer.grant = session.grant
+                        opening, shared = self._resumer.opening(channel, form, resumption)
+                        headers = with_headers(constant_head(200, form.headers), request.cors)
+                        audience.admit(viewer, headers + opening, shared)
+                        return viewer
         except TooMany as too_many:
             reason = Reason.OVERLOAD
             retry += 1000 * too_many.retry_after
-        except (Unavailable, BusError):
+        except Unavailable:
             reason = Reason.DRAIN if self._frontend.is_draining else Reason.UNAVAILABLE
         self._frontend.fanout.counts.count_bye(reason)
         request.keep_alive = False
@@ -118,52 +108,40 @@ class WatchRoutes:
         session = await self._admission.authenticate(request, peer, token)
         if (reason := self._frontend.refusal()) is not None:
             raise Unavailable(f"this node does not accept viewers ({reason.word}); try another", RETRY_AFTER)
-        held = session.acquire(video)
-        release: Release | None = held
-        self._admission.track(session)
-        try:
-            async with self._frontend.table.open_channel(video) as channel:
-                release = hold_filter(channel, chosen, self._settings, held)
-                point, audience = await self._resumer.place(channel, cursor, replay, delay, chosen)
-                self._frontend.check_ban(channel, session.grant)
-                empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
-                internal = session.is_moderator(video)
-                answer = audience.poll_pages.answer(
-                    point.position,
-                    point.seen,
-                    limit,
-                    is_cut=point.is_cut,
-                    empty=empty or session.ended is not None,
-                    has_state=isinstance(cursor, str),
-                    internal=internal,
-                    skipped=point.skipped,
-                    chosen=chosen,
-                )
-                if answer is not None:
-                    self._frontend.fanout.counts.gaps += point.gap
-                    return answer
-                deadline = min(trio.current_time() + wait, session.until)
-                waiter = PollWaiter(
-                    peer,
-                    max(point.position, audience.log.tip),
-                    point.seen,
-                    limit,
-                    deadline,
-                    request.cors,
-                    release,
-                    is_internal=internal,
-                    chosen=chosen,
-                )
-                waiter.grant = session.grant
-                release = None  # from here on it is the waiting poll's
-                audience.wait(waiter)
-                return waiter
-        except BusError:
-            raise Unavailable("the log cannot be read; try again", RETRY_AFTER) from None
-        finally:
-            self._admission.untrack(session)
-            if release is not None:
-                release()
+        async with self._resumer.open_subscription(session, video, chosen) as subscription:
+            channel = subscription.channel
+            point, audience = await self._resumer.place(channel, cursor, replay, delay, chosen)
+            self._frontend.check_ban(channel, session.grant)
+            empty = isinstance(cursor, str) or wait == 0 or self._frontend.is_draining
+            internal = session.is_moderator(video)
+            answer = audience.poll_pages.answer(
+                point.position,
+                point.seen,
+                limit,
+                is_cut=point.is_cut,
+                empty=empty or session.ended is not None,
+                has_state=isinstance(cursor, str),
+                internal=internal,
+                skipped=point.skipped,
+                chosen=chosen,
+            )
+            if answer is not None:
+                self._frontend.fanout.counts.gaps += point.gap
+                return answer
+            waiter = PollWaiter(
+                peer,
+                max(point.position, audience.log.tip),
+                point.seen,
+                limit,
+                min(trio.current_time() + wait, session.until),
+                request.cors,
+                subscription.hand_over(),
+                is_internal=internal,
+                chosen=chosen,
+            )
+            waiter.grant = session.grant
+            audience.wait(waiter)
+            return waiter
 
     async def viewers(self, request: Request, peer: Peer) -> Answer:
         """Return the viewer counts of a video; for moderators and publishers how many have watched, too."""

@@ -11,7 +11,7 @@ Rules (delivery/multiplexed.py has those for sending):
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import trio
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -26,7 +26,7 @@ from liveserver.errors import BadRequest, BusError, Forbidden, Problem, Unavaila
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
 from liveserver.frontend.parameters import check_delay, check_rate, check_types, parse_cursor
-from liveserver.frontend.resume import Resumer, hold_filter
+from liveserver.frontend.resume import Resumer
 from liveserver.token_bucket import TokenBucket
 from liveserver.transport import websocket as wire
 from liveserver.transport.filter import filter_of
@@ -203,34 +203,23 @@ class WebSocket(MultiplexedConnection):
         types = None if request.types is None else check_types(request.types, settings)
         chosen = filter_of(types, None if request.rate is None else check_rate(request.rate, settings))
         self._check_draining()
-        try:
-            with ExitStack() as stack:
-                leave = stack.callback(self._session.acquire(request.video))
-                async with frontend.table.open_channel(request.video) as channel:
-                    if chosen is not None:
-                        leave = hold_filter(channel, chosen, settings, leave)
-                        stack.pop_all()
-                        stack.callback(leave)
-                    resumption = await self._resumer.resume_stream(
-                        channel, cursor, request.replay, delay, chosen
-                    )
-                    if self.is_gone or self.peer.closed:
-                        return
-                    self._check_draining()
-                    frontend.check_ban(channel, self.grant)
-                    audience = resumption.audience
-                    is_moderator = self._session.is_moderator(request.video)
-                    form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
-                    form = form.filtered(chosen)
-                    viewer = MultiplexedViewer(
-                        self, audience, form, resumption.position, resumption.seen, self._serial
-                    )
-                    viewer.on_leave, viewer.grant = leave, self.grant
-                    stack.pop_all()  # from here on it is the viewer's
-                    self.viewers[request.video] = viewer
-                    audience.admit(viewer, *self._resumer.opening(channel, form, resumption))
-        except BusError:
-            raise Unavailable("the log cannot be read; try again") from None
+        async with self._resumer.open_subscription(self._session, request.video, chosen) as subscription:
+            channel = subscription.channel
+            resumption = await self._resumer.resume_stream(channel, cursor, request.replay, delay, chosen)
+            if self.is_gone or self.peer.closed:
+                return
+            self._check_draining()
+            frontend.check_ban(channel, self.grant)
+            audience = resumption.audience
+            is_moderator = self._session.is_moderator(request.video)
+            form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
+            form = form.filtered(chosen)
+            viewer = MultiplexedViewer(
+                self, audience, form, resumption.position, resumption.seen, self._serial
+            )
+            viewer.on_leave, viewer.grant = subscription.hand_over(), self.grant
+            self.viewers[request.video] = viewer
+            audience.admit(viewer, *self._resumer.opening(channel, form, resumption))
 
     async def _change_delay(self, request: wire.Behind) -> None:
         """Let a viewer stand so far behind live from now on. Raises `Problem`."""
