@@ -16,6 +16,9 @@ _NAMES = {
     "array": "an array",
     "object": "an object",
 }
+_MALFORMED = "JSON is malformed: "
+_TRUNCATED_TEXT = "Input data was truncated"
+_TRUNCATED = "it ends within a value, or has half of a surrogate pair"
 _AT = re.compile(r"^(.*?)(?: - at (`key` in )?`\$?(.*)`)?$", re.DOTALL)
 _TYPE = re.compile(r"^Expected `([a-z| ]+)`(?:, got `([a-z]+)`)?")
 _BOUND = re.compile(r"^Expected `[a-z| ]+` (?:of length )?(>=|<=|>|<) (\S+)$")
@@ -36,7 +39,7 @@ def explain_decode_error(error: Exception, kind: Any = None) -> str:
         return "it is nested too deeply"
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
-        return f"it is not JSON: {text.removeprefix('JSON is malformed: ')}"
+        return f"it is not JSON: {_TRUNCATED if text == _TRUNCATED_TEXT else text.removeprefix(_MALFORMED)}"
     found = _AT.match(text)
     what, is_key, path = found.groups() if found else (text, None, None)
     path = (path or "").lstrip(".")[:80]
@@ -54,6 +57,8 @@ def _join(path: str, name: str) -> str:
 
 def _allowed(what: str, path: str, kind: Any) -> str:
     """Return what a value must be, according to msgspec's message or, for words, the field's type."""
+    if what == "Number out of range":
+        return "a number in the range of a 64-bit float"
     if what.startswith("Invalid enum value"):
         return _words(path, kind)
     if form := _FORM.match(what):

@@ -50,7 +50,17 @@ class Required(msgspec.Struct):
         (Body, b'{"wrong":1}', "there is no field 'wrong'"),
         (Body, b"[]", "it must be an object, not an array"),
         (Required, b'{"inner":{}}', "the field 'name' is missing"),
-        (Body, b"{", "it is not JSON: Input data was truncated"),
+        (Body, b"{", "it is not JSON: it ends within a value, or has half of a surrogate pair"),
+        (
+            Body,
+            b'{"text":"\\ud800"}',
+            "it is not JSON: it ends within a value, or has half of a surrogate pair",
+        ),
+        (
+            Body,
+            b'{"inner":{"number":1e999}}',
+            "'inner.number' must be a number in the range of a 64-bit float",
+        ),
         (Body, b'{"flag" true}', "it is not JSON: expected ':' (byte 8)"),
         (Body, b'{"text":"\xff"}', "it is not UTF-8"),
     ],

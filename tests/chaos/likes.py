@@ -201,6 +201,8 @@ class Pages:
                 pages[-1].set_default_timeout(PATIENCE * 1000)
                 pages[-1].goto(url)
                 pages[-1].locator('#live[data-state="live"]').wait_for()
+                # Its numbers count, and painting them takes the core that the nodes need.
+                pages[-1].add_style_tag(content="body { display: none }")
             self._open.set()
             while not self._done.wait(0.5):
                 for page, shown in zip(pages, self.shown, strict=True):
