@@ -191,7 +191,7 @@ class Pages:
             self._done.set()
 
     async def wait_open(self) -> None:
-        assert await trio.to_thread.run_sync(self._open.wait, PATIENCE), "the pages did not open"
+        assert await trio.to_thread.run_sync(self._open.wait, PATIENCE, abandon_on_cancel=True), "not open"
 
     def _watch(self) -> None:
         with running_browser() as browser:
@@ -202,7 +202,7 @@ class Pages:
                 pages[-1].goto(url)
                 pages[-1].locator('#live[data-state="live"]').wait_for()
                 # Its numbers count, and painting them takes the core that the nodes need.
-                pages[-1].add_style_tag(content="body { display: none }")
+                pages[-1].evaluate("document.body.hidden = true")
             self._open.set()
             while not self._done.wait(0.5):
                 for page, shown in zip(pages, self.shown, strict=True):
