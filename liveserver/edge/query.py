@@ -48,7 +48,8 @@ def parse_arguments(query: str, known: Collection[str]) -> dict[str, str]:
             if value:  # the last one counts: libraries append it to their URL
                 found[LAST_EVENT_ID] = value
         else:
-            raise BadRequest(f"unknown query parameter {name[:40]!r}; known here: {', '.join(sorted(known))}")
+            others = f"known here: {', '.join(sorted(known))}" if known else "none is known here"
+            raise BadRequest(f"unknown query parameter {name[:40]!r}; {others}")
     return found
 
 

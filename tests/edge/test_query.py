@@ -19,6 +19,8 @@ def test_arguments() -> None:
     assert request(b"/").arguments(()) == {}
     with pytest.raises(BadRequest, match=r"'replay'.*known here: cursor"):
         asked.arguments(("cursor",))
+    with pytest.raises(BadRequest, match="none is known here"):
+        asked.arguments(())
 
 
 @pytest.mark.parametrize("query", [b"a", b"a=1&", b"&a=1", b"a=1&a=2", b"=", b"&".join([b"a=1"] * 17)])
