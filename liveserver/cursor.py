@@ -102,7 +102,14 @@ class Cursor:
 
     def advanced(self, origin: str, epoch: str, number: int) -> Cursor:
         """Return this cursor with the mark of `origin` set to `number`, whatever it was before."""
-        return Cursor((self._marks | {origin: Mark(epoch, number)}).items())
+        marks = self._marks.copy()
+        is_sorted = origin in marks
+        marks[origin] = Mark(epoch, number)
+        if not is_sorted:
+            return Cursor(marks.items())
+        advanced = object.__new__(Cursor)
+        advanced._marks = marks
+        return advanced
 
     def without(self, origin: str) -> Cursor:
         """Return this cursor without the mark of `origin`."""
@@ -131,6 +138,8 @@ class Cursor:
 
         `before + str(n) + after == str(self.advanced(origin, epoch, n))` for every n.
         """
+        if len(self._marks) == 1 and origin in self._marks:  # the usual case: one datacenter
+            return f"{origin}-{epoch}-", ""
         names = sorted({*self._marks, origin})
         split = names.index(origin)
         text = {name: f"{name}-{mark.epoch}-{mark.number}" for name, mark in self._marks.items()}

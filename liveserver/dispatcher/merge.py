@@ -66,6 +66,12 @@ def merge_requests(batch: list[PublishRequest]) -> tuple[list[AppendRequest], li
     """Merge publishers' requests; return the requests to the bus, and for each publisher its parts of
     them.
     """
+    if len(batch) == 1 and len(batch[0].video_batches) == 1:  # a publisher alone
+        only = batch[0].video_batches[0]
+        request = AppendRequest(
+            only.video, secrets.token_hex(8), only.lines, only.ids, is_keyed=only.is_keyed
+        )
+        return [request], [[(only, 0, 0)]]
     requests: list[AppendRequest] = []
     parts: list[list[Part]] = []
     growing: dict[str, int] = {}  # video → the request that its next events are added to

@@ -125,7 +125,9 @@ class Parser:
         is_doubtful = False
         for index, publication in enumerate(publications, start + 1):
             try:
-                name = self._video_of(publication, video)
+                name = video if publication.video is None else None
+                if name is None:
+                    name = self._video_of(publication, video)
                 event = self._event(publication, name, now, retractions)
                 raw = bytes(publication.data)
                 if raw:

@@ -126,8 +126,9 @@ class Publisher:
         while True:
             await self._queued.wait(self._resume_at())
             while self._queue and (batch := self._next_batch()):
-                await self._commit(batch)
-                self._waiting -= sum(pending.size for pending in batch)
+                size = sum([pending.size for pending in batch])
+                await self._commit(batch, size)
+                self._waiting -= size
                 if self._queue:
                     await trio.lowlevel.checkpoint()
 
@@ -193,7 +194,7 @@ class Publisher:
             )
         )
 
-    async def _commit(self, batch: list[PublishRequest]) -> None:
+    async def _commit(self, batch: list[PublishRequest], size: int) -> None:
         requests, parts = merge_requests(batch)
         begun = trio.current_time()
         try:
@@ -210,9 +211,9 @@ class Publisher:
                 )
             return
         self._commits += 1
-        self._commit_time.observe(trio.current_time() - begun)
-        self._commit_events.observe(sum(pending.size for pending in batch))
         now = trio.current_time()
+        self._commit_time.observe(now - begun)
+        self._commit_events.observe(size)
         for request, result in zip(requests, results, strict=True):
             if result.held:
                 self._held[request.video] = now + result.held
@@ -236,6 +237,8 @@ class Publisher:
 
     def _answer(self, pending: PublishRequest, parts: list[Part], results: list[SharedResult]) -> None:
         """Answer a publisher's request from the results of the merged requests."""
+        if len(parts) == 1 and self._answer_new(pending, parts[0][0], results[parts[0][1]]):
+            return
         accepted = duplicates = stale = canaries = 0
         cursors: dict[str, str] = {}
         full = ""
@@ -273,6 +276,19 @@ class Publisher:
             )
         else:
             pending.resolve(PublishResult(accepted, duplicates, stale, cursors))
+
+    def _answer_new(self, pending: PublishRequest, video_batch: VideoBatch, shared: SharedResult) -> bool:
+        """Answer the usual request, of one video and with new events only; return whether it is one."""
+        result = shared.result
+        if result.is_full or result.duplicates or result.stale:
+            return False
+        fresh, video = len(video_batch.lines), video_batch.video
+        shared.new += fresh
+        if not video.startswith(canary.PREFIX):
+            self._accepted += fresh
+        cursor = f"{shared.before}{result.number + shared.new - 1}{shared.after}"
+        pending.resolve(PublishResult(fresh, 0, 0, {video: cursor}))
+        return True
 
     def statistics(self) -> PublishStatistics:
         return PublishStatistics(

@@ -4,13 +4,14 @@ Rules, beside the interface's:
 
 1. `append` does not switch tasks, so a request is atomic.
 2. Memory is bounded without a background task: everything that grows is kept in order of expiry, and each
-   append first removes what has expired. A video that is quiet for `history.idle_ttl` and has no
-   subscription is removed, and begins a new epoch if it is used again.
+   append first removes what has expired, at most once in `EXPIRY`. A video that is quiet for
+   `history.idle_ttl` and has no subscription is removed, and begins a new epoch if it is used again.
 3. The row of a node without an inbox here is removed, as over Redis.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -40,6 +41,7 @@ from liveserver.event import Batch
 from liveserver.instruments import gauge, total
 from liveserver.viewer_count import ViewerCount
 
+EXPIRY = 0.01  # seconds between two looks for what has expired, of events that follow each other closely
 TOKENS = 10_000  # the latest requests, which are recognised when they are appended again
 _NONE: frozenset[int] = frozenset()
 
@@ -69,6 +71,7 @@ class MemoryBus(MemoryCoordination):
         self._videos: OrderedDict[str, VideoLog] = OrderedDict()  # least recently active first
         self._ids: deque[tuple[float, set[str], str]] = deque()  # with the end of their window
         self._tokens: deque[tuple[dict[str, AppendResult], str]] = deque()
+        self._expired_at = -math.inf
         self._mailboxes = Mailboxes(inbox_batches)
         self._active = Activity()  # videos by their last append
         self._relayed = Activity()  # the same of what was relayed here
@@ -78,7 +81,9 @@ class MemoryBus(MemoryCoordination):
 
     async def append(self, requests: Sequence[AppendRequest]) -> list[AppendResult]:
         now = self._clock()
-        self._expire(now)
+        self._expire_tokens()
+        if not self._expired_at <= now < self._expired_at + EXPIRY:
+            self._expire(now)
         return [self._append(request, now) for request in requests]
 
     async def subscribe(
@@ -287,10 +292,14 @@ class MemoryBus(MemoryCoordination):
         video.keep_until = max(video.keep_until, now + self._settings.idle_ttl)
         return video
 
-    def _expire(self, now: float) -> None:
+    def _expire_tokens(self) -> None:
         while len(self._tokens) > TOKENS:
             tokens, token = self._tokens.popleft()
             tokens.pop(token, None)
+
+    def _expire(self, now: float) -> None:
+        self._expired_at = now
+        self._expire_tokens()
         while self._ids and self._ids[0][0] <= now:
             _, ids, name = self._ids.popleft()
             ids.discard(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from liveserver.bus.interface import AppendResult, Head, ReplicaPosition, ReplicationBatch, Slice
@@ -110,7 +110,8 @@ class VideoLog:
 
     def _append(self, origin: str, epoch: str, number: int, lines: list[bytes], now: float) -> Batch:
         batch = Batch(self.name, self.epoch, self.offset + 1, origin, epoch, number, lines)
-        kept = (self._kept.get(origin) or Mark(epoch, 0)).number
+        mark = self._kept.get(origin)
+        before = kept = 0 if mark is None else mark.number
         for start, end, is_ephemeral in self._runs(lines):
             first, since = number + start, kept if kept < number + start - 1 else None
             run = Batch(
@@ -119,14 +120,20 @@ class VideoLog:
             (self._ephemeral if is_ephemeral else self._kept_events).append(run, now)
             if not is_ephemeral:
                 kept = number + end - 1
-        self._kept = self._kept.advanced(origin, epoch, kept)
+        if kept != before or mark is None or mark.epoch != epoch:
+            self._kept = self._kept.advanced(origin, epoch, kept)
         self.offset = batch.last
         self.cursor = self.cursor.advanced(origin, epoch, number + len(lines) - 1)
         self.trim(now)
         return batch
 
-    def _runs(self, lines: list[bytes]) -> Iterator[tuple[int, int, bool]]:
-        """Yield where lines of one kind begin and end, and whether they are ephemeral."""
+    def _runs(self, lines: list[bytes]) -> Iterable[tuple[int, int, bool]]:
+        """Return where lines of one kind begin and end, and whether they are ephemeral."""
+        if len(lines) == 1:
+            return ((0, 1, type_of(lines[0]) in self._types),)
+        return self._several_runs(lines)
+
+    def _several_runs(self, lines: list[bytes]) -> Iterator[tuple[int, int, bool]]:
         start = 0
         for is_ephemeral, run in groupby(lines, lambda line: type_of(line) in self._types):
             end = start + sum(1 for _ in run)
