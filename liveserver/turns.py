@@ -17,7 +17,7 @@ class Turns:
     def __init__(self) -> None:
         self._turn = trio.Lock()
 
-    async def take(self) -> None:
+    async def wait_turn(self) -> None:
         """Return when it is the task's turn."""
         async with self._turn:  # its next owner runs in the next round
             pass

@@ -12,7 +12,7 @@ async def test_one_task_has_its_turn_in_each_round() -> None:
 
     async def long() -> None:
         for _ in range(3):
-            await turns.take()
+            await turns.wait_turn()
             order.append("long")
 
     async def bystander() -> None:
@@ -32,7 +32,7 @@ async def test_turns_are_in_order_of_arrival() -> None:
     turns, order = Turns(), list[int]()
 
     async def one(number: int) -> None:
-        await turns.take()
+        await turns.wait_turn()
         order.append(number)
 
     async with trio.open_nursery() as nursery:

@@ -13,7 +13,7 @@ import trio
 from sqlalchemy.exc import SQLAlchemyError
 
 from liveserver.backend.commands import (
-    Accepted,
+    Acknowledged,
     Command,
     Comments,
     OutboxRow,
@@ -232,7 +232,7 @@ class Backend:
         """
         await self.writer.check()
 
-    def _committed(self, committed: Committed, accepted: Accepted) -> None:
+    def _committed(self, committed: Committed, accepted: Acknowledged) -> None:
         self.outbox.on_removed(accepted.rows)
         self.sums.on_announced(accepted.totals)
         self.outbox.put(committed.rows)

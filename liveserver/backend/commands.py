@@ -81,7 +81,7 @@ class OutboxRow(msgspec.Struct, frozen=True):
 Totals = dict[tuple[str, str], int]  # by video and reaction
 
 
-class Accepted(msgspec.Struct):
+class Acknowledged(msgspec.Struct):
     """What a dispatcher has accepted: outbox rows to remove, and totals to record as announced."""
 
     rows: list[OutboxRow] = []

@@ -26,7 +26,7 @@ from sqlalchemy import Connection, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from liveserver.backend import statements
-from liveserver.backend.commands import Accepted, Command, OutboxRow
+from liveserver.backend.commands import Acknowledged, Command, OutboxRow
 from liveserver.backend.engine import open_engine
 from liveserver.backend.migrations import migrate
 from liveserver.backend.rates import LikeRates
@@ -108,7 +108,7 @@ class Store:
         self._reading.dispose()
 
     def commit(
-        self, commands: Sequence[Command], accepted: Accepted | None = None, *, again: bool = False
+        self, commands: Sequence[Command], accepted: Acknowledged | None = None, *, again: bool = False
     ) -> Committed:
         """Execute the commands, and record what a dispatcher has accepted, in one transaction.
 
@@ -134,7 +134,7 @@ class Store:
                     store=self.id,
                     others=self.others,
                 )
-                self._candidate = committed = transaction.store(commands, accepted or Accepted())
+                self._candidate = committed = transaction.store(commands, accepted or Acknowledged())
         except SQLAlchemyError as error:
             if not isinstance(error, IntegrityError):
                 self._writing.dispose()  # the next attempt is on a new connection, wherever the name leads

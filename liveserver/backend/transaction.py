@@ -11,7 +11,7 @@ from sqlalchemy.sql.dml import Insert
 
 from liveserver.backend import statements
 from liveserver.backend.commands import (
-    Accepted,
+    Acknowledged,
     Command,
     Comment,
     Like,
@@ -82,7 +82,7 @@ class Transaction:
         self._totals: dict[str, int] = {}
         self._read: dict[str, dict[str, int]] = {}
 
-    def store(self, commands: Sequence[Command], accepted: Accepted) -> Committed:
+    def store(self, commands: Sequence[Command], accepted: Acknowledged) -> Committed:
         """Execute the commands, and record what was accepted. Raises `SQLAlchemyError`."""
         liked = {command.video for command in commands if isinstance(command, Like)}
         self._read_totals(liked.union(video for video, _ in accepted.totals))
@@ -249,7 +249,7 @@ class Transaction:
         self._rows.append(self._new_row(kind == "retract", encode(event)))
         return made
 
-    def _write_accepted(self, accepted: Accepted) -> None:
+    def _write_accepted(self, accepted: Acknowledged) -> None:
         if accepted.rows:
             numbers = [{"its_sender": row.sender, "its_number": row.number} for row in accepted.rows]
             self._connection.execute(statements.ACCEPTED, numbers)

@@ -24,7 +24,7 @@ import structlog
 import trio
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from liveserver.backend.commands import Accepted, Command, OutboxRow, Stored, Totals
+from liveserver.backend.commands import Acknowledged, Command, OutboxRow, Stored, Totals
 from liveserver.backend.engine import is_transient, reason
 from liveserver.backend.store import Store
 from liveserver.backend.transaction import Committed
@@ -81,7 +81,7 @@ class Writer:
         self,
         store: Store,
         settings: BackendSettings,
-        committed: Callable[[Committed, Accepted], None],
+        committed: Callable[[Committed, Acknowledged], None],
         uncertain: Callable[[], None],
     ) -> None:
         self._store = store
@@ -90,7 +90,7 @@ class Writer:
         self._on_uncertain = uncertain
         self._queue: deque[_Pending] = deque()
         self._checks: list[Oneshot[bool]] = []
-        self._accepted = Accepted([], {})
+        self._accepted = Acknowledged([], {})
         self._remove_at = math.inf  # when to record them, by Trio's clock
         self._in_transaction = 0
         self._stored_at = -math.inf
@@ -134,13 +134,13 @@ class Writer:
 
     def remove(self, rows: Sequence[OutboxRow]) -> None:
         """Remove rows that a dispatcher has accepted from the outbox, within `ACCEPTED_SECONDS`."""
-        self._accept(Accepted(list(rows)))
+        self._accept(Acknowledged(list(rows)))
 
     def set_announced(self, totals: Totals) -> None:
         """Record that a dispatcher has accepted these totals, within `ACCEPTED_SECONDS`."""
-        self._accept(Accepted(totals=totals))
+        self._accept(Acknowledged(totals=totals))
 
-    def _accept(self, more: Accepted) -> None:
+    def _accept(self, more: Acknowledged) -> None:
         if more and not self._accepted:
             self._remove_at = trio.current_time() + ACCEPTED_SECONDS
             self._wakeup.set()
@@ -191,14 +191,14 @@ class Writer:
                 return
         await trio.lowlevel.checkpoint()
 
-    def _take_accepted(self) -> Accepted:
+    def _take_accepted(self) -> Acknowledged:
         """Return the accepted rows and totals to record now; none if they are not due yet."""
         if trio.current_time() < self._remove_at:
-            return Accepted([], {})
-        accepted, self._accepted, self._remove_at = self._accepted, Accepted([], {}), math.inf
+            return Acknowledged([], {})
+        accepted, self._accepted, self._remove_at = self._accepted, Acknowledged([], {}), math.inf
         return accepted
 
-    async def _commit(self, commands: Sequence[Command], accepted: Accepted) -> Committed | None:
+    async def _commit(self, commands: Sequence[Command], accepted: Acknowledged) -> Committed | None:
         """Return the results of the commands; None if the database does not store."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         attempts = conflicts = 0

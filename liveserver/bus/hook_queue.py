@@ -4,7 +4,7 @@ Guarantees of every implementation (tests/bus/test_contract_hooks.py):
 
 1. *One leader.* `lead` gives one node at a time a lease; `put` of any other is refused. So what a log says is
    queued once, whatever happens to the node.
-2. *Atomic.* `put` queues messages and moves the places in the logs in one step.
+2. *Atomic.* `put` queues messages and moves the positions in the logs in one step.
 3. *Ordered.* A video's messages for an endpoint leave its queue in the order in which they came, one by one.
 4. *Bounded.* At most `limit` messages wait for an endpoint. What does not fit, and what is given up, leaves a
    *gap* in its place: an entry without a message.
@@ -57,9 +57,9 @@ class Due(NamedTuple):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """What `put` changes beside the queues: places in logs, and which videos are occupied."""
+    """What `put` changes beside the queues: positions in logs, and which videos are occupied."""
 
-    places: Mapping[str, str] = {}
+    positions: Mapping[str, str] = {}
     occupied: Collection[str] = ()
     vacated: Collection[str] = ()
 
@@ -75,8 +75,8 @@ class HookQueue(Protocol):
         """Lead no longer."""
         ...
 
-    async def places(self, videos: Sequence[str]) -> dict[str, str]:
-        """Return the places in the logs of these videos, as `put` was given them; empty for none."""
+    async def positions(self, videos: Sequence[str]) -> dict[str, str]:
+        """Return the positions in the logs of these videos, as `put` was given them; empty for none."""
         ...
 
     async def occupied(self) -> set[str]:

@@ -45,7 +45,7 @@ class Mailbox:
     ) -> None:
         self._capacity = capacity
         self._on_viewer_count = on_viewer_count
-        self._tallies: dict[str, ViewerCount] = {}
+        self._viewer_counts: dict[str, ViewerCount] = {}
         self._trio_token = trio_token
         self._lock = threading.Lock()
         self._waiting: list[Batch] = []
@@ -74,8 +74,8 @@ class Mailbox:
         """
         with self._lock:
             for count in counts:
-                if len(self._tallies) < self._capacity or count.video in self._tallies:
-                    self._tallies[count.video] = count
+                if len(self._viewer_counts) < self._capacity or count.video in self._viewer_counts:
+                    self._viewer_counts[count.video] = count
         self._wake()
 
     def mark_missed(self) -> None:
@@ -127,7 +127,7 @@ class Mailbox:
 
     def _set(self) -> None:
         with self._lock:
-            counts, self._tallies = self._tallies, {}
+            counts, self._viewer_counts = self._viewer_counts, {}
         if not self._closed:
             for count in counts.values():
                 self._on_viewer_count(count)

@@ -30,7 +30,7 @@ class Tokens:
         """Note that the server has accepted the present token."""
         self._has_worked = True
 
-    def renew(self) -> bool:
+    def drop_refused(self) -> bool:
         """Drop the refused token; return whether to get another, which is so if it has worked before."""
         if self._token is None or isinstance(self._token, str) or not self._has_worked:
             return False

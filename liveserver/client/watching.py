@@ -215,7 +215,7 @@ class Watcher:
             await self._lose(TemporaryError(str(error)))
             return
         except Refused as error:
-            if error.status != UNAUTHORIZED or not self._tokens.renew():
+            if error.status != UNAUTHORIZED or not self._tokens.drop_refused():
                 await self.aclose()
                 raise
             await self._lose(TemporaryError("the token has expired"))
@@ -233,7 +233,7 @@ class Watcher:
             elif isinstance(item, Bye):
                 self._bye = item
                 if item.reason == "expired":
-                    self._tokens.renew()
+                    self._tokens.drop_refused()
                 self._ended = not item.reconnect
             self._received = _cursor_of(item) or self._received
         if not items and self._source.reached is not None:  # what came was filtered out

@@ -147,7 +147,7 @@ class Handoff:
         A request takes a hundred times as long as a hot one, so they begin one by one.
         """
         try:
-            await self._turns.take()
+            await self._turns.wait_turn()
         except trio.Cancelled:
             sock.close()
             raise
@@ -171,7 +171,7 @@ class Handoff:
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request over HTTP/2 when it is its turn."""
-        await self._turns.take()
+        await self._turns.wait_turn()
         await cast("Any", self._application)(scope, receive, send)
 
     async def end(self) -> None:

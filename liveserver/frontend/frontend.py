@@ -85,10 +85,10 @@ class Frontend:
         if channel is not None and channel.is_open:
             return channel.viewer_count.viewers(channel.audience.totals.watching)
         try:
-            tally = await self._bus.count(video)
+            known = await self._bus.count(video)
         except BusError:
             raise Unavailable("the viewer count is unavailable; try again", RETRY_AFTER) from None
-        return ViewersPayload(video, 0, tally.datacenter, tally.total)
+        return ViewersPayload(video, 0, known.datacenter, known.total)
 
     async def audience(self, video: str) -> AudiencePayload | ViewersPayload:
         """Return the viewer counts with the users who have watched, and the peak; without these two while the

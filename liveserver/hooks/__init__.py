@@ -14,7 +14,7 @@ role.py         the role, put together
 
 Rules:
 
-1. What a log says is queued, and the place in the log moved, in one step (`bus/hook_queue.py`); a message
+1. What a log says is queued, and the position in the log moved, in one step (`bus/hook_queue.py`); a message
    leaves its queue after its endpoint has accepted it. So whatever is killed when, nothing is lost, and at
    most what was being delivered is repeated, with the same id.
 2. One node leads, for a lease. Another one takes over when that ends, from what is queued.

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. What was read of a log is queued, and the place in it moved, in one step. After a failure the outcome is
-   not known, so places are read from the queue again.
+1. What was read of a log is queued, and the position in it moved, in one step. After a failure the outcome is
+   not known, so positions are read from the queue again.
 2. What a log has lost, or may have lost because it began anew, is `video.gap` to all endpoints that want the
    video.
 """
@@ -41,7 +41,7 @@ from liveserver.hooks.occupancy import Occupancy, ViewerReader
 READ_VIDEOS = 20  # in one round trip
 READ_EVENTS = 500  # of each
 PUT = 500  # messages in one step, at least, if there are more to come
-KNOWN = 100_000  # videos whose place in the log is in memory
+KNOWN = 100_000  # videos whose position in the log is in memory
 
 
 class LostLead(LiveserverError):
@@ -56,7 +56,7 @@ class Reader(ViewerReader, Protocol):
     async def read_several(self, after: Mapping[str, int], limit: int) -> dict[str, Slice]: ...
 
 
-class Place(NamedTuple):
+class LogPosition(NamedTuple):
     """Up to where a video's log was queued. `is_anew`: the log has begun anew since."""
 
     epoch: str = ""
@@ -65,7 +65,7 @@ class Place(NamedTuple):
     is_anew: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> LogPosition:
         epoch, offset, cursor = text.split(" ") if text else ("", "0", "")
         return cls(epoch, int(offset), cursor)
 
@@ -96,7 +96,7 @@ class Collector:
         if not self._is_own_only:
             self._moved.append(MovedVideos(partial(reader.active_since, relayed=True)))
         self._waiting: dict[str, None] = {}  # videos that moved and are not queued up to their heads
-        self._places: dict[str, Place] = {}
+        self._positions: dict[str, LogPosition] = {}
         watches = any(target.wants_occupancy() for target in targets)
         self.occupancy = Occupancy(reader, queue, settings) if watches else None
         self.disabled: set[str] = set()  # endpoints for which nothing is queued
@@ -115,7 +115,7 @@ class Collector:
             if self.occupancy is not None:
                 await self._watch(self.occupancy)
         except BaseException:
-            self._places.clear()
+            self._positions.clear()
             if self.occupancy is not None:
                 self.occupancy.reset()
             raise
@@ -124,54 +124,54 @@ class Collector:
     async def _follow(self, names: list[str]) -> None:
         """Queue what these logs say, up to their heads."""
         while names:
-            await self._learn_places(names)
-            after = {video: self._places[video].offset for video in names}
+            await self._learn_positions(names)
+            after = {video: self._positions[video].offset for video in names}
             parts = await self._reader.read_several(after, READ_EVENTS)
             more: list[str] = []
             done: list[str] = []
-            places: dict[str, Place] = {}
+            positions: dict[str, LogPosition] = {}
             batch: list[HookMessage] = []
             for video, part in parts.items():
-                place = self._places[video]
-                if part.head.epoch != place.epoch and place.offset:  # it began anew: from its beginning
-                    self._places[video] = Place(part.head.epoch, 0, place.cursor, is_anew=True)
+                position = self._positions[video]
+                if part.head.epoch != position.epoch and position.offset:  # it began anew: from its beginning
+                    self._positions[video] = LogPosition(part.head.epoch, 0, position.cursor, is_anew=True)
                     more.append(video)
                     continue
-                behind = self._take(video, place, part, batch)
-                if behind != place:
-                    places[video] = behind
+                behind = self._take(video, position, part, batch)
+                if behind != position:
+                    positions[video] = behind
                 (more if behind.offset < part.head.offset else done).append(video)
                 if len(batch) >= PUT:
-                    await self._put(batch, places)
-                    batch, places = [], {}
-            await self._put(batch, places)
+                    await self._put(batch, positions)
+                    batch, positions = [], {}
+            await self._put(batch, positions)
             for video in done:
                 self._waiting.pop(video, None)
             names = more
 
-    async def _learn_places(self, names: Sequence[str]) -> None:
-        unknown = [video for video in names if video not in self._places]
+    async def _learn_positions(self, names: Sequence[str]) -> None:
+        unknown = [video for video in names if video not in self._positions]
         if not unknown:
             return
-        if len(self._places) + len(unknown) > KNOWN:
-            self._places = {video: self._places[video] for video in names if video in self._places}
-        for video, text in (await self._queue.places(unknown)).items():
-            self._places[video] = Place.parse(text)
+        if len(self._positions) + len(unknown) > KNOWN:
+            self._positions = {video: self._positions[video] for video in names if video in self._positions}
+        for video, text in (await self._queue.positions(unknown)).items():
+            self._positions[video] = LogPosition.parse(text)
 
-    def _take(self, video: str, place: Place, part: Slice, batch: list[HookMessage]) -> Place:
-        """Add the messages of a part of a log to the batch; return the place behind it."""
-        new = unseen(Cursor.parse_trusted(place.cursor), part.batches)
-        is_known = bool(place.epoch)
-        if is_known and (place.is_anew or part.oldest > place.offset + 1 or new.has_loss):
+    def _take(self, video: str, position: LogPosition, part: Slice, batch: list[HookMessage]) -> LogPosition:
+        """Add the messages of a part of a log to the batch; return the position behind it."""
+        new = unseen(Cursor.parse_trusted(position.cursor), part.batches)
+        is_known = bool(position.epoch)
+        if is_known and (position.is_anew or part.oldest > position.offset + 1 or new.has_loss):
             at = int(self._clock() * 1000)
-            self._add(batch, video, gap_message(video, f"{part.head.epoch}-{place.offset}", at))
+            self._add(batch, video, gap_message(video, f"{part.head.epoch}-{position.offset}", at))
             self.gaps += 1
         for each in new.batches:
             if self._is_own_only and each.origin != self._datacenter:
                 continue
             for message in messages(video, each.lines):
                 self._add(batch, video, message)
-        return Place(part.head.epoch, part.end, str(new.cursor))
+        return LogPosition(part.head.epoch, part.end, str(new.cursor))
 
     def _add(self, batch: list[HookMessage], video: str, message: Message) -> None:
         for target in self._targets:
@@ -196,16 +196,19 @@ class Collector:
         occupancy.apply(changes)
 
     async def _put(
-        self, batch: Sequence[HookMessage], places: Mapping[str, Place], progress: Progress | None = None
+        self,
+        batch: Sequence[HookMessage],
+        positions: Mapping[str, LogPosition],
+        progress: Progress | None = None,
     ) -> None:
-        if not batch and not places and progress is None:
+        if not batch and not positions and progress is None:
             return
         made = msgspec.structs.replace(
-            progress or Progress(), places={video: str(place) for video, place in places.items()}
+            progress or Progress(), positions={video: str(position) for video, position in positions.items()}
         )
         dropped = await self._queue.put(self._node, batch, made)
         if dropped is None:
             raise LostLead("another node delivers the hooks")
         self.overflowed += dropped
-        self._places.update(places)
+        self._positions.update(positions)
         await trio.lowlevel.checkpoint()

@@ -167,7 +167,7 @@ class Presence:
         self._asking: dict[str, dict[str, Reply]] = {}  # question → datacenter → its reply
         self._answered = trio.Event()
 
-    async def ask(self, video: str, after: str, limit: int) -> UsersPage:
+    async def list_users(self, video: str, after: str, limit: int) -> UsersPage:
         """Raises `TooMany`, `Unavailable`."""
         if self._target is None or not self._has_users:  # without tokens all are anonymous
             return UsersPage(video, [], None, (await self._count(video)).total, True)

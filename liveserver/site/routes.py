@@ -112,7 +112,7 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
             raise BadRequest(f"after is a user, with at most {MAX_USER} characters")
         if presence is None:
             raise Unavailable("this node has no bus to query the frontends; ask a dispatcher", 1)
-        return _json(await presence.ask(video, after, int(limit)))
+        return _json(await presence.list_users(video, after, int(limit)))
 
     return routes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from liveserver.backend.commands import Accepted, Comment, Like, OutboxRow, Stored, reject_nul
+from liveserver.backend.commands import Acknowledged, Comment, Like, OutboxRow, Stored, reject_nul
 from liveserver.errors import BadRequest
 
 
@@ -17,9 +17,9 @@ def test_rows_are_ordered_by_their_sender_and_then_by_number() -> None:
 
 
 def test_what_was_accepted_counts_if_it_has_rows_or_totals() -> None:
-    assert not Accepted()
-    assert Accepted(rows=[OutboxRow("a", 1, False, b"")])
-    assert Accepted(totals={("v", "heart"): 3})
+    assert not Acknowledged()
+    assert Acknowledged(rows=[OutboxRow("a", 1, False, b"")])
+    assert Acknowledged(totals={("v", "heart"): 3})
 
 
 def test_only_an_answer_to_a_like_has_a_total() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from liveserver.backend.commands import Accepted, Comment, Stored
+from liveserver.backend.commands import Acknowledged, Comment, Stored
 from tests.backend.harness import Clock, comment, like, look, open_store
 
 
@@ -52,7 +52,7 @@ def test_the_next_life_finds_what_was_left_in_order_whatever_the_clock_says(
         clock.now += step
     store = open_store(tmp_path, clock)
     assert store.waiting(100) == [row for rows in lives for row in rows]
-    store.commit([], Accepted(lives[0] + lives[1]))
+    store.commit([], Acknowledged(lives[0] + lives[1]))
     assert store.waiting(100) == lives[2]
     store.close()
 

@@ -15,7 +15,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from liveserver.backend.commands import Accepted, Like, Totals
+from liveserver.backend.commands import Acknowledged, Like, Totals
 from liveserver.backend.rates import LikeRates
 from liveserver.backend.store import Store, Total
 from liveserver.backend.sums import SAMPLE, Sample, SumsPublisher
@@ -59,7 +59,7 @@ class SumsStage:
 
     def write_down(self) -> None:
         accepted, self.accepted = self.accepted, {}
-        self.store.commit([], Accepted(totals=accepted))
+        self.store.commit([], Acknowledged(totals=accepted))
         self.sums.on_announced(accepted)
 
     @asynccontextmanager

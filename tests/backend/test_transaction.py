@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveserver import state
-from liveserver.backend.commands import Accepted, Comment, Like, Retraction, Stored
+from liveserver.backend.commands import Acknowledged, Comment, Like, Retraction, Stored
 from liveserver.backend.heard import Heard, HeardComment, HeardRule
 from liveserver.errors import Forbidden, NotFound
 from tests.backend.harness import Clock, comment, like, look, open_store
@@ -100,7 +100,7 @@ def test_a_key_answers_the_same_and_stores_once(tmp_path: Path) -> None:
 def test_accepted_rows_are_removed_from_the_outbox(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     rows = store.commit([like() for _ in range(1500)]).rows
-    done = store.commit([like()], Accepted(rows[:1200]))
+    done = store.commit([like()], Acknowledged(rows[:1200]))
     assert store.waiting(1000) == rows[1200:] + done.rows
     assert store.waiting(7) == rows[1200:1207]
     store.close()

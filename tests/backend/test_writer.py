@@ -15,7 +15,7 @@ import trio.testing
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from trio.testing import MockClock
 
-from liveserver.backend.commands import Accepted, Command, OutboxRow, Retraction, Stored
+from liveserver.backend.commands import Acknowledged, Command, OutboxRow, Retraction, Stored
 from liveserver.backend.store import Store
 from liveserver.backend.transaction import Committed
 from liveserver.backend.writer import (
@@ -55,7 +55,7 @@ class SlowStore:
         self.may_go.set()
         self._ended = trio.Event()
 
-    def commit(self, commands: Sequence[Command], accepted: Accepted, *, again: bool) -> Committed:
+    def commit(self, commands: Sequence[Command], accepted: Acknowledged, *, again: bool) -> Committed:
         assert self.may_go.wait(10)
         self.sizes.append((len(commands), len(accepted.rows) + len(accepted.totals)))
         self.repeats.append(again)
@@ -88,7 +88,7 @@ class Stage:
         self.uncertain = 0
         self.writer = Writer(store, settings(**values), self._committed, self._uncertain)  # type: ignore[arg-type]
 
-    def _committed(self, committed: Committed, accepted: Accepted) -> None:
+    def _committed(self, committed: Committed, accepted: Acknowledged) -> None:
         self.rows += committed.rows
         self.removed += accepted.rows
 

@@ -43,15 +43,15 @@ async def test_one_node_leads_until_its_lease_ends(queue: HookQueue, until: Unti
     await until(a_leads)
 
 
-async def test_only_the_leader_queues_and_moves_places(bus: WholeBus) -> None:
+async def test_only_the_leader_queues_and_moves_positions(bus: WholeBus) -> None:
     queue = bus.hook_queue(60.0, 6)
     progress = Progress({"v": "epoch 3 dc1-epoch-3"}, ["v", "w"])
     assert await queue.put("a", [message("m1")], progress) is None
-    assert await queue.places(["v"]) == {"v": ""}
+    assert await queue.positions(["v"]) == {"v": ""}
     assert await names(queue) == []
     assert await queue.lead("a", 30.0)
     assert await queue.put("a", [message("m1")], progress) == 0
-    assert await queue.places(["v", "w"]) == {"v": "epoch 3 dc1-epoch-3", "w": ""}
+    assert await queue.positions(["v", "w"]) == {"v": "epoch 3 dc1-epoch-3", "w": ""}
     assert await queue.occupied() == {"v", "w"}
     assert await queue.put("a", [], Progress(vacated=["w"])) == 0
     assert await queue.occupied() == {"v"}

@@ -10,7 +10,7 @@ import trio
 from liveserver.bus.hook_queue import GAP, Due, Entry, HookMessage, Progress
 from liveserver.lru import LRU
 
-PLACES = 100_000  # videos whose places are remembered, the latest ones
+POSITIONS = 100_000  # videos whose positions are remembered, the latest ones
 
 
 class MemoryHookQueue:
@@ -20,7 +20,7 @@ class MemoryHookQueue:
         self._clock = clock
         self._limit = limit
         self._leader: tuple[str, float] = ("", 0.0)  # and when its lease ends
-        self._places: LRU[str, str] = LRU(PLACES)
+        self._positions: LRU[str, str] = LRU(POSITIONS)
         self._occupied: set[str] = set()
         self._queues: dict[tuple[str, str], deque[Entry]] = {}
         self._lengths: dict[str, int] = {}  # endpoint → entries
@@ -41,9 +41,9 @@ class MemoryHookQueue:
         if self._leader[0] == node:
             self._leader = ("", 0.0)
 
-    async def places(self, videos: Sequence[str]) -> dict[str, str]:
+    async def positions(self, videos: Sequence[str]) -> dict[str, str]:
         await trio.lowlevel.checkpoint()
-        return {video: self._places.get(video) or "" for video in videos}
+        return {video: self._positions.get(video) or "" for video in videos}
 
     async def occupied(self) -> set[str]:
         await trio.lowlevel.checkpoint()
@@ -54,8 +54,8 @@ class MemoryHookQueue:
         leader, end = self._leader
         if leader != node or end <= self._clock():
             return None
-        for video, place in progress.places.items():
-            self._places.put(video, place)
+        for video, position in progress.positions.items():
+            self._positions.put(video, position)
         self._occupied |= set(progress.occupied)
         self._occupied -= set(progress.vacated)
         return sum(not self._put(message) for message in messages)

@@ -24,7 +24,7 @@ from liveserver.bus.redis.server import Command
 
 PREFIX = "ls:{+hooks}:"
 LEADER, OCCUPIED, LENGTH, DISABLED = (PREFIX + name for name in ("leader", "occupied", "length", "disabled"))
-PLACE_TTL = 7 * 86_400.0  # seconds: places, and what is occupied or disabled, without a leader, at least
+POSITION_TTL = 7 * 86_400.0  # seconds without a leader, at least: positions, what is occupied or disabled
 
 
 class HookScripts:
@@ -42,7 +42,7 @@ class HookScripts:
 class RedisHookQueue:
     """A `HookQueue`. `ttl`: seconds for which messages are kept; `limit`: of one endpoint.
 
-    `idle_ttl`: how long logs are kept; the places in them outlive them.
+    `idle_ttl`: how long logs are kept; the positions in them outlive them.
     """
 
     def __init__(self, link: Link, scripts: HookScripts, ttl: float, limit: int, idle_ttl: float) -> None:
@@ -50,7 +50,7 @@ class RedisHookQueue:
         self._scripts = scripts
         self._ttl = ttl
         self._limit = limit
-        self._place_ttl = ms(max(PLACE_TTL, 2 * idle_ttl))
+        self._position_ttl = ms(max(POSITION_TTL, 2 * idle_ttl))
         self._calls = trio.CapacityLimiter(4)
 
     async def _run(self, *commands: Command) -> list[Any]:
@@ -58,27 +58,27 @@ class RedisHookQueue:
 
     async def lead(self, node: str, lease: float) -> bool:
         keys = [LEADER, OCCUPIED, DISABLED]
-        (leads,) = await self._run(_call(self._scripts.lead, keys, node, ms(lease), self._place_ttl))
+        (leads,) = await self._run(_call(self._scripts.lead, keys, node, ms(lease), self._position_ttl))
         return bool(leads)
 
     async def resign(self, node: str) -> None:
-        await self._run(_call(self._scripts.lead, [LEADER, OCCUPIED, DISABLED], node, 1, self._place_ttl))
+        await self._run(_call(self._scripts.lead, [LEADER, OCCUPIED, DISABLED], node, 1, self._position_ttl))
 
-    async def places(self, videos: Sequence[str]) -> dict[str, str]:
+    async def positions(self, videos: Sequence[str]) -> dict[str, str]:
         found = await self._run(*(("GET", f"{PREFIX}place:{video}") for video in videos))
-        return {video: (place or b"").decode() for video, place in zip(videos, found, strict=True)}
+        return {video: (position or b"").decode() for video, position in zip(videos, found, strict=True)}
 
     async def occupied(self) -> set[str]:
         (found,) = await self._run(("HKEYS", OCCUPIED))
         return {video.decode() for video in found}
 
     async def put(self, node: str, messages: Sequence[HookMessage], progress: Progress) -> int | None:
-        counts = len(messages), len(progress.places), len(progress.occupied), len(progress.vacated)
-        arguments: list[str | bytes | int] = [node, ms(self._ttl), self._place_ttl, self._limit, *counts]
+        counts = len(messages), len(progress.positions), len(progress.occupied), len(progress.vacated)
+        arguments: list[str | bytes | int] = [node, ms(self._ttl), self._position_ttl, self._limit, *counts]
         for message in messages:
             arguments += message.endpoint, message.video, message.id, message.body
-        for video, place in progress.places.items():
-            arguments += video, place
+        for video, position in progress.positions.items():
+            arguments += video, position
         arguments += [*progress.occupied, *progress.vacated]
         (dropped,) = await self._run(_call(self._scripts.put, [LEADER, OCCUPIED, LENGTH], *arguments))
         return None if dropped < 0 else int(dropped)
@@ -113,7 +113,7 @@ class RedisHookQueue:
         return {name.decode(): mark.decode() for name, mark in zip(names, marks, strict=False)}
 
     async def disable(self, endpoint: str, mark: str) -> None:
-        await self._run(("HSET", DISABLED, endpoint, mark), ("PEXPIRE", DISABLED, self._place_ttl))
+        await self._run(("HSET", DISABLED, endpoint, mark), ("PEXPIRE", DISABLED, self._position_ttl))
 
     async def enable(self, endpoint: str) -> None:
         await self._run(("HDEL", DISABLED, endpoint))

@@ -66,13 +66,13 @@ class Membership:
         self._shards = LRU[str, _Shard](SHARDS)  # their names change when slots move
         self.is_enrolled = False
 
-    def arguments(self, *, knows_something: bool, shard: str = "") -> tuple[str, str, str, str]:
+    def arguments(self, *, knows_heads: bool, shard: str = "") -> tuple[str, str, str, str]:
         """Return the arguments of incarnation.lua."""
         now = time.monotonic()
         with self._lock:
             state = self._shard(shard)
             waited = [name for name, first in state.first_seen.items() if now - first >= self.settling]
-            reported = " ".join(state.reported) if knows_something else "new"
+            reported = " ".join(state.reported) if knows_heads else "new"
             return self.process, reported, state.view, " ".join(waited)
 
     def observe(self, reply: Any, shard: str = "") -> Incarnation | None:

@@ -128,11 +128,11 @@ class Reporter:
         self, commands: Sequence[Command], videos: Collection[str], *, transaction: bool = False
     ) -> tuple[list[tuple[str, Incarnation]], list[Any]]:
         """Run them after incarnation.lua, on the servers of `videos`; without videos, on all servers."""
-        knows_something = bool(self._known)
+        knows_heads = bool(self._known)
         shards = list(dict.fromkeys(map(self._link.shard_of, videos))) if videos else self._link.shards()
         first = [
             self._commands.incarnation(
-                shard, self._membership.arguments(knows_something=knows_something, shard=shard)
+                shard, self._membership.arguments(knows_heads=knows_heads, shard=shard)
             )
             for shard in shards
         ]
@@ -142,7 +142,7 @@ class Reporter:
             for shard, reply in zip(shards, replies, strict=False):
                 if incarnation := self._membership.observe(reply, shard):
                     found.append((shard, incarnation))
-                    if not knows_something:
+                    if not knows_heads:
                         self._membership.set_reported(incarnation.id, shard)
 
         is_one = transaction or (bool(commands) and not self._commands.in_cluster)

@@ -54,7 +54,7 @@ class Membership:
             self.nodes = nodes
             self._on_change()
 
-    async def renew(self) -> None:
+    async def renew_lease(self) -> None:
         """Wait until the lease is due, and renew it if the peer is reached. Raises `BusError`."""
         await trio.sleep(self._lease / 3)
         if self._is_reached():

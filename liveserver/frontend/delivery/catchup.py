@@ -67,7 +67,7 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
             return
         if not viewer.unsent:
             if viewer.seen is not None:
-                await withholding.turns.take()
+                await withholding.turns.wait_turn()
                 if viewer.state is State.GONE:
                     return
             viewer.unsent, due = memoryview(_next(viewer, settings.max_write)), math.inf

@@ -224,8 +224,8 @@ def test_members_wait_by_their_own_monotonic_clock(monkeypatch: pytest.MonkeyPat
     member.observe(b"first - 0 x 1700000000000")
     now = 104.0
     member.observe(b"second - 0 x 1")
-    assert member.arguments(knows_something=True)[3] == ""
+    assert member.arguments(knows_heads=True)[3] == ""
     now = 105.0
-    assert member.arguments(knows_something=True)[3] == "first"
+    assert member.arguments(knows_heads=True)[3] == "first"
     now = 109.0
-    assert member.arguments(knows_something=True)[3] == "first second"
+    assert member.arguments(knows_heads=True)[3] == "first second"

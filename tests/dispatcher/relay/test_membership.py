@@ -33,7 +33,7 @@ async def test_each_video_is_one_members(autojump_clock: MockClock) -> None:
     assert changes == ["n1", "n2", "n1"]
     assert all(one.is_mine(video) != two.is_mine(video) for video in VIDEOS)
     await two.leave()
-    await one.renew()
+    await one.renew_lease()
     assert one.nodes == ["n1"]
 
 
@@ -42,6 +42,6 @@ async def test_a_node_that_does_not_reach_the_peer_is_not_renewed(autojump_clock
     away, other = member(bus, "n1", [], lambda: False), member(bus, "n2", [])
     await away.join()
     for _ in range(4):
-        await away.renew()  # waits, and does nothing else
-        await other.renew()
+        await away.renew_lease()  # waits, and does nothing else
+        await other.renew_lease()
     assert other.nodes == ["n2"]
