@@ -3,8 +3,8 @@
 Rules:
 
 1. What was counted is released when the block ends, unless the viewer has taken it over (`hand_over`).
-2. While the block lasts, the channel is not closed, and the session is told when its token is revoked
-   (`ViewerSession.ended`). A ban that holds by then has to be checked after the last checkpoint.
+2. While the block lasts, the channel is not closed, and `ViewerSession.ended` is set if the session's token is
+   revoked. Whether the viewer is banned has to be checked after the last checkpoint.
 """
 
 from __future__ import annotations

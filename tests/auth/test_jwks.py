@@ -21,7 +21,7 @@ URL = "https://site.example/jwks.json"
 
 
 class Site:
-    """Serves a key set, slowly or not at all if it is told to."""
+    """Serves a key set; slowly or not at all, as a test sets it."""
 
     def __init__(self, **keys: object) -> None:
         self.content = jwks(**keys)  # type: ignore[arg-type]  # the keys of the support

@@ -219,7 +219,7 @@ def sqlite_error(code: int) -> sqlite3.Error:
         (OperationalError, psycopg.errors.InvalidPassword(), False),
     ],
 )
-def test_transient_errors_are_told_from_permanent_ones(
+def test_transient_errors_are_distinguished_from_permanent_ones(
     kind: type[DBAPIError], original: Exception, is_worth_it: bool
 ) -> None:
     assert is_transient(kind("", {}, original)) is is_worth_it

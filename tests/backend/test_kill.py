@@ -34,7 +34,7 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 
 
 class Crowd:
-    """People who like and comment until they are told to stop.
+    """People who like and comment until `stop`.
 
     Those with keys repeat until they are answered; the others don't.
     """

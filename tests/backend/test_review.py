@@ -61,7 +61,7 @@ async def hooked(*more: str) -> AsyncIterator[tuple[Node, Service]]:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_hook_decides_and_can_tell_who_asks() -> None:
+async def test_a_hook_decides_and_can_verify_the_sender() -> None:
     async with hooked() as (on, service):
         for decision, status in (("show", 201), ("hold", 202), ("reject", 403)):
             service.decides(decision)

@@ -100,7 +100,7 @@ def test_likes_add_up_and_owe_until_they_are_announced(database: Connection) -> 
     announce(6)
     assert owed() == ["a", "v"]
     announce(7)
-    announce(5)  # what was announced before, told late
+    announce(5)  # an earlier announcement, which comes late
     assert owed() == ["a"]
 
 

@@ -60,7 +60,7 @@ def test_without_a_user_there_is_none(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_retracted_comment_is_gone_and_told_once(tmp_path: Path) -> None:
+def test_a_retracted_comment_is_gone_and_published_once(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     [made, _] = store.commit([comment("secret"), comment("stays")]).outcomes
     assert isinstance(made, Stored)

@@ -159,7 +159,7 @@ async def test_a_refused_command_does_not_fail_the_others(tmp_path: Path) -> Non
         await on.writer.write(comment())
 
 
-async def test_an_error_that_does_not_pass_is_told_at_once(tmp_path: Path) -> None:
+async def test_a_permanent_error_is_raised_at_once(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         on.store.failures = [full()]
         with pytest.raises(Unavailable, match="Idempotency-Key"):
@@ -169,7 +169,7 @@ async def test_an_error_that_does_not_pass_is_told_at_once(tmp_path: Path) -> No
         assert on.writer.statistics().failures == 1
 
 
-async def test_an_error_that_passes_is_not_told(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_a_transient_error_is_not_raised(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with stage(tmp_path) as on:
         on.store.failures = [gone() for _ in range(5)]
         assert (await on.writer.write(like())).total == 1
@@ -180,7 +180,7 @@ async def test_an_error_that_passes_is_not_told(tmp_path: Path, autojump_clock: 
         assert on.store.repeats[-1] is False
 
 
-async def test_a_database_that_stays_away_is_told_in_time(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_a_database_that_stays_away_is_a_503_in_time(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with stage(tmp_path, write_timeout="5s") as on:
         on.store.failures = [gone() for _ in range(1000)]
         began = trio.current_time()
@@ -260,7 +260,7 @@ async def test_a_check_of_a_database_that_hangs_ends_in_time(tmp_path: Path, moc
         on.store.may_go.set()
 
 
-async def test_accepted_rows_leave_together_with_wishes_or_by_themselves(
+async def test_accepted_rows_are_removed_with_commands_or_by_themselves(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
     async with stage(tmp_path) as on:

@@ -57,7 +57,7 @@ def test_a_measure_that_nobody_has_has_no_row() -> None:
     assert sheet.rows == [["an x", 1.0, None]]
 
 
-def test_the_newest_result_is_told_where_it_belongs(tmp_path: Path) -> None:
+def test_the_newest_result_is_shown_in_its_place(tmp_path: Path) -> None:
     lines = [json.dumps(publish(requests)) for requests in (100.0, 200.0)]
     (tmp_path / "publish.jsonl").write_text("\n".join(lines) + "\n")
     page = "by hand\n<!-- figures: publish -->\nold\n<!-- end -->\nby hand, too\n"

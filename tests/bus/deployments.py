@@ -29,7 +29,7 @@ SECONDS = 20.0
 
 
 class Deployment:
-    """Redis servers and the URL by which a node is told of them; `client(key)` is past the bus."""
+    """Redis servers and the URL that a node is configured with; `client(key)` is past the bus."""
 
     def __init__(self, url: str, clients: Callable[[], list[redis.Redis]]) -> None:
         self.url = url

@@ -15,7 +15,7 @@ from tests.conftest import Until
 # Numbers and receipts
 
 
-async def test_a_log_counts_from_one_and_the_receipt_says_where(bus: WholeBus) -> None:
+async def test_a_log_counts_from_one_and_the_result_says_where(bus: WholeBus) -> None:
     head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
     assert (head.offset, str(head.cursor)) == (0, f"dc1-{head.epoch}-0")
     first = await append(bus, "v", "a", "b")
@@ -96,7 +96,7 @@ async def test_an_id_is_forgotten_after_its_window(open_bus: OpenBus, until: Unt
         await until(forgotten)
 
 
-async def test_a_parcel_appended_again_is_answered_as_before(bus: WholeBus) -> None:
+async def test_a_request_appended_again_gets_the_same_result(bus: WholeBus) -> None:
     first = parcel("v", "a", "b", ids=["1", None])
     async with bus.inbox("n") as inbox:
         await bus.subscribe("n", {"v": 1}, 30)

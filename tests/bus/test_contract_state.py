@@ -114,7 +114,7 @@ async def test_a_known_id_is_a_duplicate_rather_than_stale(bus: WholeBus) -> Non
     assert not result.stale
 
 
-async def test_a_parcel_appended_again_is_answered_as_before(bus: WholeBus) -> None:
+async def test_a_request_appended_again_gets_the_same_result(bus: WholeBus) -> None:
     await publish(bus, keyed("k", "b"))
     parcel = AppendRequest("v", "t", [keyed("k", "a"), keyed("k", "c")], [None, None], is_keyed=True)
     (first,) = await bus.append([parcel])

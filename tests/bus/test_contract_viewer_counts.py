@@ -34,7 +34,7 @@ class Ear:
 
 
 async def announced(bus: WholeBus, node: str, viewers: int, lease: float = 30.0) -> tuple[int, int]:
-    """As a frontend reports: again, until it is not too early. Returns what it is told."""
+    """Report as a frontend does, until it is not too early; return the count in the answer."""
     with trio.fail_after(60):
         while not (report := (await bus.subscribe(node, {"v": viewers}, lease))["v"]).is_announced:  # noqa: ASYNC110
             await trio.sleep(0.02)
@@ -131,7 +131,7 @@ async def test_other_datacenters_count_for_as_long_as_they_said(bus: WholeBus, u
         assert await bus.note_peer_counts([]) == []
 
 
-async def test_the_feed_is_told_again_before_the_hold_is_over(bus: WholeBus, until: Until) -> None:
+async def test_the_feed_gets_the_count_again_before_the_hold_is_over(bus: WholeBus, until: Until) -> None:
     feed = Ear()
     async with bus.feed(feed):
         await announced(bus, "n1", 4, lease=2)

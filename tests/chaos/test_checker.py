@@ -158,7 +158,7 @@ def test_a_gap_over_what_the_log_had_is_seen(seed: int, data: st.DataObject) -> 
 
 
 @given(st.integers(0, 10_000))
-def test_a_gap_that_is_not_told_is_seen(seed: int) -> None:
+def test_an_unreported_gap_is_a_fault(seed: int) -> None:
     history = World(seed, lives=2).history
     items = history.diaries[0].items
     gaps = [at for at, item in enumerate(items) if isinstance(item, Gap)]
@@ -271,7 +271,7 @@ def test_what_was_published_again_after_a_loss_may_follow_a_gap_in_a_page() -> N
     assert check(History([before, request], [Diary("viewer", VIDEO, items)], logs, 1)) == []
 
 
-def test_a_new_life_is_told_from_its_beginning() -> None:
+def test_a_new_epoch_is_sent_from_its_beginning() -> None:
     (complaint,) = complaints_about_gaps(event("a1"), Gap(Place("b", 1)), event("b2"))
     assert "from 2 on only" in complaint
 

@@ -73,7 +73,7 @@ def test_an_empty_histogram_has_no_quantile() -> None:
     assert quantile(None, delay(1), 0.5) is None
 
 
-async def test_whatever_a_node_answers_is_told_in_a_word() -> None:
+async def test_whatever_a_node_answers_is_shown_in_a_word() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         match request.url.host:
             case "slow":

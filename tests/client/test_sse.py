@@ -90,7 +90,7 @@ def test_a_leading_byte_order_mark_is_not_part_of_the_stream() -> None:
     assert parse(b"\n\xef\xbb\xbfdata: 1\n\n") == []
 
 
-def test_an_unfinished_event_is_not_told() -> None:
+def test_an_unfinished_event_is_not_returned() -> None:
     assert parse(b"data: 1\n\ndata: 2\n") == [SSEEvent("message", "1", "")]
 
 

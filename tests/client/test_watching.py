@@ -130,7 +130,7 @@ async def test_a_delay_that_is_none_is_refused(behind: float) -> None:
         await take(Servers(), 1, behind=behind)
 
 
-async def test_a_gap_at_the_start_and_one_later_are_told_alike(
+async def test_a_gap_at_the_start_and_one_later_are_reported_alike(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     servers = Servers(stream(ready(4, gap=True), like(5), block("gap", {}, 8), like(9), FOREVER))
@@ -277,7 +277,7 @@ async def test_polls_begin_at_once_and_then_wait(autojump_clock: trio.testing.Mo
     ]
 
 
-async def test_a_gap_is_told_by_a_poll_before_what_follows_it(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_poll_reports_a_gap_before_what_follows_it(autojump_clock: trio.testing.MockClock) -> None:
     servers = Servers(page(9, 8, 9, gap=True))
     items = await take(servers, 4, transport="poll", cursor=cursor(1))
     assert items[:2] == [Ready(cursor(1), gap=True), Gap(None)]

@@ -130,7 +130,7 @@ async def test_without_the_fork_server_programs_are_started() -> None:
         assert await workers.run("report") == (0, "a program\n")
         assert forked.poll() is None
         forked.terminate()
-        assert await forked.wait() == 1  # only its parent was told how it ended
+        assert await forked.wait() == 1  # only its parent knows how it ended
 
 
 async def test_a_system_without_pidfds_starts_programs(monkeypatch: pytest.MonkeyPatch) -> None:

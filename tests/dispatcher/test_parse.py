@@ -518,7 +518,7 @@ def test_events_of_nodes_are_checked_too(fields: dict[str, object], says: str) -
         video_batches(of(**fields))
 
 
-def test_the_time_is_the_publishers_own_and_when_it_was_accepted_is_told_where_it_is_another() -> None:
+def test_the_time_is_the_publishers_own_and_a_later_acceptance_is_stated() -> None:
     for at, accepted in ((NOW_MS, None), (NOW_MS - 1_000, None), (NOW_MS - 1_001, NOW_MS), (0, NOW_MS)):
         said = event(line(of(at=at)))
         assert (said["at"], said.get("accepted")) == (at, accepted)

@@ -72,7 +72,7 @@ async def test_a_commit_without_an_answer_is_repeated_with_the_same_tokens(
         assert stage.publisher.statistics().failures == 0
 
 
-async def test_without_an_answer_for_too_long_publishers_are_told(
+async def test_without_an_answer_for_too_long_publishers_get_503(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with publishing(commit_timeout=Duration(10), commit_events=1) as stage:

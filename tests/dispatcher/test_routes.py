@@ -188,7 +188,7 @@ async def test_other_paths_are_somebody_elses(path: str) -> None:
         assert len(stage.served.handed_over) == 1
 
 
-async def test_a_bus_that_is_gone_is_told_as_503(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_bus_that_is_gone_is_a_503(autojump_clock: trio.testing.MockClock) -> None:
     async with dispatching(commit_timeout=Duration(10)) as stage:
         stage.bus.failures = 1e9
         answer = await stage.post(PATH, LIKE)
@@ -287,7 +287,7 @@ async def test_a_malformed_withdrawal_is_a_bad_request(body: bytes) -> None:
             assert (await stage.post(path, body, b"text/plain")).status == 415
 
 
-async def test_a_table_that_cannot_be_reached_is_told_as_503(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_table_that_cannot_be_reached_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     async def gone(*_: object) -> None:
         raise BusError("redis://secret is gone")
 

@@ -52,7 +52,7 @@ class Client:
         await self.stream.send_all(data)
 
     async def answer(self, *, bodiless: bool = False) -> Answered:
-        """The next response; its length must be told."""
+        """The next response, which must have a length."""
         with trio.fail_after(1000):
             while b"\r\n\r\n" not in self._buffer:
                 await self._more()

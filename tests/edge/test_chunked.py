@@ -118,7 +118,7 @@ def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(before: byt
         go_on()
 
 
-def test_a_body_over_the_limit_is_refused_when_its_size_is_told() -> None:
+def test_a_body_over_the_limit_is_refused_when_its_size_is_known() -> None:
     assert feed(5, b"5\r\nhello\r\n0\r\n\r\n") == (b"hello", b"")
     with pytest.raises(TooLarge):
         feed(5, b"6\r\n")

@@ -190,7 +190,7 @@ async def test_connection_close_gets_one_answer_also_for_a_problem() -> None:
 
 
 @pytest.mark.parametrize("method", [b"PUT", b"DELETE", b"OPTIONS"])
-async def test_another_method_is_told_which_are_possible(method: bytes) -> None:
+async def test_another_method_is_answered_with_the_allowed_ones(method: bytes) -> None:
     async with serving(ECHO) as served, served.connect() as client:
         answer = await client.ask(method + b" /echo HTTP/1.1\r\n" + HOST + b"\r\n")
         assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, POST")
@@ -277,7 +277,7 @@ async def test_lingering_after_a_refusal_is_bounded(
 # Time
 
 
-async def test_a_slow_head_is_told_so(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_slow_head_is_answered_408(autojump_clock: trio.testing.MockClock) -> None:
     async with serving(ECHO, header_timeout=10) as served, served.connect() as client:
         await client.ask(numbered(1))
         await trio.sleep(30)
@@ -296,7 +296,7 @@ async def test_a_slow_head_is_told_so(autojump_clock: trio.testing.MockClock) ->
 @pytest.mark.parametrize(
     "begun", [b"Content-Length: 5\r\n\r\nhell", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhell"]
 )
-async def test_a_slow_body_is_told_so(autojump_clock: trio.testing.MockClock, begun: bytes) -> None:
+async def test_a_slow_body_is_answered_408(autojump_clock: trio.testing.MockClock, begun: bytes) -> None:
     async with serving(ECHO, body_timeout=20) as served, served.connect() as client:
         started = trio.current_time()
         assert (await client.ask(POST + begun)).status == 408

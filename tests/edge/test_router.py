@@ -66,7 +66,7 @@ def test_other_paths_are_not_hot(path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE"])
-def test_other_methods_are_told_which_are_possible(method: str) -> None:
+def test_other_methods_are_answered_with_the_allowed_ones(method: str) -> None:
     with pytest.raises(MethodNotAllowed) as caught:
         router().match(request(method, "/v1/videos/v/events"))
     assert caught.value.headers == (("allow", "GET, HEAD, POST"),)

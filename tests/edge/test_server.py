@@ -97,7 +97,7 @@ async def test_a_storm_is_let_in_at_its_rate(autojump_clock: trio.testing.MockCl
     assert trio.current_time() - began >= 5 * ACCEPT_BURST / 100 - 1
 
 
-async def test_over_the_limit_one_is_let_in_to_be_told_and_let_go() -> None:
+async def test_a_connection_over_the_limit_is_answered_and_closed() -> None:
     async def refuse(request: Request, peer: Peer) -> Answer:
         if served.edge.is_full:
             raise Unavailable("full")

@@ -55,7 +55,7 @@ def test_the_example_of_the_standard_is_accepted(connection: str) -> None:
         ({"Origin": "\xff"}, 403, None),
     ],
 )
-def test_others_are_told_why_not(
+def test_others_are_refused_with_a_reason(
     changed: dict[str, str | None], status: int, header: tuple[str, str] | None
 ) -> None:
     with pytest.raises(Problem) as caught:

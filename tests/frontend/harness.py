@@ -37,7 +37,7 @@ VIRTUAL_LIMIT = 600.0  # seconds, which pass quickly under the tests' clock: not
 def settings(**sections: dict[str, Any]) -> Settings:
     """Settings with some replaced: `settings(frontend={"segment_size": 2})`.
 
-    Viewers are told how many they are only where a test asks for it, by `counts_interval`.
+    Viewers are sent viewer counts only where a test asks for it, by `counts_interval`.
     """
     sections["frontend"] = {"counts_interval": "10h"} | sections.get("frontend", {})
     return convert(sections, Settings)

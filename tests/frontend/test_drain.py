@@ -81,7 +81,7 @@ async def test_polls_are_answered_at_once(autojump_clock: MockClock) -> None:
             assert trio.current_time() - started < 0.1
 
 
-async def test_events_still_flow_to_those_not_yet_told(autojump_clock: MockClock) -> None:
+async def test_events_still_flow_to_those_without_bye_yet(autojump_clock: MockClock) -> None:
     async with stage(settings(node={"drain_timeout": "10s"})) as on:
         clients = [(await on.ready())[0] for _ in range(10)]
         async with trio.open_nursery() as nursery:
@@ -92,7 +92,7 @@ async def test_events_still_flow_to_those_not_yet_told(autojump_clock: MockClock
         assert kinds == ["bye"] * 5 + ["like"] * 5
 
 
-async def test_a_lagging_viewer_is_told_between_whole_events(autojump_clock: MockClock) -> None:
+async def test_a_lagging_viewer_gets_bye_between_whole_events(autojump_clock: MockClock) -> None:
     async with stage(settings(node={"drain_timeout": "1s"})) as on:
         slow, _ = await on.ready("v", "", send_buffer=4096, receive_buffer=4096)
         for _ in range(20):
@@ -113,7 +113,7 @@ async def test_a_viewer_that_arrives_while_draining_is_sent_bye(autojump_clock: 
 
 
 async def test_the_goodbye_stands_where_the_viewer_does(autojump_clock: MockClock) -> None:
-    """Who resumes from there, as a browser's EventSource does, is told nothing twice."""
+    """A viewer that resumes from there, as a browser's EventSource does, gets nothing twice."""
     async with stage(settings(node={"drain_timeout": "1s"})) as on:
         client, _ = await on.ready()
         await on.publish(3)
@@ -129,7 +129,7 @@ async def test_the_goodbye_stands_where_the_viewer_does(autojump_clock: MockCloc
 
 @pytest.mark.parametrize("is_answered", [False, True])
 @pytest.mark.parametrize("query", ["", "?cursor=earliest"])
-async def test_viewers_on_their_way_in_when_draining_begins_are_told(
+async def test_viewers_on_their_way_in_when_draining_begins_get_bye(
     autojump_clock: MockClock, query: str, is_answered: bool
 ) -> None:
     """They wait for a dispatcher, or for the log, and are not counted among the viewers yet."""

@@ -166,7 +166,7 @@ async def test_json_lines(authority: Authority) -> None:
         assert [msgspec.json.decode(line)["event"] for line in lines.splitlines()] == ["ready", "like"]
 
 
-async def test_a_gap_is_told(authority: Authority) -> None:
+async def test_a_gap_is_sent(authority: Authority) -> None:
     async with over_http2(authority, history={"max_events": 10, "ephemeral_types": []}) as both:
         async with both.watch() as stream:
             cursor = (await stream.event()).id
@@ -383,7 +383,7 @@ async def test_a_refused_stream_that_goes_on_sending_delays_no_other(authority: 
         assert (await client.until(h2.events.ResponseReceived)).stream_id == 3
 
 
-async def test_a_request_that_never_ends_is_told(authority: Authority) -> None:
+async def test_a_request_that_never_ends_is_answered(authority: Authority) -> None:
     async with over_http2(authority, edge={"body_timeout": "100ms"}) as both, raw(both, authority) as client:
         await client.ask(1, "/v1/videos/v/poll", **{"content-length": "5"})
         headers = dict((await client.until(h2.events.ResponseReceived)).headers)

@@ -61,13 +61,13 @@ def over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 test_slow = test_catchup.test_a_slow_viewer_lags_alone_and_misses_nothing
-test_gap = test_catchup.test_a_viewer_out_of_the_logs_reach_is_told_and_goes_on_at_the_oldest
+test_gap = test_catchup.test_a_viewer_out_of_the_logs_reach_gets_a_gap_and_goes_on_at_the_oldest
 test_close = test_catchup.test_a_viewer_out_of_the_logs_reach_is_let_go_if_so_configured
-test_bye = test_catchup.test_a_viewer_that_takes_nothing_is_told_bye_and_closed
+test_bye = test_catchup.test_a_viewer_that_takes_nothing_gets_bye_and_is_closed
 test_gone = test_catchup.test_a_lagging_viewer_that_goes_is_forgotten
 test_poll = test_catchup.test_a_big_answer_to_a_slow_poller_arrives_whole
 test_drain_of_many = test_drain.test_byes_are_spread_over_the_drain_time
-test_drain_of_lagging = test_drain.test_a_lagging_viewer_is_told_between_whole_events
+test_drain_of_lagging = test_drain.test_a_lagging_viewer_gets_bye_between_whole_events
 
 
 @pytest.mark.parametrize("padding", [100, 20_000])

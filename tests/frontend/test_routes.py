@@ -91,7 +91,7 @@ async def test_resuming_on_a_node_that_did_not_watch_reads_the_log(autojump_cloc
         assert await client.events(3) == [3, 4, 5]
 
 
-async def test_resuming_beyond_the_log_is_told_as_a_gap(autojump_clock: MockClock) -> None:
+async def test_resuming_beyond_the_log_is_a_gap(autojump_clock: MockClock) -> None:
     configured = settings(history={"max_events": 3, "ephemeral_types": []})
     async with stage(configured) as on:
         receipt = await on.publish(5)
@@ -100,7 +100,7 @@ async def test_resuming_beyond_the_log_is_told_as_a_gap(autojump_clock: MockCloc
         assert await client.events(3) == [3, 4, 5]
 
 
-async def test_a_cursor_of_another_epoch_is_told_as_a_gap(autojump_clock: MockClock) -> None:
+async def test_a_cursor_of_another_epoch_gets_a_gap(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await on.publish(2)
         client, ready = await on.ready("v", "?cursor=dc1-zzzzz-1")
@@ -204,7 +204,7 @@ async def test_http_1_0_gets_a_stream_without_chunks(autojump_clock: MockClock) 
         ("/v1/videos/v/poll?cursor=", "a cursor"),
     ],
 )
-async def test_bad_requests_are_told_what_to_do(autojump_clock: MockClock, path: str, says: str) -> None:
+async def test_bad_requests_get_what_to_do_instead(autojump_clock: MockClock, path: str, says: str) -> None:
     async with stage() as on:
         status, detail = await refused(on.connect(), path)
         assert status == "HTTP/1.1 400 Bad Request"
@@ -262,7 +262,7 @@ async def test_a_poll_goes_on_where_a_stream_was(autojump_clock: MockClock) -> N
         assert [event["n"] for event in (await poller.json())["events"]] == [3]
 
 
-async def test_a_poll_behind_the_log_is_told_of_the_gap(autojump_clock: MockClock) -> None:
+async def test_a_poll_behind_the_log_gets_the_gap(autojump_clock: MockClock) -> None:
     async with stage(settings(history={"max_events": 3, "ephemeral_types": []})) as on:
         receipt = await on.publish(5)
         client = on.connect()

@@ -1,5 +1,5 @@
-"""A viewer that asks for at most so many comments a second gets the same sample on every transport, and is
-told how many were left out; what it got and what was left out is all there was."""
+"""A viewer that asks for at most so many comments a second gets the same sample on every transport, and how
+many were left out; what it got and what was left out is all there was."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ async def test_what_comes_and_what_is_left_out_is_all(autojump_clock: MockClock)
         assert late.omitted == taken.omitted
 
 
-async def test_a_storm_is_told_a_few_times_a_second(autojump_clock: MockClock) -> None:
+async def test_omitted_comments_are_counted_a_few_times_a_second(autojump_clock: MockClock) -> None:
     async with stage() as on:
         stream, taken = await on.watch("v", "?rate=1"), Taken()
         for turn in range(200):

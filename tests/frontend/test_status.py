@@ -31,7 +31,7 @@ async def test_viewers_are_counted_by_transport(autojump_clock: MockClock) -> No
         assert status.transports == statistics.transports
 
 
-async def test_only_the_most_watched_videos_are_told_apart(autojump_clock: MockClock) -> None:
+async def test_only_the_most_watched_videos_are_listed(autojump_clock: MockClock) -> None:
     async with stage(settings(ops={"top_videos": 2})) as on:
         for video, viewers in (("one", 1), ("three", 3), ("two", 2), ("nobody", 1)):
             for _ in range(viewers):

@@ -79,7 +79,7 @@ async def test_resuming_gives_exactly_the_rest(autojump_clock: MockClock, body: 
         assert await client.events(1) == [6]
 
 
-async def test_a_gap_is_told_at_once_and_later(autojump_clock: MockClock) -> None:
+async def test_a_gap_is_sent_at_once_and_later(autojump_clock: MockClock) -> None:
     async with stage(settings(history={"max_events": 3, "ephemeral_types": []})) as on:
         receipt = await on.publish(5)
         client = await connect(on)
@@ -121,7 +121,7 @@ async def test_events_seen_elsewhere_are_withheld(autojump_clock: MockClock) -> 
         ('{"unsubscribe":{"video":"v"}}', "not subscribed to", "v"),
     ],
 )
-async def test_errors_are_told_and_the_connection_stays(
+async def test_errors_are_sent_and_the_connection_stays(
     autojump_clock: MockClock, message: str, says: str, video: str | None
 ) -> None:
     async with stage(settings(frontend={"websocket_max_videos": 2})) as on:
@@ -137,7 +137,7 @@ async def test_errors_are_told_and_the_connection_stays(
         assert await client.events(1) == [1]
 
 
-async def test_a_video_that_cannot_be_followed_is_told(
+async def test_a_video_that_cannot_be_followed_gets_an_error(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with stage() as on:
@@ -222,7 +222,7 @@ async def test_a_client_is_asked_whether_it_lives(autojump_clock: MockClock) -> 
             assert isinstance(await client.event(), Ping)
             assert 15 <= trio.current_time() - began <= 17
             await client.send(Pong())
-        for _ in range(5):  # while it is told something, it is not asked
+        for _ in range(5):  # while it is sent something, it is not pinged
             await trio.sleep(10)
             await on.publish(1)
         assert await client.events(5) == [1, 2, 3, 4, 5]
@@ -350,7 +350,7 @@ async def test_nothing_is_written_into_a_message_that_is_under_way(autojump_cloc
         assert (await client.message())[0] == "events"
 
 
-async def test_a_client_that_takes_nothing_is_told_bye(autojump_clock: MockClock) -> None:
+async def test_a_client_that_takes_nothing_gets_bye(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend={"slow_timeout": "10s"})) as on:
         stalled = await connect(on, **SMALL)
         for video in ("a", "b"):
@@ -380,7 +380,7 @@ async def test_a_client_that_asks_and_never_reads_is_not_heard_for_ever(autojump
         assert not on.edge.connections
 
 
-async def test_a_slow_client_out_of_reach_is_told_of_the_gap_in_each_video(autojump_clock: MockClock) -> None:
+async def test_a_slow_client_out_of_reach_gets_the_gap_in_each_video(autojump_clock: MockClock) -> None:
     configured = settings(history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_timeout": "1h"})
     async with stage(configured) as on:
         slow = await connect(on, **SMALL)

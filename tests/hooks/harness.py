@@ -85,7 +85,7 @@ def keyed(kind: str, video: str, key: str, name: str, data: Any, *, internal: bo
 
 
 class FakeSink:
-    """Remembers what it accepted, and raises what it is told to: for its next messages, or for a video."""
+    """Remembers what it accepted, and raises what a test sets: for its next messages, or for a video."""
 
     def __init__(self) -> None:
         self.accepted: list[Delivery] = []

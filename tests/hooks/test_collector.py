@@ -63,7 +63,7 @@ async def test_pages_of_long_logs_and_many_videos(monkeypatch: pytest.MonkeyPatc
         assert ids(await stage.queued("site", video)) == names
 
 
-async def test_what_a_log_has_lost_is_told() -> None:
+async def test_what_a_log_has_lost_is_reported() -> None:
     stage = Stage(max_events=5)
     collector = await stage.lead()
     first = await stage.comment("v")

@@ -44,7 +44,7 @@ async def test_resume_exact(transport: Transport, after: Transport) -> None:
 
 
 @every_transport
-async def test_gap_told(transport: Transport) -> None:
+async def test_gap_sent(transport: Transport) -> None:
     async with serving(history={"max_events": 8, "ephemeral_types": []}) as server:
         early = await server.publish(1)
         for _ in range(10):

@@ -1,6 +1,6 @@
 """What one viewer was sent over all its connections, judged as it comes.
 
-Each event once, each origin's in its order and without holes from the first cursor on, or a gap is told,
+Each event once, each origin's in its order and without holes from the first cursor on, or a gap is sent,
 and then something is missing; cursors never go back, and never say more than was sent.
 """
 
@@ -18,7 +18,7 @@ class Violation(AssertionError):
 
 
 class Story:
-    """One viewer's. `known` is what it has seen; None until it was told where it begins."""
+    """One viewer's. `known` is what it has seen; None until `ready` has said where it begins."""
 
     def __init__(self, name: str, history: History) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class Story:
             self._check(not resumed, "resumed without a cursor")
             self.known = here
             return
-        self._check(resumed != gap, "a cursor is resumed from, or a gap is told")
+        self._check(resumed != gap, "a cursor is resumed from, or a gap is sent")
         if gap:
             self._is_gap_promised = not self._is_missing(here)
             self.known = joined(self.known, here)
@@ -130,7 +130,7 @@ class Story:
             self._at(Cursor.parse_trusted(cursor), kind)
 
     def end(self, head: Cursor) -> None:
-        """All is quiet: the viewer has, or was told of, all that its datacenter has."""
+        """All is quiet: the viewer has all that its datacenter has, or got a gap."""
         self.lines.append(f"end {head}")
         assert self.known is not None
         for origin, mark in head:

@@ -207,7 +207,7 @@ async def test_the_ops_pages_need_their_key_but_for_health(tmp_path: Path, until
         await until(ready)
 
 
-async def test_limits_are_told_with_the_time_to_come_back(tmp_path: Path) -> None:
+async def test_limits_are_answered_with_the_time_to_come_back(tmp_path: Path) -> None:
     limits = ("limits.likes_per_user=0.2", "limits.events_per_publisher=0.1", "limits.events_per_address=100")
     async with serving(locked(tmp_path, *limits)) as [on]:
         likes = [await on.ask("POST", LIKES, token(), {}) for _ in range(3)]

@@ -32,7 +32,7 @@ async def test_ready_is_when_every_check_is_ok() -> None:
     )
 
 
-async def test_a_check_that_fails_says_why_and_the_others_are_told_too() -> None:
+async def test_a_check_that_fails_says_why_and_the_others_are_shown_too() -> None:
     result = await readiness({"z": gone, "a": fine})
     assert result == Readiness(False, {"a": CheckResult(True), "z": CheckResult(False, "the bus is gone")})
     assert list(result.checks) == ["a", "z"]

@@ -101,7 +101,7 @@ def test_a_distribution_is_a_histogram_with_cumulative_buckets() -> None:
     ]
 
 
-def test_labels_tell_apart_and_are_escaped() -> None:
+def test_labels_distinguish_and_are_escaped() -> None:
     families = read({"part": lambda: OUTER})
     name = "liveserver_part_byes_total"
     assert values(families["liveserver_part_byes"]) == [

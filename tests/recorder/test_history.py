@@ -114,7 +114,7 @@ async def test_what_is_taken_back_has_no_content_anywhere(is_recorded: bool, tmp
         assert sorted(found) == ["-", "-", "-", "-", "e1", "e3", "e5"]
 
 
-async def test_what_is_missing_is_told(tmp_path: Path) -> None:
+async def test_what_is_missing_is_reported(tmp_path: Path) -> None:
     stage = Stage(tmp_path, is_recorded=False, max_events=5)
     await stage.publish(*events(1, 3))
     assert (await stage.history.page("v", Query())).complete

@@ -86,7 +86,7 @@ async def test_many_pages_and_many_videos(tmp_path: Path, monkeypatch: pytest.Mo
     assert [len(ids(tmp_path, f"v{number}")) for number in range(10)] == [5] * 10
 
 
-async def test_what_cannot_be_written_is_tried_again_and_told(
+async def test_what_cannot_be_written_is_tried_again_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = Written()

@@ -109,7 +109,7 @@ def test_a_log_that_began_anew_doubles_nothing(tmp_path: Path) -> None:
     assert (index.epoch, index.offset, index.cursor) == ("bbb", 4, "dc1-bbb-1~dc2-zzz-3")
 
 
-def test_what_the_log_had_lost_is_told(tmp_path: Path) -> None:
+def test_what_the_log_had_lost_is_reported(tmp_path: Path) -> None:
     recorded = recording(tmp_path)
     recorded.append(part([event(1)]))
     index = recorded.append(part([event(9)], 9, oldest=9))
@@ -337,7 +337,7 @@ def test_a_segment_that_is_rewritten_while_it_is_read(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_damaged_is_told(tmp_path: Path) -> None:
+def test_what_is_damaged_is_reported(tmp_path: Path) -> None:
     recorded = recording(tmp_path)
     index = recorded.append(part([event(1)]))
     segment = tmp_path / "v" / index.segments[0].file

@@ -44,7 +44,7 @@ class Losing(MemoryBus):
 
 
 class Heard:
-    """What a node was told."""
+    """What a node has received."""
 
     def __init__(self) -> None:
         self.revoked = self.banned = 0

@@ -55,7 +55,7 @@ def test_an_answer_fits_into_an_event() -> None:
     assert cut(users, page.users[-1].user, 200, 200, 0).users[0] == users[len(page.users)]
 
 
-def test_a_users_role_is_told_by_whichever_node_knows_it() -> None:
+def test_a_users_role_comes_from_whichever_node_knows_it() -> None:
     one = Reply([Present("ada"), Present("bob", "host")])
     two = Reply([Present("ada", "moderator"), Present("bob")])
     users = [Present("ada", "moderator"), Present("bob", "host")]

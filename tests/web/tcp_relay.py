@@ -1,7 +1,7 @@
 """A small HTTP relay before a frontend: what stands between a browser and a server, in a process of ours.
 
-It lets pages from elsewhere watch (CORS), counts the streams that are open, holds streams back when it is
-told to, as buffering proxies do, and stands in for the likes backend by publishing at a dispatcher, so
+It lets pages from elsewhere watch (CORS), counts the streams that are open, holds streams back as buffering
+proxies do, if a test wants it, and stands in for the likes backend by publishing at a dispatcher, so
 that these tests are about the page alone.
 """
 

@@ -14,7 +14,7 @@ from tests.web.scripted import ScriptedFrontend, cursor, event, frame
 
 pytestmark = pytest.mark.browser
 
-# `live` watches; `seen` are the ids as "*" told them, `fired` everything else that was fired, in order.
+# `live` watches; `seen` are the ids as "*" fired them, `fired` everything else that was fired, in order.
 WATCH = """async ({ urls, options }) => {
     const { LiveVideo } = await import("/liveserver.js");
     window.LiveVideo = LiveVideo;
@@ -507,7 +507,7 @@ def leader_and_follower(
 def test_events_the_leader_has_dropped_come_from_the_server(
     context: BrowserContext, frontend: ScriptedFrontend
 ) -> None:
-    """Not told as a gap; then the tab follows again, and its connection ends."""
+    """Not shown as a gap; then the tab follows again, and its connection ends."""
     leader, follower = leader_and_follower(context, frontend)
     stream = frontend.stream(1)
     stream.events(1, 5)
@@ -612,7 +612,7 @@ def test_a_tab_whose_leader_is_mute_says_so_until_it_hears_it_again(
     wait_until(lambda: page.evaluate("live.connection.name") == "live")
 
 
-def test_an_end_told_to_one_tab_is_not_told_to_the_others(
+def test_the_end_of_one_tab_is_not_shown_to_the_others(
     context: BrowserContext, frontend: ScriptedFrontend
 ) -> None:
     """It may be this viewer's alone; each of the others asks for itself."""

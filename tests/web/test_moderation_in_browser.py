@@ -323,7 +323,7 @@ def test_a_comment_that_waits_says_so(
         ("disconnected", "You were disconnected by the site."),
     ],
 )
-def test_who_is_let_go_is_told_why(
+def test_a_disconnected_viewer_sees_why(
     reason: str, said: str, context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:
     backend.me = VIEWER
@@ -335,7 +335,7 @@ def test_who_is_let_go_is_told_why(
     expect_no_errors(page)
 
 
-def test_a_banned_viewer_is_told_so_at_the_door(
+def test_a_banned_viewer_sees_so_when_it_connects(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:
     backend.me = VIEWER

@@ -238,7 +238,7 @@ live.addEventListener("comment", ({ detail }) => detail.data.reaction);
 live.addEventListener("connection", ({ detail }) => detail.name === "lively");
 // @ts-expect-error nothing may be pinned
 take<string>(live.pinned.text);
-// @ts-expect-error what is told is not to be changed
+// @ts-expect-error what is dispatched is not to be changed
 live.state.clear();
 """
 

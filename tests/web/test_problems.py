@@ -83,7 +83,7 @@ async def test_a_path_that_is_not_there_and_a_method_that_is_not_possible() -> N
 
 
 @pytest.mark.parametrize("error", [ValueError("secret"), ExceptionGroup("secret", [ValueError("secret")])])
-async def test_a_defect_is_told_without_a_trace_and_logged(error: Exception, logged: list[EventDict]) -> None:
+async def test_a_defect_is_logged_and_no_trace_is_sent(error: Exception, logged: list[EventDict]) -> None:
     _, document = await raised(error)
     assert document["status"] == 500
     assert "secret" not in str(document)

@@ -138,7 +138,7 @@ async def test_a_redis_with_less_than_it_had_begins_a_new_epoch(
         before = await append(bus, "t", "a", "b", "c")
         client.hset("ls:{v}:meta", mapping={"offset": 2, "number": 2})
         client.xdel("ls:{v}:log", "3-0")
-        assert (await another.read("v", 0, 10)).head.offset == 2  # who was told nothing can't know
+        assert (await another.read("v", 0, 10)).head.offset == 2  # this process has seen no head
         after = await append(bus, "t2", "d")
         assert (after.first, after.epoch != before.epoch) == (1, True)
         assert (await another.read("v", 0, 10)).head.epoch == after.epoch

@@ -132,7 +132,7 @@ async def test_when_a_server_of_the_cluster_dies_its_replica_goes_on(directory: 
 async def test_in_a_cluster_a_member_that_is_gone_may_have_known_more(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time decides how soon a log that stands before what was told is left, not whether."""
+    """Time decides how soon a log that is behind a reported head is left, not whether."""
     monkeypatch.setattr(redis_bus, "settling", lambda timeout: 1.0)
     with clustered(directory) as deployment:
         async with (
@@ -147,7 +147,7 @@ async def test_in_a_cluster_a_member_that_is_gone_may_have_known_more(
             replica.config_set("masterauth", "wrong")
             master = redis.Redis(port=deployment.servers[0].port)
             master.client_kill_filter(_type="replica")
-            await append(gone, "t3", "c")  # no other process was told
+            await append(gone, "t3", "c")  # no other process has received it
             silence(gone)
             deployment.servers[0].process.kill()
             await trio.to_thread.run_sync(wait, lambda: replica.info("replication")["role"] == "master")
@@ -158,7 +158,7 @@ async def test_in_a_cluster_a_member_that_is_gone_may_have_known_more(
 async def test_in_a_cluster_members_that_were_killed_are_dropped(
     directory: Path, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    """By all who listen to none of its servers; those that listen elsewhere stay."""
+    """Members that listen at none of its servers have ended; those that listen elsewhere have not."""
     monkeypatch.setattr(reporting, "BEAT", 0.1)
     with clustered(directory) as deployment:
         async with (

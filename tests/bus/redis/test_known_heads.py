@@ -95,7 +95,7 @@ async def test_a_member_that_does_not_come_back_may_have_known_more(saved: Saved
         await append(gone, "t0", "a")
         before = await append(stays, "t1", "b")
         saved.save()
-        await append(gone, "t2", "c")  # no other process was told
+        await append(gone, "t2", "c")  # no other process has received it
         saved.kill()
         silence(gone)
         await saved.come_back()
@@ -132,7 +132,7 @@ async def test_members_that_were_killed_are_dropped(redis_server: str, until: Un
 
 
 async def test_an_epoch_that_was_left_does_not_come_back(saved: Saved, long_wait: None) -> None:
-    """The same data is lost twice: the numbers of the first epoch were told in between."""
+    """The same data is lost twice: the numbers of the first epoch were reported in between."""
     async with open_bus(saved.server.url) as bus, bus.inbox("n"):
         first = await append(bus, "t1", "a", "b", "c")
         saved.save()
@@ -175,7 +175,7 @@ async def test_data_from_before_the_first_event_is_not_taken_for_whole(
 
 
 async def test_an_older_list_of_members_shows_that_data_was_lost(saved: Saved, long_wait: None) -> None:
-    """One that is not in the copy, and is killed, was told something: the others saw that it was there."""
+    """A killed member that is not in the copy may have received events: the others had seen it."""
     async with open_bus(saved.server.url) as stays, stays.inbox("n"):
         before = await append(stays, "t1", "a")
         saved.save()

@@ -9,7 +9,7 @@ from tests.chaos.scenarios.registry import scenario
 
 HOUR = 3_600
 # Seconds until no process is connected to a master that hangs. One that is resumed before goes on beside its
-# successor: two logs, and viewers that change from one to the other are told gaps and see events again.
+# successor: two logs, and viewers that change from one to the other get gaps and see events again.
 ALL_LEFT = 6.0
 
 

@@ -24,7 +24,7 @@ def test_consecutive_batches_are_merged() -> None:
     assert not waiting.has_next
 
 
-def test_a_hole_and_a_new_life_begin_another_parcel() -> None:
+def test_a_jump_and_a_new_epoch_begin_another_batch() -> None:
     waiting = RelayBuffer(10_000)
     for each in (batch(1), batch(3), batch(4), batch(5, epoch="bbb")):
         waiting.put(each, 0.0)

@@ -28,7 +28,7 @@ QUIET = 40.0  # seconds: a lease, two sweeps and what they find
 
 
 class Forwarded(NamedTuple):
-    """An event as a log told its nodes."""
+    """An event as a log forwarded it to its nodes."""
 
     life: str  # the log's own
     epoch: str
@@ -49,7 +49,7 @@ class UnsteadyLink(Link):
 
 
 class World:
-    """The datacenters; `told[ours][video, origin]` is what was forwarded there, in order."""
+    """The datacenters; `received[ours][video, origin]` is what was forwarded there, in order."""
 
     def __init__(self, seed: int, events: int, nursery: trio.Nursery) -> None:
         self.buses = {name: datacenter(name, max_events=events) for name in NAMES}
@@ -160,7 +160,7 @@ def test_each_log_has_each_origins_events_once_and_in_order(
 
 
 async def judge(world: World, ours: str, origin: str, video: str, *, forgetful: bool) -> None:
-    truth = world.received[origin][video, origin]  # what the origin told its own nodes
+    truth = world.received[origin][video, origin]  # what the origin forwarded to its own nodes
     lives = list(dict.fromkeys(received.epoch for received in truth))
     texts = {(received.epoch, received.number): received.text for received in truth}
     here = world.received[ours][video, origin]

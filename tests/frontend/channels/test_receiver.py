@@ -85,7 +85,7 @@ def lossy(**sections: dict[str, object]) -> tuple[Settings, LossyBus]:
     return configured, LossyBus(configured)
 
 
-async def test_a_hole_is_mended_from_the_log_in_order(autojump_clock: MockClock) -> None:
+async def test_a_missing_range_is_read_from_the_log_in_order(autojump_clock: MockClock) -> None:
     configured, bus = lossy()
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
@@ -133,7 +133,7 @@ async def test_mending_goes_on_until_the_log_answers(autojump_clock: MockClock) 
         assert await client.events(5) == [1, 2, 3, 4, 5]
 
 
-async def test_a_long_hole_is_read_in_pages(autojump_clock: MockClock) -> None:
+async def test_a_long_missing_range_is_read_in_pages(autojump_clock: MockClock) -> None:
     configured, bus = lossy()
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
@@ -160,7 +160,7 @@ async def test_events_lost_from_the_log_are_a_gap(autojump_clock: MockClock) -> 
         assert await client.events(10) == list(range(24, 34))
 
 
-async def test_a_new_epoch_is_told_as_a_gap_and_followed(autojump_clock: MockClock) -> None:
+async def test_a_new_epoch_is_sent_as_a_gap_and_followed(autojump_clock: MockClock) -> None:
     configured, bus = lossy()
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
@@ -201,7 +201,7 @@ async def test_a_new_epoch_does_not_repeat_events_of_other_origins(
         assert await back.events(1) == [103]
 
 
-async def test_a_new_epoch_that_begins_while_a_hole_is_mended_is_followed(autojump_clock: MockClock) -> None:
+async def test_a_new_epoch_that_begins_during_a_backfill_is_followed(autojump_clock: MockClock) -> None:
     configured, bus = lossy(frontend={"lease": "300s"})
     async with stage(configured, bus) as on:
         client, _ = await on.ready()
@@ -241,7 +241,7 @@ async def test_a_cursor_of_a_newer_epoch_withholds_the_older_ones_events(
         assert (answer["gap"], [event["n"] for event in answer["events"]]) == (True, [2, 3, 4, 5])
 
 
-async def test_a_life_that_ends_while_its_beginning_is_read_is_not_told_any_more(
+async def test_an_epoch_that_ends_while_its_beginning_is_read_is_not_sent(
     autojump_clock: MockClock,
 ) -> None:
     configured, bus = lossy(frontend={"lease": "300s"})
@@ -288,7 +288,7 @@ async def test_after_an_interruption_all_heads_are_compared(autojump_clock: Mock
         assert trio.current_time() - before < 1
 
 
-async def test_batches_come_while_a_hole_is_mended(autojump_clock: MockClock) -> None:
+async def test_batches_arrive_during_a_backfill(autojump_clock: MockClock) -> None:
     configured, bus = lossy()
     async with stage(configured, bus) as on:
         client, _ = await on.ready()

@@ -26,8 +26,8 @@ async def received(client: Client) -> tuple[str | None, tuple[int, int, int]]:
     return event.id, (data["here"], data["datacenter"], data["total"])
 
 
-async def told_among(client: Client, events: int) -> tuple[list[int], list[int]]:
-    """The `n` of the next so many events, and the totals told among them."""
+async def sent_among(client: Client, events: int) -> tuple[list[int], list[int]]:
+    """The `n` of the next so many events, and the totals sent among them."""
     numbers: list[int] = []
     totals: list[int] = []
     while len(numbers) < events:
@@ -47,7 +47,7 @@ async def asked(on: Stage, video: str = "v") -> dict[str, object]:
     return answer
 
 
-async def test_viewers_are_told_how_many_they_are(autojump_clock: MockClock) -> None:
+async def test_viewers_are_sent_how_many_they_are(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING)) as on:
         one, ready = await on.ready()
         started = trio.current_time()
@@ -117,7 +117,7 @@ async def test_the_numbers_stand_behind_the_events_and_carry_their_cursor(autoju
         assert on.frontend.fanout.statistics().writes - writes <= 2
 
 
-async def test_json_lines_are_told_and_polls_are_not(autojump_clock: MockClock) -> None:
+async def test_json_lines_get_counts_and_polls_do_not(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING)) as on:
         lines = on.connect()
         await lines.get("/v1/videos/v/events", "Accept: application/x-ndjson")
@@ -151,19 +151,19 @@ async def test_a_long_poll_viewer_is_counted_between_two_polls(autojump_clock: M
 
 
 async def test_a_lagging_viewer_gets_no_counts(autojump_clock: MockClock) -> None:
-    """It gets each event once and in order, and no number that was told while it lagged."""
+    """It gets each event once and in order, and no count that was announced while it lagged."""
     async with stage(settings(frontend=TELLING | {"slow_timeout": "1h"})) as on:
         slow, _ = await on.ready(receive_buffer=4096, send_buffer=4096)
         quick, _ = await on.ready()
         await on.publish(40, padding=1000)
-        assert (await told_among(quick, 40))[0] == list(range(1, 41))
+        assert (await sent_among(quick, 40))[0] == list(range(1, 41))
         assert len(on.channel().audience.lagging) == 1
         others = [(await on.ready())[0] for _ in range(3)]
         await trio.sleep(5)
         for other in others:
             other.sock.close()
         await trio.sleep(5)
-        numbers, totals = await told_among(slow, 40)
+        numbers, totals = await sent_among(slow, 40)
         assert numbers == list(range(1, 41))
         assert 5 not in totals
         await trio.sleep(1)

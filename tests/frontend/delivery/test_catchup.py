@@ -45,7 +45,7 @@ async def test_a_slow_viewer_lags_alone_and_misses_nothing(autojump_clock: MockC
         assert await slow.events(1) == await quick.events(1) == [201]
 
 
-async def test_a_viewer_out_of_the_logs_reach_is_told_and_goes_on_at_the_oldest(
+async def test_a_viewer_out_of_the_logs_reach_gets_a_gap_and_goes_on_at_the_oldest(
     autojump_clock: MockClock,
 ) -> None:
     configured = settings(history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_timeout": "1h"})
@@ -89,7 +89,7 @@ async def test_a_viewer_out_of_the_logs_reach_is_let_go_if_so_configured(autojum
         assert on.frontend.statistics().fanout.slow == 1
 
 
-async def test_a_viewer_that_takes_nothing_is_told_bye_and_closed(autojump_clock: MockClock) -> None:
+async def test_a_viewer_that_takes_nothing_gets_bye_and_is_closed(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend={"slow_timeout": "10s"})) as on:
         stalled, _ = await on.ready("v", "", **SMALL)
         quick, _ = await on.ready()

@@ -39,7 +39,7 @@ def pages(log: ChannelLog, cursor: str, limit: int, max_bytes: int = 1 << 20) ->
         cursor = page["cursor"]
 
 
-def test_a_gap_is_told_on_one_page_only() -> None:
+def test_a_gap_is_reported_on_one_page_only() -> None:
     log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
     log.append(batch(1, 5), 0, 0.0)
     log.append(batch(10, 3), 0, 0.0)  # 6 to 9 are missing
@@ -62,7 +62,7 @@ def test_a_gap_is_reported_on_the_first_page_only() -> None:
     ]
 
 
-def test_a_gap_of_another_origin_is_told_where_it_lies() -> None:
+def test_a_gap_of_another_origin_is_reported_where_it_lies() -> None:
     log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0~dc2-aaa-0"))
     log.append(batch(1, 4), 0, 0.0)
     log.append(batch(5, 2, "dc2", 9), 0, 0.0)
@@ -72,7 +72,7 @@ def test_a_gap_of_another_origin_is_told_where_it_lies() -> None:
     ]
 
 
-def test_a_client_that_withholds_is_told_a_gap_once_too() -> None:
+def test_a_client_with_withheld_events_gets_a_gap_once_too() -> None:
     log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0~dc2-aaa-0"))
     log.append(batch(1, 2), 0, 0.0)
     log.append(batch(3, 2, "dc2", 1), 0, 0.0)
@@ -84,7 +84,7 @@ def test_a_client_that_withholds_is_told_a_gap_once_too() -> None:
     ]
 
 
-def test_a_cursor_of_a_left_epoch_is_told_the_gap_at_once_though_nothing_follows() -> None:
+def test_a_cursor_of_an_ended_epoch_gets_the_gap_at_once_though_nothing_follows() -> None:
     log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-bbb-0"))
     point = log.locate(Cursor.parse("dc1-aaa-7"))
     answer = PollPages(log, 1000).answer(point.position, point.seen, 10, is_cut=point.is_cut)

@@ -117,7 +117,7 @@ def test_a_sample_and_what_it_leaves_out_are_everything(
         found += sum(event["type"] == "comment" for event in body["events"])
         left_out += body.get("omitted", 0)
         position = log.locate(Cursor.parse(body["cursor"])).position
-    rest = log.ranks.count_omitted(chosen, position, log.tip)  # what waits to be told
+    rest = log.ranks.count_omitted(chosen, position, log.tip)  # not reported yet
     assert (found, left_out + rest) == (sum(each[1] == "comment" for each in shown), sum(omitted))
 
 

@@ -194,7 +194,7 @@ STEPS = st.lists(
     st.integers(0, 60),
     st.dictionaries(st.sampled_from(ORIGINS), st.integers(0, 30)),
 )
-def test_a_viewer_gets_each_event_it_has_not_seen_once_or_is_told(
+def test_a_viewer_gets_each_event_it_has_not_seen_once_or_a_gap(
     steps: list[tuple[str, int, int, bool]], trimmed: int, seen: int, ahead: dict[str, int]
 ) -> None:
     """Whatever the log went through: all that is held and was not seen, nothing that was, and a gap

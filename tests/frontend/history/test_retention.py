@@ -149,7 +149,7 @@ STEPS = st.lists(
 @given(
     STEPS, st.integers(1, 6), st.integers(1, 6), st.integers(0, 60), st.integers(0, 9), st.integers(1, 500)
 )
-def test_a_viewer_gets_all_that_is_held_and_is_told_what_is_not(
+def test_a_viewer_gets_all_that_is_held_and_a_gap_for_what_is_not(
     steps: list[tuple[str, str, bool]], comments: int, likes: int, seen: int, ahead: int, limit: int
 ) -> None:
     """Against a model that forgets nothing: each held event after the cursor once, in order; a gap exactly
