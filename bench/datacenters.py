@@ -200,7 +200,7 @@ def main(
     try:
         milliseconds = [float(word) for word in delays.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{delays!r} is no list of milliseconds such as 0,40,120") from None
+        raise typer.BadParameter(f"{delays!r} is not a list of milliseconds such as 0,40,120") from None
     facts = machine()
     core, load_core = cores()
     found: dict[str, list[dict[str, float]]] = {}

@@ -147,7 +147,7 @@ def numbers(text: str) -> tuple[float, ...]:
     except ValueError:
         found = ()
     if not found or any(each <= 0 for each in found):
-        raise typer.BadParameter(f"{text!r} is no list of numbers above 0 such as 1,10,100")
+        raise typer.BadParameter(f"{text!r} is not a list of numbers above 0 such as 1,10,100")
     return found
 
 

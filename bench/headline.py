@@ -180,7 +180,7 @@ def address(url: str) -> tuple[str, int]:
     """Host and port of a URL. Raises `typer.BadParameter`."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise typer.BadParameter(f"{url!r} is no URL like http://127.0.0.1:8101")
+        raise typer.BadParameter(f"{url!r} is not a URL like http://127.0.0.1:8101")
     return parts.hostname, parts.port or 80
 
 

@@ -1,15 +1,15 @@
-"""Viewers that come back: each with its cursor and in its own time, and none of them missing anything.
+"""Viewers that reconnect: each with its cursor and in its own time, and none of them may miss an event.
 
 Rules:
 
 1. One epoll, no thread. A viewer is a socket, the last number it has seen, and where it stands.
 2. With every read the number in its last `id` must be the one before plus the events read (counted by
-   `"at":`, which each carries once): a hole or a doubling breaks it at once, for every viewer. A few keep
-   their bytes; of those, `verify` looks at every single number, across the two connections.
+   `"at":`, which each carries once): a missing or repeated event shows at once, for each viewer. A few keep
+   their bytes; of those, `verify` checks every single number, across the two connections.
 3. A viewer whose connection ends waits for the `retry` that its stream began with, as browsers do, or not
    at all; then it asks at the other port, with its last id. If it is refused there, or sent `bye`, it waits
    again.
-4. Back is who has `ready` with `resumed` true and the very cursor it asked with.
+4. A viewer is back when it has got `ready` with `resumed` true and the cursor that it sent.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def main(
         f"edge.max_connections={MOST_VIEWERS}",
         f"frontend.send_buffer={SEND_BUFFER}",
         "frontend.slow_timeout=1h",
-        "history.max_events=2000",  # full before the counting begins, so that what grows then is no log
+        "history.max_events=2000",  # full before memory is measured, so that the log does not grow then
         "history.ephemeral_events=2000",
     )
     with ExitStack() as stack, progress(3 + parts) as step:

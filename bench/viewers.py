@@ -1,10 +1,10 @@
-"""Many viewers in one process, cheap enough not to be what is measured.
+"""Many viewers in one process, cheap enough not to limit what is measured.
 
 Rules:
 
-1. One epoll, one buffer, one `recv_into` per readiness. Whoever falls behind finds more in its socket next
-   time: reads coalesce as writes do, and nothing is queued here. Edge-triggered: otherwise the kernel looks
-   at each socket a second time, only to find that it has been read.
+1. One epoll, one buffer, one `recv_into` per readiness. A viewer that falls behind finds more in its socket
+   next time: reads coalesce as writes do, and nothing is queued here. Edge-triggered: otherwise the kernel
+   polls each socket a second time, after it was read.
 2. Events are counted per viewer, by bytes (`TOKEN`) that each carries once. A read may end inside them;
    only then are its last bytes looked at again with the next read. Counting is what costs most here
    where events are many, and twenty bytes are found twice as fast as five.

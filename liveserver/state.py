@@ -5,7 +5,7 @@ A keyed event's line has a head of several words, so that scripts and nodes need
     ;type;key;version;at;flags {"id":"…",…}
 
 `version` is a number, or `-` for none; `flags` are `c` (the key is cleared) and `i` (internal: for
-moderators only). An internal event may have no key; it is no part of the state.
+moderators only). An internal event may have no key; it is not part of the state.
 
 Rules:
 

@@ -13,7 +13,7 @@ def test_the_least_recently_used_entry_is_dropped() -> None:
     lru.put("a", 1)
     lru.put("b", 2)
     assert lru.get("a") == 1
-    assert lru.peek("b") == 2  # which is no use of it
+    assert lru.peek("b") == 2  # which does not count as a use
     lru.put("c", 3)
     assert "b" not in lru
     assert (lru.get("b"), list(lru), list(reversed(lru))) == (None, ["a", "c"], ["c", "a"])

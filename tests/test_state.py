@@ -48,7 +48,7 @@ def test_the_shown_state_is_ordered_without_cleared_or_internal_keys() -> None:
         b';audit;;-;50;i {"id":"e","data":1}',
     ]
     folded = State(map(state.read, lines))
-    assert len(folded) == 5  # what has no key is no part of it
+    assert len(folded) == 5  # events without a key are not part of it
     assert [event.key for event in folded.shown(internal=False)] == ["likes/y", "likes/x", "pin"]
     assert [event.key for event in folded.shown(internal=True)] == ["likes/y", "likes/x", "ban/u", "pin"]
 

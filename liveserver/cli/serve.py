@@ -139,7 +139,7 @@ def check(
     service cannot be reached.
     """
     for variable in config.unknown_in(os.environ):
-        typer.echo(printable(f"environment variable {variable}: is no setting, and ignored"), err=True)
+        typer.echo(printable(f"environment variable {variable}: not a setting, ignored"), err=True)
     if config_file and "datacenters" in config.read_toml(config_file):
         from liveserver.cluster import supervisor, topology
 

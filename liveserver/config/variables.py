@@ -67,7 +67,7 @@ def _mistyped(variable: str, reason: str) -> ConfigError:
     nearest = _nearest(variable)
     instead = nearest or f"{ENVIRONMENT_PREFIX}SECTION__NAME"
     hint = "" if reason else ", two underscores after the section"
-    reason = reason or "is no setting"
+    reason = reason or "is not a setting"
     return ConfigError(f"environment variable {variable}", f"{reason}; write {instead}{hint}")
 
 

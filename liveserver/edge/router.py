@@ -24,7 +24,7 @@ class Router:
         self._of_video: dict[str, dict[str, Handler]] = {}
         self._pages: set[str] = set()
         self._elsewhere: set[tuple[str, str]] = set()  # methods and paths, as they are added
-        self.is_complete = True  # false until it knows of the ordinary web what it is told by `pass_on`
+        self.is_complete = True  # false until `pass_on` has named the paths of the ordinary web
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """Register a handler. GET and POST of one path may belong to different roles."""

@@ -119,7 +119,7 @@ def check_types(names: Sequence[str], settings: FrontendSettings) -> frozenset[b
             "lower-case letters, digits, _ . and -, at most 32 characters, and begins with a letter"
         )
     if control := sorted(CONTROL_WORDS.intersection(names)):
-        raise BadRequest(f"{control[0]} is no type of events: it is always sent; leave it out of types")
+        raise BadRequest(f"{control[0]} is not a type of events: it is always sent; leave it out of types")
     return UNFILTERED.union(name.encode() for name in names)
 
 

@@ -3,7 +3,7 @@
 Rules:
 
 1. What was counted is released when the block ends, unless the viewer has taken it over (`hand_over`).
-2. While the block lasts, the channel is not closed, and `ViewerSession.ended` is set if the session's token is
+2. While the block lasts, the channel is not closed, and `ViewerSession.ended` is set if the token is
    revoked. Whether the viewer is banned has to be checked after the last checkpoint.
 """
 

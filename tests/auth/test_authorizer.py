@@ -115,7 +115,7 @@ async def test_a_reload_changes_every_limit(autojump_clock: MockClock) -> None:
 
 
 async def test_after_a_reload_this_node_signs_with_the_new_secret() -> None:
-    """Whoever holds the signature signs with it, and other nodes with the new secret take it."""
+    """The signature object signs with it at once, and other nodes with the new secret accept it."""
     authorizer = Authorizer(settings(auth=LOCKED), "n", lambda: NOW)
     signature = authorizer.signature
     before = signature.headers()["authorization"]

@@ -164,7 +164,7 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(database: 
     assert set(times.values()) == {1}
     answered = set(crowd.answered)
     assert answered <= set(times)
-    # Whoever repeats until there is an answer has been stored exactly once.
+    # A request that is repeated until it is answered is stored exactly once.
     assert len(set(crowd.keys.values())) == len(crowd.keys)
     # What is more than was answered comes from those who got no answer and did not ask again.
     assert len(times) - len(answered) <= crowd.lost
@@ -283,7 +283,7 @@ async def test_what_was_stored_by_another_clock_is_published(before: str, after:
             await backend.wait_ready()
             async with running(dispatcher):
                 again = (await client.post(likes, json={}, headers=key)).json()
-                assert again == first, "an hour by the wrong clock is no hour"
+                assert again == first, "an hour by the stepped clock does not count"
                 events: list[dict[str, Any]] = []
                 while len(events) < 11:  # until the outbox tries the dispatcher again
                     events = await shown(dispatcher.url, 11)

@@ -21,7 +21,7 @@ from liveserver.moderation import acts
 from liveserver.moderation.acts import Act
 from liveserver.moderation.rules import Ban, Pinned, Rules, VideoSettings, Waiting
 
-LONG = "Ada L. of Łódź"  # whose name is no part of keys: they have its hash
+LONG = "Ada L. of Łódź"  # keys have the hash of such a name
 NOW = 1_000_000
 
 

@@ -178,7 +178,7 @@ async def test_videos_that_moved_since(bus: WholeBus, until: Until) -> None:
     await append(bus, "w", "a")
     await bus.relay([relayed([1], video="x")])
     moved = await bus.active_since(0, 10)
-    assert moved.videos == ["v", "w"]  # what comes from elsewhere is no news to others
+    assert moved.videos == ["v", "w"]  # relayed events are not listed for peers
     from_elsewhere = await bus.active_since(before, 10, relayed=True)
     assert from_elsewhere.videos == ["x"]
     assert before < from_elsewhere.upto <= from_elsewhere.now

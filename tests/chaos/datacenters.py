@@ -29,9 +29,9 @@ from tests.chaos.viewer_processes import Notes, Publisher, Viewer, client
 from tests.processes import running
 
 NAMES = ("dc1", "dc2", "dc3")
-PATIENCE = 120.0  # seconds for everybody to be ready, and to have heard everything once all is mended
+PATIENCE = 120.0  # seconds until all viewers are ready and have all events, after the faults are over
 RELAY = (
-    "bus.timeout=3s", "frontend.dispatcher_timeout=3s",  # a busy machine is no broken link
+    "bus.timeout=3s", "frontend.dispatcher_timeout=3s",  # a busy machine is not a broken link
     "relay.timeout=3s", "relay.lease=6s", "relay.sweep_interval=1s", "relay.retry_max=500ms",
 )  # fmt: skip
 HOPPERS = FEW  # as many as may wait for half a minute for what they have received elsewhere

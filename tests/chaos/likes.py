@@ -35,7 +35,7 @@ from tests.processes import running
 from tests.web.browsers import running_browser
 
 NAMES = ("dc1", "dc2")
-PATIENCE = 120.0  # seconds for everything to show the same once all is mended
+PATIENCE = 120.0  # seconds until all totals are equal, after the faults are over
 ANSWER = 10.0  # seconds that a like waits for its answer
 REACTIONS = ("heart", "fire")
 TRANSPORTS: tuple[Transport, ...] = ("sse", "poll", "ws")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Seconds.
 LIMIT = 360.0  # for all of it; beyond it something hangs
-SETTLE = 60.0  # for everybody to have heard everything, once all is mended
+SETTLE = 60.0  # seconds until all viewers have all events, after the faults are over
 READY = 60.0
 
 # Drawn for each play, so that what is rare in earnest is not rare here: full segments, pages and inboxes.
@@ -142,7 +142,7 @@ class Play:
         return rows
 
     async def end(self) -> None:
-        """Mend everything; whoever waits is answered, and everybody hears everything. Or complain."""
+        """End all faults; wait until requests are answered and all viewers have all events, or fail."""
         await self.stage.heal()
         await self._all_ready()
         for publisher in self.publishers:

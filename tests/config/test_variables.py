@@ -12,20 +12,20 @@ from tests.config.test_explain import every_setting
 @pytest.mark.parametrize(
     ("variable", "said"),
     [
-        ("LIVESERVER_BUS_URL", "is no setting; write LIVESERVER_BUS__URL, two underscores"),
-        ("LIVESERVER_BUS_URI", "is no setting; write LIVESERVER_BUS__URL, two underscores"),
-        ("LIVESERVER_HISTORY_MAX_AGE", "is no setting; write LIVESERVER_HISTORY__MAX_AGE, "),
-        ("LIVESERVER_NODE_DRAIN_TIMEOUTS", "is no setting; write LIVESERVER_NODE__DRAIN_TIMEOUT, "),
-        ("LIVESERVER_AUTH_SECRET_FILE", "is no setting; write LIVESERVER_AUTH__SECRET_FILE, "),
-        ("LIVESERVER_OPS_XYZZY_PLUGH", "is no setting; write LIVESERVER_SECTION__NAME, "),
+        ("LIVESERVER_BUS_URL", "is not a setting; write LIVESERVER_BUS__URL, two underscores"),
+        ("LIVESERVER_BUS_URI", "is not a setting; write LIVESERVER_BUS__URL, two underscores"),
+        ("LIVESERVER_HISTORY_MAX_AGE", "is not a setting; write LIVESERVER_HISTORY__MAX_AGE, "),
+        ("LIVESERVER_NODE_DRAIN_TIMEOUTS", "is not a setting; write LIVESERVER_NODE__DRAIN_TIMEOUT, "),
+        ("LIVESERVER_AUTH_SECRET_FILE", "is not a setting; write LIVESERVER_AUTH__SECRET_FILE, "),
+        ("LIVESERVER_OPS_XYZZY_PLUGH", "is not a setting; write LIVESERVER_SECTION__NAME, "),
         ("LIVESERVER_BUSS__URL", "there is no section 'buss'; write LIVESERVER_BUS__URL"),
         ("LIVESERVER_BUS_URL__", "there is no section 'bus_url'; write LIVESERVER_BUS__URL"),
         ("LIVESERVER__BUS__URL", "there is no section '_bus'; write LIVESERVER_BUS__URL"),
         ("LIVESERVER_REDIS__URL", "there is no section 'redis'; write LIVESERVER_"),
         ("liveserver_bus__kind", "settings' variables are in capitals; write LIVESERVER_BUS__KIND"),
         ("Liveserver_Bus__Kind", "settings' variables are in capitals; write LIVESERVER_BUS__KIND"),
-        ("LIVE_SERVER_BUS__KIND", "is no setting; write LIVESERVER_BUS__KIND, "),
-        ("LIVESERVR_BUS__KIND", "is no setting; write LIVESERVER_BUS__KIND, "),
+        ("LIVE_SERVER_BUS__KIND", "is not a setting; write LIVESERVER_BUS__KIND, "),
+        ("LIVESERVR_BUS__KIND", "is not a setting; write LIVESERVER_BUS__KIND, "),
     ],
 )
 def test_a_mistyped_variable_is_refused_with_the_right_one(variable: str, said: str) -> None:

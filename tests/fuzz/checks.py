@@ -1,6 +1,6 @@
 """What is fed with bytes, and what must hold whatever they are.
 
-A check takes any bytes, and returns. It raises when something is wrong: an exception that is no refusal,
+A check takes any bytes, and returns. It raises when something is wrong: an exception other than a refusal,
 or an answer that is not true. Refusals (`Problem`, `MalformedBatch`, …) are what the parsers are for.
 """
 

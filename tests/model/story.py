@@ -124,7 +124,7 @@ class Story:
             self._at(here, "page")
 
     def notice(self, cursor: str, kind: str) -> None:
-        """A frame that is no event, with where the viewer stands."""
+        """A control frame, with the position of the viewer."""
         self.lines.append(f"{kind} {cursor}")
         if cursor:
             self._at(Cursor.parse_trusted(cursor), kind)

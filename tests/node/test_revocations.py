@@ -248,7 +248,7 @@ async def test_it_holds_at_other_nodes_and_after_a_restart(
                 assert await on.status_of("GET", ME, two) == 200
         async with serving(frontend) as [anew]:  # whose first token is asked for before it has read anything
             assert await anew.status_of("GET", ME, one) == 401
-            async with watching(anew, "sse", two):  # nobody is disconnected by what was before
+            async with watching(anew, "sse", two):  # earlier revocations disconnect no one
                 pass
 
 

@@ -95,7 +95,7 @@ class SharedBrowser:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """For what is no element of a page: return once it holds, fail after `SECONDS`."""
+    """For conditions other than elements of a page: return once it holds, fail after `SECONDS`."""
     deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"

@@ -1,4 +1,4 @@
-"""Live and behind live by a delay that is no whole number, in a browser: each event comes at its moment."""
+"""Live and behind live by a delay with a fraction, in a browser: each event comes at its moment."""
 
 from __future__ import annotations
 

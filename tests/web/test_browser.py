@@ -219,7 +219,7 @@ def test_a_tab_that_has_the_lock_and_says_nothing_loses_it(stage: Stage, context
 
 
 def test_with_the_real_backend_the_counter_is_exact(browser: Browser, tmp_path: Path) -> None:
-    """In one process, as `make run` starts it; also for whoever comes later."""
+    """In one process, as `make run` starts it; also for pages that are opened later."""
     everything = 'node.roles=["frontend","dispatcher","backend"]'
     node = NodeProcess(
         "dc1-all", "frontend", "", everything, "bus.kind=memory", f"backend.directory={tmp_path}"

@@ -530,7 +530,7 @@ def test_events_the_leader_has_dropped_come_from_the_server(
     assert follower.evaluate("live.connection.shared") is True
 
 
-def test_a_tab_with_a_replay_is_given_it_by_whoever_has_it(
+def test_a_tab_with_a_replay_gets_it_from_the_tab_that_has_it(
     context: BrowserContext, frontend: ScriptedFrontend
 ) -> None:
     leader, _ = leader_and_follower(context, frontend)

@@ -32,7 +32,7 @@ KNOWN = ("0001",)  # oldest first
 # Alembic's own table.
 _versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
-_LOCK = 0x6C697665  # PostgreSQL's advisory lock of whoever upgrades; any number that others do not use
+_LOCK = 0x6C697665  # PostgreSQL's advisory lock for upgrades; any number that others do not use
 _ATTEMPTS = 3  # a backend from before there were versions may create the same tables
 
 

@@ -63,7 +63,7 @@ import { Tokens } from "./liveserver/tokens.js";
 
 export { LiveError, Replay };
 
-// What is fired that is no published event. An event with such a type is fired as "*" only.
+// Events of the client itself. A published event with such a type is fired as "*" only.
 const OWN_WORDS = new Set(["*", "ready", "gap", "viewers", "omitted", "bye", "state", "connection", "refused", "error", "open", "close", "message"]);
 
 const DELAY_EVERY = 1_000; // milliseconds between two looks at how far behind live the picture is

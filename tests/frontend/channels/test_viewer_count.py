@@ -97,7 +97,7 @@ async def test_viewers_get_a_count_at_most_once_a_second(autojump_clock: MockClo
             seen = (await received(client))[1][0]
             words += 1
         assert words <= 12
-        # One visit each, beside those that seat whoever comes.
+        # One flush each, besides those in which viewers join.
         assert on.frontend.fanout.statistics().visits - before <= 12
 
 
@@ -196,6 +196,6 @@ async def test_a_newcomer_to_a_video_that_all_had_left_is_counted_at_once(autoju
         first, _ = await on.ready()
         await received(first)
         first.sock.close()
-        await trio.sleep(3)  # nobody is there, and that is what would have been said last
+        await trio.sleep(3)  # there are no viewers, which would have been the last report
         second, ready = await on.ready()
         assert await received(second) == (ready["cursor"], (1, 1, 1))

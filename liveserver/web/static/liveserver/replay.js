@@ -19,7 +19,7 @@
  * @typedef {{startAt?: number, token?: string | (() => string | Promise<string>), credentials?: RequestCredentials}} ReplayOptions
  */
 
-const OWN_WORDS = new Set(["*", "ready", "seek", "error"]); // what is fired that is no event
+const OWN_WORDS = new Set(["*", "ready", "seek", "error"]); // events of the player itself
 
 const LOOK_AHEAD = 1_000; // milliseconds of the video before which a segment is loaded, and then some for the network
 const PREFETCH = 5_000;
