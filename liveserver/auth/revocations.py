@@ -1,4 +1,4 @@
-"""Tokens that are not good any more, although they have not expired: by their `jti`, or all of a user's that
+"""Tokens that were revoked before they expired: by their `jti`, or all of a user's that
 were issued before a time. A fold of keyed events of the site's log (site/feed.py); no I/O.
 
 Rules:
@@ -43,7 +43,7 @@ class Revocation(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        """The key of the event that says so."""
+        """The key of its event."""
         if self.token is not None:
             return TOKEN + key_part(self.token)
         return USER + key_part(self.user or "")
@@ -127,7 +127,7 @@ class Revocations:
         return [event for key in self._known if (event := self._state.get(key)) is not None]
 
     def is_revoked(self, grant: Grant) -> bool:
-        """Return whether the token that this grant was made from is not good any more."""
+        """Return whether the token that this grant was made from is revoked."""
         if not self._known or not grant.is_viewer:
             return False
         if grant.token_id is not None and (until := self._tokens.get(grant.token_id)) is not None:
@@ -138,7 +138,7 @@ class Revocations:
         return False
 
     def check(self, grant: Grant) -> None:
-        """Raise `Unauthorized` for a token that is not good any more."""
+        """Raise `Unauthorized` for a revoked token."""
         if self._known and self.is_revoked(grant):
             raise Unauthorized("the token was revoked; sign in again, and ask for a new one")
 

@@ -147,18 +147,18 @@ class Backend:
         return await self._wait_read(lambda: self._store.comments(video, before, limit))
 
     async def rules(self, video: str) -> Rules:
-        """Return what holds for a video. Raises `Unavailable`."""
+        """Return the rules of a video, as far as known here. Raises `Unavailable`."""
         return (await self.follower.follow(video)).rules
 
     async def refresh(self, video: str) -> Rules:
-        """Return what holds for a video, with all that its log says now. Raises `Unavailable`."""
+        """Return the rules of a video, after reading its log up to its head. Raises `Unavailable`."""
         try:
             return (await self.follower.read_now(video)).rules
         except BusError:
             raise Unavailable("the log cannot be read; try again") from None
 
     async def act(self, *several: Act) -> list[Act]:
-        """Return acts when they are in the feed, and hold here. Raises as `ActPublisher.publish` does."""
+        """Publish acts; return them once they hold here. Raises as `ActPublisher.publish` does."""
         published = await self._acts.publish(*several)
         with suppress(BusError, Unavailable):  # the log is read again before long
             await self.follower.read_now(several[0].video)

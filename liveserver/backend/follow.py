@@ -158,7 +158,7 @@ class Follower:
                 await self._wanted.wait()
 
     async def _follow_site(self) -> None:
-        """Follow what holds for all videos, as soon as the database can be read."""
+        """Follow the rules for all videos, as soon as the database can be read."""
         if SITE not in self._views:
             try:
                 await self._open(SITE)
@@ -167,7 +167,7 @@ class Follower:
                 log.warning("site_not_followed", reason=str(error))
 
     async def read_now(self, video: str) -> View:
-        """Return the view of a video, with all that its log says now. Raises `BusError`, `Unavailable`."""
+        """Read a video's log up to its head; return the view. Raises `BusError`, `Unavailable`."""
         view = await self.follow(video)
         if self._reader is not None:
             async with self._reading:
@@ -233,7 +233,7 @@ class Follower:
             self._publish_again(video)
 
     def _check_rules(self, video: str, view: View, heard: Heard) -> None:
-        """Publish again what the state has lost of what holds for the video."""
+        """Publish the video's rules again that its state has lost."""
         ranks = {rule.event.key: rule.event.rank for rule in heard.rules}
         # A cleared key is missed only by those who have an older event of it, see `_fold_rules`.
         lost = [event for event in view.rules if event.key not in ranks and not event.is_cleared]
@@ -241,7 +241,7 @@ class Follower:
             self._restore(video, lost)
 
     def _fold_rules(self, video: str, view: View, heard: Heard) -> None:
-        """Let hold what was heard; where something newer is known, the state has to have that."""
+        """Adopt the rules that were read; restore those in the state that are newer here."""
         newest: dict[str, Keyed] = {}
         for rule in heard.rules:
             key, rank = rule.event.key, rule.event.rank

@@ -75,7 +75,7 @@ class LikeRoutes:
             raise BadRequest(f"the permitted reactions are {', '.join(reactions)}")
         user, grant = await self._authorize(request, LIKE, body.user)
         await self._backend.enforcer.check_like(video, user, grant)
-        self._spend(request, peer, grant, self._authorizer.likes, user)
+        self._charge(request, peer, grant, self._authorizer.likes, user)
         like = Like(video, user, reaction, _key(request), body.position, grant.role(video))
         return await self._write(like)
 
@@ -91,7 +91,7 @@ class LikeRoutes:
         user, grant = await self._authorize(request, COMMENT, body.user)
         key = _key(request)
         address = self._authorizer.address(peer_address(peer.sock), request.headers)
-        self._spend(request, peer, grant, self._authorizer.comments, user)
+        self._charge(request, peer, grant, self._authorizer.comments, user)
         if await self._backend.enforcer.check_comment(video, user, grant, address, key):
             waiting = Waiting(_waiting_id(video, user, key), text, int(time.time() * 1000), user)
             decision = await self._backend.waiting_comments.decide(video, waiting)
@@ -158,10 +158,10 @@ class LikeRoutes:
         grant.require(scope, request.video)
         return grant.resolve_user(user), grant
 
-    def _spend(
+    def _charge(
         self, request: Request, peer: Peer, grant: Grant, rates: CompositeRateLimiter, user: str | None
     ) -> None:
-        """Raise `TooMany` when there were too many of them; moderators are exempt."""
+        """Charge the rate limits; moderators are exempt. Raises `TooMany`."""
         if rates.is_any and not grant.is_exempt(request.video):
             address = self._authorizer.address(peer_address(peer.sock), request.headers)
             rates.acquire(address, user, request.video)

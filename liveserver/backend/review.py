@@ -92,7 +92,7 @@ class ReviewHook:
         return change
 
     async def decide(self, video: str, comment: Waiting) -> Decision:
-        """Return what is to become of a comment. Raises nothing."""
+        """Return the decision on a comment. Raises nothing."""
         import httpx
 
         if self._asking >= self._settings.concurrency:

@@ -220,7 +220,7 @@ class Transaction:
         return Stored("")
 
     def _clear(self, video: str, rules: Sequence[HeardRule]) -> None:
-        """Take back what users had written who were cleared."""
+        """Retract the comments of users who were cleared."""
         for rule in rules:
             if (user := cleared_user(rule.event)) is not None:
                 self._connection.execute(

@@ -35,7 +35,7 @@ class WaitingComments:
         self._hook = hook
 
     async def decide(self, video: str, comment: Waiting) -> Decision:
-        """Return what is to become of a comment that is to be reviewed."""
+        """Return the decision on a comment that is to be reviewed."""
         return "hold" if self._hook is None else await self._hook.decide(video, comment)
 
     async def hold(self, video: str, comment: Waiting) -> None:

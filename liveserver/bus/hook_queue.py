@@ -72,7 +72,7 @@ class HookQueue(Protocol):
         ...
 
     async def resign(self, node: str) -> None:
-        """Lead no longer."""
+        """Give up the lease."""
         ...
 
     async def positions(self, videos: Sequence[str]) -> dict[str, str]:

@@ -67,9 +67,9 @@ class _Cluster(msgspec.Struct):
 
 
 async def discover(client: httpx.AsyncClient, urls: Sequence[str]) -> list[str]:
-    """Return the ops addresses of all nodes that the nodes at `urls` know to live, from Redis.
+    """Return the ops addresses of all live nodes that the nodes at `urls` list, from Redis.
 
-    Those that do not say are included themselves. The first of `urls` that answers is enough for its
+    A node that lists none is included itself. The first of `urls` that answers is enough for its
     datacenter and its peers.
     """
     found: dict[str, None] = {}

@@ -55,7 +55,7 @@ def run(
     SIGTERM end it after it has disconnected its viewers.
     """
     overrides = [*_role_overrides(role), *_worker_overrides(workers), *(settings or ())]
-    gc.disable()  # until all is imported and open (`node.run`): it would look through what is all in use
+    gc.disable()  # until all is imported and open (`node.run`): so far all objects are in use
     if log_format is not None:
         overrides.append(f"node.log_format={log_format}")
     effective = _load(config_file, overrides)

@@ -124,7 +124,7 @@ def watch(
 
 
 async def _write_lines(watcher: Watcher, line_of: Callable[[Item], str | None]) -> None:
-    """Prints one line per event to standard output, and changes of the connection to standard error."""
+    """Print one line per event to standard output, and changes of the connection to standard error."""
     async for item in watcher:
         line = line_of(item)
         if line is not None:
@@ -135,7 +135,7 @@ async def _write_lines(watcher: Watcher, line_of: Callable[[Item], str | None]) 
 
 
 async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
-    """Prints events above a status line."""
+    """Print events above a status line."""
     import trio
     from rich.live import Live
     from rich.text import Text

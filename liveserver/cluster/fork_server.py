@@ -131,7 +131,7 @@ class ForkedProcess:
             self._ended.set()
 
     async def wait_without_parent(self) -> None:
-        """Wait for the end of a process whose exit code nobody reports."""
+        """Wait for the end of a process whose exit code is not reported."""
         await trio.lowlevel.wait_readable(self._pidfd)
         self.set_ended(1)
 

@@ -56,7 +56,7 @@ def load(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a tree. Raises `ConfigError` when it is missing or malformed."""
+    """Return a TOML file as a tree. Raises `ConfigError` when it is missing or malformed."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -66,7 +66,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def convert(tree: Any, kind: type[T]) -> T:
-    """A tree of plain values as typed settings. Raises `ConfigError` with the setting's name."""
+    """Convert a tree of plain values to typed settings. Raises `ConfigError` with the setting's name."""
     try:
         return msgspec.convert(tree, kind, dec_hook=quantity)
     except msgspec.ValidationError as error:
@@ -118,7 +118,7 @@ def move_secrets(overrides: Iterable[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _guess(text: str) -> Any:
-    """A value as TOML would read it; what TOML does not understand is a string."""
+    """Return a value as TOML would read it; what TOML does not understand is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""Settings as a TOML file: those that are in force, or all that there are, with what they mean."""
+"""Settings as a TOML file: those that are in force, or all, with their meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 100
 
 
 def render(settings: Settings) -> str:
-    """The settings as TOML that `run` reads back to the same; what differs from the defaults is marked."""
+    """Return the settings as TOML that `run` reads back; what differs from the defaults is marked."""
     lines: list[str] = []
     defaults = Settings()
     for section in settings.__struct_fields__:
@@ -44,7 +44,7 @@ def render(settings: Settings) -> str:
 
 
 def render_full(settings: Settings) -> str:
-    """Every setting with its default and its meaning; those at their default are commented out."""
+    """Return every setting with its default and meaning; those at their default are commented out."""
     lines: list[str] = []
     defaults = Settings()
     hints = get_type_hints(Settings, include_extras=True)
@@ -78,7 +78,7 @@ def _about(section: type[msgspec.Struct]) -> list[str]:
 
 
 def _entries(section: type[msgspec.Struct], values: Any, defaults: Any) -> list[str]:
-    """The settings of one section; without `values`, what there could be, commented out."""
+    """Return the settings of one section; without `values`, all of them commented out."""
     lines: list[str] = []
     meanings = comments(section)
     hints = get_type_hints(section, include_extras=True)

@@ -40,7 +40,7 @@ def settings_in(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]
 
 
 def unknown_in(environment: Mapping[str, str]) -> list[str]:
-    """Return the variables that begin as settings do, and are none; to be reported, not refused."""
+    """Return the variables that begin like settings without being one; they are reported, not refused."""
     return [
         variable
         for variable in sorted(environment)

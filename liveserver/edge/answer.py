@@ -65,7 +65,7 @@ class StreamResponse(ABC):
         """Return when the client has disconnected or was disconnected; the connection is then closed."""
 
     def expire(self) -> bool:
-        """Handle that the peer's deadline has passed; return whether it was extended."""
+        """Handle a deadline that has passed; return whether it was extended."""
         return False
 
 

@@ -315,7 +315,7 @@ class Connection(ClientSocket):
         return received
 
     def expire(self) -> bool:
-        """Handle that the deadline has passed; return whether the connection was closed.
+        """Handle a deadline that has passed; return whether the connection was closed.
 
         A stream decides for itself. A request that was being received is answered 408.
         """

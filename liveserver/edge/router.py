@@ -38,7 +38,7 @@ class Router:
         methods[method] = handler
 
     def pass_on(self, method: str, path: str) -> None:
-        """Have requests of this method passed on: the ordinary web has it, and other methods are hot."""
+        """Pass requests of this method on to the ordinary web, although other methods of the path are hot."""
         rest = path.partition(_VIDEO)[2]
         if (rest in self._of_video) if rest else (path in self._literal):
             self._elsewhere.add((method, path))

@@ -25,7 +25,7 @@ class Client(Protocol):
     def is_idle(self) -> bool: ...
 
     def expire(self) -> bool:
-        """Handle that the deadline has passed; return whether the client is disconnected."""
+        """Handle a deadline that has passed; return whether the client is disconnected."""
         ...
 
     def close(self) -> None: ...
@@ -71,7 +71,7 @@ class ServerInterface(Protocol):
     limit: ConnectionLimit
     secured_hosts: AllowedHosts  # at the TLS port
 
-    is_known_path: Callable[[str], bool]  # whether the ordinary web has something there
+    is_known_path: Callable[[str], bool]  # whether the ordinary web serves the path
     load_web: Callable[[], Awaitable[object]]  # completes the router
     access_log: AccessLog
     is_ending: bool

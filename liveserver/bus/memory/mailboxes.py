@@ -1,4 +1,4 @@
-"""Who listens in this process: to the inboxes of nodes, and to the feed."""
+"""The open inboxes and feeds of this process."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class PeerRelay:
                     self._receive,
                     self._append,
                     lambda: self._sweeper.sweep(self._membership),
-                    self._membership.renew,
+                    self._membership.renew_lease,
                     lambda: self._backfiller.backfill(self._backlog),
                     self._viewer_counts.record_some,
                     self._announce_nodes,
