@@ -41,7 +41,7 @@ class Comment(msgspec.Struct, frozen=True):
 class Retraction(msgspec.Struct, frozen=True):
     """The retraction of a comment. Idempotent.
 
-    `user`: only if it is this user's own. `event` is the id of the event that says so, `by` whose act it is.
+    `user`: only if it is this user's own. `event` is the id of its event, `by` the moderator.
     """
 
     video: str

@@ -35,7 +35,7 @@ def load(
     overrides: Iterable[str] = (),
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """The settings from a file, the environment and `name=value` overrides, checked.
+    """Load and check the settings of a file, the environment and `name=value` overrides.
 
     Raises `ConfigError`, which says what is wrong, where, and what to write instead.
     """
@@ -102,8 +102,8 @@ def is_secret(name: str) -> bool:
 def move_secrets(overrides: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     """Split `name=value` overrides into a command line's, and environment variables for the secret ones.
 
-    Command lines are visible to every user of a machine. Secret are keys and secrets, and URLs with a
-    password. A publisher or an endpoint whose name has capitals stays behind: variables' names have no case
+    Command lines are visible to every user of a machine. Keys, secrets, and URLs with a password are
+    secret. A publisher or an endpoint whose name has capitals stays behind: variables' names have no case
     here.
     """
     plain, environment = [], {}
