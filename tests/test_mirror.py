@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 # Modules that only the tests of what uses them cover. To be lowered with each that gets its own.
-MOST_WITHOUT = 60
+MOST_WITHOUT = 48
 
 # Modules that only declare: there is nothing in them that could do the wrong thing.
 DECLARATIONS = {
@@ -16,6 +16,7 @@ DECLARATIONS = {
     "edge/server_interface.py": "what connections need of their server, as protocols",
     "edge/statistics.py": "the fields of the statistics, described for /metrics",
     "frontend/delivery/scheduler.py": "the fan-out as audiences use it, as a protocol",
+    "web/openapi/recording.py": "the operation that reads recordings, as data",
     "role.py": "what a role consists of",
 }
 

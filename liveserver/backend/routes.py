@@ -32,7 +32,7 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
             if user is None:
                 raise Forbidden("only moderators may retract the comments of others")
             await backend.retract(video, name, None, user)
-        return Response(status=204, headers={"cache-control": "no-store"})
+        return Response(b"", 204, headers={"cache-control": "no-store"})
 
     @routes.post("/v1/videos/<video>/comments/<comment>/approve")
     async def approve(video: str, comment: str) -> Response:
@@ -46,7 +46,7 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
         grant = await authorizer.liker(auth_headers(request.headers))
         grant.require(MODERATE, checked_video(video))
         await backend.waiting_comments.review(video, actor(grant), comment, decision)
-        return Response(status=204, headers={"cache-control": "no-store"})
+        return Response(b"", 204, headers={"cache-control": "no-store"})
 
     @routes.get("/v1/videos/<video>/audit")
     async def audit(video: str) -> Response:

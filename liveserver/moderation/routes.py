@@ -232,4 +232,4 @@ def json(answer: Any, status: int = 200) -> Response:
 
 def nothing() -> Response:
     """Return a response without content."""
-    return Response(status=204, headers={"cache-control": "no-store"})
+    return Response(b"", 204, headers={"cache-control": "no-store"})

@@ -76,7 +76,7 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
 
     async def lift(key: str) -> Response:
         await desk.lift(key, administrator())
-        return Response(status=204, headers={"cache-control": "no-store"})
+        return Response(b"", 204, headers={"cache-control": "no-store"})
 
     @routes.get("/v1/revocations")
     async def revocations() -> Response:

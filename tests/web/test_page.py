@@ -7,20 +7,8 @@ from typing import Any
 
 import pytest
 
-from liveserver.web.app import public_app
-from liveserver.web.files import CONTENT_TYPES
 from liveserver.web.page import STATIC, origins
-
-FILES = sorted(
-    path.relative_to(STATIC).as_posix()
-    for path in STATIC.rglob("*")
-    if path.is_file() and path.name != "index.html"
-)
-
-
-async def get(path: str, **headers: str) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await public_app().test_client().get(path, headers=named)
+from tests.web.test_files import FILES, get
 
 
 def policy_of(response: Any) -> dict[str, str]:
@@ -69,31 +57,11 @@ def test_origins_are_few_and_each_once() -> None:
     assert origins(",".join(f"http://h{n}" for n in range(100))).count("http") == 8
 
 
-@pytest.mark.parametrize("name", FILES)
-async def test_every_file_is_served_as_what_it_is_and_known_again(name: str) -> None:
-    response = await get(f"/{name}")
-    assert response.status_code == 200
-    assert response.headers["content-type"] == CONTENT_TYPES[name[name.rindex(".") :]]
-    assert response.headers["cache-control"] == "no-cache"
-    assert (await response.get_data()) == (STATIC / name).read_bytes()
-    again = await get(f"/{name}", if_none_match=response.headers["etag"])
-    assert again.status_code == 304
-    assert await again.get_data() == b""
-    assert again.headers["etag"] == response.headers["etag"]
-
-
 async def test_the_client_may_be_imported_from_elsewhere() -> None:
     for name in FILES:
         is_client = name.startswith("liveserver")
         response = await get(f"/{name}")
         assert response.headers.get("access-control-allow-origin") == ("*" if is_client else None)
-
-
-@pytest.mark.parametrize("path", ["/page/..%2findex.html", "/page/nothing.js", "/liveserver/", "/index.html"])
-async def test_nothing_else_is_served(path: str) -> None:
-    response = await get(path)
-    assert response.status_code == 404
-    assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("name", ["index.html", *FILES])
