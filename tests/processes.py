@@ -43,6 +43,10 @@ class NodeProcess:
     def __del__(self) -> None:
         self._log.close()
 
+    def change(self, *settings: str) -> None:
+        """Start with these settings, too, from the next start on."""
+        self._settings += settings
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"

@@ -160,6 +160,10 @@ class FrontendSettings(Section, frozen=True):
     # a video's publishers are held back for so long, again and again, while viewers that read without a
     # pause are a quarter of its log behind; 0: never
     hold_back: Duration = Duration(0.02)
+    # `gzip`: for clients that accept it, event streams and long-polls are compressed by gzip, WebSocket
+    # messages by permessage-deflate; each write once for all viewers
+    compression: Literal["off", "gzip"] = "off"
+    compression_min_size: Size = Size(128)  # smaller writes are sent as they are
     send_buffer: Size = Size(64 * 1024)  # the kernel's send buffer of a viewer's socket
     # of the reconnection time sent to viewers, chosen at random per viewer
     retry_min: Duration = Duration(1.0)

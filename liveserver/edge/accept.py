@@ -1,4 +1,4 @@
-"""Content negotiation: the offered media type that a client prefers (RFC 9110 §12.5.1)."""
+"""Content negotiation (RFC 9110 §12.5): the media type that a client prefers, and whether it accepts gzip."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ def preferred(accept: bytes, offered: Sequence[bytes]) -> bytes:
     if not ranges:
         return offered[0]
     return max(offered, key=lambda kind: _quality(ranges, kind))
+
+
+def accepts_gzip(accept_encoding: bytes) -> bool:
+    """Return whether a client accepts gzip, and does not prefer the plain form.
+
+    `accept_encoding` is the header's value, empty if there is none.
+    """
+    lower = accept_encoding.lower()
+    if b"gzip" not in lower and b"*" not in lower:
+        return False
+    codings = dict(_range(text) for text in lower.split(b",") if text.strip())
+    gzip = codings.get(b"gzip", codings.get(b"x-gzip", codings.get(b"*", 0.0)))
+    return gzip > 0 and gzip >= codings.get(b"identity", 0.0)
 
 
 def _range(text: bytes) -> tuple[bytes, float]:

@@ -9,6 +9,7 @@ import gzip
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
+from liveserver.edge.accept import accepts_gzip
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.cors import ALLOW
 from liveserver.edge.request import Request
@@ -46,7 +47,7 @@ class Page:
         if self._is_open and ALLOW not in request.cors:
             request.cors += ALLOW + b"*\r\n"
         own = self._headers_for(request.query) if self._headers_for is not None else b""
-        is_zipped = self._zipped is not None and _accepts_gzip(request.headers.get(b"accept-encoding", b""))
+        is_zipped = self._zipped is not None and accepts_gzip(request.headers.get(b"accept-encoding", b""))
         headers, body = self._variants[is_zipped]
         if (known := request.headers.get(b"if-none-match")) is not None and self._is_known(known):
             return b"".join((_NOT_MODIFIED, date_line(), own, headers, b"\r\n"))
@@ -77,12 +78,3 @@ class Page:
                 b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n%b" % (len(zipped), zipped),
             ),
         )
-
-
-def _accepts_gzip(accept: bytes) -> bool:
-    """Return whether `accept-encoding` has gzip with a quality above 0 (RFC 9110 §12.5.3)."""
-    for part in accept.lower().split(b","):
-        coding, _, quality = part.partition(b";")
-        if coding.strip() == b"gzip":
-            return quality.replace(b" ", b"").rstrip(b"0").rstrip(b".") not in (b"q=", b"q=0")
-    return False

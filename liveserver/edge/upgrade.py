@@ -20,8 +20,11 @@ from liveserver.errors import BadRequest, Forbidden, UpgradeRequired
 KEY_BYTES = 16
 
 
-def accept_websocket(request: Request) -> bytes:
-    """Return the response head of the handshake. Raises `UpgradeRequired`, `BadRequest`, `Forbidden`."""
+def accept_websocket(request: Request, extension: bytes = b"") -> bytes:
+    """Return the response head of the handshake, agreeing to `extension`.
+
+    Raises `UpgradeRequired`, `BadRequest`, `Forbidden`.
+    """
     headers = request.headers
     offered = {word.strip().lower() for word in headers.get(b"connection", b"").split(b",")}
     if (
@@ -50,6 +53,7 @@ def accept_websocket(request: Request) -> bytes:
         b"upgrade: websocket",
         b"connection: upgrade",
         b"sec-websocket-accept: " + generate_accept_token(key),
+        *([b"sec-websocket-extensions: " + extension] if extension else []),
     )
 
 

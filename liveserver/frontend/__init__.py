@@ -9,6 +9,7 @@ websocket.py  many videos on one connection
 admission.py  who may watch what, until when
 parameters.py  what a request to watch asks for
 subscription.py  what all transports set up before a viewer joins
+forms.py      the wire form that a client accepts
 resume.py     where in the log a viewer begins
 frontend.py   the role, put together
 role.py       the role, with its routes

@@ -139,7 +139,8 @@ class Resumer:
             return words, state
         if audience.is_counted:  # plus this viewer, which is not counted yet
             viewers = encode(channel.viewer_count.viewers(audience.totals.watching + 1))
-            words, state = words + state + form.envelope(form.control(cursor, VIEWERS, viewers)), b""
+            count = form.for_one.envelope(form.for_one.control(cursor, VIEWERS, viewers))
+            words, state = words + state + count, b""
         return words + state, b""
 
 

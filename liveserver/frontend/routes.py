@@ -6,7 +6,6 @@ import trio
 
 from liveserver.config import FrontendSettings
 from liveserver.deferred_import import import_in_thread
-from liveserver.edge.accept import preferred
 from liveserver.edge.answer import Answer, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import constant_head, head, json_response, with_headers
@@ -15,13 +14,12 @@ from liveserver.errors import TooMany, Unavailable
 from liveserver.frontend.admission import Admission
 from liveserver.frontend.delivery.long_poll import PollWaiter
 from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
+from liveserver.frontend.forms import Forms
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.parameters import TOKEN, ParameterReader
 from liveserver.frontend.resume import Resumer
 from liveserver.frontend.subscription import RETRY_AFTER
-from liveserver.transport.form import HttpForm, Reason, encode
-from liveserver.transport.ndjson import NDJSON, NDJSON_HTTP10, NDJSON_INTERNAL, NDJSON_INTERNAL_HTTP10
-from liveserver.transport.sse import SSE, SSE_HTTP10, SSE_INTERNAL, SSE_INTERNAL_HTTP10
+from liveserver.transport.form import Reason, encode
 
 
 class WatchRoutes:
@@ -32,6 +30,7 @@ class WatchRoutes:
         self._admission = admission
         self._settings = settings
         self._parameters = ParameterReader(settings)
+        self._forms = Forms(settings)
         self._resumer = Resumer(frontend, settings, admission)
 
     def add_to(self, router: Router) -> None:
@@ -49,11 +48,11 @@ class WatchRoutes:
         video = request.checked_video()
         cursor, replay, delay, token, chosen = self._parameters.watch(request)
         retry = random_retry(self._settings)
-        form = _form(request)
+        form = self._forms.stream(request)
         try:
             session = await self._admission.authenticate(request, peer, token)
             if session.is_moderator(video):
-                form = _form(request, internal=True)
+                form = self._forms.stream(request, internal=True)
             form = form.filtered(chosen)
             reason = self._frontend.refusal()
             if request.method == "HEAD":
@@ -82,7 +81,7 @@ class WatchRoutes:
             reason = Reason.DRAIN if self._frontend.is_draining else Reason.UNAVAILABLE
         self._frontend.fanout.counts.count_bye(reason)
         request.keep_alive = False
-        return head(200, *form.headers) + form.disconnect_frame(b"", reason, retry)
+        return head(200, *form.headers) + form.refusal(reason, retry)
 
     async def socket(self, request: Request, peer: Peer) -> Answer:
         """Turn the connection into a WebSocket that watches many videos; without room it is sent `bye`."""
@@ -91,10 +90,13 @@ class WatchRoutes:
         from liveserver.frontend.websocket import WebSocket
 
         arguments = request.arguments((TOKEN,))
-        accepted = accept_websocket(request)
+        extension = self._forms.extension(request)
+        accepted = accept_websocket(request, extension)
         session = await self._admission.authenticate(request, peer, arguments.get(TOKEN))
         self._frontend.check_ban(None, session.grant)
-        websocket = WebSocket(peer, self._resumer, accepted, session)
+        websocket = WebSocket(
+            peer, self._resumer, accepted, session, self._forms, is_deflated=bool(extension)
+        )
         if (reason := self._frontend.refusal()) is not None:
             websocket.disconnect(reason, random_retry(self._settings))
         return websocket
@@ -150,19 +152,3 @@ class WatchRoutes:
         if await self._admission.may_see_audience(request, video, arguments.get(TOKEN)):
             return json_response(200, encode(await self._frontend.audience(video)))
         return json_response(200, encode(await self._frontend.viewers(video)))
-
-
-def _form(request: Request, *, internal: bool = False) -> HttpForm:
-    """Return the streaming form that the client accepts, SSE by default; with `internal`, a moderator's."""
-    is_old = request.version == "1.0"
-    accept = request.headers.get(b"accept", b"")
-    is_lines = (b"*" in accept or b"ndjson" in accept.lower()) and (
-        preferred(accept, (SSE.content_type, NDJSON.content_type)) == NDJSON.content_type
-    )
-    if is_lines:
-        if internal:
-            return NDJSON_INTERNAL_HTTP10 if is_old else NDJSON_INTERNAL
-        return NDJSON_HTTP10 if is_old else NDJSON
-    if internal:
-        return SSE_INTERNAL_HTTP10 if is_old else SSE_INTERNAL
-    return SSE_HTTP10 if is_old else SSE

@@ -25,20 +25,26 @@ from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, BusError, Forbidden, Problem, Unavailable
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
+from liveserver.frontend.forms import Forms
 from liveserver.frontend.parameters import check_delay, check_rate, check_types, parse_cursor
 from liveserver.frontend.resume import Resumer
 from liveserver.token_bucket import TokenBucket
 from liveserver.transport import websocket as wire
 from liveserver.transport.filter import filter_of
 from liveserver.transport.form import Reason
+from liveserver.transport.permessage_deflate import Inflater
 
 RECEIVE_BYTES = 4096
+MAX_CHARACTER = 4  # bytes, in UTF-8
 
 
 class WebSocket(MultiplexedConnection):
-    """A connection after its opening handshake; `accepted` is the handshake's response."""
+    """A connection after its opening handshake; `accepted` is the handshake's response. `is_deflated`: with
+    `permessage-deflate`."""
 
     __slots__ = (
+        "_forms",
+        "_is_deflated",
         "_is_pinged",
         "_message",
         "_messages",
@@ -50,8 +56,19 @@ class WebSocket(MultiplexedConnection):
         "until",
     )
 
-    def __init__(self, peer: Peer, resumer: Resumer, accepted: bytes, session: ViewerSession) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        resumer: Resumer,
+        accepted: bytes,
+        session: ViewerSession,
+        forms: Forms,
+        *,
+        is_deflated: bool = False,
+    ) -> None:
         super().__init__(peer, resumer.frontend.fanout)
+        self._forms = forms
+        self._is_deflated = is_deflated
         self.until = session.until
         self._session = session
         self._resumer = resumer
@@ -123,7 +140,7 @@ class WebSocket(MultiplexedConnection):
     async def _process(self, received: bytes) -> None:
         """Process what the client has sent."""
         self._note_life()
-        protocol = self._protocol or Connection(ConnectionType.SERVER)
+        protocol = self._protocol or self._new_protocol()
         self._protocol = protocol
         protocol.receive_data(received)
         for event in protocol.events():
@@ -134,6 +151,12 @@ class WebSocket(MultiplexedConnection):
         if is_between_messages(protocol):
             self._protocol = None
 
+    def _new_protocol(self) -> Connection:
+        if not self._is_deflated:
+            return Connection(ConnectionType.SERVER)
+        most = self._settings.websocket_max_message_size * MAX_CHARACTER
+        return Connection(ConnectionType.SERVER, [Inflater(most)])
+
     def _note_life(self) -> None:
         self._is_pinged = False
         self.peer.deadline = trio.current_time() + self._settings.heartbeat
@@ -143,7 +166,10 @@ class WebSocket(MultiplexedConnection):
             # Protocol errors are reported by the same event, but then the client has not closed.
             is_theirs = protocol.state is ConnectionState.REMOTE_CLOSING
             code = CloseReason.NORMAL_CLOSURE if event.code == CloseReason.NO_STATUS_RCVD else event.code
-            self.end(wire.close(code, "" if is_theirs else event.reason or ""))
+            if not is_theirs and code == CloseReason.MESSAGE_TOO_BIG:
+                self._end_too_big()
+            else:
+                self.end(wire.close(code, "" if is_theirs else event.reason or ""))
             return
         if not self._messages.acquire(trio.current_time()):
             most = self._settings.websocket_message_rate
@@ -157,14 +183,14 @@ class WebSocket(MultiplexedConnection):
         else:
             assert isinstance(event, Pong)
 
+    def _end_too_big(self) -> None:
+        most = self._settings.websocket_max_message_size
+        self.end(wire.close(1009, f"a message has at most {most} characters"))
+
     async def _process_text(self, event: TextMessage) -> None:
         self._message += event.data
         if len(self._message) > self._settings.websocket_max_message_size:
-            self.end(
-                wire.close(
-                    1009, f"a message has at most {self._settings.websocket_max_message_size} characters"
-                )
-            )
+            self._end_too_big()
         elif event.message_finished:
             text, self._message = self._message, ""
             video: str | None = None
@@ -212,7 +238,7 @@ class WebSocket(MultiplexedConnection):
             frontend.check_ban(channel, self.grant)
             audience = resumption.audience
             is_moderator = self._session.is_moderator(request.video)
-            form = wire.SOCKET_INTERNAL if is_moderator else wire.SOCKET
+            form = self._forms.socket(is_deflated=self._is_deflated, internal=is_moderator)
             form = form.filtered(chosen)
             viewer = MultiplexedViewer(
                 self, audience, form, resumption.position, resumption.seen, self._serial

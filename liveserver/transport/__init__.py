@@ -6,4 +6,6 @@ sse.py        Server-Sent Events
 ndjson.py     newline-delimited JSON
 longpoll.py   long-poll answers
 websocket.py  WebSocket messages
+compression.py         chunks compressed once for all viewers
+permessage_deflate.py  the extension of WebSockets that compresses messages
 """

@@ -16,11 +16,13 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from liveserver.transport.compression import GZIP_HEADER, STORED, Compressor, gzip_document
 from liveserver.transport.filter import Filter
 
 # Types that are sent to viewers whatever their filter: gaps, and what takes back something.
 UNFILTERED = frozenset({b"gap", b"skip", b"retract", b"clear"})
 OMITTED = b"omitted"
+VARY = b"vary: accept-encoding"
 EPHEMERAL = "ephemeral"  # the value of `skipped` in `ready`
 
 
@@ -117,6 +119,13 @@ class Form(ABC):
     filter: Filter | None = None  # what is sent; None: everything
     types: frozenset[bytes] | None = None  # of the filter
     unfiltered: Form | None = None  # the same form without a filter
+    uncompressed: Form | None = None  # the form whose frames this one compresses when they are written
+    _for_one: Self | None = None
+
+    @property
+    def for_one(self) -> Self:
+        """The same form for short frames, and for what only one viewer is sent: these are not compressed."""
+        return self._for_one or self
 
     @abstractmethod
     def frame(self, cursor: bytes, event: bytes, data: bytes) -> bytes:
@@ -184,13 +193,29 @@ class HttpForm(Form):
     def __init__(self, *, chunked: bool, is_internal: bool = False) -> None:
         self.chunked = chunked
         self.is_internal = is_internal
+        self.compressor: Compressor | None = None
         self.end = b"0\r\n\r\n" if chunked else b""
-        self.headers = (
+        self.headers: tuple[bytes, ...] = (
             b"content-type: " + self.content_type,
             b"cache-control: no-store, no-transform",
             b"x-accel-buffering: no",
             b"transfer-encoding: chunked" if chunked else b"connection: close",
         )
+
+    def gzipped(self, compressor: Compressor) -> Self:
+        """Return this form as a gzip stream."""
+        found = copy(self)
+        found.compressor, found.uncompressed = compressor, self
+        found.headers = (*self.headers, b"content-encoding: gzip", VARY)
+        found._for_one = copy(found)
+        found._for_one.compressor = STORED
+        return found
+
+    def varying(self) -> Self:
+        """Return this form for a server that also has it as a gzip stream."""
+        found = copy(self)
+        found.headers = (*self.headers, VARY)
+        return found
 
     @abstractmethod
     def retry(self, milliseconds: int) -> bytes:
@@ -203,13 +228,24 @@ class HttpForm(Form):
         return self.envelope(b"".join(frames))
 
     def envelope(self, frame: bytes) -> bytes:
-        if self.chunked:
-            return b"%x\r\n%b\r\n" % (len(frame), frame)
-        return frame
+        return self._framed(frame if self.compressor is None else self.compressor.chunk(frame))
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
     def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
-        return self.envelope(self.retry(retry) + self.control(cursor, b"ready", encode(ready)))
+        words = self.retry(retry) + self.control(cursor, b"ready", encode(ready))
+        if self.compressor is None:
+            return self._framed(words)
+        return self._framed(GZIP_HEADER + STORED.chunk(words))
 
     def disconnect_frame(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
-        bye = self.control(cursor, b"bye", encode(Bye(reason.word, reason.reconnect)))
-        return self.envelope(self.retry(retry) + bye) + self.end
+        return self.for_one.envelope(self._bye(cursor, reason, retry)) + self.end
+
+    def refusal(self, reason: Reason, retry: int) -> bytes:
+        """Render a stream that is only its end."""
+        bye = self._bye(b"", reason, retry)
+        return self._framed(bye if self.compressor is None else gzip_document(bye)) + self.end
+
+    def _bye(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
+        return self.retry(retry) + self.control(cursor, b"bye", encode(Bye(reason.word, reason.reconnect)))

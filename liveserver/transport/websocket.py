@@ -8,15 +8,19 @@ events or one message of another kind.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import msgspec
 
 from liveserver.errors import BadRequest, Problem
 from liveserver.malformed import explain_decode_error
+from liveserver.transport.compression import FLUSH_END, Deflater
 from liveserver.transport.form import Form, Ready, Reason, encode
 
 PING = b"\x89\x00"
 _TEXT, _CLOSE, _PONG = 0x81, 0x88, 0x8A
+_COMPRESSED = 0x40  # RSV1 (RFC 7692 §6)
 _MAX_REASON = 123  # bytes that fit into a close frame beside the code
 
 
@@ -85,10 +89,22 @@ class SocketForm(Form):
         return data
 
     def control(self, cursor: bytes, word: bytes, data: bytes) -> bytes:
-        return _frame(_TEXT, b'{"%b":%b}' % (word, data))
+        return self._message(b'{"%b":%b}' % (word, data))
 
     def __init__(self, *, is_internal: bool = False) -> None:
         self.is_internal = is_internal
+        self.deflater: Deflater | None = None
+
+    def deflated(self, deflater: Deflater) -> Self:
+        """Return this form for clients that have agreed to `permessage-deflate`."""
+        found = copy(self)
+        found.deflater, found.uncompressed, found._for_one = deflater, self, self
+        return found
+
+    def _message(self, payload: bytes) -> bytes:
+        if self.deflater is None or not self.deflater.is_compressed(payload):
+            return _frame(_TEXT, payload)
+        return _frame(_TEXT | _COMPRESSED, self.deflater.deflate(payload).removesuffix(FLUSH_END))
 
     def cursor_frame(self, video: str, cursor: bytes) -> bytes:
         return self.joined(video, cursor, ())
@@ -98,21 +114,20 @@ class SocketForm(Form):
 
     def joined(self, video: str, cursor: bytes, frames: Sequence[bytes]) -> bytes:
         # A video's name and a cursor need no escaping: their alphabets have no quotes and no backslashes.
-        return _frame(
-            _TEXT,
+        return self._message(
             b'{"events":{"video":"%b","cursor":"%b","events":[%b]}}'
-            % (video.encode(), cursor, b",".join(frames)),
+            % (video.encode(), cursor, b",".join(frames))
         )
 
     def envelope(self, frame: bytes) -> bytes:
         return frame
 
     def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
-        return self.control(cursor, b"ready", encode(ready))
+        return self.for_one.control(cursor, b"ready", encode(ready))
 
     def disconnect_frame(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
         bye = {"reason": reason.word, "reconnect": reason.reconnect, "retry": retry}
-        return self.control(b"", b"bye", msgspec.json.encode(bye)) + close(reason.code, reason.word)
+        return self.for_one.control(b"", b"bye", msgspec.json.encode(bye)) + close(reason.code, reason.word)
 
 
 def error(problem: Problem, video: str | None) -> bytes:

@@ -149,8 +149,8 @@ class Proxy:
     def __init__(self, name: str, folder: Path, port: int, ca: trustme.CA, upstreams: list[Upstream]) -> None:
         self.name, self.port, self.upstreams = name, port, upstreams
         self._folder = folder
-        self._context = ssl.create_default_context()
-        ca.configure_trust(self._context)
+        self.context = ssl.create_default_context()
+        ca.configure_trust(self.context)
         self.process: subprocess.Popen[bytes] | None = None
 
     async def ask(
@@ -168,7 +168,7 @@ class Proxy:
 
     async def connect(self) -> trio.SSLStream[trio.SocketStream]:
         tcp = await trio.open_tcp_stream("127.0.0.1", self.port)
-        stream = trio.SSLStream(tcp, self._context, server_hostname=HOST, https_compatible=True)
+        stream = trio.SSLStream(tcp, self.context, server_hostname=HOST, https_compatible=True)
         await stream.do_handshake()
         return stream
 

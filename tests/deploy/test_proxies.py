@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
@@ -187,6 +189,7 @@ async def test_a_real_node_delivers_and_accepts_the_pages_websocket(name: str, t
         "redis://127.0.0.1:1/0",
         "bus.kind=memory",
         f'edge.allow_hosts=["{HOST}"]',
+        "frontend.compression=gzip",
     )
     upstreams = [Upstream(host, node.port, node.ops_port) for host in MACHINES]
     async with (
@@ -202,6 +205,10 @@ async def test_a_real_node_delivers_and_accepts_the_pages_websocket(name: str, t
             received = b""
             while b'"id":"l1"' not in received:
                 received += await watching.receive_some()
+            likes = b'[{"type":"like","id":"l2"},{"type":"like","id":"l3"}]'
+            await trio.to_thread.run_sync(
+                _read_compressed, proxy, partial(proxy.ask, "POST", EVENTS, body=likes)
+            )
         for target in INNER:
             assert (await proxy.ask("POST", target, body=b"[]")).status == 404, target
         for origin, status in ((f"https://{HOST}:{proxy.port}", 101), (f"https://{HOST}", 403)):
@@ -215,3 +222,23 @@ async def test_a_real_node_delivers_and_accepts_the_pages_websocket(name: str, t
                 ("origin", origin),
             )
             assert upgraded.status == status, origin
+
+
+def _read_compressed(proxy: Proxy, publish: Callable[[], Awaitable[object]]) -> None:
+    """Read what was published before, and what is published meanwhile, from a compressed stream."""
+    with (
+        httpx.Client(verify=proxy.context, timeout=60) as client,
+        client.stream(
+            "GET",
+            f"https://127.0.0.1:{proxy.port}{EVENTS}?cursor=earliest",
+            headers={"accept": "text/event-stream", "host": f"{HOST}:{proxy.port}"},
+            extensions={"sni_hostname": HOST},
+        ) as stream,
+    ):
+        assert stream.headers["content-encoding"] == "gzip"
+        texts, found = stream.iter_text(), ""
+        while '"id":"l1"' not in found:
+            found += next(texts)
+        trio.from_thread.run(publish)
+        while '"id":"l3"' not in found:
+            found += next(texts)

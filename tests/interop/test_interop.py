@@ -1,4 +1,7 @@
-"""Each client gets each event once, in order, also when the server was away in between."""
+"""Each client gets each event once, in order, also when the server was away in between.
+
+The server compresses until it goes away, and does not when it is back.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,8 @@ async def at_work(command: list[str]) -> AsyncIterator[Program]:
 
 async def play(redis_url: str, directory: Path) -> dict[str, Program]:
     """The story, for all clients at the same time; a client that does not play along is left as it is."""
-    settings = ("node.drain_timeout=200ms", "frontend.retry_min=100ms", "frontend.retry_max=300ms")
+    settings = ["node.drain_timeout=200ms", "frontend.retry_min=100ms", "frontend.retry_max=300ms"]
+    settings.append("frontend.compression=gzip")
     node = NodeProcess("n1", 'frontend","dispatcher', redis_url, *settings)
     programs: dict[str, Program] = {}
 
@@ -131,6 +135,7 @@ async def play(redis_url: str, directory: Path) -> dict[str, Program]:
             for _ in range(count):
                 await watched.acquire()
         await node.terminate()
+        node.change("frontend.compression=off")
         node.start()
         await node.wait_ready()
         await publish(node.url, "v", numbered(EVENTS))

@@ -25,12 +25,16 @@ WATCH = """async ({ urls, video, options }) => {
 
 
 class Stage:
-    """A dispatcher, two frontends with a relay before each, and what stands in for the backend."""
+    """A dispatcher, two frontends with a relay before each, and what stands in for the backend.
+
+    The second frontend compresses.
+    """
 
     def __init__(self, redis_url: str) -> None:
         self.dispatcher = NodeProcess("dc1-di1", "dispatcher", redis_url)
         where = f'frontend.dispatchers=["{self.dispatcher.url}"]'
         self.frontends = [NodeProcess(f"dc1-fe{n}", "frontend", redis_url, where) for n in (1, 2)]
+        self.frontends[1].change("frontend.compression=gzip")
         self.stand = Stand(self.dispatcher.url)
         self.one, self.two = (Relay(node.url, self.stand) for node in self.frontends)
 

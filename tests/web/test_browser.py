@@ -325,8 +325,8 @@ def test_a_websocket_can_be_insisted_on(stage: Stage, context: BrowserContext) -
 
 
 def test_a_script_goes_on_over_a_websocket(stage: Stage, context: BrowserContext) -> None:
-    """Without a loss or a double: from a stream to a WebSocket, and back."""
-    page = watching(context, "over", stage.one, share=False)
+    """Without a loss or a double: from a stream to a WebSocket, and back; all of them compressed."""
+    page = watching(context, "over", stage.two, share=False)
     for step, transport in enumerate(("ws", "sse", "ws", "poll"), 1):
         stage.likes("over", 30 * step - 30, 30 * step - 15)
         page.evaluate("(transport) => live.setTransport(transport)", transport)

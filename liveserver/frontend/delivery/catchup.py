@@ -183,15 +183,15 @@ def _next(viewer: Viewer, limit: int) -> bytes:
     if withheld:
         _withhold(viewer, viewer.position, withheld)
     viewer.seen = Cursor(marks.items())
-    cursor = str(viewer.seen).encode()
-    chunk = viewer.form.joined(log.video, cursor, frames) if frames else b""
-    return chunk + viewer.form.omitted_frame(log.video, cursor, omitted) if omitted else chunk
+    cursor, form = str(viewer.seen).encode(), viewer.form.for_one
+    chunk = form.joined(log.video, cursor, frames) if frames else b""
+    return chunk + form.omitted_frame(log.video, cursor, omitted) if omitted else chunk
 
 
 def _gap(viewer: Viewer, cursor: Cursor) -> bytes:
     """Return the gap before the viewer's position, and the state there."""
     log, form = viewer.audience.log, viewer.form
-    gap = form.envelope(gap_frame(form, log.video, cursor))
+    gap = form.for_one.envelope(gap_frame(form.for_one, log.video, cursor))
     return gap + log.frames(form).state(viewer.position, str(cursor).encode())
 
 

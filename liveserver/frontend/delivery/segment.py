@@ -197,7 +197,8 @@ class StreamSegment(Segment):
         return self._send_all(self._heartbeat, self._end, self._end) if self._heartbeat else 0
 
     def _notice(self, position: int) -> bytes:
-        return self._form.envelope(self.audience.count_frames.at(self._form, position))
+        form = self._form.for_one
+        return form.envelope(self.audience.count_frames.at(form, position))
 
     def _send_all(self, chunk: bytes, start: int, end: int, *, optional: bool = False) -> int:
         """Send to all joined viewers; one that accepts nothing of an `optional` chunk stays."""

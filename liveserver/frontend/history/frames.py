@@ -112,6 +112,8 @@ class FrameLog:
         if found is None or found[0] is not events:
             if len(self._states) >= MAX_STATES:
                 self._states.clear()
+            if cursor != self._log.cursor_at(position):
+                form = form.for_one
             data = form.state_data(self._log.video, cursor, events)
             frame = form.envelope(form.control(cursor, STATE, data))
             found = self._states[cursor] = (events, frame)
@@ -125,7 +127,8 @@ class FrameLog:
         """
         tip = self._log.tip
         if start < self._log.kept_from:
-            gap = self._form.envelope(gap_frame(self._form, self._log.video, self._log.floor))
+            form = self._form.for_one
+            gap = form.envelope(gap_frame(form, self._log.video, self._log.floor))
             end = self._log.kept_from if self._log.older_at else self._log.base
             return gap + self.state(end), end
         if tip != self._joined_tip:
@@ -248,6 +251,19 @@ class FrameLog:
                 if at in internal:
                     frames[at - start] = b""
         return frames
+
+
+class CompressedFrames(FrameLog):
+    """Frames of a log for viewers that accept compression: the others', compressed when they are joined."""
+
+    __slots__ = ("_shared",)
+
+    def __init__(self, log: FrameSource, form: Form, shared: FrameLog) -> None:
+        super().__init__(log, form)
+        self._shared = shared
+
+    def rendered(self, start: int, end: int) -> list[bytes]:
+        return self._shared.rendered(start, end)
 
 
 class FilteredFrames(FrameLog):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Set
 import msgspec
 
 from liveserver.cursor import Cursor
-from liveserver.frontend.history.frames import FilteredFrames, FrameLog
+from liveserver.frontend.history.frames import CompressedFrames, FilteredFrames, FrameLog
 from liveserver.frontend.history.items import Item
 from liveserver.frontend.history.redaction import COMMENT, RETRACT_TYPE, RetractedIds, redacted, was_cleared
 from liveserver.frontend.history.retention import RetainedItems
@@ -51,10 +51,13 @@ class RenderedItems(RetainedItems):
         """Return this log as frames of one form."""
         found = self._frames.get(form)
         if found is None:
-            if form.unfiltered is None:
-                found = FrameLog(self, form)
-            else:  # made after those that it shares, which are thus rendered anew before it
+            # Those that share others' frames are made after them, which are thus rendered anew before.
+            if form.unfiltered is not None:
                 found = FilteredFrames(self, form, self.frames(form.unfiltered))
+            elif form.uncompressed is not None:
+                found = CompressedFrames(self, form, self.frames(form.uncompressed))
+            else:
+                found = FrameLog(self, form)
             self._frames[form] = found
         return found
 
