@@ -67,6 +67,21 @@ new PerformanceObserver((list) => {
 """
 
 
+# What is drawn again and again while nothing happens.
+ENDLESS = (
+    """document.getAnimations().filter(({ effect }) => effect.getTiming().iterations === Infinity).length"""
+)
+
+# How often the node is asked within a second and a half, with the page hidden or shown.
+LOOKS = """async (isHidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, value: isHidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+    const before = performance.getEntriesByName(new URL("/v1/status", location).href).length;
+    await new Promise((done) => setTimeout(done, 1_500));
+    return performance.getEntriesByName(new URL("/v1/status", location).href).length - before;
+}"""
+
+
 def test_the_cluster_view_publishes_and_traces(node: NodeProcess, browser: Browser) -> None:
     """And shows what moderators did; on a phone, without a shift, and accessibly."""
     axe = files("axe_playwright_python").joinpath("axe.min.js").read_text()
@@ -114,7 +129,7 @@ def test_the_dashboard_shows_events_and_viewers(node: NodeProcess, browser: Brow
     """Without a complaint on the console, also from its policy."""
     complaints: list[str] = []
     events = f"{node.url}/v1/videos/shown/events"
-    with browser.new_context(reduced_motion="reduce") as context, httpx.Client(trust_env=False) as client:
+    with browser.new_context() as context, httpx.Client(trust_env=False) as client:
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -131,6 +146,9 @@ def test_the_dashboard_shows_events_and_viewers(node: NodeProcess, browser: Brow
             charts = page.get_by_role("img", name=re.compile("^Viewers: now 1 "))
             expect(charts).to_be_visible()
         assert page.evaluate("shifted") < 0.1
+        assert page.evaluate(ENDLESS) == 0
+        assert page.evaluate(LOOKS, True) <= 1  # the one under way
+        assert page.evaluate(LOOKS, False) >= 1
         node.stop()
         expect(page.locator("#state")).to_have_attribute("data-state", "lost")
         wait_until(lambda: bool(complaints))  # the browser itself says that nobody answers

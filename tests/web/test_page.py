@@ -64,6 +64,12 @@ async def test_the_client_may_be_imported_from_elsewhere() -> None:
         assert response.headers.get("access-control-allow-origin") == ("*" if is_client else None)
 
 
+def test_all_modules_are_asked_for_at_once() -> None:
+    text = (STATIC / "index.html").read_text()
+    asked = re.findall(r'(?:modulepreload" href|module" src)="/([^"]+)"', text)
+    assert sorted(asked) == sorted(name for name in FILES if name.endswith(".js"))
+
+
 @pytest.mark.parametrize("name", ["index.html", *FILES])
 def test_files_need_nobody_else_and_make_no_markup(name: str) -> None:
     """No address of another server, nothing inline that the policy would stop, text only as text."""

@@ -638,6 +638,32 @@ def test_nothing_is_drawn_or_animated_with_reduced_motion(
     assert page.evaluate("document.getAnimations().length") == 0
 
 
+def test_seconds_are_not_counted_while_nothing_is_seen(
+    context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
+) -> None:
+    context.add_init_script(
+        """(() => {
+            const [begin, end] = [setInterval, clearInterval];
+            const running = new Map();
+            window.setInterval = (act, every) => {
+                const timer = begin(act, every);
+                running.set(timer, every);
+                return timer;
+            };
+            window.clearInterval = (timer) => (running.delete(timer), end(timer));
+            window.timers = (isHidden) => {
+                Object.defineProperty(document, "hidden", { configurable: true, value: isHidden });
+                document.dispatchEvent(new Event("visibilitychange"));
+                return [...running.values()].filter((every) => every <= 1_000).length;
+            };
+        })()"""
+    )
+    page = opened(context, frontend)
+    assert page.evaluate("timers(true)") == 0
+    assert page.evaluate("timers(false)") == 1
+    assert page.evaluate("timers(false)") == 1
+
+
 def test_no_animation_is_endless_and_nothing_blurs_what_moves(
     browser: Browser, frontend: ScriptedFrontend, backend: Backend
 ) -> None:

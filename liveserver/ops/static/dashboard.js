@@ -5,6 +5,7 @@ import { element, runCluster, showView } from "./cluster.js";
 import { at, bytes, duration, percent, quantile, rate, seconds, short, whole } from "./numbers.js";
 
 const EVERY = 1000; // ms between two looks
+const CALM_EVERY = 5000; // the same where reduced motion is preferred
 const CHECKS_EVERY = 3; // looks between two askings for readiness, which costs the node a ping
 
 const $ = (id) => document.getElementById(id);
@@ -97,12 +98,25 @@ function arrange(now) {
     $("more-charts").replaceChildren(...live.map(({ chart }) => chart.element));
     for (const { chart } of [...present]) chart.draw();
   }
-  $("quiet").replaceChildren(...others.filter((one) => !live.includes(one)).map(({ chart }) => {
-    const line = element("li", chart.title);
-    line.append(element("b", chart.words));
+  const quiet = others.filter((one) => !live.includes(one)).map(({ chart }) => [chart.title, chart.words]);
+  if (!isNew("quiet", quiet)) return;
+  $("quiet").replaceChildren(...quiet.map(([title, words]) => {
+    const line = element("li", title);
+    line.append(element("b", words));
     return line;
   }));
 }
+
+const written = new Map();
+
+/** Whether this differs from what stands in this place: an element that is made anew is laid out and drawn anew. */
+function isNew(place, content) {
+  const text = JSON.stringify(content);
+  if (written.get(place) === text) return false;
+  written.set(place, text);
+  return true;
+}
+
 let before = null;
 let asked = 0;
 let looks = 0;
@@ -163,7 +177,9 @@ function videos({ before: earlier, now, elapsed }) {
 
 function facts(now) {
   const known = FACTS.map(([title, where]) => [title, typeof where === "string" ? at(now, where) : where(now)]);
-  $("facts").replaceChildren(...known.filter(([, value]) => value !== undefined).map(([title, value]) => {
+  const shown = known.filter(([, value]) => value !== undefined);
+  if (!isNew("facts", shown)) return;
+  $("facts").replaceChildren(...shown.map(([title, value]) => {
     const line = document.createElement("div");
     line.append(element("dt", title), element("dd", whole.format(value)));
     return line;
@@ -173,6 +189,7 @@ function facts(now) {
 async function checks() {
   const result = await (await fetch("/readyz", { cache: "no-store" })).json();
   say(result.ready ? "ready" : "not-ready", result.ready ? "Ready" : "Not ready");
+  if (!isNew("checks", result.checks)) return;
   $("checks").replaceChildren(...Object.entries(result.checks).map(([title, check]) => {
     const line = element("li", "", check.ok ? "ok" : "fails");
     const sign = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -189,6 +206,16 @@ async function checks() {
   }));
 }
 
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** Return when it is time for the next look: not while the page is hidden. */
+function nextLook() {
+  return new Promise((done) => {
+    if (document.hidden) document.addEventListener("visibilitychange", done, { once: true });
+    else setTimeout(done, calm.matches && before ? CALM_EVERY : EVERY);
+  });
+}
+
 async function run() {
   for (;;) {
     if (!document.hidden) {
@@ -200,7 +227,7 @@ async function run() {
         before = null;
       }
     }
-    await new Promise((done) => setTimeout(done, EVERY));
+    await nextLook();
   }
 }
 

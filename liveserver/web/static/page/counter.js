@@ -76,6 +76,11 @@ export class Counter {
     this.#lastSecond = 0;
   }
 
+  /** The rate begins anew: seconds have not been counted. */
+  forgetRate() {
+    this.#perSecond = this.#lastSecond = 0;
+  }
+
   /** What is on the screen. @returns {?number} */
   get shown() {
     return this.#shown;

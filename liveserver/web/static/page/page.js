@@ -79,6 +79,7 @@ let readyAt = Infinity;
 let isDirty = false;
 let isAlone = false; // there is no likes backend
 let isOff = false; // and it was tried
+let seconds = 0; // the timer
 let removed = ""; // what was said when this viewer was removed
 
 $("title-text").textContent = parameters.get("title") || video;
@@ -88,8 +89,9 @@ const scene = startStage();
 const buttons = makeButtons();
 listen();
 void introduce().then(settle);
-setInterval(() => counter.needsSummary && settle(), SETTLE_EVERY);
-setInterval(everySecond, 1_000);
+setInterval(() => counter.needsSummary && !document.hidden && settle(), SETTLE_EVERY);
+document.addEventListener("visibilitychange", countSeconds);
+countSeconds();
 
 function startStage() {
   const source = parameters.get("src");
@@ -386,6 +388,13 @@ function writeCount() {
   $("count").dataset.exact = total;
   $("count-word").textContent = total === 1 ? "like" : "likes";
   $("count").parentElement.hidden = isReplay && live.total === null; // how many there were before is not known
+}
+
+/** Count seconds, while they are seen. */
+function countSeconds() {
+  clearInterval(seconds);
+  counter.forgetRate();
+  if (!document.hidden) seconds = setInterval(everySecond, 1_000);
 }
 
 function everySecond() {

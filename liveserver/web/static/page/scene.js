@@ -32,7 +32,7 @@ const PROFILE = [[0, 0], [0.45, 0.22], [0.8, 0.75], [0.88, 1], [1, 0]]; // [wher
 const LIGHTS = { width: 96, height: 64 }; // pixels
 const FAST = 1000 / 30;
 const SLOW = 1000 / 6;
-const STILL_FOR = 2000; // ms after the first picture, in which the page loads, unless someone likes it
+const STILL_FOR = 6000; // ms after the first picture, in which the page loads, unless someone likes it
 const LIVELY = 0.06; // the energy above which it is drawn fast
 
 export class Scene {
