@@ -46,30 +46,47 @@ def _meta(kind: str, text: str, name: str | None, label: str | None) -> Meta:
     return Meta(description=text, extra={"kind": kind, "name": name, "label": label})
 
 
-class Distribution(msgspec.Struct, frozen=True):
+class Exemplar(msgspec.Struct, frozen=True):
+    """An observed value and the trace that it belongs to; `at` is in seconds since the epoch."""
+
+    trace_id: str
+    value: float
+    at: float
+
+
+class Distribution(msgspec.Struct, frozen=True, omit_defaults=True):
     """The values of a histogram: `counts[i]` are at most `bounds[i]`, and above the bound before it.
 
-    The last of `counts` is that of the values above the last bound.
+    The last of `counts` is that of the values above the last bound. `exemplars` are the last traced values of
+    buckets, by their indexes.
     """
 
     bounds: Sequence[float]
     counts: list[int]
     sum: float
+    exemplars: dict[int, Exemplar] = {}
 
 
 class Histogram:
     """Counts values into buckets. Observing costs a bisection."""
 
-    __slots__ = ("_bounds", "_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
+        self._exemplars: dict[int, Exemplar] = {}
 
     def observe(self, value: float) -> None:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    def note_trace(self, value: float, trace_id: str, at: float) -> None:
+        """Say that a value that was observed belongs to a trace."""
+        bucket = bisect_left(self._bounds, value)
+        if self._counts[bucket]:
+            self._exemplars[bucket] = Exemplar(trace_id, value, at)
+
     def read(self) -> Distribution:
-        return Distribution(self._bounds, self._counts.copy(), self._sum)
+        return Distribution(self._bounds, self._counts.copy(), self._sum, self._exemplars.copy())

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from liveserver.bus.memory.bus import MemoryBus
     from liveserver.bus.redis.bus import RedisBus
+    from liveserver.tracing.tracer import Tracer
 
 Check = Callable[[], Awaitable[str | None]]  # raises a `LiveserverError` if it fails; returns a warning
 PrepareReload = Callable[[Settings], Callable[[], None]]
@@ -58,3 +59,4 @@ class Process(NamedTuple):
     authorizer: Authorizer
     nursery: trio.Nursery
     bus: MemoryBus | RedisBus
+    tracer: Tracer | None = None

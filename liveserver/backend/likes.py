@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -17,7 +17,7 @@ from liveserver.auth.rate_limits import CompositeRateLimiter
 from liveserver.backend.backend import Backend
 from liveserver.backend.commands import Command, Comment, Like, reject_nul
 from liveserver.config import BackendSettings
-from liveserver.edge.answer import Answer, Peer
+from liveserver.edge.answer import Answer, Handler, Peer
 from liveserver.edge.request import Request
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
@@ -25,6 +25,9 @@ from liveserver.errors import BadRequest, Forbidden, TooLarge
 from liveserver.malformed import explain_decode_error
 from liveserver.moderation.rules import Waiting
 from liveserver.state import MAX_VERSION
+
+if TYPE_CHECKING:
+    from liveserver.tracing.tracer import Tracer
 
 MAX_PAGE = 200  # comments in one answer
 MAX_KEY = 255  # characters of an Idempotency-Key
@@ -54,14 +57,25 @@ class CommentBody(msgspec.Struct, forbid_unknown_fields=True):
 class LikeRoutes:
     """The hot routes; the other routes of the likes backend are served by Quart."""
 
-    def __init__(self, backend: Backend, settings: BackendSettings, authorizer: Authorizer) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        settings: BackendSettings,
+        authorizer: Authorizer,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._tracer = tracer
         self._backend = backend
         self._settings = settings
         self._authorizer = authorizer
 
     def add_to(self, router: Router) -> None:
-        router.add("POST", "/v1/videos/{video}/likes", self.like)
-        router.add("POST", "/v1/videos/{video}/comments", self.comment)
+        like: Handler = self.like
+        comment: Handler = self.comment
+        if self._tracer is not None:
+            like, comment = self._tracer.handler("like", like), self._tracer.handler("comment", comment)
+        router.add("POST", "/v1/videos/{video}/likes", like)
+        router.add("POST", "/v1/videos/{video}/comments", comment)
         router.add("GET", "/v1/videos/{video}/comments", self.comments)
         router.add("GET", "/v1/videos/{video}/summary", self.summary)
 

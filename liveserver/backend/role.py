@@ -13,6 +13,8 @@ from liveserver.backend.outbox import PublishTarget
 from liveserver.config import Settings
 from liveserver.config.certificates import client_context
 from liveserver.role import Role
+from liveserver.tracing.carrying import Carrier
+from liveserver.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     from quart import Blueprint
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_backend_role(
-    settings: Settings, authorizer: Authorizer, reader: BackendBus | None, local: PublishTarget | None
+    settings: Settings,
+    authorizer: Authorizer,
+    reader: BackendBus | None,
+    local: PublishTarget | None,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[tuple[Role, PublishTarget]]:
     """Yield the role, and the dispatcher to which it publishes.
 
@@ -42,9 +48,12 @@ async def open_backend_role(
                     authorizer.signature,
                 )
             )
+        carrier = Carrier(tracer, target) if tracer is not None else None
         backend = await stack.enter_async_context(
-            open_backend(settings.backend, target, settings.likes, reader, settings.review)
+            open_backend(settings.backend, carrier or target, settings.likes, reader, settings.review)
         )
+        if carrier is not None:
+            backend.writer.carry = carrier.carry
 
         def own_routes() -> Blueprint:
             from liveserver.backend.routes import backend_routes
@@ -57,7 +66,7 @@ async def open_backend_role(
             return moderation_routes(backend, authorizer.liker)
 
         role = Role(
-            routes=[LikeRoutes(backend, settings.backend, authorizer)],
+            routes=[LikeRoutes(backend, settings.backend, authorizer, tracer)],
             blueprints=[own_routes, moderation],
             statistics={"backend": backend.statistics},
             checks={"database": backend.check},

@@ -33,6 +33,8 @@ from liveserver.config import BackendSettings
 from liveserver.errors import Unavailable
 from liveserver.instruments import gauge, total
 from liveserver.oneshot import Oneshot
+from liveserver.tracing.context import TraceContext
+from liveserver.tracing.span import current
 
 ACCEPTED_SECONDS = 0.1  # how long accepted rows wait, to be removed together with others
 RETRY_FIRST, RETRY_LONGEST = 0.02, 0.5  # seconds
@@ -63,11 +65,12 @@ class WriteStatistics(msgspec.Struct, frozen=True):
 class _Pending(Oneshot[Stored]):
     """A queued command; its task sleeps until `resolve`."""
 
-    __slots__ = ("command",)
+    __slots__ = ("command", "trace")
 
     def __init__(self, command: Command) -> None:
         super().__init__()
         self.command = command
+        self.trace: TraceContext | None = None
 
 
 class Writer:
@@ -88,6 +91,7 @@ class Writer:
         self._settings = settings
         self._on_committed = committed
         self._on_uncertain = uncertain
+        self.carry: Callable[[str, str, TraceContext], None] | None = None  # of a stored event: its trace
         self._queue: deque[_Pending] = deque()
         self._checks: list[Oneshot[bool]] = []
         self._accepted = Acknowledged([], {})
@@ -108,6 +112,8 @@ class Writer:
         if len(self._queue) + self._in_transaction >= self._settings.queue:
             raise Unavailable("the write queue is full; try again, with the same Idempotency-Key")
         pending = _Pending(command)
+        if self.carry is not None and (request := current.get()) is not None and request.own is not None:
+            pending.trace = request.own.context
         self._queue.append(pending)
         self._wakeup.set()
         return await pending.wait()
@@ -176,6 +182,8 @@ class Writer:
                     await trio.sleep(RETRY_LONGEST)
                 continue
             for pending, outcome in zip(batch, committed.outcomes, strict=True):
+                if pending.trace is not None and self.carry is not None and isinstance(outcome, Stored):
+                    self.carry(pending.command.video, outcome.id, pending.trace)
                 pending.resolve(outcome)
             for check in checks:
                 check.resolve(True)

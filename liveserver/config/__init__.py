@@ -47,6 +47,7 @@ from liveserver.config.sections import PeerSettings as PeerSettings
 from liveserver.config.sections import RelaySettings as RelaySettings
 from liveserver.config.sections import Settings as Settings
 from liveserver.config.sections import TLSSettings as TLSSettings
+from liveserver.config.sections import TracingSettings as TracingSettings
 from liveserver.config.storage_sections import BackendSettings as BackendSettings
 from liveserver.config.storage_sections import LikeSettings as LikeSettings
 from liveserver.config.storage_sections import RecorderSettings as RecorderSettings

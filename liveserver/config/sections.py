@@ -231,6 +231,26 @@ class OpsSettings(Section, frozen=True):
     top_videos: Count = 20
 
 
+class TracingSettings(Section, frozen=True):
+    """OpenTelemetry traces, from the request of a like, comment or publisher to the writes to viewers."""
+
+    # OTLP/HTTP URL of a collector, such as `http://127.0.0.1:4318/v1/traces`; empty: no traces. Needs
+    # liveserver[otel]
+    endpoint: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s/@]+(/\S*)?)?\Z",
+            description='an http(s) URL without a password like "http://127.0.0.1:4318/v1/traces"',
+        ),
+    ] = ""
+    # share of the requests without a `traceparent` that are traced; sampled parents are always followed
+    sample: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    max_rate: Count = 50  # traces a second, at most, whatever requests ask for
+    queue: Count = 2_048  # spans waiting to be exported; beyond it they are dropped, and counted
+    timeout: Duration = Duration(10.0)  # for exporting one batch, with retries
+    service: Annotated[str, Meta(min_length=1, max_length=128)] = "liveserver"  # `service.name` of the spans
+
+
 class Settings(Section, frozen=True):
     """All settings of a process: built and checked by `load`, then immutable."""
 
@@ -249,6 +269,7 @@ class Settings(Section, frozen=True):
     review: ReviewSettings = ReviewSettings()
     canary: CanarySettings = CanarySettings()
     ops: OpsSettings = OpsSettings()
+    tracing: TracingSettings = TracingSettings()
     peers: dict[Datacenter, PeerSettings] = msgspec.field(default_factory=dict)  # by their names
     relay: RelaySettings = RelaySettings()
     auth: AuthSettings = AuthSettings()

@@ -7,6 +7,7 @@ json_check.py     rejects JSON that parsers read differently
 publish.py        group commit to the bus
 merge.py          requests that are committed together, and the result of each
 subscriptions.py  leases, in the bus
+tracing.py        what it accepts, in traces
 local.py          the dispatcher's operations for the roles in this process
 relay/            events from the other datacenters
 role.py           the role, put together

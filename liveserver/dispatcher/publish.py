@@ -19,6 +19,7 @@ Rules:
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from typing import Annotated
 
@@ -103,6 +104,7 @@ class Publisher:
         self._commits = self._failures = self._shed = self._too_fast = 0
         self._commit_events = Histogram(SIZES)
         self._commit_time = Histogram(DELAYS)
+        self._last_commit = 0.0  # seconds
 
     async def publish(self, video_batches: list[VideoBatch]) -> PublishResult:
         """Append events; return once all are in the log.
@@ -212,7 +214,8 @@ class Publisher:
             return
         self._commits += 1
         now = trio.current_time()
-        self._commit_time.observe(now - begun)
+        self._last_commit = now - begun
+        self._commit_time.observe(self._last_commit)
         self._commit_events.observe(size)
         for request, result in zip(requests, results, strict=True):
             if result.held:
@@ -289,6 +292,10 @@ class Publisher:
         cursor = f"{shared.before}{result.number + shared.new - 1}{shared.after}"
         pending.resolve(PublishResult(fresh, 0, 0, {video: cursor}))
         return True
+
+    def note_trace(self, trace_id: str) -> None:
+        """Say that the commit whose requests were just answered belongs to a trace."""
+        self._commit_time.note_trace(self._last_commit, trace_id, time.time())
 
     def statistics(self) -> PublishStatistics:
         return PublishStatistics(

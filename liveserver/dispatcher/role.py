@@ -27,13 +27,17 @@ async def open_dispatcher_role(process: Process) -> AsyncIterator[tuple[Role, Lo
 
     Without a frontend, which has a canary of its own, a canary shows whether it delivers.
     """
-    name, settings, authorizer, nursery, bus = process
+    name, settings, authorizer, nursery, bus, tracer = process
     publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher, settings.history)
+    if tracer is not None:
+        from liveserver.dispatcher.tracing import TracedPublisher
+
+        publisher = TracedPublisher(tracer, bus, settings)
     subscriptions = Subscriptions(bus, settings.dispatcher.max_lease)
     parser = Parser(settings.dispatcher)
     local = LocalDispatcher(parser, publisher, subscriptions)
     role = Role(
-        routes=[DispatcherRoutes(parser, publisher, subscriptions, authorizer)],
+        routes=[DispatcherRoutes(parser, publisher, subscriptions, authorizer, tracer)],
         statistics={"publish": publisher.statistics, "leases": subscriptions.statistics},
     )
     nursery.start_soon(publisher.run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -21,6 +21,9 @@ from liveserver.errors import BadRequest, BusError, Forbidden, Unavailable
 from liveserver.event import SITE, VIDEO
 from liveserver.malformed import explain_decode_error
 
+if TYPE_CHECKING:
+    from liveserver.tracing.tracer import Tracer
+
 MAX_LEASES = 10_000  # videos in one request
 MAX_VIEWERS = 2**31  # of one video at one node; the sum over all nodes is counted exactly
 
@@ -31,17 +34,27 @@ class DispatcherRoutes:
     """The routes of publishers, frontends and likes backends."""
 
     def __init__(
-        self, parser: Parser, publisher: Publisher, subscriptions: Subscriptions, authorizer: Authorizer
+        self,
+        parser: Parser,
+        publisher: Publisher,
+        subscriptions: Subscriptions,
+        authorizer: Authorizer,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._authorizer = authorizer
         self._parser = parser
         self._publisher = publisher
         self._subscriptions = subscriptions
 
     def add_to(self, router: Router) -> None:
-        router.add("POST", "/v1/videos/{video}/events", self.publish)
-        router.add("POST", "/v1/events", self.publish_several)
-        router.add("POST", "/v1/retractions", self.retract)
+        for path, name, handler in (
+            ("/v1/videos/{video}/events", "publish", self.publish),
+            ("/v1/events", "publish", self.publish_several),
+            ("/v1/retractions", "retract", self.retract),
+        ):
+            traced = handler if self._tracer is None else self._tracer.handler(name, handler)
+            router.add("POST", path, traced)
         router.add("POST", "/v1/leases", self.renew_leases)
         router.add("POST", "/v1/leases/withdraw", self.withdraw_leases)
 

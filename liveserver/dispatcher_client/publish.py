@@ -15,6 +15,7 @@ from liveserver.dispatcher_client.addresses import DispatcherAddresses
 from liveserver.dispatcher_client.connections import KeepAliveTransport
 from liveserver.dispatcher_client.refusals import describe_refusal, problem_detail
 from liveserver.errors import BadRequest, DispatcherError
+from liveserver.tracing.context import outgoing
 
 
 class _Accepted(msgspec.Struct):
@@ -65,6 +66,7 @@ class PublishClient:
                 "content-type": "application/json",
                 "prefer": "handling=lenient",  # events are not lost if this node's clock is ahead
                 **self._signature.headers(),
+                **outgoing.get(),
             }
             try:
                 with trio.fail_after(self._timeout):

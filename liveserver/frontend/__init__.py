@@ -18,4 +18,5 @@ users.py      who watches a video, when it is asked
 endings.py    viewers disconnected by what their tokens say
 status.py     statistics, and the most watched videos
 trace.py      the delivery of one event
+tracing.py    the same as a span of OpenTelemetry
 """

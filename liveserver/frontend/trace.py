@@ -115,7 +115,7 @@ class _Head(msgspec.Struct):
 def trace(channel: Channel, event: str, node: str) -> Trace | None:
     """Return the trace of the event with this id; None if it is not in this node's log of the video."""
     log = channel.log
-    position = _find(channel, event)
+    position = find(channel, event)
     if position is None:
         return None
     item = log.item_at(position)
@@ -141,7 +141,7 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
     )
 
 
-def _find(channel: Channel, event: str) -> int | None:
+def find(channel: Channel, event: str) -> int | None:
     """Return the position of the event with this id (of the newest, if there are two), or None."""
     beginning = b'{"id":%b,' % msgspec.json.encode(event)
     log = channel.log

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from liveserver.backend.outbox import PublishTarget
     from liveserver.bus.redis.bus import RedisBus
+    from liveserver.tracing.tracer import Tracer
 
 
 class NotReady(LiveserverError):
@@ -81,9 +82,10 @@ class Node:
             local: LocalDispatcher | None = None
             target: PublishTarget | None = None  # a dispatcher here, or over HTTP
             self.bus = bus = await self._open_bus(stack)
+            tracer = await self._open_tracer(stack)
             process = None
             if bus is not None:
-                process = Process(self.name, settings, self.authorizer, nursery, bus)
+                process = Process(self.name, settings, self.authorizer, nursery, bus, tracer)
             if process is not None and "dispatcher" in roles:
                 role, local = await stack.enter_async_context(open_dispatcher_role(process))
                 self._add(role)
@@ -93,7 +95,7 @@ class Node:
                 from liveserver.backend.role import open_backend_role
 
                 role, published_to = await stack.enter_async_context(
-                    open_backend_role(settings, self.authorizer, bus, local)
+                    open_backend_role(settings, self.authorizer, bus, local, tracer)
                 )
                 self._add(role)
                 target = target or published_to
@@ -106,8 +108,21 @@ class Node:
                 from liveserver.hooks.role import open_hooks_role
 
                 self._add(await stack.enter_async_context(open_hooks_role(process)))
-            self._add(open_site(self.name, settings, self.authorizer, nursery, bus, target, self.frontend))
+            self._add(
+                open_site(self.name, settings, self.authorizer, nursery, bus, target, self.frontend, tracer)
+            )
             yield self
+
+    async def _open_tracer(self, stack: AsyncExitStack) -> Tracer | None:
+        """Return the tracer; None if `tracing.endpoint` is not set. Raises `ConfigError`."""
+        if not self.settings.tracing.endpoint:
+            return None
+        from liveserver.tracing.exporting import open_tracer
+
+        tracer = await stack.enter_async_context(open_tracer(self.settings.tracing, self.name))
+        self.parts["tracing"] = tracer.statistics
+        self.reloads.append(lambda settings: tracer.prepare(settings.tracing))
+        return tracer
 
     async def _open_bus(self, stack: AsyncExitStack) -> MemoryBus | RedisBus | None:
         """Return the bus; None for a likes backend by itself, unless there is Redis."""

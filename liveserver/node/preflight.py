@@ -31,6 +31,7 @@ from liveserver.edge.listener import listen
 from liveserver.errors import BusError, ConfigError, LiveserverError
 from liveserver.hooks.sinks import open_sink
 from liveserver.recorder.opening import open_store
+from liveserver.tracing.exporting import check_libraries
 from liveserver.viewer_count import AudienceReport
 
 TIMEOUT = 5.0  # seconds for each service
@@ -65,6 +66,9 @@ async def preflight(settings: Settings, *, offline: bool = False) -> list[Findin
         services["auth.jwks"] = lambda: _check_jwks(settings)
         if "://" not in settings.auth.jwks:
             findings.append(await _attempt("auth.jwks", services.pop("auth.jwks")))
+    if settings.tracing.endpoint:
+        check_libraries()
+        services["tracing.endpoint"] = partial(_check_collector, settings.tracing.endpoint)
     endpoints = list(settings.hooks.endpoints) if "hooks" in roles else []
     for name in endpoints:
         async with open_sink(name, settings):  # reads its secrets
@@ -196,6 +200,16 @@ async def _check_redis(settings: Settings) -> None:
             await bus.join_group(node, node, LEASE)
             await bus.leave_group(node, node)
             await bus.unsubscribe(node, [video])
+
+
+async def _check_collector(url: str) -> None:
+    """Connect; a request would be a span."""
+    collector = httpx.URL(url)
+    port = collector.port or (443 if collector.scheme == "https" else 80)
+    try:
+        await (await trio.open_tcp_stream(collector.host, port)).aclose()
+    except OSError as error:
+        raise LiveserverError(f"cannot be connected to: {error.strerror or error}") from None
 
 
 async def _check_endpoint(settings: Settings, name: str) -> None:

@@ -41,6 +41,8 @@ RELOADABLE = frozenset(
         "review.secret",
         "review.secret_file",
         "review.unanswered",
+        "tracing.max_rate",
+        "tracing.sample",
     }
 )
 FIXED = frozenset(

@@ -15,16 +15,19 @@ from liveserver.auth.revocations import Revocations
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Settings
 from liveserver.frontend.frontend import Frontend
+from liveserver.frontend.tracing import DeliveryTracer
 from liveserver.role import Role
 from liveserver.site.desk import UNSUBSCRIPTION, PublishTarget, SiteDesk
 from liveserver.site.feed import SiteFeed
 from liveserver.site.presence import ANSWER, QUESTION, Presence
+from liveserver.tracing.announcing import MARKS, announce
 from liveserver.transport.form import Reason
 
 if TYPE_CHECKING:
     from quart import Blueprint
 
     from liveserver.bus.redis.bus import RedisBus
+    from liveserver.tracing.tracer import Tracer
 
 REVOCATIONS_SECONDS = 1.0  # that a token waits after the start until it is known which are revoked
 
@@ -81,10 +84,11 @@ def open_site(
     bus: MemoryBus | RedisBus | None,
     target: PublishTarget | None,
     frontend: Frontend | None,
+    tracer: Tracer | None = None,
 ) -> Role:
     """Return routes, of nodes that can publish, and statistics.
 
-    The log is followed where there are tokens, which can be revoked, or keys.
+    The log is followed where there are tokens, which can be revoked, or keys; and by frontends that trace.
     """
     is_dispatcher = "dispatcher" in settings.node.roles
     is_followed = settings.auth.viewers == "token" or not authorizer.is_publishing_open
@@ -102,15 +106,23 @@ def open_site(
             is_dispatcher=is_dispatcher,
             has_users=is_followed,
         )
-    if bus is not None and presence is not None and is_followed:
-        keep = desk.keep if desk is not None and is_dispatcher else None
+    if tracer is not None and target is not None and is_dispatcher:
+        nursery.start_soon(announce, tracer, target)
+    is_tracing = tracer is not None and frontend is not None
+    if bus is not None and presence is not None and (is_followed or is_tracing):
+        keep = desk.keep if desk is not None and is_dispatcher and is_followed else None
         rules = frontend.site_rules if frontend is not None else None
         feed = SiteFeed(bus, authorizer.revocations, settings.auth.revocation_interval, keep, rules)
         if frontend is not None:
             endings = TokenEndings(frontend, authorizer.revocations)
             feed.add_listener(endings)
             feed.add_handler(UNSUBSCRIPTION.encode(), endings.on_unsubscription)
-            authorizer.wait_revocations = partial(feed.wait_ready, REVOCATIONS_SECONDS)
+            if is_followed:
+                authorizer.wait_revocations = partial(feed.wait_ready, REVOCATIONS_SECONDS)
+            if tracer is not None:
+                deliveries = DeliveryTracer(tracer, name, frontend.table.channels.get)
+                nursery.start_soon(deliveries.run)
+                feed.add_handler(MARKS, deliveries.on_marks)
         feed.add_handler(QUESTION, presence.on_question)
         feed.add_handler(ANSWER, presence.on_answer)
         nursery.start_soon(feed.run)

@@ -23,6 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from liveserver.instruments import Distribution
 
@@ -100,13 +101,19 @@ def _labelled(name: str, meaning: Meaning, values: Iterable[tuple[str, float]]) 
     return family
 
 
-def _buckets(distribution: Distribution) -> list[tuple[str, float]]:
-    """Return the cumulative buckets of a Prometheus histogram."""
-    buckets, count = [], 0
+def _buckets(distribution: Distribution) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    """Return the cumulative buckets of a Prometheus histogram, with the exemplars that OpenMetrics has."""
+    buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+    count = 0
     bounds = [*(str(float(bound)) for bound in distribution.bounds), "+Inf"]
-    for bound, here in zip(bounds, distribution.counts, strict=True):
+    for index, (bound, here) in enumerate(zip(bounds, distribution.counts, strict=True)):
         count += here
-        buckets.append((bound, float(count)))
+        found = distribution.exemplars.get(index)
+        if found is None:
+            buckets.append((bound, float(count)))
+        else:
+            exemplar = Exemplar({"trace_id": found.trace_id}, found.value, found.at)
+            buckets.append((bound, float(count), exemplar))
     return buckets
 
 

@@ -15,6 +15,7 @@ from liveserver.bus.memory.bus import MemoryStatistics
 from liveserver.config import sections
 from liveserver.dispatcher.subscriptions import LeaseStatistics
 from liveserver.edge.tls import TLSStatistics
+from liveserver.tracing.tracer import TracerStatistics
 from tests.docs.test_links import ROOT, pages
 from tests.ops.test_deploy import PARTS, samples
 
@@ -23,6 +24,7 @@ ALL_PARTS = PARTS | {
     "memory_bus": MemoryStatistics,
     "leases": LeaseStatistics,
     "tls": TLSStatistics,
+    "tracing": TracerStatistics,
 }
 METRICS = {name for part, kind in ALL_PARTS.items() for name, _ in samples(f"liveserver_{part}", kind)}
 HISTORY = {"CHANGELOG.md", "bench/RESULTS.md"}

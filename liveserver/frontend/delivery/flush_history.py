@@ -54,6 +54,16 @@ class Delays:
         self.fan_out = Histogram(DELAYS)
         self.publish_to_write = Histogram(DELAYS)
 
+    def note_trace(self, delay: float, data: bytes, written: float, trace_id: str) -> None:
+        """Say that a flush belongs to a trace.
+
+        It wrote `data`, its oldest event, `delay` seconds after its arrival, at `written` since the epoch.
+        """
+        self.fan_out.note_trace(delay, trace_id, written)
+        accepted = accepted_at(data)
+        if accepted is not None:
+            self.publish_to_write.note_trace(max(0.0, written - accepted / 1000), trace_id, written)
+
 
 class FlushHistory:
     """The flushes of one channel: at least the last `limit`, and up to twice as many."""
