@@ -103,6 +103,10 @@ class Collector:
         self.queued: dict[str, int] = {}  # by kind, those of published events together
         self.gaps = self.overflowed = 0
 
+    def go_on_from(self, former: Collector) -> None:
+        """Count on from the collector that had other settings."""
+        self.queued, self.gaps, self.overflowed = former.queued, former.gaps, former.overflowed
+
     async def collect(self) -> int:
         """Queue all that has happened; return how many messages. Raises `BusError`, `LostLead`."""
         before = sum(self.queued.values())

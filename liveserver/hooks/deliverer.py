@@ -7,7 +7,9 @@ Rules:
 2. A failure postpones its video, by a backoff of the video's own. If the endpoint is in trouble itself, all
    of it pauses, by another backoff, and then one message at a time is tried until one is accepted.
 3. Memory holds what is being delivered, `hooks.concurrency` times `BATCH` messages; the rest is in the queue.
-4. An endpoint that is gone (410) is disabled until its URL changes, or `liveserver hooks enable`. What waits
+4. `finish` has `run` return when what is being delivered was answered: other settings take over without a
+   message being delivered twice.
+5. An endpoint that is gone (410) is disabled until its URL changes, or `liveserver hooks enable`. What waits
    for it is given up.
 """
 
@@ -62,6 +64,7 @@ class Deliverer:
     def __init__(self, name: str, url: str, sink: Sink, queue: HookQueue, settings: HookSettings) -> None:
         self.name = name
         self.is_disabled = False
+        self._is_ending = False
         self.waiting = 0
         self._mark = mark_of(url)
         self._sink = sink
@@ -83,11 +86,22 @@ class Deliverer:
         """Look at the queue: something was put into it."""
         self._wakeup.set()
 
+    def finish(self) -> None:
+        """Begin no further attempt."""
+        self._is_ending = True
+        self._wakeup.set()
+
+    def go_on_from(self, former: Deliverer) -> None:
+        """Count on from the deliverer of the same endpoint that had other settings."""
+        self._delivered, self._failures, self._given_up = (
+            former._delivered, former._failures, former._given_up,
+        )  # fmt: skip
+
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Deliver until cancelled, or until `finish`."""
         self._delivering.clear()
         async with trio.open_nursery() as nursery:
-            while True:
+            while not self._is_ending:
                 try:
                     await self._start_due(nursery)
                 except BusError as error:
@@ -118,7 +132,7 @@ class Deliverer:
                 await self._give_up(video, expired)
                 return  # there may be a gap before the next one
             for entry in entries:
-                if self.is_disabled or trio.current_time() - begun > STALE:
+                if self.is_disabled or self._is_ending or trio.current_time() - begun > STALE:
                     break
                 if not await self._attempt(video, entry):
                     break

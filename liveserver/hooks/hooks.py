@@ -1,5 +1,8 @@
 """One node leads: it collects what happens into queues, and delivers them.
 
+Other settings take over (`use`) when what is being delivered was answered. The lead is kept meanwhile, and
+the queues stay: nothing is lost, and nothing delivered twice.
+
 The lease is renewed three times within it. Whatever is being done ends when it could have ended, by this
 node's own clock: so two nodes do not deliver at the same time.
 """
@@ -50,33 +53,57 @@ class Hooks:
         self, node: str, reader: Reader, queue: HookQueue, sinks: dict[str, Sink], settings: Settings
     ) -> None:
         self._node = f"{node}.{secrets.token_hex(4)}"  # of this start
+        self._reader = reader
+        self._leads = False
+        self._fault = ""
+        self._failures = 0
+        self._ending = trio.Event()
+        self._deliverers: Sequence[Deliverer] = ()
+        self._collector: Collector | None = None
+        self.use(queue, sinks, settings)
+
+    def use(self, queue: HookQueue, sinks: dict[str, Sink], settings: Settings) -> None:
+        """Take other settings and sinks, for the next `run`."""
         self._queue = queue
         self._settings = settings.hooks
         endpoints = settings.hooks.endpoints
         ephemeral = settings.history.ephemeral_types
         targets = [Target(name, endpoint, ephemeral) for name, endpoint in endpoints.items()]
-        self._collector = Collector(self._node, reader, queue, targets, settings)
-        self._deliverers: Sequence[Deliverer] = [
+        collector = Collector(self._node, self._reader, queue, targets, settings)
+        if self._collector is not None:
+            collector.go_on_from(self._collector)
+        self._collector = collector
+        former = {each.name: each for each in self._deliverers}
+        self._deliverers = [
             Deliverer(name, endpoints[name].url, sink, queue, settings.hooks) for name, sink in sinks.items()
         ]
-        self._leads = False
-        self._fault = ""
-        self._failures = 0
+        for deliverer in self._deliverers:
+            if deliverer.name in former:
+                deliverer.go_on_from(former[deliverer.name])
+        self._ending = trio.Event()
+
+    def finish(self) -> None:
+        """Have `run` return when what is being delivered was answered."""
+        self._ending.set()
+        for deliverer in self._deliverers:
+            deliverer.finish()
 
     async def run(self) -> None:
-        """Lead whenever no other node does, until cancelled."""
+        """Lead whenever no other node does, until cancelled, or until `finish`, which keeps the lead."""
         lease = float(self._settings.lease)
         try:
-            while True:
+            while not self._ending.is_set():
                 begun = trio.current_time()
                 if await self._renew():
                     log.info("hooks_lead", node=self._node)
                     await self._lead(begun + lease * (1 - MARGIN))
                     log.info("hooks_lead_ended", node=self._node)
-                await trio.sleep(lease / 3)
-        finally:
+                with trio.move_on_after(lease / 3):
+                    await self._ending.wait()
+        except BaseException:
             with trio.move_on_after(LEAVE, shield=True), suppress(BusError):
                 await self._queue.resign(self._node)
+            raise
 
     async def _renew(self) -> bool:
         try:
@@ -93,8 +120,10 @@ class Hooks:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_lead, scope)
                     nursery.start_soon(self._collect, scope)
-                    for deliverer in self._deliverers:
-                        nursery.start_soon(deliverer.run)
+                    async with trio.open_nursery() as delivering:  # which ends after `finish`
+                        for deliverer in self._deliverers:
+                            delivering.start_soon(deliverer.run)
+                    nursery.cancel_scope.cancel()
             finally:
                 self._leads = False
 
@@ -108,6 +137,7 @@ class Hooks:
 
     async def _collect(self, scope: trio.CancelScope) -> None:
         collector = self._collector
+        assert collector is not None
         while True:
             try:
                 for deliverer in self._deliverers:
@@ -139,6 +169,7 @@ class Hooks:
 
     def statistics(self) -> HookStatistics:
         collector = self._collector
+        assert collector is not None
         occupancy = collector.occupancy
         return HookStatistics(
             leads=int(self._leads),

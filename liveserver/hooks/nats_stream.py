@@ -10,9 +10,10 @@ deliver, and again after its connection broke.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import nats
@@ -33,11 +34,11 @@ T = TypeVar("T")
 class NatsStream:
     """A `Sink`."""
 
-    def __init__(self, endpoint: HookEndpointSettings, timeout: float, ca_file: str) -> None:
+    def __init__(self, endpoint: HookEndpointSettings, timeout: float, tls: ssl.SSLContext | None) -> None:
         self._url = endpoint.url
         self._stream = endpoint.stream
         self._timeout = timeout
-        self._tls = {"tls": client_context(ca_file)} if endpoint.url.startswith("tls:") else {}
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
         self._client: Client | None = None
@@ -75,7 +76,7 @@ class NatsStream:
                     max_reconnect_attempts=1,  # or it would try for two minutes
                     reconnect_time_wait=0,
                     error_cb=_ignore,
-                    **self._tls,
+                    tls=self._tls,
                 )
             return self._client
 
@@ -107,12 +108,18 @@ async def _ignore(error: Exception) -> None:
     """Ignore an error that the next delivery has as well."""
 
 
-@asynccontextmanager
-async def open_nats_stream(
+def open_nats_stream(
     endpoint: HookEndpointSettings, timeout: float, ca_file: str
+) -> AbstractAsyncContextManager[NatsStream]:
+    """Return a sink to be opened, whose thread ends with the block. Raises `ConfigError`."""
+    return _opened(endpoint, timeout, client_context(ca_file) if endpoint.url.startswith("tls:") else None)
+
+
+@asynccontextmanager
+async def _opened(
+    endpoint: HookEndpointSettings, timeout: float, tls: ssl.SSLContext | None
 ) -> AsyncIterator[NatsStream]:
-    """Open the sink, whose thread ends with the block. Raises `ConfigError`."""
-    sink = NatsStream(endpoint, timeout, ca_file)
+    sink = NatsStream(endpoint, timeout, tls)
     try:
         yield sink
     finally:

@@ -7,7 +7,7 @@ threads.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import redis
@@ -52,11 +52,10 @@ class RedisStream:
             raise SinkError(without_password(str(error)) or type(error).__name__) from None
 
 
-@asynccontextmanager
-async def open_redis_stream(
+def open_redis_stream(
     where: str, endpoint: HookEndpointSettings, timeout: float, concurrency: int, ca_file: str
-) -> AsyncIterator[RedisStream]:
-    """Open a stream, with connections that end with the block. Raises `ConfigError`."""
+) -> AbstractAsyncContextManager[RedisStream]:
+    """Return a stream to be opened, with connections that end with the block. Raises `ConfigError`."""
     tls = {}
     if endpoint.url.startswith("rediss:"):
         client_context(ca_file)  # explains a malformed file
@@ -72,7 +71,12 @@ async def open_redis_stream(
     except ValueError:
         # Not chained: the original may quote a part of the password.
         raise ConfigError(f"{where}.url", "is not a URL like redis://user:password@host:6379/0") from None
+    return _opened(RedisStream(client, endpoint.stream, endpoint.stream_length, concurrency), client)
+
+
+@asynccontextmanager
+async def _opened(stream: RedisStream, client: redis.Redis) -> AsyncIterator[RedisStream]:
     try:
-        yield RedisStream(client, endpoint.stream, endpoint.stream_length, concurrency)
+        yield stream
     finally:
         client.close()

@@ -6,9 +6,10 @@ followed: requests go to the URL of the configuration and nowhere else.
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 import trio
@@ -89,18 +90,19 @@ def read_keys(where: str, endpoint: HookEndpointSettings) -> list[bytes]:
     return keys
 
 
-@asynccontextmanager
-async def open_webhook(
+def open_webhook(
     where: str, endpoint: HookEndpointSettings, timeout: float, concurrency: int, ca_file: str
+) -> AbstractAsyncContextManager[Webhook]:
+    """Return a webhook to be opened, with connections that end with the block. Raises `ConfigError`."""
+    return _opened(endpoint.url, read_keys(where, endpoint), timeout, concurrency, client_context(ca_file))
+
+
+@asynccontextmanager
+async def _opened(
+    url: str, keys: Sequence[bytes], timeout: float, concurrency: int, trust: ssl.SSLContext
 ) -> AsyncIterator[Webhook]:
-    """Open a webhook, with connections that end with the block. Raises `ConfigError`."""
-    keys = read_keys(where, endpoint)
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     async with httpx.AsyncClient(
-        timeout=timeout,
-        trust_env=False,
-        limits=limits,
-        follow_redirects=False,
-        verify=client_context(ca_file),
+        timeout=timeout, trust_env=False, limits=limits, follow_redirects=False, verify=trust
     ) as client:
-        yield Webhook(client, endpoint.url, keys)
+        yield Webhook(client, url, keys)

@@ -35,6 +35,7 @@ RELOADABLE = frozenset(
         "edge.max_connections",
         "edge.max_header_size",
         "edge.write_timeout",
+        "hooks.*",
         "limits.*",
         "node.lame_duck",
         "node.log_level",

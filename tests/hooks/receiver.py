@@ -18,6 +18,7 @@ class ReceiverOfHooks:
         self.received: list[dict[str, Any]] = []  # in the order in which they were accepted
         self.ids: list[str] = []
         self.status = 200
+        self.webhook = Webhook(SECRET)
         self._port = 0
         self._scope = trio.CancelScope()
 
@@ -57,7 +58,7 @@ class ReceiverOfHooks:
                 if request is None:
                     return
                 headers = {name.decode(): value.decode() for name, value in request.headers}
-                content = Webhook(SECRET).verify(body, headers)
+                content = self.webhook.verify(body, headers)
                 if self.status == 200:
                     self.received.append(content)
                     self.ids.append(headers["webhook-id"])

@@ -78,6 +78,7 @@ class MemoryBus(MemoryCoordination):
         self._untrimmed = Activity()  # the same of all whose logs may hold events that are to be dropped
         self._watched = Activity()  # videos by the last report of viewers
         self._left = Activity()  # and by the last report that there are none any more
+        self._hook_queue: MemoryHookQueue | None = None
 
     async def append(self, requests: Sequence[AppendRequest]) -> list[AppendResult]:
         now = self._clock()
@@ -208,8 +209,11 @@ class MemoryBus(MemoryCoordination):
         return self._mailboxes.feed(on_viewer_count)
 
     def hook_queue(self, ttl: float, limit: int) -> MemoryHookQueue:
-        """Return new queues of hooks, which end with the process: `limit` messages for an endpoint."""
-        return MemoryHookQueue(self._clock, limit)
+        """Return the queues of hooks, which end with the process: `limit` messages for an endpoint."""
+        if self._hook_queue is None:
+            self._hook_queue = MemoryHookQueue(self._clock, limit)
+        self._hook_queue.limit = limit
+        return self._hook_queue
 
     async def ping(self) -> None:
         await trio.lowlevel.checkpoint()

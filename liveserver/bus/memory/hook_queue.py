@@ -18,7 +18,7 @@ class MemoryHookQueue:
 
     def __init__(self, clock: Callable[[], float], limit: int) -> None:
         self._clock = clock
-        self._limit = limit
+        self.limit = limit
         self._leader: tuple[str, float] = ("", 0.0)  # and when its lease ends
         self._positions: LRU[str, str] = LRU(POSITIONS)
         self._occupied: set[str] = set()
@@ -65,7 +65,7 @@ class MemoryHookQueue:
         due = self._due.setdefault(message.endpoint, {})
         due.setdefault(message.video, self._clock())
         before = self._lengths.setdefault(message.endpoint, 0)
-        has_room = before < self._limit
+        has_room = before < self.limit
         if has_room:
             queue.append(self._entry(message.id, message.body))
         elif not queue or not queue[-1].is_gap:
