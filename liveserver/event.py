@@ -43,6 +43,7 @@ NODE_ONLY_KEYS = ("likes/", "revoked/", "ban/", "clear/", "waiting/")
 _EPOCH, _NUMBER = rb"[a-z0-9]{1,12}", rb"[1-9][0-9]{0,14}"  # as in a cursor, or it could not be resumed from
 _BATCH_HEAD = re.compile(
     rb"([A-Za-z0-9][A-Za-z0-9._-]{0,127}) (%b) (%b) ([a-z0-9]{1,16}) (%b) (%b)"
+    rb"(?: [!-~]{1,128}){0,8}"  # words of a newer version, which are ignored
     % (_EPOCH, _NUMBER, _EPOCH, _NUMBER)
 )
 _TYPE = re.compile(TYPE.pattern.encode())
@@ -111,6 +112,10 @@ class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     at: int | None = None
     role: str | None = None
     by: str | None = None
+
+
+class NodePublication(Publication, forbid_unknown_fields=False):
+    """The same of another node, which may be of a newer version: what is not known is ignored."""
 
 
 class Event(msgspec.Struct, omit_defaults=True, gc=False):

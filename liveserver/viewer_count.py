@@ -13,7 +13,9 @@ import msgspec
 MARK = b"#"  # how a count on an inbox or feed begins; batches do not
 _NUMBER = rb"(0|[1-9][0-9]{0,14})"
 _WORDS = re.compile(
-    rb"#([A-Za-z0-9][A-Za-z0-9._-]{0,127}) ([a-z0-9]{1,16}) " + b" ".join([_NUMBER, _NUMBER, _NUMBER])
+    rb"#([A-Za-z0-9][A-Za-z0-9._-]{0,127}) ([a-z0-9]{1,16}) "
+    + b" ".join([_NUMBER, _NUMBER, _NUMBER])
+    + rb"(?: [!-~]{1,128}){0,8}"  # words of a newer version, which are ignored
 )
 
 

@@ -56,7 +56,7 @@ def test_a_truncated_head_is_malformed(batch: Batch, length: int) -> None:
         b"", b"\n", b"v e 1 dc1 e 1", b"v e 1 dc1 e 1\n", b"v e 1 dc1 e 1\nlike", b"v e 1 dc1 e 1\nlike {}\n",
         b"v e 0 dc1 e 1\nlike {}", b"v e 1 dc1 e 0\nlike {}", b"v e -1 dc1 e 1\nlike {}",
         b"v e 1 DC1 e 1\nlike {}",
-        b"v e 1 dc1 e\nlike {}", b"v e 1 dc1 e 1 1\nlike {}", b"v e one dc1 e 1\nlike {}",
+        b"v e 1 dc1 e\nlike {}", b"v e 1 dc1 e 1  1\nlike {}", b"v e one dc1 e 1\nlike {}",
         b"v  1 dc1 e 1 \nlike {}",
         b"-v e 1 dc1 e 1\nlike {}", b" e 1 dc1 e 1\nlike {}", b"\xff e 1 dc1 e 1\nlike {}",
         b"v e 1  e 1\nlike {}",

@@ -22,7 +22,7 @@ def test_a_tally_is_no_batch() -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [b"#", b"#v", b"#v dc1 1 2", b"#v dc1 1 2 3 4", b"#v dc1 1 x 3", b"#-v dc1 1 2 3", b"#v DC 1 2 3",
+    [b"#", b"#v", b"#v dc1 1 2", b"#v dc1 1 2 3  4", b"#v dc1 1 x 3", b"#-v dc1 1 2 3", b"#v DC 1 2 3",
      b"#v dc1 -1 2 3", b"#v dc1 1 2 3.5", b"#v\xff dc1 1 2 3", b"#v  1 2 3"],
 )  # fmt: skip
 def test_malformed_viewer_counts_are_refused(wire: bytes) -> None:

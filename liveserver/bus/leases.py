@@ -1,4 +1,7 @@
-"""The wire form of a frontend's lease requests: `POST /v1/leases` and `/v1/leases/withdraw`."""
+"""The wire form of a frontend's lease requests: `POST /v1/leases` and `/v1/leases/withdraw`.
+
+Unknown fields are ignored on both sides: they are those of a newer version, which goes without them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from liveserver.viewer_count import ViewerCount
 Node = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 
 
-class LeaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LeaseRequest(msgspec.Struct, frozen=True):
     """Subscribe `node` to `videos` (video → viewer count) for `lease` seconds.
 
     `opening` are the videos whose state should be included.
@@ -26,7 +29,7 @@ class LeaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opening: list[str] = []  # names that are not in `videos` are ignored
 
 
-class WithdrawRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WithdrawRequest(msgspec.Struct, frozen=True):
     """Unsubscribe `node` from `videos`."""
 
     node: Node

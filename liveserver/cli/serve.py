@@ -35,7 +35,11 @@ def run(
     config_file: ConfigFile = None,
     role: Annotated[
         list[str] | None,
-        typer.Option("--role", metavar="ROLE", help="frontend, dispatcher, backend or all. Repeatable."),
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            help="frontend, dispatcher, backend, recorder, hooks, or all: the first three. Repeatable.",
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", help="Processes sharing the address. Needs Redis.")

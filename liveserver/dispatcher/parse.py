@@ -20,6 +20,7 @@ from liveserver.event import (
     RESERVED_TYPES,
     RETRACT,
     Event,
+    NodePublication,
     Publication,
     is_node_only,
     is_type,
@@ -40,6 +41,7 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
 _one = msgspec.json.Decoder(Publication)
 _several = msgspec.json.Decoder(list[Publication])
+_of_nodes = msgspec.json.Decoder(list[NodePublication])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -71,7 +73,7 @@ class Parser:
         """Parse a body like `video_batches`, with checkpoints for a large one."""
         if len(body) <= YIELD_BYTES:
             return self.video_batches(body, kind, video, retractions=retractions, lenient=lenient)
-        publications = self._decode(body, kind)
+        publications = self._decode(body, kind, lenient)
         video_batches: dict[str, VideoBatch] = {}
         step = max(1, len(publications) * YIELD_BYTES // len(body))
         is_doubtful = _has_doubtful_names(publications, body)
@@ -100,7 +102,7 @@ class Parser:
         becomes now, so that a wrong clock does not lose stored events. Raises `BadRequest` or `TooLarge`,
         which name the malformed event, counted from 1.
         """
-        publications = self._decode(body, kind)
+        publications = self._decode(body, kind, lenient)
         video_batches: dict[str, VideoBatch] = {}
         is_doubtful = self._render(publications, 0, video, retractions, video_batches, lenient)
         if is_doubtful or _has_doubtful_names(publications, body):
@@ -183,15 +185,19 @@ class Parser:
         event = self._event(Publication("canary", id=token), video, now)
         return [VideoBatch(video, [b"canary " + _encode(event)], [token])]
 
-    def _decode(self, body: bytes, kind: str) -> list[Publication]:
-        """Decode a body. Raises `BadRequest`, `TooLarge`."""
+    def _decode(self, body: bytes, kind: str, lenient: bool = False) -> list[Publication]:
+        """Decode a body. Raises `BadRequest`, `TooLarge`.
+
+        `lenient`: unknown fields of an array's events are ignored; nodes publish so.
+        """
+        publications: list[Publication]
         try:
             if not body.isascii():
                 body.decode("utf-8")
             if kind == "application/x-ndjson":
                 publications = _one.decode_lines(body)
             elif body.lstrip()[:1] == b"[":
-                publications = _several.decode(body)
+                publications = [*_of_nodes.decode(body)] if lenient else _several.decode(body)
             else:
                 return [_one.decode(body)]
         except UnicodeDecodeError:

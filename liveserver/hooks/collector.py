@@ -66,7 +66,7 @@ class LogPosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LogPosition:
-        epoch, offset, cursor = text.split(" ") if text else ("", "0", "")
+        epoch, offset, cursor = text.split(" ")[:3] if text else ("", "0", "")  # a newer version may add some
         return cls(epoch, int(offset), cursor)
 
     def __str__(self) -> str:

@@ -84,6 +84,7 @@ class Member(msgspec.Struct, frozen=True, order=True):
 _MEMBER = re.compile(
     r"([a-z0-9]{1,16}) ([A-Za-z0-9][A-Za-z0-9._-]{0,127}) ([a-z+]{1,64}) "
     r"([A-Za-z0-9.-]+:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5})"
+    r"(?: [!-~]{1,128}){0,8}"  # words of a newer version, which are ignored
 )
 
 

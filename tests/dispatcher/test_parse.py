@@ -541,6 +541,15 @@ def test_how_far_ahead_is_a_setting() -> None:
         strict.video_batches(of(at=NOW_MS + 1).encode(), JSON, "v1")
 
 
+def test_what_a_newer_node_says_of_an_event_is_ignored_and_what_a_publisher_says_is_refused() -> None:
+    parser = Parser(DispatcherSettings())
+    body = b'[{"type":"like","id":"a","later":{"x":1}}]'
+    (video_batch,) = parser.video_batches(body, JSON, "v1", lenient=True)
+    assert b"later" not in video_batch.lines[0]
+    with pytest.raises(BadRequest, match="later"):
+        parser.video_batches(body, JSON, "v1")
+
+
 async def test_a_large_body_is_lenient_too() -> None:
     events = "[" + ",".join([of(at=NOW_MS + 10_000, data="x" * 100)] * 500) + "]"
     assert len(events) > YIELD_BYTES

@@ -120,7 +120,11 @@ async def test_settings_that_cannot_be_taken_change_nothing(
     site = FakeSink()
     world = World(monkeypatch, settings(), site=site)
     async with world.running() as runner:
-        for wrong in ({"site": {}, "absent": {}}, {"site": {"url": "https://example.org/", "secret": "x"}}):
+        several: list[dict[str, dict[str, str]]] = [
+            {"site": {}, "absent": {}},
+            {"site": {"url": "https://example.org/", "secret": "x"}},
+        ]
+        for wrong in several:
             with pytest.raises(ConfigError):
                 runner.prepare(settings(wrong))
         names = await world.stage.comment()

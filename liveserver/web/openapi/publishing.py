@@ -100,7 +100,6 @@ SCHEMAS: Json = {
             },
         },
         "opening",
-        closed=True,
     ),
     "Leases": record(
         {

@@ -14,11 +14,13 @@ import msgspec
 import pytest
 import redis
 
-from liveserver.bus.leases import LeaseAnswer, LeaseRequest
+from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.cursor import Cursor
 from liveserver.errors import BusRefused
 from liveserver.event import Batch
+from liveserver.hooks.collector import LogPosition
+from liveserver.ops.cluster import Member
 from liveserver.viewer_count import ViewerCount
 from tests.bus.redis_harness import append, append_at_last, lines, open_bus
 
@@ -78,6 +80,24 @@ def test_messages_of_the_first_form_are_read() -> None:
     assert msgspec.json.decode(form["lease_request"], type=LeaseRequest).videos == {"v": 3}
     [lease] = msgspec.json.decode(form["lease_answer"], type=LeaseAnswer).to_leases().values()
     assert str(lease.head.cursor) == form["cursor"]
+
+
+def test_messages_of_a_newer_version_are_read_without_what_is_not_known() -> None:
+    """A node of this version beside newer ones, while they are upgraded: more words, more fields."""
+    form = recorded()
+    head, _, lines_ = form["batch"].partition("\n")
+    assert Batch.decode(f"{head} more words\n{lines_}".encode()) == Batch.decode(form["batch"].encode())
+    count = form["viewer_count"]
+    assert ViewerCount.decode(f"{count} 7 more".encode()) == ViewerCount.decode(count.encode())
+    for name, kind in (("lease_request", LeaseRequest), ("lease_answer", LeaseAnswer)):
+        newer = json.loads(form[name]) | {"later": {"a": [1]}}
+        known = msgspec.json.decode(form[name], type=kind)
+        assert msgspec.json.decode(json.dumps(newer), type=kind) == known
+    request = WithdrawRequest("n", ["v"])
+    assert msgspec.json.decode(b'{"node":"n","videos":["v"],"later":1}', type=WithdrawRequest) == request
+    assert LogPosition.parse("e1 5 dc1-e1-5 later") == LogPosition("e1", 5, "dc1-e1-5")
+    member = Member("dc1", "n", "frontend+hooks", "10.0.0.1:9000")
+    assert Member.parse(f"{member} later") == member
 
 
 async def test_a_log_of_a_newer_form_is_refused_and_stays_as_it_is(redis_server: str) -> None:
