@@ -108,7 +108,7 @@ async def prometheus(
     with (tmp_path / "log").open("w") as log:
         process = await trio.lowlevel.open_process(command, stdout=log, stderr=log)
         try:
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 made = Prometheus(port, client)
                 await made.wait_ready()
                 yield made
@@ -132,7 +132,7 @@ async def test_prometheus_scrapes_a_node_evaluates_the_rules_and_answers_the_das
     async with (
         running(node),
         prometheus(tmp_path, settings, impatient_rules()) as server,
-        httpx.AsyncClient(trust_env=False) as client,
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
     ):
         answer = await client.post(
             f"{node.url}/v1/videos/v1/events",

@@ -46,7 +46,7 @@ async def test_a_like_a_comment_and_a_publish_are_traced_to_the_viewers(
             like, like_headers = trace_of("1")
             comment, comment_headers = trace_of("2")
             publish, publish_headers = trace_of("3")
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 about = f"{backend.url}/v1/videos/v1"
                 await client.post(f"{about}/likes", json={}, headers=like_headers)
                 await client.post(f"{about}/comments", json={"text": "hi"}, headers=comment_headers)
