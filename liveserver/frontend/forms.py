@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from liveserver.config import FrontendSettings
 from liveserver.edge.accept import accepts_gzip, preferred
 from liveserver.edge.request import Request
+from liveserver.frontend.delivery.compressed_answers import VARY_LINE, CompressedAnswers
 from liveserver.transport import websocket as wire
 from liveserver.transport.compression import MESSAGE_WINDOW_BITS, Deflater
 from liveserver.transport.form import HttpForm
@@ -17,6 +20,7 @@ class Forms:
 
     def __init__(self, settings: FrontendSettings) -> None:
         self.is_compressing = settings.compression == "gzip"
+        self.answers = CompressedAnswers(settings.compression_min_size)
         self._gzipped: dict[HttpForm, HttpForm] = {}
         self._varying: dict[HttpForm, HttpForm] = {}
         self._sockets = {False: wire.SOCKET, True: wire.SOCKET_INTERNAL}
@@ -46,6 +50,14 @@ class Forms:
     def accepts_gzip(self, request: Request) -> bool:
         """Return whether answers to this client are compressed."""
         return self.is_compressing and accepts_gzip(request.headers.get(b"accept-encoding", b""))
+
+    def poll_compression(self, request: Request) -> Callable[[bytes], bytes] | None:
+        """Return what compresses answers to this long-poll, if it is to be; note that they vary by that."""
+        if self.accepts_gzip(request):
+            return self.answers.compress
+        if self.is_compressing:
+            request.cors += VARY_LINE
+        return None
 
     def extension(self, request: Request) -> bytes:
         """Return the WebSocket extension that is agreed on with the client; empty if none is."""

@@ -107,6 +107,7 @@ class WatchRoutes:
         cursor, wait, limit, replay, delay, token, chosen = self._parameters.poll(request)
         if request.method == "HEAD":
             wait = 0
+        compress = self._forms.poll_compression(request) if self._forms.is_compressing else None
         session = await self._admission.authenticate(request, peer, token)
         if (reason := self._frontend.refusal()) is not None:
             raise Unavailable(f"this node does not accept viewers ({reason.word}); try another", RETRY_AFTER)
@@ -129,7 +130,7 @@ class WatchRoutes:
             )
             if answer is not None:
                 self._frontend.fanout.counts.gaps += point.gap
-                return answer
+                return answer if compress is None or point.seen is not None else compress(answer)
             waiter = PollWaiter(
                 peer,
                 max(point.position, audience.log.tip),
@@ -141,7 +142,7 @@ class WatchRoutes:
                 is_internal=internal,
                 chosen=chosen,
             )
-            waiter.grant = session.grant
+            waiter.grant, waiter.compress = session.grant, compress
             audience.wait(waiter)
             return waiter
 

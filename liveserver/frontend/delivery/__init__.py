@@ -11,6 +11,7 @@ viewer.py         one viewer on its connection
 multiplexed.py    one connection with viewers of several videos
 long_poll.py      a waiting long-poll
 poll_pages.py     the answers to long-polls
+compressed_answers.py  the same, compressed
 fanout.py         the loop that writes to all
 load.py           the share of time spent in flushes
 catchup.py        viewers whose socket is full

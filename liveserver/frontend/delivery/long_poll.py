@@ -30,6 +30,7 @@ class PollWaiter(DeferredResponse):
     __slots__ = (
         "_written",
         "chosen",
+        "compress",
         "deadline",
         "grant",
         "headers",
@@ -59,6 +60,7 @@ class PollWaiter(DeferredResponse):
         omitted: int = 0,
     ) -> None:
         self.grant: Grant | None = None
+        self.compress: Callable[[bytes], bytes] | None = None  # what makes its answer from those of all
         self.is_internal = is_internal
         self.chosen = chosen
         self.omitted = omitted
@@ -89,6 +91,12 @@ class PollWaiter(DeferredResponse):
         self.peer.deadline = deadline
         if self._written is not None:
             self._written.set()
+
+    def response(self, answer: bytes) -> bytes:
+        """Return an answer as this client is sent it; what it alone is sent is not compressed."""
+        if self.compress is not None and self.seen is None:
+            answer = self.compress(answer)
+        return with_headers(answer, self.headers)
 
     def leave(self) -> None:
         """Leave the segment, and release the poll's limits."""
@@ -167,7 +175,7 @@ class PollSegment(Segment):
         assert answer is not None
         self.remove(waiter)
         with suppress(OSError):
-            waiter.peer.sock.send(with_headers(answer, waiter.headers))
+            waiter.peer.sock.send(waiter.response(answer))
         waiter.done(trio.current_time())
 
     def flush(self) -> int:
@@ -221,7 +229,7 @@ class PollSegment(Segment):
                 continue
             waiter.leave()
             self.audience.counts.deliveries += max(0, min(waiter.limit, log.tip - waiter.position))
-            self.audience.answer(waiter, with_headers(answer, waiter.headers))
+            self.audience.answer(waiter, waiter.response(answer))
         answered = len(waiting) - len(self.waiters)
         if answered and self._position < log.tip:
             self.audience.flush_history.measure(self._position, log.tip, answered)
