@@ -16,7 +16,7 @@ DOCS_READY := .venv/.ready-docs
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters chaos-likes chaos-recordings fuzz attack mutants soak worlds examples proof
+.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters chaos-likes chaos-recordings upgrade fuzz attack mutants soak worlds examples proof
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -78,6 +78,9 @@ chaos-datacenters: $(READY) ## Three datacenters whose links break and whose dis
 
 chaos-likes: $(READY) ## 200,000 likes at four backends of two datacenters, links cut, backends killed; ARGS="--seeds 20" for more
 	@exec $(BIN)/python -m tests.chaos.likes $(ARGS)
+
+upgrade: $(READY) ## Upgrade a cluster from an earlier revision under traffic; ARGS="--from TAG --order frontends,dispatchers,backends --back"
+	@exec $(BIN)/python -m tests.chaos.upgrade $(ARGS)
 
 chaos-recordings: $(READY) ## Recorders of two datacenters, killed, without disk, Redis or link; ARGS="--seed 7" for that one
 	@exec $(BIN)/python -m tests.chaos.recordings $(ARGS)
