@@ -13,7 +13,9 @@ fewer examples (`make test-fast`), `thorough` many more, others each time (`make
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +37,18 @@ if TYPE_CHECKING:  # most tests need no browser, and its module takes long to im
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 certificate_store.shrink()
+
+# Databases and logs write their files through to the disk, which tests wait for and which no test can tell
+# from memory: nothing here loses its power.
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 2 * 1024**3
+if (
+    "TMPDIR" not in os.environ
+    and MEMORY.is_dir()
+    and os.access(MEMORY, os.W_OK)
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # The same examples every time, and no time limit for each: the machine may be busy. Expensive tests take a
 # share of the profile's number of examples.

@@ -17,7 +17,7 @@ from liveserver.cluster.redis_server import free_port
 from tests import node_forker
 
 LAST_LINES = 40  # of a log, in the message of a failure
-READY_SECONDS = 90.0  # far beyond what it takes, also on a machine with much else to do
+READY_SECONDS = 150.0  # far beyond what it takes, also on a machine with much else to do
 
 
 class NodeProcess:
@@ -81,6 +81,10 @@ class NodeProcess:
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
 
+    @property
+    def last_lines(self) -> str:
+        return "\n".join(self.log.splitlines()[-LAST_LINES:])
+
     async def wait_log(self, words: str) -> None:
         """Return once the log has these words."""
         with trio.fail_after(READY_SECONDS):
@@ -92,12 +96,11 @@ class NodeProcess:
     def describe_end(self) -> str:
         """The process' end and its last log lines, for the message of a failure."""
         code = self.process.poll() if self.process is not None else None
-        last = "\n".join(self.log.splitlines()[-LAST_LINES:])
-        return f"{self.name} ended by itself with {code}; its log:\n{last}"
+        return f"{self.name} ended by itself with {code}; its log:\n{self.last_lines}"
 
     async def wait_ready(self) -> None:
-        with trio.fail_after(READY_SECONDS):
-            async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with trio.move_on_after(READY_SECONDS):
                 while True:
                     try:
                         if (await client.get(f"{self.ops_url}/readyz")).status_code == 200:
@@ -107,6 +110,9 @@ class NodeProcess:
                     assert self.process is not None
                     assert self.process.poll() is None, self.describe_end()
                     await trio.sleep(0.05)
+        raise AssertionError(
+            f"{self.name} is not ready after {READY_SECONDS:g} s; its log:\n{self.last_lines}"
+        )
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None

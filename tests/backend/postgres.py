@@ -39,7 +39,7 @@ def _run(program: Path | str, *arguments: str, directory: Path) -> None:
 @cache
 def _initialized(binaries: Path) -> TemporaryDirectory[str]:
     """A directory with the `data` of an empty server, to be copied; removed when the process ends."""
-    initialized = TemporaryDirectory(prefix="pg-", dir="/tmp")
+    initialized = TemporaryDirectory(prefix="pg-")
     directory = Path(initialized.name)
     if os.geteuid() == 0:
         os.chown(directory, NOBODY, NOBODY)
@@ -51,7 +51,7 @@ def _initialized(binaries: Path) -> TemporaryDirectory[str]:
 @contextmanager
 def postgres(binaries: Path) -> Iterator[str]:
     """The URL of an empty database, for the duration of the block. Its machine does not fail: no fsync."""
-    with TemporaryDirectory(prefix="pg-", dir="/tmp") as name:  # short: its socket's path is limited
+    with TemporaryDirectory(prefix="pg-") as name:  # short: its socket has a limit of 107 bytes
         directory = Path(name)
         if os.geteuid() == 0:
             os.chown(directory, NOBODY, NOBODY)
@@ -108,7 +108,7 @@ def directory_of(url: str) -> str:
 def pgbouncer(url: str, pool: int) -> Iterator[str]:
     """The URL of a pooler in transaction mode, with so many connections to the server."""
     user = NOBODY if os.geteuid() == 0 else None
-    with TemporaryDirectory(prefix="pgb-", dir="/tmp") as name:
+    with TemporaryDirectory(prefix="pgb-") as name:
         directory = Path(name)
         (directory / "users").write_text('"test" ""\n')
         (directory / "ini").write_text(
@@ -145,7 +145,7 @@ class Proxy:
     answer is lost. Then the connection ends after the server has answered."""
 
     def __init__(self, url: str, loses: Callable[[bytes], bool]) -> None:
-        self._directory = TemporaryDirectory(prefix="pgp-", dir="/tmp")
+        self._directory = TemporaryDirectory(prefix="pgp-")
         self._target = f"{directory_of(url)}/.s.PGSQL.5432"
         self._loses = loses
         self.lost = 0

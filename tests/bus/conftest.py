@@ -25,7 +25,7 @@ def open_bus(request: pytest.FixtureRequest) -> OpenBus:
         if request.param == "memory":
             yield MemoryBus("dc1", settings, inbox_batches)
             return
-        bus_settings = BusSettings(url=url, timeout=Duration(5), inbox_batches=inbox_batches)
+        bus_settings = BusSettings(url=url, timeout=Duration(60), inbox_batches=inbox_batches)
         async with RedisBus.open("dc1", bus_settings, settings) as bus:
             yield bus
 

@@ -18,7 +18,7 @@ from liveserver.event import Batch
 
 @asynccontextmanager
 async def open_bus(
-    url: str, *, answer_in: float = 5, ephemeral_types: list[str] | None = None, **history: float
+    url: str, *, answer_in: float = 60, ephemeral_types: list[str] | None = None, **history: float
 ) -> AsyncIterator[RedisBus]:
     seconds = {name: Duration(value) for name, value in history.items()}
     settings = HistorySettings(ephemeral_types=ephemeral_types or [], **seconds)  # type: ignore[arg-type]

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from tests.chaos.runner import perform
+from tests.chaos.runner import LIMIT, perform
 from tests.chaos.scenarios import SCENARIOS
 
-pytestmark = [pytest.mark.process, pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(LIMIT + 60)]
 
 
 @pytest.mark.parametrize(

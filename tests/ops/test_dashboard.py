@@ -111,7 +111,7 @@ def test_the_cluster_view_publishes_and_traces(node: NodeProcess, browser: Brows
         page.keyboard.press("Enter")
         expect(page.locator("#published")).to_contain_text("Accepted as test-")
         expect(page.locator("#line li.good")).to_contain_text("all: written to 1 viewer")
-        assert page.locator("#line li").count() == 3
+        expect(page.locator("#line li")).to_have_count(3)
         page.locator("#trace [name=event]").fill("unknown")
         page.get_by_role("button", name="Trace").click()
         expect(page.locator("#traced")).to_contain_text("No frontend has this event")

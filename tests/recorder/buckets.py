@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from moto.server import ThreadedMotoServer
 
 from liveserver.config import RecorderSettings
 from liveserver.recorder.opening import open_store
-from liveserver.recorder.s3 import BucketStore
 from liveserver.units import Secret
+
+if TYPE_CHECKING:  # these take long to import
+    from liveserver.recorder.s3 import BucketStore
 
 KEY = "a-secret-key-that-no-message-quotes"
 
@@ -20,6 +21,8 @@ KEY = "a-secret-key-that-no-message-quotes"
 @contextmanager
 def running_server() -> Iterator[str]:
     """Give the URL of a server."""
+    from moto.server import ThreadedMotoServer
+
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
@@ -42,6 +45,8 @@ def settings(server: str, **more: Any) -> RecorderSettings:
 def empty_bucket(server: str) -> BucketStore:
     """Return the store of an empty bucket, the only one of the server."""
     httpx.post(f"{server}/moto-api/reset", trust_env=False).raise_for_status()
+    from liveserver.recorder.s3 import BucketStore
+
     opened = open_store(settings(server))
     assert isinstance(opened, BucketStore)
     opened._client.create_bucket(Bucket="recordings")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from liveserver.recorder.s3 import BucketStore
 from tests.recorder.buckets import empty_bucket, running_server
+
+if TYPE_CHECKING:  # it takes long to import
+    from liveserver.recorder.s3 import BucketStore
 
 
 @pytest.fixture(scope="session")

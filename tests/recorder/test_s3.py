@@ -6,7 +6,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -16,17 +16,18 @@ from liveserver.cli import main
 from liveserver.config import RecorderSettings
 from liveserver.errors import ConfigError, LiveserverError
 from liveserver.node.preflight import preflight
-from liveserver.recorder import s3
 from liveserver.recorder.opening import open_store
 from liveserver.recorder.recorder import Recorder
 from liveserver.recorder.recording import INDEX, Recording
-from liveserver.recorder.s3 import BucketStore
 from liveserver.recorder.segments import DamagedRecording, Index
 from liveserver.recorder.store import Conflict
 from tests.recorder.buckets import KEY, settings
 from tests.recorder.test_recorder import Written
 from tests.recorder.test_recording import event, files, ids, part, read, recording, retraction
 from tests.recorder.test_routes import publish, recorded, serving
+
+if TYPE_CHECKING:  # it takes long to import, and each process that runs tests imports all of them
+    from liveserver.recorder.s3 import BucketStore
 
 
 def options(server: str) -> list[str]:
@@ -67,7 +68,7 @@ def test_of_two_recorders_one_is_refused_and_tries_again(
 ) -> None:
     other = Recording(store, "v", 10.0)
     Recording(store, "v", 10.0).append(part([event(1)]))
-    write_once, parts = BucketStore.write_once, [part([event(2)], 2), part([event(2), event(3)], 2)]
+    write_once, parts = type(store).write_once, [part([event(2)], 2), part([event(2), event(3)], 2)]
 
     def overtaken(self: BucketStore, name: str, content: bytes) -> None:
         """Another recorder writes its index after this one has read it."""
@@ -76,7 +77,7 @@ def test_of_two_recorders_one_is_refused_and_tries_again(
             other.append(parts.pop(0))
 
     with monkeypatch.context() as patched:
-        patched.setattr(BucketStore, "write_once", overtaken)
+        patched.setattr(type(store), "write_once", overtaken)
         index = Recording(store, "v", 10.0).append(part([event(2), event(3), event(4)], 2))
     assert index.offset == 4
     assert ids(Recording(store, "v", 10.0)) == ["e1", "e2", "e3", "e4"]
@@ -91,7 +92,7 @@ def test_recorders_at_the_same_time_record_the_same(store: BucketStore, server: 
         recording(tmp_path).append(each)
 
     def record() -> None:
-        own = Recording(BucketStore(settings(server), KEY), "v", 10.0)
+        own = Recording(type(store)(settings(server), KEY), "v", 10.0)
         for each in parts:
             own.append(each)
 
@@ -106,7 +107,7 @@ def test_a_segment_that_another_recorder_rewrites_is_not_missing(
     store: BucketStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Recording(store, "v", 10.0).append(part([event(1)]))
-    get, parts = BucketStore.read, [part([event(2)], 2)]
+    get, parts = type(store).read, [part([event(2)], 2)]
 
     def overtaken(self: BucketStore, name: str) -> bytes | None:
         """Another recorder rewrites the segment after this one has read the index."""
@@ -115,7 +116,7 @@ def test_a_segment_that_another_recorder_rewrites_is_not_missing(
         return get(self, name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(BucketStore, "read", overtaken)
+        patched.setattr(type(store), "read", overtaken)
         Recording(store, "v", 10.0).append(part([event(2), event(3)], 2))
     assert ids(Recording(store, "v", 10.0)) == ["e1", "e2", "e3"]
     (entry,) = Recording(store, "v", 10.0).index().segments
@@ -131,7 +132,7 @@ def test_an_index_is_written_only_over_the_one_that_was_read(
     for former in (None, b"0"):
         with pytest.raises(Conflict):
             store.replace("v/index.json", b"2", former)
-    get = BucketStore._get
+    get = type(store)._get
 
     def slow(self: BucketStore, name: str) -> tuple[bytes, str] | None:
         """The object changes between the look and the write."""
@@ -140,7 +141,7 @@ def test_an_index_is_written_only_over_the_one_that_was_read(
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(BucketStore, "_get", slow)
+        patched.setattr(type(store), "_get", slow)
         with pytest.raises(Conflict):
             store.replace("v/index.json", b"2", b"1")
         with pytest.raises(Conflict):
@@ -173,7 +174,7 @@ def test_what_a_crash_left_is_deleted_when_it_is_old(
     store._listed.clear()
     there.open()
     assert set(objects(store)) == named | {"leftover"}  # another recorder may be about to name it
-    monkeypatch.setattr(s3, "LEFTOVER", timedelta(seconds=-10))
+    monkeypatch.setattr("liveserver.recorder.s3.LEFTOVER", timedelta(seconds=-10))
     there.open()
     assert set(objects(store)) == named | {"leftover"}  # listed a short time ago
     store._listed.clear()
@@ -184,7 +185,7 @@ def test_what_a_crash_left_is_deleted_when_it_is_old(
 def test_a_change_that_takes_too_long_is_given_up(
     store: BucketStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "LONGEST", -1.0)
+    monkeypatch.setattr("liveserver.recorder.s3.LONGEST", -1.0)
     with pytest.raises(OSError, match="took over"):
         Recording(store, "v", 10.0).append(part([event(1)]))
     assert INDEX not in objects(store)
@@ -209,6 +210,7 @@ async def test_errors_name_no_secret_and_are_retried(store: BucketStore, server:
 async def test_check_tries_the_bucket(
     store: BucketStore, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("liveserver.node.preflight.TIMEOUT", 60.0)  # the machine may be busy
     node = [
         'node.roles=["dispatcher","recorder"]',
         "listen.public=127.0.0.1:0",
@@ -226,7 +228,7 @@ async def test_check_tries_the_bucket(
     assert missing.startswith("recorder.s3_bucket: the object store")
     assert "NoSuchBucket" in missing
     assert "http://127.0.0.1:1" in await trouble("recorder.s3_endpoint=http://127.0.0.1:1")
-    put = BucketStore(settings(server), KEY)._client.put_object
+    put = type(store)(settings(server), KEY)._client.put_object
 
     def ignoring(self: Any, operation: str, request: dict[str, Any]) -> Any:
         request = {name: value for name, value in request.items() if not name.startswith("If")}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from liveserver.recorder.directory import Directory
-from liveserver.recorder.s3 import BucketStore
 from liveserver.recorder.store import ObjectStore
+
+if TYPE_CHECKING:  # it takes long to import
+    from liveserver.recorder.s3 import BucketStore
 
 
 @pytest.fixture(params=["directory", "bucket"])

@@ -72,5 +72,10 @@ def expect_seen(page: Page, video: str, count: int) -> None:
     assert not any(gap for _, gap in page.evaluate("notices"))
 
 
+def expect_asked(relay: Relay, path: str, least: int) -> None:
+    """Wait until the relay has been asked for this path so often."""
+    wait_until(lambda: relay.count(path) >= least)
+
+
 def expect_likes(page: Page, count: int) -> None:
     expect(page.locator("#count")).to_have_attribute("data-exact", str(count))

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 
 from liveserver.cluster.redis_server import RedisServer
 from tests.processes import NodeProcess
-from tests.web.browsers import running_browser, wait_until
+from tests.web.browsers import wait_until
 from tests.web.scripted import ScriptedFrontend
 from tests.web.tcp_relay import Stand
 
@@ -30,12 +30,6 @@ WATCH = """async ([name, url, behind, transport]) => {
     live.addEventListener("*", ({ detail }) => seen.push([detail.id, performance.now() / 1000, live.cursor]));
     await new Promise((ready) => live.addEventListener("ready", ready, { once: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

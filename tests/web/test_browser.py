@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 from liveserver.cluster.redis_server import RedisServer
 from tests.processes import NodeProcess
 from tests.web.browsers import stop_clock, wait_until
-from tests.web.harness import WATCH, Stage, expect_likes, expect_seen, opened, watching
+from tests.web.harness import WATCH, Stage, expect_asked, expect_likes, expect_seen, opened, watching
 from tests.web.tcp_relay import Relay
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.redis]
@@ -299,7 +299,7 @@ def test_a_transport_can_be_insisted_on(stage: Stage, context: BrowserContext) -
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Wow").click()
     expect_likes(page, 1)
-    assert stage.two.count("/insist/poll") > 0
+    expect_asked(stage.two, "/insist/poll", 1)
     page.locator("#line summary").click()
     page.get_by_role("radio", name="Stream").check()
     expect(page.locator("#transport")).to_have_text("Event stream")
@@ -316,7 +316,7 @@ def test_a_websocket_can_be_insisted_on(stage: Stage, context: BrowserContext) -
         page.get_by_role("radio", name="WebSocket").check()
         expect(page.locator("#transport")).to_have_text("WebSocket")
         expect(page.locator("#live")).to_have_attribute("data-state", "live")
-        assert stage.two.count("/v1/ws") > len(others)
+        expect_asked(stage.two, "/v1/ws", len(others) + 1)
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Wow").click()
         expect_likes(page, 1)
@@ -332,4 +332,4 @@ def test_a_script_goes_on_over_a_websocket(stage: Stage, context: BrowserContext
         page.evaluate("(transport) => live.setTransport(transport)", transport)
         stage.likes("over", 30 * step - 15, 30 * step)
         expect_seen(page, "over", 30 * step)
-        assert page.evaluate("live.connection.transport") == transport
+        page.wait_for_function("(transport) => live.connection.transport === transport", arg=transport)

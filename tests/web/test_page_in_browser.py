@@ -219,12 +219,13 @@ def test_a_comment_into_a_hanging_server_is_pending_then_kept_with_the_reason(
         page.keyboard.press("Enter")
     expect(page.locator("#comments li.pending .status")).to_have_text(["Sending…", "Sending…"])
     assert page.locator("#text").input_value() == ""
-    for _ in range(2):
-        wait_until(lambda: bool(backend.sent))
-        page.clock.run_for(11_000)
-        page.wait_for_timeout(200)
-    page.clock.run_for(11_000)
-    expect(page.locator("#comments li.failed")).to_have_count(2)
+    wait_until(lambda: bool(backend.sent))
+
+    def have_failed() -> bool:
+        page.clock.run_for(1_000)
+        return page.locator("#comments li.failed").count() == 2
+
+    wait_until(have_failed)
     expect(page.locator(".said")).to_have_text(["first", "second"])
     expect(page.locator("#comments li.failed .status").first).to_contain_text("in time")
 
@@ -619,12 +620,12 @@ def test_the_scene_costs_a_copy_a_frame_and_few_frames(
         assert copies <= 2 * 31
         assert draws <= 4 * (copies + 1)
         page.locator("#stage").evaluate("(stage) => (stage.style.translate = '0 -5000px')")
-        page.wait_for_timeout(300)
+        wait_until(lambda: drawn_while_liked()[0] == 0)
         assert drawn_while_liked()[0] == 0
         page.locator("#stage").evaluate("(stage) => (stage.style.translate = '')")
         wait_until(lambda: drawn_while_liked()[0] > 0)
         page.emulate_media(reduced_motion="reduce")
-        page.wait_for_timeout(300)
+        wait_until(lambda: drawn_while_liked() == (0, 0))
         assert drawn_while_liked() == (0, 0)
 
 
@@ -676,7 +677,5 @@ def test_no_animation_is_endless_and_nothing_blurs_what_moves(
                 return !backdropFilter || backdropFilter === "none";
             })"""
         )
-        page.wait_for_timeout(500)
-        assert (
-            page.evaluate("document.getAnimations().filter((one) => one.playState === 'running').length") == 0
-        )
+        running = "document.getAnimations().filter((one) => one.playState === 'running').length"
+        wait_until(lambda: bool(page.evaluate(running) == 0))
