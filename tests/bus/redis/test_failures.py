@@ -106,7 +106,10 @@ async def test_broken_connections_are_mended_from_the_log(redis_server: str, cli
         head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
         assert [batch.lines for batch in (await bus.read("v", 1, head.offset - 1)).batches] == [[b"like b"]]
         await append(bus, "t3", "c")
-        assert [batch.first for batch in await next_batches(inbox)] == [3]
+        offsets: list[int] = []
+        while not offsets or offsets[-1] < 3:
+            offsets += [batch.first for batch in await next_batches(inbox)]
+        assert offsets in ([3], [2, 3])  # it may have listened again before the second one
         assert bus.statistics().listeners[0].restarts == 1
 
 
