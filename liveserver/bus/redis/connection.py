@@ -19,7 +19,7 @@ from importlib import resources
 from typing import Any, TypeVar
 
 import trio
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError
 
 from liveserver.bus.redis.deployment import make_deployment
 from liveserver.bus.redis.server import Command
@@ -164,7 +164,7 @@ class Link:
                 f"Redis at {self._deployment.address} has a log of a newer liveserver ({reason}); run that "
                 "version here, too, or delete the video's keys"
             )
-        if any(word in reason for word in REFUSALS):
+        if isinstance(error, AuthenticationError) or any(word in reason for word in REFUSALS):
             needs = "what it needs is in docs/datacenters.md"
             return BusRefused(f"Redis at {self._deployment.address}: {reason}; {needs}")
         return BusError(

@@ -11,7 +11,7 @@ import redis
 from structlog.testing import capture_logs
 
 from liveserver.cluster.redis_server import RedisServer
-from liveserver.errors import BusRefused
+from liveserver.errors import BusError, BusRefused
 from liveserver.viewer_count import AudienceReport, AudienceSize
 from tests.bus import test_hook_queue
 from tests.bus.redis_harness import append, lines, next_batches, open_bus
@@ -91,6 +91,31 @@ async def test_what_is_no_longer_allowed_is_refused_at_once(
         admin.execute_command("ACL", "SETUSER", "changed", rule)
         with pytest.raises(BusRefused, match=r"docs/datacenters\.md"):
             await append(bus, "u", "b")
+        admin.execute_command("ACL", "SETUSER", "changed", *whole)
+        await append(bus, "w", "c")
+        assert (await lines(bus))[-1] == "c"
+
+
+@pytest.mark.parametrize("rule", ["off", ">another resetpass", "reset on nopass -@all"])
+async def test_credentials_that_are_no_longer_taken_are_refused_at_once(
+    own_redis: RedisServer, admin: redis.Redis, rule: str
+) -> None:
+    """Each publish would wait for ten seconds otherwise."""
+    whole = ("reset", "on", ">secret", "~*", "&*", "+@all")
+    admin.execute_command("ACL", "SETUSER", "changed", *whole)
+    url = own_redis.url.replace("redis://", "redis://changed:secret@")
+    async with open_bus(url) as bus:
+        await append(bus, "t", "a")
+        admin.execute_command("ACL", "SETUSER", "changed", *rule.split())
+        admin.execute_command("CLIENT", "KILL", "USER", "changed")
+        errors: list[BusError] = []
+        while not (errors and isinstance(errors[-1], BusRefused)):
+            assert len(errors) < 3  # the first may be that its connection broke
+            with pytest.raises(BusError) as raised:
+                await append(bus, f"u{len(errors)}", "b")
+            errors.append(raised.value)
+        assert "docs/datacenters.md" in str(errors[-1])
+        assert "secret" not in str(errors[-1])
         admin.execute_command("ACL", "SETUSER", "changed", *whole)
         await append(bus, "w", "c")
         assert (await lines(bus))[-1] == "c"
