@@ -31,7 +31,8 @@ class AppendResult(msgspec.Struct, frozen=True):
     `first` is the offset and `number` the origin's number of the first event accepted (of the next
     event, if none was accepted); `cursor` is the position after the last. `stale` events are older than the
     state. `is_full`: the video's state has no room for the request, and nothing was appended. `held`: the
-    seconds for which a node has the video's publishers held back (`Bus.hold_back`).
+    seconds for which a node has the video's publishers held back (`Bus.hold_back`). `nodes`: to how many the
+    events were forwarded, each with a write of Redis' own.
     """
 
     epoch: str
@@ -42,6 +43,7 @@ class AppendResult(msgspec.Struct, frozen=True):
     stale: frozenset[int] = frozenset()
     is_full: bool = False
     held: float = 0.0
+    nodes: int = 0
 
     def accepted(self, request: AppendRequest) -> int:
         """Return how many of the request's events were appended."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import trio
 import trio.testing
 
@@ -22,7 +23,8 @@ from liveserver.errors import BusError, Retryable
 class Bus(MemoryBus):
     """The memory bus, whose `append` waits while it is `held`, and fails `failures` times.
 
-    `is_late`: it fails after it has appended, as when an answer is lost on its way back.
+    `is_late`: it fails after it has appended, as when an answer is lost on its way back. `nodes`: how many
+    it says it forwards to.
     """
 
     def __init__(self) -> None:
@@ -30,6 +32,7 @@ class Bus(MemoryBus):
         self.appended: list[list[AppendRequest]] = []
         self.failures = 0.0
         self.is_late = False
+        self.nodes = 0
         self._free = trio.Event()
         self._free.set()
 
@@ -53,7 +56,7 @@ class Bus(MemoryBus):
             self.failures -= 1
             raise BusError("no answer")
         assert receipts is not None
-        return receipts
+        return [msgspec.structs.replace(each, nodes=self.nodes) for each in receipts]
 
     async def lines(self, video: str) -> list[str]:
         """What is in the log, without the types."""

@@ -242,3 +242,41 @@ async def test_canaries_are_not_counted_as_publishes(nursery: trio.Nursery) -> N
     await stage.settle()
     assert stage.accepted("canary")[0] == 1
     assert stage.publisher.statistics().accepted == 2
+
+
+async def test_commits_to_many_nodes_are_apart(mock_clock: trio.testing.MockClock) -> None:
+    """What is published in between shares the next one; the first is not delayed."""
+    async with publishing() as stage:
+        stage.bus.nodes = 1_000
+        await stage.publish("first", video_batch("v", "0"))
+        assert stage.accepted("first")[0] == 1
+        for name in "abc":
+            await stage.publish(name, video_batch("v", name))
+        assert len(stage.bus.appended) == 1
+        mock_clock.jump(0.019)
+        await stage.settle()
+        assert len(stage.bus.appended) == 1
+        mock_clock.jump(0.002)
+        await stage.settle()
+        assert [len(requests[0].lines) for requests in stage.bus.appended] == [1, 3]
+        mock_clock.jump(1.0)
+        await stage.publish("late", video_batch("v", "late"))
+        assert stage.accepted("late")[0] == 1
+
+
+async def test_commits_to_few_nodes_follow_each_other(mock_clock: trio.testing.MockClock) -> None:
+    async with publishing() as stage:
+        stage.bus.nodes = 40
+        for number in range(5):
+            await stage.publish(str(number), video_batch("v", str(number)))
+        assert len(stage.bus.appended) == 5
+
+
+async def test_the_rest_after_a_commit_is_bounded(mock_clock: trio.testing.MockClock) -> None:
+    async with publishing() as stage:
+        stage.bus.nodes = 1_000_000
+        await stage.publish("a", video_batch("v", "a"))
+        await stage.publish("b", video_batch("v", "b"))
+        mock_clock.jump(0.11)
+        await stage.settle()
+        assert stage.accepted("b")[0] == 1

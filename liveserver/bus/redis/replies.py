@@ -27,8 +27,11 @@ def _offset(entry: bytes) -> int:
 
 
 def append_result(answer: bytes) -> AppendResult:
-    """Parse the reply of append.lua: `epoch first number duplicates cursor stale held`."""
-    epoch, first, number, duplicates, cursor, stale, held = answer.decode().split(" ")
+    """Parse the reply of append.lua: `epoch first number duplicates cursor stale held nodes`.
+
+    One that a dispatcher of a former version has stored has no `nodes`.
+    """
+    epoch, first, number, duplicates, cursor, stale, held, *nodes = answer.decode().split(" ")
     is_full = stale == "full"
     dropped = frozenset[int]() if is_full else _indexes(stale)
     return AppendResult(
@@ -40,6 +43,7 @@ def append_result(answer: bytes) -> AppendResult:
         dropped,
         is_full,
         int(held) / 1000,
+        int(nodes[0]) if nodes else 0,
     )
 
 

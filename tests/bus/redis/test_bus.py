@@ -170,3 +170,18 @@ async def test_reading_leaves_only_keys_that_expire(redis_server: str, client: r
         assert receipt.first == 1
         (first,) = await bus.append([parcel("t1", "a", video="unknown")])
         assert (first.epoch, first.first) == (head.epoch, 1)
+
+
+async def test_an_append_says_to_how_many_nodes_it_was_forwarded(
+    redis_server: str, client: redis.Redis
+) -> None:
+    async with open_bus(redis_server) as bus, bus.inbox("n"), bus.inbox("m"):
+        assert (await append(bus, "t1", "a")).nodes == 0
+        await bus.subscribe("n", {"v": 1}, 20)
+        await bus.subscribe("m", {"v": 1}, 20)
+        await bus.subscribe("dead", {"v": 1}, 20)
+        assert (await append(bus, "t2", "b")).nodes == 2
+        assert (await append(bus, "t2", "b")).nodes == 2  # the same request again
+        (known,) = await bus.append([parcel("t3", "c", ids=["1"])])
+        (repeated,) = await bus.append([parcel("t4", "c", ids=["1"])])
+        assert (known.nodes, repeated.nodes) == (2, 0)

@@ -7,9 +7,9 @@
 --       7 whether lines are keyed (1 or 0)
 --       then the lines, then the ids
 --
--- Returns `epoch first number duplicates cursor stale held`, with duplicates and stale events as comma-separated
+-- Returns `epoch first number duplicates cursor stale held nodes`, with duplicates and stale events as comma-separated
 -- indexes from 0, or `-`; `full` instead of the latter: the state has no room, nothing was appended. `held`: the
--- milliseconds for which a node holds back the video's publishers.
+-- milliseconds for which a node holds back the video's publishers. `nodes`: to how many it was forwarded.
 -- The reply is stored under the token: a repeated request gets it again, and is not appended.
 
 local token = KEYS[6]
@@ -24,7 +24,7 @@ local first, first_number = before + 1, number + 1
 
 local keyed = ARGV[7] == '1'
 if keyed and not has_room(state, 8, lines, now) then
-  return epoch .. ' ' .. first .. ' ' .. first_number .. ' - ' .. cursor(epoch, number, others) .. ' full 0'
+  return epoch .. ' ' .. first .. ' ' .. first_number .. ' - ' .. cursor(epoch, number, others) .. ' full 0 0'
 end
 
 -- Drop duplicates and events older than the state; number and log the others.
@@ -44,14 +44,18 @@ for i = 1, lines do
   end
 end
 
+local nodes_sent = 0
 if offset > before then
   call('HSET', meta, 'offset', offset, 'number', number, 'at', now, 'kept', kept)
   if last > 0 then call('HSET', meta, 'last', last) end
-  call('PUBLISH', 'ls:feed', appended(video, epoch, first, by .. first_number, accepted, at, marks, now))
+  local batch
+  batch, nodes_sent = appended(video, epoch, first, by .. first_number, accepted, at, marks, now)
+  call('PUBLISH', 'ls:feed', batch)
 end
 
 local function indexes(found) return found[1] and table.concat(found, ',') or '-' end
 local answer = epoch .. ' ' .. first .. ' ' .. first_number .. ' ' .. indexes(duplicates) .. ' '
   .. cursor(epoch, number, others) .. ' ' .. indexes(stale) .. ' ' .. math.max(call('PTTL', KEYS[7]), 0)
+  .. ' ' .. nodes_sent
 call('SET', token, answer, 'PX', TOKENS)
 return answer

@@ -3,7 +3,7 @@
 -- and `state` are the video's keys.
 --
 -- `first` is the offset of the first of `lines`, `origin` is `origin epoch number` of the first line;
--- `at` and `marks` are as open_log returned them. Returns the batch that was forwarded.
+-- `at` and `marks` are as open_log returned them. Returns the batch that was forwarded, and to how many nodes.
 
 local log, meta, nodes, viewers, state = unpack(KEYS)
 
@@ -52,15 +52,17 @@ local function appended(video, epoch, first, origin, lines, at, marks, now)
   -- To each node with a valid lease. A row is removed when its lease has ended, or when its inbox had no
   -- listener: that node is dead, or will renew its row once it listens again.
   local batch = video .. ' ' .. epoch .. ' ' .. first .. ' ' .. origin .. '\n' .. table.concat(lines, '\n')
-  local rows = call('ZRANGE', nodes, 0, -1, 'WITHSCORES')
+  local rows, sent = call('ZRANGE', nodes, 0, -1, 'WITHSCORES'), 0
   for i = 1, #rows, 2 do
     local node = rows[i]
     -- In a cluster only the listeners of this very server are counted, so it says nothing.
     if tonumber(rows[i + 1]) <= now or call('PUBLISH', 'ls:inbox:' .. node, batch) + CLUSTER == 0 then
       call('ZREM', nodes, node)
       call('HDEL', viewers, node)
+    else
+      sent = sent + 1
     end
   end
-  return batch
+  return batch, sent
 end
 
