@@ -9,7 +9,7 @@ connects from an address of its own (127.0.0.2, 127.0.0.3 …), since one has on
 server.
 
 - **connects/s** until the last viewer has its `ready`, of one core, for all workers have one.
-  `edge.accept_rate` (5,000/s a worker), which protects those already in, is lifted.
+  `edge.accept_rate` (10,000/s a worker), which protects those already in, is lifted.
 - **Memory in the process**: the growth of the resident memory of all workers, by viewer.
 - **Memory in the kernel**: the growth of its slabs (/proc/slabinfo) by viewer. Both ends of each connection
   are on this machine, so a server alone has about half; sockets that idle hold no buffers.

@@ -25,7 +25,9 @@ leaves the server's core nothing. What makes it honest:
 4. `writes_from` says whether the server counted its writes (/metrics), or the client its reads (fewer).
 5. Each part reports where the core's time went (`cpu`, `ksoftirqd`, `foreign`, `idle`). `ratio_per_cpu`
    leaves out what other programs took. A last part whose core idled was not saturated, and that is said.
-6. The raw loop publishes nothing. What the server's 600 likes/s cost it is in the ratio.
+6. `p90_in_passes` is a rate's p90 in passes of the raw loop over all sockets, a measure that any machine can
+   check. A pass is measured with the bytes of the last rate's writes.
+7. The raw loop publishes nothing. What the server's 600 likes/s cost it is in the ratio.
 
 After every part, with publishing stopped, each viewer must have exactly the events published, none lost,
 none twice; a sample of them is also checked for order, ids and framing (`--verify`: 50 of them, else 1). A
@@ -170,6 +172,12 @@ def loaded_rounds(stage: Stage, plan: Plan, step: Step) -> dict[str, Any]:
     result: dict[str, Any] = {"medians": middle, "rounds": found}
     result["writes_from"] = "the server's count" if stage.counts_writes else "the client's reads"
     if pair:
+        # How long one pass of the raw loop over all sockets takes, and each rate's delays in passes.
+        result["pass_ms"] = round(1000 * plan.count / middle["raw"]["writes_per_s"], 2)
+        result["p90_in_passes"] = {
+            part_name(rate): round(middle[part_name(rate)]["p90_ms"] / result["pass_ms"], 2)
+            for rate in plan.rates
+        }
         result["ratio"] = round(middle[last]["writes_per_s"] / middle["raw"]["writes_per_s"], 3)
         per_cpu = {
             part: statistics.median(
@@ -201,6 +209,10 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
             else " (the core was not saturated: it means nothing; add to --rates)"
         )
         rows = [["of writes/s", result["ratio"]], ["per CPU second", result["ratio_per_cpu"]]]
+        rows += [
+            [f"p90 at {part}, in passes of {result['pass_ms']:g} ms", passes]
+            for part, passes in result["p90_in_passes"].items()
+        ]
         found.append(Sheet(f"{who}: the ratio to the raw loop{note}", ["", ""], rows))
     return found
 

@@ -62,7 +62,7 @@ class EdgeSettings(Section, frozen=True):
     max_connections: Count = 19_000  # open connections and HTTP/2 exchanges; less than `ulimit -n`
     # connections of one address, 0: unlimited; loopback and `trusted_proxies` are exempt
     max_per_address: Limit = 0
-    accept_rate: Count = 5_000  # new connections per second; further ones wait in the kernel
+    accept_rate: Count = 10_000  # new connections per second; further ones wait in the kernel
     max_header_size: Size = Size(16 * 1024)  # request line and headers
     max_body: Size = Size(4 * 1024**2)  # one request body
     max_body_memory: Size = Size(256 * 1024**2)  # all request bodies being received, together

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -22,6 +23,7 @@ from liveserver.backend.writer import (
     ACCEPTED_SECONDS,
     CHECK_SECONDS,
     FRESH_SECONDS,
+    PACE,
     REFUSED_SECONDS,
     RETRY_LONGEST,
     Writer,
@@ -285,3 +287,35 @@ async def test_accepted_rows_are_removed_with_commands_or_by_themselves(
             await trio.testing.wait_all_tasks_blocked(0.001)
         assert on.store.sizes[-2:] == [(0, 1), (0, 1)]
         assert on.store.store.waiting(10) == [fourth]
+
+
+class InstantWriter(Writer):
+    """A writer whose transactions take no time, and note when they begin and how many commands they have."""
+
+    def __init__(self) -> None:
+        super().__init__(None, settings(), lambda *_: None, lambda: None)  # type: ignore[arg-type]
+        self.transactions: list[tuple[float, int]] = []
+
+    async def _commit(self, commands: Sequence[Command], accepted: Acknowledged) -> Committed:
+        self.transactions.append((trio.current_time(), len(commands)))
+        await trio.lowlevel.checkpoint()
+        return Committed([Stored("id")] * len(commands), [], 0)
+
+
+async def test_commands_that_come_close_together_share_transactions(autojump_clock: MockClock) -> None:
+    writer = InstantWriter()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        for _ in range(3):
+            await writer.write(like())
+        assert [count for _, count in writer.transactions] == [1, 1, 1]
+        assert trio.current_time() == writer.transactions[0][0]  # none has waited
+        async with trio.open_nursery() as writing:
+            for _ in range(100):
+                writing.start_soon(writer.write, like())
+                writing.start_soon(writer.write, like())
+                await trio.sleep(PACE / 10)
+        began = [at for at, _ in writer.transactions[3:]]
+        assert len(began) <= 13
+        assert all(later - earlier >= PACE * 0.999 for earlier, later in itertools.pairwise(began[1:]))
+        nursery.cancel_scope.cancel()
