@@ -7,7 +7,7 @@ connection.py   connections, threads, time limits, errors
 commands.py     scripts and commands with their arguments
 replies.py      names of keys, and scripts' replies
 bus.py          the operations: one pipeline per call
-coordination.py those that need no log: groups, holds, answers, counts
+coordination.py  those that need no log: groups, holds, answers, counts
 hook_queue.py   the queues of hooks: their scripts and operations
 listener.py     one thread per pub/sub channel, into a mailbox
 known_heads.py  the head of each log that this process knows
