@@ -40,6 +40,8 @@ LOOK = (
     Step("connections", "--viewers 20000 --rounds 2", 0.5),
     Step("videos", "--many 1000 --seconds 8 --rounds 2", 1.2),
     Step("sums", "--seconds 3 --rounds 1", 0.7),
+    Step("compression", "--viewers 500 --seconds 3", 1.0),
+    Step("forwarding", "--seconds 3", 0.6),
     Step("moderation", "--rounds 3 --bans 1000 --seconds 1", 0.7),
     Step("delays", "--viewers 500 --seconds 3 --rounds 1", 0.6),
     Step("recording", "--minutes 5", 0.3),
