@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 # Modules that only the tests of what uses them cover. To be lowered with each that gets its own.
-MOST_WITHOUT = 48
+MOST_WITHOUT = 31
 
 # Modules that only declare: there is nothing in them that could do the wrong thing.
 DECLARATIONS = {
     "cli/rows.py": "the fields of a row",
+    "client/connection.py": "what sources need of a WebSocket, as a protocol",
     "edge/server_interface.py": "what connections need of their server, as protocols",
     "edge/statistics.py": "the fields of the statistics, described for /metrics",
     "frontend/delivery/scheduler.py": "the fan-out as audiences use it, as a protocol",
@@ -43,7 +45,7 @@ def test_modules_without_tests_have_no_code() -> None:
 
 
 def statements(name: str) -> list[int]:
-    """The lines of a module's functions on which something is done."""
+    """The lines of a module's functions on which something is done; storing an argument is nothing."""
     tree = ast.parse((ROOT / "liveserver" / name).read_text())
     bodies = [
         node.body for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
@@ -53,4 +55,5 @@ def statements(name: str) -> list[int]:
         for body in bodies
         for statement in body
         if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        and not re.fullmatch(r"super\(\).__init__\(\w+\)|self\.(\w+) = \1", ast.unparse(statement))
     ]

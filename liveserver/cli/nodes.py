@@ -14,6 +14,9 @@ from liveserver.instruments import Distribution
 
 TIMEOUT = 2.0  # seconds
 
+# What decoding an answer may raise.
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class Process(msgspec.Struct):
     """Memory in bytes, and CPU time in seconds since the start."""
@@ -80,7 +83,7 @@ async def discover(client: httpx.AsyncClient, urls: Sequence[str]) -> list[str]:
         try:
             answer = await client.get(f"{url.rstrip('/')}/v1/cluster")
             nodes = msgspec.json.decode(answer.content, type=_Cluster).nodes
-        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError):
+        except (httpx.HTTPError, httpx.InvalidURL, *_MALFORMED):
             nodes = []
         if not nodes:
             silent.append(url)
@@ -112,7 +115,7 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Status | str:
         return "wants another --key" if "authorization" in client.headers else "wants a --key"
     try:
         return msgspec.json.decode(answer.content, type=Status)
-    except msgspec.DecodeError:
+    except _MALFORMED:
         return "no ops port"
 
 

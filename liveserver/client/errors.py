@@ -19,6 +19,9 @@ _NOT_NOW = frozenset({408, 421, 425, 429})
 
 LONGEST_WAIT = 300.0  # seconds, even if a server asks for more
 
+# What decoding JSON of a server may raise.
+MALFORMED_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class ClientError(Exception):
     """The base class of the client's exceptions."""
@@ -80,7 +83,7 @@ def unsuccessful(
     """Return the exception for a status; its text is the body's problem detail, else `otherwise`."""
     try:
         problem = msgspec.json.decode(body, type=_Problem)
-    except msgspec.DecodeError:
+    except MALFORMED_JSON:
         problem = _Problem()
     detail = problem.detail or problem.title or otherwise
     if status >= 500 or status in _NOT_NOW:

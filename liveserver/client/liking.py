@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from .errors import ProtocolError
+from .errors import MALFORMED_JSON, ProtocolError
 from .requests import GIVE_UP_AFTER, Answer, open_client, request
 from .tokens import Token, Tokens
 
@@ -136,5 +136,5 @@ async def _post(
 def _decode(answer: Answer, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.content, type=kind)
-    except msgspec.DecodeError as error:
+    except MALFORMED_JSON as error:
         raise ProtocolError(f"{answer.url}: an answer that is not a likes backend's: {error}") from error

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from .errors import ProtocolError
+from .errors import MALFORMED_JSON, ProtocolError
 from .requests import GIVE_UP_AFTER, OnFailure, open_client, request
 
 PER_REQUEST = 1000  # events; the server's own limit
@@ -71,7 +71,7 @@ async def publish(
             )
             try:
                 receipt = msgspec.json.decode(answer.content, type=PublishReceipt)
-            except msgspec.DecodeError as error:
+            except MALFORMED_JSON as error:
                 raise ProtocolError(f"{answer.url}: an answer that is not a dispatcher's: {error}") from error
             total = PublishReceipt(
                 total.accepted + receipt.accepted,

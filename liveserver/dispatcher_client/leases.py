@@ -56,7 +56,7 @@ class LeaseClient:
         body = await self._post("/v1/leases", LeaseRequest(node, float(lease), dict(videos), list(opening)))
         try:
             return msgspec.json.decode(body, type=LeaseAnswer).to_leases()
-        except (msgspec.DecodeError, CursorError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, CursorError) as error:
             raise DispatcherError(f"a dispatcher's answer is malformed: {error}") from error
 
     async def withdraw(self, node: str, videos: Collection[str]) -> None:

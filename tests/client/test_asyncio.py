@@ -15,7 +15,6 @@ from liveserver.client import (
     Ready,
     Refused,
     Transport,
-    Unreachable,
     comment,
     like,
     publish,
@@ -114,11 +113,3 @@ def test_a_publisher_needs_no_event_loop(server: Server) -> None:
         with pytest.raises(Refused):
             publisher.publish("plain", [{"type": "No Type"}])
     publisher.close()
-
-
-def test_a_publisher_gives_up_in_time() -> None:
-    with (
-        Publisher("http://127.0.0.1:1", give_up_after=0.2) as publisher,
-        pytest.raises(Unreachable, match="gave up after"),
-    ):
-        publisher.publish("v", [{"type": "wave"}])

@@ -11,7 +11,7 @@ from liveserver.client import Bye, Ready, watch
 from liveserver.client.watching import Transport
 from tests.auth.harness import KEY
 from tests.node.test_authorization import MODERATOR, OPS_KEY, locked, serving, token
-from tests.node.test_revocations import FAST, STREAMS, bye, watching
+from tests.node.test_site import FAST, STREAMS, bye, watching
 
 HISTORY, VIEWERS = "/v1/videos/v/history", "/v1/videos/v/viewers"
 UNSUBSCRIBE = "/v1/videos/v/users/ada/unsubscribe"

@@ -36,12 +36,3 @@ def test_objects_are_written_read_and_deleted(either: ObjectStore) -> None:
     either.delete("v/a.gz")
     assert either.read("v/a.gz") is None
     assert either.read("v/index.json") == b"22"
-
-
-def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    store = Directory(tmp_path / "file" / "recordings")
-    with pytest.raises(NotADirectoryError):
-        store.check()
-    with pytest.raises(OSError, match="file"):
-        store.write_once("v/a.gz", b"")
