@@ -18,8 +18,8 @@ from tests.auth.harness import SECRET
 from tests.edge.authority import Authority
 from tests.frontend.fakes import SocketClient
 from tests.frontend.harness import Client
+from tests.frontend.http2_harness import over_http2
 from tests.frontend.test_bans import ADA, BOB, ban, locked, refused
-from tests.frontend.test_http2 import over_http2
 from tests.moderation.harness import token as lasting_token
 
 # Behind live

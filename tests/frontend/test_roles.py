@@ -19,7 +19,7 @@ from tests.auth.harness import settings as auth_settings
 from tests.edge.authority import Authority
 from tests.frontend.fakes import SocketClient
 from tests.frontend.harness import Client, Stage, stage
-from tests.frontend.test_http2 import over_http2
+from tests.frontend.http2_harness import over_http2
 from tests.frontend.test_state import TOKENS
 
 SCOPES = {"watch": 0, "watch comment like": 0, "watch host": 0, "watch moderate": 1, "watch host moderate": 1}

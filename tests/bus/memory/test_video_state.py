@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from liveserver import state
+from liveserver.bus.memory import video_state
 from liveserver.bus.memory.video_state import PURGE_PAUSE, RELAYED_ROOM, VideoState
 from liveserver.config import HistorySettings
 from liveserver.units import Duration, Size
 
-NOW = int(time.time() * 1000)
+NOW = 1_763_862_000_000
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of day is `NOW`."""
+    monkeypatch.setattr(video_state, "time", SimpleNamespace(time=lambda: NOW / 1000))
 
 
 def line(
@@ -107,6 +115,7 @@ def test_what_other_datacenters_accepted_has_more_room_but_not_endlessly() -> No
     assert 3 < len(kept.lines()) < 10
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.integers(1, 9), st.integers(0, 30), st.booleans()), max_size=20

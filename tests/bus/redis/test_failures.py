@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ import pytest
 import redis
 import trio
 
-from liveserver.bus.redis.bus import RedisBus
 from liveserver.bus.redis.server import Command
-from liveserver.cluster.redis_server import RedisServer, free_port
-from liveserver.config import BusSettings, HistorySettings
-from liveserver.errors import BusError, ConfigError
+from liveserver.cluster.redis_server import RedisServer
+from liveserver.errors import BusError
 from tests.bus.redis_harness import (
     append,
     append_at_last,
@@ -82,51 +79,6 @@ async def test_a_repeat_after_a_lost_answer_is_not_doubled(
             offsets += [batch.first for batch in await next_batches(inbox)]
         assert offsets == [1, 2, 4]
         nursery.cancel_scope.cancel()
-
-
-async def test_scripts_redis_forgot_are_loaded_again(redis_server: str, client: redis.Redis) -> None:
-    async with open_bus(redis_server) as bus:
-        for number in range(3):
-            client.script_flush()
-            await append(bus, f"t{number}", str(number))
-            client.script_flush()
-            await bus.subscribe("n", {"v": 1}, 30)
-        assert await lines(bus) == ["0", "1", "2"]
-
-
-async def test_broken_connections_are_mended_from_the_log(redis_server: str, client: redis.Redis) -> None:
-    async with open_bus(redis_server) as bus, bus.inbox("n") as inbox:
-        await bus.subscribe("n", {"v": 1}, 30)
-        await append(bus, "t1", "a")
-        assert [batch.first for batch in await next_batches(inbox)] == [1]
-        client.client_kill_filter(_type="pubsub")
-        client.client_kill_filter(_type="normal", skipme=True)
-        await append(bus, "t2", "b")  # nobody listens: the row is pruned
-        await eventually_says_missed(inbox)
-        head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
-        assert [batch.lines for batch in (await bus.read("v", 1, head.offset - 1)).batches] == [[b"like b"]]
-        await append(bus, "t3", "c")
-        offsets: list[int] = []
-        while not offsets or offsets[-1] < 3:
-            offsets += [batch.first for batch in await next_batches(inbox)]
-        assert offsets in ([3], [2, 3])  # it may have listened again before the second one
-        assert bus.statistics().listeners[0].restarts == 1
-
-
-async def test_malformed_batches_are_counted_and_dropped(redis_server: str, client: redis.Redis) -> None:
-    async with open_bus(redis_server) as bus, bus.inbox("n") as inbox:
-        await bus.subscribe("n", {"v": 1}, 30)
-        for nonsense in (
-            b"",
-            b"\xff\xfe",
-            b"v e 1 dc1 e 1",
-            b"v e x dc1 e 1\nlike {}",
-            b"v e 1 dc1 e 1\nlike",
-        ):
-            assert client.publish("ls:inbox:n", nonsense) == 1
-        await append(bus, "t", "a")
-        assert [batch.lines for batch in await next_batches(inbox)] == [[b"like a"]]
-        assert bus.statistics().listeners[0].malformed == 5
 
 
 async def test_a_restart_that_keeps_the_data_loses_nothing(
@@ -214,84 +166,3 @@ async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
         assert new.epoch != old.epoch
         assert new.first == 1
         assert await lines(frontend) == ["f"]
-
-
-async def test_a_stalled_redis_is_an_error_in_time(own_redis: RedisServer) -> None:
-    async with open_bus(own_redis.url, answer_in=1) as bus, bus.inbox("n") as inbox:
-        await bus.subscribe("n", {"v": 1}, 30)
-        await append(bus, "t1", "a")
-        await next_batches(inbox)
-        own_redis.pause()
-        for attempt in (lambda: append(bus, "t2", "b"), bus.ping, lambda: bus.read("v", 0, 1)):
-            with trio.fail_after(60), pytest.raises(BusError):
-                await attempt()
-        with trio.fail_after(60), pytest.raises(BusError):
-            async with bus.inbox("m"):
-                pass
-        with trio.fail_after(60):
-            while bus.statistics().listeners[0].listening:  # noqa: ASYNC110  # a thread's state
-                await trio.sleep(0.01)
-        own_redis.resume()
-        await eventually_says_missed(inbox)
-        await append(bus, "t2", "b")
-        assert await lines(bus) == ["a", "b"]
-        own_redis.pause()
-    own_redis.resume()  # closing did not wait for it
-
-
-async def test_listening_ends_its_thread(redis_server: str, until: Until) -> None:
-    def threads() -> list[str]:
-        return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("listen "))
-
-    async def ended() -> bool:
-        return threads() == []
-
-    async with open_bus(redis_server) as bus:
-        async with bus.inbox("n"), bus.feed():
-            assert threads() == ["listen ls:feed", "listen ls:inbox:n"]
-        assert bus.statistics().listeners == []
-        await until(ended)
-
-
-async def test_no_redis_is_an_error_that_says_what_to_do() -> None:
-    url = f"redis://127.0.0.1:{free_port()}"
-    async with open_bus(url, answer_in=0.3) as bus:
-        for attempt in (lambda: append(bus, "t", "a"), bus.ping):
-            with pytest.raises(BusError, match=r"127\.0\.0\.1:\d+.*bus\.url.*try again"):
-                await attempt()
-        with pytest.raises(BusError, match=r"refused.*try again"):
-            async with bus.feed():
-                pass
-
-
-async def test_no_message_has_the_password(redis_server: str, redis_process: RedisServer) -> None:
-    url = f"redis://user:hunter2@127.0.0.1:{redis_process.port}/0"
-    async with open_bus(url, answer_in=0.5) as bus:
-        for attempt in (lambda: append(bus, "t", "a"), lambda: bus.feed().__aenter__()):
-            with pytest.raises(BusError) as caught:
-                await attempt()
-            assert "hunter2" not in str(caught.value)
-            assert caught.value.__cause__ is None
-            assert caught.value.__suppress_context__ or caught.value.__context__ is None
-    for broken in ("redis://:hunter2/x@host:1", "redis://:a@host:hunter2", "http://:hunter2@host", "hunter2"):
-        with pytest.raises(ConfigError, match=r"bus\.url") as refused:
-            RedisBus("dc1", BusSettings(url=broken), HistorySettings())
-        assert "hunter2" not in str(refused.value)
-
-
-async def test_errors_do_not_contain_what_was_sent(redis_server: str, client: redis.Redis) -> None:
-    client.set("ls:{v}:log", "not a stream")
-    run = client.info("replication")["master_replid"]
-    client.hset("ls:{v}:meta", mapping={"epoch": "abcde", "offset": 1, "number": 1, "run": run})
-    async with open_bus(redis_server) as bus:
-        with pytest.raises(BusError, match="WRONGTYPE") as caught:
-            await append(bus, "t", "private")
-    assert "private" not in str(caught.value)
-
-
-async def test_a_silent_link_that_answers_is_kept(redis_server: str) -> None:
-    """Nothing comes for several times the timeout but answers to pings."""
-    async with open_bus(redis_server, answer_in=1) as bus, bus.inbox("n"):
-        await trio.sleep(3)
-        (listener,) = bus.statistics().listeners
-        assert (listener.listening, listener.restarts, listener.error) == (True, 0, "")

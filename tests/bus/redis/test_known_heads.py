@@ -12,7 +12,6 @@ import trio
 from liveserver.bus.redis import bus as redis_bus
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.bus.redis.known_heads import KnownHeads
-from liveserver.bus.redis.membership import Membership
 from liveserver.cluster.redis_server import RedisServer
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.event import Batch
@@ -215,17 +214,3 @@ def test_a_batch_that_waited_does_not_bring_an_older_epoch_back() -> None:
     assert known.opening("v")[1:] == ("000002aaaa", 1)
     known.learn_from_batch(Batch("v", "000003cccc", 1, "dc1", "000003cccc", 1, [b"like {}"]))
     assert known.opening("v")[1:] == ("000003cccc", 1)
-
-
-def test_members_wait_by_their_own_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("liveserver.bus.redis.membership.time.monotonic", lambda: now)
-    member = Membership(5.0)
-    member.observe(b"first - 0 x 1700000000000")
-    now = 104.0
-    member.observe(b"second - 0 x 1")
-    assert member.arguments(knows_heads=True)[3] == ""
-    now = 105.0
-    assert member.arguments(knows_heads=True)[3] == "first"
-    now = 109.0
-    assert member.arguments(knows_heads=True)[3] == "first second"
