@@ -16,7 +16,7 @@ DOCS_READY := .venv/.ready-docs
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full chaos chaos-datacenters chaos-likes chaos-recordings upgrade fuzz attack mutants soak worlds examples proof
+.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full peers chaos chaos-datacenters chaos-likes chaos-recordings upgrade fuzz attack mutants soak worlds examples proof
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -84,6 +84,9 @@ upgrade: $(READY) ## Upgrade a cluster from an earlier revision under traffic; A
 
 chaos-recordings: $(READY) ## Recorders of two datacenters, killed, without disk, Redis or link; ARGS="--seed 7" for that one
 	@exec $(BIN)/python -m tests.chaos.recordings $(ARGS)
+
+peers: $(READY) ## Build or install the servers that `python -m bench.peers` compares with; ARGS="mercure axum" for some
+	@exec $(BIN)/python -m bench.peers.install $(ARGS)
 
 soak: $(READY) ## Half an hour of a life-like load: nothing lost, memory flat; ARGS="--minutes 3" for a look
 	@exec $(BIN)/python -m bench.soak $(ARGS)

@@ -78,7 +78,7 @@ def get(path: str, host: str, *lines: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", *lines, "", ""]).encode()
 
 
-def post(path: str, body: bytes, host: str, *lines: str) -> bytes:
-    """A POST of JSON with further header lines."""
-    head = [f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", *lines]
+def post(path: str, body: bytes, host: str, *lines: str, content_type: str = "application/json") -> bytes:
+    """A POST with further header lines."""
+    head = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Content-Type: {content_type}", *lines]
     return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body

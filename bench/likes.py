@@ -37,13 +37,18 @@ class RequestTemplate:
     method: str = "POST"
     bodies: tuple[bytes, ...] = ()  # in turn, instead of `body`
     headers: tuple[str, ...] = ()  # lines
+    content_type: str = "application/json"
 
     def requests(self) -> Iterator[bytes]:
         """One after the other, without end."""
         if self.method == "GET":
             return cycle([get(path, self.host, *self.headers) for path in self.paths])
         bodies = self.bodies or (self.body,)
-        whole = [post(path, body, self.host, *self.headers) for path in self.paths for body in bodies]
+        whole = [
+            post(path, body, self.host, *self.headers, content_type=self.content_type)
+            for path in self.paths
+            for body in bodies
+        ]
         if STAMP not in self.body:
             return cycle(whole)
         return (request.replace(STAMP, b"%016d" % (time.time_ns() // 1000)) for request in cycle(whole))

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 from bench.harness import HOST, Core, free_ports, pin
@@ -23,9 +24,12 @@ START = 20.0  # seconds to become ready
 class Server(Family):
     """A running server, of one process or several: its addresses, and what it costs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, ops: int = 0) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], port: int, ops: int = 0, publish_port: int = 0
+    ) -> None:
         super().__init__(process.pid)
         self.process, self.host, self.port, self.ops = process, HOST, port, ops
+        self.publish_port = publish_port or port
 
     @property
     def url(self) -> str:
@@ -106,6 +110,10 @@ def _becomes_ready(process: subprocess.Popen[bytes], url: str) -> bool:
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return True
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND:  # it serves, but has no page that says so
+                return True
+            time.sleep(0.1)
         except (OSError, urllib.error.URLError):
             time.sleep(0.1)
     return False

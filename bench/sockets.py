@@ -19,12 +19,12 @@ _NO_MASK = b"\0\0\0\0"  # a mask it has to be (RFC 6455, 5.3)
 _PING, _PONG = b"\x89\0", b"\x8a" + _MASKED + _NO_MASK
 
 
-def _text(message: object) -> bytes:
-    payload = json.dumps(message).encode()
-    return b"\x81" + bytes([0x80 | len(payload)]) + _NO_MASK + payload
+def _frame(text: str) -> bytes:
+    """A masked text frame of at most 125 bytes."""
+    return b"\x81" + bytes([0x80 | len(text)]) + _NO_MASK + text.encode()
 
 
-SUBSCRIBE = _text({"subscribe": {"video": VIDEO}})
+SUBSCRIBE = _frame(json.dumps({"subscribe": {"video": VIDEO}}))
 
 
 class Sockets(Viewers):
@@ -38,6 +38,12 @@ class Sockets(Viewers):
     def __init__(self, control: Connection) -> None:
         super().__init__(control)
         self._ready = b'{"ready":'
+        self._subscribe = SUBSCRIBE
+
+    def speak_centrifugo(self, channel: str) -> None:
+        """Speak Centrifugo's bidirectional protocol, its JSON form, from the next `connect` on."""
+        commands = ({"id": 1, "connect": {}}, {"id": 2, "subscribe": {"channel": channel}})
+        self._subscribe = _frame("\n".join(json.dumps(command) for command in commands))
 
     def _request(self, path: str, host: str) -> bytes:
         return get(
@@ -52,7 +58,7 @@ class Sockets(Viewers):
     def _read_head(self, descriptor: int) -> bytes:
         got = super()._read_head(descriptor)
         if self.answer in got:
-            self._sockets[descriptor].send(SUBSCRIBE)
+            self._sockets[descriptor].send(self._subscribe)
         return got
 
     def _look_closer(self, descriptor: int, size: int) -> int:

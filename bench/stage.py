@@ -77,7 +77,7 @@ class Stage:
         """Publish at `rate` for `warmup` + `seconds` and count the latter; then check that all have all."""
         self.audience.ask("restart")
         self.publisher.tell(
-            "evenly", self.server.port, rate, warmup + seconds + 0.5, 32, self._manner.template
+            "evenly", self.server.publish_port, rate, warmup + seconds + 0.5, 32, self._manner.template
         )
         time.sleep(warmup)
         before, began = self.server.metrics(), time.perf_counter()

@@ -8,11 +8,15 @@ and so round by round. The client and the publisher, the ones of all other bench
 like says in its `user` when it was sent, and all ages are from there. How each is set up stands beside
 this file.
 
+- **Start**: CPU until it is ready, and its memory then.
+- **Publishing**: CPU a request with one event, 64 under way and no viewer; and with 100, where it takes
+  several at once.
 - **Connecting**: connects/s, CPU, and the growth of resident memory by idle viewer. liveserver's
   `edge.accept_rate` is lifted; other servers have no such limit.
-- **10 likes/s** (`--paced`): ages, CPU.
-- **Saturated**: more likes than it can deliver, each published as soon as the server takes it. All write
-  each event by itself, but liveserver, which writes to each viewer what has come since: it gets 600 likes/s.
+- **10 likes/s** (`--paced`): ages, CPU. `--viewers 1000 --paced 100` is a medium load.
+- **Saturated**: more likes than it can deliver, each published as soon as the server takes it. liveserver,
+  Go, axum and Centrifugo write to each viewer what has come since, and so are asked for more: up to 600
+  likes/s. The others write each event by itself.
 - **liveserver, one event a write** does as the others do (`flush_interval` 0, `max_write` of one event), to
   compare writes.
 - **Long-poll**, saturated, where there is one: a cycle is an answer and the next request.
@@ -31,13 +35,19 @@ import typer
 from bench.harness import cores, progress
 from bench.peers.kinds import PEERS, Peer
 from bench.results import Sheet, by_measure, finish, machine, medians
+from bench.server import Server
 from bench.stage import MOST_VIEWERS, Manner, Stage
 
 MEASURES = {
+    "start_cpu_s": "start: CPU until ready, s",
+    "idle_mb": "memory then, MB",
+    "publish_us": "a publish of one event: CPU, µs",
+    "publish_p50_ms": "its answer p50, ms",
+    "batch_us": "an event in a batch of 100: CPU, µs",
     "connects_per_s": "connects/s",
     "connect_cpu_us": "CPU a connect, µs",
     "bytes_per_viewer": "bytes an idle viewer",
-    "paced_p50_ms": "10 likes/s: age p50, ms",
+    "paced_p50_ms": "paced likes: age p50, ms",
     "paced_p90_ms": "p90",
     "paced_p99_ms": "p99",
     "paced_cpu": "core used",
@@ -60,7 +70,7 @@ def main(
     warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 2.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
 ) -> None:
-    """liveserver beside nchan, Node, uvicorn and Hypercorn, doing the same.
+    """liveserver beside nchan, Centrifugo, Mercure, Pushpin, Go, Rust, Node, uvicorn and Hypercorn.
 
     Example: python -m bench.peers --viewers 10000 --peers liveserver,nchan,node --rounds 5
     """
@@ -82,6 +92,7 @@ def main(
     result = {
         "bench": "peers",
         "viewers": count,
+        "paced": paced,
         "versions": {name: version for name, version in versions.items() if version},
         "missing": {peer.name: peer.install for peer in wanted if not versions[peer.name]},
         "medians": {name: medians(measured) for name, measured in found.items()},
@@ -113,6 +124,8 @@ def play(
         core, load_core = cores()
         with peer.start(core) as server, closing(Stage(server, core, load_core, manner)) as stage:
             try:
+                if not prefix:
+                    measured.update(publish(peer, server, stage, seconds))
                 gathered = stage.gather(count, "", 0)
                 if not prefix:
                     measured.update(gathered)
@@ -138,13 +151,27 @@ def play(
     return measured, faults
 
 
+def publish(peer: Peer, server: Server, stage: Stage, seconds: float) -> dict[str, float]:
+    """What its start and its publishers cost, without viewers."""
+    measured = {"start_cpu_s": server.cpu_seconds(), "idle_mb": server.resident_bytes() / 1e6}
+    for prefix, template in (("publish", peer.stream.template), ("batch", peer.batch)):
+        if template is not None:
+            cpu = server.precise_seconds()
+            done = stage.publisher.ask("closed", server.publish_port, min(2.0, seconds), 64, template)
+            cpu = server.precise_seconds() - cpu
+            measured[f"{prefix}_us"] = cpu / done["accepted"] * 1e6
+            measured[f"{prefix}_p50_ms"] = done["answer_p50_ms"]
+    return measured
+
+
 def _prefixed(prefix: str, measured: dict[str, float]) -> dict[str, float]:
     return {prefix + name: value for name, value in measured.items()}
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
     """The table for people: who isn't there is named, and so is what was lost."""
-    title = f"{result['viewers']:,} viewers of one video, one core each"
+    paced = f"paced: {result['paced']:g} likes/s; " if "paced" in result else ""
+    title = f"{result['viewers']:,} viewers of one video, {paced}one core each"
     found = [by_measure(title, MEASURES, result["medians"])]
     if result["missing"]:
         rows = [[name, install] for name, install in result["missing"].items()]

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from urllib.parse import quote, urlencode
 
-from bench import polls, viewers
-from bench.harness import HOST, SEND_BUFFER, VIDEO, free_ports
+from bench import polls, sockets, viewers
+from bench.harness import VIDEO
 from bench.likes import STAMP, RequestTemplate
-from bench.server import Server, run_program, run_server
-from bench.stage import MOST_VIEWERS, PATH, POLL, Manner
+from bench.peers import programs
+from bench.peers.install import COMMANDS
+from bench.peers.programs import KEY, packages, program
+from bench.server import Server
+from bench.stage import PATH, POLL, Manner
 
-HERE = Path(__file__).parent
 TOKEN, PER_MS = b'"type":"like","user":"t', 1000
 READY = b"event: ready\n"
-NCHAN_MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/etc/nginx/modules")
+BATCH = 100  # events of one request, where there is a way to send several
 
 # The event as viewers get it. The others are given it whole; liveserver adds `id`, `video` and `at` itself.
 EVENT = {
@@ -41,8 +38,9 @@ LIKE = {name: EVENT[name] for name in ("type", "user", "data")}
 class Peer:
     """One of those compared.
 
-    `demand` is what is asked of it when it is to be saturated, in deliveries/s: more than it can give, or in
-    liveserver's case `most_likes` a second. `poll` is None where it has no long-poll of its own.
+    `demand` is what is asked of it when it is to be saturated, in deliveries/s: more than it can give, and at
+    most `most_likes` a second. `poll` is None where it has no long-poll of its own, and `batch`
+    where a request carries one event only.
     """
 
     name: str
@@ -53,6 +51,7 @@ class Peer:
     demand: float
     poll: Manner | None = None
     poll_demand: float = 0.0
+    batch: RequestTemplate | None = None
     most_likes: float = 600.0
     one_event_per_write: bool = True
 
@@ -61,7 +60,7 @@ class Peer:
         return min(demand / count, self.most_likes)
 
 
-def _body(event: dict[str, object]) -> bytes:
+def _body(event: object) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode()
 
 
@@ -69,111 +68,58 @@ def _told(ready: bytes) -> tuple[str, bytes, int, bytes]:
     return ("understand", TOKEN, PER_MS, ready)
 
 
-@contextmanager
-def _liveserver(core: int, *settings: str) -> Iterator[Server]:
-    fixed = ("edge.accept_rate=1000000", f"edge.max_connections={MOST_VIEWERS}")
-    with run_server(core, *fixed, f"frontend.send_buffer={SEND_BUFFER}", *settings) as server:
-        yield server
-
-
-@contextmanager
-def _program(command: Callable[[int, str], Sequence[str]], core: int) -> Iterator[Server]:
-    (port,) = free_ports(1)
-    with tempfile.TemporaryDirectory(prefix="liveserver-peer-") as directory:
-        words = command(port, directory)
-        with run_program(words, core, port, [f"http://{HOST}:{port}/ready"]) as process:
-            yield Server(process, port)
-
-
-def _nchan_command(port: int, directory: str) -> Sequence[str]:
-    configuration = Path(directory) / "nginx.conf"
-    text = (HERE / "nchan.conf").read_text()
-    configuration.write_text(text.format(module=_nchan_module(), directory=directory, port=port))
-    return [_nginx(), "-p", directory, "-c", str(configuration)]
-
-
-def _nginx() -> str:
-    return shutil.which("nginx") or shutil.which("/usr/sbin/nginx") or ""
-
-
-def _nchan_module() -> Path | None:
-    paths = (Path(place) / "ngx_nchan_module.so" for place in NCHAN_MODULES)
-    return next((path for path in paths if path.exists()), None)
-
-
-def _nchan_version() -> str:
-    if not _nginx() or not _nchan_module():
-        return ""
-    nginx = _said([_nginx(), "-v"]).rpartition("/")[2]
-    nchan = _said(["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"]) or "of unknown version"
-    return f"nginx {nginx}, nchan {nchan.partition('+')[0].rpartition(':')[2]}"
-
-
-def _node_version() -> str:
-    node = shutil.which("node")
-    return f"Node {_said([node, '--version'])}" if node else ""
-
-
-def _packages(*names: str) -> str:
-    try:
-        return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _said(command: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except OSError:
-        return ""
-    return (done.stdout + done.stderr).strip() if done.returncode == 0 else ""
-
-
-def _starlette_command(port: int, directory: str) -> Sequence[str]:
-    options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    place = ["--host", HOST, "--port", str(port), "--backlog", "4096"]
-    return [sys.executable, "-m", "uvicorn", *options, *place, "bench.peers.starlette_app:app"]
-
-
-def _quart_command(port: int, directory: str) -> Sequence[str]:
-    options = [
-        "--worker-class",
-        "trio",
-        "--backlog",
-        "4096",
-        "--keep-alive",
-        "300",
-        "--bind",
-        f"{HOST}:{port}",
-    ]
-    return [sys.executable, "-m", "hypercorn", *options, "bench.peers.quart_app:app"]
-
-
-def _node_command(port: int, directory: str) -> Sequence[str]:
-    return [shutil.which("node") or "", str(HERE / "node_server.js"), str(port)]
-
-
 OWN = RequestTemplate((PATH,), _body(LIKE))
-THEIRS = RequestTemplate(("/publish",), _body(EVENT))
+OWN_BATCH = RequestTemplate((PATH,), _body([LIKE] * BATCH), BATCH)
 OWN_STREAM = Manner(viewers.run, PATH, (_told(READY),), OWN)
+THEIRS = RequestTemplate(("/publish",), _body(EVENT))
+LINES = RequestTemplate(("/publish",), b"\n".join([_body(EVENT)] * BATCH), BATCH)
 THEIR_STREAM = Manner(viewers.run, "/events", (_told(READY),), THEIRS)
-LIVESERVER = partial(_packages, "trio", "httptools", "msgspec")
+LIVESERVER = partial(packages, "trio", "httptools", "msgspec")
+
+CENTRIFUGO_PUBLISH = {"channel": VIDEO, "data": EVENT}
+CENTRIFUGO_KEY = (f"X-API-Key: {KEY}",)
+CENTRIFUGO = RequestTemplate(("/api/publish",), _body(CENTRIFUGO_PUBLISH), headers=CENTRIFUGO_KEY)
+CENTRIFUGO_BATCH = RequestTemplate(
+    ("/api/batch",),
+    _body({"commands": [{"publish": CENTRIFUGO_PUBLISH}] * BATCH}),
+    BATCH,
+    headers=CENTRIFUGO_KEY,
+)
+CENTRIFUGO_SUBSCRIBE = quote(_body({"subs": {VIDEO: {}}}))
+
+MERCURE = RequestTemplate(
+    ("/.well-known/mercure",),
+    urlencode({"topic": VIDEO, "data": _body(EVENT).decode()}).encode(),
+    headers=(f"Authorization: Bearer {programs.mercure_token()}",),
+    content_type="application/x-www-form-urlencoded",
+)
+
+
+def _pushpin(count: int) -> RequestTemplate:
+    content = f"id: 1\nevent: like\ndata: {_body(EVENT).decode()}\n\n"
+    item = {
+        "channel": "test",
+        "formats": {"http-stream": {"content": content}},
+    }  # its built-in origin's channel
+    return RequestTemplate(("/publish/",), _body({"items": [item] * count}), count)
+
 
 PEERS = (
     Peer(
         "liveserver",
-        _liveserver,
+        programs.liveserver,
         LIVESERVER,
         "",
         OWN_STREAM,
         6_000_000.0,
         Manner(polls.run, POLL, (_told(READY),), OWN),
         1_000_000.0,
+        batch=OWN_BATCH,
         one_event_per_write=False,
     ),
     Peer(
         "liveserver, one event a write",
-        lambda core: _liveserver(core, "frontend.flush_interval=0s", "frontend.max_write=1B"),
+        lambda core: programs.liveserver(core, "frontend.flush_interval=0s", "frontend.max_write=1B"),
         LIVESERVER,
         "",
         OWN_STREAM,
@@ -181,34 +127,101 @@ PEERS = (
     ),
     Peer(
         "nginx + nchan",
-        partial(_program, _nchan_command),
-        _nchan_version,
-        "apt-get install nginx-light libnginx-mod-nchan",
+        partial(program, programs.nchan, "/ready"),
+        programs.nchan_version,
+        COMMANDS["nchan"],
         Manner(viewers.run, "/events", (_told(b"\r\n\r\n"),), THEIRS),
         350_000.0,
         Manner(polls.run, "/poll", (_told(b""), ("speak_nchan",)), THEIRS),
         100_000.0,
     ),
     Peer(
+        "Centrifugo, uni_sse",
+        partial(program, programs.centrifugo, "/health"),
+        programs.centrifugo_version,
+        COMMANDS["centrifugo"],
+        Manner(
+            viewers.run,
+            f"/connection/uni_sse?cf_connect={CENTRIFUGO_SUBSCRIBE}",
+            (_told(b'{"connect":'),),
+            CENTRIFUGO,
+        ),
+        1_000_000.0,
+        batch=CENTRIFUGO_BATCH,
+        one_event_per_write=False,
+    ),
+    Peer(
+        "Centrifugo, WebSocket",
+        partial(program, programs.centrifugo, "/health"),
+        programs.centrifugo_version,
+        COMMANDS["centrifugo"],
+        Manner(
+            sockets.run,
+            "/connection/websocket",
+            (_told(b'"subscribe":{'), ("speak_centrifugo", VIDEO)),
+            CENTRIFUGO,
+        ),
+        1_000_000.0,
+        one_event_per_write=False,
+    ),
+    Peer(
+        "Mercure",
+        partial(program, programs.mercure, "/ready"),
+        programs.mercure_version,
+        COMMANDS["mercure"],
+        Manner(viewers.run, f"/.well-known/mercure?topic={VIDEO}", (_told(b"\r\n\r\n"),), MERCURE),
+        200_000.0,
+    ),
+    Peer(
+        "Pushpin",
+        partial(program, programs.pushpin, "/ready", publishes_elsewhere=True),
+        programs.pushpin_version,
+        COMMANDS["pushpin"],
+        Manner(viewers.run, "/stream", (_told(b"[stream opened]\n"),), _pushpin(1)),
+        200_000.0,
+        batch=_pushpin(BATCH),
+    ),
+    Peer(
+        "Go, net/http",
+        partial(program, programs.nethttp, "/ready"),
+        programs.nethttp_version,
+        COMMANDS["nethttp"],
+        THEIR_STREAM,
+        6_000_000.0,
+        batch=LINES,
+        one_event_per_write=False,
+    ),
+    Peer(
+        "Rust, axum",
+        partial(program, programs.axum, "/ready"),
+        programs.axum_version,
+        COMMANDS["axum"],
+        THEIR_STREAM,
+        6_000_000.0,
+        batch=LINES,
+        one_event_per_write=False,
+    ),
+    Peer(
         "Node",
-        partial(_program, _node_command),
-        _node_version,
+        partial(program, programs.node, "/ready"),
+        programs.node_version,
         "apt-get install nodejs",
         THEIR_STREAM,
         350_000.0,
+        batch=LINES,
     ),
     Peer(
         "uvicorn + sse-starlette",
-        partial(_program, _starlette_command),
-        partial(_packages, "uvicorn", "uvloop", "sse-starlette"),
+        partial(program, programs.starlette, "/ready"),
+        partial(packages, "uvicorn", "uvloop", "sse-starlette"),
         "pip install --group bench",
         THEIR_STREAM,
         60_000.0,
     ),
     Peer(
         "Quart-Trio on Hypercorn",
-        partial(_program, _quart_command),
-        partial(_packages, "quart-trio", "hypercorn"),
+        partial(program, programs.quart, "/ready"),
+        partial(packages, "quart-trio", "hypercorn"),
         "pip install --group bench",
         THEIR_STREAM,
         20_000.0,

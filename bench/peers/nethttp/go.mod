@@ -1,0 +1,3 @@
+module liveserver.example/bench/nethttp
+
+go 1.22
