@@ -16,7 +16,7 @@ DOCS_READY := .venv/.ready-docs
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full peers chaos chaos-datacenters chaos-likes chaos-recordings upgrade fuzz attack mutants soak worlds examples proof
+.PHONY: help install run run-cluster test test-fast coverage check docs check-api bench bench-full peers bench-million chaos chaos-datacenters chaos-likes chaos-recordings upgrade fuzz attack mutants soak worlds examples proof
 
 help: ## This list
 	@printf '\nliveserver: one like, on every viewer'"'"'s screen, within a blink.\n\n'
@@ -69,6 +69,9 @@ bench: $(READY) $(BENCH_READY) ## What it can do, measured in a few minutes; ARG
 bench-full: $(READY) $(BENCH_READY) ## All figures of bench/RESULTS.md, in some 70 minutes; ARGS=--list says how
 	@exec $(BIN)/python -m bench --full $(ARGS)
 	@exec $(BIN)/python -m bench.report
+
+bench-million: $(READY) ## A million viewers on this machine: 20 GB of memory, some 8 minutes; ARGS="--rounds 5"
+	@exec $(BIN)/python -m bench.connections --viewers 1000000 --rounds 3 $(ARGS)
 
 chaos: $(READY) ## Break a cluster on purpose, and see that nothing is lost; ARGS="--seeds 20" for more
 	@exec $(BIN)/python -m tests.chaos.run $(ARGS)

@@ -33,8 +33,11 @@ class Worker:
     answer for each. An exception in the worker is sent as the answer, and raised here.
     """
 
-    def __init__(self, kind: Callable[[Connection], None], core: Core) -> None:
-        context = multiprocessing.get_context("spawn")
+    def __init__(self, kind: Callable[[Connection], None], core: Core, forked: bool = False) -> None:
+        # Forked from a process that has imported `kind`, where there are many of them.
+        context: Any = multiprocessing.get_context("forkserver" if forked else "spawn")
+        if forked:
+            context.set_forkserver_preload([kind.__module__])
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(kind, theirs, core), daemon=True)
         self._process.start()

@@ -12,13 +12,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
 
 from bench.harness import HOST, Core, free_ports, pin
 from bench.procfs import Family
 
-START = 20.0  # seconds to become ready
+START = 20.0  # seconds to become ready,
+START_WORKER = 2.0  # and for each worker that starts at the same time
 
 
 class Server(Family):
@@ -62,7 +62,8 @@ def run_server(core: Core, *settings: str, command: str | None = None, workers: 
     overrides += [f"node.workers={workers}", *settings]
     start = shlex.split(command) if command else [sys.executable, "-m", "liveserver", "run"]
     start += [word for text in overrides for word in ("--set", text)]
-    with run_program(start, core, port, [f"http://{HOST}:{each}/readyz" for each in ops]) as process:
+    urls = [f"http://{HOST}:{each}/readyz" for each in ops]
+    with run_program(start, core, port, urls, patience=START + workers * START_WORKER) as process:
         yield Server(process, port, ops[0])
 
 
@@ -73,6 +74,7 @@ def run_program(
     port: int,
     ready_urls: Sequence[str],
     environment: Mapping[str, str] | None = None,
+    patience: float = START,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program on `core`, once all of `ready_urls` answer; it ends with the block, by force if need be.
 
@@ -88,7 +90,8 @@ def run_program(
             preexec_fn=lambda: pin(core),  # no threads here
         )
         try:
-            if not all(_becomes_ready(process, url) for url in ready_urls):
+            until = time.monotonic() + patience
+            if not all(_becomes_ready(process, url, until) for url in ready_urls):
                 log.seek(0)
                 raise RuntimeError(
                     f"{Path(command[0]).name} on port {port} did not become ready:\n"
@@ -104,16 +107,11 @@ def run_program(
                 process.wait()
 
 
-def _becomes_ready(process: subprocess.Popen[bytes], url: str) -> bool:
-    until = time.monotonic() + START
+def _becomes_ready(process: subprocess.Popen[bytes], url: str, until: float) -> bool:
     while time.monotonic() < until and process.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return True
-        except urllib.error.HTTPError as error:
-            if error.code == HTTPStatus.NOT_FOUND:  # it serves, but has no page that says so
-                return True
-            time.sleep(0.1)
         except (OSError, urllib.error.URLError):
             time.sleep(0.1)
     return False

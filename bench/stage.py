@@ -135,7 +135,7 @@ class Stage:
         self.audience.ask("restart")
         self.audience.tell("lone", patience)
         time.sleep(0.3)
-        sent = time.time()
+        sent = time.monotonic()
         answer = self.publisher.ask("evenly", self.server.port, 1.0, 1.0, 1)
         moments = self.audience.answer()
         if not moments:

@@ -49,7 +49,7 @@ class Crowd:
     def __init__(self, plan: Sequence[Group], core: Core) -> None:
         self.plan = plan
         self.count = sum(group.count for group in plan)
-        self._workers = [Worker(viewers.run, core) for _ in plan]
+        self._workers = [Worker(viewers.run, core, forked=True) for _ in plan]
 
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """Ask all of them at once; their answers."""
@@ -58,12 +58,15 @@ class Crowd:
         return [worker.answer() for worker in self._workers]
 
     def connect(self, keep: int = 0) -> float:
-        """Connect all, all processes at the same time; seconds until each viewer has its `ready`."""
+        """Connect all, all processes at the same time; seconds until each viewer has its `ready`.
+
+        Raises `TimeoutError` after 3 minutes and 1 ms for each viewer.
+        """
         began = time.perf_counter()
         for worker, group in zip(self._workers, self.plan, strict=True):
             worker.tell("connect", group.host, group.port, group.paths, group.count, group.source, keep)
         for worker in self._workers:
-            worker.answer()
+            worker.answer(180.0 + self.count / 1000)
         return time.perf_counter() - began
 
     def window(self) -> dict[str, float]:
@@ -101,13 +104,13 @@ class Crowd:
             faults.append(f"not every viewer has exactly the {expected} events: {total}")
         return faults
 
-    def expect_one(self, patience: float) -> None:
-        """Begin to wait for one event; `moments` says when it came."""
+    def expect_one(self, patience: float, token: bytes) -> None:
+        """Begin to wait for one event, which has `token` in it; `moments` says when it came."""
         for worker in self._workers:
-            worker.tell("lone", patience)
+            worker.tell("lone", patience, token)
 
     def moments(self) -> array[float]:
-        """When each viewer had it, Unix time, in order."""
+        """When each viewer had it, by `time.monotonic`, in order."""
         return array("d", sorted(moment for worker in self._workers for moment in worker.answer()))
 
     def close(self) -> None:

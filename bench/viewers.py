@@ -33,6 +33,7 @@ from bench.likes import USER
 TOKEN = b'"user":"%b","at":' % USER.encode()
 SAMPLE_EVERY = 97  # deliveries
 AGES_PER_SECOND = 10_000  # at most, where it is known how many deliveries there will be
+PATIENCE = 60.0  # seconds without any response, while connecting
 HANDSHAKES = 512  # under way at a time: far below the listener's queue
 PORTS_PER_SOURCE = 14_000  # half of those Linux gives an address; it looks for the others one by one
 BUFFER = 256 * 1024
@@ -94,7 +95,7 @@ class Viewers:
                 self._epoll.register(viewer.fileno(), READABLE)
                 opened += 1
                 waiting += 1
-            for descriptor, _ in self._epoll.poll(20.0, 1024) or self._nobody_answers(waiting):
+            for descriptor, _ in self._epoll.poll(PATIENCE, 1024) or self._nobody_answers(waiting):
                 if descriptor not in heads:  # the viewer count, sent to those already connected
                     self._sockets[descriptor].recv_into(self._buffer)
                     continue
@@ -134,7 +135,7 @@ class Viewers:
         return got
 
     def _nobody_answers(self, waiting: int) -> list[tuple[int, int]]:
-        raise TimeoutError(f"{waiting} viewers have waited 20 s for their response")
+        raise TimeoutError(f"{waiting} viewers have waited {PATIENCE:g} s for their response")
 
     def serve(self) -> None:
         """Read until the controlling process closes the pipe."""
@@ -288,16 +289,20 @@ class Viewers:
         """The first `size` bytes that a viewer who keeps its stream has read since `restart`."""
         return next((b"".join(pieces)[:size] for pieces in self._kept.values()), b"")
 
-    def lone(self, patience: float) -> array[float]:
-        """Wait until every viewer has an event: when each had it (Unix time), in that order."""
+    def lone(self, patience: float, token: bytes = b"") -> array[float]:
+        """Wait until every viewer has an event: when each had it (`time.monotonic`), in that order.
+
+        Only an event that has `token` in it counts, if one is given.
+        """
+        token = token or self._token
         left = set(self._sockets)
         moments = array("d")
-        until = time.time() + patience
-        while left and time.time() < until:
+        until = time.monotonic() + patience
+        while left and time.monotonic() < until:
             for descriptor, _ in self._epoll.poll(0.5, 1024):
-                if descriptor in left and self._receive[descriptor](self._buffer):
-                    now = time.time()
-                    if self._token in memoryview(self._buffer)[:4096].tobytes():
+                if descriptor in left and (size := self._receive[descriptor](self._buffer)):
+                    now = time.monotonic()  # the same clock for all processes of this machine
+                    if self._buffer.find(token, 0, size) >= 0:  # behind it is what another viewer has read
                         left.remove(descriptor)
                         moments.append(now)
         return moments

@@ -174,7 +174,7 @@ PEERS = (
     ),
     Peer(
         "Pushpin",
-        partial(program, programs.pushpin, "/ready", publishes_elsewhere=True),
+        partial(program, programs.pushpin, "/stream", publishes_elsewhere=True),
         programs.pushpin_version,
         COMMANDS["pushpin"],
         Manner(viewers.run, "/stream", (_told(b"[stream opened]\n"),), _pushpin(1)),

@@ -41,7 +41,7 @@ def liveserver(core: int, *settings: str) -> Iterator[Server]:
 
 @contextmanager
 def program(command: Command, ready: str, core: int, publishes_elsewhere: bool = False) -> Iterator[Server]:
-    """Run another server; it is ready when `ready` is answered with 2xx or 404."""
+    """Run another server; it is ready when `ready` is answered with 2xx."""
     port, publish_port = free_ports(2)
     with tempfile.TemporaryDirectory(prefix="liveserver-peer-") as directory:
         words = command(port, publish_port, Path(directory))

@@ -18,12 +18,21 @@ class Usage(msgspec.Struct, frozen=True):
     max_descriptors: int
 
 
+def _count_descriptors() -> int:
+    """Count the open descriptors.
+
+    The size of the directory, since Linux 6.2. Listing it instead leaves 2 KB in the kernel's caches for each
+    descriptor, that is for each viewer.
+    """
+    return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))
+
+
 def usage() -> Usage:
     """Return the present usage."""
     times = os.times()
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        descriptors = len(os.listdir("/proc/self/fd"))
+        descriptors = _count_descriptors()
     except OSError:
         pages = descriptors = 0
     return Usage(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from bench.http_client import dechunk, split_id, steps
-from bench.viewers import Viewers
+from bench.viewers import READABLE, Viewers
 
 READY = b"id: dc1-k3f9a-7\nevent: ready\ndata: {}\n\n"
 
@@ -35,7 +36,7 @@ class Stand:
             viewer = self.viewers._open("127.0.0.1", port, "", 0)
             self.server, _ = listener.accept()
         self.descriptor = viewer.fileno()
-        self.viewers._epoll.register(self.descriptor)
+        self.viewers._epoll.register(self.descriptor, READABLE)
         self.viewers._kept[self.descriptor] = []
         self.viewers._numbers[self.descriptor] = b"dc1-k3f9a-7"
         self.viewers.restart()
@@ -143,3 +144,27 @@ def test_a_cursor_ends_with_its_number() -> None:
 )
 def test_how_many_events_lie_between_two_cursors(before: bytes, after: bytes, between: int) -> None:
     assert steps(before, after) == between
+
+
+def test_what_another_viewer_has_read_is_no_event_of_this_one() -> None:
+    stand = Stand()
+    try:
+        stand.send(chunk(frame(8)))  # leaves its bytes in the buffer
+        stand.viewers.restart()
+        stand.server.sendall(b"2\r\n:\n\r\n")
+        assert not stand.viewers.lone(0.1)
+    finally:
+        stand.close()
+
+
+def test_an_event_that_is_awaited_is_no_other_one() -> None:
+    stand = Stand()
+    try:
+        stand.server.sendall(chunk(frame(8)))
+        assert not stand.viewers.lone(0.1, b'"id":"e9"')
+        stand.server.sendall(chunk(frame(9)))
+        began = time.monotonic()
+        [moment] = stand.viewers.lone(10.0, b'"id":"e9"')
+        assert began <= moment <= time.monotonic()
+    finally:
+        stand.close()

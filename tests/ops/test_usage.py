@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from liveserver.ops.usage import usage
 
 
@@ -16,6 +18,12 @@ def test_a_descriptor_is_counted_while_it_is_open() -> None:
         for descriptor in opened:
             os.close(descriptor)
     assert before.max_descriptors >= before.descriptors > 0
+
+
+def test_descriptors_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usage().descriptors == len(os.listdir("/proc/self/fd")) - 1  # which has one open itself
+    monkeypatch.setattr("os.listdir", None)
+    assert usage().descriptors > 0
 
 
 def test_memory_and_processor_time_grow_with_use() -> None:
