@@ -91,7 +91,7 @@ chaos-recordings: $(READY) ## Recorders of two datacenters, killed, without disk
 peers: $(READY) ## Build or install the servers that `python -m bench.peers` compares with; ARGS="mercure axum" for some
 	@exec $(BIN)/python -m bench.peers.install $(ARGS)
 
-soak: $(READY) ## Half an hour of a life-like load: nothing lost, memory flat; ARGS="--minutes 3" for a look
+soak: $(READY) ## An hour of a life-like evening: nothing lost, memory flat; ARGS="--minutes 3" for a look
 	@exec $(BIN)/python -m bench.soak $(ARGS)
 
 mutants: $(READY) ## Small changes to the core that tests have to notice; ARGS="--count 200 --file frontend"

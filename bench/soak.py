@@ -1,16 +1,18 @@
 """An evening of a life-like load, for as long as one likes: nothing lost or doubled, and memory stays flat.
 
-    python -m bench.soak --minutes 30
+    python -m bench.soak                            # make soak: an hour
     python -m bench.soak --minutes 3 --viewers 200     # a look
 
-Two frontends, a dispatcher and a real Redis, each a process. Viewers come and go in tides, six in a run, on
-videos of very different size (Zipf); likes come in bursts. A third of the way the frontends are restarted one
-after the other (SIGTERM), at two thirds Redis is killed (SIGKILL) and started again with its data.
+Two frontends, a dispatcher and a real Redis, each a process. The number of viewers is that of an evening: few
+at first, most after two thirds of the time, half of them at the end; with six tides, as videos begin and end.
+They watch videos of very different size (Zipf); likes come in bursts. A third of the way the frontends are
+restarted one after the other (SIGTERM), at two thirds Redis is killed (SIGKILL) and started with its data.
 
 - Every viewer's numbers must follow each other, over reconnects too: no event lost or doubled, and no gap as
   long as the log has everything (`bench.follower`).
 - Each process' memory and descriptors are sampled. Their growth is what time explains of them when the number
-  of viewers is held equal (`bench.trend`), from half a tide after the process' last start on.
+  of viewers is held equal (`bench.trend`), over means of half a minute, and from `--warm-up` minutes after
+  the process' last start on: until then the allocator takes what it will need (bench/README.md).
 
 At the end all viewers must stand at the last number of their video. The run fails if any of this does not
 hold, or if a process grows with certainty (95 %) by more than `--most` MiB or descriptors an hour.
@@ -35,10 +37,12 @@ from bench.harness import HOST, progress
 from bench.http_client import get
 from bench.results import Sheet, finish, machine
 from bench.soak_node import Node
-from bench.trend import Trend, trend
+from bench.trend import BLOCK, Trend, blocks, trend
 from liveserver.cluster.redis_server import RedisServer, free_port
 
 TIDES = 6
+WARM_UP = 1 / 6  # of the time, at most
+FEWEST_BLOCKS = 8
 SAMPLE = 2.0  # seconds between two samples
 SETTLED = 30.0  # seconds for the last events to arrive everywhere
 READ = 64 * 1024
@@ -47,7 +51,10 @@ READ = 64 * 1024
 class Evening:
     """The cluster and all who use it."""
 
-    def __init__(self, seed: int, minutes: float, most_viewers: int, videos: int, rate: float) -> None:
+    def __init__(
+        self, seed: int, minutes: float, most_viewers: int, videos: int, rate: float, warm_up: float = 10.0
+    ) -> None:
+        self.warm_up = min(warm_up * 60, minutes * 60 * WARM_UP)
         self.rng = random.Random(seed)
         self.seconds = minutes * 60
         self.most_viewers = most_viewers
@@ -126,8 +133,7 @@ class Evening:
 
     def _tide(self, nursery: trio.Nursery) -> None:
         """Bring as many viewers as this moment of the tide has; some leave all the same."""
-        phase = 2 * math.pi * TIDES * self.second / self.seconds
-        wanted = round(self.most_viewers * (0.2 + 0.4 * (1 - math.cos(phase))))
+        wanted = round(self.most_viewers * viewers_at(self.second / self.seconds))
         for follower in self.rng.sample(
             list(self._leaving), min(len(self._leaving), self.most_viewers // 100)
         ):
@@ -255,29 +261,38 @@ class Evening:
         """Of each process: how its memory (MiB) and its descriptors grow."""
         found: dict[str, dict[str, Trend]] = defaultdict(dict)
         for node in self.nodes:
-            begun = node.samples[0].second + self.seconds / TIDES / 2 if node.samples else 0.0
+            begun = node.samples[0].second + self.warm_up if node.samples else 0.0
             samples = [sample for sample in node.samples if sample.second >= begun]
-            if len(samples) >= 10:
+            length = min(BLOCK, (self.seconds - begun) / FEWEST_BLOCKS)
+            if len(samples) >= 2 * FEWEST_BLOCKS:
                 seconds, viewers, mib, descriptors = zip(*samples, strict=True)
-                found[node.name]["MiB"] = trend(seconds, mib, viewers)
-                found[node.name]["descriptors"] = trend(seconds, descriptors, viewers)
+                found[node.name]["MiB"] = trend(*blocks(seconds, mib, viewers, length))
+                found[node.name]["descriptors"] = trend(*blocks(seconds, descriptors, viewers, length))
         return found
 
 
+def viewers_at(share: float) -> float:
+    """Return the viewers after this share of an evening, as a share of the most: a daily curve, and tides."""
+    daily = 0.5 * (1 - math.cos(2 * math.pi * (share * 0.75)))  # its top at two thirds
+    tides = 1 - math.cos(2 * math.pi * TIDES * share)
+    return (0.15 + 0.85 * daily) * (0.6 + 0.2 * tides)
+
+
 def main(
-    minutes: Annotated[float, typer.Option(help="How long it goes on.")] = 30.0,
+    minutes: Annotated[float, typer.Option(help="How long it goes on.")] = 60.0,
     viewers: Annotated[int, typer.Option(help="At high tide.")] = 400,
     videos: Annotated[int, typer.Option(help="Of which the first has most viewers and likes.")] = 30,
     rate: Annotated[float, typer.Option(help="Likes a second over all videos, on average.")] = 60.0,
     most: Annotated[float, typer.Option(help="MiB an hour that a process may grow.")] = 16.0,
+    warm_up: Annotated[float, typer.Option(help="Minutes after a start that do not count.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Decides who comes, goes and likes when.")] = 1,
 ) -> None:
     """Hold a small cluster under a life-like load, with a rolling restart and a Redis kill; judge it.
 
-    Example: python -m bench.soak --minutes 30
+    Example: python -m bench.soak --minutes 60
     """
     facts = machine()
-    evening = Evening(seed, minutes, viewers, videos, rate)
+    evening = Evening(seed, minutes, viewers, videos, rate, warm_up)
     with tempfile.TemporaryDirectory(prefix="liveserver-soak-") as directory, progress(1) as step:
         trio.run(evening.run, Path(directory), step)
     trends = evening.trends()

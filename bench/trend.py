@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 HOUR = 3600.0
+BLOCK = 30.0  # seconds
 
 
 class Trend(NamedTuple):
@@ -26,6 +27,21 @@ class Trend(NamedTuple):
         return self.per_hour - self.margin
 
 
+def blocks(
+    seconds: Sequence[float], values: Sequence[float], viewers: Sequence[float], length: float = BLOCK
+) -> tuple[list[float], list[float], list[float]]:
+    """Return the means of all three over blocks of `length` seconds.
+
+    Samples that follow each other closely say nearly the same, so a confidence that counts each is too good.
+    Means over longer blocks are independent (batch means; Law, Simulation Modeling and Analysis, 9.5.3).
+    """
+    groups: dict[int, list[tuple[float, float, float]]] = {}
+    for sample in zip(seconds, values, viewers, strict=True):
+        groups.setdefault(int(sample[0] // length), []).append(sample)
+    means = [[fmean(column) for column in zip(*group, strict=True)] for group in groups.values()]
+    return [mean[0] for mean in means], [mean[1] for mean in means], [mean[2] for mean in means]
+
+
 def trend(seconds: Sequence[float], values: Sequence[float], viewers: Sequence[float]) -> Trend:
     """Return how `values` grow with time when `viewers` are held equal. Needs four samples or more."""
     if not 4 <= len(seconds) == len(values) == len(viewers):
@@ -37,7 +53,12 @@ def trend(seconds: Sequence[float], values: Sequence[float], viewers: Sequence[f
     slope = sum(time * figure for time, figure in zip(times, figures, strict=True)) / spread
     left = sum((figure - slope * time) ** 2 for time, figure in zip(times, figures, strict=True))
     error = math.sqrt(left / (len(times) - 3) / spread)
-    return Trend(slope * HOUR, 2 * error * HOUR)
+    return Trend(slope * HOUR, _quantile(len(times) - 3) * error * HOUR)
+
+
+def _quantile(degrees: int) -> float:
+    """The 97.5 % quantile of Student's distribution, within 2 % from five degrees of freedom on."""
+    return 1.96 + 2.8 / degrees
 
 
 def _residuals(values: Sequence[float], by: Sequence[float]) -> list[float]:

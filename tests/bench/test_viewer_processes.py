@@ -51,7 +51,7 @@ def test_several_numbers_in_one_option() -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "1,,2", "0", "-1"])
 def test_malformed_lists_of_numbers_are_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="no list of numbers"):
+    with pytest.raises(typer.BadParameter, match="list of numbers above 0"):
         numbers(text)
 
 
