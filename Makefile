@@ -66,7 +66,7 @@ bench: $(READY) $(BENCH_READY) ## What it can do, measured in a few minutes; ARG
 	@exec $(BIN)/python -m bench $(ARGS)
 	@exec $(BIN)/python -m bench.report
 
-bench-full: $(READY) $(BENCH_READY) ## All figures of bench/RESULTS.md, in some 70 minutes; ARGS=--list says how
+bench-full: $(READY) $(BENCH_READY) ## All figures of bench/RESULTS.md, in some two hours; ARGS=--list says how
 	@exec $(BIN)/python -m bench --full $(ARGS)
 	@exec $(BIN)/python -m bench.report
 

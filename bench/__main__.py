@@ -32,6 +32,7 @@ class Step:
         return [sys.executable, "-m", f"bench.{self.bench}", *self.arguments.split()]
 
 
+PEERS = "liveserver,nchan,centrifugo,mercure,pushpin,net/http,axum,node"
 LOOK = (
     Step("fanout", "--rates 10,100,600 --seconds 4 --warmup 2 --rounds 2", 1.5),
     Step("fanout", "--transport poll --viewers 2000 --rates 1,10 --seconds 3 --warmup 1 --rounds 2", 0.5),
@@ -57,8 +58,9 @@ FULL = (
     Step("publish", "--redis --seconds 5 --rounds 5", 2.0),
     Step("connections", "--viewers 100000 --rounds 5", 0.8),
     Step("videos", "--rounds 5", 6.5),
-    Step("peers", "--peers liveserver,nchan,node --rounds 5", 12.0),
-    Step("peers", "--viewers 500 --rounds 5", 16.0),
+    Step("peers", f"--peers {PEERS} --rounds 5", 25.0),
+    Step("peers", f"--viewers 1000 --paced 100 --seconds 3 --peers {PEERS} --rounds 5", 18.0),
+    Step("peers", "--viewers 500 --rounds 5", 25.0),
     Step("storm", "--rounds 5", 3.0),
     Step("storm", "--rounds 3 --stampede", 1.7),
     Step("datacenters", "--rounds 3", 4.5),
@@ -67,6 +69,7 @@ FULL = (
     Step("moderation", "--rounds 10", 3.5),
     Step("delays", "--rounds 5", 3.0),
     Step("recording", "--minutes 60", 2.0),
+    Step("sizing", "--check --rounds 5", 5.0),
 )
 
 

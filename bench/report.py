@@ -23,6 +23,7 @@ from bench.harness import console
 from bench.results import RESULTS, Sheet, show
 
 HERE = Path(__file__).parent
+MEDIUM = 50.0  # likes/s of the paced part
 _PLACE = re.compile(r"(<!-- figures: ([^>]+?) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -68,7 +69,10 @@ def name_of(result: dict[str, Any]) -> str:
     if result["bench"] == "fanout":
         words += [result["transport"], result["bus"], *(["lone"] if "idle_like" in result else [])]
     if result["bench"] == "peers":
-        words.append("few" if result["viewers"] < 5_000 else "many")
+        is_medium = result.get("paced", 10.0) >= MEDIUM
+        words.append("medium" if is_medium else "few" if result["viewers"] < 5_000 else "many")
+    if result["bench"] == "connections" and result["viewers"] > 500_000:
+        words.append("million")
     if result.get("stampede"):
         words.append("stampede")
     return " ".join(words)
@@ -96,11 +100,12 @@ def filled(page: str, results: dict[str, dict[str, Any]]) -> str:
 def section(result: dict[str, Any]) -> str:
     """One result's tables, and how they came about."""
     machine = result["machine"]
-    rounds = result["rounds"]
+    rounds = result.get("rounds", [result])
     count = len(rounds if isinstance(rounds, list) else next(iter(rounds.values())))
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    made = f"medians of {count} rounds" if count > 1 else "one run"
     about = (
-        f"`{machine['command']}`, {machine['when']}: medians of {count} rounds. {machine['cores']} cores of "
+        f"`{machine['command']}`, {machine['when']}: {made}. {machine['cores']} cores of "
         f"{machine['cpu']}, Linux {machine['kernel']}, Python {machine['python']}, {versions}; load average "
         f"before: {machine['load_before'][0]:g}.\n"
     )

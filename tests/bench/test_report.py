@@ -13,6 +13,7 @@ from bench.__main__ import FULL, LOOK, plan
 from bench.report import filled, name_of, newest, read, section
 from bench.results import Sheet, by_measure, cell
 
+PAGE = Path(__file__).parent.parent.parent / "bench" / "RESULTS.md"
 MACHINE = {
     "cores": 2,
     "cpu": "a CPU",
@@ -102,3 +103,26 @@ def test_every_bench_runs_unless_some_are_named() -> None:
     assert {step.bench for step in plan(FULL, "storm, fanout")} == {"storm", "fanout"}
     with pytest.raises(typer.BadParameter, match="apache: none of fanout"):
         plan(FULL, "apache")
+
+
+@pytest.mark.parametrize(
+    ("result", "name"),
+    [
+        ({"bench": "peers", "viewers": 10_000, "paced": 10.0}, "peers many"),
+        ({"bench": "peers", "viewers": 1_000, "paced": 100.0}, "peers medium"),
+        ({"bench": "peers", "viewers": 500}, "peers few"),
+        ({"bench": "connections", "viewers": 100_000}, "connections"),
+        ({"bench": "connections", "viewers": 1_000_000}, "connections million"),
+    ],
+)
+def test_variants_have_places_of_their_own(result: dict[str, Any], name: str) -> None:
+    assert name_of(result) == name
+    assert f"<!-- figures: {name} -->" in PAGE.read_text()
+
+
+def test_a_run_without_rounds_is_one_run() -> None:
+    trends = {"frontend 1": {"MiB": [1.0, 0.5], "descriptors": [0.0, 0.1]}}
+    result = {"bench": "soak", "minutes": 60, "viewers": 400, "figures": {"came": 7}, "trends": trends}
+    text = section(result | {"machine": MACHINE})
+    assert "| frontend 1 | +1.0 ± 0.5 | +0.0 ± 0.1 |" in text
+    assert "one run" in text

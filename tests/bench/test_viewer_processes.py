@@ -58,5 +58,5 @@ def test_malformed_lists_of_numbers_are_refused(text: str) -> None:
 def test_a_node_is_named_by_its_url() -> None:
     assert address("http://127.0.0.1:8101") == TARGET
     assert address("http://host/") == ("host", 80)
-    with pytest.raises(typer.BadParameter, match="no URL"):
+    with pytest.raises(typer.BadParameter, match="is not a URL"):
         address("127.0.0.1:8101")
