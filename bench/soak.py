@@ -11,8 +11,8 @@ restarted one after the other (SIGTERM), at two thirds Redis is killed (SIGKILL)
 - Every viewer's numbers must follow each other, over reconnects too: no event lost or doubled, and no gap as
   long as the log has everything (`bench.follower`).
 - Each process' memory and descriptors are sampled. Their growth is what time explains of them when the number
-  of viewers is held equal (`bench.trend`), over means of half a minute, and from `--warm-up` minutes after
-  the process' last start on: until then the allocator takes what it will need (bench/README.md).
+  of its viewers is held equal (`bench.trend`), over means of half a minute, and from `--warm-up` minutes on
+  after its last start: until then the allocator takes what it will need (bench/README.md).
 
 At the end all viewers must stand at the last number of their video. The run fails if any of this does not
 hold, or if a process grows with certainty (95 %) by more than `--most` MiB or descriptors an hour.
@@ -63,6 +63,7 @@ class Evening:
         self.weights = [1 / rank for rank in range(1, videos + 1)]
         self.accepted: Counter[str] = Counter()
         self.watching: dict[Follower, str] = {}
+        self.connections: Counter[int] = Counter()  # of each frontend, by its port
         self.faults: list[str] = []
         self.figures: Counter[str] = Counter()
         self.frontends: list[Node] = []
@@ -168,21 +169,30 @@ class Evening:
 
     async def _watch_once(self, follower: Follower, video: str) -> None:
         port = self.rng.choice(self.ready or self.frontends).port
-        path = f"/v1/videos/{video}/events"
         lines = [f"Last-Event-ID: {follower.cursor.decode()}"] if follower.cursor else []
         stream = await trio.open_tcp_stream(HOST, port)
         async with stream:
-            follower.begin()
-            await stream.send_all(get(path, f"{HOST}:{port}", "Accept: text/event-stream", *lines))
-            while data := await stream.receive_some(READ):
-                before = follower.events
-                follower.feed(data)
-                self.figures["delivered"] += follower.events - before
-                if follower.cursor:
-                    self.watching[follower] = video
-                if follower.said_bye:
-                    self.figures["byes"] += 1
-                    return
+            self.connections[port] += 1
+            try:
+                await self._read(stream, follower, video, port, lines)
+            finally:
+                self.connections[port] -= 1
+
+    async def _read(
+        self, stream: trio.SocketStream, follower: Follower, video: str, port: int, lines: list[str]
+    ) -> None:
+        follower.begin()
+        path = f"/v1/videos/{video}/events"
+        await stream.send_all(get(path, f"{HOST}:{port}", "Accept: text/event-stream", *lines))
+        while data := await stream.receive_some(READ):
+            before = follower.events
+            follower.feed(data)
+            self.figures["delivered"] += follower.events - before
+            if follower.cursor:
+                self.watching[follower] = video
+            if follower.said_bye:
+                self.figures["byes"] += 1
+                return
 
     async def _publish(self) -> None:
         """Publish bursts of likes; each is repeated with its ids until it is accepted."""
@@ -215,7 +225,7 @@ class Evening:
         while True:
             await trio.sleep(SAMPLE)
             for node in self.nodes:
-                node.sample(self.second, len(self.watching))
+                node.sample(self.second, self.connections.get(node.port, len(self.watching)))
 
     async def _break(self) -> None:
         await trio.sleep(self.seconds / 3)
