@@ -11,7 +11,12 @@ import trio
 
 async def import_in_thread(name: str) -> ModuleType:
     """Return the module; import it by a thread, unless it has been imported."""
+    if is_imported(name):
+        return sys.modules[name]
+    return await trio.to_thread.run_sync(importlib.import_module, name)
+
+
+def is_imported(name: str) -> bool:
+    """Return whether a module has been imported, completely."""
     module = sys.modules.get(name)
-    if module is None or getattr(module.__spec__, "_initializing", False):
-        module = await trio.to_thread.run_sync(importlib.import_module, name)
-    return module
+    return module is not None and not getattr(module.__spec__, "_initializing", False)

@@ -5,15 +5,16 @@ The web application and Hypercorn take a quarter of a second to import, and 20 M
 
 from __future__ import annotations
 
+import importlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
-from liveserver.deferred_import import import_in_thread
+from liveserver.deferred_import import is_imported
 from liveserver.edge.server_interface import Http2Client, ServerInterface
 from liveserver.errors import Unavailable
 
@@ -22,20 +23,29 @@ if TYPE_CHECKING:
 
     from liveserver.edge.handoff import Handoff
 
+MODULES = ("liveserver.edge.handoff", "liveserver.web.app")
+
 log = structlog.get_logger(__name__)
 
 
 class DeferredHandoff:
     """A handoff that is opened by `load`. Open it with `open_deferred_handoff`.
 
-    `make_app` is called once, by the event loop, after the modules were imported by a thread.
+    `make_app` is called once, by a thread that has imported `modules`; if they were imported before, by the
+    event loop.
     """
 
     def __init__(
-        self, nursery: trio.Nursery, make_app: Callable[[], QuartTrio], max_body: int, timeout: float
+        self,
+        nursery: trio.Nursery,
+        make_app: Callable[[], QuartTrio],
+        modules: Sequence[str],
+        max_body: int,
+        timeout: float,
     ) -> None:
         self._nursery = nursery
         self._make_app = make_app
+        self._modules = (*MODULES, *modules)
         self._max_body = max_body
         self._timeout = timeout
         self._lock = trio.Lock()
@@ -53,13 +63,23 @@ class DeferredHandoff:
             async with self._lock:
                 if self._handoff is None:
                     try:
-                        for module in ("liveserver.edge.handoff", "liveserver.web.app"):
-                            await import_in_thread(module)
-                        self._handoff = await self._nursery.start(self._hold, self._make_app())
+                        app = await self._make()
+                        self._handoff = await self._nursery.start(self._hold, app)
                     except Exception:
                         log.exception("web_application_failed")
                         raise Unavailable("the web application cannot be started; try again", 5) from None
         return self._handoff
+
+    async def _make(self) -> QuartTrio:
+        if all(is_imported(module) for module in self._modules):
+            return self._make_app()
+
+        def import_and_make() -> QuartTrio:
+            for module in self._modules:
+                importlib.import_module(module)
+            return self._make_app()
+
+        return await trio.to_thread.run_sync(import_and_make)
 
     async def _hold(self, app: QuartTrio, *, task_status: trio.TaskStatus[Handoff]) -> None:
         from liveserver.edge.handoff import open_handoff
@@ -112,11 +132,14 @@ class DeferredHandoff:
 
 @asynccontextmanager
 async def open_deferred_handoff(
-    make_app: Callable[[], QuartTrio], *, max_body: int, timeout: float
+    make_app: Callable[[], QuartTrio], modules: Sequence[str] = (), *, max_body: int, timeout: float
 ) -> AsyncIterator[DeferredHandoff]:
-    """Yield a handoff that `make_app` is called for when it is first needed; see `open_handoff`."""
+    """Yield a handoff that `make_app` is called for when it is first needed; see `open_handoff`.
+
+    `modules` are those that `make_app` imports.
+    """
     async with trio.open_nursery() as nursery:
-        handoff = DeferredHandoff(nursery, make_app, max_body, timeout)
+        handoff = DeferredHandoff(nursery, make_app, modules, max_body, timeout)
         try:
             yield handoff
         finally:

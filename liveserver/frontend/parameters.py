@@ -47,6 +47,9 @@ class WatchParameters(NamedTuple):
     chosen: Filter | None = None
 
 
+_FROM_NOW = WatchParameters(NOW, 0, 0, None)  # of most viewers that come for the first time
+
+
 class ParameterReader:
     """Reads the parameters of requests, within the limits of the settings."""
 
@@ -78,6 +81,8 @@ class ParameterReader:
 
     def watch(self, request: Request) -> WatchParameters:
         """Raises `BadRequest`."""
+        if not request.query and b"last-event-id" not in request.headers:
+            return _FROM_NOW
         arguments: dict[str, str] = {}
         if request.query:
             arguments = request.arguments(

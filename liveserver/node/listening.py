@@ -110,7 +110,7 @@ async def serve_ops(
             return app
 
         async with open_deferred_handoff(
-            make_and_complete, max_body=OPS_MAX_BODY, timeout=ops.timeout
+            make_and_complete, ["liveserver.ops.app"], max_body=OPS_MAX_BODY, timeout=ops.timeout
         ) as handoff:
 
             async def serve(sock: socket.socket, received: bytes) -> None:

@@ -187,7 +187,10 @@ async def serve(
         async with (
             node.opened(),
             open_deferred_handoff(
-                node.public_app, max_body=limits.max_body, timeout=limits.body_timeout
+                node.public_app,
+                ["liveserver.node.pages", "liveserver.web.openapi"],
+                max_body=limits.max_body,
+                timeout=limits.body_timeout,
             ) as handoff,
             trio.open_nursery() as nursery,
         ):

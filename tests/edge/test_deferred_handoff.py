@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import pytest
 import structlog.testing
 import trio
 from quart_trio import QuartTrio
@@ -18,7 +22,7 @@ class Site:
     """An application that notes when it is made and ended."""
 
     def __init__(self) -> None:
-        self.made = self.ended = self.failures = 0
+        self.made = self.ended = self.failures = self.made_by = 0
         self.served: Served | None = None
 
     def __call__(self) -> QuartTrio:
@@ -26,6 +30,7 @@ class Site:
             self.failures -= 1
             raise OSError("no descriptor left")
         self.made += 1
+        self.made_by = threading.get_ident()
         app = public_app()
 
         @app.get("/page")
@@ -42,9 +47,9 @@ class Site:
 
 
 @asynccontextmanager
-async def deferring(site: Site) -> AsyncIterator[tuple[Served, DeferredHandoff]]:
+async def deferring(site: Site, *modules: str) -> AsyncIterator[tuple[Served, DeferredHandoff]]:
     async with (
-        open_deferred_handoff(site, max_body=100_000, timeout=20) as handoff,
+        open_deferred_handoff(site, modules, max_body=100_000, timeout=20) as handoff,
         serving({("GET", "/echo"): echo}, fallback=handoff.serve) as served,
     ):
         served.edge.router.is_complete = False
@@ -98,3 +103,13 @@ async def test_a_failure_refuses_one_request() -> None:
             assert await status(served, b"GET /page") == 503
             assert await status(served, b"GET /page") == 200
     assert [entry["event"] for entry in entries] == ["web_application_failed"]
+
+
+async def test_a_thread_imports_and_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "late_pages.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    site = Site()
+    async with deferring(site, "late_pages") as (served, _):
+        assert await status(served, b"GET /page") == 200
+        assert sys.modules.pop("late_pages")
+        assert site.made_by != threading.get_ident()
