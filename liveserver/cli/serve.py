@@ -59,7 +59,6 @@ def run(
     SIGTERM end it after it has disconnected its viewers.
     """
     overrides = [*_role_overrides(role), *_worker_overrides(workers), *(settings or ())]
-    gc.disable()  # until all is imported and open (`node.run`): so far all objects are in use
     if log_format is not None:
         overrides.append(f"node.log_format={log_format}")
     effective = _load(config_file, overrides)
@@ -69,6 +68,8 @@ def run(
     from liveserver.cluster import parent_watch
 
     with ExitStack() as stack:
+        stack.callback(gc.enable)
+        gc.disable()  # until all is imported and open (`node.run`): so far all objects are in use
         is_supervisor = effective.node.workers > 1 and not as_worker
         if is_supervisor:
             from liveserver.cluster import fork_server
@@ -84,6 +85,7 @@ def run(
             options = ["--config", str(config_file)] if config_file else []
             shown, environment = config.move_secrets(overrides)
             options += [word for override in shown for word in ("--set", override)]
+            gc.enable()
             trio.run(several.run, effective, options, environment, forking)
         else:
             from liveserver import node

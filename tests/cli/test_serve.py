@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from liveserver import config
+from liveserver.cli import main
 from liveserver.config.render import render, render_full
 from tests.cli.harness import call
 
@@ -77,3 +80,23 @@ def test_config_prints_what_is_in_force_or_every_setting(capsys: pytest.CaptureF
     code, out, _ = call(capsys, "config", "--full")
     assert (code, out) == (0, render_full(config.Settings()) + "\n")
     assert call(capsys, "config")[1].startswith("[node]\n")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_garbage_is_collected_once_it_runs(workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[bool] = []
+
+    async def supervise(*_: object) -> None:
+        found.append(gc.isenabled())
+
+    async def serve(*_: object, **__: object) -> None:
+        found.append(gc.isenabled())  # `node.run` enables it when all is open
+
+    monkeypatch.setattr("liveserver.cluster.workers.run", supervise)
+    monkeypatch.setattr("liveserver.node.run", serve)
+    monkeypatch.setattr("liveserver.cluster.fork_server.start", lambda *_: nullcontext())
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--workers", workers, "--set", "bus.kind=redis"])
+    assert not ended.value.code
+    assert gc.isenabled()
+    assert found == [workers == "2"]
