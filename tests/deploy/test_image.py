@@ -35,6 +35,7 @@ import liveserver; assert liveserver.__file__.startswith(sys.argv[1]), liveserve
 from liveserver.cluster import topology
 print(len(topology.load(topology.find(topology.DEFAULT)).nodes))
 """
+IMAGE_EXTRAS = ("postgres", "s3", "nats", "otel")
 KEYS = {
     "LIVESERVER_AUTH__VIEWERS": "token",
     "LIVESERVER_AUTH__SECRET": "v" * 40,
@@ -185,7 +186,8 @@ def test_the_base_is_pinned_and_every_package_is() -> None:
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *extras["postgres"], *extras["s3"]]
+    needed = [*project["dependencies"], *(each for name in IMAGE_EXTRAS for each in extras[name])]
+    assert f'".[{",".join(IMAGE_EXTRAS)}]"' in (DEPLOY / "Dockerfile").read_text()
     for requirement in map(Requirement, needed):
         assert requirement.specifier.contains(pins[requirement.name]), requirement
         for other in closure(requirement, pins):
