@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-import trio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -58,14 +57,6 @@ class Collector:
                             about["service.instance.id"], span.status.message,
                         )
                     )  # fmt: skip
-
-    async def wait(self, *names: str) -> list[ReceivedSpan]:
-        """Return all spans once there are as many of these names."""
-        with trio.fail_after(60):
-            while True:
-                if sorted(span.name for span in self.spans if span.name in names) == sorted(names):
-                    return self.spans
-                await trio.sleep(0.02)
 
 
 @contextmanager
