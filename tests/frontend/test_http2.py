@@ -34,6 +34,17 @@ async def test_an_event_stream(authority: Authority) -> None:
         assert both.on.frontend.statistics().viewers == 1
 
 
+async def test_streams_and_polls_are_compressed(authority: Authority) -> None:
+    async with over_http2(authority, frontend={"compression": "gzip"}) as both, both.watch() as stream:
+        assert stream.response.headers["content-encoding"] == "gzip"
+        assert (await stream.event()).type == "ready"
+        await both.on.publish(30)
+        assert await stream.events(30) == list(range(1, 31))
+        page = await both.client.get("/v1/videos/v/poll", params={"cursor": "earliest"})
+        assert page.headers["content-encoding"] == "gzip"
+        assert len(page.json()["events"]) == 30
+
+
 async def test_many_streams_on_one_connection(authority: Authority) -> None:
     async with over_http2(authority) as both, AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(both.watch(f"v{n}")) for n in range(20)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 import msgspec
@@ -15,9 +16,10 @@ from liveserver.frontend.delivery.poll_pages import PollPages
 from liveserver.frontend.history.frames import FrameLog
 from liveserver.frontend.history.log import ChannelLog
 from liveserver.state import head as keyed_head
+from liveserver.transport.compression import GZIP_HEADER, Deflater
 from liveserver.transport.filter import Filter
 from liveserver.transport.ndjson import NDJSON
-from liveserver.transport.sse import SSE, SSE_INTERNAL
+from liveserver.transport.sse import SSE, SSE_INTERNAL, EventStream
 
 KINDS = {"l": "like", "c": "comment", "w": "wave", "g": "gap", "k": "likes", "b": "ban"}
 sizes = st.integers(1, 400)
@@ -66,6 +68,17 @@ def events(stream: bytes) -> Seen:
     return [(event.id, event.type, event.data) for event in SSEParser().feed(body)]
 
 
+def decompressed(stream: bytes) -> bytes:
+    """Return the body of a chunked gzip stream, whose header was sent before."""
+    decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    body = decoder.decompress(GZIP_HEADER)
+    while stream:
+        size, _, stream = stream.partition(b"\r\n")
+        chunk, stream = stream[: int(size, 16)], stream[int(size, 16) + 2 :]
+        body += decoder.decompress(chunk)
+    return body
+
+
 def messages(stream: bytes) -> Seen:
     """Return the events of chunked JSON lines."""
     found: Seen = []
@@ -92,6 +105,27 @@ def test_a_filter_leaves_out_the_other_types_and_nothing_else(
         assert {event["type"] for state in states for event in state} <= wanted
         seen = [event for event in seen if event[1] != "state"]
         assert seen == [event for event in parse(everything) if event[1] in wanted | {"gap"}]
+
+
+@given(
+    logs,
+    st.none() | filters,
+    st.integers(4, 40),
+    st.lists(st.integers(0, 60), max_size=4),
+    st.integers(1, 400),
+)
+def test_a_compressed_form_has_the_same_bytes_from_any_position(
+    kinds: list[str], types: frozenset[bytes] | None, capacity: int, starts: list[int], limit: int
+) -> None:
+    deflater = Deflater(min_size=100)
+    chosen = Filter(types) if types else None
+    for plain in (EventStream(chunked=True), EventStream(chunked=True, is_internal=True)):
+        log, form = filled(kinds, capacity), plain.gzipped(deflater).filtered(chosen)
+        for start in [min(start, log.tip) for start in starts]:
+            stream, end = sent(log.frames(form), start, log.tip, limit)
+            other, other_end = sent(log.frames(plain.filtered(chosen)), start, log.tip, limit)
+            body = other.split(b"\r\n")[1::2]
+            assert (decompressed(stream), end) == (b"".join(body), other_end)
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
+from liveserver.transport.compression import STORED
 from liveserver.transport.ndjson import NDJSON
 from liveserver.transport.sse import SSE
 from tests.frontend.history.harness import batch, line, lines, log_at, resumed
@@ -51,6 +52,15 @@ def test_a_retracted_event_keeps_its_position_without_content() -> None:
     assert b"id: dc1-aaa-2\nevent: retract\ndata: " + INSTEAD in sent
     assert end == log.tip
     assert resumed(log, Cursor.parse("dc1-aaa-1"))[0] == [("dc1", "aaa", n) for n in (2, 3, 4)]
+
+
+def test_a_retracted_event_is_not_in_compressed_frames_either() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, SAID), 0, NOW)
+    frames = log.frames(NDJSON.gzipped(STORED))  # in which it could be read
+    assert b"oops" in frames.write(0, 10_000)[0]
+    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [TAKEN_BACK]), 0, NOW)
+    assert b"oops" not in frames.write(0, 10_000)[0]
 
 
 def test_an_event_retracted_before_it_is_read_is_empty_too() -> None:
