@@ -25,7 +25,12 @@ AXE = "async () => (await axe.run(document, { resultTypes: ['violations'] })).vi
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[NodeProcess]:
     made = NodeProcess(
-        "all", 'frontend","dispatcher","backend', "", "bus.kind=memory", f"backend.directory={tmp_path}"
+        "all",
+        'frontend","dispatcher","backend',
+        "",
+        "bus.kind=memory",
+        f"backend.directory={tmp_path}",
+        "frontend.compression=gzip",
     )
     try:
         made.start()
@@ -49,7 +54,7 @@ async def expect_accessible(page: OtherBrowser) -> None:
 async def test_one_watches_likes_and_comments(
     node: NodeProcess, browser_of: Callable[[], AbstractAsyncContextManager[OtherBrowser]]
 ) -> None:
-    """With the keyboard alone, over each transport, and over a restart of the node."""
+    """With the keyboard alone, over each transport, compressed, and over a restart of the node."""
     likes = f"{node.url}/v1/videos/smoke/likes"
     async with browser_of() as page, httpx.AsyncClient(trust_env=False, timeout=60) as outside:
 
