@@ -67,8 +67,9 @@ def core(
     costs: UnitCosts,
     event_bytes: float | None = None,
     flush_interval: float = 0.02,
+    share: float = 1.0,
 ) -> Core:
-    """Predict one process with `viewers` of one video at `rate` events/s."""
+    """Predict one process with `viewers` of one video at `rate` events/s, and a `share` of a core."""
     size = costs.event_bytes if event_bytes is None else event_bytes
     reading = rate * costs.event_us / 1e6
     copying = viewers * rate * size / KIB * costs.kib_us / 1e6
@@ -76,7 +77,7 @@ def core(
         min(rate, 1 / flush_interval) if flush_interval else rate
     )  # a second and viewer, while there is time
     wanted = viewers * visits * costs.write_us / 1e6
-    left = max(1.0 - reading - copying, 0.0)
+    left = max(share - reading - copying, 0.0)
     if wanted > left:
         visits = left / (viewers * costs.write_us / 1e6)
         wanted = left
@@ -84,7 +85,7 @@ def core(
     write_us = costs.write_us + size / KIB * costs.kib_us * (rate / visits if visits else 0.0)
     one_pass = 1e3 / visits if is_full and visits else viewers * write_us / 1e3
     return Core(
-        busy=min(1.0, reading + copying + wanted),
+        busy=min(share, reading + copying + wanted),
         writes_per_s=viewers * visits,
         events_per_write=rate / visits if visits else math.inf,
         pass_ms=one_pass,

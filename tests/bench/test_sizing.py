@@ -50,6 +50,13 @@ def test_an_idle_core_costs_nothing_and_a_full_one_everything() -> None:
     assert [one.events_per_write for one in rates] == sorted(one.events_per_write for one in rates)
 
 
+def test_with_half_a_core_there_is_less_than_half_of_the_writes() -> None:
+    whole, half = (core(10_000, 300, COSTS, share=share) for share in (1.0, 0.5))
+    assert 0.35 < half.writes_per_s / whole.writes_per_s < 0.5  # reading and copying take the same
+    assert half.busy == 0.5
+    assert half.deliveries_per_s == pytest.approx(whole.deliveries_per_s)
+
+
 def test_unit_costs_are_those_that_explain_what_was_measured() -> None:
     def figures(rate: int) -> dict[str, float]:
         made = core(10_000, rate, COSTS)
