@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from liveserver.config import RecorderSettings
 from liveserver.recorder.opening import open_store
@@ -20,13 +21,17 @@ KEY = "a-secret-key-that-no-message-quotes"
 
 @contextmanager
 def running_server() -> Iterator[str]:
-    """Give the URL of a server."""
+    """Give the URL of a server. Meanwhile clients share what they have read of botocore's descriptions."""
+    from botocore.loaders import create_loader
     from moto.server import ThreadedMotoServer
 
+    loader = create_loader()
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("botocore.session.create_loader", lambda _path: loader)
+        yield f"http://{host}:{port}"
     moto.stop()
 
 

@@ -20,6 +20,8 @@ SECONDS = 60.0
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-gpu-compositing",
+    "--disable-software-rasterizer",  # what draws without a GPU, slowly, as one would
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
