@@ -101,7 +101,7 @@ async def test_viewers_are_counted_everywhere_and_the_relay_reports_its_lag(
             for viewer in viewers:
                 await viewer.wait_total(3)
             await publish([one.dispatchers[0].url], "v", [{"type": "like"}])
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             status = (await http.get(f"{two.dispatchers[0].ops_url}/v1/status")).json()
             metrics = (await http.get(f"{two.dispatchers[0].ops_url}/metrics")).text
     (peer,) = status["relay"]["peers"]

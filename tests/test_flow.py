@@ -164,7 +164,7 @@ async def test_viewers_get_the_count_of_all_frontends(redis_server: str) -> None
                         elsewhere.start_soon(viewer.run, 1)
                     await here.wait_total(3)
                     await there.wait_total(3)
-                    async with httpx.AsyncClient(trust_env=False) as client:
+                    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                         answer = (await client.get(f"{left.url}/v1/videos/v/viewers")).json()
                         assert answer == {"video": "v", "here": 1, "datacenter": 3, "total": 3}
                     here.totals.clear()

@@ -196,7 +196,9 @@ def test_watching_and_publishing_in_another_datacenter(cluster: Cluster, tmp_pat
 
 
 def test_the_python_program(cluster: Cluster) -> None:
-    httpx.post(f"{cluster.url('8121')}/v1/videos/demo/likes", json={"user": "ada"}, trust_env=False)
+    httpx.post(
+        f"{cluster.url('8121')}/v1/videos/demo/likes", json={"user": "ada"}, trust_env=False, timeout=60
+    )
     program = cluster.rewrite(block("python", "watch"))
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=SECONDS, check=True
@@ -227,7 +229,7 @@ def test_everything_in_one_process(tmp_path: Path) -> None:
     )
     with started(block("sh", "make run\n"), tmp_path / "log", ARGS=arguments) as running:
         running.wait_for(re.compile(r"\[info +\] ready"))
-        page = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+        page = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60)
         assert page.status_code == 200
         assert page.headers["content-type"].startswith("text/html")
 

@@ -43,7 +43,7 @@ class Stage:
 @asynccontextmanager
 async def serving(*settings: str) -> AsyncIterator[Stage]:
     effective = config.load(None, [*ANYWHERE, "backend.database=:memory:", *settings], {})
-    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as client:
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False, timeout=60) as client:
         yield Stage(await nursery.start(node.serve, effective), client)
         nursery.cancel_scope.cancel()
 

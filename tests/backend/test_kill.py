@@ -158,7 +158,7 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(database: 
                 crowd.enough = True
             stored = rows(database, "select id from likes union all select id from comments")
             events = await shown(dispatcher.url, len(stored))
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 summary = (await client.get(crowd.url + "summary")).json()
     times = Counter(event["id"] for event in events)
     assert set(times.values()) == {1}

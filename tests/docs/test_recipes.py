@@ -57,7 +57,7 @@ async def run(command: list[str], folder: Path, node: NodeProcess) -> None:
             command, cwd=folder, env=environment, capture_stdout=True, capture_stderr=True, check=False
         )
     assert ran.returncode == 0, ran.stderr.decode()
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         page = (await client.get(f"{node.url}/v1/videos/v/poll?replay=10")).json()
     [event] = page["events"]
     assert (event["type"], event["user"], event["data"]) == ("reaction", "ada", {"reaction": "wow"})

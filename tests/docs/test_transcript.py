@@ -30,7 +30,7 @@ def server() -> Iterator[Server]:
 def publish(server: Server, *events: dict[str, object]) -> None:
     body = msgspec.json.encode(events)  # without spaces, which would be in the transcript
     headers = {"content-type": "application/json"}
-    answer = httpx.post(f"{server.url}/v1/videos/{VIDEO}/events", content=body, headers=headers)
+    answer = httpx.post(f"{server.url}/v1/videos/{VIDEO}/events", content=body, headers=headers, timeout=60)
     assert answer.status_code == 202, answer.text
 
 

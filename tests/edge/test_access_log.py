@@ -44,7 +44,7 @@ def test_addresses_are_the_clients_and_paths_are_bounded() -> None:
 
 @asynccontextmanager
 async def serving(file: Path) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
-    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as client:
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False, timeout=60) as client:
 
         def load() -> config.Settings:
             return config.load(file, (), {})

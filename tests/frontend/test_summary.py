@@ -19,7 +19,7 @@ SUMMARY = "/v1/videos/v/summary"
 async def serving() -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
     settings = ["listen.public=127.0.0.1:0", "listen.ops=127.0.0.1:0", 'node.roles=["dispatcher","frontend"]']
     effective = config.load(None, [*settings, "bus.kind=memory"], {})
-    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as client:
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False, timeout=60) as client:
         running = await nursery.start(node.serve, effective)
         yield client, f"http://{running.addresses.public}"
         nursery.cancel_scope.cancel()

@@ -44,7 +44,7 @@ class Server:
         for _ in range(count):
             self._count += 1
             events.append({"type": "like", "data": {"n": self._count, "p": "x" * padding}})
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.post(f"http://{self.address}/v1/videos/{video}/events", json=events)
         assert answer.status_code == 202, answer.text
         cursor: str = answer.json()["cursor"]

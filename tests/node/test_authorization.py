@@ -79,7 +79,7 @@ class Stage:
 
 @asynccontextmanager
 async def serving(*several: Settings) -> AsyncIterator[list[Stage]]:
-    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as client:
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False, timeout=60) as client:
         yield [Stage(await nursery.start(node.serve, each), client) for each in several]
         nursery.cancel_scope.cancel()
 

@@ -29,7 +29,10 @@ async def node(*settings: str) -> AsyncIterator[NodeProcess]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
 async def test_a_viewer_is_sent_bye_soon_whichever_signal_ends_the_node(number: signal.Signals) -> None:
-    async with node("node.drain_timeout=10m") as server, httpx.AsyncClient(trust_env=False) as client:
+    async with (
+        node("node.drain_timeout=10m") as server,
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
+    ):
         url = f"{server.url}/v1/videos/v/events"
         async with client.stream("GET", url, headers={"accept": "text/event-stream"}) as stream:
             lines = stream.aiter_lines()
@@ -51,7 +54,10 @@ def ops_key(tmp_path: Path) -> Path:
 
 
 async def test_sighup_reloads_and_keeps_the_viewers(ops_key: Path) -> None:
-    async with node(f"auth.ops_key_file={ops_key}") as server, httpx.AsyncClient(trust_env=False) as client:
+    async with (
+        node(f"auth.ops_key_file={ops_key}") as server,
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
+    ):
         url = f"{server.url}/v1/videos/v/events"
         async with client.stream("GET", url, headers={"accept": "text/event-stream"}) as stream:
             lines = stream.aiter_lines()
@@ -73,7 +79,7 @@ async def test_sighup_reloads_and_keeps_the_viewers(ops_key: Path) -> None:
 async def test_connections_are_taken_for_the_lame_duck_time(until: Until) -> None:
     async with (
         node("node.lame_duck=60s", "node.drain_timeout=100ms") as server,
-        httpx.AsyncClient(trust_env=False) as client,
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
     ):
 
         async def is_unready() -> bool:
@@ -106,7 +112,7 @@ async def test_a_log_that_is_not_read_holds_up_nothing() -> None:
             os.set_blocking(writing, True)
         process = NodeProcess("n1", ROLES, "redis://127.0.0.1:1/0", "bus.kind=memory")
         process.output = writing
-        async with running(process), httpx.AsyncClient(trust_env=False) as client:
+        async with running(process), httpx.AsyncClient(trust_env=False, timeout=60) as client:
             for _ in range(20):
                 assert (await client.get(f"{process.url}/v1/videos/v/poll")).status_code == 200
             metrics = (await client.get(f"{process.ops_url}/metrics")).text
@@ -123,7 +129,7 @@ async def test_a_disk_that_is_full_ends_nothing() -> None:
     try:
         process = NodeProcess("n1", ROLES, "redis://127.0.0.1:1/0", "bus.kind=memory")
         process.output = full
-        async with running(process), httpx.AsyncClient(trust_env=False) as client:
+        async with running(process), httpx.AsyncClient(trust_env=False, timeout=60) as client:
             assert (await client.get(f"{process.url}/v1/videos/v/poll")).status_code == 200
             with trio.fail_after(60):
                 assert await process.terminate() == 0

@@ -43,7 +43,7 @@ class Stage:
     def __init__(self, file: Path) -> None:
         self._file = file
         self.write("")
-        self.client = httpx.AsyncClient(trust_env=False)
+        self.client = httpx.AsyncClient(trust_env=False, timeout=60)
 
     def write(self, more: str) -> None:
         self._file.write_text(BASE + more)

@@ -129,7 +129,7 @@ def test_the_dashboard_shows_events_and_viewers(node: NodeProcess, browser: Brow
     """Without a complaint on the console, also from its policy."""
     complaints: list[str] = []
     events = f"{node.url}/v1/videos/shown/events"
-    with browser.new_context() as context, httpx.Client(trust_env=False) as client:
+    with browser.new_context() as context, httpx.Client(trust_env=False, timeout=60) as client:
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -49,7 +49,7 @@ def settings(server: str, **more: Any) -> RecorderSettings:
 
 def empty_bucket(server: str) -> BucketStore:
     """Return the store of an empty bucket, the only one of the server."""
-    httpx.post(f"{server}/moto-api/reset", trust_env=False).raise_for_status()
+    httpx.post(f"{server}/moto-api/reset", trust_env=False, timeout=60).raise_for_status()
     from liveserver.recorder.s3 import BucketStore
 
     opened = open_store(settings(server))

@@ -55,7 +55,7 @@ def signed(user: str, **claims: Any) -> str:
 
 def like(node: NodeProcess, number: int) -> None:
     body = {"type": "like", "id": f"{node.port}-{number}"}
-    httpx.post(f"{node.url}/v1/videos/v/events", json=body, trust_env=False).raise_for_status()
+    httpx.post(f"{node.url}/v1/videos/v/events", json=body, trust_env=False, timeout=60).raise_for_status()
 
 
 @pytest.mark.parametrize("transport", ["sse", "poll"])
