@@ -1,4 +1,4 @@
-"""All benches, one after the other: a look in some minutes, or everything.
+"""All benches, one after the other: a quick run of some minutes, or everything.
 
 python -m bench                      # a few minutes: few rounds, fewer viewers
 python -m bench --full               # the figures of RESULTS.md; on a machine that does nothing else
@@ -75,8 +75,8 @@ FULL = (
 
 def main(
     full: Annotated[bool, typer.Option("--full", help="Everything, at full size.")] = False,
-    only: Annotated[str, typer.Option(help="Only these benches, with commas.")] = "",
-    list_: Annotated[bool, typer.Option("--list", help="Say what would run, and run nothing.")] = False,
+    only: Annotated[str, typer.Option(help="Only these benches, separated by commas.")] = "",
+    list_: Annotated[bool, typer.Option("--list", help="List what would run, without running it.")] = False,
 ) -> None:
     """Run the benches, then show all tables.
 
@@ -95,7 +95,7 @@ def main(
         if subprocess.run(step.command, stdout=subprocess.DEVNULL, check=False).returncode:
             failed.append(f"{step.bench} {step.arguments}")
         left -= step.minutes
-        time.sleep(2.0)  # what the last one used is given back meanwhile
+        time.sleep(2.0)  # the last one's memory and ports are released meanwhile
     console.rule("the tables: python -m bench.report; into RESULTS.md: with --write")
     for name in failed:
         console.print(f"[red]failed, or found a fault: {name}")
@@ -104,7 +104,9 @@ def main(
 
 
 def plan(steps: tuple[Step, ...], only: str) -> list[Step]:
-    """Those of the benches named in `only`, separated by commas; all of none. Raises `typer.BadParameter`."""
+    """Return the benches named in `only`, separated by commas; all, if it is empty. Raises
+    `typer.BadParameter`.
+    """
     wanted = {word.strip() for word in only.split(",") if word.strip()}
     if unknown := wanted - {step.bench for step in steps}:
         known = ", ".join(dict.fromkeys(step.bench for step in steps))

@@ -1,10 +1,10 @@
 """The effect of an attack on viewers: thousands of clients that write request heads slowly, or read slowly.
 
 Measured in one run, on one server with its defaults: the live viewers' ages without an attack, during one of
-slow heads (each attacker sends a header line a second and never ends; one that is let go comes again at
-once), and during one of slow reads (each asks for a stream with a tiny receive buffer, and takes some bytes a
-second of it). Then no connection is made again, the existing ones continue as before, and the time is taken
-until the server has ended them by its own deadlines.
+slow heads (each attacker sends a header line a second and never ends; one that is disconnected connects
+again at once), and during one of slow reads (each asks for a stream with a tiny receive buffer, and takes
+some bytes a second of it). Then no new connections are made, the existing ones continue as before, and the
+time is taken until the server has ended them by its own deadlines.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from bench.server import run_server
 from bench.stage import MOST_VIEWERS, PATH, Stage
 
 WARMUP = 2.0
-TICK = 1.0  # seconds between two lines of a head, and between two sips
+TICK = 1.0  # seconds between two lines of a head, and between two reads
 SIP = 64  # bytes
 TINY_BUFFER = 4096  # bytes, of a slow reader's socket
 OPENING = 200  # new connections at a time
-PATIENCE = 60.0  # seconds for the server to get rid of them
+PATIENCE = 60.0  # seconds for the server to disconnect them
 HEAD = f"GET {PATH} HTTP/1.1\r\nHost: {HOST}\r\n".encode()
 CONNECTIONS = "liveserver_edge_connections"
 
 
 class Attackers:
-    """What the parent asks for: an attack of so many seconds, and what became of it."""
+    """The requests of the parent: an attack of so many seconds, and its result."""
 
     def slow_heads(self, port: int, count: int, seconds: float) -> dict[str, float]:
         return Crowd(port, count, HEAD, b"x-a: b\r\n").attack(seconds, again=True)
@@ -54,7 +54,7 @@ class Crowd:
         self._wanted = count
 
     def attack(self, seconds: float, *, again: bool) -> dict[str, float]:
-        """Attack; then wait until the server has let all go, or for `PATIENCE`."""
+        """Attack; then wait until the server has disconnected all, or for `PATIENCE`."""
         began = time.monotonic()
         while time.monotonic() < began + seconds:
             self._open()
@@ -85,12 +85,14 @@ class Crowd:
             sock.sendall(self._first)
             sock.setblocking(False)
             self._sockets[sock.fileno()] = sock
-            # Of who only sips, what there is to read says nothing: only that the other side has gone.
+            # A slow reader has bytes to read all the time: only a hang-up says that it was disconnected.
             self._epoll.register(sock, select.EPOLLIN if self._more else select.EPOLLRDHUP)
             self._opened += 1
 
     def _act(self) -> None:
-        """One tick: send or sip, a part of them after the other, and see who was let go."""
+        """Run one tick: send or read a little on each, a part at a time, and find those that were
+        disconnected.
+        """
         began = time.monotonic()
         for index, sock in enumerate(list(self._sockets.values())):
             try:
@@ -128,9 +130,9 @@ def main(
     live: Annotated[int, typer.Option(help="Viewers that read.")] = 2_000,
     attackers: Annotated[int, typer.Option(help="Connections of the attack, at once.")] = 5_000,
     rate: Annotated[float, typer.Option(help="Likes a second.")] = 20.0,
-    seconds: Annotated[float, typer.Option(help="Of each of three measurements of a part.")] = 8.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of each of three measurements of a part.")] = 8.0,
 ) -> None:
-    """Live viewers' latency without and during attacks, and how long those last.
+    """Measure live viewers' latency without and during attacks, and how long attackers last.
 
     Example: python -m bench.attack --live 2000 --attackers 5000
     """
@@ -177,7 +179,7 @@ def main(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The tables for people."""
+    """Return the tables of a result."""
     names = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99"}
     who = f"{result['live']:,} viewers, {result['rate']:g} likes/s, {result['attackers']:,} attackers"
     rows = [

@@ -4,12 +4,12 @@
     python -m bench.connections --viewers 1000000 --rounds 3    # make bench-million: 20 GB, some 8 minutes
 
 One liveserver of `node.workers` processes that share a port (SO_REUSEPORT), each a node of its own, all on
-one core; Redis and the viewers, in as many client processes as it takes, on the other. Each client process
+one core; Redis and the viewers, in as many client processes as necessary, on the other. Each client process
 connects from an address of its own (127.0.0.2, 127.0.0.3 …), since one has only some 28,000 ports towards a
 server.
 
 - **connects/s** until the last viewer has its `ready`, of one core, for all workers have one.
-  `edge.accept_rate` (10,000/s a worker), which protects those already in, is lifted.
+  `edge.accept_rate` (10,000/s a worker), which protects connected viewers, is lifted.
 - **Memory in the process**: the growth of the resident memory of all workers, by viewer.
 - **Memory in the kernel**: the growth of its slabs (/proc/slabinfo) by viewer. Both ends of each connection
   are on this machine, so a server alone has about half; sockets that idle hold no buffers.
@@ -51,7 +51,7 @@ def main(
     workers: Annotated[int, typer.Option(help="Server processes; 0: as many as are needed.")] = 0,
     rounds: Annotated[int, typer.Option(help="Likes; figures are their medians.")] = 5,
 ) -> None:
-    """Very many idle viewers: connects/s, memory, and a like to all.
+    """Measure very many idle viewers: connects/s, memory, and a like to all.
 
     Example: python -m bench.connections --viewers 100000
     """
@@ -99,7 +99,7 @@ def main(
 
 
 def gather(server: Server, crowd: Crowd) -> dict[str, Any]:
-    """Connect all: how fast, and what they weigh; bytes by viewer."""
+    """Connect all; return the rate, and the memory in bytes per viewer."""
     time.sleep(1.0)
     resident, slabs, cpu = server.resident_bytes(), kernel_bytes(), server.cpu_seconds()
     seconds = crowd.connect()
@@ -146,7 +146,7 @@ def like_all(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The table for people."""
+    """Return the tables of a result."""
     middle = result["medians"]
     rows = [
         ["CPU for the start of a worker, s", result.get("worker_start_s")],

@@ -51,7 +51,7 @@ MEASURES = {
 
 
 class Link:
-    """Two datacenters' link, as the parent commands it."""
+    """The link of two datacenters, controlled by the parent."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -63,7 +63,7 @@ class Link:
         self._proxy.stall()
 
     async def heal(self) -> None:
-        """What was cut carries again; what had broken meanwhile stays so."""
+        """End the cut; connections that broke meanwhile stay broken."""
         await self._proxy.heal()
 
 
@@ -106,7 +106,7 @@ class Pair:
             worker.close()
 
     def delayed(self, delay: float, rate: float, warmup: float, seconds: float) -> dict[str, float]:
-        """One round over a link of so many seconds."""
+        """Run one round over a link with this delay, in seconds."""
         self.link.ask("delay", delay)
         self._restart()
         self.publisher.tell("evenly", self._port, rate, warmup + seconds + 0.5, 32, self._template)
@@ -123,7 +123,7 @@ class Pair:
         return found
 
     def cut(self, seconds: float, rate: float, warmup: float) -> dict[str, float]:
-        """One round with a link that carries nothing for so many seconds."""
+        """Run one round with a link that carries nothing for so many seconds."""
         self.link.ask("delay", 0.0)
         self._restart()
         self.publisher.tell("evenly", self._port, rate, warmup + seconds + SETTLED / 2, 32, self._template)
@@ -152,7 +152,7 @@ class Pair:
             audience.ask("restart")
 
     def _settle(self, published: int, part: str) -> None:
-        """Wait until both datacenters have all; note what is wrong then."""
+        """Wait until both datacenters have all events; note what is wrong then."""
         until = time.monotonic() + SETTLED
         for audience, name in zip(self.audiences, ("dc1", "dc2"), strict=True):
             while (got := audience.ask("tally", 0)["received"]) < published and time.monotonic() < until:
@@ -163,7 +163,7 @@ class Pair:
 
 @contextmanager
 def opened(core: int, load_core: int, videos: int, events: int) -> Iterator[Pair]:
-    """The two datacenters, ready."""
+    """Yield the two datacenters, ready."""
     with ExitStack() as stack:
 
         def start(name: str, core: int, *peers: str) -> Datacenter:
@@ -184,16 +184,16 @@ def opened(core: int, load_core: int, videos: int, events: int) -> Iterator[Pair
 
 
 def main(
-    delays: Annotated[str, typer.Option(help="The link's, milliseconds.")] = "0,40,120",
+    delays: Annotated[str, typer.Option(help="Delays of the link, in milliseconds.")] = "0,40,120",
     cut: Annotated[float, typer.Option(help="Seconds without a link; 0: no such round.")] = 30.0,
     rate: Annotated[float, typer.Option(help="Likes/s during the cut.")] = 1_000.0,
     delay_rate: Annotated[float, typer.Option(help="Likes/s of the rounds with delays.")] = 200.0,
     videos: Annotated[int, typer.Option(help="Videos that the likes are spread over.")] = 20,
-    seconds: Annotated[float, typer.Option(help="Counted in each round.")] = 10.0,
-    warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 2.0,
+    seconds: Annotated[float, typer.Option(help="Seconds counted in each round.")] = 10.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of warm-up before that.")] = 2.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
 ) -> None:
-    """Likes from one datacenter to the other.
+    """Measure likes from one datacenter to the other.
 
     Example: python -m bench.datacenters --delays 0,40,120 --cut 30
     """
@@ -232,7 +232,7 @@ def main(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The tables of a result."""
+    """Return the tables of a result."""
     title = f"two datacenters, {result['videos']} videos, {result['delay_rate']:g} likes/s"
     return [by_measure(f"{title}; during the cut {result['rate']:g}", MEASURES, result["medians"])]
 

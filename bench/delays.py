@@ -45,7 +45,7 @@ TICK = 0.01
 def main(
     viewers: Annotated[int, typer.Option(help="Viewers of one video.")] = 1_000,
     rate: Annotated[int, typer.Option(help="Events a second.")] = 100,
-    seconds: Annotated[float, typer.Option(help="Counted in each part.")] = 5.0,
+    seconds: Annotated[float, typer.Option(help="Seconds counted in each part.")] = 5.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
 ) -> None:
     """Measure the fan-out with and without delays, in turn."""
@@ -92,7 +92,7 @@ def measure(viewers: int, rate: int, seconds: float, queries: list[str]) -> floa
 
 
 def drain(sockets: list[socket.socket], queries: list[str]) -> None:
-    """Ask for the stream on each, and read what comes, until killed."""
+    """Request the stream on each socket, and read until killed."""
     poll = select.epoll()
     by_number = {each.fileno(): each for each in sockets}
     for index, (number, sock) in enumerate(by_number.items()):
@@ -107,7 +107,7 @@ def drain(sockets: list[socket.socket], queries: list[str]) -> None:
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[tuple[Frontend, MemoryBus, EdgeServer]]:
-    """A frontend without a listener."""
+    """Yield a frontend without a listener."""
     settings = Settings()
     bus = MemoryBus(settings.node.datacenter, settings.history, settings.bus.inbox_batches)
     publisher = Publisher(bus, settings.node.datacenter, settings.dispatcher)

@@ -10,21 +10,21 @@ deliveries/s, writes/s, the server's CPU. With event streams, the last part of a
 loop (bench/rawloop.py) over as many sockets, with the very bytes that a viewer was sent at the last rate, as
 many per write as the server's average there.
 
-`ratio` = median of the last rate's writes/s ÷ median of raw writes/s; so the last rate has to be one that
-leaves the server's core nothing. What makes it honest:
+`ratio` = median of the last rate's writes/s ÷ median of raw writes/s; so the last rate has to saturate the
+server's core. What makes the comparison fair:
 
 1. Both run on the same core, with the same listener options, the same number of sockets visited in the
    order of their coming, the same bytes, alternating within one run.
 2. Both have a client of the same program on the other core. On loopback the client takes part in the cost
    of a write (bench/rawloop.py, 3.), so `reads_per_write` and `client_cpu` stand beside each. Where they
-   differ much between the two, the ratio compares two clients, not two servers. A client that cannot keep
-   up stops neither writer: it finds more in each read. `full_per_s` counts the raw loop's writes that found
+   differ much between the two, the ratio compares two clients, not two servers. A client that cannot keep up
+   does not slow the writer: it finds more in each read. `full_per_s` counts the raw loop's writes that found
    no room.
 3. Connections are made once, before the first round: sockets made anew in memory that others have left are
    scattered there, and visiting scattered sockets is up to a third slower, for either.
 4. `writes_from` says whether the server counted its writes (/metrics), or the client its reads (fewer).
 5. Each part reports where the core's time went (`cpu`, `ksoftirqd`, `foreign`, `idle`). `ratio_per_cpu`
-   leaves out what other programs took. A last part whose core idled was not saturated, and that is said.
+   leaves out what other programs took. A last part whose core idled was not saturated, which is reported.
 6. `p90_in_passes` is a rate's p90 in passes of the raw loop over all sockets, a measure that any machine can
    check. A pass is measured with the bytes of the last rate's writes.
 7. The raw loop publishes nothing. What the server's 600 likes/s cost it is in the ratio.
@@ -89,8 +89,8 @@ def main(
     count: Annotated[int, typer.Option("--viewers", help="Viewers of one video.")] = 10_000,
     rates: Annotated[str, typer.Option(help="Likes/s, a part for each; the last one saturates.")] = "100,600",
     transport: Annotated[str, typer.Option(help=f"One of {', '.join(TRANSPORTS)}.")] = "sse",
-    seconds: Annotated[float, typer.Option(help="Counted in each part.")] = 10.0,
-    warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 3.0,
+    seconds: Annotated[float, typer.Option(help="Seconds counted in each part.")] = 10.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of warm-up before that.")] = 3.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
     redis: Annotated[bool, typer.Option("--redis", help="A real Redis, on the load's core.")] = False,
     idle_like: Annotated[
@@ -101,7 +101,7 @@ def main(
     source: Annotated[str, typer.Option(help="Connect from this address and those after it.")] = "",
     server: Annotated[str, typer.Option(help="Another server's command; it gets the same --set.")] = "",
 ) -> None:
-    """Deliveries, writes and their latency with many viewers of one video; beside it a raw loop of sends.
+    """Measure deliveries, writes and latency with many viewers of one video, beside a raw loop of sends.
 
     Example: python -m bench.fanout --viewers 10000 --rates 1,10,100,300,600 --seconds 10 --rounds 5
     """
@@ -129,7 +129,7 @@ def main(
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured; times in seconds."""
+    """The parameters of a run; times are in seconds."""
 
     count: int
     source: str
@@ -149,7 +149,7 @@ def idle_rounds(stage: Stage, rounds: int, step: Step) -> dict[str, Any]:
 
 
 def loaded_rounds(stage: Stage, plan: Plan, step: Step) -> dict[str, Any]:
-    """The alternating parts."""
+    """Run the alternating parts; return their figures by round."""
     found: dict[str, list[dict[str, float]]] = {part_name(rate): [] for rate in plan.rates}
     last = part_name(plan.rates[-1])
     with ExitStack() as stack:
@@ -195,7 +195,7 @@ def part_name(rate: float) -> str:
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The tables for people."""
+    """Return the tables of a result."""
     who = f"{result['viewers']:,} viewers by {result['transport']}, {result['bus']} bus"
     about = Sheet(f"{who}: connecting", ["", ""], [[what, result[name]] for name, what in GATHERED.items()])
     middle = result.get("idle_like")

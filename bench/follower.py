@@ -1,4 +1,4 @@
-"""One viewer's event stream, checked as it comes: each number once, in order, from its cursor on.
+"""Checks one viewer's event stream as it comes: each number once, in order, from its cursor on.
 
 Pure: bytes in, faults out. Frames are not parsed one by one; between two looks the last `id` must be ahead of
 the one before by just the events that were read (each carries `"at":` once), as long as no gap is sent.
@@ -15,7 +15,7 @@ _BYE = b"\nevent: bye\n"
 
 
 class Follower:
-    """What one viewer has seen of its video, across all of its connections."""
+    """What one viewer has received of its video, across all of its connections."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -28,11 +28,11 @@ class Follower:
         self._begun = False
 
     def begin(self) -> None:
-        """A new connection, asked for with `cursor`; its `ready` comes first."""
+        """Begin a new connection, requested with `cursor`; its `ready` comes first."""
         self._tail, self._begun, self.said_bye = b"", False, False
 
     def feed(self, data: bytes) -> None:
-        """Take what was read of the response: head, chunk sizes and all."""
+        """Process bytes of the response: head, chunk sizes and all."""
         data = self._tail + data
         end = data.rfind(b"\n\n")
         if end < 0:
@@ -46,7 +46,7 @@ class Follower:
             self._take(whole)
 
     def _begin(self, whole: bytes) -> bytes:
-        """Hold `ready` against the cursor that was asked with; return what follows it."""
+        """Compare `ready` with the requested cursor; return the bytes after it."""
         at = whole.find(_READY)
         if at < 0:
             return whole
@@ -66,7 +66,7 @@ class Follower:
         return whole[end:]
 
     def _take(self, whole: bytes) -> None:
-        """Count the frames up to each gap; a gap's own frame says where to go on from."""
+        """Count the frames up to each gap, whose own frame has the number to continue from."""
         while (at := whole.find(_GAP)) >= 0:
             begin = whole.rfind(b"\nid: ", 0, at)
             self._count(whole[:begin])

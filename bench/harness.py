@@ -1,7 +1,8 @@
 """Shared by the benchmarks: processes pinned to a core, ports, a progress bar.
 
 Nothing here measures. A bench is a parent that only waits, a server on one core, and workers (viewers,
-publishers, the raw loop) on the other; so that what is measured never shares a core with who measures.
+publishers, the raw loop) on the other; so that the measured process never shares a core with the measuring
+ones.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ class Worker:
         return self.answer()
 
     def close(self) -> None:
-        self._connection.close()  # the worker's end of file, on which it ends
+        self._connection.close()  # the worker ends at this EOF
         self._process.join(10)
         if self._process.is_alive():
             self._process.kill()
 
 
 def serve_requests(control: Connection, worker: object) -> None:
-    """The body of a worker that does nothing between requests."""
+    """Serve requests, as a worker that does nothing between them."""
     while serve_request(control, worker):
         pass
 
@@ -115,7 +116,7 @@ def free_ports(count: int, adjacent_from: int | None = None) -> list[int]:
 
 
 def cores() -> tuple[int, int]:
-    """The core of the server and that of the load."""
+    """Return the core of the server and that of the load."""
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2:
         console.print("[yellow]only one core: server and load share it, so the figures say little")
@@ -124,7 +125,9 @@ def cores() -> tuple[int, int]:
 
 @contextmanager
 def progress(steps: int) -> Iterator[Callable[..., None]]:
-    """A bar with the present step's name: `step(name)` begins the next, `step(name, 0)` only speaks."""
+    """Show a bar with the present step's name: `step(name)` begins the next one, `step(name, 0)` only
+    renames.
+    """
     with Progress(
         *Progress.get_default_columns(),
         TimeElapsedColumn(),
@@ -144,7 +147,7 @@ def progress(steps: int) -> Iterator[Callable[..., None]]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Of an option with several, separated by commas. Raises `typer.BadParameter`."""
+    """Parse an option with several numbers, separated by commas. Raises `typer.BadParameter`."""
     try:
         found = tuple(float(word) for word in text.split(","))
     except ValueError:
@@ -155,5 +158,5 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them do not exceed (nearest rank); NaN of none."""
+    """Return the value that `share` of them do not exceed (nearest rank); NaN if there are none."""
     return sorted(values)[int((len(values) - 1) * share)] if values else float("nan")

@@ -9,13 +9,13 @@ Each node is a process started from its file in config/, as `make run-cluster` s
 POSTs at an even rate, whatever the answers take, over 32 keep-alive connections; those that the backend
 closes after an answer are opened anew (`reopened`). A like says in its `user` when its request was sent, in
 microseconds, and so does its event at each viewer: ages are from there to the return of the read that
-brought it. All deliveries are counted, and the age of about every 97th is taken, whichever viewer's it is.
+brought it. All deliveries are counted, and the age of about every 97th of them is taken.
 
 The frontend and the likes backend share one core; the dispatcher, Redis, the liker and the viewers the
-other, for so each core has about as much to do as the other. `--no-pin` leaves all of them to the scheduler.
+other, so that both cores have about as much to do. `--no-pin` leaves all of them to the scheduler.
 `cpu_…` are shares of one core.
 
-Or one starts the nodes oneself, on as many cores as there are, and names them: `--backend`, and every
+Or start the nodes yourself, on as many cores as there are, and name them: `--backend`, and every
 `--frontend`, over which the viewers are spread. Then only the load is run here. The clock must be the same.
 
 Every viewer must have exactly the likes that were answered 201; if not, the run says so and exits with 1.
@@ -66,7 +66,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Nodes:
-    """Where to like and to watch; `parts` are the processes by role, none if they were started elsewhere."""
+    """Where to like and to watch; `parts` are the processes by role; empty if they were started elsewhere."""
 
     backend: tuple[str, int]
     frontends: list[tuple[str, int]]
@@ -84,16 +84,16 @@ class Nodes:
 def main(
     count: Annotated[int, typer.Option("--viewers", help="Viewers in all.")] = 10_000,
     rate: Annotated[float, typer.Option(help="Likes/s.")] = 100.0,
-    seconds: Annotated[float, typer.Option(help="Counted in each round.")] = 10.0,
-    warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 3.0,
+    seconds: Annotated[float, typer.Option(help="Seconds counted in each round.")] = 10.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of warm-up before that.")] = 3.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
     pin: Annotated[
         bool, typer.Option(help="Frontend and backend on one core, the rest on the other.")
     ] = True,
     backend: Annotated[str, typer.Option(help="A running likes backend; none is started.")] = "",
-    frontend: Annotated[list[str] | None, typer.Option(help="And a running frontend; several.")] = None,
+    frontend: Annotated[list[str] | None, typer.Option(help="A running frontend; may be repeated.")] = None,
 ) -> None:
-    """Likes over HTTP to all viewers' receipt, over every node on the way.
+    """Measure likes from their HTTP requests to all viewers, over every node on the way.
 
     Example: python -m bench.headline --viewers 10000 --rate 100 --rounds 5
     """
@@ -134,7 +134,7 @@ def main(
 def play(
     nodes: Nodes, crowd: Crowd, liker: Worker, rate: float, warmup: float, seconds: float
 ) -> tuple[dict[str, float], list[str]]:
-    """One round: its figures, and what was wrong."""
+    """Run one round; return its figures, and what was wrong."""
     template = RequestTemplate((LIKES,), b'{"user":"t%b","reaction":"heart"}' % STAMP, host=nodes.backend[0])
     crowd.ask("restart")
     liker.tell("evenly", nodes.backend[1], rate, warmup + seconds + 0.5, 32, template)
@@ -152,14 +152,14 @@ def play(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The table for people."""
+    """Return the table of a result."""
     title = f"{result['likes_per_s']:g} likes/s over HTTP to {result['viewers']:,} viewers"
     return [by_measure(title, MEASURES, {"median": result["medians"]})]
 
 
 @contextmanager
 def started(pin: bool) -> Iterator[Nodes]:
-    """All nodes, on this machine."""
+    """Yield all nodes, on this machine."""
     core, load_core = cores() if pin else (None, None)
     settings = (f"edge.max_connections={MOST_VIEWERS}", "likes.each_up_to=inf")
     with run_datacenter(load_core, load_core, [core], core, settings) as nodes:
@@ -177,7 +177,7 @@ def named(backend: str, frontends: list[str]) -> Iterator[Nodes]:
 
 
 def address(url: str) -> tuple[str, int]:
-    """Host and port of a URL. Raises `typer.BadParameter`."""
+    """Return host and port of a URL. Raises `typer.BadParameter`."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise typer.BadParameter(f"{url!r} is not a URL like http://127.0.0.1:8101")

@@ -1,12 +1,11 @@
 """Hostile clients of every kind beside one bystander: `make attack`.
 
-A node with its defaults, plain and over TLS. A bystander publishes an event, and waits until it has come
-to its own event stream, all the while. One kind of hostile client after the other does its worst in a
-process of its own, in `ROUNDS` rounds, between which the bystander is alone: both are measured under the
-same load of the machine. It passes when what has to be refused is refused, the bystander's median stays
-within twice what it was alone (and within `FLOOR`, below which the machine's own noise counts for more),
-nothing of the attack is left afterwards, no defect was counted, and the node's memory has not grown by more
-than `GROWTH`.
+A node with its defaults, plain and over TLS. A bystander publishes an event, and waits until it arrives on
+its own event stream, throughout the run. One kind of hostile client after the other attacks from a process
+of its own, in `ROUNDS` rounds, between which the bystander is alone: both are measured under the same load
+of the machine. It passes when what has to be refused is refused, the bystander's median stays within twice
+what it was alone (and within `FLOOR`, below which the machine's own noise counts for more), nothing of the
+attack is left afterwards, no defect was counted, and the node's memory has not grown by more than `GROWTH`.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class Bystander:
         return time.perf_counter() - began
 
     def round_trips(self, seconds: float) -> list[float]:
-        """Return those of some time."""
+        """Return the round trips of so many seconds."""
         found, until = list[float](), time.monotonic() + seconds
         while time.monotonic() < until:
             found.append(self.round_trip())
@@ -71,7 +70,7 @@ class Bystander:
 
 
 def attack(name: str, target: Target, seconds: float, results: multiprocessing.Queue[str]) -> None:
-    """Attack for so long, at least once; say what was wrong."""
+    """Attack for so long, at least once; put what was wrong into `results`."""
     os.nice(5)  # what the attackers compute is not the node's
     until = time.monotonic() + seconds
     wrong = ""
@@ -90,8 +89,8 @@ def attack(name: str, target: Target, seconds: float, results: multiprocessing.Q
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="Of each attack.")] = 3.0,
-    only: Annotated[str, typer.Option(help="Only attacks whose name has this in it.")] = "",
+    seconds: Annotated[float, typer.Option(help="Seconds of each attack.")] = 3.0,
+    only: Annotated[str, typer.Option(help="Only attacks whose name contains this.")] = "",
 ) -> None:
     """Attack a node in every way known here, beside a bystander that must not notice.
 

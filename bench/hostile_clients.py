@@ -1,4 +1,4 @@
-"""The attacks of `bench.hostile`: what hostile clients of every kind do to a node.
+"""The attacks of `bench.hostile`: hostile clients of every known kind.
 
 Each does one round of its attack, and returns what was wrong, if anything.
 """
@@ -37,7 +37,7 @@ def connect(target: Target) -> socket.socket:
 
 
 def publish(target: Target, bodies: list[str]) -> list[int]:
-    """Return what is answered to each body."""
+    """Publish each body; return the statuses."""
     connection, found = http.client.HTTPConnection(HOST, target.port, timeout=5), []
     for body in bodies:
         connection.request(
@@ -162,7 +162,7 @@ def made_up_marks(target: Target) -> str:
 
 
 class Http2:
-    """A client of HTTP/2 that does as it likes."""
+    """A client of HTTP/2 without flow control or limits."""
 
     def __init__(self, target: Target) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -173,7 +173,7 @@ class Http2:
         self.h2 = h2.connection.H2Connection()
         self.h2.initiate_connection()
 
-    def ask(self, number: int, path: str) -> None:
+    def request(self, number: int, path: str) -> None:
         self.h2.send_headers(
             1 + 2 * number,
             [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)],
@@ -190,7 +190,7 @@ def untaken_answers(target: Target) -> str:
         client = Http2(target)
         client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
         for number in range(20):
-            client.ask(number, f"{VICTIM}/poll?replay=200")
+            client.request(number, f"{VICTIM}/poll?replay=200")
         client.flush()
         time.sleep(0.3)
         client.sock.close()
@@ -209,7 +209,7 @@ def http2_floods(target: Target) -> str:
                 elif kind == "settings":
                     client.h2.update_settings({SettingCodes.MAX_FRAME_SIZE: 16_384 + number % 2})
                 elif number < 300:
-                    client.ask(number, f"{VICTIM}/poll")
+                    client.request(number, f"{VICTIM}/poll")
                     client.h2.reset_stream(1 + 2 * number)
         client.flush()
         time.sleep(0.3)

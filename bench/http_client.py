@@ -10,20 +10,20 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.I)
 
 
 def split_id(cursor: bytes) -> tuple[bytes, int]:
-    """An id without its last number, and that number; (b"", -1) of none."""
+    """Split an id before its last number; return both, (b"", -1) if there is none."""
     match = _ID.fullmatch(cursor)
     return (match[1], int(match[2])) if match else (b"", -1)
 
 
 def steps(before: bytes, after: bytes) -> int:
-    """How many events, of whichever origins, lie between two cursors; -1 where no way leads."""
+    """Return how many events, of all origins, lie between two cursors; -1 if the second does not follow."""
     was, now = (dict(split_id(mark) for mark in cursor.split(b"~") if mark) for cursor in (before, after))
     moved = [number - was.get(origin, 0) for origin, number in now.items()]
     return sum(moved) if was.keys() <= now.keys() and all(by >= 0 for by in moved) else -1
 
 
 def dechunk(stream: bytes) -> bytes:
-    """The body of whole chunks (RFC 9112, 7.1). Raises `ValueError`."""
+    """Return the body in complete chunks (RFC 9112, 7.1). Raises `ValueError`."""
     body, rest = split_chunks(stream)
     if rest:
         raise ValueError(f"the chunk at byte {len(stream) - len(rest)} does not end where it says")
@@ -31,7 +31,7 @@ def dechunk(stream: bytes) -> bytes:
 
 
 def split_chunks(stream: bytes) -> tuple[bytes, bytes]:
-    """The body of a chunked stream as far as it has come, and where its last chunk begins if it is cut."""
+    """Return the body of a chunked stream so far, and where its last chunk begins if that is incomplete."""
     parts, position = [], 0
     while (line_end := stream.find(b"\r\n", position)) >= 0:
         start = line_end + 2
@@ -44,7 +44,9 @@ def split_chunks(stream: bytes) -> tuple[bytes, bytes]:
 
 
 def split_messages(stream: bytes) -> list[bytes]:
-    """The texts of whole, unmasked WebSocket messages, a frame each (RFC 6455, 5.2). Raises `ValueError`."""
+    """Return the texts of whole, unmasked WebSocket messages, a frame each (RFC 6455, 5.2). Raises
+    `ValueError`.
+    """
     texts, position = [], 0
     while position < len(stream):
         size, start = stream[position + 1], position + 2
@@ -63,7 +65,7 @@ def split_messages(stream: bytes) -> list[bytes]:
 
 
 def is_whole(answer: bytes) -> bool:
-    """Whether the head has come, and as much body as it promises."""
+    """Return whether the head has arrived, and the body that it announces."""
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return False
@@ -74,7 +76,7 @@ def is_whole(answer: bytes) -> bool:
 
 
 def get(path: str, host: str, *lines: str) -> bytes:
-    """A GET request with further header lines."""
+    """Return a GET request with further header lines."""
     return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", *lines, "", ""]).encode()
 
 

@@ -1,4 +1,4 @@
-"""Publishers: likes at an even rate, whatever the answers take; or as fast as the answers come."""
+"""Publishers: likes at an even rate, however long the answers take; or as fast as the answers come."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVENTS = f"/v1/videos/{VIDEO}/events"
 
 @dataclass(frozen=True)
 class RequestTemplate:
-    """What is asked, in turn of each of `paths`: posts of `events` events in one body, `STAMP` replaced; or
+    """The requests, to each of `paths` in turn: posts of `events` events in one body, `STAMP` replaced; or
     GET requests, without a body.
     """
 
@@ -40,7 +40,7 @@ class RequestTemplate:
     content_type: str = "application/json"
 
     def requests(self) -> Iterator[bytes]:
-        """One after the other, without end."""
+        """Yield requests without end."""
         if self.method == "GET":
             return cycle([get(path, self.host, *self.headers) for path in self.paths])
         bodies = self.bodies or (self.body,)
@@ -55,13 +55,13 @@ class RequestTemplate:
 
 
 def batch_of(size: int) -> RequestTemplate:
-    """A publish of `size` likes in one request."""
+    """Return the template of a request that publishes `size` likes."""
     likes = LIKE if size == 1 else [LIKE] * size
     return RequestTemplate(body=json.dumps(likes, separators=(",", ":")).encode(), events=size)
 
 
 class Likes:
-    """What the parent asks for, by name. Rates are per second, answer times milliseconds."""
+    """The requests of the parent, by name. Rates are per second, answer times milliseconds."""
 
     def evenly(
         self,
@@ -71,10 +71,9 @@ class Likes:
         connections: int = 32,
         template: RequestTemplate | None = None,
     ) -> dict[str, float]:
-        """Single likes, evenly spaced over keep-alive connections, one under way on each.
-
-        An open loop: a like is due when it is due, however long the others' answers take. When no connection
-        is free it waits for one, and `late` says how long at worst. Returns when all are answered.
+        """Send single likes, evenly spaced over keep-alive connections, one under way on each. An open loop:
+        likes are due at fixed times, however long the others' answers take. When no connection is free one
+        waits, and `late` is the longest wait. Returns when all are answered.
         """
         template = template or RequestTemplate()
         requests = template.requests()
@@ -98,7 +97,7 @@ class Likes:
     def closed(
         self, port: int, seconds: float, connections: int, template: RequestTemplate | None = None
     ) -> dict[str, float]:
-        """Every connection sends its next request when it has the answer to its last."""
+        """Send the next request on each connection when the last one is answered."""
         template = template or RequestTemplate()
         requests = template.requests()
         line = Line(port, connections, template)
@@ -121,7 +120,7 @@ class Likes:
 
 
 class Line:
-    """Keep-alive connections of which each carries one request at a time, and what their answers said.
+    """Keep-alive connections, each with one request at a time, and the results of their answers.
 
     One that the server closes after an answer is opened anew, within the time of the next request. `idle`
     has the descriptors of those that may carry one, and CLOSED for each that has to be opened.
@@ -163,7 +162,9 @@ class Line:
         self._open[descriptor].send(request)
 
     def receive(self, wait: float) -> None:
-        """Take the answers that have come, waiting `wait` seconds for the first. `TimeoutError` after 10."""
+        """Read the answers that have arrived, waiting `wait` seconds for the first. Raises `TimeoutError`
+        after 10.
+        """
         select.select([self._epoll.fileno()], [], [], wait)  # epoll's own time-out is in whole milliseconds
         ready = self._epoll.poll(0, 1024)
         if not ready and wait >= 10.0:
@@ -197,7 +198,7 @@ class Line:
         self._epoll.close()
 
     def result(self) -> dict[str, float]:
-        """Raises `RuntimeError` when an answer was no 2xx: a bench of refusals measures nothing."""
+        """Return the figures. Raises `RuntimeError` if an answer was not a 2xx: refusals measure nothing."""
         if self.refused:
             raise RuntimeError(
                 f"{len(self.refused)} publishes were refused, the first with: {self.refused[0]}"
@@ -211,5 +212,5 @@ class Line:
 
 
 def run(control: Connection) -> None:
-    """A worker (see `harness.Worker`)."""
+    """Run as a worker (see `harness.Worker`)."""
     serve_requests(control, Likes())

@@ -33,7 +33,7 @@ class Redis(Family):
 
 @contextmanager
 def run_redis(core: Core) -> Iterator[Redis]:
-    """A redis-server on `core`."""
+    """Run a redis-server on `core`."""
     worker = Worker(_hold_redis, core)
     try:
         yield Redis(*worker.answer())
@@ -61,7 +61,7 @@ class Datacenter:
 
     @property
     def parts(self) -> dict[str, Sequence[Family]]:
-        """What each role has."""
+        """Return the processes of each role."""
         parts: dict[str, Sequence[Family]] = {
             "redis": [self.redis],
             "dispatcher": [self.dispatcher],
@@ -79,7 +79,7 @@ def run_datacenter(
     settings: Sequence[str] = (),
     dispatcher_settings: Sequence[str] = (),
 ) -> Iterator[Datacenter]:
-    """Each node on its core, started from its role's file in config/ with `settings` over it."""
+    """Run each node on its core, started from its role's file in config/, with `settings` added."""
     with ExitStack() as stack:
         store = stack.enter_context(run_redis(redis))
         common = [*settings, *store.settings]

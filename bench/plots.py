@@ -20,7 +20,7 @@ DPI = 80
 
 
 def draw(results: dict[str, dict[str, Any]], folder: Path) -> list[Path]:
-    """All that there are results for, by their names as report.py has them."""
+    """Draw a plot for each kind of result; return them by their names in report.py."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     fanouts = {name: result for name, result in results.items() if len(curve(result)) > 1}
@@ -33,7 +33,7 @@ def draw(results: dict[str, dict[str, Any]], folder: Path) -> list[Path]:
 
 
 def curve(result: dict[str, Any]) -> list[tuple[float, dict[str, float]]]:
-    """Likes/s and what was measured at it, in that order; empty of another bench."""
+    """Return likes/s and what was measured at each rate, in order; empty for another bench."""
     if result["bench"] != "fanout":
         return []
     parts = result.get("medians", {}).items()
@@ -41,7 +41,7 @@ def curve(result: dict[str, Any]) -> list[tuple[float, dict[str, float]]]:
 
 
 def fanout(results: Sequence[dict[str, Any]], path: Path) -> Path:
-    """Ages and deliveries by the rate of likes: a row for each transport and bus."""
+    """Plot ages and deliveries by the rate of likes: a row for each transport and bus."""
     figure = Figure(figsize=(9, 3.2 * len(results)), layout="constrained")
     for row, result in enumerate(results):
         points = curve(result)
@@ -64,7 +64,7 @@ def fanout(results: Sequence[dict[str, Any]], path: Path) -> Path:
 
 
 def peers(result: dict[str, Any], path: Path) -> Path:
-    """Bars: who delivers how many, and at what cost."""
+    """Plot deliveries and their cost as bars, one for each server."""
     figure = Figure(figsize=(10, 3), layout="constrained")
     names = list(result["medians"])
     figure.suptitle(f"{result['viewers']:,} viewers of one video, one core each")

@@ -1,7 +1,7 @@
-"""Many viewers in one process that watch by long-poll: asked again as soon as there is an answer.
+"""Many viewers in one process that watch by long-poll, and poll again after each answer.
 
 The rules of `viewers` hold here too. A cycle is one answer and the next request; `reads_per_s` counts cycles.
-Those who keep what they receive keep each answer's body, and `verify` looks at their cursors and ids.
+Viewers that keep their bytes keep each answer's body, and `verify` checks its cursor and ids.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Next = Callable[[bytes, bytes], bytes]  # of a request without a cursor and the 
 
 
 def by_cursor(first: bytes, answer: bytes) -> bytes:
-    """liveserver's: the answer names the cursor to ask with."""
+    """Return the next request to a liveserver: the answer has the cursor."""
     found = _CURSOR.search(answer)
     if not found or not answer.startswith(b"HTTP/1.1 200"):
         raise ConnectionError(f"a poll was turned away: {answer[:300]!r}")
@@ -32,7 +32,7 @@ def by_cursor(first: bytes, answer: bytes) -> bytes:
 
 
 def by_validators(first: bytes, answer: bytes) -> bytes:
-    """nchan's: the answer's Last-Modified and Etag come back as If-Modified-Since and If-None-Match."""
+    """Return the next request to nchan: Last-Modified and Etag become If-Modified-Since and If-None-Match."""
     said = {name.lower(): value for name, value in _VALIDATORS.findall(answer)}
     if len(said) != 2:
         raise ConnectionError(f"a poll was turned away: {answer[:300]!r}")
@@ -44,7 +44,7 @@ def by_validators(first: bytes, answer: bytes) -> bytes:
 
 
 class Polls(Viewers):
-    """What the parent asks for, by name: as `Viewers`."""
+    """The requests of the parent, by name, as those of `Viewers`."""
 
     def __init__(self, control: Connection) -> None:
         super().__init__(control)
@@ -53,13 +53,13 @@ class Polls(Viewers):
         self._next: Next = by_cursor
 
     def speak_nchan(self) -> None:
-        """Follow up as nchan wants it; a first request waits there, where liveserver's tells the cursor."""
+        """Poll as nchan requires: its first request waits, where liveserver's is answered with the cursor."""
         self._next = by_validators
 
     def connect(
         self, host: str, port: int, paths: Sequence[str], count: int, source: str, keep: int
     ) -> dict[str, float]:
-        """Open `count` viewers, in turn on each of `paths`; returns when each waits in its poll."""
+        """Open `count` viewers, in turn on each of `paths`; return when each waits in its poll."""
         firsts = [get(path, f"{host}:{port}") for path in paths]
         tells_at_once = self._next is by_cursor
         started = time.perf_counter()
@@ -88,7 +88,7 @@ class Polls(Viewers):
         return {"seconds": elapsed, "per_second": count / elapsed}
 
     def _take(self, descriptor: int) -> bytes:
-        """One whole answer, after which the next request is sent; empty while there is none."""
+        """Return one complete answer, after which the next request is sent; empty while there is none."""
         try:
             data = self._sockets[descriptor].recv(BUFFER)
         except BlockingIOError:
@@ -107,7 +107,7 @@ class Polls(Viewers):
         return data
 
     def _watch(self) -> None:
-        """Poll until a request of the parent's has come."""
+        """Poll until the parent sends a request."""
         control, token = self._control.fileno(), self._token
         until_sample = 0
         asked = False
@@ -155,5 +155,5 @@ class Polls(Viewers):
 
 
 def run(control: Connection) -> None:
-    """A worker (see `harness.Worker`)."""
+    """Run as a worker (see `harness.Worker`)."""
     Polls(control).serve()

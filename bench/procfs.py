@@ -10,13 +10,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Family:
-    """A process and all that it started, seen from outside: together, as one program."""
+    """A process with all its descendants, measured together."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
 
     def cpu_seconds(self) -> float:
-        """User and system time so far, of all threads of those that live."""
+        """Return user and system time so far, of all threads of running processes."""
         return sum(sum(cpu_times(process)) for process in self.processes())
 
     def user_seconds(self) -> float:
@@ -38,7 +38,7 @@ class Family:
         return sum(int(text.split()[0]) for path in threads if (text := _text(path))) / 1e9
 
     def processes(self) -> list[Path]:
-        """`/proc/PID` of each."""
+        """Return `/proc/PID` of each process."""
         found, pending = [], [self.pid]
         while pending:
             process = Path(f"/proc/{pending.pop()}")
@@ -50,11 +50,11 @@ class Family:
 
 
 class CoreUse:
-    """What one core did since this was made, as shares of the time.
+    """What one core did since this object was made, as shares of the time.
 
     On loopback the sender's core also does the receiver's half of the kernel's work: mostly within the send,
-    and so in `cpu`, the measured process' own; when there is much, in the kernel's thread `ksoftirqd`.
-    `foreign` is what other programs took.
+    counted in `cpu`, the measured process; under load in the kernel's thread `ksoftirqd`. `foreign` is what
+    other programs took.
     """
 
     def __init__(self, core: int) -> None:
@@ -88,7 +88,7 @@ class CoreUse:
 
 
 def cpu_times(process: Path) -> tuple[float, float]:
-    """User and system seconds so far of `/proc/PID`, all its threads together."""
+    """Return user and system seconds so far of `/proc/PID`, all its threads together."""
     fields = (process / "stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) / _TICK, int(fields[12]) / _TICK
 
@@ -107,7 +107,7 @@ def available_bytes() -> int:
 
 
 def kernel_bytes() -> dict[str, int]:
-    """The kernel's slab memory now, in bytes by cache; empty where /proc/slabinfo is not to be read.
+    """Return the kernel's slab memory, in bytes by cache; empty if /proc/slabinfo is not readable.
 
     A cache's objects times their size, whether used or only held for the next ones.
     """

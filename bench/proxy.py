@@ -2,9 +2,8 @@
 
 Rules:
 
-1. A command holds for the connections there are and, where that makes sense, for those to come,
-   until `heal`.
-2. What was read is passed on or lost with its connection, never out of order: like a network.
+1. A command applies to the existing connections and, where that makes sense, to later ones, until `heal`.
+2. Bytes are passed on in order, or lost with their connection, as by a network.
 3. One direction can be cut in the middle of a message: `cut` counts bytes, not messages.
 """
 
@@ -59,34 +58,34 @@ class Proxy:
         return len(self._pairs)
 
     def delay(self, seconds: float) -> None:
-        """Hold every piece back for so long."""
+        """Delay every piece by so many seconds."""
         self._delay = seconds
 
     def stall(self) -> None:
-        """Accept, and read nothing on: the sender fills the kernel's buffers and waits."""
+        """Accept, but read no more: the sender fills the kernel's buffers and waits."""
         if self._flowing.is_set():
             self._flowing = trio.Event()
 
     def reset(self) -> None:
-        """Break all connections there are with RST; new ones are fine."""
+        """Break all existing connections with RST; new ones work."""
         for pair in list(self._pairs):
             pair.reset()
 
     def half_close(self) -> None:
-        """End what the server says on all connections there are; what the client says still passes."""
+        """End the server's direction of all existing connections; the client's still passes."""
         for pair in list(self._pairs):
             pair.half_close()
 
     def cut(self, after: int, direction: Direction) -> None:
-        """Pass on so many bytes more in that direction, then reset the connection that they end on."""
+        """Pass on so many more bytes in that direction, then reset the connection of the last one."""
         self._budget[direction] = after
 
     async def refuse(self) -> None:
-        """Listen no more: who connects is refused. The connections there are go on."""
+        """Stop listening: new connections are refused, existing ones continue."""
         self._is_refusing = True
         self._listening.cancel()
         await trio.lowlevel.checkpoint()  # the listener closes on its way out
-        # Bound, so that no other process takes the port meanwhile; who connects is refused all the same.
+        # Bound, so that no other process takes the port meanwhile; connecting is refused all the same.
         self._reserved = socket.socket()
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for attempt in range(100):
@@ -130,7 +129,9 @@ class Proxy:
     async def _copy(
         self, pair: _Pair, direction: Direction, source: trio.SocketStream, sink: trio.SocketStream
     ) -> None:
-        """What is delayed is under way, as on a long cable: it does not hold up what comes behind it."""
+        """Copy pieces; delayed ones are in transit, as on a long cable, and do not delay those behind
+        them.
+        """
         into, out_of = trio.open_memory_channel[tuple[float, bytes]](UNDER_WAY)
         try:
             async with trio.open_nursery() as nursery:
@@ -169,7 +170,7 @@ class Proxy:
 
 
 class _Pair:
-    """One connection and what it leads to."""
+    """A client's connection, and the one to the target."""
 
     def __init__(self, client: trio.SocketStream) -> None:
         self.client = client
@@ -200,7 +201,7 @@ class _Pair:
 
 @asynccontextmanager
 async def open_proxy(target: int) -> AsyncIterator[Proxy]:
-    """A proxy that listens while the block lasts."""
+    """Yield a proxy that listens while the block lasts."""
     async with trio.open_nursery() as nursery:
         proxy = Proxy(target, nursery)
         await proxy.listen()

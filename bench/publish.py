@@ -1,16 +1,15 @@
-"""How many publishes one dispatcher answers, and how fast: singles and batches, in memory and over Redis.
+"""How many publishes one dispatcher answers, and how fast: single ones and batches, in memory and over Redis.
 
     python -m bench.publish --seconds 5 --rounds 3
     python -m bench.publish --redis
 
 A closed loop: each of `--connections` keep-alive connections sends its next request when it has the answer
-to its last, without pipelining, so the rate is what the dispatcher gives when it always has that many
-requests before it; answer times are at that load. Nobody watches: what is measured is HTTP, parsing, group
-commit, numbering and logging. The server is on one core; the publisher, and with `--redis` the redis-server
-too, on the other, which therefore can be what limits: `client_cpu` says how much of it the publisher itself
-used.
+to its last, without pipelining, so the rate is the dispatcher's maximum with that many concurrent requests;
+answer times are at that load. There are no viewers: what is measured is HTTP, parsing, group commit,
+numbering and logging. The server is on one core; the publisher, and with `--redis` the redis-server too, on
+the other, which therefore can be what limits: `client_cpu` says how much of it the publisher itself used.
 
-Rounds alternate between all kinds, so that a disturbance of the machine hits each alike.
+Rounds alternate between all kinds, so that a disturbance of the machine affects all alike.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ def main(
         int, typer.Option(help="Keep-alive connections, one request each at a time.")
     ] = 64,
     batch: Annotated[int, typer.Option(help="Likes in one request of the batch rounds.")] = 100,
-    seconds: Annotated[float, typer.Option(help="Counted in each round.")] = 5.0,
-    warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 1.0,
+    seconds: Annotated[float, typer.Option(help="Seconds counted in each round.")] = 5.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of warm-up before that.")] = 1.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
     redis: Annotated[bool, typer.Option("--redis", help="Also over a real Redis.")] = False,
 ) -> None:
-    """Publishes/s at one dispatcher, single likes and batches.
+    """Measure publishes/s at one dispatcher, single likes and batches.
 
     Example: python -m bench.publish --redis --seconds 5 --rounds 3
     """
@@ -81,7 +80,7 @@ def main(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The table for people."""
+    """Return the table of a result."""
     title = f"one dispatcher, {result['connections']} connections"
     return [by_measure(title, MEASURES, result["medians"])]
 

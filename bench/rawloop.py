@@ -6,7 +6,7 @@
 which they were accepted, non-blocking, as fast as it goes. The server's fan-out loop is measured against it
 (bench/fanout.py): what is missing from 1.0 is what HTTP, Trio, segments and positions cost.
 
-What makes it the server's equal and nothing more:
+What makes it comparable to the server:
 
 1. Its listener has the options of the server's: the send buffer, TCP_NODELAY, keepalive, TCP_USER_TIMEOUT.
 2. A full socket is skipped and not counted, as the server's loop skips it. (`try` costs nothing.)
@@ -51,7 +51,7 @@ MEASURES = {
 
 
 class RawLoop:
-    """What the parent asks for, by name."""
+    """The requests of the parent, by name."""
 
     def __init__(self) -> None:
         self._listener = socket.socket()
@@ -105,12 +105,12 @@ class RawLoop:
 
 
 def run(control: Connection) -> None:
-    """A worker (see `harness.Worker`)."""
+    """Run as a worker (see `harness.Worker`)."""
     serve_requests(control, RawLoop())
 
 
 class RawPair:
-    """The raw loop on the server's core and its viewers on the load's, ready to be measured."""
+    """The raw loop on the server's core and its viewers on the other, ready to be measured."""
 
     def __init__(self, core: int, load_core: int, count: int, source: str = "") -> None:
         self._raw = Worker(run, core)
@@ -124,7 +124,7 @@ class RawPair:
     def measure(
         self, chunk: bytes, warmup: float, seconds: float, deliveries: float = 0.0
     ) -> dict[str, float]:
-        """A part of a round. `deliveries`/s are what the viewers shall expect, and sample by."""
+        """Measure a part of a round. `deliveries`/s are expected, by which the viewers sample."""
         self._raw.tell("loop", chunk, warmup, seconds)
         time.sleep(warmup)
         self._audience.ask("begin", deliveries)
@@ -144,12 +144,14 @@ class RawPair:
 
 def main(
     count: Annotated[int, typer.Option("--viewers", help="Sockets.")] = 10_000,
-    seconds: Annotated[float, typer.Option(help="Counted in each round.")] = 5.0,
-    warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 3.0,
+    seconds: Annotated[float, typer.Option(help="Seconds counted in each round.")] = 5.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of warm-up before that.")] = 3.0,
     rounds: Annotated[int, typer.Option(help="Rounds; the sizes alternate.")] = 3,
-    sizes: Annotated[str, typer.Option(help="Bytes of one write, several with commas.")] = "150,750,3000",
+    sizes: Annotated[
+        str, typer.Option(help="Bytes of one write; several, separated by commas.")
+    ] = "150,750,3000",
 ) -> None:
-    """Writes/s of a bare loop of non-blocking sends, by the size of a write.
+    """Measure writes/s of a bare loop of non-blocking sends, by the size of a write.
 
     Example: python -m bench.rawloop --viewers 10000 --sizes 150,750,3000
     """
@@ -171,7 +173,7 @@ def main(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The table for people."""
+    """Return the table of a result."""
     return [by_measure(f"the raw loop, {result['viewers']:,} sockets", MEASURES, result["medians"])]
 
 

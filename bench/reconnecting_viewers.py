@@ -2,7 +2,7 @@
 
 Rules:
 
-1. One epoll, no thread. A viewer is a socket, the last number it has seen, and where it stands.
+1. One epoll, no thread. A viewer is a socket, the last number it has received, and its state.
 2. With every read the number in its last `id` must be the one before plus the events read (counted by
    `"at":`, which each carries once): a missing or repeated event shows at once, for each viewer. A few keep
    their bytes; of those, `verify` checks every single number, across the two connections.
@@ -33,7 +33,7 @@ MOST_FAULTS = 10
 
 
 class ReconnectingViewer:
-    """One viewer. `head` is what has come of a response whose `ready` has not; None afterwards."""
+    """One viewer. `head` is the response so far, before its `ready` has arrived; None afterwards."""
 
     __slots__ = ("cursor", "head", "index", "kept", "number", "retry", "socket", "tail", "turned_away")
 
@@ -50,7 +50,7 @@ class ReconnectingViewer:
 
 
 class ReconnectingViewers:
-    """What the parent asks for, by name. Moments are of the monotonic clock, which all processes share."""
+    """The requests of the parent, by name. Times are of the monotonic clock, which all processes share."""
 
     def __init__(self, control: Connection) -> None:
         self._control = control
@@ -58,7 +58,7 @@ class ReconnectingViewers:
         self._epoll.register(control.fileno(), select.EPOLLIN)
         self._viewers: list[ReconnectingViewer] = []
         self._by_descriptor: dict[int, ReconnectingViewer] = {}
-        self._due: list[tuple[float, int]] = []  # when who comes back
+        self._due: list[tuple[float, int]] = []  # (time, viewer) of those that are to reconnect
         self._path = ""
         self._port = 0
         self._is_patient = True
@@ -68,7 +68,7 @@ class ReconnectingViewers:
         self.faults: list[str] = []
 
     def connect(self, port: int, path: str, count: int) -> int:
-        """Open `count` viewers at `port`; returns when all are ready."""
+        """Open `count` viewers at `port`; return when all are ready."""
         self._path, self._port = path, port
         self._viewers = [ReconnectingViewer(index) for index in range(count)]
         for viewer in self._viewers[:KEPT]:
@@ -85,15 +85,15 @@ class ReconnectingViewers:
         return opened
 
     def expect(self, port: int, patient: bool) -> None:
-        """From now on, who loses its connection comes back at `port`; if not `patient`, without waiting."""
+        """Have viewers that lose their connection reconnect at `port`; if not `patient`, without waiting."""
         self._port, self._is_patient = port, patient
 
     def back(self) -> int:
-        """How many have come back."""
+        """Return how many are back."""
         return len(self._back)
 
     def result(self, since: float) -> dict[str, float]:
-        """What it took, in seconds after the moment `since`."""
+        """Return the times of reconnecting, in seconds after `since`."""
         moments = sorted(moment - since for moment in self._back)
         tenth, most = percentile(moments, 0.1), percentile(moments, 0.9)
         return {
@@ -102,18 +102,20 @@ class ReconnectingViewers:
             "back_50_s": percentile(moments, 0.5),
             "back_90_s": most,
             "back_100_s": moments[-1] if moments else float("nan"),
-            # Of the middle 80 %: the first and the last ones' waiting is none of the server's work.
+            # Of the middle 80 %: the first and the last ones mostly wait for their `retry`.
             "connects_per_s": 0.8 * len(moments) / (most - tenth) if most > tenth else float("nan"),
             "turned_away": sum(viewer.turned_away for viewer in self._viewers),
         }
 
     def tally(self, expected: int) -> dict[str, int]:
-        """How many have seen everything up to the number `expected`, and nothing beyond it."""
+        """Count those that have received everything up to the number `expected`, and nothing beyond it."""
         numbers = [viewer.number for viewer in self._viewers]
         return {"level": numbers.count(expected), "lowest": min(numbers), "highest": max(numbers)}
 
     def verify(self) -> list[str]:
-        """What was wrong: every viewer's counts, and every single number of those who keep their bytes."""
+        """Return what was wrong: by every viewer's counts, and by every number of those that keep their
+        bytes.
+        """
         return self.faults + [fault for viewer in self._viewers for fault in _holes(viewer)]
 
     def serve(self) -> None:
@@ -126,7 +128,7 @@ class ReconnectingViewers:
                 return
 
     def _step(self, wait: float) -> bool:
-        """One round of what is due and what has come; whether a request has, too."""
+        """Process what is due and what has arrived; return whether the parent has sent a request."""
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             self._come(self._viewers[heapq.heappop(self._due)[1]])
@@ -153,7 +155,7 @@ class ReconnectingViewers:
         self._epoll.register(sock.fileno(), select.EPOLLOUT)
 
     def _ask(self, viewer: ReconnectingViewer, descriptor: int) -> None:
-        """It is connected: ask for what comes after its last id."""
+        """Request the events after its last id; it is connected."""
         last = b"Last-Event-ID: %b\r\n" % viewer.cursor if viewer.cursor else b""
         request = b"GET %b HTTP/1.1\r\nHost: %b\r\nAccept: text/event-stream\r\n%b\r\n"
         assert viewer.socket is not None
@@ -190,7 +192,7 @@ class ReconnectingViewers:
         heapq.heappush(self._due, (now + delay, viewer.index))
 
     def _begin(self, viewer: ReconnectingViewer, data: bytes) -> None:
-        """The response's beginning: its head, `retry`, and `ready`."""
+        """Process the response's beginning: its head, `retry`, and `ready`."""
         head = viewer.head = (viewer.head or b"") + data
         if retry := _RETRY.search(head):
             viewer.retry = int(retry[1]) / 1000
@@ -214,12 +216,12 @@ class ReconnectingViewers:
         self._take(viewer, head[end + 1 :])
 
     def _take(self, viewer: ReconnectingViewer, data: bytes) -> None:
-        """Whole frames are counted; what is left of a cut one waits for the next read."""
+        """Count complete frames; the rest of an incomplete one waits for the next read."""
         end = data.rfind(b"\n\n")
         if end < 0:
             viewer.tail = data
             return
-        viewer.tail = data[end + 1 :]  # with the line end by which the next id is found
+        viewer.tail = data[end + 1 :]  # with the line end before the next id
         events = data.count(TOKEN, 0, end)
         at = data.rfind(b"\nid: ", 0, end)
         if at >= 0:
@@ -235,7 +237,7 @@ class ReconnectingViewers:
 
 
 def _holes(viewer: ReconnectingViewer) -> list[str]:
-    """Where the numbers of one that keeps its bytes do not follow each other."""
+    """Return where the numbers of a viewer that keeps its bytes are not consecutive."""
     faults = []
     last: int | None = None
     for pieces in viewer.kept:
@@ -252,5 +254,5 @@ def _holes(viewer: ReconnectingViewer) -> list[str]:
 
 
 def run(control: Connection) -> None:
-    """A worker (see `harness.Worker`)."""
+    """Run as a worker (see `harness.Worker`)."""
     ReconnectingViewers(control).serve()

@@ -28,10 +28,10 @@ _PLACE = re.compile(r"(<!-- figures: ([^>]+?) -->\n).*?(<!-- end -->)", re.S)
 
 
 def main(
-    write: Annotated[bool, typer.Option("--write", help="Into bench/RESULTS.md and bench/plots/.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write bench/RESULTS.md and bench/plots/.")] = False,
     results: Annotated[Path, typer.Option(help="The folder with the *.jsonl.")] = RESULTS,
 ) -> None:
-    """Tables and pictures of all that was measured.
+    """Show tables and plots of all results.
 
     Example: python -m bench.report --write
     """
@@ -53,18 +53,18 @@ def main(
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """All results, the oldest of each bench first."""
+    """Return all results, the oldest of each bench first."""
     lines = (line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines())
     return [json.loads(line) for line in lines if line]
 
 
 def newest(results: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The last one of each name."""
+    """Return the last result of each name."""
     return {name_of(result): result for result in results}
 
 
 def name_of(result: dict[str, Any]) -> str:
-    """The bench and what distinguishes its variants, such as `fanout sse redis`."""
+    """Return the bench and its variant, such as `fanout sse redis`."""
     words = [result["bench"]]
     if result["bench"] == "fanout":
         words += [result["transport"], result["bus"], *(["lone"] if "idle_like" in result else [])]
@@ -79,7 +79,7 @@ def name_of(result: dict[str, Any]) -> str:
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """Its tables, as the bench itself shows them."""
+    """Return its tables, as the bench itself shows them."""
     bench = result["bench"]
     module = importlib.import_module("bench.peers.__main__" if bench == "peers" else f"bench.{bench}")
     found: list[Sheet] = module.sheets(result)
@@ -87,7 +87,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
 
 
 def filled(page: str, results: dict[str, dict[str, Any]]) -> str:
-    """The page with the figures in their places; a place without figures says how to get them."""
+    """Return the page with the figures in their places; a place without figures says how to get them."""
 
     def figures(match: re.Match[str]) -> str:
         result = results.get(match[2])
@@ -98,7 +98,7 @@ def filled(page: str, results: dict[str, dict[str, Any]]) -> str:
 
 
 def section(result: dict[str, Any]) -> str:
-    """One result's tables, and how they came about."""
+    """Return one result's tables, and how they were measured."""
     machine = result["machine"]
     rounds = result.get("rounds", [result])
     count = len(rounds if isinstance(rounds, list) else next(iter(rounds.values())))

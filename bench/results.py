@@ -31,7 +31,7 @@ class Sheet(NamedTuple):
     rows: Sequence[Sequence[Cell]]
 
     def markdown(self) -> str:
-        """It in Markdown, the figures to the right."""
+        """Return the table in Markdown, with figures aligned right."""
         lines = [list(self.columns), ["---", *["---:"] * (len(self.columns) - 1)]]
         lines += [[cell(value) for value in row] for row in self.rows]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -39,14 +39,14 @@ class Sheet(NamedTuple):
 
 
 def by_measure(title: str, measures: dict[str, str], parts: dict[str, dict[str, float]]) -> Sheet:
-    """A sheet with a column for each part and a row for each of its measures that any of them has."""
+    """Return a sheet with a column for each part and a row for each measure that some part has."""
     named = {name: what for name, what in measures.items() if any(name in part for part in parts.values())}
     rows = [[what, *(part.get(name) for part in parts.values())] for name, what in named.items()]
     return Sheet(title, ["", *parts], rows)
 
 
 def cell(value: Cell) -> str:
-    """A figure with the three digits that mean something; nothing of nothing."""
+    """Format a figure with three significant digits; None is empty."""
     if value is None or isinstance(value, str):
         return value or ""
     if value != value:
@@ -55,7 +55,7 @@ def cell(value: Cell) -> str:
 
 
 def finish(result: dict[str, Any], sheets: Sequence[Sheet]) -> None:
-    """Show the tables and what was wrong, keep the result, and exit with 1 if anything was wrong.
+    """Show the tables and what was wrong, store the result, and exit with 1 if anything was wrong.
 
     The result is one line of JSON: on standard output, and in bench/results/NAME.jsonl.
     """
@@ -73,7 +73,7 @@ def finish(result: dict[str, Any], sheets: Sequence[Sheet]) -> None:
 
 
 def show(sheet: Sheet) -> None:
-    """A table for people, on standard error."""
+    """Show a table on standard error."""
     table = Table(title=sheet.title, title_justify="left")
     for index, column in enumerate(sheet.columns):
         table.add_column(column, justify="right" if index else "left")
@@ -83,7 +83,7 @@ def show(sheet: Sheet) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Where this was measured, and under which load the machine already was."""
+    """Return the machine, and its load before the measurement."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -117,7 +117,7 @@ def _module_and_arguments() -> list[str]:
 
 
 def medians(rounds: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The median over the rounds of every number that all of them have."""
+    """Return the median over the rounds of every number that all of them have."""
     names = [name for name, value in rounds[0].items() if isinstance(value, int | float)]
     return {
         name: round(statistics.median(one[name] for one in rounds), 3)

@@ -36,7 +36,7 @@ class Server(Family):
         return f"http://{HOST}:{self.port}"
 
     def metrics(self) -> dict[str, float]:
-        """The samples of /metrics, those of one name added up; empty if it cannot be read."""
+        """Return the samples of /metrics, added up by name; empty if it cannot be read."""
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.ops}/metrics", timeout=20) as response:
                 text = response.read().decode()
@@ -53,7 +53,7 @@ class Server(Family):
 
 @contextmanager
 def run_server(core: Core, *settings: str, command: str | None = None, workers: int = 1) -> Iterator[Server]:
-    """A liveserver on `core`, of all roles unless `settings` (`section.name=value`) say otherwise.
+    """Run a liveserver on `core`, with all roles unless `settings` (`section.name=value`) say otherwise.
 
     `command` replaces `python -m liveserver run`, for another server with the same options.
     """
@@ -76,7 +76,8 @@ def run_program(
     environment: Mapping[str, str] | None = None,
     patience: float = START,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program on `core`, once all of `ready_urls` answer; it ends with the block, by force if need be.
+    """Run a program on `core`; enter the block once all of `ready_urls` answer. It ends with the block,
+    killed if necessary.
 
     Its log goes to a file that is shown when it does not become ready.
     """

@@ -1,11 +1,11 @@
 """The effect of stalled viewers on others: thousands of them beside as many live ones.
 
-Stalled viewers open a stream and never read. The server must not wait for them, nor remember anything for
-each; the live ones must not notice them. Measured in one run, on one server: the live viewers' ages without
-the stalled ones, then beside them, and the server's memory all the while.
+Stalled viewers open a stream and never read. The server must neither wait for them nor buffer anything for
+each; live viewers must not be affected. Measured in one run, on one server: the live viewers' ages without
+the stalled ones, then beside them, and the server's memory throughout.
 
 The stalled viewers' receive buffers are small, so that they are full within a few events; the server's
-`frontend.slow_timeout` is raised beyond the run, else it would let them go after 30 s.
+`frontend.slow_timeout` is raised beyond the run, otherwise it would disconnect them after 30 s.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STALLED_BUFFER = 4096  # bytes
 
 
 class Stalled:
-    """Viewers that ask and never read."""
+    """Viewers that open a stream and never read."""
 
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
@@ -52,9 +52,9 @@ def main(
     live: Annotated[int, typer.Option(help="Viewers that read.")] = 2_000,
     stalled: Annotated[int, typer.Option(help="Viewers that don't.")] = 2_000,
     rate: Annotated[float, typer.Option(help="Likes a second.")] = 100.0,
-    minutes: Annotated[float, typer.Option(help="How long beside the stalled ones.")] = 2.0,
+    minutes: Annotated[float, typer.Option(help="Minutes beside the stalled viewers.")] = 2.0,
 ) -> None:
-    """Live viewers' latency and the server's memory, without and beside stalled viewers.
+    """Measure live viewers' latency and the server's memory, without and beside stalled viewers.
 
     Example: python -m bench.slow --live 2000 --stalled 2000 --minutes 2
     """
@@ -109,7 +109,7 @@ def main(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The tables for people."""
+    """Return the tables of a result."""
     names = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99"}
     rows = [[part, *(middle[name] for name in names)] for part, middle in result["medians"].items()]
     who = (

@@ -1,4 +1,4 @@
-"""An evening of a life-like load, for as long as one likes: nothing lost or doubled, and memory stays flat.
+"""A realistic load for as long as wanted: nothing is lost or doubled, and memory stays flat.
 
     python -m bench.soak                            # make soak: an hour
     python -m bench.soak --minutes 3 --viewers 200     # a look
@@ -14,7 +14,7 @@ restarted one after the other (SIGTERM), at two thirds Redis is killed (SIGKILL)
   of its viewers is held equal (`bench.trend`), over means of half a minute, and from `--warm-up` minutes on
   after its last start: until then the allocator takes what it will need (bench/README.md).
 
-At the end all viewers must stand at the last number of their video. The run fails if any of this does not
+At the end all viewers must have the last number of their video. The run fails if any of this does not
 hold, or if a process grows with certainty (95 %) by more than `--most` MiB or descriptors an hour.
 """
 
@@ -49,7 +49,7 @@ READ = 64 * 1024
 
 
 class Evening:
-    """The cluster and all who use it."""
+    """The cluster with its viewers and publishers."""
 
     def __init__(
         self, seed: int, minutes: float, most_viewers: int, videos: int, rate: float, warm_up: float = 10.0
@@ -67,7 +67,7 @@ class Evening:
         self.faults: list[str] = []
         self.figures: Counter[str] = Counter()
         self.frontends: list[Node] = []
-        self.ready: list[Node] = []  # the frontends that take viewers now
+        self.ready: list[Node] = []  # the frontends that accept viewers now
         self.dispatcher: Node
         self.redis: RedisServer
         self._leaving: dict[Follower, trio.CancelScope] = {}
@@ -84,7 +84,7 @@ class Evening:
         return [self.dispatcher, *self.frontends]
 
     async def run(self, directory: Path, step: Any) -> None:
-        """Play it through."""
+        """Run all of it."""
         (directory / "redis").mkdir()
         self.redis = RedisServer(free_port(), directory / "redis", appendonly=True)
         self.redis.start()
@@ -149,7 +149,7 @@ class Evening:
             nursery.start_soon(self._watch, follower, video, scope)
 
     async def _watch(self, follower: Follower, video: str, leaving: trio.CancelScope) -> None:
-        """Watch until asked to leave, over as many connections as it takes."""
+        """Watch until asked to leave, over as many connections as necessary."""
         with leaving:
             while True:
                 before = follower.events
@@ -242,7 +242,7 @@ class Evening:
         await self.redis.wait_ready()
 
     async def _settle(self, step: Any) -> None:
-        """Wait until all viewers have everything; else say who has not."""
+        """Wait until all viewers have all events; otherwise report those that do not."""
         step("the last events", 0)
         until = time.monotonic() + SETTLED
         while (behind := self._behind()) and time.monotonic() < until:  # noqa: ASYNC110  # of other processes
@@ -268,7 +268,7 @@ class Evening:
         return found + ([f"{missing} viewers have no stream"] if missing else [])
 
     def trends(self) -> dict[str, dict[str, Trend]]:
-        """Of each process: how its memory (MiB) and its descriptors grow."""
+        """Return the growth of each process' memory (MiB) and descriptors."""
         found: dict[str, dict[str, Trend]] = defaultdict(dict)
         for node in self.nodes:
             begun = node.samples[0].second + self.warm_up if node.samples else 0.0
@@ -297,7 +297,7 @@ def main(
     warm_up: Annotated[float, typer.Option(help="Minutes after a start that do not count.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Decides who comes, goes and likes when.")] = 1,
 ) -> None:
-    """Hold a small cluster under a life-like load, with a rolling restart and a Redis kill; judge it.
+    """Run a small cluster under a realistic load, with a rolling restart and a Redis kill; check it.
 
     Example: python -m bench.soak --minutes 60
     """
@@ -322,7 +322,7 @@ def main(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The tables for people."""
+    """Return the tables of a result."""
     rows = [
         [name, *(f"{each[0]:+.1f} ± {each[1]:.1f}" for each in grown.values())]
         for name, grown in result["trends"].items()

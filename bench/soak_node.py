@@ -1,4 +1,4 @@
-"""A node that a soak restarts on its ports, and samples of what it holds."""
+"""A node that a soak restarts on its ports, and samples of its memory and descriptors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READY = 60.0  # seconds to become ready
 
 
 class Sample(NamedTuple):
-    """One look at one process; `second` since the run's beginning."""
+    """A sample of one process; `second` counts from the run's beginning."""
 
     second: float
     viewers: int
@@ -44,7 +44,7 @@ class Node(Family):
         self._command += options
 
     async def start(self) -> None:
-        """Start it; return when it is ready. Raises `RuntimeError` with the end of its log."""
+        """Start the node; return when it is ready. Raises `RuntimeError` with the end of its log."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220  # forks; the kernel does the rest
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log

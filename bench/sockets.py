@@ -15,7 +15,7 @@ from bench.http_client import get, split_messages, steps
 from bench.viewers import Viewers
 
 _MASKED = b"\x80"
-_NO_MASK = b"\0\0\0\0"  # a mask it has to be (RFC 6455, 5.3)
+_NO_MASK = b"\0\0\0\0"  # clients have to mask (RFC 6455, 5.3)
 _PING, _PONG = b"\x89\0", b"\x8a" + _MASKED + _NO_MASK
 
 
@@ -28,7 +28,7 @@ SUBSCRIBE = _frame(json.dumps({"subscribe": {"video": VIDEO}}))
 
 
 class Sockets(Viewers):
-    """What the parent asks for, by name: as `Viewers`."""
+    """The requests of the parent, by name, as those of `Viewers`."""
 
     answer = b"HTTP/1.1 101"
     last = b"}"
@@ -90,5 +90,5 @@ class Sockets(Viewers):
 
 
 def run(control: Connection) -> None:
-    """A worker (see `harness.Worker`)."""
+    """Run as a worker (see `harness.Worker`)."""
     Sockets(control).serve()

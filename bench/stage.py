@@ -22,11 +22,11 @@ POLL = f"/v1/videos/{VIDEO}/poll"
 
 @dataclass(frozen=True)
 class Manner:
-    """How one watches and likes: the viewers' program, what it asks for, and how it is set up."""
+    """How viewers watch and likes are published: the viewers' program, its paths, and its set-up."""
 
     program: Callable[[Connection], None]
     path: str
-    setup: tuple[tuple[Any, ...], ...] = ()  # a method of the program's, and its arguments
+    setup: tuple[tuple[Any, ...], ...] = ()  # a method of the program, and its arguments
     template: RequestTemplate = field(default_factory=RequestTemplate)
 
 
@@ -42,7 +42,7 @@ NAN = float("nan")
 
 
 class Stage:
-    """The server, its viewers and its publisher, while they live."""
+    """The server, its viewers and its publisher, while they run."""
 
     def __init__(self, server: Server, core: int, load_core: int, manner: Manner = TRANSPORTS["sse"]) -> None:
         self.server, self._core, self._manner = server, core, manner
@@ -58,7 +58,7 @@ class Stage:
         return self._manner.program is not polls.run and WRITES in self.server.metrics()
 
     def gather(self, count: int, source: str, keep: int) -> dict[str, float]:
-        """Connect the viewers; what connecting took and what an idle viewer weighs."""
+        """Connect the viewers; return the time of connecting, and the memory of an idle viewer."""
         time.sleep(0.5)
         before, cpu = self.server.resident_bytes(), self.server.cpu_seconds()
         connected = self.audience.ask(
@@ -74,7 +74,9 @@ class Stage:
         }
 
     def like(self, rate: float, warmup: float, seconds: float, count: int) -> dict[str, float]:
-        """Publish at `rate` for `warmup` + `seconds` and count the latter; then check that all have all."""
+        """Publish at `rate` for `warmup` + `seconds`, and measure the latter; then check that all viewers
+        have all events.
+        """
         self.audience.ask("restart")
         self.publisher.tell(
             "evenly", self.server.publish_port, rate, warmup + seconds + 0.5, 32, self._manner.template
@@ -88,7 +90,7 @@ class Stage:
         use = core.since(self.server.cpu_seconds() - cpu)
         user = (self.server.user_seconds() - user) / seen["seconds"]
         after = self.server.metrics()
-        elapsed = time.perf_counter() - began  # from one count of the server's to the other
+        elapsed = time.perf_counter() - began  # between two readings of the server's counts
         published = self.publisher.answer()
         self._settle(int(published["accepted"]), count, f"{rate:g}/s")
         reads = seen["reads_per_s"]
@@ -114,7 +116,7 @@ class Stage:
         }
 
     def _settle(self, published: int, count: int, part: str) -> None:
-        """Wait until every viewer has everything, or nothing more comes; note what is wrong then."""
+        """Wait until every viewer has all events, or none arrive any more; note what is wrong then."""
         tally = self.audience.ask("tally", published)
         quiet_since = time.monotonic()
         while tally["exact"] < count and time.monotonic() - quiet_since < 3.0:
@@ -123,14 +125,16 @@ class Stage:
             if newer["received"] != tally["received"]:
                 quiet_since = time.monotonic()
             tally = newer
-        time.sleep(0.2)  # what would come twice, comes now
+        time.sleep(0.2)  # duplicates would arrive now
         tally = self.audience.ask("tally", published)
         if tally["exact"] != count:
             self.faults.append(f"{part}: not every viewer has exactly the {published} events: {tally}")
         self.faults += [f"{part}: {fault}" for fault in self.audience.ask("verify", published)]
 
     def lone_like(self, patience: float = 10.0) -> dict[str, float]:
-        """One like on an idle server: milliseconds from its sending until the first has it, and until all."""
+        """Publish one like on an idle server; return milliseconds until the first viewer has it, and until
+        all have.
+        """
         time.sleep(0.7)
         self.audience.ask("restart")
         self.audience.tell("lone", patience)
@@ -157,7 +161,7 @@ class Stage:
 def staged(
     redis: bool, core: int, load_core: int, command: str | None, transport: str = "sse"
 ) -> Iterator[Stage]:
-    """A ready server on `core`, everything else on `load_core`; all of it ends with the block."""
+    """Yield a ready server on `core`, everything else on `load_core`; all of it ends with the block."""
     with ExitStack() as stack:
         settings = [f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}"]
         if redis:

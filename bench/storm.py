@@ -1,22 +1,21 @@
-"""A frontend dies, and all its viewers come to the other one at once.
+"""A frontend is killed, and all its viewers reconnect to the other one at once.
 
     python -m bench.storm --viewers 10000 --stayers 200 --rate 50 --rounds 3
     python -m bench.storm --stampede
 
-Two frontends, a dispatcher and a real Redis, each a process; likes are published all the while.
+Two frontends, a dispatcher and a real Redis, each a process; likes are published throughout.
 `--viewers` watch at the one frontend, `--stayers` at the other. Then the first one is killed (SIGKILL). Its
-viewers come back at the other one with their last ids: each after the `retry` it was given (1-4 s by
-chance), or with `--stampede` all at once, as no client does that heeds `retry`. Each round is a cluster of
-its own:
+viewers reconnect to the other one with their last ids: each after its `retry` (1-4 s, random), or with
+`--stampede` all at once, as clients that ignore `retry` would. Each round is a cluster of its own:
 
 - **alone**: the stayers, before other viewers connect. Ages, from the event's `at` to the read of it.
-- **before**: the others watch at the frontend that is going to die.
+- **before**: the others watch at the frontend that is going to be killed.
 - **during**: from the kill until all viewers have their `ready`: how long that takes, and the survivor's CPU.
 - **after**: all viewers at the survivor.
 
 The survivor, the dispatcher and Redis have one core, and nothing else of ours is on it; `foreign` is what
-other programs, Redis included, took of it during the storm. The doomed frontend and all clients have the
-other core: in **before** that one is busy with the 10,000, so it is **alone** that shows what the path takes.
+other programs, Redis included, used of it during the storm. The doomed frontend and all clients have the
+other core: in **before** that one is busy with the 10,000, so only **alone** shows the latency of the path.
 The stayers' reader runs at a higher priority where that is allowed, so that it measures the server and not
 its waiting for the other clients.
 
@@ -64,7 +63,7 @@ AGES = ("p50_ms", "p99_ms", "max_ms")
 
 
 class Stage:
-    """One round's cluster and its clients, while they live."""
+    """One round's cluster and its clients, while they run."""
 
     def __init__(self, nodes: Datacenter, cores: tuple[int, int]) -> None:
         self.core, load_core = cores
@@ -79,7 +78,7 @@ class Stage:
             worker.close()
 
     def watch_stayers(self, seconds: float) -> dict[str, float]:
-        """What the stayers notice meanwhile."""
+        """Yield what the stayers measure during the block."""
         self.stayers.ask("begin")
         time.sleep(seconds)
         window: dict[str, float] = self.stayers.ask("window")
@@ -88,7 +87,7 @@ class Stage:
 
 @contextmanager
 def staged(core: int, load_core: int) -> Iterator[Stage]:
-    """A ready cluster with its clients; all of it ends with the block."""
+    """Yield a ready cluster with its clients; all of it ends with the block."""
     settings = (f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}")
     with (
         run_datacenter(core, core, [core, load_core], settings=settings) as nodes,
@@ -98,7 +97,7 @@ def staged(core: int, load_core: int) -> Iterator[Stage]:
 
 
 def run_stayers(control: Connection) -> None:
-    """A worker (see `harness.Worker`): viewers of which every read's age is taken."""
+    """Run viewers that measure every read's age, as a worker (see `harness.Worker`)."""
     with suppress(OSError):
         os.nice(PRIORITY)
     viewers.SAMPLE_EVERY = 1
@@ -106,7 +105,7 @@ def run_stayers(control: Connection) -> None:
 
 
 def publish_until_asked(control: Connection) -> None:
-    """A worker: given a port and a rate, it publishes until it is asked how many were accepted."""
+    """Publish at a port and a rate until asked how many were accepted, as a worker."""
     accepted = 0
     with suppress(EOFError):
         _, (port, rate) = control.recv()
@@ -119,10 +118,10 @@ def publish_until_asked(control: Connection) -> None:
 def main(
     count: Annotated[int, typer.Option("--viewers", help="Viewers that lose their frontend.")] = 10_000,
     stayers: Annotated[int, typer.Option(help="Viewers of the other frontend.")] = 200,
-    rate: Annotated[float, typer.Option(help="Likes/s all the while.")] = 50.0,
-    seconds: Annotated[float, typer.Option(help="Counted of each quiet phase.")] = 5.0,
+    rate: Annotated[float, typer.Option(help="Likes/s throughout.")] = 50.0,
+    seconds: Annotated[float, typer.Option(help="Seconds counted of each quiet phase.")] = 5.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 3,
-    stampede: Annotated[bool, typer.Option("--stampede", help="All at once, heedless of `retry`.")] = False,
+    stampede: Annotated[bool, typer.Option("--stampede", help="All at once, ignoring `retry`.")] = False,
 ) -> None:
     """Measure how long the viewers of a dead frontend take to reconnect, and the effect on the others.
 
@@ -161,7 +160,7 @@ def main(
 def play(
     stage: Stage, count: int, stayers: int, rate: float, seconds: float, patient: bool, step: Step
 ) -> tuple[dict[str, float], list[str]]:
-    """One round: its figures, and what was wrong."""
+    """Run one round; return its figures, and what was wrong."""
     step("the stayers alone")
     stage.stayers.ask("connect", HOST, stage.survivor.port, [PATH], stayers, "", 10)
     stage.stayers.ask("restart")
@@ -210,7 +209,7 @@ def settle(stage: Stage, published: int, count: int, stayers: int) -> list[str]:
         if (came["level"], stayed["exact"]) == (count, stayers) or time.monotonic() > until:
             break
         time.sleep(0.1)
-    time.sleep(0.3)  # what would come twice, comes now
+    time.sleep(0.3)  # duplicates would arrive now
     came, stayed = stage.returning.ask("tally", published), stage.stayers.ask("tally", published)
     faults: list[str] = stage.returning.ask("verify") + stage.stayers.ask("verify", published)
     if came["level"] != count:
@@ -225,7 +224,7 @@ def _prefixed(step: Step, prefix: str) -> Step:
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The tables for people."""
+    """Return the tables of a result."""
     middle = result["medians"]
     how = "all at once" if result["stampede"] else "each after its retry of 1-4 s"
     rows = [[title, middle[name]] for name, title in MEASURES.items()]

@@ -5,11 +5,11 @@
 
 Two datacenters of real nodes, each with its Redis, dispatcher, frontend and likes backend (SQLite), started
 from config/: one publishes each like (`likes.each_up_to=inf`), the other only totals above 20 likes/s, the
-default. They take turns, so that a disturbance of the machine hits both alike.
+default. They take turns, so that a disturbance of the machine affects both alike.
 
 - **A viewer**: `--rate` likes/s over HTTP, of eight users; the events and bytes that come to each viewer in a
   second, as read from the sockets, chunking included.
-- **The backend**: `--storm` likes/s, evenly spaced, whatever the answers take: how many are stored and
+- **The backend**: `--storm` likes/s, evenly spaced, however long the answers take: how many are stored and
   answered in a second, and the times of the answers.
 - **The summary**: requests/s for `GET …/summary` at the frontend, from 16 connections, a request under way on
   each.
@@ -65,7 +65,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Way:
-    """A datacenter of one way, its viewers, and how many likes it has answered so far."""
+    """A datacenter that publishes in one way, its viewers, and the likes it has answered so far."""
 
     nodes: Datacenter
     crowd: Crowd
@@ -83,7 +83,7 @@ class Way:
         return self.nodes.frontends[0]
 
     def cpu(self) -> float:
-        """CPU seconds of all nodes, without Redis."""
+        """Return CPU seconds of all nodes, without Redis."""
         parts = self.nodes.parts
         return sum(each.cpu_seconds() for role in parts if role != "redis" for each in parts[role])
 
@@ -92,7 +92,7 @@ def main(
     count: Annotated[int, typer.Option("--viewers", help="Viewers of each way.")] = 500,
     rate: Annotated[float, typer.Option(help="Likes/s while a viewer is measured.")] = 100.0,
     storm: Annotated[float, typer.Option(help="Likes/s at one backend.")] = 10_000.0,
-    seconds: Annotated[float, typer.Option(help="Counted in each part.")] = 5.0,
+    seconds: Annotated[float, typer.Option(help="Seconds counted in each part.")] = 5.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
 ) -> None:
     """Totals beside single likes: what a viewer is sent, and what one backend takes.
@@ -232,7 +232,7 @@ def like() -> RequestTemplate:
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """Return the table for people."""
+    """Return the table of a result."""
     title = (
         f"{result['likes_per_s']:g} likes/s to {result['viewers']:,} viewers, then {result['storm']:,.0f}/s"
     )

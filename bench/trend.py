@@ -1,7 +1,7 @@
 """Whether a figure grows with time: a straight line through samples, with its confidence.
 
-What a node holds follows its viewers, which come and go. So the memory is explained by the viewers first,
-and the slope is that of what is left (Frisch, Waugh and Lovell's theorem on partial regression).
+A node's memory depends on its viewers, which come and go. So it is explained by the viewers first, and the
+slope is that of the residuals (Frisch, Waugh and Lovell's theorem on partial regression).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Trend(NamedTuple):
 
     @property
     def at_least(self) -> float:
-        """What it grows by an hour, with the benefit of the doubt."""
+        """The least growth an hour within the confidence interval."""
         return self.per_hour - self.margin
 
 
@@ -62,7 +62,7 @@ def _quantile(degrees: int) -> float:
 
 
 def _residuals(values: Sequence[float], by: Sequence[float]) -> list[float]:
-    """What of `values` a straight line in `by` does not explain."""
+    """Return the residuals of `values` from a straight line in `by`."""
     mean, mean_by = fmean(values), fmean(by)
     spread = sum((each - mean_by) ** 2 for each in by)
     slope = sum((each - mean_by) * (value - mean) for each, value in zip(by, values, strict=True))

@@ -1,4 +1,4 @@
-"""What an event costs where there are ten thousand videos, against where there are ten.
+"""The cost of an event with ten thousand videos, compared with ten.
 
     python -m bench.videos --many 10000 --few 10 --viewers 2 --rate 400 --rounds 5
 
@@ -47,7 +47,7 @@ MEASURES = {
 
 
 class Setup:
-    """A datacenter with its videos, their viewers and who likes them."""
+    """A datacenter with its videos, their viewers and a publisher."""
 
     def __init__(
         self, nodes: Datacenter, videos: int, viewers: int, load_core: int, first_source: int
@@ -66,13 +66,13 @@ class Setup:
         return {role: sum(each.precise_seconds() for each in self.nodes.parts[role]) for role in ROLES}
 
     def idle(self, seconds: float) -> dict[str, float]:
-        """CPU seconds a second, by role, while nothing is liked."""
+        """Return CPU seconds a second, by role, while there are no likes."""
         before = self.cpu()
         time.sleep(seconds)
         return {role: (now - before[role]) / seconds for role, now in self.cpu().items()}
 
     def like(self, rate: float, seconds: float, idle: dict[str, float]) -> tuple[dict[str, float], list[str]]:
-        """Like each video in turn: what an event costs, and what was wrong."""
+        """Like each video in turn; return the cost of an event, and what was wrong."""
         per_video = max(1, round(rate * seconds / self.videos))
         total = per_video * self.videos  # whole rounds over all videos, so that all viewers have the same
         self.crowd.ask("restart")
@@ -98,7 +98,7 @@ class Setup:
 
 
 def shares(nodes: Datacenter, paths: list[str], viewers: int, first_source: int) -> list[Group]:
-    """Which client process watches what: the videos by turns on the frontends, each on one only."""
+    """Return what each client process watches: the videos alternate between the frontends, each on one."""
     found: list[Group] = []
     per_group = PER_PROCESS // viewers  # videos
     for index, frontend in enumerate(nodes.frontends):
@@ -111,11 +111,13 @@ def shares(nodes: Datacenter, paths: list[str], viewers: int, first_source: int)
 
 
 def main(
-    many: Annotated[int, typer.Option(help="Videos of the one.")] = 10_000,
-    few: Annotated[int, typer.Option(help="Videos of the other.")] = 10,
+    many: Annotated[int, typer.Option(help="Videos of the first datacenter.")] = 10_000,
+    few: Annotated[int, typer.Option(help="Videos of the second datacenter.")] = 10,
     viewers: Annotated[int, typer.Option(help="Viewers of each video.")] = 2,
     rate: Annotated[float, typer.Option(help="Likes/s, over all videos.")] = 400.0,
-    seconds: Annotated[float, typer.Option(help="About that long in each part; whole turns.")] = 25.0,
+    seconds: Annotated[
+        float, typer.Option(help="About so many seconds in each part, in whole turns.")
+    ] = 25.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
 ) -> None:
     """The cost of an event by the number of videos.
@@ -166,7 +168,7 @@ def main(
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The table for people."""
+    """Return the table of a result."""
     title = (
         f"{result['likes_per_s']:g} likes/s, {result['viewers']} viewers of each video; "
         f"an event costs {result['ratio']:.2f} times as much with many"

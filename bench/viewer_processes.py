@@ -1,4 +1,4 @@
-"""Viewers in several client processes, asked as one: more of them than one process has descriptors for."""
+"""Viewers in several client processes, used as one: more of them than one process has descriptors for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Group:
 def groups(
     targets: Sequence[tuple[str, int]], path: str, count: int, per_process: int = PER_PROCESS
 ) -> list[Group]:
-    """`count` viewers of one path, spread evenly over the targets, in as many client processes as it takes.
+    """Spread `count` viewers of one path evenly over the targets, in as many client processes as necessary.
 
     Each process connects from an address of its own, if all is on this machine.
     """
@@ -52,7 +52,7 @@ class Crowd:
         self._workers = [Worker(viewers.run, core, forked=True) for _ in plan]
 
     def ask(self, method: str, *arguments: Any) -> list[Any]:
-        """Ask all of them at once; their answers."""
+        """Send a request to all at once; return their answers."""
         for worker in self._workers:
             worker.tell(method, *arguments)
         return [worker.answer() for worker in self._workers]
@@ -70,7 +70,7 @@ class Crowd:
         return time.perf_counter() - began
 
     def window(self) -> dict[str, float]:
-        """What all have seen since `begin`: sums of rates, percentiles of all ages."""
+        """Return what all have received since `begin`: sums of rates, percentiles of all ages."""
         windows = self.ask("window")
         ages = sorted(age for each in self.ask("ages") for age in each)
         return {
@@ -86,7 +86,9 @@ class Crowd:
         }
 
     def settle(self, expected: int) -> list[str]:
-        """Wait until every viewer has `expected` events, or nothing more comes; what is wrong then."""
+        """Wait until every viewer has `expected` events, or none arrive any more; return what is wrong
+        then.
+        """
         received, since = -1, time.monotonic()
         while True:
             tallies = self.ask("tally", expected)
@@ -96,7 +98,7 @@ class Crowd:
             if now != received:
                 received, since = now, time.monotonic()
             time.sleep(0.1)
-        time.sleep(0.2)  # what would come twice, comes now
+        time.sleep(0.2)  # duplicates would arrive now
         tallies = self.ask("tally", expected)
         faults = [fault for each in self.ask("verify", expected) for fault in each]
         if sum(tally["exact"] for tally in tallies) != self.count:

@@ -44,9 +44,9 @@ _NUMBER = re.compile(rb"[0-9]+")
 
 
 class Viewers:
-    """What the parent asks for, by name. Times are seconds, except ages: milliseconds."""
+    """The requests of the parent, by name. Times are in seconds, except ages: milliseconds."""
 
-    # What a stream looks like: how it begins, what each write ends with, a goodbye, and where one stands.
+    # What a stream looks like: its beginning, the end of each write, `bye`, and the last id.
     answer = b"HTTP/1.1 200"
     last = b"\n"
     bye = b"event: bye"
@@ -69,7 +69,7 @@ class Viewers:
         self.reads = self.bytes = self.events = self.closed = 0
 
     def understand(self, token: bytes, per_ms: int, ready: bytes) -> None:
-        """Count other events than usual: each has `token` once, and a time after it, `per_ms` a millisecond.
+        """Count events of another form: each has `token` once, and a time after it, `per_ms` a millisecond.
 
         `ready` is in a response that has begun.
         """
@@ -78,7 +78,7 @@ class Viewers:
     def connect(
         self, host: str, port: int, paths: Sequence[str], count: int, source: str, keep: int
     ) -> dict[str, float]:
-        """Open `count` viewers, in turn on each of `paths`; returns when all have their response's `ready`.
+        """Open `count` viewers, in turn on each of `paths`; return when all have their response's `ready`.
 
         `source` is the first address to connect from, or empty; beyond 14,000 viewers the next ones follow.
         """
@@ -139,14 +139,14 @@ class Viewers:
 
     def serve(self) -> None:
         """Read until the controlling process closes the pipe."""
-        gc.disable()  # nothing here is a circle, and epoll's answers would set it off all the time
+        gc.disable()  # no reference cycles here; epoll's results would trigger collections all the time
         while True:
             self._watch()
             if not serve_request(self._control, self):
                 return
 
     def _watch(self) -> None:
-        """Read until a request has come."""
+        """Read until the parent sends a request."""
         control = self._control.fileno()
         poll, receive, counts, cut, kept = (
             self._epoll.poll,
@@ -194,7 +194,9 @@ class Viewers:
         self.events += events
 
     def _look_closer(self, descriptor: int, size: int) -> int:
-        """The rare reads: of those who keep everything, and those that end or begin within a frame."""
+        """Process the rare reads: of viewers that keep their bytes, and those that end or begin within a
+        frame.
+        """
         if descriptor in self._kept:
             self._kept[descriptor].append(bytes(memoryview(self._buffer)[:size]))
         before = self._cut.pop(descriptor, b"")
@@ -210,7 +212,7 @@ class Viewers:
         self.closed += 1
 
     def restart(self) -> None:
-        """Begin a round: every viewer's count is 0, the samples keep nothing. Only while nothing is sent."""
+        """Begin a round: reset all counts and kept bytes. Only while nothing is sent."""
         for descriptor in self._sockets:
             self._counts[descriptor] = 0
         for pieces in self._kept.values():
@@ -229,7 +231,7 @@ class Viewers:
         self._cpu = time.process_time()
 
     def window(self) -> dict[str, float]:
-        """What has come since `begin`."""
+        """Return what has arrived since `begin`."""
         seconds = time.perf_counter() - self._began
         ages = sorted(self._ages)
         return {
@@ -245,11 +247,13 @@ class Viewers:
         }
 
     def ages(self) -> array[float]:
-        """The ages taken since `begin`."""
+        """Return the ages measured since `begin`."""
         return self._ages
 
     def tally(self, expected: int) -> dict[str, int]:
-        """How many viewers have exactly `expected` events since `restart`; too few; too many; are gone."""
+        """Count the viewers with exactly `expected` events since `restart`, with too few, too many, and
+        closed ones.
+        """
         counts = [self._counts[descriptor] for descriptor in self._sockets]
         return {
             "exact": counts.count(expected),
@@ -260,7 +264,7 @@ class Viewers:
         }
 
     def verify(self, expected: int) -> list[str]:
-        """What is wrong with the streams of those who keep theirs; afterwards they have forgotten it."""
+        """Return what is wrong with the streams that were kept; forget them."""
         return [
             f"viewer {descriptor}: {fault}"
             for descriptor, pieces in self._kept.items()
@@ -286,7 +290,7 @@ class Viewers:
         return faults[:5]
 
     def excerpt(self, size: int) -> bytes:
-        """The first `size` bytes that a viewer who keeps its stream has read since `restart`."""
+        """Return the first `size` bytes that a viewer that keeps its stream has read since `restart`."""
         return next((b"".join(pieces)[:size] for pieces in self._kept.values()), b"")
 
     def lone(self, patience: float, token: bytes = b"") -> array[float]:
@@ -309,5 +313,5 @@ class Viewers:
 
 
 def run(control: Connection) -> None:
-    """A worker (see `harness.Worker`)."""
+    """Run as a worker (see `harness.Worker`)."""
     Viewers(control).serve()

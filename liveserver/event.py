@@ -24,8 +24,8 @@ TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 MAX_VIDEO, MAX_TYPE = 128, 32  # characters of their names
 ORIGIN = re.compile(r"[a-z0-9]{1,16}")
 SITE = "liveserver.site"  # the log for all videos: it has no viewers, and only nodes publish to it
-RETRACT = "retract"  # an earlier event, data.id, is to disappear
-# What wire forms, browsers' event sources and clients call things of their own. An event type that is one of
+RETRACT = "retract"  # takes back the event data.id
+# Names that wire forms, browsers' event sources and clients use themselves. An event type that is one of
 # these would be taken for it: by a WebSocket's reader, by `addEventListener`, by an object used as a map.
 CONTROL_WORDS = frozenset(
     {"ready", "gap", "bye", "state", "viewers", "events", "error", "ping", "pong", "subscribe", "unsubscribe"}
@@ -33,7 +33,7 @@ CONTROL_WORDS = frozenset(
     | {"open", "close", "message", "abort", "refused", "connection", "disconnected", "lost", "constructor"}
 )
 RESERVED_TYPES = CONTROL_WORDS | {RETRACT}
-# What only nodes publish, where authentication is on: the totals of likes, and what moderators do. Of those,
+# Only nodes publish these, where authentication is on: the totals of likes, and moderators' acts. Of those,
 # what is internal is numbered and kept like everything else, and rendered for moderators only.
 INTERNAL_TYPES = frozenset({"ban", "waiting", "audit"})
 _PUBLIC_HOUSE_TYPES = frozenset({"likes", "settings", "pin", "clear", "announcement"})

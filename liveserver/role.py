@@ -1,4 +1,4 @@
-"""What a role brings to its process.
+"""A role, as its process uses it.
 
 Each role's `role.py` opens it and returns a `Role`, which the node puts together. So the node knows which
 roles there are, and nothing of what is inside them.

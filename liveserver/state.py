@@ -27,7 +27,7 @@ MARK_BYTE = MARK[0]
 KEY = re.compile(r"[a-z][a-z0-9_.:/-]{0,127}")
 MAX_VERSION = 2**53 - 1  # the largest safe integer of JavaScript
 NO_VERSION = -1
-UNSHOWN = "clear/"  # how keys begin that viewers need not be sent: what they name is in no log any more
+UNSHOWN = "clear/"  # prefix of keys that viewers are not sent: no log has the events that they name
 # A keyed event's id is compared byte by byte, also in Lua and JavaScript: it has no characters that JSON
 # escapes.
 KEYED_ID = re.compile(r"[ !#-\[\]-~]{1,128}")

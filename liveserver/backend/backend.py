@@ -196,11 +196,11 @@ class Backend:
         return Pinned(text, name, user)
 
     async def clear(self, video: str, by: str, user: str) -> None:
-        """Take back all that a user has written, pinned and waiting ones too. Raises as `act` does."""
+        """Retract all comments of a user, also pinned and waiting ones. Raises as `act` does."""
         await self.act(*acts.clear_all(video, by, user, await self.refresh(video)))
 
     async def retract(self, video: str, comment: str, by: str | None, user: str | None) -> None:
-        """Take a comment back; return when that is in the feed. With a `user`, only one of theirs.
+        """Retract a comment; return when that is in the feed. With a `user`, only one of theirs.
 
         Raises `NotFound`, `Forbidden`, and `Unavailable`, after which it may happen all the same.
         """

@@ -219,7 +219,7 @@ class Exchange:
             self.deadline = before
 
     async def respond_to_defect(self, name: str) -> None:
-        """Answer that the server has a defect, unless a response was started."""
+        """Answer 500, unless a response was started."""
         if not self._is_started and not self.closed:
             problem = Problem("this is a defect of the server; its log has the details")
             problem.request_id = name

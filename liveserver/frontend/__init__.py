@@ -14,8 +14,8 @@ resume.py     where in the log a viewer begins
 frontend.py   the role, put together
 role.py       the role, with its routes
 drain.py      viewers disconnected evenly
-users.py      who watches a video, when it is asked
-endings.py    viewers disconnected by what their tokens say
+users.py      the users who watch a video, on request
+endings.py    ends the streams of revoked tokens and banned users
 status.py     statistics, and the most watched videos
 trace.py      the delivery of one event
 tracing.py    the same as a span of OpenTelemetry

@@ -63,13 +63,13 @@ class Frontend:
         self.receiver = receiver
         self.sockets: set[Connected] = set()  # all that are open
         self.joining: Collection[Joining] = ()  # the admission's
-        self.site_rules = Rules()  # what holds for all videos
+        self.site_rules = Rules()  # the rules for all videos
         self.is_draining = False
         self.is_full: Callable[[], bool] = lambda: False
         self._settings = settings
         self._bus = bus
         self._clock = time.time
-        self._banned: dict[str, Channel] = {}  # channels with users to be let go
+        self._banned: dict[str, Channel] = {}  # channels with users to be disconnected
         self._some_banned = Wakeup()
         table.on_banned = self.on_banned
 
@@ -153,7 +153,7 @@ class Frontend:
             raise banned(ban, now)
 
     def on_banned(self, channel: Channel) -> None:
-        """Have the streams of those end who were banned from a video just now."""
+        """Note that users were banned from a video: `end_banned` ends their streams."""
         self._banned[channel.video] = channel
         self._some_banned.set()
 

@@ -58,7 +58,7 @@ class ParameterReader:
         self._polls: dict[str, PollParameters] = {}
 
     def poll(self, request: Request) -> PollParameters:
-        """Raises `BadRequest`."""
+        """Return the parameters of a long-poll. Raises `BadRequest`."""
         known = self._polls.get(request.query)
         if known is not None:
             return known

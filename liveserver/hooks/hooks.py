@@ -27,8 +27,8 @@ from liveserver.hooks.messages import Target
 from liveserver.hooks.sink import Sink
 from liveserver.instruments import gauge, total
 
-MARGIN = 0.1  # of the lease, by which this node ends before
-LEAVE = 1.0  # seconds to say that this node leads no longer
+MARGIN = 0.1  # of the lease, before whose end this node stops
+LEAVE = 1.0  # seconds to give up the lease
 
 log = structlog.get_logger(__name__)
 

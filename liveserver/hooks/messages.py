@@ -134,7 +134,7 @@ def own_message(kind: str, name: str, at: int, data: dict[str, Any]) -> Message:
 
 
 def gap_message(video: str, name: str, at: int) -> Message:
-    """Return the message that others, about this video, are missing before it."""
+    """Return the message that reports missing messages about this video before it."""
     return own_message(GAP_KIND, message_id(video, GAP_KIND, name), at, {"video": video, "at": at})
 
 

@@ -30,7 +30,7 @@ class SinkError(LiveserverError):
 
 
 class EndpointGone(SinkError):
-    """The endpoint wants no messages any more."""
+    """The endpoint has answered that it is gone (410)."""
 
 
 class Sink(Protocol):

@@ -90,7 +90,7 @@ def clear(video: str, by: str, user: str) -> Act:
 
 
 def clear_all(video: str, by: str, user: str, rules: Rules) -> list[Act]:
-    """Return that what a user has written so far is gone, what is pinned of it and what waits as well."""
+    """Return the acts that retract all comments of a user so far, also pinned and waiting ones."""
     also = [
         decide(video, by, comment, "rejected") for comment in rules.waiting.values() if comment.user == user
     ]

@@ -1,4 +1,4 @@
-"""Moderation without a database: what holds is what the video's log and its state say just now."""
+"""Moderation without a database: the rules are those in the video's log and state just now."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _comment = msgspec.json.Decoder(_Comment).decode
 
 
 class LogModerator:
-    """What the routes of moderation want, at a dispatcher. `publish` is as `ActPublisher` takes it."""
+    """The operations of the moderation routes, at a dispatcher. `publish` is as `ActPublisher` takes it."""
 
     def __init__(self, reader: LogReader, publish: Callable[[bytes], Awaitable[int]]) -> None:
         self._reader = reader
         self._acts = ActPublisher(self, publish)
 
     async def rules(self, video: str) -> Rules:
-        """Return what holds for a video. Raises `Unavailable`."""
+        """Return the rules of a video. Raises `Unavailable`."""
         try:
             lines = await self._reader.state(video)
         except BusError:
@@ -63,15 +63,15 @@ class LogModerator:
         return rules
 
     async def refresh(self, video: str) -> Rules:
-        """Return the same: nothing is kept here."""
+        """Return the rules, as `rules` does: nothing is cached here."""
         return await self.rules(video)
 
     async def act(self, *several: Act) -> list[Act]:
-        """Return acts when they are in the feed. Raises as `ActPublisher.publish` does."""
+        """Publish acts; return them once they are in the feed. Raises as `ActPublisher.publish` does."""
         return await self._acts.publish(*several)
 
     async def clear(self, video: str, by: str, user: str) -> None:
-        """Take back all that a user has written, pinned and waiting ones too. Raises as `act` does."""
+        """Retract all comments of a user, also pinned and waiting ones. Raises as `act` does."""
         await self.act(*acts.clear_all(video, by, user, await self.rules(video)))
 
     async def comment(self, video: str, name: str) -> Pinned:

@@ -21,7 +21,7 @@ class RulesSource(Protocol):
     async def rules(self, video: str) -> Rules: ...
 
     async def refresh(self, video: str) -> Rules:
-        """As `rules`, with all that the bus' state says now."""
+        """Return the rules, as `rules` does, after reading the video's state from the bus."""
         ...
 
 

@@ -1,9 +1,9 @@
-"""One process: opens what its roles need, runs it in one nursery, and lets it go in order.
+"""One process: opens what its roles need, runs it in one nursery, and closes it in order.
 
 preflight.py  what a start will need, opened once before
 process.py    one process from its start to its last viewer
 assembly.py   bus, roles and routes, put together
-site.py       what follows and publishes in the log of the whole site
+site.py       follows the log of the whole site, and publishes to it
 pages.py      documents that the edge answers from memory
 listening.py  the public port and the ops port
 logs.py       the form of the log

@@ -145,7 +145,7 @@ class Node:
         return bus
 
     def _add(self, role: Role) -> None:
-        """Put in place what a role brings."""
+        """Register a role's routes, statistics and checks."""
         for routes in role.routes:
             routes.add_to(self.router)
         self.blueprints += role.blueprints

@@ -21,7 +21,7 @@ KNOWN_PATHS = 1_000
 
 
 def add_pages(router: Router, openapi: Mapping[str, Any]) -> None:
-    """Add what the application answers alike, without its price."""
+    """Add pages that the application would answer alike, at a higher cost."""
     for path, document in page.documents().items():
         router.add_page(
             path,
@@ -44,7 +44,7 @@ def _policy(query: str) -> bytes:
 
 
 def pass_on(app: QuartTrio, router: Router) -> None:
-    """Have the router pass on what the application has by other methods of hot paths."""
+    """Pass on requests of hot paths by methods that only the application has."""
     for rule in app.url_map.iter_rules():
         path = rule.rule.replace("<", "{").replace(">", "}")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:

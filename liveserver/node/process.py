@@ -130,7 +130,7 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
                 log.warning("drain_cut_short", connections=running.connections)
                 draining.cancel_scope.cancel()
             if running.node.frontend is not None:
-                await running.node.frontend.disconnect_all()  # those who are left, after a second signal
+                await running.node.frontend.disconnect_all()  # the remaining viewers, after a second signal
             nursery.cancel_scope.cancel()
 
 

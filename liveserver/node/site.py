@@ -1,4 +1,4 @@
-"""What of a node follows and publishes in the site's log: put together once its roles are open."""
+"""The parts of a node that follow the site's log and publish to it; assembled once its roles are open."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _unsubscription = msgspec.json.Decoder(_UnsubscriptionEvent).decode
 
 
 class TokenEndings:
-    """Ends the streams at a frontend of what the site's log says."""
+    """Ends streams at a frontend, as the site's log says."""
 
     def __init__(self, frontend: Frontend, revocations: Revocations) -> None:
         self._frontend = frontend

@@ -1,4 +1,4 @@
-"""The nodes of the cluster, and what is asked of all of them for the dashboard of any.
+"""The nodes of the cluster, and requests to all of them for the dashboard of any.
 
 Rules:
 
@@ -124,7 +124,7 @@ class Cluster:
                 await self._bus.leave_group(OPS_GROUP, str(self._me))
 
     async def members(self) -> list[Member]:
-        """Return the living nodes, by datacenter and name. Raises `Unavailable`."""
+        """Return the live nodes, by datacenter and name. Raises `Unavailable`."""
         if self._bus is None:
             return [self._me]
         try:

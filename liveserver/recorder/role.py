@@ -1,4 +1,4 @@
-"""The recorder role of a process, and what dispatchers know of recordings."""
+"""The recorder role of a process, and the history that dispatchers serve."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class SiteDesk:
         self._published_at = trio.current_time()
 
     async def revoke(self, revocation: Revocation, by: str) -> None:
-        """Raises `Unavailable`, `TooLarge`."""
+        """Publish a revocation. Raises `Unavailable`, `TooLarge`."""
         await self._publish([self._event(revocation.key, msgspec.to_builtins(revocation), by)])
 
     async def lift(self, key: str, by: str) -> None:
@@ -64,7 +64,7 @@ class SiteDesk:
         await self._publish([self._event(key, None, by)])
 
     async def disconnect(self, user: str, by: str) -> None:
-        """Raises `Unavailable`."""
+        """End all connections of a user. Raises `Unavailable`."""
         await self._publish([{"video": SITE, "type": "disconnection", "by": by, "data": {"user": user}}])
 
     async def unsubscribe(self, video: str, user: str, by: str) -> None:

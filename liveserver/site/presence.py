@@ -168,7 +168,7 @@ class Presence:
         self._answered = trio.Event()
 
     async def list_users(self, video: str, after: str, limit: int) -> UsersPage:
-        """Raises `TooMany`, `Unavailable`."""
+        """Return a page of the users who watch. Raises `TooMany`, `Unavailable`."""
         if self._target is None or not self._has_users:  # without tokens all are anonymous
             return UsersPage(video, [], None, (await self._count(video)).total, True)
         if len(self._asking) >= MAX_ASKING:

@@ -131,7 +131,7 @@ class SocketForm(Form):
 
 
 def error(problem: Problem, video: str | None) -> bytes:
-    """The message that says what was wrong, with the video it is about, if it is about one."""
+    """Return the message that reports an error, with its video if it is about one."""
     document = msgspec.json.decode(problem.body())
     return SOCKET.control(
         b"", b"error", msgspec.json.encode(document | ({"video": video} if video is not None else {}))
@@ -139,18 +139,18 @@ def error(problem: Problem, video: str | None) -> bytes:
 
 
 def pong(payload: bytes) -> bytes:
-    """The answer to a ping with this payload, of at most 125 bytes."""
+    """Return the answer to a ping with this payload, of at most 125 bytes."""
     return _frame(_PONG, payload)
 
 
 def close(code: int, reason: str) -> bytes:
-    """The last frame. What is too long of the reason is left out."""
+    """Return the last frame; a reason that is too long is cut."""
     text = reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
     return _frame(_CLOSE, code.to_bytes(2, "big") + text)
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:
-    """One whole, unmasked frame (§5.2)."""
+    """Return one whole, unmasked frame (§5.2)."""
     size = len(payload)
     if size < 126:
         return b"%c%c%b" % (opcode, size, payload)

@@ -1,4 +1,4 @@
-"""Return a viewer's user and scopes for a video, so that a page can hide what is not allowed."""
+"""A viewer's user and scopes for a video, so that a page can hide what is not allowed."""
 
 from __future__ import annotations
 

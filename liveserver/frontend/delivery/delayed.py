@@ -58,7 +58,7 @@ class DelayedAudience(Audience):
         self.due = min(self._next_due, self._empty_since + LINGER)
 
     def advance(self, now: float) -> None:
-        """Move the tip, and have what was shown thereby sent; close when there were no viewers for long."""
+        """Move the tip, and send the events up to it; close after `LINGER` without viewers."""
         if self.delayed_log.advance(now):
             if self._has_apart:
                 self._rejoin_ahead()
@@ -73,11 +73,11 @@ class DelayedAudience(Audience):
         self.due = min(self._next_due, self._empty_since + LINGER)
 
     def keep_open(self) -> None:
-        """A viewer is about to come."""
+        """Keep it open: a viewer is about to join."""
         self._empty_since = trio.current_time()
 
     def on_appended(self) -> None:
-        """The channel's log has grown."""
+        """Note that the channel's log has grown."""
         if self._next_due < math.inf:
             return  # older events are waited for
         due = self._next_due = self.delayed_log.next_due()
@@ -95,7 +95,7 @@ class DelayedAudience(Audience):
             super().add(viewer)
 
     def _rejoin_ahead(self) -> None:
-        """Bring together those whose own position the tip has reached."""
+        """Merge segments whose own position the tip has reached into the others."""
         self._has_apart = False
         for segment in [each for each in self.segments() if isinstance(each, StreamSegment)]:
             if segment.is_apart and segment.position <= self.log.tip:

@@ -1,4 +1,4 @@
-"""The fan-out as the audiences use it: it does at the right time what they have to do."""
+"""The fan-out, as the audiences use it: it decides when segments are flushed, and runs what takes a task."""
 
 from __future__ import annotations
 
