@@ -18,7 +18,7 @@ export class LiveVideo extends LiveVideo_base {
     get settings(): Settings;
     /** What a moderator or host has pinned; else null. @returns {?Pinned} */
     get pinned(): Pinned | null;
-    /** The likes of the video, exactly, where the servers tell sums; else null. @returns {?{likes: number, reactions: Map<string, number>}} */
+    /** The exact number of likes, if the servers publish sums; else null. @returns {?{likes: number, reactions: Map<string, number>}} */
     get total(): {
         likes: number;
         reactions: Map<string, number>;
@@ -27,7 +27,7 @@ export class LiveVideo extends LiveVideo_base {
     now(): number;
     /** Connect by `transport` from now on; without a connection shared with other tabs, unless it is "auto". @param {"auto"|"sse"|"poll"|"ws"} transport */
     setTransport(transport: "auto" | "sse" | "poll" | "ws"): void;
-    /** End everything and release it; it cannot be started again. */
+    /** End and release everything; it cannot be started again. */
     close(): void;
     /** Throws `LiveError`. The same `key` again is the same like. @param {string} reaction @param {Deed} options @returns {Promise<{id: string, total: number}>} */
     like(reaction?: string, { user, key, position }?: Deed): Promise<{
@@ -42,13 +42,13 @@ export class LiveVideo extends LiveVideo_base {
     /** Take back a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */
     retract(id: string): Promise<void>;
     /**
-     * Ask for what moderators may: `moderate("PUT", "settings", { comments: "slow", slow: 30 })`; the path is below the video's.
+     * Request a moderator's act: `moderate("PUT", "settings", { comments: "slow", slow: 30 })`; the path is below the video's.
      * Throws `LiveError`. @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>}
      */
     moderate(method: string, path: string, body?: object): Promise<any>;
     /** The totals, and the newest comments. Throws `LiveError`. @returns {Promise<Summary>} */
     summary(): Promise<Summary>;
-    /** Who this viewer is to the server, and what it may. Throws `LiveError`. @returns {Promise<Me>} */
+    /** This viewer's user and permissions, according to the server. Throws `LiveError`. @returns {Promise<Me>} */
     me(): Promise<Me>;
     #private;
 }

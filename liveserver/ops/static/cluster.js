@@ -1,4 +1,4 @@
-// All nodes in one view, an event's way through them, test events, and what moderators did.
+// All nodes in one view, an event's way through them, test events, and moderators' acts.
 
 import { at, bytes, duration, percent, quantile, rate, seconds, short, whole } from "./numbers.js";
 

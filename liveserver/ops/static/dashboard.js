@@ -1,4 +1,4 @@
-// The dashboard: asks this node once a second how it is, and draws what follows from two answers.
+// The dashboard: fetches this node's status once a second, and draws the changes between two answers.
 
 import { Chart } from "./chart.js";
 import { element, runCluster, showView } from "./cluster.js";

@@ -101,7 +101,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   constructor(urls, video, options = {}) {
     super();
     const [first, ...others] = [urls].flat().map(base);
-    // Those whom one frontend has lost should not all go to the same other one.
+    // The viewers of a lost frontend should not all go to the same other one.
     this.#urls = [first, ...others.map((url) => ({ url, by: Math.random() })).sort((a, b) => a.by - b.by).map(({ url }) => url)];
     this.#video = video;
     this.#options = { transport: /** @type {"auto"|"sse"|"poll"|"ws"} */ ("auto"), replay: 0, share: !options.cursor && options.behind === undefined, ...options };
@@ -141,7 +141,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     return pinnedOf(this.#state.events);
   }
 
-  /** The likes of the video, exactly, where the servers tell sums; else null. @returns {?{likes: number, reactions: Map<string, number>}} */
+  /** The exact number of likes, if the servers publish sums; else null. @returns {?{likes: number, reactions: Map<string, number>}} */
   get total() {
     return sumLikes(this.#state.events);
   }
@@ -157,7 +157,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     this.#start();
   }
 
-  /** End everything and release it; it cannot be started again. */
+  /** End and release everything; it cannot be started again. */
   close() {
     if (this.#life.signal.aborted) return;
     this.#life.abort();
@@ -182,7 +182,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   }
 
   /**
-   * Ask for what moderators may: `moderate("PUT", "settings", { comments: "slow", slow: 30 })`; the path is below the video's.
+   * Request a moderator's act: `moderate("PUT", "settings", { comments: "slow", slow: 30 })`; the path is below the video's.
    * Throws `LiveError`. @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>}
    */
   moderate(method, path, body) {
@@ -194,7 +194,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     return this.#likes.get("summary");
   }
 
-  /** Who this viewer is to the server, and what it may. Throws `LiveError`. @returns {Promise<Me>} */
+  /** This viewer's user and permissions, according to the server. Throws `LiveError`. @returns {Promise<Me>} */
   me() {
     return this.#likes.get("me");
   }
@@ -210,7 +210,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     return typeof user === "function" ? user() : user;
   }
 
-  /** Begin, or begin anew, once the present task is over. */
+  /** Start or restart, once the present task is over. */
   #start() {
     this.#running.abort();
     this.#present = this.#tabs = null;
@@ -266,7 +266,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     this.close();
   }
 
-  /** After sleep, in a tab shown again or with the network back: stop waiting, and do not trust a mute connection. */
+  /** After sleep, in a tab shown again or with the network back: stop waiting, and give up a silent connection. */
   #wake() {
     if (globalThis.document?.hidden) return;
     if (this.#running.signal.aborted) return this.#start();
@@ -274,7 +274,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     this.#tabs?.check();
   }
 
-  /** What this tab's own connection has brought. @param {import("./liveserver/sources.js").Item[]} items */
+  /** Process what this tab's own connection has received. @param {import("./liveserver/sources.js").Item[]} items */
   #receive(items) {
     const tabs = this.#tabs;
     // An end may be this viewer's alone: another tab asks for itself.
@@ -308,7 +308,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     }
   }
 
-  /** What another tab tells one that has nothing yet. */
+  /** What this tab sends to another that has nothing yet. */
   #greet(/** @type {any} */ { node, cursor, state, viewers, clock }) {
     this.#clock = clock;
     const ready = { video: this.#video, node, cursor, resumed: false, gap: false };

@@ -5,11 +5,11 @@ export class Connection {
     get transport(): "sse" | "poll" | "ws";
     /** Stay connected until aborted (null), or until refused for good. @param {AbortSignal} signal @returns {Promise<?Lost>} */
     run(signal: AbortSignal): Promise<Lost | null>;
-    /** Stop waiting; and give up a connection that has been quiet for longer than a heartbeat takes. */
+    /** Stop waiting; give up a connection that has been silent for longer than a heartbeat interval. */
     wake(): void;
     /** Give up the present connection, or attempt. @param {string} reason */
     interrupt(reason: string): void;
-    /** Have a stream begin anew at another delay; polls and WebSockets change over by themselves. */
+    /** Restart a stream at another delay; polls and WebSockets change to it by themselves. */
     onDelayChanged(): void;
     #private;
 }

@@ -2,7 +2,7 @@ export class Delay {
     /** @param {(items: Item[]) => void} take what is due */
     constructor(take: (items: Item[]) => void);
     /** Whole seconds that the server is asked for. */ asked: number;
-    /** Take what the player says, a number of seconds; return whether `asked` has changed. @param {number | undefined} seconds */
+    /** Set the player's delay in seconds; return whether `asked` has changed. @param {number | undefined} seconds */
     follow(seconds: number | undefined): boolean;
     /** @param {Item[]} items in order */
     hold(items: Item[]): void;
@@ -11,7 +11,7 @@ export class Delay {
     #private;
 }
 /**
- * Behind live to the fraction of a second: servers know whole seconds, the rest is waited for here.
+ * Delays behind live with fractions of a second: servers delay by whole seconds, the rest is added here.
  *
  * The server is asked for the whole seconds below the delay. What it sends is held until the rest is over, in order, with
  * one timer. A delay that changes by little changes the rest only, so that no connection begins anew.

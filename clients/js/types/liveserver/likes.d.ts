@@ -1,6 +1,6 @@
 /**
- * Why something was not done; `message` is for people. `status` is the last answer's, 0 without one; `reason` what the
- * server gave ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend.
+ * Why a request failed; `message` is for people. `status` is the last answer's, 0 without one; `reason` is the
+ * server's ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend.
  */
 export class LiveError extends Error {
     /** @param {string} message @param {{status?: number, reason?: string, retryAfter?: number, unsupported?: boolean}} more */
@@ -29,7 +29,7 @@ export class Likes {
     #private;
 }
 /**
- * The likes backend: what is asked for once is done once, however many attempts it takes, within a time limit.
+ * The likes backend: each request takes effect once, however many attempts it needs, within a time limit.
  */
 export type Summary = {
     likes: number;
@@ -42,7 +42,7 @@ export type Summary = {
     }[];
 };
 /**
- * The likes backend: what is asked for once is done once, however many attempts it takes, within a time limit.
+ * The likes backend: each request takes effect once, however many attempts it needs, within a time limit.
  */
 export type Me = {
     user?: string;

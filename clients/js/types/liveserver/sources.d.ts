@@ -22,8 +22,8 @@ export class Lost extends Error {
  * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None reconnects by
  * itself.
  *
- * All are asynchronous generators of what was received at once: the items, none when the server only
- * showed that it lives, and how long to wait before reconnecting where it said so. They throw `Lost`.
+ * All are asynchronous generators of what was received at once: the items, none for a heartbeat, and how long
+ * to wait before reconnecting, if the server has sent it. They throw `Lost`.
  *
  * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
  * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
@@ -38,8 +38,8 @@ export type Item = {
  * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None reconnects by
  * itself.
  *
- * All are asynchronous generators of what was received at once: the items, none when the server only
- * showed that it lives, and how long to wait before reconnecting where it said so. They throw `Lost`.
+ * All are asynchronous generators of what was received at once: the items, none for a heartbeat, and how long
+ * to wait before reconnecting, if the server has sent it. They throw `Lost`.
  *
  * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
  * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.

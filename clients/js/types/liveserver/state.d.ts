@@ -1,13 +1,13 @@
 /** Whether `a` replaces `b`: the higher version; without one, the later `at`, then the greater id. @param {LiveEvent} a @param {LiveEvent} b */
 export function isNewer(a: LiveEvent, b: LiveEvent): boolean;
 /**
- * What viewers may do, as moderators have set it; what they have not set is open.
+ * What viewers may do, as set by moderators; the default is open.
  * @typedef {{comments: "open"|"slow"|"closed", slow: number, likes: "open"|"closed", review: boolean}} Settings `slow`: seconds
  * @param {Map<string, LiveEvent>} events @returns {Settings}
  */
 export function settingsOf(events: Map<string, LiveEvent>): Settings;
 /**
- * What is shown above all comments: one of them, or a text; null when nothing is.
+ * What is pinned above all comments: one of them, or a text; null if nothing is.
  * @typedef {{text: string, comment?: ?string, user?: ?string}} Pinned `comment`: its id
  * @param {Map<string, LiveEvent>} events @returns {?Pinned}
  */

@@ -9,7 +9,7 @@ export class Tabs {
     remember(item: Item): void;
     /** This tab's own connection has come to the host's cursor: follow again, if the leader has been there. */
     arrived(): void;
-    /** Whether the leader still lives; whether a question is still open. */
+    /** Check whether the leader is alive, and whether a question is unanswered. */
     check(): void;
     #private;
 }

@@ -1,6 +1,5 @@
 /**
- * The token that a viewer shows where a server asks for one: a string, or whatever a function gives, which is
- * called again when that has expired.
+ * A viewer's token: a string, or a function that returns one and is called again when it has expired.
  *
  * @typedef {string | (() => string | Promise<string>)} Token
  */
@@ -10,18 +9,17 @@ export class Tokens {
     /** The headers of each request. @returns {Promise<Record<string, string>>} */
     headers(): Promise<Record<string, string>>;
     /**
-     * What a token says of its user and scopes, unverified: tabs share a connection only where that is the same, since
-     * moderators are sent more. Empty without a token that says so. @returns {Promise<string>}
+     * The user and scopes in a token, unverified: tabs share a connection only if they are the same, since
+     * moderators are sent more. Empty without such a token. @returns {Promise<string>}
      */
     group(): Promise<string>;
-    /** A server has taken the present one. */
+    /** Note that a server has accepted the present token. */
     worked(): void;
-    /** The present one is not good any more; return whether to ask for another: not where one never worked. */
+    /** Drop the refused token; return whether to get another, which is so if it has worked before. */
     renew(): boolean;
     #private;
 }
 /**
- * The token that a viewer shows where a server asks for one: a string, or whatever a function gives, which is
- * called again when that has expired.
+ * A viewer's token: a string, or a function that returns one and is called again when it has expired.
  */
 export type Token = string | (() => string | Promise<string>);

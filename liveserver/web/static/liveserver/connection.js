@@ -76,7 +76,7 @@ export class Connection {
     }
   }
 
-  /** Stop waiting; and give up a connection that has been quiet for longer than a heartbeat takes. */
+  /** Stop waiting; give up a connection that has been silent for longer than a heartbeat interval. */
   wake() {
     this.#pause.abort();
     if (this.#heardAt && Date.now() - this.#heardAt > this.#heartbeat + STALLED_AFTER) this.interrupt("nothing was heard");
@@ -87,7 +87,7 @@ export class Connection {
     this.#attempt.abort(new Lost(reason));
   }
 
-  /** Have a stream begin anew at another delay; polls and WebSockets change over by themselves. */
+  /** Restart a stream at another delay; polls and WebSockets change to it by themselves. */
   onDelayChanged() {
     if (this.transport === "sse") this.#attempt.abort(new Handover("delay"));
   }
@@ -165,7 +165,7 @@ export class Connection {
     const { urls, transport, tokens } = this.#target;
     if (lost instanceof Handover) return 0;
     if (transport === "auto") {
-      // Refused connections say nothing about streams: the next one may be tried as soon as polls work.
+      // Refused connections do not show that streams are blocked: another may be tried as soon as polls work.
       if (isStream && !isReady && !bye && lost.blocked) this.#streamAgainAt.set(urls[0], Date.now() + STREAM_AGAIN);
       this.#streaming = isStream ? isReady || !!bye : !isReady;
     }
@@ -181,7 +181,7 @@ export class Connection {
     return lost.after > 0 ? Math.min(lost.after, ASKED_MOST) + backOff(0) : isReady || bye ? this.#retry : backOff(this.#failures++);
   }
 
-  /** Beside polls that work: change over to a stream once one is found to come through. */
+  /** While polls work, try streams; change to one that delivers. */
   async #tryStream(/** @type {import("./sources.js").Request} */ request, /** @type {AbortController} */ attempt) {
     const { signal } = attempt;
     await sleep((this.#streamAgainAt.get(request.url) ?? 0) - Date.now(), signal);
@@ -195,7 +195,7 @@ export class Connection {
             return attempt.abort(new Handover("stream"));
           } else if (items.length) break;
       } catch {
-        // The polls go on.
+        // The polls continue.
       } finally {
         clearTimeout(timer);
         trial.abort();

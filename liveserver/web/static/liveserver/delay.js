@@ -1,5 +1,5 @@
 /**
- * Behind live to the fraction of a second: servers know whole seconds, the rest is waited for here.
+ * Delays behind live with fractions of a second: servers delay by whole seconds, the rest is added here.
  *
  * The server is asked for the whole seconds below the delay. What it sends is held until the rest is over, in order, with
  * one timer. A delay that changes by little changes the rest only, so that no connection begins anew.
@@ -24,9 +24,9 @@ export class Delay {
     this.#take = take;
   }
 
-  /** Take what the player says, a number of seconds; return whether `asked` has changed. @param {number | undefined} seconds */
+  /** Set the player's delay in seconds; return whether `asked` has changed. @param {number | undefined} seconds */
   follow(seconds) {
-    // A player that knows of none yet says NaN, or infinity.
+    // A player that does not know its delay yet returns NaN, or infinity.
     if (typeof seconds !== "number" || !Number.isFinite(seconds)) return false;
     const wanted = Math.min(Math.max(seconds, 0), MOST_BEHIND);
     const before = this.asked;

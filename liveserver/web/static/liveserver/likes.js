@@ -1,5 +1,5 @@
 /**
- * The likes backend: what is asked for once is done once, however many attempts it takes, within a time limit.
+ * The likes backend: each request takes effect once, however many attempts it needs, within a time limit.
  *
  * @typedef {{likes: number, reactions: Record<string, number>, comments: {id: string, user?: string, at: number, text: string}[]}} Summary
  * @typedef {{user?: string, scopes: string[], signed_in: boolean}} Me
@@ -14,8 +14,8 @@ const FIRST_WAIT = 400;
 const TRIES = 5;
 
 /**
- * Why something was not done; `message` is for people. `status` is the last answer's, 0 without one; `reason` what the
- * server gave ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend.
+ * Why a request failed; `message` is for people. `status` is the last answer's, 0 without one; `reason` is the
+ * server's ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend.
  */
 export class LiveError extends Error {
   /** @param {string} message @param {{status?: number, reason?: string, retryAfter?: number, unsupported?: boolean}} more */
@@ -87,7 +87,7 @@ export class Likes {
     }
   }
 
-  /** One request: what was answered, what was refused, or null when there was no answer. @param {URL} url @param {RequestInit} request @param {AbortSignal} limit */
+  /** Make one request: return the answer or the refusal, or null without an answer. @param {URL} url @param {RequestInit} request @param {AbortSignal} limit */
   async #attempt(url, request, limit) {
     const attempt = childOf(limit);
     const timer = setTimeout(() => attempt.abort(), ATTEMPT_WITHIN);

@@ -100,7 +100,7 @@ export class Replay extends EventTarget {
       : [segment.first_at - this.#startAt, segment.last_at - this.#startAt];
   }
 
-  /** Have what is needed between these moments loaded. @param {number} from @param {number} to */
+  /** Load the segments between these moments. @param {number} from @param {number} to */
   async #load(from, to) {
     const wanted = (this.#index?.segments ?? []).filter((segment) => {
       const [first, last] = this.#range(segment);
@@ -125,7 +125,7 @@ export class Replay extends EventTarget {
   async #fetchSegment(/** @type {string} */ file) {
     const response = await this.#get(file);
     const bytes = new Uint8Array(await response.arrayBuffer());
-    // A server may have said that the content is compressed, and the browser undone it.
+    // If the server declares the content as compressed, the browser has decompressed it.
     const isCompressed = bytes[0] === 0x1f && bytes[1] === 0x8b;
     const stream = new Blob([bytes]).stream();
     const text = await new Response(isCompressed ? stream.pipeThrough(new DecompressionStream("gzip")) : stream).text();
@@ -176,7 +176,7 @@ export class Replay extends EventTarget {
     void this.#load(now - LOOK_AHEAD, now + LOOK_AHEAD + PREFETCH * Math.max(1, this.#video.playbackRate));
     if (now < this.#playhead) return void this.#seek(); // "seeked" is still to come
     if (now === this.#playhead) return;
-    // What came late by the network is fired late, by a second at most.
+    // Events that the network delayed are fired late, by a second at most.
     for (const { moment, event } of this.#between(Math.max(0, this.#playhead - LOOK_AHEAD), now)) {
       if (this.#fired.has(event) || (moment < this.#playhead && this.#before.has(event))) continue;
       this.#fired.add(event);
@@ -192,7 +192,7 @@ export class Replay extends EventTarget {
     this.#playhead = -1;
     const to = this.now;
     await this.#load(to - 60_000, to + LOOK_AHEAD);
-    // Another has begun, or will with "seeked".
+    // Another run has begun, or will with "seeked".
     if (this.#life.signal.aborted || this.#video.seeking || number !== this.#seeks) return;
     if (this.now < to) return void this.#seek();
     const events = this.#between(0, to).slice(-SHOWN).map(({ event }) => event);

@@ -2,8 +2,8 @@
  * One connection to one frontend: an event stream, a series of long-polls, or a WebSocket. None reconnects by
  * itself.
  *
- * All are asynchronous generators of what was received at once: the items, none when the server only
- * showed that it lives, and how long to wait before reconnecting where it said so. They throw `Lost`.
+ * All are asynchronous generators of what was received at once: the items, none for a heartbeat, and how long
+ * to wait before reconnecting, if the server has sent it. They throw `Lost`.
  *
  * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
  * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
@@ -130,7 +130,7 @@ export async function* socket(request) {
     end(new Lost(reason || `closed (${code})`));
   };
   signal.addEventListener("abort", onAbort, { once: true });
-  // Scripts are not shown a WebSocket's own pings; so the server is asked.
+  // Scripts do not see a WebSocket's own pings, so `ping` messages are sent.
   const asking = setInterval(() => Date.now() - heardAt > heartbeat * 0.7 && say({ ping: {} }), heartbeat * 0.2);
   const following = setInterval(() => {
     if (!opened || behind() === delay) return;

@@ -51,7 +51,7 @@ export class State {
 }
 
 /**
- * What viewers may do, as moderators have set it; what they have not set is open.
+ * What viewers may do, as set by moderators; the default is open.
  * @typedef {{comments: "open"|"slow"|"closed", slow: number, likes: "open"|"closed", review: boolean}} Settings `slow`: seconds
  * @param {Map<string, LiveEvent>} events @returns {Settings}
  */
@@ -60,7 +60,7 @@ export function settingsOf(events) {
 }
 
 /**
- * What is shown above all comments: one of them, or a text; null when nothing is.
+ * What is pinned above all comments: one of them, or a text; null if nothing is.
  * @typedef {{text: string, comment?: ?string, user?: ?string}} Pinned `comment`: its id
  * @param {Map<string, LiveEvent>} events @returns {?Pinned}
  */

@@ -39,14 +39,14 @@ export class Tabs {
   #followed = "";
   #taken = 0;
   #heardAt = Date.now();
-  /** How the leader's connection stands. @type {any} */ #connection = null;
+  /** The state of the leader's connection. @type {any} */ #connection = null;
   #askedAt = 0;
   #isStalled = false;
   // Not knowing its place among the leader's posts:
   /** The leader's posts meanwhile. @type {Post[]} */ #posts = [];
   /** @type {?AbortController} */ #detour = null;
   /** @type {any} */ #joining = 0;
-  // As both: the last items taken, for others to ask for; whether they are all since the beginning.
+  // As both: the last items taken, which others may request; whether they are all since the beginning.
   /** @type {Item[]} */ #recent = [];
   #isComplete;
 
@@ -93,7 +93,7 @@ export class Tabs {
     if (this.#detour) this.#join();
   }
 
-  /** Whether the leader still lives; whether a question is still open. */
+  /** Check whether the leader is alive, and whether a question is unanswered. */
   check() {
     if (this.#isLeading || this.#signal.aborted) return;
     const now = Date.now();
@@ -184,7 +184,7 @@ export class Tabs {
   }
 
   #onAnswer(/** @type {any} */ { asked, reign, number, cursor, items, greeting }) {
-    // What is answered late, to a tab that meanwhile stands elsewhere, says nothing.
+    // A late answer, to a tab that has moved on meanwhile, is ignored.
     if (this.#followed === reign || this.#detour || asked !== this.#host.cursor) return;
     if (items) {
       if (greeting) this.#host.greet(greeting);
@@ -247,7 +247,7 @@ export class Tabs {
     return false;
   }
 
-  /** Connect with one's own cursor, until this tab follows or leads. */
+  /** Connect with this tab's own cursor, until it follows or leads. */
   #start() {
     if (this.#followed || this.#detour || this.#isLeading || this.#signal.aborted || this.#join()) return;
     this.#detour = childOf(this.#signal);

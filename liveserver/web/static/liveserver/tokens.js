@@ -1,6 +1,5 @@
 /**
- * The token that a viewer shows where a server asks for one: a string, or whatever a function gives, which is
- * called again when that has expired.
+ * A viewer's token: a string, or a function that returns one and is called again when it has expired.
  *
  * @typedef {string | (() => string | Promise<string>)} Token
  */
@@ -25,8 +24,8 @@ export class Tokens {
   }
 
   /**
-   * What a token says of its user and scopes, unverified: tabs share a connection only where that is the same, since
-   * moderators are sent more. Empty without a token that says so. @returns {Promise<string>}
+   * The user and scopes in a token, unverified: tabs share a connection only if they are the same, since
+   * moderators are sent more. Empty without such a token. @returns {Promise<string>}
    */
   async group() {
     const token = (await this.headers()).authorization?.split(".")[1];
@@ -38,12 +37,12 @@ export class Tokens {
     }
   }
 
-  /** A server has taken the present one. */
+  /** Note that a server has accepted the present token. */
   worked() {
     this.#hasWorked = true;
   }
 
-  /** The present one is not good any more; return whether to ask for another: not where one never worked. */
+  /** Drop the refused token; return whether to get another, which is so if it has worked before. */
   renew() {
     if (typeof this.#token !== "function" || !this.#hasWorked) return false;
     this.#current = null;

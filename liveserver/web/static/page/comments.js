@@ -1,8 +1,8 @@
 /**
  * The comments: text, and never anything else; the newest below, followed while one is there.
  *
- * A comment of one's own is there at once, as pending; it is sent, or stays where it is with the reason and a way to
- * send it again. Lines of one author within a minute stand under one name.
+ * The viewer's own comment is shown at once, as pending; if sending fails, it stays with the reason and a button to
+ * send it again. Consecutive comments of one author within a minute are shown under one name.
  */
 
 import { openMenu } from "./menu.js";
@@ -58,7 +58,7 @@ export class Comments {
     this.#insert(this.#make({ id, user, at: at ?? Infinity, text, own, role }), own);
   }
 
-  /** One's own, not accepted yet. @param {{user?: string, text: string}} comment */
+  /** Add the viewer's own comment, which is not accepted yet. @param {{user?: string, text: string}} comment */
   pend({ user, text }) {
     const entry = this.#make({ id: null, user, at: Infinity, text, own: true });
     const status = element("p", "status");
@@ -90,7 +90,7 @@ export class Comments {
     };
   }
 
-  /** Taken back by its author, or by a moderator. @param {string} id */
+  /** Remove a comment that its author or a moderator has retracted. @param {string} id */
   remove(id) {
     if (typeof id !== "string") return;
     this.#removed.add(id);
@@ -99,7 +99,7 @@ export class Comments {
     if (entry) this.#drop(entry);
   }
 
-  /** All that a user had said until then was taken back. @param {string} user @param {number} at */
+  /** Remove the comments of a user up to a time. @param {string} user @param {number} at */
   clear(user, at) {
     for (const entry of this.#entries.filter((each) => each.from === user && each.at <= at)) this.remove(entry.id);
   }
@@ -117,7 +117,7 @@ export class Comments {
     for (const entry of this.#entries) if (entry.id && entry.state === "sent") this.#offerRemoval(entry);
   }
 
-  /** All that a user has written was taken back by a moderator. @param {string} user */
+  /** Remove all comments of a user. @param {string} user */
   removeAllOf(user) {
     if (typeof user !== "string") return;
     for (const entry of this.#entries.filter((each) => each.from === user)) {

@@ -1,6 +1,6 @@
 /**
- * What a moderator does beside the comments: settings with slow mode, comments that wait, the pin, who is banned and who
- * is here. It shows what holds, as the stream tells it, and asks the likes backend for what is to change. Hosts have only the
+ * The moderator's tools beside the comments: settings with slow mode, waiting comments, the pin, bans, and the users who
+ * are watching. It shows the rules of the stream's state, and requests changes at the likes backend. Hosts have only the
  * pin and the announcements.
  */
 
@@ -65,7 +65,7 @@ export class Desk {
     if (isNone) this.#toggle(false);
   }
 
-  /** Show what holds. */
+  /** Show the present rules. */
   update() {
     const { state } = this.#live;
     const settings = { ...SETTINGS, ...state.get("settings")?.data };
@@ -93,7 +93,7 @@ export class Desk {
     return this.#do("PUT", `bans/${encodeURIComponent(user)}`, { until });
   }
 
-  /** Take back all that a user has said. @param {string} user */
+  /** Retract all comments of a user. @param {string} user */
   clear(user) {
     return this.#do("DELETE", `users/${encodeURIComponent(user)}/comments`);
   }

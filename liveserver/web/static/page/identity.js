@@ -1,5 +1,5 @@
 /**
- * Who watches: a token's user, or a name that one chooses, kept in this browser.
+ * The viewer's identity: a token's user, or a chosen name, stored in this browser.
  *
  * The token comes from `#token=…` (then kept for this tab, and taken out of the address), from a site's own
  * `window.liveserver = { token: "…" or (() => …) }`, or stays in a cookie, which only the server sees.
@@ -26,7 +26,7 @@ export function findToken() {
 }
 
 export class Identity {
-  /** What the token says; null until it is known, or without one. @type {?{user: ?string, scopes: Set<string>, isSignedIn: boolean}} */ grant = null;
+  /** The token's grant; null until it is known, or without a token. @type {?{user: ?string, scopes: Set<string>, isSignedIn: boolean}} */ grant = null;
   #name;
   #own;
 
@@ -43,12 +43,12 @@ export class Identity {
     write(localStorageOrNull(), NAME, this.#name);
   }
 
-  /** What is shown as one's own. */
+  /** The name that is shown as the viewer's own. */
   get name() {
     return this.grant?.isSignedIn ? (this.grant.user ?? "") : this.#name;
   }
 
-  /** What is sent as `user`: a token says it itself. */
+  /** What is sent as `user`; with a token, nothing: it has the user. */
   get user() {
     return this.grant?.isSignedIn ? undefined : this.#name;
   }
@@ -70,7 +70,7 @@ export class Identity {
     write(sessionStorageOrNull(), OWN, [...this.#own].join(" "));
   }
 
-  /** Take what the server knows of this viewer. @param {any} answer */
+  /** Take over the server's answer about this viewer. @param {any} answer */
   learn({ user, scopes, signed_in: isSignedIn }) {
     this.grant = { user: user ?? null, scopes: new Set(scopes), isSignedIn };
   }

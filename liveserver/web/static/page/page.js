@@ -160,7 +160,7 @@ function listen() {
   $("stage").addEventListener("dblclick", ({ target }) => target.closest(".top") || like("heart"));
 }
 
-/** Learn who this is, and what may be done; where no backend answers, everything may be tried. */
+/** Fetch the viewer's user and permissions; if no backend answers, everything is allowed here. */
 async function introduce() {
   try {
     me.learn(await live.me());
@@ -301,7 +301,7 @@ function banned(error) {
   showState();
 }
 
-/** What is shown for an error: a server's own words, or why there are none. */
+/** The text shown for an error: the server's, or why there is none. */
 function reasonOf({ status, message, unsupported }) {
   if (unsupported) return "Taking part isn't possible at this address. You still see what the others send.";
   return status ? message : "That did not get through in time. Please try again in a moment.";
@@ -322,7 +322,7 @@ function refused({ status, detail }) {
   note(`${why}: ${detail}`, true);
 }
 
-/** What moderators have set, and what this viewer may. */
+/** Show what moderators have set, and what this viewer may do. */
 function showState() {
   const settings = live.state.get("settings")?.data ?? {};
   const mayComment = me.may("comment") && !removed;
@@ -390,7 +390,7 @@ function writeCount() {
   $("count").parentElement.hidden = isReplay && live.total === null; // how many there were before is not known
 }
 
-/** Count seconds, while they are seen. */
+/** Count seconds while the page is visible. */
 function countSeconds() {
   clearInterval(seconds);
   counter.forgetRate();

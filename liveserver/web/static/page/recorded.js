@@ -11,7 +11,7 @@
 import { Replay } from "../liveserver.js";
 import { sumLikes } from "../liveserver/state.js";
 
-// What the page takes for the server's own words: an event of such a type fires "*" only.
+// Names of the client's own events: a published event of such a type fires "*" only.
 const WORDS = ["*", "ready", "gap", "viewers", "bye", "state", "connection", "refused", "error", "seek"];
 
 export class RecordedVideo extends EventTarget {

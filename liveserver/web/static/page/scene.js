@@ -1,9 +1,9 @@
 /**
- * A scene where there is no film: northern lights over a lake, brighter the more is liked.
+ * A scene in the absence of a film: northern lights over a lake, brighter with more likes.
  *
  * By night in a dark page, at daybreak in a light one. It is the page's background, so it may cost little: the lights
  * are computed small and enlarged once, the lake is one flipped copy a frame, and there are thirty frames a second
- * only while people like it, six otherwise. On a slow machine there are fewer, and hardly any while nobody likes it.
+ * only while likes arrive, six otherwise. On a slow machine there are fewer, and hardly any without likes.
  * None while it cannot be seen, and one still picture where reduced motion is preferred.
  */
 
@@ -67,7 +67,7 @@ export class Scene {
     document.addEventListener("visibilitychange", () => this.#schedule());
   }
 
-  /** Brighten it: a like has come. */
+  /** Brighten it, for a like. */
   cheer() {
     const wasStill = this.#energy <= LIVELY;
     this.#energy = Math.min(1, this.#energy + 0.12 * (1 - this.#energy));
