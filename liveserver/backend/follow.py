@@ -31,6 +31,7 @@ from liveserver.errors import BusError, Problem, Unavailable
 from liveserver.instruments import gauge, total
 from liveserver.moderation.rules import SITE
 from liveserver.state import Keyed
+from liveserver.wakeup import Wakeup
 
 READ_VIDEOS = 200  # videos read in one round trip
 READ_EVENTS = 1_000  # events of each
@@ -85,7 +86,7 @@ class Follower:
         self._others = others
         self._views: dict[str, View] = {}
         self._opening: dict[str, trio.Event] = {}
-        self._wanted = trio.Event()
+        self._wanted = Wakeup()
         self._reading = trio.Lock()
         self._heard = self._holes = self._failures = 0
 
@@ -139,7 +140,6 @@ class Follower:
         if self._reader is None:
             return
         while True:
-            self._wanted = trio.Event()
             await self._follow_site()
             now = trio.current_time()
             for video, view in list(self._views.items()):
@@ -154,8 +154,7 @@ class Follower:
                     self._failures += 1
                     log.warning("logs_not_followed", reason=str(error))
                     break
-            with trio.move_on_after(self._settings.follow_interval):
-                await self._wanted.wait()
+            await self._wanted.wait(trio.current_time() + self._settings.follow_interval)
 
     async def _follow_site(self) -> None:
         """Follow the rules for all videos, as soon as the database can be read."""

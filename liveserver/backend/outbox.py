@@ -29,6 +29,7 @@ from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings
 from liveserver.errors import BadRequest, DispatcherError, TooLarge, Unavailable
 from liveserver.instruments import gauge, total
+from liveserver.wakeup import Wakeup
 
 RETRY_FIRST, RETRY_LONGEST = 0.05, 2.0  # seconds
 
@@ -86,7 +87,7 @@ class Outbox:
         self._accepted = 0  # of those: accepted and still in the database
         self._behind = True  # there may be rows that only the database has
         self._unknown: set[Position] = set()  # found by the last sweep, and not known here
-        self._wakeup = trio.Event()
+        self._wakeup = Wakeup()
         self._handed_over = trio.Event()  # set after each batch
         self._is_handing_over = False
         self._published = self._batches = self._failures = self._refused = self._found = 0
@@ -139,7 +140,6 @@ class Outbox:
         while not self._rows:
             # Rows that cannot be removed at the moment precede the ones to be read.
             if not self._behind or self._accepted >= self._settings.outbox_rows:
-                self._wakeup = trio.Event()
                 await self._wakeup.wait()
                 continue
             self._behind = False  # from here on, rows committed meanwhile are kept

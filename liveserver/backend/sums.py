@@ -28,6 +28,7 @@ from liveserver.backoff import Backoff
 from liveserver.config import BackendSettings, LikeSettings
 from liveserver.errors import BadRequest, DispatcherError, TooLarge, Unavailable
 from liveserver.instruments import gauge, total
+from liveserver.wakeup import Wakeup
 
 SAMPLE = 8  # users named in one event
 
@@ -104,7 +105,7 @@ class SumsPublisher:
         self._forced: set[str] = set()  # to be published although they have not changed
         self._announced: Totals = {}  # accepted, and not recorded in the database yet
         self._unknown: set[str] = set()  # found by the last sweep, and not known here
-        self._wakeup, self._sweep_now = trio.Event(), trio.Event()
+        self._wakeup, self._sweep_now = Wakeup(), trio.Event()
         self._published = self._failures = self._refused = 0
 
     def on_likes(self, likes: Iterable[tuple[str, str | None]]) -> None:
@@ -143,7 +144,6 @@ class SumsPublisher:
             backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
             while True:
                 while not self._waiting:
-                    self._wakeup = trio.Event()
                     await self._wakeup.wait()
                 next_tick = trio.current_time() + self._tick
                 with trio.move_on_at(next_tick):  # a total does not overtake its likes

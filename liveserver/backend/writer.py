@@ -36,6 +36,7 @@ from liveserver.instruments import gauge, total
 from liveserver.oneshot import Oneshot
 from liveserver.tracing.context import TraceContext
 from liveserver.tracing.span import current
+from liveserver.wakeup import Wakeup
 
 PACE = 0.005  # seconds between the beginnings of two transactions while commands come closer together
 ACCEPTED_SECONDS = 0.1  # how long accepted rows wait, to be removed together with others
@@ -104,7 +105,7 @@ class Writer:
         self._failing_since = math.inf
         self._reason = ""
         self._refused_at = -math.inf  # the database refused commands that are in order, and took none since
-        self._wakeup = trio.Event()
+        self._wakeup = Wakeup()
         self._stored = self._repeats = self._commits = self._retries = self._failures = 0
 
     async def write(self, command: Command) -> Stored:
@@ -199,10 +200,8 @@ class Writer:
     async def _wait(self) -> None:
         """Wait for a command or a check, or until accepted rows are due to be removed."""
         while not (self._queue or self._checks):
-            self._wakeup = trio.Event()
-            with trio.move_on_at(self._remove_at) as patience:
-                await self._wakeup.wait()
-            if patience.cancelled_caught:
+            await self._wakeup.wait(self._remove_at)
+            if trio.current_time() >= self._remove_at:
                 return
         await trio.lowlevel.checkpoint()
 

@@ -89,7 +89,7 @@ class StreamSource:
                     self._chunks = await self._open()
                 chunk = await anext(self._chunks)
         except TimeoutError:
-            raise TemporaryError("nothing was heard for too long") from None
+            raise TemporaryError("nothing was received for too long") from None
         except StopAsyncIteration:
             raise TemporaryError("the server ended the stream") from None
         except httpx.TransportError as error:

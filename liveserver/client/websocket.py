@@ -111,7 +111,7 @@ class WebSocketSource:
             with anyio.fail_after(SILENCE):
                 message = await self._messages.receive()
         except TimeoutError:
-            raise TemporaryError("nothing was heard for too long") from None
+            raise TemporaryError("nothing was received for too long") from None
         except anyio.EndOfStream:
             raise self._failure from None
         return self._items(message)

@@ -183,7 +183,7 @@ async def test_a_silent_connection_is_given_up(autojump_clock: trio.testing.Mock
     servers = Servers(stream(ready(1), FOREVER), stream(ready(1, resumed=True), FOREVER))
     began = trio.current_time()
     items = await take(servers, 2)
-    assert items[1].reason == "nothing was heard for too long"  # type: ignore[union-attr]
+    assert items[1].reason == "nothing was received for too long"  # type: ignore[union-attr]
     assert trio.current_time() - began == pytest.approx(SILENCE)
 
 

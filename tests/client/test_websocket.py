@@ -226,7 +226,7 @@ async def test_a_quiet_server_is_asked_and_a_silent_one_given_up(
     async with served(script) as (url, _):
         began = trio.current_time()
         items = await take(url, 2)
-    assert items[1:] == [Disconnected("nothing was heard for too long", url, items[1].wait)]  # type: ignore[union-attr]
+    assert items[1:] == [Disconnected("nothing was received for too long", url, items[1].wait)]  # type: ignore[union-attr]
     assert 3 * 15 + SILENCE <= trio.current_time() - began < 4 * 15 + SILENCE
 
 

@@ -22,6 +22,7 @@ from liveserver.config import RelaySettings
 from liveserver.dispatcher.relay.backfill import Backfiller, Backlog, missing_events
 from liveserver.dispatcher.relay.membership import Membership
 from liveserver.errors import BusError
+from liveserver.wakeup import Wakeup
 
 PAGE = 5_000  # videos requested at once
 COMPARED = 1_000  # videos compared at once
@@ -53,7 +54,7 @@ class Sweeper:
         self._age = age
         self._backfiller = backfiller
         self._backlog = backlog
-        self._requested = trio.Event()
+        self._requested = Wakeup()
         self._since = 0  # by the peer's clock, in ms: all events before it were relayed
         self._is_sure = False  # whether no event was missed since; otherwise a sweep does not compare
         self._full_sweep_at = 0.0
@@ -69,9 +70,7 @@ class Sweeper:
 
     async def sweep(self, membership: Membership) -> None:
         """Wait until a sweep is due, and sweep. Raises `BusError`."""
-        with trio.move_on_after(self._settings.sweep_interval):
-            await self._requested.wait()
-        self._requested = trio.Event()
+        await self._requested.wait(trio.current_time() + self._settings.sweep_interval)
         clock = await self._peers_clock()
         await membership.join()
         is_sure, self._is_sure = self._is_sure, True
