@@ -35,7 +35,7 @@ async def cluster(redis_server: str) -> AsyncIterator[Cluster]:
 
 
 async def test_viewers_get_each_event_once_and_in_the_same_order(cluster: Cluster) -> None:
-    """10,000 events from two publishers at both dispatchers; nobody else's video is touched."""
+    """10,000 events from two publishers at both dispatchers; other videos are not affected."""
     one, two = (node.url for node in cluster.frontends)
     transports: tuple[Transport, ...] = ("sse", "poll", "ws")
     viewers = [Viewer([url], "v1", how) for url in (one, two) for how in transports for _ in range(2)]

@@ -32,7 +32,7 @@ class SpanSink(Protocol):
 
 
 class OpenSpan:
-    """A span that has begun: `context` is what its children are told."""
+    """A span that has begun: `context` is passed on to its children."""
 
     __slots__ = ("_parent", "_sink", "attributes", "begun", "context")
 

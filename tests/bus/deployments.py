@@ -103,7 +103,7 @@ def tls_server() -> Path:
 
 @contextmanager
 def encrypted(directory: Path) -> Iterator[Deployment]:
-    """A server with TLS and a user; without either nobody gets in."""
+    """A server with TLS and a user; both are required."""
     authority, certificate, key = make_certificate(directory)
     port = free_port()
     files = [

@@ -9,7 +9,7 @@ What holds for every viewer, from its first `ready` on:
 3. Events may be missing only where a gap was sent, and where one was sent something is missing, or a
    new life of the log begins. A gap may be sent some time before: a `ready` says that not everything
    after the cursor will follow.
-4. Lives follow each other: nobody goes back to an earlier one, and there is one more only after the
+4. Epochs follow each other: no viewer goes back to an earlier one, and there is one more only after the
    log's data was lost. A new life is delivered from its first event on.
 
 And of publishing: a request is accepted as a whole or not at all, and what was answered before
@@ -312,7 +312,7 @@ class _Walk:
                 continue
             places = list(self._chart.places.get(key, {}).values())
             if any(self._is_excused(place) for place in places) or (not places and self._jumps):
-                if request.sent > self._start.tick and places and not self._is_told_missing(places):
+                if request.sent > self._start.tick and places and not self._is_reported_missing(places):
                     self._complain(f"began at {self._start.at}, beyond {key}, which was sent later")
                 continue
             lost.append(key)
@@ -323,9 +323,9 @@ class _Walk:
     def _is_excused(self, place: Place) -> bool:
         assert self._start is not None
         assert self._start.at is not None
-        return not self._chart.is_before(self._start.at, place) or self._is_told_missing([place])
+        return not self._chart.is_before(self._start.at, place) or self._is_reported_missing([place])
 
-    def _is_told_missing(self, places: list[Place]) -> bool:
+    def _is_reported_missing(self, places: list[Place]) -> bool:
         before = self._chart.is_before
         return any(
             before(start, place) and not before(end, place) for place in places for start, end in self._jumps

@@ -146,7 +146,7 @@ async def play(seed: int, videos: int, directory: Path) -> Notes:
                     if request.video == viewer.diary.video and request.answered is not None:
                         await viewer.wait_heard(request.keys[-1])
         if waited.cancelled_caught:
-            notes.complaints.append(f"not everybody has heard everything {PATIENCE:g} s after all was mended")
+            notes.complaints.append(f"not all viewers have all events {PATIENCE:g} s after the faults")
         nursery.cancel_scope.cancel()
     judge(notes)
     return notes

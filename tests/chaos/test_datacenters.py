@@ -10,7 +10,7 @@ from tests.chaos.viewer_processes import Notes
 
 
 def judged(items: list[Received]) -> list[str]:
-    """Three events were accepted, and of a fourth nobody knows."""
+    """Three events were accepted, and the outcome of a fourth is unknown."""
     notes = Notes()
     for keys in (["p1-0", "p1-1"], ["p2-0"]):
         notes.send("v", keys).answered = notes.tick()

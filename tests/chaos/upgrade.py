@@ -179,7 +179,7 @@ async def upgrade(old: Path, name: str, order: Sequence[str], *, back: bool) -> 
                 summary = (await client.get(f"{backend.url}/v1/videos/liked/summary")).json()
             complaints = list(judge(viewers, wanted))
             if liked.gaps:
-                complaints.append(f"the viewer of likes was told {liked.gaps} gaps")
+                complaints.append(f"the viewer of likes got {liked.gaps} gaps")
             if summary["likes"] != traffic.likes:
                 complaints.append(f"{traffic.likes} likes were stored, and the total is {summary['likes']}")
             nursery.cancel_scope.cancel()

@@ -37,7 +37,7 @@ class Cluster:
         return int(row.split()[-1])
 
     async def wait_gone(self) -> None:
-        """Return when nobody listens at any of its addresses."""
+        """Return when none of its addresses is listened at."""
         with trio.fail_after(90):
             while any(ports.is_busy(address) for address in self._addresses):  # noqa: ASYNC110
                 await trio.sleep(0.02)

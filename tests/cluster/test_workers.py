@@ -37,7 +37,7 @@ def settings(*more: str) -> Settings:
 
 
 def two_free_ports() -> int:
-    """The first of two neighbours that nobody listens at."""
+    """Return the first of two adjacent free ports."""
     while True:
         port = free_port()
         with suppress(OSError):

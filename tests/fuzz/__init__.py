@@ -1,4 +1,4 @@
-"""`make fuzz`: what strangers send, in every form that nobody would think of.
+"""`make fuzz`: untrusted input, in forms that are not expected.
 
 - `targets.py`: what is fed, by name. `checks.py`: what must hold whatever it is; an exception is a find.
 - `desk.py`: the parts of the targets that need a node around them: a connection, an inbox.

@@ -115,7 +115,7 @@ class _Messages:
 
 
 class _NoScheduler:
-    """The fan-out where nobody watches."""
+    """A fan-out without viewers."""
 
     trace_flushes = 10
     poll_bytes = 1000
