@@ -59,7 +59,9 @@ class ViewerTotals:
     def remove_poll(self) -> None:
         """Count a poll that has ended."""
         self.waiting -= 1
-        self.remove()
+        self.count -= 1
+        if self.count == 0:
+            self.empty_since = trio.current_time()
 
     @property
     def filters(self) -> Set[Filter]:
