@@ -121,7 +121,7 @@ def gather(server: Server, crowd: Crowd) -> dict[str, Any]:
 def like_all(
     server: Server, crowd: Crowd, publisher: Worker, number: int, load_core: int
 ) -> dict[str, float]:
-    """One like: milliseconds from its sending, and how many it reached."""
+    """Publish one like; return milliseconds from its sending, and how many viewers it reached."""
     time.sleep(SETTLE)
     like = {**likes.LIKE, "user": f"round-{number}"}  # not one of an earlier round that was late
     template = likes.RequestTemplate(body=json.dumps(like, separators=(",", ":")).encode())

@@ -1,7 +1,7 @@
 """A realistic load for as long as wanted: nothing is lost or doubled, and memory stays flat.
 
     python -m bench.soak                            # make soak: an hour
-    python -m bench.soak --minutes 3 --viewers 200     # a look
+    python -m bench.soak --minutes 3 --viewers 200     # a quick run
 
 Two frontends, a dispatcher and a real Redis, each a process. The number of viewers is that of an evening: few
 at first, most after two thirds of the time, half of them at the end; with six tides, as videos begin and end.
@@ -133,7 +133,7 @@ class Evening:
             nursery.cancel_scope.cancel()
 
     def _tide(self, nursery: trio.Nursery) -> None:
-        """Bring as many viewers as this moment of the tide has; some leave all the same."""
+        """Start or stop viewers, to the number of this moment of the tide; some leave at any time."""
         wanted = round(self.most_viewers * viewers_at(self.second / self.seconds))
         for follower in self.rng.sample(
             list(self._leaving), min(len(self._leaving), self.most_viewers // 100)
@@ -289,13 +289,13 @@ def viewers_at(share: float) -> float:
 
 
 def main(
-    minutes: Annotated[float, typer.Option(help="How long it goes on.")] = 60.0,
-    viewers: Annotated[int, typer.Option(help="At high tide.")] = 400,
-    videos: Annotated[int, typer.Option(help="Of which the first has most viewers and likes.")] = 30,
+    minutes: Annotated[float, typer.Option(help="Minutes of the run.")] = 60.0,
+    viewers: Annotated[int, typer.Option(help="Viewers at high tide.")] = 400,
+    videos: Annotated[int, typer.Option(help="Videos; the first has most viewers and likes.")] = 30,
     rate: Annotated[float, typer.Option(help="Likes a second over all videos, on average.")] = 60.0,
     most: Annotated[float, typer.Option(help="MiB an hour that a process may grow.")] = 16.0,
     warm_up: Annotated[float, typer.Option(help="Minutes after a start that do not count.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Decides who comes, goes and likes when.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random load.")] = 1,
 ) -> None:
     """Run a small cluster under a realistic load, with a rolling restart and a Redis kill; check it.
 

@@ -58,7 +58,7 @@ class Crowd:
         return [worker.answer() for worker in self._workers]
 
     def connect(self, keep: int = 0) -> float:
-        """Connect all, all processes at the same time; seconds until each viewer has its `ready`.
+        """Connect all, in all processes at once; return the seconds until each viewer has its `ready`.
 
         Raises `TimeoutError` after 3 minutes and 1 ms for each viewer.
         """

@@ -80,7 +80,7 @@ class ParameterReader:
         return found
 
     def watch(self, request: Request) -> WatchParameters:
-        """Raises `BadRequest`."""
+        """Return the parameters of a stream. Raises `BadRequest`."""
         if not request.query and b"last-event-id" not in request.headers:
             return _FROM_NOW
         arguments: dict[str, str] = {}
