@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 import trio
@@ -26,8 +25,6 @@ from liveserver.client import (
     watch,
 )
 from liveserver.client.sources import SILENCE
-from liveserver.client.tokens import Tokens
-from liveserver.client.websocket import WebSocketSource
 from tests.client.fakes import cursor, event
 
 Script = Callable[["Side"], Awaitable[None]]
@@ -179,17 +176,6 @@ async def test_a_server_that_is_not_liveserver_is_refused() -> None:
             await take(url, 1)
 
 
-async def test_a_server_that_does_not_upgrade_is_refused() -> None:
-    async def handle(request: WebSocketRequest) -> None:
-        await request.reject(403, body=b'{"detail":"not you"}')
-
-    async with trio.open_nursery() as nursery:
-        server = await nursery.start(serve_websocket, handle, "127.0.0.1", 0, None)
-        with pytest.raises(Refused, match="not you"):
-            await take(f"http://127.0.0.1:{server.port}", 1)
-        nursery.cancel_scope.cancel()
-
-
 async def test_a_full_server_s_goodbye_is_heard(autojump_clock: trio.testing.MockClock) -> None:
     """It may have closed before it is asked for anything."""
 
@@ -205,11 +191,6 @@ async def test_a_full_server_s_goodbye_is_heard(autojump_clock: trio.testing.Moc
     assert bye == Bye("overload", reconnect=True)
     assert isinstance(lost, Disconnected)
     assert lost.wait >= 2.5
-
-
-async def test_a_refused_connection_is_a_disconnect(autojump_clock: trio.testing.MockClock) -> None:
-    (lost,) = await take("http://127.0.0.1:1", 1)
-    assert isinstance(lost, Disconnected)
 
 
 async def test_a_quiet_server_is_asked_and_a_silent_one_given_up(
@@ -244,15 +225,3 @@ async def test_an_exception_raised_while_watching_is_not_wrapped() -> None:
             async with watch(url, "v1", transport="ws"):
                 await trio.sleep_forever()
         assert scope.cancelled_caught
-
-
-async def test_closing_that_is_cancelled_leaves_no_stream_open() -> None:
-    async with served(lambda side: side.ready(1)) as (url, _), anyio.create_task_group() as tasks:
-        source = WebSocketSource(tasks, url, "v1", None, Tokens(None))
-        assert len(await source.receive()) == 1
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await source.aclose()
-        assert scope.cancelled_caught
-        assert source._messages is not None
-        assert source._messages.statistics().open_receive_streams == 0

@@ -12,7 +12,6 @@ from trio.testing import MockClock
 
 from liveserver.bus.interface import Lease, Slice
 from liveserver.bus.memory.bus import MemoryBus
-from tests.frontend.fakes import connect
 from tests.frontend.harness import Stage, settings, stage
 
 
@@ -105,13 +104,6 @@ async def test_a_lagging_viewer_gets_bye_between_whole_events(autojump_clock: Mo
         assert event.id == last.id
 
 
-async def test_a_viewer_that_arrives_while_draining_is_sent_bye(autojump_clock: MockClock) -> None:
-    async with stage(settings(node={"drain_timeout": "0s"})) as on:
-        await on.frontend.drain()
-        client = await on.watch()
-        assert msgspec.json.decode((await client.event()).data)["reason"] == "drain"
-
-
 async def test_the_goodbye_stands_where_the_viewer_does(autojump_clock: MockClock) -> None:
     """A viewer that resumes from there, as a browser's EventSource does, gets nothing twice."""
     async with stage(settings(node={"drain_timeout": "1s"})) as on:
@@ -157,33 +149,3 @@ async def test_viewers_on_their_way_in_when_draining_begins_get_bye(
             head = await poll.head()
             assert "200" in head or "503" in head
         assert on.frontend.statistics().viewers == 0
-
-
-async def test_a_subscription_on_its_way_when_draining_begins_is_refused(autojump_clock: MockClock) -> None:
-    bus = GatedBus()
-    async with stage(settings(node={"drain_timeout": "5s"}), bus) as on:
-        client = await connect(on)
-        await client.say(subscribe={"video": "v"})
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(on.frontend.drain)
-            kinds = [(await client.message())[0] for _ in range(2)]
-            assert sorted(kinds) == ["bye", "error"]
-        assert on.frontend.statistics().viewers == 0
-
-
-async def test_a_long_poll_that_begins_to_wait_after_draining_began_is_answered(
-    autojump_clock: MockClock,
-) -> None:
-    bus = GatedBus()
-    async with stage(settings(node={"drain_timeout": "5s"}), bus) as on:
-        client = on.connect()
-        await client.get("/v1/videos/v/poll?cursor=dc9-aaa-1")
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(on.frontend.drain)
-            await begun(on)
-            bus.gate.set()
-            before = trio.current_time()
-            assert "HTTP/1.1" in await client.head()
-            assert trio.current_time() - before < 1
