@@ -30,7 +30,7 @@ _PARTS = ("edge", "frontend", "publish", "redis", "backend")
 
 
 def configuration(node: NodeProcess, absent: int, key: str) -> dict[str, Any]:
-    """The shipped configuration, with the addresses of this machine, scraping every quarter of a second."""
+    """The shipped configuration, with the addresses of this machine, scraping often but patiently."""
     (Path(key)).write_text("secret-of-the-ops-pages\n")
     shipped: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
     (job,) = shipped["scrape_configs"]
@@ -134,14 +134,14 @@ async def test_prometheus_scrapes_a_node_evaluates_the_rules_and_answers_the_das
         prometheus(tmp_path, settings, impatient_rules()) as server,
         httpx.AsyncClient(trust_env=False, timeout=60) as client,
     ):
+        refused = await client.get(f"{node.url}/v1/videos/v1/poll?cursor=malformed")
+        assert refused.status_code == 400  # before the exemplar, which is waited for
         answer = await client.post(
             f"{node.url}/v1/videos/v1/events",
             json={"type": "like"},
             headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"},
         )
         assert answer.status_code == 202
-        refused = await client.get(f"{node.url}/v1/videos/v1/poll?cursor=malformed")
-        assert refused.status_code == 400
 
         targets = await server.wait(
             "targets", lambda data: {each["health"] for each in data["activeTargets"]} == {"up", "down"}
@@ -154,12 +154,14 @@ async def test_prometheus_scrapes_a_node_evaluates_the_rules_and_answers_the_das
         await server.wait(
             "rules", lambda data: {each["health"] for each in data["groups"][0]["rules"]} == {"ok"}
         )
-        alerts = await server.wait("alerts", lambda data: data["alerts"])
-        firing = {
-            (each["labels"]["alertname"], each["labels"]["instance"], each["state"])
-            for each in alerts["alerts"]
-        }
-        assert firing == {("LiveserverDown", dead, "firing")}
+
+        def is_right(data: Any) -> bool:  # a scrape may have failed on a busy machine
+            firing = [each["labels"] for each in data["alerts"] if each["state"] == "firing"]
+            down = [each for each in firing if each["alertname"] == "LiveserverDown"]
+            return [(each["instance"], each["severity"]) for each in down] == [(dead, "page")]
+
+        alerts = (await server.wait("alerts", is_right))["alerts"]
+        assert "LiveserverDefect" not in {each["labels"]["alertname"] for each in alerts}
 
         exemplars = await server.wait(
             "query_exemplars",
