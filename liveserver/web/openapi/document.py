@@ -53,8 +53,8 @@ def public_document(settings: Settings, *, nodes_too: bool = False) -> Json:
         paths.append(watching.paths(settings.frontend))
         schemas.append(watching.SCHEMAS)
     if "dispatcher" in roles:
-        paths.append(publishing.paths(settings.dispatcher))
-        schemas.append(publishing.SCHEMAS)
+        paths.append(publishing.paths())
+        schemas.append(publishing.schemas(settings.dispatcher))
         paths.append(watching.VIEWERS_PATHS)
         schemas.append(watching.VIEWERS_SCHEMAS)
         paths.append(recording.HISTORY_PATHS)

@@ -135,7 +135,7 @@ DOCUMENTS: Json = {
 PUBLIC_PATHS: Json = {
     "/": _file("page", "text/html", "The page for watching and liking"),
     "/page/{name}": _named("page"),
-    "/liveserver.js": _file("client", "text/javascript", "The browser client"),
+    "/liveserver.js": _file("browserClient", "text/javascript", "The browser client"),
     "/liveserver/{name}": _named("liveserver"),
     **DOCUMENTS,
     "/v1/videos/{video}/me": {

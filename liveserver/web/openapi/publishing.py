@@ -134,18 +134,35 @@ _KEY: list[Json] = [{}, {"key": []}]
 _SIGNATURE: list[Json] = [{}, {"signature": []}]
 
 
-def _body(name: str, settings: DispatcherSettings) -> Json:
-    one = schema(name)
-    several = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_events}
+# What a request has of each: a name of its own, from which generators make a type that can be sent.
+_BODIES = {"Publication": "Publications", "PublicationOf": "PublicationsOf", "Retraction": "Retractions"}
+
+
+def schemas(settings: DispatcherSettings) -> Json:
+    """Return all of them, with the limits of these settings."""
+    several = {
+        name: {
+            "anyOf": [
+                schema(one),
+                {"type": "array", "items": schema(one), "minItems": 1, "maxItems": settings.max_events},
+            ],
+            "description": "One or several",
+        }
+        for one, name in _BODIES.items()
+    }
+    return {**SCHEMAS, **several}
+
+
+def _body(name: str) -> Json:
     lines = {"type": "string", "description": "One such object a line"}
     return {
         "required": True,
-        "content": {JSON: {"schema": {"anyOf": [one, several]}}, NDJSON: {"schema": lines}},
+        "content": {JSON: {"schema": schema(_BODIES[name])}, NDJSON: {"schema": lines}},
     }
 
 
-def paths(settings: DispatcherSettings) -> Json:
-    """Return the operations, with the limits of these settings."""
+def paths() -> Json:
+    """Return the operations."""
     refused = problems(400, 401, 403, 413, 415, 429, 431, 500, 503)
     return {
         "/v1/videos/{video}/events": {
@@ -156,7 +173,7 @@ def paths(settings: DispatcherSettings) -> Json:
                 "description": "Answered when all are in the log; if one is refused, none is.",
                 "security": _KEY,
                 "parameters": [ref("parameters", "Video")],
-                "requestBody": _body("Publication", settings),
+                "requestBody": _body("Publication"),
                 "responses": {"202": answer("They are in the log", JSON, schema("Accepted")), **refused},
             }
         },
@@ -166,7 +183,7 @@ def paths(settings: DispatcherSettings) -> Json:
                 "tags": ["publishing"],
                 "summary": "Publish events of several videos",
                 "security": _KEY,
-                "requestBody": _body("PublicationOf", settings),
+                "requestBody": _body("PublicationOf"),
                 "responses": {
                     "202": answer("They are in the logs", JSON, schema("AcceptedOfEach")),
                     **refused,
@@ -179,7 +196,7 @@ def paths(settings: DispatcherSettings) -> Json:
                 "tags": ["publishing"],
                 "summary": "Retract earlier events; for likes backends",
                 "security": _KEY,
-                "requestBody": _body("Retraction", settings),
+                "requestBody": _body("Retraction"),
                 "responses": {
                     "202": answer("They are in the logs", JSON, schema("AcceptedOfEach")),
                     **refused,

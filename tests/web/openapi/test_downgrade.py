@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from liveserver.config import Settings
 from liveserver.ops.app import ops_app
 from liveserver.web.openapi import ops_document, public_document
 from liveserver.web.openapi.downgrade import to_3_0
+from tests.processes import NodeProcess
 
 ROOT = Path(__file__).parents[3]
 TOOLS = ROOT / "clients" / "js" / "node_modules" / ".bin"
@@ -121,12 +123,24 @@ def test_openapi_python_client_makes_a_package_that_imports(document: Path) -> N
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_oapi_codegen_makes_go_that_compiles(document: Path) -> None:
+def test_oapi_codegen_makes_a_go_client_that_publishes_and_watches(document: Path) -> None:
     oapi_codegen = shutil.which("oapi-codegen", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if oapi_codegen is None or not shutil.which("go"):
         pytest.skip("Go's oapi-codegen is not installed; .ci/run does that where there is a Go")
-    code = run(oapi_codegen, "-generate", "types", "-package", "api", str(document), cwd=document.parent)
-    (document.parent / "api.go").write_text(code)
-    (document.parent / "go.mod").write_text("module example.org/api\n\ngo 1.22\n")
-    run("go", "mod", "tidy", cwd=document.parent)
-    run("go", "vet", "./...", cwd=document.parent)
+    at = document.parent
+    code = run(oapi_codegen, "-generate", "types,client", "-package", "main", str(document), cwd=at)
+    (at / "api.go").write_text(code)
+    (at / "go.mod").write_text("module example.org/api\n\ngo 1.22\n")
+    shutil.copy(ROOT / "tests" / "interop" / "programs" / "generated_client.go", at / "main.go")
+    run("go", "mod", "tidy", cwd=at)
+    run("go", "build", "-o", "client", ".", cwd=at)
+    node = NodeProcess("n1", 'frontend","dispatcher', "redis://unused", "bus.kind=memory")
+    try:
+        node.start()
+        trio.run(node.wait_ready)
+        status, received = run(str(at / "client"), node.url, cwd=at).splitlines()
+    finally:
+        node.stop()
+    assert status == "202"
+    event = json.loads(received.removeprefix("data:"))
+    assert (event["id"], event["video"], event["type"]) == ("from-go", "go", "like")

@@ -13,7 +13,7 @@ from liveserver.dispatcher.parse import MAX_NAME, Parser
 from liveserver.errors import BadRequest
 from liveserver.event import RESERVED_TYPES
 from liveserver.web.openapi.components import COMMON_SCHEMAS
-from liveserver.web.openapi.publishing import SCHEMAS, paths
+from liveserver.web.openapi.publishing import SCHEMAS, paths, schemas
 
 DOCUMENT = {"components": {"schemas": {**COMMON_SCHEMAS, **SCHEMAS}}}
 
@@ -61,7 +61,8 @@ def test_an_event_names_its_video_where_the_path_does_not() -> None:
 
 
 def test_as_many_events_as_the_settings_say() -> None:
-    found = paths(convert({"max_events": 7}, DispatcherSettings))
+    found = schemas(convert({"max_events": 7}, DispatcherSettings))
     for path in ("/v1/videos/{video}/events", "/v1/events", "/v1/retractions"):
-        one, several = found[path]["post"]["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+        body = paths()[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        one, several = found[body["$ref"].rpartition("/")[2]]["anyOf"]
         assert (several["minItems"], several["maxItems"], several["items"]) == (1, 7, one)
