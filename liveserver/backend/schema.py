@@ -90,7 +90,7 @@ totals = Table(
 totals_owed = Index(
     "totals_owed",
     totals.c.video,
-    sqlite_where=(is_owed := totals.c.total > totals.c.announced),
+    sqlite_where=(is_unannounced := totals.c.total > totals.c.announced),
 )
 
 # Other stores' totals, from the videos' logs.
@@ -170,4 +170,4 @@ def _limit_in_postgresql(index: Index, condition: ColumnElement[bool]) -> None:
 
 
 _limit_in_postgresql(comments_shown, is_shown)
-_limit_in_postgresql(totals_owed, is_owed)
+_limit_in_postgresql(totals_owed, is_unannounced)

@@ -1,4 +1,4 @@
-"""A bounded buffer of batches, whose listener is told when something may be missing."""
+"""A bounded buffer of batches, whose listener is notified when something may be missing."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from liveserver.frontend.history.frames import GAP
 
 
 class Scheduler:
-    """The fan-out: notes what it is told, and writes nothing."""
+    """The fan-out: notes its calls, and writes nothing."""
 
     segment_size, max_write, poll_bytes, trace_flushes = 200, 1 << 20, 1 << 20, 10
 

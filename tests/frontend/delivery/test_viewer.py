@@ -142,16 +142,16 @@ async def test_what_was_not_sent_is_kept_without_a_copy_and_blocks(pair: Pair) -
 
 async def test_another_way_to_send_is_told_to_its_segment(pair: Pair) -> None:
     one, _ = viewer(pair[0])
-    told: list[str] = []
+    called: list[str] = []
 
     class Segment:
         def reset_sends(self) -> None:
-            told.append("reset")
+            called.append("reset")
 
     one.set_send(lambda chunk: 0)
     one.segment = Segment()  # type: ignore[assignment]
     one.set_send(lambda chunk: 1)
-    assert (one.send(b""), told) == (1, ["reset"])
+    assert (one.send(b""), called) == (1, ["reset"])
 
 
 @pytest.mark.parametrize("end", ["closes", "resets", "talks"])
