@@ -50,14 +50,14 @@ async def test_a_quiet_stream_is_given_up_after_a_while_and_a_slow_first_answer_
     begun = trio.current_time()
     source = streaming(Servers(stream(b":\n", 600.0)), ready_within=5.0)
     assert await source.receive() == []
-    with pytest.raises(TemporaryError, match="nothing was heard"):
+    with pytest.raises(TemporaryError, match="nothing was received"):
         await source.receive()
     assert trio.current_time() - begun == 5, "heartbeats are no `ready`"
     await source.aclose()
     source = streaming(Servers(stream(ready(1), 600.0)), ready_within=5.0)
     await source.receive()
     begun = trio.current_time()
-    with pytest.raises(TemporaryError, match="nothing was heard"):
+    with pytest.raises(TemporaryError, match="nothing was received"):
         await source.receive()
     assert trio.current_time() - begun == SILENCE
     await source.aclose()

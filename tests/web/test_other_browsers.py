@@ -20,6 +20,8 @@ COUNT = "Number(document.querySelector('#count').dataset.exact)"
 SAID = "#comments li:not(.pending) .said"
 FOCUSED = "() => document.activeElement.id || document.activeElement.tagName"
 AXE = "async () => (await axe.run(document, { resultTypes: ['violations'] })).violations"
+STILL = """document.getAnimations().every(({ playState, effect }) =>
+    playState !== "running" || effect.getTiming().iterations === Infinity)"""
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ async def node(tmp_path: Path) -> AsyncIterator[NodeProcess]:
 
 
 async def expect_accessible(page: OtherBrowser) -> None:
+    await page.wait(STILL)  # a colour on its way to another has less contrast
     await page.run(files("axe_playwright_python").joinpath("axe.min.js").read_text().join(("() => {", "}")))
     found = [
         (one["id"], node["html"], node["failureSummary"])
