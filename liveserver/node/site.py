@@ -88,7 +88,8 @@ def open_site(
 ) -> Role:
     """Return routes, of nodes that can publish, and statistics.
 
-    The log is followed where there are tokens, which can be revoked, or keys; and by frontends that trace.
+    The log is followed where there are tokens, which can be revoked, or keys; by frontends that trace; and by
+    every dispatcher over Redis, since it publishes again what Redis has lost.
     """
     is_dispatcher = "dispatcher" in settings.node.roles
     is_followed = settings.auth.viewers == "token" or not authorizer.is_publishing_open
@@ -109,8 +110,9 @@ def open_site(
     if tracer is not None and target is not None and is_dispatcher:
         nursery.start_soon(announce, tracer, target)
     is_tracing = tracer is not None and frontend is not None
-    if bus is not None and presence is not None and (is_followed or is_tracing):
-        keep = desk.keep if desk is not None and is_dispatcher and is_followed else None
+    keep = desk.keep if desk is not None and is_dispatcher else None
+    is_keeping = keep is not None and not isinstance(bus, MemoryBus)
+    if bus is not None and presence is not None and (is_followed or is_tracing or is_keeping):
         rules = frontend.site_rules if frontend is not None else None
         feed = SiteFeed(bus, authorizer.revocations, settings.auth.revocation_interval, keep, rules)
         if frontend is not None:

@@ -72,10 +72,10 @@ class SiteDesk:
         data = {"video": video, "user": user}
         await self._publish([{"video": SITE, "type": UNSUBSCRIPTION, "by": by, "data": data}])
 
-    async def keep(self, keys: frozenset[str] | None) -> None:
+    async def keep(self, keys: frozenset[str] | None) -> bool:
         """Publish events again that the log's state, with these keys, has lost; clear expired ones.
 
-        With None, only clear, and keep a quiet log. Raises nothing: failures are retried.
+        With None, only clear, and keep a quiet log. Raises nothing; returns whether all was published.
         """
         events = [self._event(revocation.key, None, EXPIRY) for revocation in self._revocations.expired()]
         if keys is not None:
@@ -89,6 +89,8 @@ class SiteDesk:
                 await self._publish(events[start : start + 500])
         except Problem as problem:
             log.warning("site_log_not_kept", reason=problem.detail)
+            return False
+        return True
 
     def _event(self, key: str, data: Any, by: str) -> dict[str, Any]:
         version = self._revocations.version(key) + 1

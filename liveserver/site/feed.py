@@ -3,11 +3,12 @@
 Rules:
 
 1. The log is polled by offset every `auth.revocation_interval`, without a subscription. After a new epoch or
-   a gap, it is read from its beginning, and its state too.
+   a gap, or if it is shorter than it was, it is read from its beginning, and its state too.
 2. Revocations are folded, so repeats are harmless. A disconnection is handled once, by its event's id; those
    published before this node started are ignored.
 3. While the log cannot be read, the last known revocations are in force. `wait_ready` waits, up to a limit,
    until a starting node has read them.
+4. What the log has lost is published again by dispatchers (`keep`); if that fails, at the next housekeeping.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ _event = msgspec.json.Decoder(_Event).decode
 class SiteFeed:
     """Follows the site's log into `revocations` and `rules` (bans). `run` must be running.
 
-    `keep`, if given, is called with the keys of the state after each reading, and with None at intervals.
+    `keep`, if given, is called with the keys of the state after each reading, and with None at intervals. It
+    returns whether the log has all that is known.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class SiteFeed:
         reader: LogReader,
         revocations: Revocations,
         interval: float,
-        keep: Callable[[frozenset[str] | None], Awaitable[None]] | None = None,
+        keep: Callable[[frozenset[str] | None], Awaitable[bool]] | None = None,
         rules: Rules | None = None,
     ) -> None:
         self._reader = reader
@@ -108,6 +110,7 @@ class SiteFeed:
         self._done: OrderedDict[str, None] = OrderedDict()  # disconnections
         self._disconnections = self._failures = 0
         self._is_failing = False
+        self._is_kept = True
 
     def add_handler(self, kind: bytes, handler: Handler) -> None:
         """Register the handler of a type; it gets each event's JSON once, except those before the start."""
@@ -133,7 +136,9 @@ class SiteFeed:
                     pass
                 if trio.current_time() >= housekeeping_at:
                     housekeeping_at = trio.current_time() + HOUSEKEEPING
-                    if self._keep is not None:
+                    if not self._is_kept:
+                        await self._read_state()
+                    elif self._keep is not None:
                         await self._keep(None)
                     else:
                         self._revocations.expired()
@@ -149,10 +154,11 @@ class SiteFeed:
         """Read a part of the log; return whether there is more. Raises `BusError`."""
         part = (await self._reader.read_several({SITE: self._offset}, READ_EVENTS))[SITE]
         is_first = not self._ready.is_set()
-        if part.head.epoch != self._epoch and self._epoch and self._offset:
-            self._epoch, self._offset = part.head.epoch, 0
+        is_other = part.head.epoch != self._epoch or part.head.offset < self._offset
+        if is_other and self._epoch and (self._offset or len(self._revocations)):
             await self._read_state()
-            return True
+            self._epoch, self._offset = part.head.epoch, 0
+            return part.head.offset > 0
         if is_first or part.oldest > self._offset + 1:
             await self._read_state()
         self._epoch = part.head.epoch
@@ -170,7 +176,7 @@ class SiteFeed:
         await self._take(lines)
         if self._keep is not None:
             keys = frozenset(event.key for event in map(_keyed, lines) if event is not None)
-            await self._keep(keys)
+            self._is_kept = await self._keep(keys)
 
     async def _take(self, lines: list[bytes]) -> None:
         is_revoked, is_banned, users = False, False, set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,7 +21,7 @@ from liveserver.dispatcher.local import LocalDispatcher
 from liveserver.dispatcher.parse import Parser
 from liveserver.dispatcher.publish import Publisher
 from liveserver.dispatcher.subscriptions import Subscriptions
-from liveserver.errors import BusError
+from liveserver.errors import BusError, DispatcherError
 from liveserver.event import SITE
 from liveserver.site.desk import SiteDesk
 from liveserver.site.feed import SiteFeed
@@ -32,15 +33,34 @@ HOUR = 3_600_000  # ms
 class Losing(MemoryBus):
     """A bus that may be away, and may lose all it has."""
 
-    is_away = False
+    is_away = has_no_state = False
 
     async def read_several(self, *args: Any) -> Any:
         if self.is_away:
             raise BusError("away")
         return await super().read_several(*args)
 
+    async def state(self, video: str) -> list[bytes]:
+        if self.has_no_state:
+            raise BusError("away")
+        return await super().state(video)
+
     def lose(self) -> None:
         self._videos.clear()
+
+
+class Refusing:
+    """A dispatcher that may refuse all."""
+
+    is_refusing = False
+
+    def __init__(self, target: LocalDispatcher) -> None:
+        self._target = target
+
+    async def publish(self, body: bytes, *, retractions: bool) -> int:
+        if self.is_refusing:
+            raise DispatcherError("no")
+        return await self._target.publish(body, retractions=retractions)
 
 
 class Heard:
@@ -162,6 +182,53 @@ async def test_what_a_log_has_lost_is_published_again(autojump_clock: MockClock)
         lines = await on.bus.state(SITE)
         assert len(lines) == 1
         assert msgspec.json.decode(lines[0].partition(b" ")[2])["by"] == "site"
+
+
+async def test_what_a_log_has_lost_is_published_again_although_its_state_is_away_first(
+    autojump_clock: MockClock,
+) -> None:
+    async with site() as on:
+        _, _, desk = await on.node(keeps=True)
+        await desk.revoke(Revocation(on.now + HOUR, token="t1"), "site")
+        await trio.sleep(1)
+        on.bus.lose()
+        on.bus.has_no_state = True
+        await trio.sleep(1)
+        on.bus.has_no_state = False
+        await trio.sleep(1)
+        assert len(await on.bus.state(SITE)) == 1
+
+
+async def test_what_could_not_be_published_again_is_tried_again(autojump_clock: MockClock) -> None:
+    async with site() as on:
+        revocations = Revocations(on.clock)
+        desk = SiteDesk(target := Refusing(on.local), revocations, 86_400, on.clock)
+        feed = SiteFeed(on.bus, revocations, 0.25, desk.keep)
+        on.nursery.start_soon(feed.run)
+        await desk.revoke(Revocation(on.now + HOUR, token="t1"), "site")
+        await trio.sleep(1)
+        target.is_refusing = True
+        on.bus.lose()
+        await trio.sleep(30)
+        assert await on.bus.state(SITE) == []
+        target.is_refusing = False
+        await trio.sleep(30)
+        assert len(await on.bus.state(SITE)) == 1
+
+
+async def test_a_log_that_is_shorter_than_it_was_has_lost_something(autojump_clock: MockClock) -> None:
+    """A Redis with older data has the epoch that was known, until the next event."""
+    async with site() as on:
+        _, _, desk = await on.node(keeps=True)
+        await desk.revoke(Revocation(on.now + HOUR, token="t1"), "site")
+        await trio.sleep(1)
+        older = copy.deepcopy(on.bus._videos)
+        await desk.revoke(Revocation(on.now + HOUR, token="t2"), "site")
+        await trio.sleep(1)
+        on.bus._videos.clear()
+        on.bus._videos.update(older)
+        await trio.sleep(1)
+        assert len(await on.bus.state(SITE)) == 2
 
 
 async def test_while_the_log_is_away_what_was_known_holds(autojump_clock: MockClock) -> None:
