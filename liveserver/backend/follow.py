@@ -196,6 +196,8 @@ class Follower:
             view.is_state_read = False
             self._holes += 1
             return True
+        if is_anew:  # of a log that has only a state, or none
+            view.is_state_read = False
         if part.oldest > view.offset + 1:
             self._holes += not is_anew
             heard.is_complete = False

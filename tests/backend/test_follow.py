@@ -242,6 +242,18 @@ async def test_a_state_that_lost_rules_gets_them_again_and_they_hold_meanwhile(
         assert on.restored == [("v", ["settings", "ban/ada"])]
 
 
+async def test_a_state_without_a_log_that_lost_rules_in_a_new_epoch_gets_them_again(
+    autojump_clock: MockClock,
+) -> None:
+    on = FollowStage(knowing(CLOSED, BANNED))
+    on.log.states, on.log.lines = [CLOSED, BANNED], [b""]
+    async with on.running() as view:
+        assert (view.offset, on.restored) == (0, [])
+        on.log.epoch, on.log.states = "e2", [CLOSED]
+        await trio.sleep(1)
+        assert on.restored == [("v", ["ban/ada"])]
+
+
 async def test_older_rules_that_come_back_change_nothing_and_are_outdone(autojump_clock: MockClock) -> None:
     on = FollowStage(knowing(CLOSED, LIFTED))
     on.log.states = [OPENED, BANNED]
