@@ -135,7 +135,7 @@ async def test_answers_wait_for_their_window_a_piece_at_a_time(authority: Author
         for _ in range(10):
             await client.until(h2.events.ResponseReceived)
         await trio.testing.wait_all_tasks_blocked(0.05)
-        buffers = [len(each.buffer) for each in gc.get_objects() if isinstance(each, BoundedBuffer)]
+        buffers = [len(each.buffer) for each in gc.get_objects() if type(each) is BoundedBuffer]
         assert sum(size > 0 for size in buffers) == 10
         assert max(buffers) <= 64 * 1024
         client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**24})
