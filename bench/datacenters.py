@@ -152,7 +152,7 @@ class Pair:
             audience.ask("restart")
 
     def _settle(self, published: int, part: str) -> None:
-        """Wait until both datacenters have all events; note what is wrong then."""
+        """Wait until both datacenters have all events; note which events are missing or doubled."""
         until = time.monotonic() + SETTLED
         for audience, name in zip(self.audiences, ("dc1", "dc2"), strict=True):
             while (got := audience.ask("tally", 0)["received"]) < published and time.monotonic() < until:

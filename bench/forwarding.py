@@ -33,11 +33,11 @@ from liveserver.dispatcher.publish import Publisher
 from liveserver.errors import Retryable
 
 LINE = b'like {"id":"01JABCDEFGHJKMNPQRSTVWXYZ0","type":"like","user":"u1234","data":{"reaction":"heart"}}'
-READ_PAUSE = 0.003  # seconds, in which what comes to a frontend adds up
+READ_PAUSE = 0.003  # seconds, between two reads of the inboxes
 
 
 def _listen(control: Connection) -> None:
-    """Be all frontends: listen to their inboxes, and read what comes until the parent goes."""
+    """Listen to the inboxes of all frontends, and read from them until the parent ends."""
     port, count = control.recv()[1]
     poll, sockets = select.epoll(), {}
     for number in range(count):

@@ -134,7 +134,7 @@ def main(
 def play(
     nodes: Nodes, crowd: Crowd, liker: Worker, rate: float, warmup: float, seconds: float
 ) -> tuple[dict[str, float], list[str]]:
-    """Run one round; return its figures, and what was wrong."""
+    """Run one round; return its figures and the faults found."""
     template = RequestTemplate((LIKES,), b'{"user":"t%b","reaction":"heart"}' % STAMP, host=nodes.backend[0])
     crowd.ask("restart")
     liker.tell("evenly", nodes.backend[1], rate, warmup + seconds + 0.5, 32, template)

@@ -70,7 +70,7 @@ class Bystander:
 
 
 def attack(name: str, target: Target, seconds: float, results: multiprocessing.Queue[str]) -> None:
-    """Attack for so long, at least once; put what was wrong into `results`."""
+    """Attack for so long, at least once; add the faults found to `results`."""
     os.nice(5)  # what the attackers compute is not the node's
     until = time.monotonic() + seconds
     wrong = ""

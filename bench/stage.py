@@ -116,7 +116,7 @@ class Stage:
         }
 
     def _settle(self, published: int, count: int, part: str) -> None:
-        """Wait until every viewer has all events, or none arrive any more; note what is wrong then."""
+        """Wait until every viewer has all events, or no more arrive; note which are missing or doubled."""
         tally = self.audience.ask("tally", published)
         quiet_since = time.monotonic()
         while tally["exact"] < count and time.monotonic() - quiet_since < 3.0:

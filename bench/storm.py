@@ -160,7 +160,7 @@ def main(
 def play(
     stage: Stage, count: int, stayers: int, rate: float, seconds: float, patient: bool, step: Step
 ) -> tuple[dict[str, float], list[str]]:
-    """Run one round; return its figures, and what was wrong."""
+    """Run one round; return its figures and the faults found."""
     step("the stayers alone")
     stage.stayers.ask("connect", HOST, stage.survivor.port, [PATH], stayers, "", 10)
     stage.stayers.ask("restart")

@@ -145,7 +145,7 @@ def running(each_up_to: str, count: int) -> Iterator[Way]:
 
 
 def play(way: Way, rate: float, storm: float, seconds: float) -> tuple[dict[str, float], list[str]]:
-    """Play one round of a way; return its figures, and what was wrong."""
+    """Play one round of a way; return its figures and the faults found."""
     faults: list[str] = []
     measured = watch(way, rate, seconds)
     faults += missing(way)

@@ -72,7 +72,7 @@ class Setup:
         return {role: (now - before[role]) / seconds for role, now in self.cpu().items()}
 
     def like(self, rate: float, seconds: float, idle: dict[str, float]) -> tuple[dict[str, float], list[str]]:
-        """Like each video in turn; return the cost of an event, and what was wrong."""
+        """Like each video in turn; return the cost of an event, and the faults found."""
         per_video = max(1, round(rate * seconds / self.videos))
         total = per_video * self.videos  # whole rounds over all videos, so that all viewers have the same
         self.crowd.ask("restart")

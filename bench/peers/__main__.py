@@ -116,7 +116,7 @@ def chosen(words: str) -> list[Peer]:
 def play(
     peer: Peer, count: int, paced: float, warmup: float, seconds: float
 ) -> tuple[dict[str, float], list[str]]:
-    """All parts of one peer: its figures, as far as it got, and what was wrong."""
+    """All parts of one peer: its figures, as far as it got, and the faults found."""
     measured: dict[str, float] = {}
     faults: list[str] = []
 

@@ -12,6 +12,7 @@ Where Redis is a Cluster or is named by a Sentinel, nodes connect to its servers
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -43,6 +44,22 @@ QUICK = (
     "frontend.subscribe_timeout=3s",
     "node.drain_timeout=500ms",
 )
+
+
+async def break_link(link: Proxy, rng: random.Random, most: float) -> None:
+    """Stall, refuse or cut a link for 1 to `most` seconds, and mend it."""
+    match rng.randrange(3):
+        case 0:
+            link.stall()
+        case 1:
+            await link.refuse()
+            link.reset()
+        case _:
+            link.cut(rng.randrange(5_000), "down")
+    await trio.sleep(rng.uniform(1, most))
+    link.reset()
+    await link.heal()
+
 
 RedisKind = Literal["server", "stepped", "sentinel", "cluster"]
 FAIL_OVER = 30.0  # seconds

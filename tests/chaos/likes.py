@@ -30,7 +30,7 @@ from bench.proxy import HOST, Proxy, open_proxy
 from liveserver.client import Transport, Watcher, watch
 from liveserver.cluster.redis_server import RedisServer, run_redis_server
 from tests.chaos.datacenters import RELAY
-from tests.chaos.harness import QUICK, Node
+from tests.chaos.harness import QUICK, Node, break_link
 from tests.processes import running
 from tests.web.browsers import running_browser
 
@@ -212,7 +212,7 @@ class Pages:
 async def break_things(world: World, users: Users, rng: random.Random) -> None:
     """Cut each link and kill backends while likes are answered; return when all is mended."""
     acts: list[Callable[[], Awaitable[None]]] = []
-    acts += [partial(cut_link, world, name, rng) for name in NAMES]
+    acts += [partial(break_link, world.links[name], rng, 6) for name in NAMES]
     acts += [partial(kill, node, rng) for node in rng.sample(world.backends, 3)]
     rng.shuffle(acts)
     async with trio.open_nursery() as nursery:
@@ -220,21 +220,6 @@ async def break_things(world: World, users: Users, rng: random.Random) -> None:
             # All of it in the first two thirds; the next begins whether the last is mended or not.
             await users.wait_answered(int(users.likes * number / (1.5 * len(acts) + 1.5)))
             nursery.start_soon(act)
-
-
-async def cut_link(world: World, name: str, rng: random.Random) -> None:
-    link = world.links[name]
-    match rng.randrange(3):
-        case 0:
-            link.stall()
-        case 1:
-            await link.refuse()
-            link.reset()
-        case _:
-            link.cut(rng.randrange(5_000), "down")
-    await trio.sleep(rng.uniform(1, 6))
-    link.reset()
-    await link.heal()
 
 
 async def kill(node: Node, rng: random.Random) -> None:

@@ -29,7 +29,7 @@ from liveserver.recorder.recorder import Recorder
 from liveserver.recorder.recording import Recording
 from liveserver.units import Duration
 from tests.chaos.datacenters import PATIENCE, RELAY
-from tests.chaos.harness import QUICK, Node
+from tests.chaos.harness import QUICK, Node, break_link
 from tests.chaos.viewer_processes import Notes, Publisher, client
 from tests.processes import running
 
@@ -136,22 +136,11 @@ async def restart_redis(world: World, name: str, rng: random.Random) -> None:
     await world.redis[name].wait_ready()
 
 
-async def cut_link(world: World, name: str, rng: random.Random) -> None:
-    link = world.links[name]
-    match rng.randrange(3):
-        case 0:
-            link.stall()
-        case 1:
-            await link.refuse()
-            link.reset()
-        case _:
-            link.cut(rng.randrange(5_000), "down")
-    await trio.sleep(rng.uniform(1, 5))
-    link.reset()
-    await link.heal()
+async def break_the_link(world: World, name: str, rng: random.Random) -> None:
+    await break_link(world.links[name], rng, 5)
 
 
-FAULTS = {"kill": kill, "disk": fill_disk, "redis": restart_redis, "link": cut_link}
+FAULTS = {"kill": kill, "disk": fill_disk, "redis": restart_redis, "link": break_the_link}
 
 
 def recorded(directory: Path, video: str) -> list[str]:

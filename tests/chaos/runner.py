@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Seconds.
 LIMIT = 360.0  # for all of it; beyond it something hangs
-SETTLE = 120.0  # seconds until all viewers have all events, after the faults are over
+SETTLE = 60.0  # seconds until all viewers have all events, after the faults are over
 READY = 60.0
 
 # Drawn for each play, so that what is rare in earnest is not rare here: full segments, pages and inboxes.
