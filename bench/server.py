@@ -64,10 +64,7 @@ def run_server(core: Core, *settings: str, command: str | None = None, workers: 
     start += [word for text in overrides for word in ("--set", text)]
     urls = [f"http://{HOST}:{each}/readyz" for each in ops]
     with run_program(start, core, port, urls, patience=START + workers * START_WORKER) as process:
-        server = Server(process, port, ops[0])
-        if workers == 1:
-            server.metrics()  # the first request of this kind imports the web application
-        yield server
+        yield Server(process, port, ops[0])
 
 
 @contextmanager

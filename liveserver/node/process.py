@@ -35,6 +35,7 @@ from liveserver.node.tuning import tuned
 from liveserver.ops.cluster import Cluster
 from liveserver.ops.health import ProbeRoutes
 from liveserver.ops.publishing import EventPublisher
+from liveserver.ops.scrape import MetricsRoute
 from liveserver.terminal import has_terminal
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ async def serve(
                 )
 
             probes = ProbeRoutes(lambda: node.checks)
-            ops_address = await nursery.start(serve_ops, make_ops, settings, [probes])
+            metrics = MetricsRoute(node.parts, node.identity, node.authorizer.check_operator)
+            ops_address = await nursery.start(serve_ops, make_ops, settings, [probes, metrics])
             nursery.start_soon(cluster.run, ops_address)
             nursery.start_soon(edge.serve, public, secured)
             addresses = ListenAddresses(

@@ -3,6 +3,7 @@
 app.py             the routes
 arguments.py       requests' arguments, and answers as JSON
 health.py          readiness checks
+scrape.py          metrics without the application
 metrics.py         Prometheus, from `statistics()`
 usage.py           memory, CPU and descriptors of this process
 dashboard.py       the page

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import trio
-from prometheus_client.exposition import choose_encoder
 from quart import Response, request
 from quart_trio import QuartTrio
 
@@ -19,7 +18,7 @@ from liveserver.ops.cluster import Cluster
 from liveserver.ops.cluster_routes import Acts, cluster_blueprint
 from liveserver.ops.dashboard import dashboard_blueprint
 from liveserver.ops.health import readiness
-from liveserver.ops.metrics import Parts, registry
+from liveserver.ops.metrics import Parts, registry, render
 from liveserver.ops.publishing import EventPublisher
 from liveserver.ops.usage import usage
 from liveserver.role import Check
@@ -81,8 +80,8 @@ def ops_app(
 
     @app.get("/metrics")
     async def prometheus() -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(metrics), content_type=content_type)
+        text, content_type = render(metrics, request.headers.get("accept", ""))
+        return Response(text, content_type=content_type)
 
     @app.get("/v1/status")
     async def status() -> Response:

@@ -20,6 +20,7 @@ from prometheus_client.core import (
     Metric,
     UnknownMetricFamily,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -133,6 +134,12 @@ def _meanings(kind: type[msgspec.Struct]) -> dict[str, Meaning]:
                 extra["name"] or field, extra["kind"], meta.description or "", extra["label"]
             )
     return found
+
+
+def render(metrics: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """Return all metrics and their content type: OpenMetrics if it is accepted, else Prometheus' text."""
+    encode, content_type = choose_encoder(accept)
+    return encode(metrics), content_type
 
 
 def registry(parts: Parts, identity: Mapping[str, Any]) -> CollectorRegistry:

@@ -33,3 +33,15 @@ def test_a_frontend_with_its_dispatcher_imports_what_it_uses() -> None:
     assert "liveserver.frontend.frontend" in modules
     for needless in ("sqlalchemy", "redis", "httpx", "quart", "hypercorn", "jwt", "wsproto", "rich"):
         assert needless not in modules
+
+
+@pytest.mark.process
+def test_metrics_do_not_import_the_web_application() -> None:
+    program = "import json, sys, liveserver.ops.metrics; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    modules = json.loads(done.stdout)
+    assert "prometheus_client" in modules
+    for needless in ("quart", "hypercorn", "werkzeug", "jinja2"):
+        assert needless not in modules
