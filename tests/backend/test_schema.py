@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import BigInteger, String, create_engine, delete, insert, select
+from sqlalchemy import BigInteger, String, delete, insert, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from liveserver.backend.schema import comments, lives, metadata, totals
 
 COMMENT = {"video": "v", "text": "hi", "at": 1}
-
-
-@pytest.fixture
-def database() -> Iterator[Connection]:
-    engine = create_engine("sqlite://")
-    with engine.connect() as connection:
-        metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 @pytest.mark.parametrize("table", [comments, lives])

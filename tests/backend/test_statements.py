@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, event, insert, select
+from sqlalchemy import Connection, event, insert, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.base import Executable
 
@@ -17,7 +16,6 @@ from liveserver.backend.schema import (
     followed,
     idempotency_keys,
     lives,
-    metadata,
     outbox,
     peer_totals,
     rules,
@@ -26,15 +24,6 @@ from liveserver.backend.schema import (
 )
 
 COMMENT, RETRACTION, TOTAL, PLACE, RULE, ACT = statements.upserts("sqlite")
-
-
-@pytest.fixture
-def database() -> Iterator[Connection]:
-    engine = create_engine("sqlite://")
-    with engine.connect() as connection:
-        metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 def rows(database: Connection, table: Any) -> list[tuple[Any, ...]]:
