@@ -39,9 +39,11 @@ class Connection(ClientSocket):
     __slots__ = (
         "_buffer",
         "_close_http2",
+        "_deferred",
         "_idle_since",
         "_is_mid_request",
         "_is_new",
+        "_is_waiting",
         "_stream",
         "counted_as",
         "hosts",
@@ -54,14 +56,16 @@ class Connection(ClientSocket):
         self._buffer = b""
         self._is_mid_request = False
         self._is_new = True  # there was no request yet
+        self._is_waiting = True  # for the first byte of a request
+        self._deferred: DeferredResponse | None = None  # is written meanwhile
         self._stream: StreamResponse | None = None
         self._close_http2: Callable[[], None] | None = None  # while it speaks HTTP/2 and has no streams
         self._idle_since = math.inf  # of HTTP/2
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is waiting for the next request."""
-        return not self._is_mid_request and not self._buffer and self.deadline < math.inf
+        """Whether it is waiting for the next request, and the last one is answered."""
+        return self._is_waiting and (self._deferred is None or self._deferred.is_written)
 
     @property
     def idle_since(self) -> float:
@@ -218,17 +222,19 @@ class Connection(ClientSocket):
             if buffer:
                 await deferred.wait_written()
             else:
+                self._is_waiting, self._deferred = True, deferred
                 buffer = await self._receive_beside(deferred)
                 if not buffer:
                     return None
         if buffer:
-            self._is_mid_request, self._is_new = True, False
+            self._is_mid_request, self._is_new, self._is_waiting = True, False, False
+            self._deferred = None
             end = buffer.find(HEAD_END)
             if end < 0:
                 self.deadline = trio.current_time() + settings.header_timeout
         else:
             waits = settings.header_timeout if self._is_new else settings.keep_alive
-            self._is_mid_request = False
+            self._is_mid_request, self._is_waiting = False, True
             self.deadline = trio.current_time() + waits
             end = -1
         while end < 0:
@@ -243,7 +249,7 @@ class Connection(ClientSocket):
                 buffer += data
                 end = buffer.find(HEAD_END)
             else:
-                self._is_mid_request, self._is_new = True, False
+                self._is_mid_request, self._is_new, self._is_waiting = True, False, False
                 buffer = data
                 end = buffer.find(HEAD_END)
                 if end < 0:

@@ -12,7 +12,7 @@ import trio.testing
 
 from liveserver.config import Address
 from liveserver.edge import server
-from liveserver.edge.answer import Answer, Peer
+from liveserver.edge.answer import Answer, Handler, Peer, StreamResponse
 from liveserver.edge.connection import Connection
 from liveserver.edge.listener import listen
 from liveserver.edge.request import Request
@@ -133,6 +133,67 @@ async def test_at_the_limit_idle_connections_make_room(autojump_clock: trio.test
         assert await older.is_closed()
         assert (await busy.ask(GET[5:])).status == 200
         assert served.edge.statistics().paused == 0
+
+
+class Heartbeats(StreamResponse):
+    """A stream that the sweep is to call in time."""
+
+    async def wait_gone(self) -> None:
+        await trio.sleep_forever()
+
+
+async def stream(request: Request, peer: Peer) -> Answer:
+    peer.deadline = trio.current_time() + 15
+    return Heartbeats()
+
+
+async def write_slowly(request: Request, peer: Peer) -> Answer:
+    return b"HTTP/1.1 200 \r\ncontent-length: 9000000\r\n\r\n" + bytes(9_000_000)
+
+
+async def defer(request: Request, peer: Peer) -> Answer:
+    peer.deadline = trio.current_time() + 60
+    return Later(peer)
+
+
+@pytest.mark.parametrize("handler", [stream, write_slowly, defer])
+async def test_at_the_limit_clients_that_are_served_make_no_room(
+    handler: Handler, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Their deadlines are not those of idle connections."""
+    async with (
+        serving(ECHO | {("GET", "/busy"): handler}, max_connections=1) as served,
+        served.connect(receive_buffer=4096) as busy,
+    ):
+        await busy.send(GET.replace(b"/echo", b"/busy"))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        for _ in range(2):
+            await trio.sleep(5)
+            await served.ask(GET)
+            await served.only(1)
+        assert len(served.edge.connections) == 1
+        assert served.edge.statistics().reaped == 0
+
+
+async def test_at_the_limit_an_answered_poll_makes_room(autojump_clock: trio.testing.MockClock) -> None:
+    laters: list[Later] = []
+
+    async def poll(request: Request, peer: Peer) -> Answer:
+        laters.append(Later(peer))
+        return laters[-1]
+
+    async with (
+        serving(ECHO | {("GET", "/poll"): poll}, max_connections=1) as served,
+        served.connect() as client,
+    ):
+        await client.send(GET.replace(b"/echo", b"/poll"))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        laters[0].write()
+        assert (await client.answer()).status == 200
+        await trio.sleep(2)
+        await served.ask(GET)
+        assert await client.is_closed()
+        assert served.edge.statistics().reaped == 1
 
 
 async def test_over_the_reserve_one_waits_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import trio
 
+from liveserver.edge import server as edge
 from tests.matrix.server import TOKENS, serving
-from tests.matrix.transports import TRANSPORTS, Transport
+from tests.matrix.transports import TRANSPORTS, LongPoll, Transport
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +92,10 @@ async def test_drain(transport: Transport) -> None:
 
 
 @every_transport
-async def test_full_node(transport: Transport) -> None:
+async def test_full_node(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "PAUSE", 0.0)  # each new connection looks for idle ones
+    if isinstance(transport, LongPoll):
+        monkeypatch.setattr(edge, "GRACE", math.inf)  # between two polls it is idle
     async with (
         serving(edge={"max_connections": transport.connections}) as server,
         transport.watch(server) as viewer,
