@@ -5,7 +5,8 @@ Guarantees of every implementation (the contract tests in tests/bus/ check them)
 1. *Atomic.* `append` numbers, deduplicates, logs, looks up the watching nodes and forwards in one
    step per video: two appends to a video never interleave.
 2. *Ordered.* Within one epoch, an inbox receives a video's batches in offset order. Batches may be
-   missing, but are never reordered.
+   missing, but are never reordered; only in a Redis Cluster whose pub/sub changes (bus/redis/sharded.py) may
+   one overtake another.
 3. *The log is reliable, inboxes are not.* A batch may be lost on its way to an inbox (a full inbox, a
    broken connection). The numbers reveal it, and `read` returns the missing events; `Head.offset` reveals
    that the last batch was lost.

@@ -100,6 +100,8 @@ class BusSettings(Section, frozen=True):
     # `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`
     url: str = "redis://127.0.0.1:6401/0"
     timeout: Duration = Duration(2.0)  # to connect, and for each reply
+    # in a Redis Cluster from Redis 7: messages to nodes by sharded pub/sub, not to all servers of the cluster
+    sharded: bool = True
     # batches received and not yet processed; beyond it they are dropped and read from the log
     inbox_batches: Count = 10_000
 

@@ -136,7 +136,7 @@ def listen(data: bytes) -> None:
 
     async def main() -> None:
         listener = Listener(cast(Any, None), "ls:inbox:n", CAPACITY, lambda _: None)
-        listener._read_messages(_Messages(data.split(b"\0")))
+        listener._subscription._read_messages(_Messages(data.split(b"\0")))
         statistics = listener.statistics()
         assert statistics.malformed + statistics.received <= data.count(b"\0") + 1
         listener.mailbox.mark_missed()

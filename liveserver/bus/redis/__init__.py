@@ -9,7 +9,9 @@ replies.py      names of keys, and scripts' replies
 bus.py          the operations: one pipeline per call
 coordination.py  those that need no log: groups, holds, answers, counts
 hook_queue.py   the queues of hooks: their scripts and operations
-listener.py     one thread per pub/sub channel, into a mailbox
+subscription.py  a pub/sub connection and its thread
+sharded.py      sharded pub/sub: which servers publish to whom, and listening to each
+listener.py     what is published to an inbox or the feed, into a mailbox
 known_heads.py  the head of each log that this process knows
 membership.py   this process as a member: one of those that may know heads
 reporting.py    reports known heads to a Redis that was restarted

@@ -22,6 +22,7 @@ Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Clust
     ls:left         Sorted    videos by time of the last report that a node has no viewers of them any more
     ls:dispatchers:GROUP      Sorted: node → when its lease ends; the nodes that relay from that datacenter
     ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
+    ls:{TAG}:inbox:NODE, ls:{TAG}:feed  the same of one server of a Cluster, by sharded pub/sub (sharded.py)
 
 Rules:
 
@@ -58,11 +59,13 @@ from liveserver.bus.redis.coordination import RedisCoordination
 from liveserver.bus.redis.deployment import in_cluster
 from liveserver.bus.redis.hook_queue import RedisHookQueue
 from liveserver.bus.redis.known_heads import HeadTrackingInbox, KnownHeads
-from liveserver.bus.redis.listener import LONGEST_PAUSE, Listener, ListenerStatistics, listening
+from liveserver.bus.redis.listener import Listener, ListenerStatistics, listening
 from liveserver.bus.redis.membership import Membership
 from liveserver.bus.redis.replies import keys
 from liveserver.bus.redis.reporting import Reporter
 from liveserver.bus.redis.server import Command
+from liveserver.bus.redis.sharded import FEED, Routes
+from liveserver.bus.redis.subscription import LONGEST_PAUSE
 from liveserver.config import BusSettings, HistorySettings
 from liveserver.errors import BusError
 from liveserver.instruments import Distribution, gauge, histogram, total
@@ -115,7 +118,9 @@ class RedisBus(RedisCoordination):
         self._relaying = trio.CapacityLimiter(4)
         self._known = KnownHeads()
         self._membership = Membership(settling(self._link.timeout))
-        self._reporter = Reporter(self._link, self._commands, self._known, self._membership)
+        self._is_sharded = bus.sharded and in_cluster(bus.url)
+        self._routes = Routes(self._link, is_sharded=self._is_sharded)
+        self._reporter = Reporter(self._link, self._commands, self._known, self._membership, self._routes)
         self._listeners: list[Listener] = []
 
     @classmethod
@@ -273,10 +278,17 @@ class RedisBus(RedisCoordination):
         if not counts:
             await trio.lowlevel.checkpoint()
             return []
-        commands = [self._commands.note_peer_count(count) for count in counts]
-        commands += self._note_watched({count.video: count.datacenter for count in counts})
-        answers = await self._ask(*commands)
-        return [replies.is_announced(answer) for answer in answers[: len(counts)]]
+
+        def work() -> list[bool]:
+            commands = [
+                self._commands.note_peer_count(count, self._routes.to(self._link.shard_of(count.video)))
+                for count in counts
+            ]
+            commands += self._note_watched({count.video: count.datacenter for count in counts})
+            answers = self._link.run(commands, transaction=False)
+            return [replies.is_announced(answer) for answer in answers[: len(counts)]]
+
+        return await self._link.call(self._asking, work)
 
     def inbox(
         self, node: str, on_viewer_count: Callable[[ViewerCount], None] = ignore
@@ -286,7 +298,7 @@ class RedisBus(RedisCoordination):
     def feed(
         self, on_viewer_count: Callable[[ViewerCount], None] = ignore
     ) -> AbstractAsyncContextManager[Inbox]:
-        return self._listen("ls:feed", on_viewer_count)
+        return self._listen(FEED, on_viewer_count)
 
     def hook_queue(self, ttl: float, limit: int) -> RedisHookQueue:
         """Return the queues of hooks, whose messages are kept for `ttl` seconds: `limit` for an endpoint."""
@@ -320,6 +332,7 @@ class RedisBus(RedisCoordination):
             on_viewer_count,
             self._membership.process,
             self._reporter.wake,
+            is_sharded=self._is_sharded,
         )
         self._listeners.append(listener)
         self._reporter.start()

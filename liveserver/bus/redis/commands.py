@@ -36,7 +36,8 @@ USED = (
 FORM = 1
 
 # The arguments with which a script opens a log: an epoch in case it begins anew, and the known head, as
-# epoch and offset. In a cluster the server's incarnation and its verdict follow the epoch (log.lua).
+# epoch and offset. In a cluster the server's incarnation, its verdict and how to publish follow the epoch
+# (log.lua).
 Opening: TypeAlias = tuple[str, str, int]
 
 
@@ -63,11 +64,11 @@ class Commands:
             "STATE_KEYS": history.state_keys,
             "STATE_BYTES": int(history.state_size),
         }
-        self._append = Script("append", settings, "log", "appended", "state")
-        self._relay = Script("relay", settings, "log", "appended", "state")
-        self._subscribe = Script("subscribe", settings, "log", "tally")
-        self._count = Script("count", settings, "log", "tally")
-        self._note_peer_count = Script("note_peer_count", settings, "log", "tally")
+        self._append = Script("append", settings, "log", "publish", "appended", "state")
+        self._relay = Script("relay", settings, "log", "publish", "appended", "state")
+        self._subscribe = Script("subscribe", settings, "log", "publish", "tally")
+        self._count = Script("count", settings, "log", "publish", "tally")
+        self._note_peer_count = Script("note_peer_count", settings, "log", "publish", "tally")
         self._add_audience = Script("add_audience", settings)
         self._merge = Script("merge", settings, "log", "state")
         self._head = Script("head", settings)
@@ -164,10 +165,10 @@ class Commands:
     def count(self, video: str) -> Command:
         return _call(self._count, keys(video, "nodes", "viewers", "tally"))
 
-    def note_peer_count(self, count: ViewerCount) -> Command:
+    def note_peer_count(self, count: ViewerCount, route: str) -> Command:
         names = keys(count.video, "nodes", "viewers", "tally")
         return _call(
-            self._note_peer_count, names, count.video, count.origin, count.datacenter, ms(count.hold)
+            self._note_peer_count, names, count.video, count.origin, count.datacenter, ms(count.hold), route
         )
 
     def add_audience(self, report: AudienceReport, ttl: float) -> Iterator[Command]:

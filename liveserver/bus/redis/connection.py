@@ -142,12 +142,16 @@ class Link:
         """Return each channel's listeners. Raises `RedisError` unless all servers reply."""
         return self._deployment.count_listeners(channels)
 
-    def connection(self) -> Any:
+    def connection(self, shard: str | None = None) -> Any:
         """Return a new `redis.Connection` for pub/sub, outside the pool and not yet connected.
 
-        Typed as Any, as its methods are not annotated.
+        To the server of `shard`; without one, to any master. Typed as Any, as its methods are not annotated.
         """
-        return self._deployment.connection()
+        return self._deployment.connection(shard)
+
+    def refresh(self) -> None:
+        """Look which servers there are now. Raises `RedisError`."""
+        self._deployment.refresh()
 
     def rediscover(self) -> None:
         """Discover the servers again, after a connection broke."""

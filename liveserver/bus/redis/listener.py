@@ -1,34 +1,31 @@
-"""A thread that listens to one pub/sub channel and fills a mailbox, whatever happens to Redis.
+"""Listens to an inbox or the feed and fills a mailbox, whatever happens to Redis.
 
 Rules:
 
-1. The thread ends only when `stop` is called. After any failure it connects again, with exponential
-   backoff and jitter so that nodes do not all reconnect at once.
+1. A subscription's thread keeps one connection (subscription.py). In a Redis Cluster each server has one more
+   (sharded.py).
 2. Each time listening has resumed, the mailbox is notified that something may have been missed (not the
    first time).
-3. A stalled connection is treated as broken: a quiet connection is checked with a PING, and closed if
-   no reply arrives within the timeout.
-4. Messages that are neither a batch nor a viewer count are counted and dropped.
-5. A cluster's server that begins a new incarnation publishes so on a channel (incarnation.lua). That
+3. Messages that are neither a batch nor a viewer count are counted and dropped.
+4. A cluster's server that begins a new incarnation publishes so on a channel (incarnation.lua). That
    is treated as if listening had resumed, for this process may have received what the server has lost.
-6. Messages that arrive together are passed on together: Trio is woken once.
+5. Messages that arrive together are passed on together: Trio is woken once.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
 import trio
-from redis.exceptions import ConnectionError as BrokenLink
 
-from liveserver.backoff import Backoff
 from liveserver.bus.mailbox import Mailbox
 from liveserver.bus.redis.connection import Link
+from liveserver.bus.redis.sharded import ALL_SHARDS, FEED, ShardListeners
+from liveserver.bus.redis.subscription import Subscription
 from liveserver.errors import BusError
 from liveserver.event import Batch, MalformedBatch
 from liveserver.instruments import gauge, total
@@ -36,10 +33,8 @@ from liveserver.viewer_count import MARK, MalformedViewerCount, ViewerCount
 
 LIVES = "ls:life"  # a channel
 MEMBER = "ls:member:"  # with the process' name, the channel that shows that it is listening
-TICK = 0.1  # seconds between two checks whether to end
-TOGETHER = 1_000  # messages passed on at once, at most
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see membership.py
 LEAVE = 0.4  # seconds for the thread to end; one that is blocked in Redis ends by its own timeout
+SHARDS = 0.5  # seconds to listen to all shards before the inbox opens; later ones are told to the mailbox
 
 
 class ListenerStatistics(msgspec.Struct, frozen=True):
@@ -47,6 +42,10 @@ class ListenerStatistics(msgspec.Struct, frozen=True):
 
     channel: str
     listening: Annotated[bool, gauge("Whether this pub/sub channel is being listened to.")]
+    shards: Annotated[
+        int,
+        gauge("Servers of a Redis Cluster of which this channel is listened to by sharded pub/sub."),
+    ]
     restarts: Annotated[int, total("Times listening was resumed after an interruption.")]
     malformed: Annotated[
         int, total("Malformed messages, dropped. Does another program publish to this channel?")
@@ -69,121 +68,128 @@ class Listener:
         on_viewer_count: Callable[[ViewerCount], None],
         member: str = "",
         on_listening: Callable[[], None] = lambda: None,
+        *,
+        is_sharded: bool = False,
     ) -> None:
-        self.mailbox = Mailbox(capacity, trio.lowlevel.current_trio_token(), on_viewer_count)
+        self._trio_token = trio.lowlevel.current_trio_token()
+        self.mailbox = Mailbox(capacity, self._trio_token, on_viewer_count)
         self.begun = trio.Event()  # listening for the first time
+        self.shards_attempted = trio.Event()  # all of them are listened to, or could not be
         self.ended = trio.Event()
         self._link = link
         self._channel = channel
-        self._member = MEMBER + member  # subscribed to, to show that this process is listening
+        # The member's channel is subscribed to, to show that this process is listening.
+        self._subscription = Subscription(
+            link,
+            [LIVES, MEMBER + member, channel],
+            self._receive,
+            self._on_subscribed,
+            on_tick=self._show_shards,
+            on_end=lambda: self._set_in_trio(self.ended),
+        )
+        self._shards = (
+            ShardListeners(
+                link,
+                channel,
+                self._receive,
+                self._on_shard_changed,
+                lambda: self._set_in_trio(self.shards_attempted),
+            )
+            if is_sharded
+            else None
+        )
+        if not is_sharded:
+            self.shards_attempted.set()
         self._on_listening = on_listening
-        self._trio_token = trio.lowlevel.current_trio_token()
-        self._stop = threading.Event()
-        # Written by the thread, read by statistics().
-        self._listening = False
-        self._starts = 0
+        self._is_open = False
+        self._shows_shards = False
+        self._counting = threading.Lock()
         self._malformed = 0
-        self._error = ""
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name=f"listen {self._channel}", daemon=True).start()
+        self._subscription.start()
+        if self._shards:
+            self._shards.start()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._subscription.stop()
+        if self._shards:
+            self._shards.stop()
         self.mailbox.close()
+
+    def open(self) -> None:
+        """Take the listener's messages for complete from now on: what is missed is notified."""
+        self._is_open = True
 
     def error(self) -> str:
         """Return the last error; empty if there was none."""
-        return self._error
+        return self._subscription.error
 
     def statistics(self) -> ListenerStatistics:
         mailbox = self.mailbox.statistics()
         return ListenerStatistics(
             channel=self._channel,
-            listening=self._listening,
-            restarts=max(0, self._starts - 1),
+            listening=self._subscription.is_listening,
+            shards=self._shards.listening if self._shards else 0,
+            restarts=max(0, self._subscription.starts - 1),
             malformed=self._malformed,
             received=mailbox.received,
             dropped=mailbox.dropped,
-            error=self._error,
+            error=self._subscription.error,
         )
 
-    def _run(self) -> None:
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        while not self._stop.is_set():
-            starts = self._starts
-            connection = None
-            try:
-                connection = self._link.connection()
-                self._listen(connection)
-            except Exception as error:  # rule 1: any failure
-                self._error = str(self._link.to_bus_error(error))
-                self._link.rediscover()
-            finally:
-                self._listening = False
-                if connection is not None:
-                    connection.disconnect()
-            if self._starts > starts:
-                backoff.reset()
-            self._stop.wait(backoff.next())
-        self._set_in_trio(self.ended)
-
-    def _listen(self, connection: Any) -> None:
-        connection.connect()
-        connection.send_command("SUBSCRIBE", LIVES, self._member, self._channel, check_health=False)
-        heard, is_awaited = time.monotonic(), True  # the confirmation of the subscription
-        while not self._stop.is_set():
-            if connection.can_read(TICK):
-                self._read_messages(connection)
-                heard, is_awaited = time.monotonic(), False
-            elif time.monotonic() - heard > self._link.timeout:
-                if is_awaited:
-                    raise BrokenLink(f"no reply for {self._link.timeout:g} s on {self._channel}")
-                connection.send_command("PING", check_health=False)
-                heard, is_awaited = time.monotonic(), True
-
-    def _read_messages(self, connection: Any) -> None:
-        """Read all messages that have arrived, and pass them on."""
+    def _receive(self, messages: Sequence[Any]) -> None:
+        """Pass on messages; called in the threads of all subscriptions."""
         batches: list[Batch] = []
         counts: list[ViewerCount] = []
-        for _ in range(TOGETHER):
-            message = connection.read_response()
-            if isinstance(message, list) and message[1:2] == [LIVES.encode()]:
-                if message[0] == b"message":
-                    self.mailbox.mark_missed()
-                    self._on_listening()
-            elif isinstance(message, list) and message[1:2] == [self._member.encode()]:
-                pass
-            elif isinstance(message, list) and message[0] == b"message":
-                try:
-                    if message[2].startswith(MARK):
-                        counts.append(ViewerCount.decode(message[2]))
-                    else:
-                        batches.append(Batch.decode(message[2]))
-                except (MalformedBatch, MalformedViewerCount):
-                    self._malformed += 1
-            elif isinstance(message, list) and message[0] == b"subscribe":
-                self._on_subscribed()
-            if not connection.can_read(0):
-                break
+        malformed = 0
+        for _, channel, content in messages:
+            if channel == LIVES.encode():
+                self.mailbox.mark_missed()
+                self._on_listening()
+                if self._shards:
+                    self._shards.refresh()
+                continue
+            try:
+                if content.startswith(MARK):
+                    counts.append(ViewerCount.decode(content))
+                else:
+                    batches.append(Batch.decode(content))
+            except (MalformedBatch, MalformedViewerCount):
+                malformed += 1
+        if malformed:
+            with self._counting:
+                self._malformed += malformed
         if batches:
             self.mailbox.put(batches)
         if counts:
             self.mailbox.put_counts(counts)
 
     def _on_subscribed(self) -> None:
-        if self._starts:
+        self._shows_shards = False
+        if self._subscription.starts > 1:
             self.mailbox.mark_missed()
-        self._starts += 1
-        self._listening = True
         self._on_listening()
         self._set_in_trio(self.begun)
+
+    def _on_shard_changed(self) -> None:
+        if self._is_open:
+            self.mailbox.mark_missed()
+
+    def _show_shards(self, connection: Any) -> None:
+        """Subscribe to `ALL_SHARDS` while the feed of all shards is listened to."""
+        if self._shards and self._channel == FEED and self._shards.is_complete != self._shows_shards:
+            self._shows_shards = not self._shows_shards
+            word = "SUBSCRIBE" if self._shows_shards else "UNSUBSCRIBE"
+            connection.send_command(word, ALL_SHARDS, check_health=False)
 
     def _set_in_trio(self, event: trio.Event) -> None:
         try:
             self._trio_token.run_sync_soon(event.set)
         except trio.RunFinishedError:
-            self._stop.set()  # Trio has ended
+            self._subscription.stop()  # Trio has ended
+            if self._shards:
+                self._shards.stop()
 
 
 @asynccontextmanager
@@ -198,6 +204,9 @@ async def listening(listener: Listener) -> AsyncIterator[Mailbox]:
             await listener.begun.wait()
         if not listener.begun.is_set():
             raise BusError(listener.error() or "Redis did not answer")
+        with trio.move_on_after(SHARDS):
+            await listener.shards_attempted.wait()
+        listener.open()
         yield listener.mailbox
     finally:
         listener.stop()

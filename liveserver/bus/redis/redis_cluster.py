@@ -81,10 +81,27 @@ class Cluster(Deployment):
             counts = [count + int(more) for count, more in zip(counts, answer[1::2], strict=True)]
         return counts
 
-    def connection(self) -> Any:
+    def connection(self, shard: str | None = None) -> Any:
         cluster = self._cluster()
-        pool = cluster.get_redis_connection(_any_primary(cluster)).connection_pool
+        try:
+            node = _any_primary(cluster) if shard is None else _server_of(cluster, shard)
+        except RedisClusterException as error:
+            raise BrokenLink(str(error)) from error
+        pool = cluster.get_redis_connection(node).connection_pool
         return pool.connection_class(**pool.connection_kwargs)
+
+    def refresh(self) -> None:
+        cluster = self._cluster()
+        client = cluster.get_redis_connection(_any_primary(cluster))
+        (answer,) = run_pipeline(client, [("CLUSTER", "SLOTS")], transaction=False)
+        if isinstance(answer, Exception):
+            raise answer
+        known = {key_slot(tag.encode()): name for name, tag in self._tags.items()}
+        found = _lowest_slots(answer)
+        if found.keys() != known.keys() or not all(
+            known[slot].endswith(name) for slot, name in found.items()
+        ):
+            self.drop()
 
     def drop(self) -> None:
         with self._lock:
@@ -122,6 +139,17 @@ def _tags(cluster: RedisCluster) -> dict[str, str]:
     return {name: _tag(slot) for name, slot in lowest.items()}
 
 
+def _lowest_slots(answer: Sequence[Any]) -> dict[int, str]:
+    """Return the lowest slot of each server and its `host:port`, from the reply of CLUSTER SLOTS.
+
+    The host is empty if the server does not know it.
+    """
+    lowest: dict[bytes, tuple[int, str]] = {}
+    for first, _, (host, port, name, *_), *_ in sorted(answer, key=lambda entry: int(entry[0])):
+        lowest.setdefault(name, (int(first), f"{(host or b'').decode()}:{port}"))
+    return dict(lowest.values())
+
+
 @functools.cache
 def _tag(slot: int) -> str:
     """Return a hash tag in this slot. No video's name contains `!`."""
@@ -147,6 +175,10 @@ def _grouped(
         waiting = []
     found = list(groups.values())
     return [*found, (_any_primary(cluster), waiting)] if waiting else found
+
+
+def _server_of(cluster: RedisCluster, tag: str) -> ClusterNode:
+    return cluster.nodes_manager.get_node_from_slot(key_slot(tag.encode()))
 
 
 def _any_primary(cluster: RedisCluster) -> ClusterNode:

@@ -19,11 +19,12 @@ from liveserver.bus.redis.known_heads import KnownHeads
 from liveserver.bus.redis.listener import MEMBER
 from liveserver.bus.redis.membership import Incarnation, Membership
 from liveserver.bus.redis.server import Command
+from liveserver.bus.redis.sharded import Routes
 
 BEAT = 1.0  # seconds
 RETRY = 0.1  # seconds after a beat that failed
 PAGE = 1_000  # videos reported in one pipeline
-CHECK_EVERY = 5  # beats, two of which check in a cluster which members have ended
+CHECK_EVERY = 5  # beats, two of which check in a cluster which members have ended, and who has the feed
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +32,11 @@ log = structlog.get_logger(__name__)
 class Reporter:
     """Runs the pipelines that open logs. `run`, `report` and `leave` block: call them in worker threads."""
 
-    def __init__(self, link: Link, commands: Commands, known: KnownHeads, membership: Membership) -> None:
+    def __init__(
+        self, link: Link, commands: Commands, known: KnownHeads, membership: Membership, routes: Routes
+    ) -> None:
         self._link = link
+        self._routes = routes
         self._commands = commands
         self._known = known
         self._membership = membership
@@ -69,7 +73,7 @@ class Reporter:
             if self._membership.latest(shard) is None:
                 self._run([], [])
             latest = self._membership.latest(shard)
-            epoch += f" {latest.id} {latest.verdict}" if latest else " - "
+            epoch += f" {latest.id} {latest.verdict} {self._routes.to(shard)}" if latest else " - "
         return epoch, known_epoch, known
 
     def report(self) -> None:
@@ -166,6 +170,7 @@ class Reporter:
         names = sorted({name.decode() for members in lists for name in members} - {process})
         counts = self._link.count_listeners([MEMBER + name for name in names]) if names else []
         silent = {name for name, count in zip(names, counts, strict=True) if not count}
+        self._routes.check()
         if gone := sorted(silent & self._silent):
             prunes = [self._commands.prune(process, shard, gone=gone) for shard in shards]
             self._link.run(prunes, transaction=False)

@@ -40,8 +40,15 @@ class Deployment(ABC):
         """Return each channel's listeners at all servers. Raises `RedisError` if a server does not reply."""
 
     @abstractmethod
-    def connection(self) -> Any:
-        """Return a new `redis.Connection`, not yet connected, for pub/sub. Any: it is not annotated."""
+    def connection(self, shard: str | None = None) -> Any:
+        """Return a new `redis.Connection`, not yet connected, for pub/sub. Any: it is not annotated.
+
+        To the server of `shard`; without one, to any master.
+        """
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Look which servers there are now. Raises `RedisError`."""
 
     @abstractmethod
     def drop(self) -> None:
@@ -78,7 +85,10 @@ class Server(Deployment):
         (answer,) = run_pipeline(self._redis, [("PUBSUB", "NUMSUB", *channels)], transaction=False)
         return [int(count) for count in answer[1::2]]
 
-    def connection(self) -> Any:
+    def refresh(self) -> None:
+        """There is nothing to look for: each connection is made to the present master."""
+
+    def connection(self, shard: str | None = None) -> Any:
         # Not the pool's make_connection: it counts connections, and never decrements the count.
         return self._pool.connection_class(**self._pool.connection_kwargs)
 

@@ -12,6 +12,7 @@ from liveserver.bus.redis.connection import UNSETTLED
 from liveserver.bus.redis.known_heads import KnownHeads
 from liveserver.bus.redis.membership import Membership
 from liveserver.bus.redis.reporting import PAGE, Reporter
+from liveserver.bus.redis.sharded import Routes
 
 
 class Script:
@@ -78,7 +79,8 @@ def made(videos: int = 0) -> tuple[Reporter, Script, Membership]:
     for number in range(videos):
         known.learn(f"v{number}", "e", 7)
     link, membership = Script(), Membership(5.0)
-    return Reporter(link, Fake(), known, membership), link, membership  # type: ignore[arg-type]
+    routes = Routes(link, is_sharded=False)  # type: ignore[arg-type]
+    return Reporter(link, Fake(), known, membership, routes), link, membership  # type: ignore[arg-type]
 
 
 def test_a_call_goes_with_the_question_which_incarnation_it_is_as_one_transaction() -> None:

@@ -50,7 +50,7 @@ if offset > before then
   if last > 0 then call('HSET', meta, 'last', last) end
   local batch
   batch, nodes_sent = appended(video, epoch, first, by .. first_number, accepted, at, marks, now)
-  call('PUBLISH', 'ls:feed', batch)
+  publish_to_feed(batch)
 end
 
 local function indexes(found) return found[1] and table.concat(found, ',') or '-' end

@@ -55,8 +55,7 @@ local function appended(video, epoch, first, origin, lines, at, marks, now)
   local rows, sent = call('ZRANGE', nodes, 0, -1, 'WITHSCORES'), 0
   for i = 1, #rows, 2 do
     local node = rows[i]
-    -- In a cluster only the listeners of this very server are counted, so it says nothing.
-    if tonumber(rows[i + 1]) <= now or call('PUBLISH', 'ls:inbox:' .. node, batch) + CLUSTER == 0 then
+    if tonumber(rows[i + 1]) <= now or publish_to_node(node, batch) == 0 then
       call('ZREM', nodes, node)
       call('HDEL', viewers, node)
     else

@@ -31,6 +31,9 @@ local call = redis.call
 local META_LIVES_ON = 120000 -- meta outlives the log, or the remaining events would be taken for all
 local UNSETTLED = 'RESTARTED Redis has restarted; waiting until every process has reported what it knows'
 
+-- How to publish, see publish.lua; open_log sets it.
+local route = '-'
+
 -- Redis' clock without its steps (incarnation.lua keeps `skew`), in milliseconds.
 local skew = CLUSTER == 1 and 0 or nil
 local function now_ms()
@@ -87,9 +90,9 @@ local function open_log(meta, log, offered, known_epoch, known)
     id, verdict = state[1] or '', state[2]
     skew = tonumber(state[3] or 0)
   else
-    -- `epoch incarnation verdict`: this server's incarnation is stored in another slot, and its verdict never
+    -- `epoch incarnation verdict route`: this server's incarnation is stored in another slot, and its verdict never
     -- changes. The caller passes what it knows; the incarnation is compared here.
-    offered, id, verdict = string.match(offered, '^(%w+) (%w+) (%w*)$')
+    offered, id, verdict, route = string.match(offered, '^(%w+) (%w+) (%w*) (%S+)$')
     if not id or not string.find(call('INFO', 'replication'), 'master_replid:' .. id, 1, true) then id = '' end
   end
   if id == '' then return '-', 0, 0, '', 0, '', false, 0, '' end

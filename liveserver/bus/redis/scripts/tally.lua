@@ -33,11 +33,11 @@ local function announce(video, nodes, viewers, tally, hold)
   local message = string.format('#%s %s %d %d %d', video, ORIGIN, datacenter, total, hold)
   if datacenter ~= before or total ~= total_before then
     call('HSET', tally, 'datacenter', datacenter, 'total', total, 'at', now)
-    for _, node in ipairs(rows) do call('PUBLISH', 'ls:inbox:' .. node, message) end
+    for _, node in ipairs(rows) do publish_to_node(node, message) end
   end
   if datacenter ~= before or (datacenter > 0 and now - fed >= hold / 4) then
     call('HSET', tally, 'fed', now)
-    call('PUBLISH', 'ls:feed', message)
+    publish_to_feed(message)
   end
   if call('PTTL', tally) < hold then call('PEXPIRE', tally, hold) end
   return string.format('%s %d %d 1', ORIGIN, datacenter, total)
