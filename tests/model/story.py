@@ -64,7 +64,9 @@ class Story:
             first = 1 if known is None or known.epoch != event.epoch else known.number + 1
             missing = self._history.kept(event.origin, event.epoch, first, event.number - 1)
             self._check(not missing, f"{event} follows {known}: {missing} are missing, untold")
-            self._check(known is None or known.epoch == event.epoch, f"{event}: a new epoch, untold")
+            is_promised = known is not None and (known.number > 0 or event.origin == self._datacenter)
+            is_known = known is not None and known.epoch == event.epoch
+            self._check(is_known or not is_promised, f"{event}: a new epoch, untold")
         self.known = self.known.advanced(event.origin, *event.mark)
         if cursor:
             self._at(Cursor.parse_trusted(cursor), "an event")

@@ -1,6 +1,6 @@
 """Two or three datacenters on memory buses, with relays, frontends and viewers, and all that happens to them.
 
-A world is made of its seed, and of nothing else.
+A world is made of its seed, and of the order of sets (`PYTHONHASHSEED`).
 """
 
 from __future__ import annotations

@@ -21,14 +21,14 @@ import trio
 
 from liveserver.bus.interface import Head, Slice
 from liveserver.config import HistorySettings
-from liveserver.cursor import Cursor
+from liveserver.cursor import Cursor, Mark
 from liveserver.event import Batch
 from liveserver.frontend.channels.viewer_count import ChannelViewerCount
 from liveserver.frontend.delivery.audience import Audience
 from liveserver.frontend.delivery.delayed import DelayedAudience
 from liveserver.frontend.delivery.scheduler import Scheduler
 from liveserver.frontend.history.delayed import DelayedLog
-from liveserver.frontend.history.log import ChannelLog, cursor_before
+from liveserver.frontend.history.log import ChannelLog
 from liveserver.single_flight import SingleFlight
 
 STASH = 1_000  # batches
@@ -139,7 +139,7 @@ class Channel:
             self.epoch = part.head.epoch
             self.offset = 0
             self.is_complete = True  # earlier events are lost
-            self._append_gaps(cursor_before(part.head.cursor, part.batches))
+            self._append_gaps(_missing_before(part))
         for batch in part.batches:
             self.offset = max(self.offset, batch.first - 1)  # only ephemeral events are missing before it
             self._append(batch)
@@ -237,6 +237,15 @@ class Channel:
         """Drop items beyond the limits; called once a second, too."""
         self.log.reach = self._history.delayed_events if self.audience.delayed else 0
         self.log.trim(trio.current_time(), self.audience.needed())
+
+
+def _missing_before(part: Slice) -> Cursor:
+    """Return per origin up to which number more than ephemeral events may be missing before the part, which
+    reaches to the log's head."""
+    marks = dict(part.head.cursor) | dict(part.head.kept or ())
+    for batch in reversed(part.batches):
+        marks[batch.origin] = Mark(batch.origin_epoch, batch.after)
+    return Cursor(marks.items())
 
 
 def _number(cursor: Cursor, origin: str) -> int:

@@ -14,7 +14,7 @@ from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.frontend.channels.channel import STASH, Channel
 from liveserver.frontend.delivery.statistics import FanOutStatistics
-from liveserver.frontend.history.frames import GAP
+from liveserver.frontend.history.frames import GAP, SKIP
 
 
 class Scheduler:
@@ -111,6 +111,42 @@ async def test_another_epoch_begins_with_a_gap_and_counts_as_a_hole() -> None:
     made.apply_slice(part)
     assert (numbers(made), made.epoch, made.offset, made.is_complete) == ([3, "gap", 1], "bbb", 1, True)
     assert made.audience.counts.holes == 1
+
+
+@pytest.mark.parametrize(
+    ("since", "kept", "found"),
+    [
+        (1, 10, ["gap dc1-ccc-0", 8, 10, "skip"]),
+        (2, 10, ["gap dc1-ccc-0", 8, 10, "skip"]),
+        (3, 10, ["gap dc1-ccc-0", "gap dc2-bbb-3", 8, 10, "skip"]),
+        (None, 10, ["gap dc1-ccc-0", "gap dc2-bbb-7", 8, 10, "skip"]),
+        (1, 14, ["gap dc1-ccc-0", 8, 10, "gap dc2-bbb-14", "skip"]),
+        (None, 2, ["gap dc1-ccc-0", "skip"]),
+        (None, 3, ["gap dc1-ccc-0", "gap dc2-bbb-3", "skip"]),
+    ],
+)
+async def test_in_another_epoch_ephemeral_events_of_others_are_no_gap(
+    since: int | None, kept: int, found: list[int | str]
+) -> None:
+    """Of another datacenter 2 was received; the new log has 8, 10 and 11, or no event of it any more."""
+    made = channel(offset=1)
+    made.log.append(
+        Batch("v", "aaa", 2, "dc2", "bbb", 1, [b'comment {"id":"a"}', b'comment {"id":"b"}']), 0, 0
+    )
+    before = len(made.log.items)
+    batches = [
+        Batch("v", "ccc", 1, "dc2", "bbb", 8, [b'comment {"id":"c"}'], since),
+        Batch("v", "ccc", 3, "dc2", "bbb", 10, [b'comment {"id":"d"}'], 8),
+    ]
+    after = Head("ccc", 7, Cursor.parse("dc1-ccc-0~dc2-bbb-14"), Cursor.parse(f"dc1-ccc-0~dc2-bbb-{kept}"))
+    made.apply_slice(Slice(after, 1, batches if kept >= 10 else []))
+    assert [
+        f"gap {item.origin}-{item.epoch}-{item.number}" if item.event == GAP
+        else "skip" if item.event == SKIP
+        else item.number
+        for item in made.log.items[before:]
+    ] == found  # fmt: skip
+    assert str(made.log.cursor) == "dc1-ccc-0~dc2-bbb-14"
 
 
 async def test_a_head_further_on_reveals_a_lost_last_event() -> None:
