@@ -127,6 +127,7 @@ class Connection(ClientSocket):
                     self.hosts.check(headers.get(b"host"))
                 handler = server.router.match(request)
                 if handler is None and not server.router.is_complete:
+                    self.deadline = math.inf  # the client has sent its headers; imports may take long
                     await server.load_web()
                     handler = server.router.match(request)
                 if handler is None:

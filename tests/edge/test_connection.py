@@ -127,7 +127,7 @@ async def test_bodies_with_the_words_that_frame_them() -> None:
         assert body(await client.ask(POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)) == text.decode()
 
 
-async def test_a_chunked_body_beside_an_upgrade_nobody_takes_up_is_read() -> None:
+async def test_a_chunked_body_is_read_despite_an_upgrade_header() -> None:
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAE\r\n"
     async with serving(ECHO) as served, served.connect() as client:
         assert body(await client.ask(POST + offer + CHUNKED)) == "hello"
@@ -256,7 +256,7 @@ async def test_heads_and_bodies_up_to_the_limits_are_taken() -> None:
         assert body(await served.ask(chunked)) == text.decode()
 
 
-async def test_a_refusal_is_read_by_who_goes_on_sending() -> None:
+async def test_a_client_that_keeps_sending_receives_the_refusal() -> None:
     async with serving(ECHO, max_body=1000) as served, served.connect() as client:
         await client.send(POST + b"Content-Length: 3000000\r\n\r\n")
         for _ in range(30):
@@ -455,7 +455,7 @@ async def test_half_a_request_behind_a_deferred_answer_has_its_own_time(
         assert 10 <= trio.current_time() - written < 12
 
 
-async def test_after_a_deferred_answer_the_connection_idles_as_the_answer_said(
+async def test_after_a_deferred_answer_the_connection_is_kept_for_the_keep_alive_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     laters = Laters()
@@ -471,7 +471,7 @@ async def test_after_a_deferred_answer_the_connection_idles_as_the_answer_said(
 
 @pytest.mark.parametrize("line", [b"", b"Connection: close\r\n"])
 @pytest.mark.parametrize("hard", [False, True])
-async def test_an_answer_nobody_waits_for_any_more_is_abandoned(line: bytes, hard: bool) -> None:
+async def test_a_deferred_answer_is_abandoned_when_its_client_disconnects(line: bytes, hard: bool) -> None:
     laters = Laters()
     async with serving({("GET", "/later"): laters}) as served:
         async with served.connect() as client:
@@ -544,6 +544,23 @@ async def test_a_handed_over_connection_is_not_closed_by_the_edge(
     async with serving(ECHO, fallback=keep) as served, served.connect() as client:
         await client.send(b"GET /page HTTP/1.1\r\n" + HOST + b"\r\n")
         assert await client.rest() == b"late"
+        assert served.edge.statistics().expired == 0
+
+
+async def test_loading_the_web_may_take_longer_than_headers_may(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with serving(ECHO, header_timeout=10) as served, served.connect() as client:
+
+        async def load() -> None:
+            await trio.sleep(100)
+            served.edge.router.is_complete = True
+
+        served.edge.router.is_complete = False
+        served.edge.load_web = load
+        await client.send(b"GET /page HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert await client.is_closed()
+        assert len(served.handed_over) == 1
         assert served.edge.statistics().expired == 0
 
 
