@@ -41,7 +41,7 @@ ROLE = 'node.roles=["frontend","dispatcher","hooks"]'
         (['node.roles=["hooks"]', URL, SECRET], r"^node\.roles: hooks without a dispatcher need"),
     ],
 )
-def test_what_does_not_fit_is_said_with_the_setting(overrides: list[str], message: str) -> None:
+def test_invalid_settings_are_reported_by_name(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         config.load(None, overrides, {})
     assert "MfKQ9r8" not in str(caught.value)

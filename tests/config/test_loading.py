@@ -1,10 +1,13 @@
-"""Which settings are kept off a command line."""
+"""Settings come from three sources, and secrets are kept off a command line."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from liveserver.config import load, move_secrets
+from liveserver.config import Settings, load, move_secrets
+from liveserver.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,43 @@ def test_secret_overrides_move_to_the_environment(secret: str) -> None:
 )
 def test_other_overrides_stay_on_the_command_line(override: str) -> None:
     assert move_secrets([override]) == ([override], {})
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "settings.toml"
+    path.write_text(text)
+    return path
+
+
+def test_settings_without_any_source_are_the_defaults() -> None:
+    assert load(None, (), {}) == Settings()
+
+
+def test_flags_override_the_environment_and_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[frontend]\nlease = "1s"\nlinger = "1s"\nheartbeat = "1s"')
+    environment = {
+        "LIVESERVER_FRONTEND__LINGER": "2s",
+        "LIVESERVER_FRONTEND__HEARTBEAT": "2s",
+        "LIVESERVER_X": "1",
+    }
+    frontend = load(path, ["frontend.heartbeat=3s"], environment).frontend
+    assert [frontend.lease, frontend.linger, frontend.heartbeat] == [1.0, 2.0, 3.0]
+
+
+def test_peers_come_from_all_three_sources(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, '[bus]\nkind = "redis"\n[peers.dc2]\nurl = "redis://a"\n[peers.dc3]\nurl = "redis://b"\n'
+    )
+    settings = load(
+        path, ["peers.dc4.url=redis://d"], {"LIVESERVER_PEERS__DC3__URL": "redis://user:secret@c:6379/0"}
+    )
+    assert {name: peer.url for name, peer in settings.peers.items()} == {
+        "dc2": "redis://a", "dc3": "redis://user:secret@c:6379/0", "dc4": "redis://d",
+    }  # fmt: skip
+
+
+def test_a_missing_or_malformed_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load(tmp_path / "nowhere.toml", (), {})
+    with pytest.raises(ConfigError, match=r"settings\.toml: is not TOML: .*line 1"):
+        load(write(tmp_path, "lease =\n"), (), {})

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from liveserver.config import load
 from liveserver.config.values import (
     Count,
     Datacenter,
@@ -61,3 +62,29 @@ def test_a_section_is_immutable_and_strict_about_names() -> None:
         Some().size = 2  # type: ignore[misc]
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"breadth": 2}, Some)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("20ms", 0.02), ("15s", 15), ("5m", 300), ("2h", 7200), ("1d", 86400), ("1.5", 1.5), ("7", 7)],
+)
+def test_durations_have_their_unit(text: str, seconds: float) -> None:
+    assert load(None, [f"frontend.linger={text}"], {}).frontend.linger == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512B", 512), ("64KiB", 65536), ("4MiB", 4 * 1024**2), ("1GiB", 1024**3), ("99", 99)]
+)
+def test_sizes_have_their_unit(text: str, size: int) -> None:
+    assert load(None, [f"edge.max_body={text}"], {}).edge.max_body == size
+
+
+def test_overrides_take_lists_texts_and_booleans_as_the_file_does() -> None:
+    settings = load(
+        None, ['node.roles=["dispatcher"]', "node.name=a-1", "node.allow_unauthenticated=true"], {}
+    )
+    assert (settings.node.roles, settings.node.name, settings.node.allow_unauthenticated) == (
+        ["dispatcher"],
+        "a-1",
+        True,
+    )
