@@ -37,14 +37,14 @@ class Attackers:
     """The requests of the parent: an attack of so many seconds, and its result."""
 
     def slow_heads(self, port: int, count: int, seconds: float) -> dict[str, float]:
-        return Crowd(port, count, HEAD, b"x-a: b\r\n").attack(seconds, again=True)
+        return HostileClients(port, count, HEAD, b"x-a: b\r\n").attack(seconds, again=True)
 
     def slow_reads(self, port: int, count: int, seconds: float) -> dict[str, float]:
-        return Crowd(port, count, HEAD + b"\r\n", b"").attack(seconds, again=False)
+        return HostileClients(port, count, HEAD + b"\r\n", b"").attack(seconds, again=False)
 
 
-class Crowd:
-    """`count` connections that begin with `first`, and each second send `more` or, if it is empty, sip."""
+class HostileClients:
+    """`count` connections that send `first` and then, each second, `more`; without it, they read a little."""
 
     def __init__(self, port: int, count: int, first: bytes, more: bytes) -> None:
         self._port, self._count, self._first, self._more = port, count, first, more
@@ -123,7 +123,7 @@ class Crowd:
 
 
 def run_attackers(control: Connection) -> None:
-    serve_requests(control, Attackers())
+    serve_requests(control, HostileClients())
 
 
 def main(
@@ -148,18 +148,18 @@ def main(
         stack.callback(stage.close)
         stage.gather(live, "", 8)
         for part, method in (("alone", ""), ("slow heads", "slow_heads"), ("slow reads", "slow_reads")):
-            crowd = Worker(run_attackers, load_core) if method else None
-            if crowd is not None:
-                stack.callback(crowd.close)
-                crowd.tell(method, server.port, attackers, 4 * (seconds + WARMUP))
+            worker = Worker(run_attackers, load_core) if method else None
+            if worker is not None:
+                stack.callback(worker.close)
+                worker.tell(method, server.port, attackers, 4 * (seconds + WARMUP))
                 time.sleep(seconds)
             rounds[part] = []
             for number in range(3):
                 step(f"{part}, {number + 1} of 3")
                 rounds[part].append(stage.like(rate, WARMUP, seconds, live))
             memory[part] = server.resident_bytes() / 1e6
-            if crowd is not None:
-                attacks[part] = crowd.answer(4 * (seconds + WARMUP) + 2 * PATIENCE)
+            if worker is not None:
+                attacks[part] = worker.answer(4 * (seconds + WARMUP) + 2 * PATIENCE)
                 attacks[part]["connections_after"] = server.metrics().get(CONNECTIONS, float("nan")) - live
     middles = {part: medians(each) for part, each in rounds.items()}
     result = {

@@ -35,7 +35,7 @@ from bench.procfs import CoreUse, available_bytes, kernel_bytes
 from bench.results import Sheet, finish, machine, medians
 from bench.server import Server, run_server
 from bench.stage import MOST_VIEWERS, PATH
-from bench.viewer_processes import PER_PROCESS, Crowd, groups
+from bench.viewer_processes import PER_PROCESS, ViewerProcesses, groups
 
 # Bytes of memory for each viewer: in the server's processes, in the kernel for both ends, in the clients.
 NEEDED = 3_700 + 10_000 + 2_500
@@ -74,7 +74,7 @@ def main(
         settings.append('node.roles=["frontend","dispatcher"]')
         server = stack.enter_context(run_server(core, *settings, workers=workers))
         plan = groups([(server.host, server.port)], PATH, count, PER_PROCESS)
-        crowd = stack.enter_context(closing(Crowd(plan, load_core)))
+        watching = stack.enter_context(closing(ViewerProcesses(plan, load_core)))
         publisher = stack.enter_context(closing(Worker(likes.run, load_core)))
         step(f"connecting {count:,} viewers from {len(plan)} processes")
         result = {
@@ -83,11 +83,11 @@ def main(
             "workers": workers,
             "worker_bytes": server.private_bytes() // (workers + 2),  # the supervisor, and what forks them
             "worker_start_s": server.cpu_seconds() / workers,
-        } | gather(server, crowd)
+        } | gather(server, watching)
         found = []
         for number in range(1, rounds + 1):
             step(f"like {number} of {rounds}")
-            found.append(like_all(server, crowd, publisher, number, load_core))
+            found.append(like_all(server, watching, publisher, number, load_core))
     reached = min(one["reached"] for one in found)
     result |= {
         "medians": medians(found),
@@ -98,40 +98,40 @@ def main(
     finish(result, sheets(result))
 
 
-def gather(server: Server, crowd: Crowd) -> dict[str, Any]:
+def gather(server: Server, watching: ViewerProcesses) -> dict[str, Any]:
     """Connect all; return the rate, and the memory in bytes per viewer."""
     time.sleep(1.0)
     resident, slabs, cpu = server.resident_bytes(), kernel_bytes(), server.cpu_seconds()
-    seconds = crowd.connect()
+    seconds = watching.connect()
     cpu = server.cpu_seconds() - cpu
     time.sleep(SETTLE)
     now = kernel_bytes()
-    grown = {name: (size - slabs.get(name, 0)) / crowd.count for name, size in now.items()}
+    grown = {name: (size - slabs.get(name, 0)) / watching.count for name, size in now.items()}
     greatest = sorted(grown, key=lambda name: -grown[name])[:TOP]
     return {
         "connect_s": round(seconds, 2),
-        "connects_per_s": round(crowd.count / seconds),
-        "connect_cpu_us": round(cpu / crowd.count * 1e6, 1),
-        "bytes_per_viewer": round((server.resident_bytes() - resident) / crowd.count),
+        "connects_per_s": round(watching.count / seconds),
+        "connect_cpu_us": round(cpu / watching.count * 1e6, 1),
+        "bytes_per_viewer": round((server.resident_bytes() - resident) / watching.count),
         "kernel_bytes_per_viewer": round(sum(grown.values())),
         "kernel_caches": {name: round(grown[name]) for name in greatest},
     }
 
 
 def like_all(
-    server: Server, crowd: Crowd, publisher: Worker, number: int, load_core: int
+    server: Server, watching: ViewerProcesses, publisher: Worker, number: int, load_core: int
 ) -> dict[str, float]:
     """Publish one like; return milliseconds from its sending, and how many viewers it reached."""
     time.sleep(SETTLE)
     like = {**likes.LIKE, "user": f"round-{number}"}  # not one of an earlier round that was late
     template = likes.RequestTemplate(body=json.dumps(like, separators=(",", ":")).encode())
-    crowd.ask("restart")
-    crowd.expect_one(PATIENCE + crowd.count / 20_000, f'"user":"round-{number}",'.encode())
+    watching.ask("restart")
+    watching.expect_one(PATIENCE + watching.count / 20_000, f'"user":"round-{number}",'.encode())
     time.sleep(0.5)
     cpu, use = server.cpu_seconds(), CoreUse(load_core)
     sent = time.monotonic()
     publisher.ask("evenly", server.port, 1.0, 1.0, 1, template)
-    moments = crowd.moments()
+    moments = watching.moments()
     cpu = server.cpu_seconds() - cpu
     clients = 1.0 - use.since(0.0)["idle"]
     after = [(moment - sent) * 1000 for moment in moments]
@@ -140,7 +140,7 @@ def like_all(
         "first_ms": percentile(after, 0.0),
         "median_ms": percentile(after, 0.5),
         "last_ms": percentile(after, 1.0),
-        "cpu_us": cpu / crowd.count * 1e6,
+        "cpu_us": cpu / watching.count * 1e6,
         "clients_core": clients,
     }
 

@@ -39,7 +39,7 @@ from bench.nodes import run_datacenter
 from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.server import Server
 from bench.stage import MOST_VIEWERS, PATH, WRITES
-from bench.viewer_processes import Crowd, groups
+from bench.viewer_processes import ViewerProcesses, groups
 
 LIKES = f"/v1/videos/{VIDEO}/likes"
 TOKEN, PER_MS = b'"type":"like","user":"t', 1000
@@ -106,15 +106,17 @@ def main(
         step = stack.enter_context(progress(rounds))
         step("starting the nodes", 0)
         nodes = stack.enter_context(named(backend, frontend) if frontend else started(pin))
-        crowd = stack.enter_context(closing(Crowd(groups(nodes.frontends, PATH, count), load_core)))
+        watching = stack.enter_context(
+            closing(ViewerProcesses(groups(nodes.frontends, PATH, count), load_core))
+        )
         liker = stack.enter_context(closing(Worker(likes.run, load_core)))
-        crowd.ask("understand", TOKEN, PER_MS, b"event: ready\n")
+        watching.ask("understand", TOKEN, PER_MS, b"event: ready\n")
         step(f"connecting {count:,} viewers", 0)
-        crowd.connect(keep=1)
+        watching.connect(keep=1)
         found = []
         for number in range(1, rounds + 1):
             step(f"round {number}: {rate:g} likes/s to {count:,} viewers")
-            measured, wrong = play(nodes, crowd, liker, rate, warmup, seconds)
+            measured, wrong = play(nodes, watching, liker, rate, warmup, seconds)
             found.append(measured)
             faults += [f"round {number}: {fault}" for fault in wrong]
     result = {
@@ -132,23 +134,23 @@ def main(
 
 
 def play(
-    nodes: Nodes, crowd: Crowd, liker: Worker, rate: float, warmup: float, seconds: float
+    nodes: Nodes, watching: ViewerProcesses, liker: Worker, rate: float, warmup: float, seconds: float
 ) -> tuple[dict[str, float], list[str]]:
     """Run one round; return its figures and the faults found."""
     template = RequestTemplate((LIKES,), b'{"user":"t%b","reaction":"heart"}' % STAMP, host=nodes.backend[0])
-    crowd.ask("restart")
+    watching.ask("restart")
     liker.tell("evenly", nodes.backend[1], rate, warmup + seconds + 0.5, 32, template)
     time.sleep(warmup)
     cpu, writes = nodes.cpu(), nodes.writes()
-    crowd.ask("begin")
+    watching.ask("begin")
     time.sleep(seconds)
-    seen = crowd.window()
+    seen = watching.window()
     used = {f"cpu_{role}": (now - cpu[role]) / seen["seconds"] for role, now in nodes.cpu().items()}
     if written := (nodes.writes() - writes) / seen["seconds"]:
         used["events_per_write"] = seen["deliveries_per_s"] / written
         used["reads_per_write"] = seen["reads_per_s"] / written
     liked: dict[str, float] = liker.answer()
-    return seen | used | liked, crowd.settle(int(liked["accepted"]))
+    return seen | used | liked, watching.settle(int(liked["accepted"]))
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:

@@ -41,7 +41,7 @@ from bench.nodes import Datacenter, run_datacenter
 from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.server import Server
 from bench.stage import MOST_VIEWERS, PATH
-from bench.viewer_processes import Crowd, groups
+from bench.viewer_processes import ViewerProcesses, groups
 
 AT, PER_MS = b'"at":', 1
 SETTLE = 10.0  # seconds for the last total to arrive
@@ -68,7 +68,7 @@ class Way:
     """A datacenter that publishes in one way, its viewers, and the likes it has answered so far."""
 
     nodes: Datacenter
-    crowd: Crowd
+    watching: ViewerProcesses
     liker: Worker
     load_core: int
     liked: list[int]
@@ -137,11 +137,11 @@ def running(each_up_to: str, count: int) -> Iterator[Way]:
         nodes = stack.enter_context(run_datacenter(load_core, load_core, [core], core, settings))
         frontend = nodes.frontends[0]
         plan = groups([(frontend.host, frontend.port)], PATH, count)
-        crowd = stack.enter_context(closing(Crowd(plan, load_core)))
+        watching = stack.enter_context(closing(ViewerProcesses(plan, load_core)))
         liker = stack.enter_context(closing(Worker(likes.run, load_core)))
-        crowd.ask("understand", AT, PER_MS, b"event: ready\n")
-        crowd.connect()
-        yield Way(nodes, crowd, liker, load_core, [])
+        watching.ask("understand", AT, PER_MS, b"event: ready\n")
+        watching.connect()
+        yield Way(nodes, watching, liker, load_core, [])
 
 
 def play(way: Way, rate: float, storm: float, seconds: float) -> tuple[dict[str, float], list[str]]:
@@ -161,14 +161,14 @@ def watch(way: Way, rate: float, seconds: float) -> dict[str, float]:
     way.liker.tell("evenly", way.backend.port, rate, warmup + seconds + 0.5, 16, like())
     time.sleep(warmup)
     cpu = way.cpu()
-    way.crowd.ask("begin")
+    way.watching.ask("begin")
     time.sleep(seconds)
-    seen = way.crowd.window()
+    seen = way.watching.window()
     cpu = way.cpu() - cpu
     way.liked.append(int(way.liker.answer()["accepted"]))
     return {
-        "events_per_s": seen["deliveries_per_s"] / way.crowd.count,
-        "bytes_per_s": seen["bytes_per_s"] / way.crowd.count,
+        "events_per_s": seen["deliveries_per_s"] / way.watching.count,
+        "bytes_per_s": seen["bytes_per_s"] / way.watching.count,
         "like_us": cpu / seen["seconds"] / rate * 1e6,
     }
 
@@ -204,9 +204,9 @@ def newcomers(way: Way, count: int = 1_000, batches: int = 3) -> dict[str, float
     for number in range(batches):
         for name in list(paths) if number % 2 else reversed(paths):
             plan = groups([(way.frontend.host, way.frontend.port)], paths[name], count)
-            with closing(Crowd(plan, way.load_core)) as crowd:
+            with closing(ViewerProcesses(plan, way.load_core)) as watching:
                 cpu = way.frontend.precise_seconds()
-                crowd.connect()
+                watching.connect()
                 found[name].append((way.frontend.precise_seconds() - cpu) / count * 1e6)
             time.sleep(1.0)  # until the frontend has seen them leave
     return {name: statistics.median(each) for name, each in found.items()}

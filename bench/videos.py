@@ -30,7 +30,7 @@ from bench.likes import RequestTemplate
 from bench.nodes import Datacenter, run_datacenter
 from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.stage import MOST_VIEWERS
-from bench.viewer_processes import PER_PROCESS, Crowd, Group
+from bench.viewer_processes import PER_PROCESS, Group, ViewerProcesses
 
 FRONTENDS = 2
 ROLES = ("dispatcher", "frontend", "redis")
@@ -55,12 +55,12 @@ class Setup:
         self.nodes, self.videos, self.viewers = nodes, videos, viewers
         names = [f"/v1/videos/v{number}/events" for number in range(videos)]
         self.template = RequestTemplate(tuple(names), RequestTemplate().body)
-        self.crowd = Crowd(shares(nodes, names, viewers, first_source), load_core)
+        self.watching = ViewerProcesses(shares(nodes, names, viewers, first_source), load_core)
         self.publisher = Worker(likes.run, load_core)
 
     def close(self) -> None:
         self.publisher.close()
-        self.crowd.close()
+        self.watching.close()
 
     def cpu(self) -> dict[str, float]:
         return {role: sum(each.precise_seconds() for each in self.nodes.parts[role]) for role in ROLES}
@@ -75,17 +75,17 @@ class Setup:
         """Like each video in turn; return the cost of an event, and the faults found."""
         per_video = max(1, round(rate * seconds / self.videos))
         total = per_video * self.videos  # whole rounds over all videos, so that all viewers have the same
-        self.crowd.ask("restart")
+        self.watching.ask("restart")
         before, began = self.cpu(), time.perf_counter()
         liked = self.publisher.ask(
             "evenly", self.nodes.dispatcher.port, rate, total / rate, 32, self.template
         )
-        faults = self.crowd.settle(per_video)
+        faults = self.watching.settle(per_video)
         elapsed = time.perf_counter() - began
         used = {role: now - before[role] - idle[role] * elapsed for role, now in self.cpu().items()}
         by_role = {f"{role}_us": seconds / total * 1e6 for role, seconds in used.items()}
         event = by_role["dispatcher_us"] + by_role["frontend_us"]
-        seen = self.crowd.window()
+        seen = self.watching.window()
         measured = by_role | {
             "event_us": event,
             "delivery_us": event / self.viewers,
@@ -144,7 +144,7 @@ def main(
             setup = setups[name] = stack.enter_context(
                 closing(Setup(nodes, videos, viewers, load_core, 2 + 100 * source))
             )
-            setup.crowd.connect()
+            setup.watching.connect()
         for number in range(1, rounds + 1):
             for name, setup in setups.items():
                 step(f"round {number}: {setup.videos:,} videos")

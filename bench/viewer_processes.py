@@ -43,7 +43,7 @@ def groups(
     return found
 
 
-class Crowd:
+class ViewerProcesses:
     """Client processes on one core, each with its group of viewers."""
 
     def __init__(self, plan: Sequence[Group], core: Core) -> None:

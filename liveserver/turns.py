@@ -1,4 +1,4 @@
-"""Turns of tasks whose next step takes long, so that a crowd of them does not hold up all others.
+"""Turns of tasks whose next step takes long, so that many of them do not delay all others.
 
 Trio runs each runnable task once a round. A thousand tasks with a millisecond of work each make a round of
 a second, and a request takes several rounds.

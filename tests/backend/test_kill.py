@@ -33,8 +33,8 @@ BETWEEN_KILLS = 120  # answers, at most
 NO_REDIS = "redis://127.0.0.1:1/0"
 
 
-class Crowd:
-    """People who like and comment until `stop`.
+class Users:
+    """Users who like and comment until `enough`.
 
     Those with keys repeat until they are answered; the others don't.
     """
@@ -46,11 +46,11 @@ class Crowd:
         self.lost = 0
         self.enough = False
         self._more = trio.Event()
-        # Nobody knocks while there is no listener: a connection to a free port may meet itself, and keep it.
+        # No connection is tried without a listener: one to a free port may meet itself, and keep it.
         self.is_up = trio.Event()
         self.is_up.set()
 
-    async def person(self, number: int) -> None:
+    async def like_as(self, number: int) -> None:
         has_key = number % 3 > 0
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
             count = 0
@@ -141,37 +141,37 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(database: 
         f'backend.dispatchers=["{dispatcher.url}"]',
         "likes.each_up_to=inf",
     )
-    crowd = Crowd(backend.url)
+    users = Users(backend.url)
     with trio.fail_after(290 + 10 * KILLS):
         async with running(dispatcher, backend):
             async with trio.open_nursery() as nursery:
                 for number in range(CLIENTS):
-                    nursery.start_soon(crowd.person, number)
+                    nursery.start_soon(users.like_as, number)
                 for _ in range(KILLS):
-                    await crowd.wait_answered(len(crowd.answered) + random.randint(1, BETWEEN_KILLS))
-                    crowd.is_up = trio.Event()
+                    await users.wait_answered(len(users.answered) + random.randint(1, BETWEEN_KILLS))
+                    users.is_up = trio.Event()
                     await backend.kill()
                     backend.start()
                     await backend.wait_ready()
-                    crowd.is_up.set()
-                await crowd.wait_answered(len(crowd.answered) + 100)
-                crowd.enough = True
+                    users.is_up.set()
+                await users.wait_answered(len(users.answered) + 100)
+                users.enough = True
             stored = rows(database, "select id from likes union all select id from comments")
             events = await shown(dispatcher.url, len(stored))
             async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-                summary = (await client.get(crowd.url + "summary")).json()
+                summary = (await client.get(users.url + "summary")).json()
     times = Counter(event["id"] for event in events)
     assert set(times.values()) == {1}
-    answered = set(crowd.answered)
+    answered = set(users.answered)
     assert answered <= set(times)
     # A request that is repeated until it is answered is stored exactly once.
-    assert len(set(crowd.keys.values())) == len(crowd.keys)
+    assert len(set(users.keys.values())) == len(users.keys)
     # What is more than was answered comes from those who got no answer and did not ask again.
-    assert len(times) - len(answered) <= crowd.lost
+    assert len(times) - len(answered) <= users.lost
     assert Counter(name for (name,) in stored) == times
     likes = sum(event["type"] == "like" for event in events)
     assert summary["likes"] == likes == rows(database, "select sum(total) from totals")[0][0]
-    said = f"{len(answered)} answered, {crowd.lost} lost, of which {len(times) - len(answered)} were stored"
+    said = f"{len(answered)} answered, {users.lost} lost, of which {len(times) - len(answered)} were stored"
     print(f"{KILLS} kills: {said}")
 
 

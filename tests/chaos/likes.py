@@ -245,12 +245,12 @@ async def play(seed: int, likes: int, users: int, directory: Path, *, browser: b
             nursery.start_soon(pages.run)
             await pages.wait_open()
             everyone += pages.shown
-        crowd = Users(likes)
+        likers = Users(likes)
         await comment(world)
         async with trio.open_nursery() as liking:
             for number in range(users):
-                liking.start_soon(crowd.like, f"u{number}", world.backends[number % len(world.backends)])
-            liking.start_soon(break_things, world, crowd, rng)
+                liking.start_soon(likers.like, f"u{number}", world.backends[number % len(world.backends)])
+            liking.start_soon(break_things, world, likers, rng)
         complaints = await judge(world, everyone, likes)
         # A total that is late would be among what the next likes bring.
         for backend in world.backends:

@@ -68,7 +68,7 @@ class Play:
         self._published = trio.Event()
 
     async def begin(self) -> None:
-        """The crowd comes: on each of two or three videos, some of every kind."""
+        """Start viewers of every kind on two or three videos, and publishers."""
         for number in range(self.rng.randint(2, 3)):
             self.add_video(f"v{number}")
         await self._all_ready()

@@ -184,7 +184,7 @@ def test_numbers_given_twice_are_seen(seed: int) -> None:
     assert any(" according to " in complaint for complaint in check(history))
 
 
-def test_an_event_lost_for_everybody_is_seen() -> None:
+def test_an_event_that_no_viewer_received_is_found() -> None:
     world = World(7)
     history = world.history
     history.requests.append(Request(VIDEO, ["lost"], world.tick(), world.tick(), 0, 1, Place("e0", 1)))

@@ -29,7 +29,7 @@ def test_each_event_once_in_one_order_and_without_a_gap() -> None:
     assert judge([viewer("a", gaps=1)], {"a"}) == ["viewer 0: 1 gaps"]
 
 
-def test_a_revision_that_git_does_not_have_is_said(tmp_path: Path) -> None:
+def test_a_revision_that_git_does_not_have_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no-such-revision"):
         take_out("no-such-revision", tmp_path)
 

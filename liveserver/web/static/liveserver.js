@@ -242,7 +242,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
       greeting: () => ({ node: this.connection.node, cursor: this.cursor, state: [...this.state.values()], viewers: this.#viewers, clock: this.#clock }),
       greet: (greeting) => this.#greet(greeting),
       report: (connection) => this.#report(connection.name, { ...connection, shared: true }),
-      stalled: () => this.#report("stalled", { reason: "nothing was heard", shared: true }),
+      stalled: () => this.#report("stalled", { reason: "nothing received", shared: true }),
     });
   }
 

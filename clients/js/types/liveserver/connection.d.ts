@@ -3,8 +3,8 @@ export class Connection {
     constructor(target: Target, host: Host);
     /** @returns {"sse"|"poll"|"ws"} */
     get transport(): "sse" | "poll" | "ws";
-    /** Stay connected until aborted (null), or until refused for good. @param {AbortSignal} signal @returns {Promise<?Lost>} */
-    run(signal: AbortSignal): Promise<Lost | null>;
+    /** Stay connected until aborted (null), or until refused for good. @param {AbortSignal} signal @returns {Promise<?Disconnected>} */
+    run(signal: AbortSignal): Promise<Disconnected | null>;
     /** Stop waiting; give up a connection that has been silent for longer than a heartbeat interval. */
     wake(): void;
     /** Give up the present connection, or attempt. @param {string} reason */
@@ -84,4 +84,4 @@ export type Host = {
     synchronize: (offset: number, error: number) => void;
     report: (name: "connecting" | "live" | "stalled" | "waiting", more?: object) => void;
 };
-import { Lost } from "./sources.js";
+import { Disconnected } from "./sources.js";

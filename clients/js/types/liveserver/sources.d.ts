@@ -5,7 +5,7 @@ export function polls(request: Request): AsyncGenerator<Received>;
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export function socket(request: Request): AsyncGenerator<Received>;
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
-export class Lost extends Error {
+export class Disconnected extends Error {
     /** @param {string} reason @param {{blocked?: boolean, final?: boolean, after?: number, status?: number}} options */
     constructor(reason: string, { blocked, final, after, status }?: {
         blocked?: boolean;
@@ -23,7 +23,7 @@ export class Lost extends Error {
  * itself.
  *
  * All are asynchronous generators of what was received at once: the items, none for a heartbeat, and how long
- * to wait before reconnecting, if the server has sent it. They throw `Lost`.
+ * to wait before reconnecting, if the server has sent it. They throw `Disconnected`.
  *
  * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
  * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
@@ -39,7 +39,7 @@ export type Item = {
  * itself.
  *
  * All are asynchronous generators of what was received at once: the items, none for a heartbeat, and how long
- * to wait before reconnecting, if the server has sent it. They throw `Lost`.
+ * to wait before reconnecting, if the server has sent it. They throw `Disconnected`.
  *
  * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
  * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.

@@ -19,7 +19,7 @@
  *   report: (name: "connecting"|"live"|"stalled"|"waiting", more?: object) => void}} Host
  */
 
-import { Lost, polls, socket, stream } from "./sources.js";
+import { Disconnected, polls, socket, stream } from "./sources.js";
 import { childOf, sleep } from "./timing.js";
 
 // Milliseconds.
@@ -62,7 +62,7 @@ export class Connection {
     return !this.#streaming ? "poll" : this.#target.transport === "ws" ? "ws" : "sse";
   }
 
-  /** Stay connected until aborted (null), or until refused for good. @param {AbortSignal} signal @returns {Promise<?Lost>} */
+  /** Stay connected until aborted (null), or until refused for good. @param {AbortSignal} signal @returns {Promise<?Disconnected>} */
   async run(signal) {
     for (;;) {
       const { lost, wait } = await this.#connect(signal);
@@ -79,12 +79,12 @@ export class Connection {
   /** Stop waiting; give up a connection that has been silent for longer than a heartbeat interval. */
   wake() {
     this.#pause.abort();
-    if (this.#heardAt && Date.now() - this.#heardAt > this.#heartbeat + STALLED_AFTER) this.interrupt("nothing was heard");
+    if (this.#heardAt && Date.now() - this.#heardAt > this.#heartbeat + STALLED_AFTER) this.interrupt("nothing received");
   }
 
   /** Give up the present connection, or attempt. @param {string} reason */
   interrupt(reason) {
-    this.#attempt.abort(new Lost(reason));
+    this.#attempt.abort(new Disconnected(reason));
   }
 
   /** Restart a stream at another delay; polls and WebSockets change to it by themselves. */
@@ -106,12 +106,12 @@ export class Connection {
     /** @type {any} */ let timer;
     const give = (/** @type {number} */ ms) => {
       clearTimeout(timer);
-      timer = setTimeout(() => attempt.abort(new Lost("nothing was heard", { blocked: !isReady })), ms);
+      timer = setTimeout(() => attempt.abort(new Disconnected("nothing received", { blocked: !isReady })), ms);
     };
     const expectHeartbeat = () => {
       clearTimeout(timer);
       timer = setTimeout(() => {
-        this.#host.report("stalled", { reason: "nothing was heard" });
+        this.#host.report("stalled", { reason: "nothing received" });
         give(LOST_AFTER - STALLED_AFTER);
       }, this.#heartbeat + STALLED_AFTER);
     };
@@ -138,10 +138,10 @@ export class Connection {
         this.#host.receive(items);
         if (attempt.signal.aborted) throw attempt.signal.reason;
       }
-      lost = new Lost("the server closed", { blocked: !isReady });
+      lost = new Disconnected("the server closed", { blocked: !isReady });
     } catch (error) {
       const reason = attempt.signal.aborted ? attempt.signal.reason : error;
-      lost = reason instanceof Lost ? reason : new Lost(String(/** @type {any} */ (reason)?.message ?? reason));
+      lost = reason instanceof Disconnected ? reason : new Disconnected(String(/** @type {any} */ (reason)?.message ?? reason));
     }
     clearTimeout(timer);
     attempt.abort(lost);
@@ -161,7 +161,7 @@ export class Connection {
   }
 
   /** Choose the next address and transport; return how long to wait before. */
-  #next(/** @type {Lost} */ lost, /** @type {boolean} */ isStream, /** @type {boolean} */ isReady, /** @type {any} */ bye) {
+  #next(/** @type {Disconnected} */ lost, /** @type {boolean} */ isStream, /** @type {boolean} */ isReady, /** @type {any} */ bye) {
     const { urls, transport, tokens } = this.#target;
     if (lost instanceof Handover) return 0;
     if (transport === "auto") {
@@ -206,4 +206,4 @@ export class Connection {
 }
 
 /** A connection is given up for a better one at the same address. */
-class Handover extends Lost {}
+class Handover extends Disconnected {}

@@ -3,7 +3,7 @@
  * itself.
  *
  * All are asynchronous generators of what was received at once: the items, none for a heartbeat, and how long
- * to wait before reconnecting, if the server has sent it. They throw `Lost`.
+ * to wait before reconnecting, if the server has sent it. They throw `Disconnected`.
  *
  * Published events and the server's control messages share no namespace here: `kind` says which an item is, and
  * it follows from where it stood (poll, WebSocket) or from its contents (stream), never from its type alone.
@@ -22,7 +22,7 @@ const DELAY_EVERY = 250; // milliseconds
 const TRANSIENT = new Set([408, 425, 429]);
 
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
-export class Lost extends Error {
+export class Disconnected extends Error {
   /** @param {string} reason @param {{blocked?: boolean, final?: boolean, after?: number, status?: number}} options */
   constructor(reason, { blocked = false, final = false, after = 0, status = 0 } = {}) {
     super(reason);
@@ -38,7 +38,7 @@ export async function* stream(request) {
   const { cursor, replay } = request;
   const response = await ask(request, "events", { ...(cursor ? { cursor } : replay ? { replay } : {}), ...filters(request) });
   if (!response.headers.get("content-type")?.startsWith("text/event-stream") || !response.body)
-    throw new Lost("not an event stream", { blocked: true });
+    throw new Disconnected("not an event stream", { blocked: true });
   const parser = new EventStreamParser();
   const decoder = new TextDecoder();
   const reader = response.body.getReader();
@@ -99,7 +99,7 @@ export async function* polls(request) {
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export async function* socket(request) {
   const { url, video, cursor, replay, heartbeat, signal, tokens, behind = () => 0 } = request;
-  if (!globalThis.WebSocket) throw new Lost("no WebSocket", { final: true });
+  if (!globalThis.WebSocket) throw new Disconnected("no WebSocket", { final: true });
   const address = new URL("v1/ws", url);
   address.protocol = address.protocol.replace("http", "ws");
   const { authorization } = await tokens.headers(); // which a WebSocket cannot send from here
@@ -127,7 +127,7 @@ export async function* socket(request) {
   };
   line.onclose = ({ code, reason }) => {
     if (!opened) tokens.renew(); // a refusal's reason is not shown to scripts; it may be this
-    end(new Lost(reason || `closed (${code})`));
+    end(new Disconnected(reason || `closed (${code})`));
   };
   signal.addEventListener("abort", onAbort, { once: true });
   // Scripts do not see a WebSocket's own pings, so `ping` messages are sent.
@@ -176,9 +176,9 @@ function eventItems(/** @type {any[]} */ events) {
   return events.map((data) => ({ kind: "event", type: data.type, data, cursor: null }));
 }
 
-/** @returns {Lost} */
+/** @returns {Disconnected} */
 function refusal(/** @type {string} */ detail, /** @type {number} */ status, after = 0) {
-  return new Lost(detail, { status, after, final: status >= 400 && status < 500 && !TRANSIENT.has(status) });
+  return new Disconnected(detail, { status, after, final: status >= 400 && status < 500 && !TRANSIENT.has(status) });
 }
 
 /** @param {Request} request @param {string} what @param {Record<string, any>} parameters @returns {Promise<Response>} */
