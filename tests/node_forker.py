@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import io
 import json
 import os
@@ -22,10 +23,20 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MESSAGE_BYTES = 128 * 1024
+
+# What a node imports when it first serves the ordinary web.
+DEFERRED = (
+    "liveserver.frontend.websocket",
+    "liveserver.node.pages",
+    "liveserver.ops.app",
+    "liveserver.ops.metrics",
+    "liveserver.web.openapi",
+)
 
 
 class ForkedProcess:
@@ -149,10 +160,12 @@ def _report_ended(statuses: dict[int, int]) -> None:
 
 
 if __name__ == "__main__":
-    import liveserver.backend.backend
     import liveserver.node.process  # noqa: F401  # what a node runs
     from liveserver.cli import main
+    from liveserver.node.preload import MODULES
 
+    for module in (*chain.from_iterable(MODULES.values()), *DEFERRED):
+        importlib.import_module(module)
     gc.freeze()
     node = _serve(socket.socket(fileno=os.dup(0)))
     if node is not None:
