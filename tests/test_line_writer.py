@@ -36,7 +36,7 @@ def test_lines_are_written_in_order(tmp_path: Path) -> None:
     assert (writer.statistics().written, writer.statistics().dropped) == (1000, 0)
 
 
-def test_a_pipe_that_is_not_read_holds_up_nothing_and_what_was_dropped_is_said() -> None:
+def test_a_pipe_that_is_not_read_blocks_nothing_and_dropped_lines_are_counted() -> None:
     with pipe() as (reading, writing):
         writer = LineWriter(writing, "{} dropped".format, most_lines=100)
         for _ in range(20_000):

@@ -11,7 +11,7 @@ from liveserver.event import Event
 from liveserver.redaction import redacted, target_prefix
 
 
-def test_a_redacted_event_keeps_its_id_and_time_and_nothing_said() -> None:
+def test_a_redacted_event_keeps_only_its_id_and_time() -> None:
     event = Event("e1", "v", "comment", at=7, user="ada", data=msgspec.Raw(b'{"text":"rude"}'))
     left = redacted(msgspec.json.encode(event))
     assert left is not None

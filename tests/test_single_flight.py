@@ -64,7 +64,7 @@ async def test_a_failure_is_raised_to_one_caller_and_the_next_one_calls(autojump
     assert len(source.reads) == 2
 
 
-async def test_a_cancelled_call_serves_nobody(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_a_cancelled_call_is_not_shared(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     flight, source = SingleFlight(), Source()
     with trio.move_on_after(0.5):
         await flight.call(source.read)

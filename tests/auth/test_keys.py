@@ -60,7 +60,7 @@ SITE = f"auth.publishers.site.key={KEY}"
         ([SITE, f"auth.publishers.two.key={KEY}"], "auth.publishers.two.key: is also another publisher's"),
     ],
 )
-def test_keys_that_cannot_be_used_are_said_and_not_shown(
+def test_unusable_keys_are_reported_without_their_content(
     overrides: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -49,7 +49,7 @@ def signed(head: Any, claims: Any, key: bytes = SECRET.encode()) -> str:
     return f"{first}.{b64(hmac.digest(key, first.encode(), sha256))}"
 
 
-async def test_a_good_token_says_who_it_is_and_what_is_allowed() -> None:
+async def test_a_valid_token_grants_its_user_and_scopes() -> None:
     grant = await viewers().authenticate(header(token(videos=["v1", "concert-*"], sub="ada")))
     assert (grant.user, grant.expires) == ("ada", NOW + 3610)
     assert grant.may("watch", "v1")
@@ -106,7 +106,7 @@ async def test_a_bad_one_is_refused_and_not_repeated(name: str) -> None:
     assert viewer_tokens.statistics().remembered == 0
 
 
-async def test_without_one_it_is_said_how_to_send_it() -> None:
+async def test_a_missing_token_is_refused_with_how_to_send_one() -> None:
     with pytest.raises(Unauthorized, match="Authorization: Bearer TOKEN") as caught:
         await viewers().authenticate(None)
     assert caught.value.headers == (("www-authenticate", 'Bearer realm="liveserver"'),)
@@ -203,7 +203,7 @@ async def test_a_token_is_verified_once_and_forgotten_when_it_expires(autojump_c
     assert viewer_tokens.statistics().remembered == 2
 
 
-async def test_where_nobody_is_asked_everything_is_open() -> None:
+async def test_without_authentication_everything_is_allowed() -> None:
     grant = await ViewerTokens(auth(), []).authenticate(None)
     assert grant == Grant()
 

@@ -126,7 +126,7 @@ def test_totals_beyond_the_bounds_are_skipped_each_by_itself() -> None:
     assert found.totals == {"a": {longest: MAX_TOTAL, "zero": 0}, "s" * MAX_STORE: {"heart": 1}}
 
 
-def test_rules_are_kept_as_they_are_in_the_log_and_acts_with_who_did_them() -> None:
+def test_rules_are_kept_as_logged_and_acts_with_their_moderator() -> None:
     ban = keyed("ban", "ban/ada", {"user": "ada"}, by="mo")
     found = heard()
     add_batches(found, [batch(ban)])

@@ -148,7 +148,7 @@ async def test_reactions_are_those_of_the_settings() -> None:
         assert (await on.get(SUMMARY))["reactions"] == {"clap": 2}
 
 
-async def test_a_key_answers_nobody_but_its_user() -> None:
+async def test_an_idempotency_key_answers_only_its_user() -> None:
     async with serving() as on:
         first = await on.post(COMMENTS, {"user": "ada", "text": "mine"}, idempotency_key="1")
         second = await on.post(COMMENTS, {"user": "bob", "text": "mine too"}, idempotency_key="1")

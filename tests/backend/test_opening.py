@@ -35,7 +35,7 @@ def test_a_url_stays_as_it_is() -> None:
         assert database_url(BackendSettings(database="postgresql://h/d"), stack) == "postgresql://h/d"
 
 
-def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings = BackendSettings(directory=str(tmp_path / "file" / "below"))
     with ExitStack() as stack, pytest.raises(ConfigError, match="cannot be created"):

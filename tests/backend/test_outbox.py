@@ -162,7 +162,7 @@ async def test_a_row_that_is_always_refused_does_not_block_the_others(
     assert (on.outbox.statistics().refused, on.database.rows) == (1, [])
 
 
-async def test_memory_is_bounded_while_nobody_answers(autojump_clock: trio.testing.MockClock) -> None:
+async def test_memory_is_bounded_while_no_dispatcher_answers(autojump_clock: trio.testing.MockClock) -> None:
     on = Stage(FakeDispatcher([DispatcherError("gone")] * 20), outbox_rows=10, batch_events=4)
     async with on.running():
         await trio.testing.wait_all_tasks_blocked()

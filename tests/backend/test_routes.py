@@ -77,7 +77,7 @@ async def test_a_backend_alone_needs_no_redis_and_no_dispatcher_to_store(tmp_pat
         ('backend.database="/"', "backend.database: cannot be opened"),
     ],
 )
-async def test_a_database_that_cannot_be_opened_is_said(setting: str, complaint: str) -> None:
+async def test_a_database_that_cannot_be_opened_is_reported(setting: str, complaint: str) -> None:
     overrides = [*ANYWHERE, *([] if "directory" in setting else ["backend.directory=/tmp"]), setting]
     with pytest.raises(ExceptionGroup) as caught:
         await node.serve(config.load(None, overrides, {}))

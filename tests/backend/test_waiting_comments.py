@@ -64,7 +64,7 @@ async def test_a_repeated_request_waits_once_and_a_decided_one_stays_decided() -
         assert await waiting(on) == []
 
 
-async def test_those_who_wait_are_bounded_and_listed_in_pages() -> None:
+async def test_waiting_comments_are_bounded_and_listed_in_pages() -> None:
     async with serving("review.waiting_comments=3") as on:
         await on.done("PUT", SETTINGS, MODERATOR, REVIEW)
         for number in range(3):

@@ -29,7 +29,7 @@ def test_all_peers_are_measured_unless_some_are_named() -> None:
     assert {peer.name for peer in chosen("nchan, node")} == {"nginx + nchan", "Node"}
 
 
-def test_a_name_that_nobody_has_is_refused() -> None:
+def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="'apache' is in none of: liveserver,"):
         chosen("apache")
 

@@ -53,7 +53,7 @@ def test_a_table_in_markdown() -> None:
     assert sheet.markdown() == "title:\n\n|  | a |\n| --- | ---: |\n| b | 1 |\n"
 
 
-def test_a_measure_that_nobody_has_has_no_row() -> None:
+def test_a_measure_without_values_has_no_row() -> None:
     sheet = by_measure("title", {"x": "an x", "y": "a y"}, {"here": {"x": 1.0}, "there": {}})
     assert sheet.rows == [["an x", 1.0, None]]
 

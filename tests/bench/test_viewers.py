@@ -97,7 +97,7 @@ def test_notices_the_lost_the_doubled_and_the_swapped(
     assert fault in " ".join(stand.viewers.verify(2))
 
 
-def test_tells_who_has_too_few_or_too_many(stand: Stand) -> None:
+def test_viewers_with_too_few_or_too_many_events_are_reported(stand: Stand) -> None:
     stand.send(chunk(frame(8), frame(9)))
     assert stand.viewers.tally(1) == {"exact": 0, "too_few": 0, "too_many": 1, "closed": 0, "received": 2}
     assert stand.viewers.tally(3)["too_few"] == 1

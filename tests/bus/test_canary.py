@@ -147,7 +147,9 @@ async def test_its_lease_is_renewed_before_it_ends(autojump_clock: MockClock, nu
     assert 15 <= aviary.dispatcher.leases <= 25
 
 
-async def test_somebody_elses_event_is_no_canary(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+async def test_another_publishers_event_is_not_a_canary(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
     aviary = Aviary()
     aviary.dispatcher.loses = True
     nursery.start_soon(aviary.run)

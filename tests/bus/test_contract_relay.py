@@ -208,7 +208,7 @@ async def test_several_videos_are_read_at_once(bus: WholeBus) -> None:
 # Who shares the work
 
 
-async def test_those_who_share_a_work_know_each_other(bus: WholeBus, until: Until) -> None:
+async def test_members_of_a_group_know_each_other(bus: WholeBus, until: Until) -> None:
     assert await bus.join_group("dc2", "b", 30) == ["b"]
     assert await bus.join_group("dc2", "a", 30) == ["a", "b"]
     assert await bus.join_group("dc3", "c", 30) == ["c"]

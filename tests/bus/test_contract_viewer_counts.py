@@ -109,7 +109,9 @@ async def test_an_unsubscribed_node_is_not_counted(bus: WholeBus) -> None:
         assert await announced(bus, "n1", 1) == (1, 1)
 
 
-async def test_other_datacenters_count_for_as_long_as_they_said(bus: WholeBus, until: Until) -> None:
+async def test_counts_of_other_datacenters_are_valid_for_their_announced_time(
+    bus: WholeBus, until: Until
+) -> None:
     ear, feed = Ear(), Ear()
     async with bus.inbox("n1", ear), bus.feed(feed):
         await announced(bus, "n1", 1)

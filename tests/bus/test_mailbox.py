@@ -29,7 +29,7 @@ async def test_batches_come_together_and_in_order(autojump_clock: MockClock) -> 
     assert waiting.cancelled_caught, "there is nothing more, and nothing was missed"
 
 
-async def test_what_does_not_fit_is_dropped_and_told_behind_what_was_there() -> None:
+async def test_batches_that_do_not_fit_are_dropped_and_reported_behind_the_queued_ones() -> None:
     mailbox = Mailbox(3)
     mailbox.put(batches(1, 2))
     mailbox.put(batches(3, 4, 5))
@@ -40,7 +40,7 @@ async def test_what_does_not_fit_is_dropped_and_told_behind_what_was_there() -> 
     assert await received(mailbox) == [6]
 
 
-async def test_a_miss_without_batches_is_told_at_once_and_once(autojump_clock: MockClock) -> None:
+async def test_a_miss_without_batches_is_reported_once_and_immediately(autojump_clock: MockClock) -> None:
     mailbox = Mailbox(3)
     mailbox.mark_missed()
     mailbox.mark_missed()

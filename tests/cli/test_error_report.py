@@ -51,7 +51,7 @@ def test_a_group_is_reported_by_its_most_informative_member() -> None:
         (errno.EMFILE, "raise the limit on open files"),
     ],
 )
-def test_what_can_be_done_about_it_is_said(number: int, hint: str) -> None:
+def test_errors_say_what_can_be_done(number: int, hint: str) -> None:
     assert hint in error_report.explain(OSError(number, "Text of the system")).text
 
 

@@ -64,7 +64,7 @@ def test_a_secret_is_new_each_time_and_long_enough(capfd: pytest.CaptureFixture[
     assert all(len(decode_secret(secret) or b"") == 32 for secret in made)
 
 
-def test_a_test_message_is_delivered_once_and_its_answer_said(
+def test_a_test_message_is_delivered_once_and_its_answer_shown(
     capfd: pytest.CaptureFixture[str], receiver: tuple[str, type[Receiver]]
 ) -> None:
     url, own = receiver

@@ -46,7 +46,7 @@ async def test_data_is_kept_in_its_directory(tmp_path: Path) -> None:
                 client.set("k", 1)
 
 
-async def test_a_port_that_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_port_in_use_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     async with run_redis_server() as server:
         with pytest.raises(BusError, match=f"port {server.port} did not start"):
             async with run_redis_server(port=server.port):
@@ -58,7 +58,7 @@ async def test_a_port_that_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> 
             assert other.port != server.port
 
 
-def test_the_program_is_found_or_said_to_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_program_is_found_or_reported_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "valkey-server"
     program.write_text("")
     program.chmod(0o755)

@@ -104,7 +104,7 @@ def test_an_invalid_topology_is_refused_with_its_place(
     assert str(caught.value).startswith(f"{path}: ")
 
 
-async def test_a_port_is_busy_while_somebody_listens() -> None:
+async def test_a_port_is_in_use_while_a_process_listens() -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     address = Address(f"127.0.0.1:{listener.socket.getsockname()[1]}")
     assert ports.is_busy(address)

@@ -165,7 +165,7 @@ async def test_workers_that_cannot_run_are_given_up_with_the_reason(redis_server
         await node.log.wait_for("cannot run with these settings")
 
 
-async def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
+async def test_a_port_in_use_is_reported_before_anything_starts() -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         taken = listener.socket.getsockname()[1]

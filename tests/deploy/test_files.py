@@ -52,7 +52,7 @@ def test_systemd_reads_the_unit(tmp_path: Path) -> None:
     assert [line for line in asked.stderr.splitlines() if "liveserver.service" in line] == []
 
 
-def test_the_image_is_small_and_nobodys() -> None:
+def test_the_image_is_small_and_runs_without_privileges() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     lines = [line for line in re.sub(r"\\\n", " ", text).splitlines() if line and not line.startswith("#")]
     starts = [index for index, line in enumerate(lines) if line.startswith("FROM ")]

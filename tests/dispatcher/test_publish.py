@@ -118,7 +118,7 @@ async def test_the_queue_is_bounded() -> None:
         assert stage.accepted("d") == (5, 0, {"v": 10})
 
 
-async def test_a_publisher_that_goes_away_disturbs_nobody() -> None:
+async def test_a_publisher_that_disconnects_affects_no_other() -> None:
     async with publishing() as stage:
         stage.bus.hold()
         scopes = [await stage.publish(name, video_batch("v", name)) for name in "abc"]

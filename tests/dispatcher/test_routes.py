@@ -180,7 +180,7 @@ async def test_only_posts(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/videos/v1/likes", "/v1/videos/v1", "/v1/event"])
-async def test_other_paths_are_somebody_elses(path: str) -> None:
+async def test_other_paths_are_handed_over(path: str) -> None:
     async with dispatching() as stage:
         async with stage.served.connect() as client:
             await client.send(request("POST", path, LIKE))

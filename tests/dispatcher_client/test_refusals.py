@@ -8,7 +8,7 @@ import pytest
 from liveserver.dispatcher_client.refusals import LONGEST_DETAIL, describe_refusal, problem_detail
 
 
-def test_the_detail_of_a_problem_is_said() -> None:
+def test_the_detail_of_a_problem_is_in_the_error() -> None:
     answer = httpx.Response(503, content=b'{"type":"about:blank","detail":"Redis is away"}')
     assert describe_refusal("http://di1", answer) == "http://di1 answered 503: Redis is away"
 

@@ -26,7 +26,7 @@ def test_an_address_has_so_many_and_gets_them_back() -> None:
     assert limit.acquire("192.0.2.1") == "192.0.2.1"
 
 
-def test_only_who_is_here_is_remembered() -> None:
+def test_only_addresses_with_connections_are_kept() -> None:
     limit = connection_limit(2)
     for number in range(1000):
         name = limit.acquire(f"192.0.{number % 256}.{number // 256}")

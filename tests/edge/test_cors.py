@@ -26,7 +26,7 @@ def test_none_some_and_all() -> None:
     assert Origins(["*"]).headers(None) == b""
 
 
-def test_cookies_only_where_that_is_said() -> None:
+def test_credentials_are_allowed_only_where_configured() -> None:
     some = Origins(["https://a.example"], credentials=True)
     assert b"access-control-allow-credentials: true\r\n" in some.headers(b"https://a.example")
     assert b"credentials" not in some.headers(b"https://b.example")

@@ -22,7 +22,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-async def test_a_refused_stream_that_goes_on_sending_delays_no_other(authority: Authority) -> None:
+async def test_a_refused_stream_that_keeps_sending_delays_no_other(authority: Authority) -> None:
     async with over_http2(authority) as both, raw(both, authority) as client:
         await client.ask(1, "/v1/videos/v/events", method="DELETE", **{"content-length": "30000"})
         headers = dict((await client.until(h2.events.ResponseReceived)).headers)

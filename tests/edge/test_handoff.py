@@ -133,7 +133,7 @@ async def test_a_body_wherever_the_head_ends(framing: bytes, wire: bytes) -> Non
                 assert await client.is_closed()
 
 
-async def test_100_continue_is_said_there_too() -> None:
+async def test_100_continue_is_sent_after_a_handoff() -> None:
     async with handing_over(site()) as served, served.connect() as client:
         assert (await client.ask(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")).status == 100
         assert (await client.ask(b"hello")).body == b"5"
@@ -150,7 +150,7 @@ async def test_bodies_have_the_edges_limit() -> None:
         assert (answer.status, bool(answer.detail)) == (413, True)
 
 
-async def test_an_answer_is_read_by_who_goes_on_sending() -> None:
+async def test_a_client_that_keeps_sending_receives_the_answer() -> None:
     async with handing_over(site()) as served, served.connect() as client:
         wire = b"POST /nothing HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n" + b"x" * 1_000_000
         async with trio.open_nursery() as nursery:

@@ -21,7 +21,7 @@ async def test_connections_inherit_the_listeners_socket_options() -> None:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7500
 
 
-def test_a_port_is_shared_only_by_those_who_say_so() -> None:
+def test_a_port_is_shared_only_with_reuse_port() -> None:
     with listen(Address("127.0.0.1:0"), 10, shared=True) as first:
         where = Address(f"127.0.0.1:{first.getsockname()[1]}")
         with listen(where, 10, shared=True) as second:

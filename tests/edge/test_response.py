@@ -40,7 +40,7 @@ def test_a_problem() -> None:
     assert b"connection" not in kept
 
 
-def test_the_date_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_date_header_advances(monkeypatch: pytest.MonkeyPatch) -> None:
     first = head(200)
     monkeypatch.setattr("liveserver.edge.response.time.time", lambda: 1763862001.0)
     assert head(200) == first.replace(b"01:40:00", b"01:40:01")

@@ -43,7 +43,7 @@ class Failing(socket.socket):
 
 
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-async def test_out_of_descriptors_accepting_pauses_and_goes_on(error: int) -> None:
+async def test_accepting_pauses_without_descriptors_and_resumes(error: int) -> None:
     listener = Failing.listening()
     async with serving(ECHO, listener=listener) as served, served.connect() as first:
         await first.ask(GET)
@@ -231,7 +231,7 @@ async def test_stopping_may_come_first() -> None:
         assert listener.fileno() == -1
 
 
-async def test_finishing_answers_what_is_under_way_and_closes_what_idles(
+async def test_finishing_answers_open_requests_and_closes_idle_connections(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async def slow(request: Request, peer: Peer) -> Answer:

@@ -47,7 +47,7 @@ async def expect_bye(client: Client, reason: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["events", "poll"])
-async def test_without_a_good_token_nobody_watches(what: str, autojump_clock: MockClock) -> None:
+async def test_watching_needs_a_valid_token(what: str, autojump_clock: MockClock) -> None:
     async with stage(settings(auth=TOKENS), clock=Clock()) as on:
         path = f"/v1/videos/v/{what}"
         status, detail, challenge = await refusal(on, path)
@@ -72,7 +72,7 @@ async def test_a_token_is_accepted_in_header_cookie_or_query(autojump_clock: Moc
         await on.ready("v", "", f"Cookie: a=b; liveserver_token={token()}")
 
 
-async def test_a_stream_ends_when_the_token_does_and_goes_on_with_a_new_one(
+async def test_a_stream_ends_with_its_token_and_resumes_with_a_new_one(
     autojump_clock: MockClock,
 ) -> None:
     clock = Clock()

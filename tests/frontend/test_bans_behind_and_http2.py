@@ -93,7 +93,7 @@ async def test_a_ban_holds_at_once_for_videos_behind_live_of_a_websocket(autojum
         assert trio.current_time() - begun < 1
 
 
-async def test_who_is_removed_from_all_videos_is_removed_behind_live(autojump_clock: MockClock) -> None:
+async def test_a_user_removed_from_all_videos_is_removed_behind_live(autojump_clock: MockClock) -> None:
     async with locked() as on:
         ada = await on.watch("v", "?behind=60", ADA)
         await on.publish()

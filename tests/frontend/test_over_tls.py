@@ -61,7 +61,7 @@ def over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 test_slow = test_catchup.test_a_slow_viewer_lags_alone_and_misses_nothing
-test_gap = test_catchup.test_a_viewer_out_of_the_logs_reach_gets_a_gap_and_goes_on_at_the_oldest
+test_gap = test_catchup.test_a_viewer_out_of_the_logs_reach_gets_a_gap_and_then_the_oldest_events
 test_close = test_catchup.test_a_viewer_out_of_the_logs_reach_is_let_go_if_so_configured
 test_bye = test_catchup.test_a_viewer_that_takes_nothing_gets_bye_and_is_closed
 test_gone = test_catchup.test_a_lagging_viewer_that_goes_is_forgotten

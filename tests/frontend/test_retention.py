@@ -114,7 +114,7 @@ async def test_a_node_that_missed_a_storm_reports_no_gap(autojump_clock: MockClo
         assert b"likes/a" in sent_events[-1].data.encode()
 
 
-async def test_who_has_seen_the_last_of_what_is_gone_resumes_exactly(autojump_clock: MockClock) -> None:
+async def test_a_viewer_that_saw_the_last_dropped_event_resumes_exactly(autojump_clock: MockClock) -> None:
     async with stage(settings(history=SMALL)) as on:
         stays, _ = await on.ready()
         await say(on, "l" * 50)

@@ -130,7 +130,7 @@ async def test_polling_without_a_cursor_answers_at_once(autojump_clock: MockCloc
         assert page["cursor"] == f"dc1-{receipt.epoch}-2"
 
 
-async def test_polling_waits_for_what_comes_and_goes_on_from_its_cursor(autojump_clock: MockClock) -> None:
+async def test_a_poll_waits_for_events_after_its_cursor(autojump_clock: MockClock) -> None:
     async with stage() as on:
         receipt = await on.publish(1)
         client = on.connect()
@@ -156,7 +156,7 @@ async def test_a_poll_that_waits_in_vain_answers_with_the_same_cursor(autojump_c
         assert (await client.json())["events"] == []
 
 
-async def test_a_poll_goes_on_where_a_stream_was(autojump_clock: MockClock) -> None:
+async def test_a_poll_resumes_from_a_streams_cursor(autojump_clock: MockClock) -> None:
     async with stage() as on:
         stream, _ = await on.ready()
         await on.publish(3)

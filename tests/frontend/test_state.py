@@ -68,7 +68,7 @@ async def test_an_exact_resume_gets_events_and_no_state(autojump_clock: MockCloc
         assert [(await stays.event()).type for _ in range(5)] == ["t"] * 5
 
 
-async def test_without_a_state_nothing_is_said_of_it(autojump_clock: MockClock) -> None:
+async def test_no_state_is_sent_where_there_is_none(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await on.publish_keyed("a", "1", at=10)
         await on.publish_keyed("a", "null", at=11)

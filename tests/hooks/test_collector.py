@@ -33,7 +33,7 @@ async def test_each_event_is_queued_once_for_each_endpoint_that_wants_it() -> No
     assert collector.queued == {"comment.created": 8, "event": 1}
 
 
-async def test_another_node_goes_on_where_the_first_one_ended() -> None:
+async def test_another_node_resumes_where_the_first_one_ended() -> None:
     stage = Stage()
     first = await stage.lead("a")
     before = await stage.comment("v", 3)

@@ -93,7 +93,7 @@ def test_as_many_as_fit_into_a_request_are_rejected_together() -> None:
     assert len(acts.clear_all("v", "mo", "ada", rules)) == MAX_TOGETHER + 1
 
 
-def test_an_approved_comment_is_the_users_and_nobody_elses_act() -> None:
+def test_an_approved_comment_is_its_users_and_names_no_moderator() -> None:
     shown = acts.show("v", COMMENT)
     assert (shown.id, shown.type, shown.key, shown.user, shown.role, shown.by) == (
         "Abc", "comment", None, "ada", "host", None,

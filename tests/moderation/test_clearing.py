@@ -32,7 +32,7 @@ async def test_a_user_takes_back_only_what_is_the_users_own(until: Until) -> Non
         assert await on.refused("DELETE", f"{COMMENTS}/nothing", MODERATOR) == (404, "", None)
 
 
-async def test_all_of_a_users_comments_go_and_are_shown_to_nobody(until: Until) -> None:
+async def test_all_comments_of_a_user_are_retracted_and_no_longer_shown(until: Until) -> None:
     async with serving() as on:
         start = (await on.done("GET", f"{VIDEO}/poll", BOB))["cursor"]
         for text in ("one", "two"):

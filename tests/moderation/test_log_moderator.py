@@ -48,7 +48,7 @@ async def test_settings_change_and_are_read() -> None:
 
 
 @pytest.mark.parametrize(("key", "status"), [(None, 401), (ADA, 403), (HOST, 403)])
-async def test_who_may_not_changes_nothing(key: str | None, status: int) -> None:
+async def test_requests_without_the_scope_change_nothing(key: str | None, status: int) -> None:
     async with dispatching() as on:
         for method, path, body in (
             ("PUT", SETTINGS, {"comments": "closed"}),

@@ -38,7 +38,7 @@ def test_a_user_is_named_by_three_keys_also_one_that_keys_cannot_have() -> None:
         {"key": "revoked/user/ada"},
     ],
 )
-def test_content_is_a_users_who_caused_it_or_is_named_by_it(event: dict[str, Any]) -> None:
+def test_content_belongs_to_the_user_who_caused_it_or_is_named_in_it(event: dict[str, Any]) -> None:
     assert is_about(event, "ada")
     assert not is_about(event, "bob")
     left = without_user(event | {"by": "mo", "id": "e"}, "ada")

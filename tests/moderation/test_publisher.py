@@ -74,7 +74,7 @@ async def test_what_was_overtaken_is_published_anew_behind_it() -> None:
     assert feed.known.settings.comments == "slow"
 
 
-async def test_others_who_are_always_quicker_are_a_conflict() -> None:
+async def test_losing_every_race_is_a_conflict() -> None:
     feed = Feed(ahead=ATTEMPTS)
     with pytest.raises(Conflict, match="at the same time"):
         await feed.publisher.publish(SLOW)

@@ -57,7 +57,7 @@ async def test_slow_mode_answers_a_repeated_request_as_before() -> None:
         assert (await on.ask("POST", COMMENTS, ADA, {"text": "x"}, idempotency_key="k2")).status_code == 429
 
 
-async def test_who_has_no_name_is_slowed_by_address() -> None:
+async def test_anonymous_users_are_slowed_by_address() -> None:
     async with serving() as on:
         nameless = token(None)
         await on.done("PUT", SETTINGS, MODERATOR, {"comments": "slow", "slow": 600})

@@ -109,7 +109,7 @@ async def test_http2_without_tls_is_not_offered() -> None:
         assert received.startswith(b"HTTP/1.1 4") or received == b""
 
 
-async def test_a_taken_port_is_said_with_the_settings_name() -> None:
+async def test_a_port_in_use_is_reported_with_its_setting() -> None:
     async with ops_port() as port:
         settings = config.load(None, [f"listen.ops=127.0.0.1:{port}"], {})
         with pytest.raises(ConfigError, match=r"^listen\.ops: cannot listen at 127\.0\.0\.1:\d+ "):

@@ -30,7 +30,7 @@ async def test_the_defaults_have_no_trouble() -> None:
     assert await troubles() == []
 
 
-async def test_an_address_in_use_is_said_and_one_that_is_not_ours_is_an_error() -> None:
+async def test_an_address_in_use_is_reported_and_a_foreign_address_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = f"127.0.0.1:{server.getsockname()[1]}"
         [found] = await troubles(f"listen.ops={taken}")

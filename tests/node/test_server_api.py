@@ -61,7 +61,7 @@ CASES = (
 )
 
 
-async def test_each_route_says_who_may_and_what_is_malformed(tmp_path: Path) -> None:
+async def test_each_route_checks_authorization_and_its_input(tmp_path: Path) -> None:
     tokens = {
         "viewer": token(),
         "host": token(scope="watch host"),

@@ -199,7 +199,7 @@ BAD: list[tuple[str, str, Any, str]] = [
 ]
 
 
-async def test_what_is_malformed_is_said(tmp_path: Path) -> None:
+async def test_malformed_requests_are_refused_with_the_reason(tmp_path: Path) -> None:
     async with serving(locked(tmp_path, FAST)) as [on]:
         for path, method, body, complaint in BAD:
             answer = await on.ask(method, f"/v1/revocations/{path}", MODERATOR, body)
@@ -259,7 +259,7 @@ async def users(on: Stage, query: str = "") -> dict[str, Any]:
     return found
 
 
-async def test_a_moderator_lists_who_is_watching(tmp_path: Path) -> None:
+async def test_a_moderator_lists_the_watching_users(tmp_path: Path) -> None:
     host = token(sub="hal", scope="watch host")
     async with serving(locked(tmp_path, FAST)) as [on], AsyncExitStack() as stack:
         assert (await users(on))["users"] == []

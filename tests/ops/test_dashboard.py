@@ -35,7 +35,7 @@ async def test_the_page_is_under_a_strict_policy_and_its_files_are_there() -> No
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_need_nobody_else_and_make_no_markup(name: str) -> None:
+def test_files_load_nothing_from_elsewhere_and_make_no_markup(name: str) -> None:
     text = (STATIC / name).read_text()
     addresses = set(re.findall(r"https?://[^\s\"')]+", text))
     assert addresses <= {"http://www.w3.org/2000/svg"}

@@ -122,7 +122,7 @@ def test_the_node_and_the_process_are_there_too() -> None:
     ]
 
 
-def test_metrics_are_read_when_somebody_asks() -> None:
+def test_metrics_are_read_at_each_scrape() -> None:
     counted = [0]
     made = registry({"part": lambda: Inner("", counted[0], True)}, {})
     assert counted == [0]

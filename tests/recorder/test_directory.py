@@ -99,7 +99,7 @@ def test_names_below_a_file_are_not_there(tmp_path: Path) -> None:
     assert Directory(tmp_path / "nowhere").folders() == []
 
 
-def test_a_directory_that_may_not_be_written_to_is_said(
+def test_a_directory_that_is_not_writable_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Directory(tmp_path / "new" / "er").check()

@@ -143,7 +143,7 @@ async def test_other_cursors_are_malformed(cursor: str, tmp_path: Path) -> None:
         await stage.history.page("v", Query(cursor="recorded-3"))
 
 
-async def test_a_damaged_recording_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_damaged_recording_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(tmp_path, is_recorded=True)
 
     def fail(*_: object) -> None:

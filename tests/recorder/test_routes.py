@@ -118,7 +118,7 @@ def on_disk(directory: Path, text: bytes) -> bool:
     return False
 
 
-async def test_who_may_watch_may_read_the_recording(tmp_path: Path) -> None:
+async def test_the_watch_scope_allows_reading_the_recording(tmp_path: Path) -> None:
     secret = "a-secret-of-more-than-thirty-two-bytes"
     async with serving(tmp_path, "auth.viewers=token", f"auth.secret={secret}") as client:
         for path in ("/v1/videos/v/recording", "/v1/videos/v/recording/index.json"):

@@ -80,7 +80,7 @@ async def test_a_collector_that_hangs_does_not_keep_a_node(
             tracer.exporter.put(span())
 
 
-async def test_without_the_libraries_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_libraries_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def refuse(name: str, globals: Mapping[str, object] | None = None, *rest: Any) -> ModuleType:  # noqa: A002

@@ -115,7 +115,7 @@ json_values = st.recursive(
 
 
 @given(json_values.map(json.dumps) | st.text() | st.integers(1, 4096).map("[".__mul__))
-def test_whatever_is_said_is_understood_or_refused(text: str) -> None:
+def test_any_message_is_parsed_or_refused(text: str) -> None:
     try:
         message = parse_message(text)
     except BadRequest:

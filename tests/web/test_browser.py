@@ -90,7 +90,7 @@ def test_markup_in_a_comment_stays_text(stage: Stage, context: BrowserContext) -
     assert page.locator("#comments :is(img, b, script)").count() == 0
 
 
-def test_where_nobody_takes_likes_it_is_said_kindly(stage: Stage, context: BrowserContext) -> None:
+def test_the_page_explains_where_likes_are_not_accepted(stage: Stage, context: BrowserContext) -> None:
     with Relay(stage.frontends[0].url) as relay:
         page = opened(context, relay, "alone")
         page.get_by_role("button", name="Like").click()
@@ -99,7 +99,9 @@ def test_where_nobody_takes_likes_it_is_said_kindly(stage: Stage, context: Brows
         expect_likes(page, 5)
 
 
-def test_when_a_frontend_is_killed_it_goes_on_at_the_other(stage: Stage, context: BrowserContext) -> None:
+def test_when_a_frontend_is_killed_the_page_resumes_at_the_other(
+    stage: Stage, context: BrowserContext
+) -> None:
     """Under load, without a loss, without a double, in order; the page's own counter as well."""
     killed = stage.frontends[0]
     page = opened(context, stage.one, "killed", frontends=f"{stage.one.url},{stage.two.url}")
@@ -324,7 +326,7 @@ def test_a_websocket_can_be_insisted_on(stage: Stage, context: BrowserContext) -
         expect_likes(page, 21)
 
 
-def test_a_script_goes_on_over_a_websocket(stage: Stage, context: BrowserContext) -> None:
+def test_a_script_resumes_over_a_websocket(stage: Stage, context: BrowserContext) -> None:
     """Without a loss or a double: from a stream to a WebSocket, and back; all of them compressed."""
     page = watching(context, "over", stage.two, share=False)
     for step, transport in enumerate(("ws", "sse", "ws", "poll"), 1):

@@ -249,7 +249,7 @@ def test_nothing_is_fired_after_close_in_a_listener(
     wait_until(lambda: frontend.open_streams() == 0)
 
 
-def test_a_transport_set_in_a_listener_goes_on_behind_what_was_received(
+def test_a_transport_set_in_a_listener_resumes_behind_the_received_events(
     context: BrowserContext, frontend: ScriptedFrontend
 ) -> None:
     page = opened(context, frontend, frontend.url, share=False)

@@ -46,7 +46,7 @@ async def test_with_a_video_of_others_nothing_may_be_done() -> None:
     assert await asked(ADA, "other") == (200, {"scopes": [], "signed_in": True, "user": "ada"})
 
 
-async def test_without_authentication_all_may_be_done_by_nobody_in_particular() -> None:
+async def test_without_authentication_everything_is_allowed_to_anonymous_users() -> None:
     status, answer = await asked(OPEN)
     assert (status, answer["signed_in"], "user" in answer) == (200, False, False)
     assert {WATCH, LIKE, COMMENT} < set(answer["scopes"])

@@ -168,7 +168,7 @@ def test_comments_that_wait_are_decided(
     expect_no_errors(page)
 
 
-def test_bans_the_pin_and_who_is_here(
+def test_bans_the_pin_and_the_list_of_viewers(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:
     page = desk(opened(context, frontend))

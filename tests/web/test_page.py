@@ -71,7 +71,7 @@ def test_all_modules_are_asked_for_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["index.html", *FILES])
-def test_files_need_nobody_else_and_make_no_markup(name: str) -> None:
+def test_files_load_nothing_from_elsewhere_and_make_no_markup(name: str) -> None:
     """No address of another server, nothing inline that the policy would stop, text only as text."""
     text = (STATIC / name).read_text()
     addresses = set(re.findall(r"https?://[\w.:-]+", text))

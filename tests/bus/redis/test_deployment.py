@@ -87,7 +87,7 @@ async def keep_hearing(inbox: Inbox) -> None:
         pass
 
 
-async def test_when_sentinel_names_another_master_it_goes_on_there(directory: Path) -> None:
+async def test_a_master_newly_named_by_sentinel_is_used(directory: Path) -> None:
     with watched(directory) as deployment:
         async with open_bus(deployment.url, answer_in=3) as bus, bus.inbox("n") as inbox:
             await bus.subscribe("n", {"v": 1}, 60)
@@ -104,7 +104,7 @@ async def test_when_sentinel_names_another_master_it_goes_on_there(directory: Pa
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-async def test_when_a_server_of_the_cluster_dies_its_replica_goes_on(directory: Path, is_whole: bool) -> None:
+async def test_the_replica_of_a_dead_cluster_server_takes_over(directory: Path, is_whole: bool) -> None:
     """If it has less than was heard, in a new epoch; also if who appends there has heard nothing."""
     with clustered(directory) as deployment:
         async with (
@@ -192,7 +192,7 @@ def wait_replicated(deployment: Deployment, password: str | None = None) -> redi
     return client
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(directory: Path) -> None:
+async def test_an_untrusted_certificate_is_refused(directory: Path) -> None:
     with encrypted(directory) as deployment:
         for url in (deployment.url.partition("?")[0], deployment.url.replace("127.0.0.1", "localhost")):
             async with open_bus(url, answer_in=60) as bus:

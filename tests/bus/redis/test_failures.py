@@ -118,7 +118,7 @@ async def test_a_restart_without_data_is_a_new_epoch(own_redis: RedisServer) -> 
 
 
 @pytest.mark.parametrize("stumbles", [False, True])
-async def test_older_data_is_a_new_epoch_even_if_who_knows_least_comes_first(
+async def test_older_data_is_a_new_epoch_even_if_the_member_with_the_fewest_heads_is_first(
     own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stumbles: bool
 ) -> None:
     """One dispatcher knows less than the old copy has: it must not count on where the copy ends.

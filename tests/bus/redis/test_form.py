@@ -50,7 +50,7 @@ def restore(client: redis.Redis, keys: dict[str, dict[str, Any]]) -> None:
         client.expire(key, 3600)
 
 
-async def test_a_log_of_the_first_form_is_read_and_goes_on(redis_server: str) -> None:
+async def test_a_log_of_the_first_form_is_read_and_appended_to(redis_server: str) -> None:
     form = recorded()
     with redis.Redis.from_url(redis_server, decode_responses=True) as client:
         incarnation = client.info("replication")["master_replid"]

@@ -90,7 +90,7 @@ def test_a_call_goes_with_the_question_which_incarnation_it_is_as_one_transactio
     assert membership.has_reported("one"), "who knows nothing has nothing to report"
 
 
-def test_all_known_heads_are_reported_in_pages_and_then_it_is_said() -> None:
+def test_all_known_heads_are_reported_in_pages_before_the_report_is_complete() -> None:
     reporter, link, membership = made(videos=PAGE + 1)
     reporter.run([("append",)], ["v0"])
     assert not membership.has_reported("one")

@@ -113,7 +113,7 @@ async def test_three_datacenters_bring_each_other_everything_once(
             assert await lines(ours, "v", name) == [f"{name}-{number}" for number in range(20)]
 
 
-async def test_a_missing_range_of_the_feed_is_backfilled_and_then_it_goes_on(
+async def test_a_missing_range_of_the_feed_is_backfilled_before_the_next_events(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")

@@ -15,7 +15,7 @@ def test_videos_are_shared_evenly() -> None:
     assert min(shares.values()) > 900
 
 
-def test_only_the_videos_of_who_goes_change_hands() -> None:
+def test_only_the_videos_of_a_member_that_leaves_move() -> None:
     for video in VIDEOS:
         before = owner(video, ["di1", "di2", "di3"])
         after = owner(video, ["di3", "di1"])

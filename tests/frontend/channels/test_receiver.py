@@ -122,7 +122,7 @@ async def test_a_lost_last_event_is_found_when_the_lease_is_renewed(autojump_clo
         assert trio.current_time() - before <= 10
 
 
-async def test_mending_goes_on_until_the_log_answers(autojump_clock: MockClock) -> None:
+async def test_backfilling_is_retried_until_the_log_answers(autojump_clock: MockClock) -> None:
     configured, bus = lossy()
     async with stage(configured, bus) as on:
         client, _ = await on.ready()

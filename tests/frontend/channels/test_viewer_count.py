@@ -75,7 +75,7 @@ async def test_other_nodes_and_datacenters_count(autojump_clock: MockClock) -> N
         assert (await received(client))[1] == (1, 1, 1)
 
 
-async def test_who_watches_elsewhere_only_can_be_asked_for_anywhere(autojump_clock: MockClock) -> None:
+async def test_counts_of_videos_watched_only_elsewhere_are_answered(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING)) as on:
         await on.bus.subscribe("n2", {"w": 10}, 30)
         assert await asked(on, "w") == {"video": "w", "here": 0, "datacenter": 10, "total": 10}

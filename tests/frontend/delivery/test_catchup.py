@@ -45,7 +45,7 @@ async def test_a_slow_viewer_lags_alone_and_misses_nothing(autojump_clock: MockC
         assert await slow.events(1) == await quick.events(1) == [201]
 
 
-async def test_a_viewer_out_of_the_logs_reach_gets_a_gap_and_goes_on_at_the_oldest(
+async def test_a_viewer_out_of_the_logs_reach_gets_a_gap_and_then_the_oldest_events(
     autojump_clock: MockClock,
 ) -> None:
     configured = settings(history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_timeout": "1h"})

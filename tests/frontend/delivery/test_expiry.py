@@ -50,7 +50,7 @@ def test_so_many_are_taken_at_once_and_the_rest_is_still_due() -> None:
     assert len(expiries.take_due(9.0, 4)) == 2
 
 
-def test_those_who_left_are_not_taken_and_leave_nothing_behind() -> None:
+def test_viewers_that_left_do_not_expire_and_hold_no_memory() -> None:
     expiries, leaver, stayer = Expiries(), Held(1.5), Held(7.5)
     expiries.add(leaver)
     expiries.add(stayer)

@@ -140,7 +140,7 @@ async def test_what_was_not_sent_is_kept_without_a_copy_and_blocks(pair: Pair) -
     assert not one.is_blocked
 
 
-async def test_another_way_to_send_is_told_to_its_segment(pair: Pair) -> None:
+async def test_changing_the_send_method_resets_those_of_the_segment(pair: Pair) -> None:
     one, _ = viewer(pair[0])
     called: list[str] = []
 

@@ -59,7 +59,7 @@ def test_a_storm_of_likes_leaves_comments_in_reach() -> None:
     assert b"id: dc1-aaa-3\nevent: comment" in received
 
 
-def test_who_has_seen_all_that_was_dropped_has_skipped_nothing() -> None:
+def test_a_viewer_that_saw_all_dropped_events_skips_none() -> None:
     log = log_at("dc1-aaa-0")
     append(log, "c" + "l" * 30, 1)
     log.trim(NOW, needed=log.tip)

@@ -82,7 +82,7 @@ def test_stale_events_change_nothing() -> None:
     assert b"new" in history.rendered(9)
 
 
-def test_who_was_banned_or_cleared_since_is_noted_but_not_who_was_let_in_again() -> None:
+def test_users_banned_or_cleared_since_are_listed_without_those_readmitted() -> None:
     history = StateHistory()
     history.start_at([event("ban/eve", 1, {"user": "eve"}, kind="ban", is_internal=True)])
     assert history.banned == set(), "who was banned before has no stream"
