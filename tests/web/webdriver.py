@@ -201,9 +201,7 @@ async def firefox() -> AsyncIterator[OtherBrowser]:
         profile = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="firefox-", ignore_cleanup_errors=True)
         )
-        Path(profile, "user.js").write_text(
-            "".join(f'user_pref("{name}", {json.dumps(value)});\n' for name, value in PREFERENCES.items())
-        )
+        _write_preferences(Path(profile))
         process = stack.enter_context(
             _running(
                 [command, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0"],
@@ -217,6 +215,11 @@ async def firefox() -> AsyncIterator[OtherBrowser]:
             with trio.fail_after(SECONDS):
                 await page.start()
             yield page
+
+
+def _write_preferences(profile: Path) -> None:
+    lines = [f'user_pref("{name}", {json.dumps(value)});\n' for name, value in PREFERENCES.items()]
+    (profile / "user.js").write_text("".join(lines))
 
 
 @asynccontextmanager
