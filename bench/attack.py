@@ -123,7 +123,7 @@ class HostileClients:
 
 
 def run_attackers(control: Connection) -> None:
-    serve_requests(control, HostileClients())
+    serve_requests(control, Attackers())
 
 
 def main(
