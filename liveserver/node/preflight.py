@@ -218,7 +218,8 @@ async def _check_endpoint(settings: Settings, name: str) -> None:
 
 
 async def _check_peer(settings: Settings, name: str, url: str) -> None:
-    peer = BusSettings("redis", url, settings.relay.timeout, settings.bus.sharded)
+    relay, sharded = settings.relay, settings.bus.sharded
+    peer = BusSettings(kind="redis", url=url, timeout=relay.timeout, sharded=sharded)
     async with RedisBus.open(name, peer, settings.history, named=f"peers.{name}.url") as bus, bus.feed():
         active = await bus.active_since(0, 1)
         await bus.read_several(dict.fromkeys(active.videos[:1], 0), 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from trio.testing import MockClock
 
@@ -40,6 +42,34 @@ async def test_missing_events_are_read_from_the_peers_log(autojump_clock: MockCl
     for video in ("v", "w"):
         assert await lines(ours, video, "dc2") == [f"{number}" for number in range(25)]
     assert (backfiller.backfills, backfiller.relayed, backfiller.gaps) == (2, 50, 0)
+
+
+async def test_a_log_without_losses_needs_no_state(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch begins where the last one ended, in one part of the log and over several."""
+    ours, theirs = datacenter("dc1"), datacenter("dc2")
+    for number in range(5):
+        await publish(theirs, "v", f"{number} a", f"{number} b", f"{number} c")
+    asked = list[Collection[str]]()
+    states = theirs.states
+
+    async def count_states(videos: Collection[str]) -> dict[str, list[bytes]]:
+        asked.append(videos)
+        return await states(videos)
+
+    monkeypatch.setattr(theirs, "states", count_states)
+    backlog = Backlog(lambda video: None, lambda video: None, lambda: None)
+    backfiller = Backfiller("dc2", theirs, ours, 6)
+    backlog.add(["v"])
+    await backfiller.backfill(backlog)
+    await publish(theirs, "v", "more", "and more")
+    await publish(theirs, "v", "the last")
+    asked.clear()
+    backlog.add(["v"])
+    await backfiller.backfill(backlog)
+    assert (await lines(ours, "v", "dc2"))[-3:] == ["more", "and more", "the last"]
+    assert asked == []
 
 
 def test_positions_are_compared_by_epoch_and_number() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
 import trio
 from trio.testing import MockClock
 
 from liveserver.bus import canary
-from liveserver.bus.interface import OPS_GROUP, OPS_LEASE, ReplicationBatch
+from liveserver.bus.interface import OPS_GROUP, OPS_LEASE, ReplicaPosition, ReplicationBatch
 from liveserver.viewer_count import ViewerCount
 from tests.dispatcher.relay.harness import (
     Link,
@@ -138,6 +141,34 @@ async def test_a_missing_range_of_the_feed_is_backfilled_before_the_next_events(
     await trio.sleep(0.01)
     assert (await lines(dc1, "v"))[-1] == "on"
     assert link.reads == before
+
+
+async def test_what_arrives_at_the_end_of_a_backfill_is_relayed_at_once(
+    autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is held back until the backfill is over, and no later event has to come for it to go on."""
+    dc1, dc2 = datacenter("dc1"), datacenter("dc2")
+    link = Link(dc2)
+    nursery.start_soon(Relaying(link, dc1).run)
+    await trio.sleep(1)
+    await publish(dc2, "v", "a")
+    await trio.sleep(0.01)
+    link.loses = 1
+    await publish(dc2, "v", "lost")
+    await trio.sleep(0.01)
+    relay = dc1.relay
+
+    async def relay_and_publish(batches: Sequence[ReplicationBatch]) -> list[ReplicaPosition]:
+        positions = await relay(batches)
+        if any(b"like lost" in batch.lines for batch in batches):
+            await publish(dc2, "v", "late")
+            await trio.sleep(0.01)
+        return positions
+
+    monkeypatch.setattr(dc1, "relay", relay_and_publish)
+    await publish(dc2, "v", "b")
+    await trio.sleep(0.1)
+    assert await lines(dc1, "v") == ["a", "lost", "b", "late"]
 
 
 async def test_a_lost_last_event_is_found_by_the_sweep(
