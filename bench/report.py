@@ -4,7 +4,8 @@
     python -m bench.report --write     # into bench/RESULTS.md and bench/plots/
 
 Of each bench, and of each of its variants (transport, bus, size), the newest result counts. RESULTS.md is
-written by hand but for what stands between `<!-- figures: NAME -->` and `<!-- end -->`.
+written by hand but for what stands between `<!-- figures: NAME -->` and `<!-- end -->`; that stays as it is
+where there are no results.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bench.results import RESULTS, Sheet, show
 
 HERE = Path(__file__).parent
 MEDIUM = 50.0  # likes/s of the paced part
-_PLACE = re.compile(r"(<!-- figures: ([^>]+?) -->\n).*?(<!-- end -->)", re.S)
+_PLACE = re.compile(r"(<!-- figures: ([^>]+?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
 def main(
@@ -87,12 +88,12 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
 
 
 def filled(page: str, results: dict[str, dict[str, Any]]) -> str:
-    """Return the page with the figures in their places; a place without figures says how to get them."""
+    """Return the page with the figures in their places; an empty place says that there are none."""
 
     def figures(match: re.Match[str]) -> str:
         result = results.get(match[2])
-        text = "Not measured yet.\n" if result is None else section(result)
-        return f"{match[1]}{text}{match[3]}"
+        text = section(result) if result is not None else match[3] or "Not measured yet.\n"
+        return f"{match[1]}{text}{match[4]}"
 
     return _PLACE.sub(figures, page)
 

@@ -324,10 +324,11 @@ def main(
 def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the tables of a result."""
     rows = [
-        [name, *(f"{each[0]:+.1f} ± {each[1]:.1f}" for each in grown.values())]
+        [name.split()[0], *(f"{each[0]:+.1f} ± {each[1]:.1f}" for each in grown.values())]
         for name, grown in result["trends"].items()
     ]
-    figures = [[name.replace("_", " "), count] for name, count in result["figures"].items()]
+    labels = {"came": "viewers that came", "bursts": "bursts of likes", "at_the_end": "viewers at the end"}
+    figures = [[labels.get(name, name.replace("_", " ")), count] for name, count in result["figures"].items()]
     return [
         Sheet(f"{result['minutes']:g} minutes, up to {result['viewers']:,} viewers", ["", ""], figures),
         Sheet("growth an hour, with 95 % confidence", ["", "MiB", "descriptors"], rows),

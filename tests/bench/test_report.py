@@ -75,6 +75,13 @@ def test_a_place_without_figures_says_so() -> None:
     assert "Not measured yet." in filled("<!-- figures: videos -->\n<!-- end -->\n", {})
 
 
+def test_a_place_keeps_its_figures_where_there_are_no_results() -> None:
+    page = "<!-- figures: videos -->\n| 1 |\n<!-- end -->\n<!-- figures: publish -->\nold\n<!-- end -->\n"
+    found = filled(page, newest([publish(5.0)]))
+    assert found.startswith("<!-- figures: videos -->\n| 1 |\n<!-- end -->\n")
+    assert "old" not in found
+
+
 def test_failed_checks_are_reported() -> None:
     assert "**Wrong:** lost one" in section(publish(1.0) | {"faults": ["lost one"]})
 
@@ -121,8 +128,8 @@ def test_variants_have_places_of_their_own(result: dict[str, Any], name: str) ->
 
 
 def test_a_run_without_rounds_is_one_run() -> None:
-    trends = {"frontend 1": {"MiB": [1.0, 0.5], "descriptors": [0.0, 0.1]}}
+    trends = {"frontend 33643": {"MiB": [1.0, 0.5], "descriptors": [0.0, 0.1]}}
     result = {"bench": "soak", "minutes": 60, "viewers": 400, "figures": {"came": 7}, "trends": trends}
     text = section(result | {"machine": MACHINE})
-    assert "| frontend 1 | +1.0 ± 0.5 | +0.0 ± 0.1 |" in text
+    assert "| frontend | +1.0 ± 0.5 | +0.0 ± 0.1 |" in text
     assert "one run" in text
