@@ -65,7 +65,8 @@ class Connection(ClientSocket):
     @property
     def is_idle(self) -> bool:
         """Whether it is waiting for the next request, and the last one is answered."""
-        return self._is_waiting and (self._deferred is None or self._deferred.is_written)
+        is_answered = self._deferred is None or self._deferred.is_written
+        return self._is_waiting and is_answered and not self.closed
 
     @property
     def idle_since(self) -> float:

@@ -102,6 +102,15 @@ def test_an_answer_is_bounded_in_bytes_and_has_one_event_at_least() -> None:
     assert [len(events) for events, _ in withholding] == [3, 3, 3, 1]
 
 
+def test_the_bound_in_bytes_is_exact() -> None:
+    log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
+    log.append(batch(1, 5, size=100), 0, 0.0)
+    three = sum(len(item.data) for item in log.items[:3])
+    for cursor in ("dc1-aaa-0", "dc1-aaa-0~dc9-aaa-7"):
+        assert len(pages(log, cursor, 500, max_bytes=three)[0][0]) == 3
+        assert len(pages(log, cursor, 500, max_bytes=three - 1)[0][0]) == 2
+
+
 def test_clients_at_one_position_share_an_answers_bytes() -> None:
     log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-0"))
     log.append(batch(1, 10), 0, 0.0)
