@@ -12,7 +12,8 @@ READY := .venv/.ready
 BENCH_READY := .venv/.ready-bench
 DOCS_READY := .venv/.ready-docs
 
-# One test more at a time than there are cores, a file as a whole, the longest files first (tests/conftest.py).
+# More workers than there are cores, forked with the tests imported; a file as a whole, the longest ones first
+# (tests/conftest.py).
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -32,7 +33,7 @@ run: $(READY) ## Everything in one process, on http://127.0.0.1:8000
 run-cluster: $(READY) ## Two datacenters on this machine: Redis, dispatchers, frontends, all processes of their own
 	@exec $(BIN)/liveserver cluster --own-terminal --config config/cluster.toml $(ARGS)
 
-test: $(READY) ## The tests, two more at a time than there are cores; ARGS="-n 0 tests/edge" for some, one by one
+test: $(READY) ## The tests, several at a time; ARGS="-n 0 tests/edge" for some, one by one
 	@exec $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY) ## The tests without processes, browsers and slow ones, in less than a minute

@@ -26,7 +26,7 @@ import trio
 from hypothesis import settings
 
 from liveserver.cluster.redis_server import RedisServer, free_port, run_redis_server
-from tests import certificate_store
+from tests import certificate_store, worker_forker
 
 if TYPE_CHECKING:  # most tests need no browser, and its module takes long to import
     from playwright.sync_api import Browser
@@ -64,9 +64,18 @@ WEIGHTS = {"process": 4, "browser": 2, "slow": 1}  # markers of what takes long
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: the tests with processes wait for half of their time."""
-    return len(os.sched_getaffinity(0)) + 2
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return more workers than there are cores: the tests with processes wait for half of their time."""
+    cores = len(os.sched_getaffinity(0))
+    if "not process" in config.option.markexpr:
+        return cores + 1
+    return (2 * cores if worker_forker.is_possible(config) else cores) + 2
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Fork the workers from one process that has imported the tests."""
+    worker_forker.prepare(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,6 +26,8 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from tests import worker_forker
+
 ROOT = Path(__file__).parents[1]
 MESSAGE_BYTES = 128 * 1024
 
@@ -96,17 +98,39 @@ def _running_forker() -> socket.socket:
     global _forker
     if _forker is None:
         _forker, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.node_forker"], cwd=ROOT, stdin=theirs.fileno()
-        )
+        if worker_forker.has_forked_this():
+            worker_forker.request_node_forker(theirs)
+            atexit.register(_forker.close)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.node_forker"], cwd=ROOT, stdin=theirs.fileno()
+            )
+            atexit.register(_end, _forker, process)
         theirs.close()
-        atexit.register(_end, _forker, process)
     return _forker
 
 
 def _end(forker: socket.socket, process: subprocess.Popen[bytes]) -> None:
     forker.close()
     process.wait()
+
+
+def preload() -> None:
+    """Import what a node does, now and later."""
+    import liveserver.node.process  # noqa: F401
+    from liveserver.node.preload import MODULES
+
+    for module in (*chain.from_iterable(MODULES.values()), *DEFERRED):
+        importlib.import_module(module)
+
+
+def serve(requests: int) -> None:
+    """Fork a node on each request on this socket; returns in the node when it has ended, or at the last."""
+    from liveserver.cli import main
+
+    node = _serve(socket.socket(fileno=requests))
+    if node is not None:
+        main(node)
 
 
 def _serve(requests: socket.socket) -> list[str] | None:
@@ -160,13 +184,6 @@ def _report_ended(statuses: dict[int, int]) -> None:
 
 
 if __name__ == "__main__":
-    import liveserver.node.process  # noqa: F401  # what a node runs
-    from liveserver.cli import main
-    from liveserver.node.preload import MODULES
-
-    for module in (*chain.from_iterable(MODULES.values()), *DEFERRED):
-        importlib.import_module(module)
+    preload()
     gc.freeze()
-    node = _serve(socket.socket(fileno=os.dup(0)))
-    if node is not None:
-        main(node)
+    serve(os.dup(0))
