@@ -95,7 +95,7 @@ async def test_a_dispatcher_killed_under_load_loses_nothing(cluster: Cluster) ->
             nursery.start_soon(publish_many, both[::-1], "v", "b", 60, 50)
             await viewers[0].wait_events(300)
             await killed.kill()
-            # A video that nobody watched before: its frontend has to find the other dispatcher.
+            # A video without a viewer so far: its frontend has to find the other dispatcher.
             nursery.start_soon(late.run, 1)
             await late.is_ready.wait()
             await publish([left.url], "new", [{"type": "like"}])

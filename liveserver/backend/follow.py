@@ -236,7 +236,7 @@ class Follower:
     def _check_rules(self, video: str, view: View, heard: Heard) -> None:
         """Publish the video's rules again that its state has lost."""
         ranks = {rule.event.key: rule.event.rank for rule in heard.rules}
-        # A cleared key is missed only by those who have an older event of it, see `_fold_rules`.
+        # A cleared key is missed only where an older event of it is kept, see `_fold_rules`.
         lost = [event for event in view.rules if event.key not in ranks and not event.is_cleared]
         if lost:
             self._restore(video, lost)

@@ -1,4 +1,4 @@
-"""Compression of chunks that many viewers share: each is compressed once, whoever is sent it and when.
+"""Compression of chunks that many viewers share: each is compressed once, for all viewers and times.
 
 Rules:
 

@@ -135,7 +135,7 @@ async def test_only_unannounced_totals_are_published_after_a_restart(
         on.like(like(), like("w"))
         await on.dispatcher.wait_taken(2)
         on.write_down()
-        on.store.commit([like(), like("x")])  # and nobody hears of it: killed
+        on.store.commit([like(), like("x")])  # and killed before it is published
     async with stage(tmp_path) as on:
         await on.dispatcher.wait_taken(2)
         assert {event["video"]: event["data"]["total"] for event in on.dispatcher.taken} == {

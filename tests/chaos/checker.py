@@ -75,7 +75,7 @@ class _Chart:
             self._note([key], place, "the log")
 
     def _mention(self, epochs: Sequence[str]) -> None:
-        """Somebody came to know them in this order; one that no receipt names began before the next known."""
+        """Note epochs, in the order of a receipt or viewer; one without a receipt precedes the next known."""
         for index, epoch in enumerate(epochs):
             if epoch not in self.epochs:
                 later = [self.epochs.index(known) for known in epochs[index + 1 :] if known in self.epochs]
@@ -236,7 +236,7 @@ class _Walk:
             self._complain(f"received {key} of {event.video}")
             return
         if key not in chart.published:
-            self._complain(f"received {key}, which nobody published")
+            self._complain(f"received {key}, which was not published")
         place = event.at
         if self._floating and self._index in self._page_end:
             place = self._page_end[self._index]

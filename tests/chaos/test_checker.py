@@ -131,7 +131,7 @@ def test_a_foreign_event_is_seen(seed: int, data: st.DataObject, of_another: boo
     history.requests.append(Request("other", ["stranger"], 1, answered=2, accepted=1, end=Place("o", 1)))
     at = data.draw(st.integers(1, len(history.diaries[0].items)))
     history.diaries[0].items.insert(at, Heard("other" if of_another else VIDEO, "stranger", None))
-    expected = "received stranger of other" if of_another else "stranger, which nobody published"
+    expected = "received stranger of other" if of_another else "stranger, which was not published"
     assert any(expected in complaint for complaint in check(history))
 
 
@@ -277,7 +277,7 @@ def test_a_new_epoch_is_sent_from_its_beginning() -> None:
 
 
 def test_a_life_in_which_nothing_was_accepted_came_before_the_next() -> None:
-    """A viewer was there at its beginning, and it was over before anybody published."""
+    """A viewer watched from its beginning, and it was over before anything was published."""
     requests = [Request(VIDEO, ["b1", "b2"], 3, 4, 2, 0, Place("b", 2))]
     ready = Ready(0, Place("a", 0), resumed=False, gap=False)
     diary = Diary("viewer", VIDEO, [ready, Gap(Place("b", 0)), event("b1"), event("b2")])

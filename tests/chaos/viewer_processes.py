@@ -1,4 +1,4 @@
-"""Those who publish and those who watch while things break, and the notes they take for the checker.
+"""Publishers and viewers while faults are injected, and what they record for the checker.
 
 An event's `user` is its key: unique, and known to the publisher also where the dispatcher makes the id.
 """

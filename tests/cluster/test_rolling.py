@@ -191,6 +191,6 @@ def test_a_cluster_is_found_while_it_runs_and_not_longer(
             assert pidfile.holder(source) == holder.pid
         assert pidfile.holder(source) == holder.pid
         holder.kill()
-    assert pidfile.pidfile_path(source).exists()  # left over, and believed by nobody
+    assert pidfile.pidfile_path(source).exists()  # left over, and ignored
     with pytest.raises(LiveserverError, match=r"no cluster of .* runs here"):
         pidfile.request_rolling_restart(source)

@@ -68,7 +68,7 @@ async def terminal(*command: str) -> AsyncIterator[Terminal]:
                 for line in lines:
                     log(line)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # nobody has it open any more, or we closed it
+            pass  # no process has it open any more, or we closed it
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)

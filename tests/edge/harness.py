@@ -149,7 +149,7 @@ class Served:
     async def only(self, count: int) -> None:
         """Return once all that came were let in, and no more than so many are left."""
         with trio.fail_after(1000):
-            while self.edge.statistics().accepted < self._came or len(self.edge.connections) > count:  # noqa: ASYNC110  # the server tells nobody
+            while self.edge.statistics().accepted < self._came or len(self.edge.connections) > count:  # noqa: ASYNC110  # the server has no event for it
                 await trio.sleep(0.01)
 
 

@@ -96,7 +96,7 @@ REFUSED = {
     "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a method in small letters": b"post /echo HTTP/1.1\r\nHost: x\r\n\r\n",
     "a method that is none": b"GE\x01T /echo HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a method nobody knows": b"SMUGGLE /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an unknown method": b"SMUGGLE /echo HTTP/1.1\r\nHost: x\r\n\r\n",
     "blank before the method": b" GET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
     "two blanks": b"GET  /echo HTTP/1.1\r\nHost: x\r\n\r\n",
     "two blanks before the version": b"GET /echo  HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -257,7 +257,7 @@ TAKEN = {
     "a trailer": CHUNKED + HELLO + b"0\r\nA: b\r\n\r\n",
     "h2c with a body": PAGE + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
     b"HTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 5\r\n\r\nhello",
-    "an upgrade nobody knows": READ + b"Connection: upgrade\r\nUpgrade: foo\r\n\r\n",
+    "an unknown upgrade": READ + b"Connection: upgrade\r\nUpgrade: foo\r\n\r\n",
     "expecting": PAGE + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
     "other methods": b"PATCH /page HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
 }  # fmt: skip

@@ -216,7 +216,7 @@ async def test_an_expired_certificate_is_no_longer_ready(authority: Authority) -
 
 
 def test_links_are_followed(authority: Authority, tmp_path: Path) -> None:
-    """As those who renew certificates use them: the names stay, what they lead to changes."""
+    """As tools that renew certificates do: the names stay, what they lead to changes."""
     for name in ("certificate", "key"):
         os.symlink(getattr(authority, name), tmp_path / name)
     settings = authority.settings(certificate=str(tmp_path / "certificate"), key=str(tmp_path / "key"))

@@ -1,4 +1,4 @@
-"""Viewers whose tokens are revoked: those who are here, who are behind, and who are on their way in."""
+"""Viewers whose tokens are revoked: live ones, lagging ones, and those being admitted."""
 
 from __future__ import annotations
 

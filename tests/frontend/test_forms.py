@@ -153,7 +153,7 @@ async def test_each_chunk_is_compressed_once(
         assert [(await plain.event()).type for _ in range(2)] == ["ready", "state"]
         await on.publish(20)
         assert await plain.events(20) == list(range(2, 22))
-        assert not compressed  # nobody wants it
+        assert not compressed  # no viewer accepts it
         streams = [await watch(on) for _ in range(10)]
         for stream in streams:
             assert [(await stream.event()).type for _ in range(2)] == ["ready", "state"]

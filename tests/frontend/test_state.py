@@ -42,7 +42,7 @@ async def some(on: Stage) -> None:
 
 async def test_a_newcomer_is_sent_the_state_with_ready_in_one_write(autojump_clock: MockClock) -> None:
     async with stage() as on:
-        await some(on)  # before anybody watches
+        await some(on)  # before there is a viewer
         await on.publish(1)
         client = await on.watch()
         events = client.parser.feed(await client.chunk())

@@ -52,7 +52,7 @@ async def test_all_comments_of_a_user_are_retracted_and_no_longer_shown(until: U
             assert not any(text in answer.text for text in ('"one"', '"two"')), path
         event = (await on.events(BOB))[-1]
         assert (event["type"], event["by"], event["data"]) == ("clear", "mo", {"user": "ada"})
-        assert "clear/ada" not in await on.state(MODERATOR), "nobody needs it to begin with"
+        assert "clear/ada" not in await on.state(MODERATOR), "there was nothing to clear"
         await said(on, ADA, "again")
 
         async def is_shown() -> bool:

@@ -151,5 +151,5 @@ def test_the_dashboard_shows_events_and_viewers(node: NodeProcess, browser: Brow
         assert page.evaluate(LOOKS, False) >= 1
         node.stop()
         expect(page.locator("#state")).to_have_attribute("data-state", "lost")
-        wait_until(lambda: bool(complaints))  # the browser itself says that nobody answers
+        wait_until(lambda: bool(complaints))  # the browser itself reports that there is no answer
         assert all("ERR_CONNECTION" in text for text in complaints)

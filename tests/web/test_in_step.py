@@ -44,7 +44,7 @@ FILM = """async (from) => {
     await new Promise((sought) => film.addEventListener("seeked", sought, { once: true }));
 }"""
 
-# The broadcast began at a moment of everybody's clock; a player knows from it how far behind live it is.
+# The broadcast began at a known moment of the clock; a player knows from it how far behind live it is.
 WATCH = """async ([url, begun]) => {
     const { LiveVideo } = await import("/liveserver.js");
     await film.play();

@@ -1,4 +1,4 @@
-"""The page for moderators and for those who are moderated, before a scripted frontend and backend."""
+"""The page for moderators and for moderated users, before a scripted frontend and backend."""
 
 from __future__ import annotations
 

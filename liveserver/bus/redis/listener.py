@@ -34,7 +34,7 @@ from liveserver.viewer_count import MARK, MalformedViewerCount, ViewerCount
 LIVES = "ls:life"  # a channel
 MEMBER = "ls:member:"  # with the process' name, the channel that shows that it is listening
 LEAVE = 0.4  # seconds for the thread to end; one that is blocked in Redis ends by its own timeout
-SHARDS = 0.5  # seconds to listen to all shards before the inbox opens; later ones are told to the mailbox
+SHARDS = 0.5  # seconds to listen to all shards before the inbox opens; later ones are reported to the mailbox
 
 
 class ListenerStatistics(msgspec.Struct, frozen=True):

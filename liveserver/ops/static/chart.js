@@ -162,7 +162,7 @@ export class Chart {
     return marks;
   }
 
-  /** The chart for those who do not see it. */
+  /** The chart in words, for screen readers. */
   #spoken(most) {
     const names = this.#lines.length > 1 ? ` (${this.#lines.join(" / ")})` : "";
     return `${this.#title.textContent}${names}: now ${this.#number.data} ${this.#unit.textContent}, at most ${this.#format(most)} in the last two minutes`;

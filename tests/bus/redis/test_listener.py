@@ -26,7 +26,7 @@ async def test_broken_connections_are_mended_from_the_log(redis_server: str, cli
         assert [batch.first for batch in await next_batches(inbox)] == [1]
         client.client_kill_filter(_type="pubsub")
         client.client_kill_filter(_type="normal", skipme=True)
-        await append(bus, "t2", "b")  # nobody listens: the row is pruned
+        await append(bus, "t2", "b")  # there is no listener: the row is pruned
         await eventually_says_missed(inbox)
         head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
         assert [batch.lines for batch in (await bus.read("v", 1, head.offset - 1)).batches] == [[b"like b"]]

@@ -35,7 +35,7 @@ ANSWERS = {
     "a negative length": b"$-7\r\n",
     "a huge list begun": b"*100000000\r\n",
     "a list beyond 64 bits": b"*99999999999999999999999\r\n",
-    "a message nobody asked for": b"*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n:5\r\n" * 5,
+    "an unrequested message": b"*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n:5\r\n" * 5,
 }
 MOST = 200 * 1024  # KB that the process may grow by
 

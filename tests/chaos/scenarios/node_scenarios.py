@@ -71,7 +71,7 @@ async def dispatcher_refused(play: Play) -> None:
 
 @scenario()
 async def leases_end(play: Play) -> None:
-    """Nobody publishes to a video of a dead node: its row ends by itself. The others are not affected."""
+    """Nothing is published to a video of a dead node: its row ends by itself. The others are not affected."""
     viewer = play.watch("quiet", "sse", urls=play.stage.watch_urls[:1])
     play.videos.append("quiet")
     await viewer.ready.wait()

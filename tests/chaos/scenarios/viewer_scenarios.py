@@ -65,7 +65,7 @@ async def impatient_publishers(play: Play) -> None:
 
 @scenario("frontend.linger=200ms")
 async def viewers_away(play: Play) -> None:
-    """Everybody leaves for longer than a channel lingers, and comes back with an old cursor."""
+    """All viewers leave for longer than a channel lingers, and return with old cursors."""
     for viewer in play.viewers:
         viewer.away = 3.0
         viewer.hops = True

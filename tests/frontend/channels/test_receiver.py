@@ -192,7 +192,7 @@ async def test_a_new_epoch_does_not_repeat_events_of_other_origins(
         del bus._videos["v"]  # the store came back empty
         await on.bus.subscribe("n1", {"v": 1}, 30)
         new = await on.publish(1)
-        await bus.relay([relayed(1, 2, 3)])  # from its beginning: nobody here knows of it any more
+        await bus.relay([relayed(1, 2, 3)])  # from its beginning: nothing here knows of it any more
         gap = await client.event()
         assert (gap.type, gap.id) == ("gap", f"dc1-{new.epoch}-0~dc2-aaaaa-2")
         assert await client.events(2) == [2, 103]

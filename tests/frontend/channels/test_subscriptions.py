@@ -129,7 +129,7 @@ async def test_a_viewer_that_returns_during_unsubscribing_is_subscribed(autojump
     async with opened(settings(frontend={"linger": "1s"})) as (frontend, leases):
         for _ in range(20):
             await visit(frontend, "v")
-            while "v" in frontend.table.channels:  # noqa: ASYNC110  # the table tells nobody when it forgets
+            while "v" in frontend.table.channels:  # noqa: ASYNC110  # the table has no event for it
                 await trio.sleep(0.005)  # and back at once, the withdrawal being under way
         await visit(frontend, "v", seconds=1)
         await leases._bus.append([])

@@ -89,7 +89,7 @@ async def test_viewers_get_a_count_at_most_once_a_second(autojump_clock: MockClo
         await received(client)
         before = on.frontend.fanout.statistics().visits
         others = []
-        for _ in range(100):  # ten seconds in which somebody comes all the time
+        for _ in range(100):  # ten seconds in which viewers keep coming
             others.append((await on.ready())[0])
             await trio.sleep(0.1)
         seen = words = 0

@@ -234,7 +234,7 @@ def test_a_viewer_gets_each_event_it_has_not_seen_once_or_a_gap(
     events, gap = resumed(log, cursor)
     assert events == [event[:3] for event in unseen if event[:3] in held]
     missing = [event for event in unseen if event[:3] not in held]
-    # A new epoch is a gap by itself: nobody knows what the end of the old one held.
+    # A new epoch is a gap by itself: the end of the old one is unknown.
     renewed = any(known[event.origin].epoch != event.epoch for event in unseen)
     assert gap == bool(missing or renewed)
 
