@@ -3,27 +3,31 @@
     python -m bench.forwarding --nodes 10,100,1000 --rate 1000
 
 A real redis-server, and a dispatcher's publisher on the Redis bus, to which `--rate` single events/s come.
-The frontends are connections that listen to inboxes, in a process of their own; their leases are real.
+The frontends are connections that listen to inboxes, in a process of their own; their leases are real. What
+Redis writes to them is not copied but dropped in the kernel (MSG_TRUNC), four times a second, as real
+frontends take no CPU of Redis' machine. It is counted: all must have got the same.
 `back to back` is the same without the rests between commits to many nodes (`dispatcher/publish.py`). CPU is
-from /proc; `answer` is the time from a publish to its being accepted. Everything shares the machine's cores.
+Redis' own (INFO cpu), for each second; the first second warms up. `answer` is the time from a publish to its
+being accepted. Everything shares the machine's cores.
 """
 
 from __future__ import annotations
 
 import json
-import select
+import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Annotated
 
+import redis
 import trio
 import typer
 from rich.table import Table
 
-from bench.harness import VIDEO, Worker, console, numbers, percentile
+from bench.harness import VIDEO, Worker, console, numbers, percentile, serve_request
 from bench.nodes import Redis, run_redis
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import BusSettings, DispatcherSettings, Duration, HistorySettings
@@ -33,45 +37,103 @@ from liveserver.dispatcher.publish import Publisher
 from liveserver.errors import Retryable
 
 LINE = b'like {"id":"01JABCDEFGHJKMNPQRSTVWXYZ0","type":"like","user":"u1234","data":{"reaction":"heart"}}'
-READ_PAUSE = 0.003  # seconds, between two reads of the inboxes
+READ_PAUSE = 0.25  # seconds, between two reads of the inboxes
+UNREAD = 1 << 20  # bytes that wait at a connection meanwhile; the kernel grants what net.core.rmem_max allows
+WARM_UP = 1  # seconds
 
 
-def _listen(control: Connection) -> None:
-    """Listen to the inboxes of all frontends, and read from them until the parent ends."""
-    port, count = control.recv()[1]
-    poll, sockets = select.epoll(), {}
-    for number in range(count):
-        sock = socket.create_connection(("127.0.0.1", port))
-        sock.sendall(b"SUBSCRIBE ls:inbox:fe%d\r\n" % number)
-        sock.recv(4096)
-        sock.setblocking(False)
-        sockets[sock.fileno()] = sock
-        poll.register(sock, select.EPOLLIN)
-    control.send(None)
-    poll.register(control.fileno(), select.EPOLLIN)
-    buffer = bytearray(1 << 20)
+class _Inboxes:
+    """The connections of all frontends."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._received: list[int] = []
+
+    def listen(self, port: int, count: int) -> None:
+        for number in range(count):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD)
+            sock.connect(("127.0.0.1", port))
+            sock.sendall(b"SUBSCRIBE ls:inbox:%s\r\n" % _name(number).encode())
+            sock.recv(4096)
+            sock.setblocking(False)
+            self._sockets.append(sock)
+        self._received = [0] * count
+
+    def read(self) -> None:
+        for number, sock in enumerate(self._sockets):
+            with suppress(BlockingIOError):
+                while got := sock.recv_into(_BUFFER, len(_BUFFER), socket.MSG_TRUNC):
+                    self._received[number] += got
+
+    def received(self) -> tuple[int, int]:
+        """Return the bytes that came to the frontend with fewest, and with most."""
+        self.read()
+        return min(self._received), max(self._received)
+
+    def forget(self) -> None:
+        """Count from here."""
+        self.read()
+        self._received = [0] * len(self._sockets)
+
+
+_BUFFER = bytearray(UNREAD)  # nothing is written to it
+
+
+def _name(number: int) -> str:
+    return f"fe{number:04}"
+
+
+def _hold_inboxes(control: Connection) -> None:
+    inboxes = _Inboxes()
     while True:
-        for descriptor, _ in poll.poll():
-            if descriptor == control.fileno():
-                return
-            sockets[descriptor].recv_into(buffer)
-        time.sleep(READ_PAUSE)
+        if control.poll(READ_PAUSE) and not serve_request(control, inboxes):
+            return
+        inboxes.read()
 
 
 @contextmanager
-def _frontends(redis: Redis, count: int) -> Iterator[None]:
-    worker = Worker(_listen, None)
+def _frontends(redis: Redis, count: int) -> Iterator[Worker]:
+    worker = Worker(_hold_inboxes, None)
     try:
         worker.ask("listen", redis.port, count)
-        yield
+        yield worker
     finally:
         worker.close()
 
 
-async def _measure(redis: Redis, nodes: int, rate: float, seconds: float) -> dict[str, float]:
+class _Seconds:
+    """What was accepted, and Redis' CPU, in each second."""
+
+    def __init__(self, port: int | None) -> None:
+        self._client = redis.Redis(port=port or 0)
+        self.accepted = 0
+        self.found: list[tuple[float, float]] = []  # events/s, share of a core
+
+    async def run(self) -> None:
+        before = await self._read()
+        while True:
+            await trio.sleep(1)
+            now = await self._read()
+            elapsed = now[0] - before[0]
+            self.found.append(((now[1] - before[1]) / elapsed, (now[2] - before[2]) / elapsed))
+            before = now
+
+    async def cpu_seconds(self) -> float:
+        return (await self._read())[2]
+
+    async def _read(self) -> tuple[float, int, float]:
+        cpu = await trio.to_thread.run_sync(self._client.info, "cpu")
+        return time.perf_counter(), self.accepted, cpu["used_cpu_user"] + cpu["used_cpu_sys"]
+
+
+async def _measure(
+    server: Redis, inboxes: Worker, nodes: int, rate: float, seconds: float
+) -> dict[str, float]:
     """Publish for so long, and return what it cost."""
     answers: list[float] = []
     failed = 0
+    each_second = _Seconds(server.port)
 
     async def one() -> None:
         nonlocal failed
@@ -82,29 +144,46 @@ async def _measure(redis: Redis, nodes: int, rate: float, seconds: float) -> dic
             failed += 1
         else:
             answers.append(time.perf_counter() - began)
+            each_second.accepted += 1
 
-    url = redis.settings[1].partition("=")[2]
+    url = server.settings[1].partition("=")[2]
     settings = BusSettings(url=url, timeout=Duration(10.0))
     async with RedisBus.open("dc1", settings, HistorySettings()) as bus, trio.open_nursery() as nursery:
         for number in range(nodes):
-            await bus.subscribe(f"fe{number}", {VIDEO: 1}, 300)
+            await bus.subscribe(_name(number), {VIDEO: 1}, 300)
         publisher = Publisher(bus, "dc1", DispatcherSettings())
         nursery.start_soon(publisher.run)
         await one()
+        await trio.sleep(0.5)  # until the viewer counts, of which some have got more, have arrived
+        await trio.to_thread.run_sync(inboxes.ask, "forget")
         answers.clear()
-        commits, cpu, began = publisher.statistics().commits, redis.cpu_seconds(), trio.current_time()
+        commits, cpu, began = 0, 0.0, trio.current_time()
+        warm_until = began
         async with trio.open_nursery() as requests:
-            for number in range(round(rate * seconds)):
+            for number in range(round(rate * (WARM_UP + seconds))):
                 await trio.sleep_until(began + number / rate)
+                if number == round(rate * WARM_UP):
+                    answers.clear()
+                    commits, cpu = publisher.statistics().commits, await each_second.cpu_seconds()
+                    warm_until = trio.current_time()
+                    nursery.start_soon(each_second.run)
                 requests.start_soon(one)
-        elapsed = trio.current_time() - began
-        cpu, commits = redis.cpu_seconds() - cpu, publisher.statistics().commits - commits
+        elapsed = trio.current_time() - warm_until
+        cpu, commits = await each_second.cpu_seconds() - cpu, publisher.statistics().commits - commits
         nursery.cancel_scope.cancel()
     done = len(answers)
+    sent = round(rate * (WARM_UP + seconds)) * len(LINE)
+    with trio.fail_after(10):  # the last batch may still be on its way
+        least, most = 0, 1
+        while not failed and not sent < least == most:
+            least, most = await trio.to_thread.run_sync(inboxes.ask, "received")
+    rates, shares = zip(*each_second.found, strict=True)
     return {
         "events_per_s": round(done / elapsed),
         "failed": failed,
+        "slowest_second": round(min(rates)),
         "redis_share": round(cpu / elapsed, 3),
+        "busiest_second": round(max(shares), 3),
         "event_us": round(cpu / done * 1e6, 1),
         "commits_per_s": round(commits / elapsed),
         "answer_p50_ms": round(percentile(answers, 0.5) * 1000, 1),
@@ -117,21 +196,22 @@ def main(
     rate: Annotated[float, typer.Option(help="events per second")] = 1000,
     seconds: float = 5,
     rounds: int = 1,
+    back_to_back: Annotated[bool, typer.Option(help="measure commits without rests, too")] = True,
 ) -> None:
     found: list[dict[str, object]] = []
-    columns = "nodes, commits, events/s, Redis cores, µs an event, commits/s, answer p50 ms, p99 ms"
+    columns = "nodes, commits, events/s, slowest s, cores, busiest s, µs an event, commits/s, p50 ms, p99 ms"
     table = Table(*columns.split(", "))
     rest = publish.NODE_REST
     for _ in range(rounds):
         for count in map(int, numbers(nodes)):
-            for way, node_rest in (("apart", rest), ("back to back", 0.0)):
+            for way, node_rest in (("apart", rest), ("back to back", 0.0))[: 1 + back_to_back]:
                 publish.NODE_REST = node_rest
-                with run_redis(None) as redis, _frontends(redis, count):
-                    row = trio.run(_measure, redis, count, rate, seconds)
+                with run_redis(None) as server, _frontends(server, count) as inboxes:
+                    row = trio.run(_measure, server, inboxes, count, rate, seconds)
                 found.append({"nodes": count, "commits": way, **row})
                 del row["failed"]
                 table.add_row(str(count), way, *map(str, row.values()))
-    console.print(table)
+    console.print(table, f"load average {os.getloadavg()[0]:.0f}")
     print(json.dumps(found))
 
 

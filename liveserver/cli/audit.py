@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable, printable_json
 from liveserver.errors import LiveserverError
 
@@ -37,6 +38,7 @@ def audit(
             "--key",
             metavar="KEY",
             envvar="LIVESERVER_KEY",
+            callback=sendable,
             help="A moderator's token, or a key with the scope; preferably in the environment.",
         ),
     ] = None,

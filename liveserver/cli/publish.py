@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable
 from liveserver.errors import LiveserverError
 
@@ -51,6 +52,7 @@ def publish(
             "--key",
             metavar="KEY",
             envvar="LIVESERVER_KEY",
+            callback=sendable,
             help="A publisher's key; preferably in the environment, where other users cannot see it.",
         ),
     ] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable
 from liveserver.cli.rows import Row
 
@@ -41,6 +42,7 @@ def top(
             "--key",
             metavar="KEY",
             envvar="LIVESERVER_OPS_KEY",
+            callback=sendable,
             help="The nodes' auth.ops_key, if they have one.",
         ),
     ] = None,

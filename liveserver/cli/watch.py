@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import msgspec
 import typer
 
+from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable, printable_json
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def watch(
             "--token",
             metavar="TOKEN",
             envvar="LIVESERVER_TOKEN",
+            callback=sendable,
             help="A viewer's token; preferably in the environment, where other users cannot see it.",
         ),
     ] = None,

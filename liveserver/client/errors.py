@@ -9,6 +9,7 @@ ClientError
 from __future__ import annotations
 
 import random
+import ssl
 
 import httpx
 import msgspec
@@ -50,6 +51,20 @@ class TemporaryError(Exception):  # never leaves the client
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
+
+
+def failure(error: BaseException) -> TemporaryError:
+    """Describe why a connection failed: by a fault of TLS, if that is the cause, as libraries do not say."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return TemporaryError(
+                f"the certificate is not trusted: {getattr(cause, 'verify_message', cause)}"
+            )
+        if isinstance(cause, ssl.SSLError):
+            return TemporaryError(f"TLS failed: {getattr(cause, 'reason', None) or type(cause).__name__}")
+        cause = cause.__cause__ or cause.__context__
+    return TemporaryError(str(error) or type(error).__name__)
 
 
 class _Problem(msgspec.Struct):

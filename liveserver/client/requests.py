@@ -9,7 +9,7 @@ import anyio
 import httpx
 import msgspec
 
-from .errors import TemporaryError, Unreachable, expect_success, full_jitter
+from .errors import TemporaryError, Unreachable, expect_success, failure, full_jitter
 
 # Seconds.
 ANSWER_TIMEOUT = 15.0  # longer than a dispatcher tries a commit
@@ -89,6 +89,6 @@ async def _attempt(
     except TimeoutError:
         raise TemporaryError(f"no answer within {ANSWER_TIMEOUT:g} s") from None
     except httpx.TransportError as error:
-        raise TemporaryError(str(error) or type(error).__name__) from error
+        raise failure(error) from error
     await expect_success(response)
     return response.content

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import anyio
 import httpx
 
-from .errors import ProtocolError, TemporaryError, bounded, expect_success
+from .errors import ProtocolError, TemporaryError, bounded, expect_success, failure
 from .items import Gap, Item, Omitted, Ready, State, from_page, from_stream
 from .sse import SSEError, SSEParser
 from .tokens import Tokens
@@ -93,7 +93,7 @@ class StreamSource:
         except StopAsyncIteration:
             raise TemporaryError("the server ended the stream") from None
         except httpx.TransportError as error:
-            raise TemporaryError(str(error) or type(error).__name__) from error
+            raise failure(error) from error
         try:
             parsed = self._parser.feed(chunk)
         except SSEError as error:
@@ -184,7 +184,7 @@ class PollSource:
         except TimeoutError:
             raise TemporaryError("the long-poll was not answered in time") from None
         except httpx.TransportError as error:
-            raise TemporaryError(str(error) or type(error).__name__) from error
+            raise failure(error) from error
         await expect_success(response)
         page = from_page(response.content)
         items: list[Item] = []

@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from .connection import CLOSE_SECONDS, MAX_MESSAGE, ClosedByServer
-from .errors import TemporaryError, unsuccessful
+from .errors import failure, unsuccessful
 from .sources import CONNECT_TIMEOUT
 
 
@@ -53,7 +53,7 @@ async def open_connection(url: str, headers: Mapping[str, str]) -> AsyncIterator
         response = error.response
         raise unsuccessful(url, response.status_code, bytes(response.body or b""), "no WebSocket") from None
     except (InvalidHandshake, InvalidURI, OSError, TimeoutError) as error:
-        raise TemporaryError(str(error) or type(error).__name__) from None
+        raise failure(error) from None
     try:
         yield AsyncioConnection(connection)
     finally:

@@ -17,7 +17,7 @@ from trio_websocket import (
 )
 
 from .connection import CLOSE_SECONDS, MAX_MESSAGE, ClosedByServer
-from .errors import TemporaryError, unsuccessful
+from .errors import TemporaryError, failure, unsuccessful
 from .sources import CONNECT_TIMEOUT
 
 E = TypeVar("E", bound=BaseException)
@@ -109,7 +109,7 @@ async def _handshake(
 def _temporary(error: BaseException) -> TemporaryError:
     if isinstance(error, trio.TooSlowError):
         return TemporaryError("the server did not answer")
-    return TemporaryError(str(error) or type(error).__name__)
+    return failure(error)
 
 
 def _closed(closed: ConnectionClosed) -> ClosedByServer:

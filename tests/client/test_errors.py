@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import httpx
 import pytest
 
@@ -12,6 +14,7 @@ from liveserver.client.errors import (
     TemporaryError,
     bounded,
     expect_success,
+    failure,
     full_jitter,
     unsuccessful,
 )
@@ -86,3 +89,22 @@ def test_pauses_double_up_to_a_bound(failures: int, most: float) -> None:
     found = [full_jitter(failures, 1.0, 10.0) for _ in range(400)]
     assert 0 <= min(found) < 0.1 * most
     assert 0.9 * most < max(found) <= most
+
+
+def test_the_fault_of_tls_is_said_whatever_it_caused() -> None:
+    def raised(cause: Exception) -> Exception:
+        try:
+            try:
+                raise cause
+            except Exception as inner:
+                raise httpx.ConnectError("") from inner
+        except httpx.ConnectError as error:
+            return error
+
+    distrust = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    distrust.verify_message = "self-signed certificate"
+    assert failure(raised(distrust)).reason == "the certificate is not trusted: self-signed certificate"
+    assert failure(raised(ssl.SSLError(1, "[SSL] nonsense"))).reason == "TLS failed: SSLError"
+    assert failure(httpx.ConnectError("")).reason == "ConnectError"
+    assert failure(raised(OSError("refused"))).reason == "ConnectError"
+    assert failure(OSError("refused")).reason == "refused"
