@@ -220,3 +220,17 @@ class Unavailable(Retryable):
 
 def _retry_after(seconds: int) -> tuple[tuple[str, str], ...]:
     return (("retry-after", str(seconds)),)
+
+
+def connection_fault(error: BaseException) -> str:
+    """Describe why a connection failed: by a fault of TLS, if that is the cause, as libraries do not say."""
+    import ssl  # not needed by commands that connect to nothing
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the certificate is not trusted: {getattr(cause, 'verify_message', cause)}"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed: {getattr(cause, 'reason', None) or type(cause).__name__}"
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__

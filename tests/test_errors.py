@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+from pathlib import Path
+
+import httpx
 import msgspec
 import pytest
+import trio
 
 from liveserver import errors
-from liveserver.errors import ConfigError, LiveserverError, MethodNotAllowed, Problem, TooMany, Unavailable
+from liveserver.client.errors import failure
+from liveserver.errors import (
+    ConfigError,
+    LiveserverError,
+    MethodNotAllowed,
+    Problem,
+    TooMany,
+    Unavailable,
+    connection_fault,
+)
+from tests.edge.authority import Authority
 
 STATUSES = {
     "Problem": 500,
@@ -61,3 +77,36 @@ def test_problem_headers() -> None:
 def test_a_configuration_error_says_where() -> None:
     error = ConfigError("history.max_age", "is no duration")
     assert (error.where, str(error)) == ("history.max_age", "history.max_age: is no duration")
+
+
+@pytest.mark.parametrize("has_tls", [True, False])
+async def test_a_fault_of_tls_is_said(tmp_path: Path, has_tls: bool) -> None:
+    """httpx and Trio say only that the connection failed."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certificate, authority.key)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        try:
+            if has_tls:
+                await trio.SSLStream(stream, context, server_side=True).do_handshake()
+            else:
+                await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        except trio.BrokenResourceError:
+            pass
+        await stream.aclose()
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=socket.SOMAXCONN)
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as client:
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        with pytest.raises(httpx.ConnectError) as caught:
+            await client.get(f"https://127.0.0.1:{listener.socket.getsockname()[1]}")
+        nursery.cancel_scope.cancel()
+    said = connection_fault(caught.value)
+    assert said == failure(caught.value).reason
+    assert said.startswith("the certificate is not trusted: " if has_tls else "TLS failed: ")
+
+
+def test_another_fault_is_said_by_its_own_words() -> None:
+    assert connection_fault(OSError("refused")) == "refused"
+    assert connection_fault(httpx.ConnectError("")) == "ConnectError"

@@ -19,6 +19,7 @@ import trio
 
 from liveserver.auth.keys import Key, KeySetError, read_jwks
 from liveserver.config import AuthSettings
+from liveserver.errors import connection_fault
 from liveserver.single_flight import SingleFlight
 
 MAX_BYTES = 1024 * 1024
@@ -95,4 +96,4 @@ class Jwks:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    return connection_fault(error)

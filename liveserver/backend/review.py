@@ -23,7 +23,7 @@ import trio
 
 from liveserver.auth.keys import SHORTEST_SECRET, read_secrets
 from liveserver.config import ReviewSettings
-from liveserver.errors import ConfigError
+from liveserver.errors import ConfigError, connection_fault
 from liveserver.instruments import total
 from liveserver.malformed import explain_decode_error
 from liveserver.moderation.rules import Waiting
@@ -104,7 +104,7 @@ class ReviewHook:
         except (trio.TooSlowError, httpx.TimeoutException):
             return self._give_up(f"no answer within {self._settings.timeout:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return self._give_up(str(error) or type(error).__name__)
+            return self._give_up(connection_fault(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             return self._give_up(f"malformed decision: {explain_decode_error(error)}")
         finally:

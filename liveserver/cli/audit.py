@@ -11,7 +11,7 @@ import typer
 
 from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable, printable_json
-from liveserver.errors import LiveserverError
+from liveserver.errors import LiveserverError, connection_fault
 
 if TYPE_CHECKING:
     import httpx
@@ -56,7 +56,7 @@ def audit(
         with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False) as client:
             acts = list(_acts(client, video, limit))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise LiveserverError(f"{url} does not answer: {error or type(error).__name__}") from None
+        raise LiveserverError(f"{url} does not answer: {connection_fault(error)}") from None
     acts.reverse()
     if as_json:
         for act in acts:

@@ -12,6 +12,8 @@ import httpcore
 import httpx
 import trio
 
+from liveserver.errors import connection_fault
+
 CLOSE = 1.0  # seconds to end all connections
 
 
@@ -55,7 +57,7 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
             httpcore.TimeoutException,
             httpcore.ConnectionNotAvailable,
         ) as error:
-            raise httpx.TransportError(str(error) or type(error).__name__) from error
+            raise httpx.TransportError(connection_fault(error)) from error
         return httpx.Response(answer.status, headers=answer.headers, content=answer.content)
 
     async def _acquire(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:

@@ -16,7 +16,7 @@ from liveserver.bus.leases import LeaseAnswer, LeaseRequest, WithdrawRequest
 from liveserver.cursor import CursorError
 from liveserver.dispatcher_client.addresses import DispatcherAddresses
 from liveserver.dispatcher_client.refusals import describe_refusal
-from liveserver.errors import DispatcherError
+from liveserver.errors import DispatcherError, connection_fault
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +80,6 @@ class LeaseClient:
                     return answer.content
                 reason = describe_refusal(url, answer)
             except httpx.HTTPError as error:
-                reason = f"{url}: {error or type(error).__name__}"
+                reason = f"{url}: {connection_fault(error)}"
             log.warning("dispatcher_request_failed", reason=reason)
         raise DispatcherError(f"no dispatcher answered; the last error: {reason}")

@@ -14,7 +14,7 @@ from liveserver.auth.nodes import UNSIGNED, Signature
 from liveserver.dispatcher_client.addresses import DispatcherAddresses
 from liveserver.dispatcher_client.connections import KeepAliveTransport
 from liveserver.dispatcher_client.refusals import describe_refusal, problem_detail
-from liveserver.errors import BadRequest, DispatcherError
+from liveserver.errors import BadRequest, DispatcherError, connection_fault
 from liveserver.tracing.context import outgoing
 
 
@@ -82,7 +82,7 @@ class PublishClient:
             except trio.TooSlowError:
                 reason = f"{url} did not answer within {self._timeout:g} s"
             except httpx.HTTPError as error:
-                reason = f"{url}: {error or type(error).__name__}"
+                reason = f"{url}: {connection_fault(error)}"
             else:
                 if answer.status_code == 202:
                     return _stale(answer.content)

@@ -18,7 +18,7 @@ from liveserver import __version__
 from liveserver.auth.keys import read_secrets
 from liveserver.config import HookEndpointSettings
 from liveserver.config.certificates import client_context
-from liveserver.errors import ConfigError
+from liveserver.errors import ConfigError, connection_fault
 from liveserver.hooks.sink import Delivery, EndpointGone, SinkError
 from liveserver.webhook_signature import LONGEST, SHORTEST, decode_secret, signed_headers
 
@@ -50,7 +50,7 @@ class Webhook:
                     async for _ in answer.aiter_raw():  # so that the connection can be used again
                         pass
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise SinkError(str(error) or type(error).__name__) from None
+            raise SinkError(connection_fault(error)) from None
         status = answer.status_code
         if 200 <= status < 300:
             return

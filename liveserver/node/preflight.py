@@ -28,7 +28,7 @@ from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import Address, BusSettings, Settings
 from liveserver.config.certificates import client_context
 from liveserver.edge.listener import listen
-from liveserver.errors import BusError, ConfigError, LiveserverError
+from liveserver.errors import BusError, ConfigError, LiveserverError, connection_fault
 from liveserver.hooks.sinks import open_sink
 from liveserver.recorder.opening import open_store
 from liveserver.tracing.exporting import check_libraries
@@ -242,4 +242,4 @@ async def _check_dispatcher(settings: Settings, url: str) -> None:
         async with httpx.AsyncClient(trust_env=False, verify=client_context(settings.tls.ca_file)) as client:
             await client.get(f"{url.removeprefix('dns+').rstrip('/')}/v1/events")  # 405: that one answers
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise BusError(str(error) or type(error).__name__) from None
+        raise BusError(connection_fault(error)) from None
