@@ -612,6 +612,67 @@ def test_a_tab_whose_leader_is_mute_says_so_until_it_hears_it_again(
     wait_until(lambda: page.evaluate("live.connection.name") == "live")
 
 
+def test_a_frozen_tab_does_not_go_on_leading(context: BrowserContext, frontend: ScriptedFrontend) -> None:
+    """It gets messages still, but its timers and its stream stand still; it goes on when it thaws."""
+    leader = opened(context, frontend, frontend.url, clock=True)
+    frontend.stream(1).ready(0)
+    frontend.stream(1).events(1, 2)
+    expect_seen(leader, 1, 2)
+    follower = opened(context, frontend, frontend.url, clock=True)
+    wait_until(lambda: follower.evaluate("live.connection.name") == "live")
+    leader.clock.set_system_time(leader.evaluate("Date.now()") + 30_000)  # without its timers
+
+    def is_leading() -> bool:
+        leader.evaluate("0")  # an answer would have been sent by then
+        follower.clock.run_for(1_000)
+        return follower.evaluate("live.connection.name === 'connecting' && !live.connection.shared")
+
+    wait_until(is_leading)
+    again = frontend.stream(2)
+    assert again.query == {"cursor": cursor(2)}
+    again.ready(2, resumed=True)
+    again.events(3, 4)
+    wait_until(lambda: follower.evaluate("seen.at(-1)") == "e4")
+    expect_seen(leader, 1, 4)
+    wait_until(lambda: frontend.open_streams() == 1)
+    assert leader.evaluate("live.connection.shared") is True
+
+
+def test_a_tab_knows_the_heartbeat_of_the_one_that_leads(
+    context: BrowserContext, frontend: ScriptedFrontend
+) -> None:
+    """A slower one than usual is not taken for silence."""
+    leader = opened(context, frontend)
+    leader.evaluate(FAKE_LEADER, f"liveserver v {frontend.url}")
+    page = opened(context, frontend, clock=True)
+    page.evaluate("url => { window.live = watch(url, {}) }", frontend.url)
+    wait_until(lambda: leader.evaluate("questions.length") == 1)
+    leader.evaluate("answer(questions[0], 2, 1, 2), channel.postMessage({ connection, quiet: 60_000 })")
+    expect_seen(page, 1, 2)
+    page.clock.run_for(55_000)
+    assert page.evaluate("live.connection.name") == "live"
+    assert leader.evaluate("questions.length") == 1
+    page.clock.run_for(8_000)
+    assert page.evaluate("live.connection.name") == "stalled"
+
+
+def test_a_page_that_comes_back_while_hidden_goes_on(
+    context: BrowserContext, frontend: ScriptedFrontend
+) -> None:
+    page = opened(context, frontend, frontend.url, share=False)
+    frontend.stream(1).ready(0)
+    frontend.stream(1).events(1, 2)
+    expect_seen(page, 1, 2)
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
+    page.evaluate("dispatchEvent(new Event('pagehide')), document.dispatchEvent(new Event('visibilitychange'))")
+    wait_until(lambda: frontend.open_streams() == 0)
+    assert len(frontend.streams) == 1
+    page.evaluate("dispatchEvent(new Event('pageshow'))")
+    frontend.stream(2).ready(2, resumed=True)
+    frontend.stream(2).events(3, 3)
+    expect_seen(page, 1, 3)
+
+
 def test_the_end_of_one_tab_is_not_shown_to_the_others(
     context: BrowserContext, frontend: ScriptedFrontend
 ) -> None:

@@ -646,6 +646,32 @@ def test_nothing_is_drawn_or_animated_with_reduced_motion(
     assert page.evaluate("document.getAnimations().length") == 0
 
 
+def test_with_reduced_motion_likes_are_drawn_a_few_times_a_second(
+    context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
+) -> None:
+    """However many there are: reactions appear and fade, and the number changes."""
+    context.add_init_script(
+        """(() => {
+            const dispatch = EventTarget.prototype.dispatchEvent;
+            window.likes = 0;
+            EventTarget.prototype.dispatchEvent = function (event) {
+                if (event.type === "like") likes++;
+                return dispatch.call(this, event);
+            };
+        })()"""
+    )
+    page = opened(context, frontend, clock=True)
+    page.evaluate(COUNT_FRAMES)
+    for first in range(1, 80, 8):
+        backend.likes = first + 7
+        tell(frontend.stream(1), *(event(number) for number in range(first, first + 8)))
+        wait_until(lambda: page.evaluate("likes") == first + 7)
+        page.clock.run_for(200)
+    page.clock.run_for(1_000)
+    expect(page.locator("#count")).to_have_attribute("data-exact", "80")
+    assert 6 <= page.evaluate("frames_") <= 3 * (4 + 4) + 2
+
+
 def test_seconds_are_not_counted_while_nothing_is_seen(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:

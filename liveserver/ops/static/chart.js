@@ -51,12 +51,21 @@ export class Chart {
     this.element.append(caption, this.#value, this.#plot, this.#tip);
     this.#plot.addEventListener("pointermove", (event) => this.#point(event.offsetX));
     this.#plot.addEventListener("pointerleave", () => this.#point(null));
-    new ResizeObserver(() => this.draw()).observe(this.#plot);
+    this.#plot.append(this.#frame, this.#moving);
+    // Its size is remembered: to ask for it would lay the page out, once for each chart and look.
+    new ResizeObserver(([{ contentRect }]) => {
+      this.#area = contentRect;
+      this.draw();
+    }).observe(this.#plot);
   }
 
+  #area = { width: 0, height: 0 };
   #format;
+  #frame = svg("g"); // the grid and its numbers
+  #framed = "";
   #least;
   #lines;
+  #moving = svg("g"); // the lines, and what is under the pointer
   #number;
   #plot;
   #pointed = null;
@@ -72,7 +81,8 @@ export class Chart {
     this.#points.push([time, ...values]);
     while (this.#points[0][0] < time - KEEP) this.#points.shift();
     const known = values.filter((value) => value !== null);
-    this.#number.data = known.length ? values.map((value) => (value === null ? "–" : this.#format(value))).join(" / ") : "–";
+    const words = known.length ? values.map((value) => (value === null ? "–" : this.#format(value))).join(" / ") : "–";
+    if (this.#number.data !== words) this.#number.data = words;
     this.draw();
   }
 
@@ -94,15 +104,28 @@ export class Chart {
   }
 
   draw() {
-    const { width, height } = this.#plot.getBoundingClientRect();
-    if (!width || !this.#points.length) return;
+    const { width, height } = this.#area;
+    if (!this.#plot.isConnected || !width || !this.#points.length) return;
     const end = this.#points.at(-1)[0];
-    const left = width > 220 ? EMPTY : 0;
+    const left = width > 220 && height > 60 ? EMPTY : 0;
     const most = Math.max(this.#least, ...this.#points.flatMap(([, ...values]) => values.filter((value) => value !== null)));
     const top = this.#size * round(most / this.#size);
     const [upper, lower] = [8, height - (left ? 18 : 4)];
     const x = (time) => left + (width - left - 4) * (1 - (end - time) / SPAN);
     const y = (value) => lower - (lower - upper) * (value / top);
+    this.#drawFrame(width, height, left, top, y);
+    const drawn = this.#lines.flatMap((_, index) => this.#line(index, x, y, lower));
+    if (this.#pointed !== null) drawn.push(...this.#mark(x, y, upper, lower, width));
+    this.#moving.replaceChildren(...drawn);
+    const spoken = this.#spoken(most);
+    if (this.#plot.getAttribute("aria-label") !== spoken) this.#plot.setAttribute("aria-label", spoken);
+  }
+
+  /** The grid and its numbers, if they are others than those that stand there. */
+  #drawFrame(width, height, left, top, y) {
+    const framed = [width, height, top].join(" ");
+    if (framed === this.#framed) return;
+    this.#framed = framed;
     const drawn = [];
     for (const share of left ? [0, 0.5, 1] : [0]) {
       drawn.push(svg("line", { class: "grid", x1: left, x2: width, y1: y(top * share), y2: y(top * share) }));
@@ -111,10 +134,7 @@ export class Chart {
     if (left) {
       drawn.push(this.#text(left, height - 2, "2 min ago", "start"), this.#text(width - 4, height - 2, "now", "end"));
     }
-    this.#lines.forEach((_, index) => drawn.push(...this.#line(index, x, y, lower)));
-    if (this.#pointed !== null) drawn.push(...this.#mark(x, y, upper, lower, width));
-    this.#plot.replaceChildren(...drawn);
-    this.#plot.setAttribute("aria-label", this.#spoken(most));
+    this.#frame.replaceChildren(...drawn);
   }
 
   #text(x, y, words, anchor) {

@@ -3,6 +3,7 @@
 import { at, bytes, duration, percent, quantile, rate, seconds, short, whole } from "./numbers.js";
 
 const EVERY = 2000; // ms between two looks: each node is asked
+const CALM_EVERY = 10_000; // the same where reduced motion is preferred
 const FIRST = 500; // between the first two, without which there are no rates
 const ACTS_EVERY = 5; // looks between two askings for moderators' acts
 
@@ -13,6 +14,16 @@ export function element(name, text = "", className = "") {
   made.textContent = text;
   if (className) made.className = className;
   return made;
+}
+
+const written = new Map();
+
+/** Whether this differs from what stands in this place: an element that is made anew is laid out and drawn anew. */
+export function isNew(place, content) {
+  const text = JSON.stringify(content);
+  if (written.get(place) === text) return false;
+  written.set(place, text);
+  return true;
 }
 
 async function ask(path, options = {}) {
@@ -43,8 +54,11 @@ async function look() {
     };
   });
   const name = document.activeElement?.closest?.("#nodes a")?.textContent;
-  $("nodes").replaceChildren(...rows.map(row));
-  if (name) [...document.querySelectorAll("#nodes a")].find((link) => link.textContent === name)?.focus();
+  const cells = rows.map(cellsOf);
+  if (isNew("nodes", cells)) {
+    $("nodes").replaceChildren(...cells.map(row));
+    if (name) [...document.querySelectorAll("#nodes a")].find((link) => link.textContent === name)?.focus();
+  }
   sums(rows);
   $("nodes-more").textContent = more ? `and ${whole.format(more)} more; see ops.max_nodes` : "";
   [before, asked] = [new Map(nodes.map((node) => [node.node, node])), time];
@@ -53,31 +67,42 @@ async function look() {
 
 const word = (value, format) => (value === undefined || value === null ? "" : format(value));
 
-function row({ now, deliveries, publishes, delay, cpu }) {
+/** What a row shows of a node. */
+function cellsOf({ now, deliveries, publishes, delay, cpu }) {
+  const isReady = now.ready && !now.trouble;
+  const says = now.trouble || (isReady ? "Ready" : now.failing?.length ? `Not ready: ${now.failing.join(", ")}` : "Not ready");
+  return {
+    node: now.node,
+    url: `//${here(now.ops)}/`,
+    about: `${now.roles.join(", ")} · ${now.datacenter}`,
+    state: now.trouble ? "lost" : isReady ? "ready" : "not-ready",
+    says,
+    others: [
+      word(at(now, "frontend.viewers"), whole.format),
+      word(at(now, "frontend.videos"), whole.format),
+      word(deliveries, short),
+      word(publishes, short),
+      word(delay, seconds),
+      word(at(now, "frontend.lag"), whole.format),
+      word(cpu, percent),
+      word(at(now, "process.memory"), bytes),
+      word(now.uptime, duration),
+    ],
+  };
+}
+
+function row({ node, url, about, state, says, others }) {
   const made = document.createElement("tr");
   const first = document.createElement("td");
-  const link = element("a", now.node);
-  link.href = `//${here(now.ops)}/`;
-  first.append(link, element("small", `${now.roles.join(", ")} · ${now.datacenter}`));
-  const [state, says] = now.trouble ? ["lost", now.trouble] : now.ready ? ["ready", "Ready"] : ["not-ready", now.failing?.length ? `Not ready: ${now.failing.join(", ")}` : "Not ready"];
+  const link = element("a", node);
+  link.href = url;
+  first.append(link, element("small", about));
   const second = document.createElement("td");
   const pill = element("span", "", "pill");
   pill.dataset.state = state;
   pill.append(element("span", "", "dot"), says);
   second.append(pill);
-  made.append(
-    first,
-    second,
-    element("td", word(at(now, "frontend.viewers"), whole.format)),
-    element("td", word(at(now, "frontend.videos"), whole.format)),
-    element("td", word(deliveries, short)),
-    element("td", word(publishes, short)),
-    element("td", word(delay, seconds)),
-    element("td", word(at(now, "frontend.lag"), whole.format)),
-    element("td", word(cpu, percent)),
-    element("td", word(at(now, "process.memory"), bytes)),
-    element("td", word(now.uptime, duration)),
-  );
+  made.append(first, second, ...others.map((words) => element("td", words)));
   return made;
 }
 
@@ -96,6 +121,7 @@ function sums(rows) {
     ["Deliveries a second", short(sum(rows.map(({ deliveries }) => deliveries)))],
     ["Publishes a second", short(sum(rows.map(({ publishes }) => publishes)))],
   ];
+  if (!isNew("sums", shown)) return;
   $("sums").replaceChildren(...shown.map(([title, value]) => {
     const made = document.createElement("div");
     made.append(element("dt", title), element("dd", value));
@@ -233,6 +259,7 @@ let isNodeKnown = false;
 /** Show the chosen view, once there is something in it; `isLooked`: this node has answered. */
 export function showView(isLooked = isNodeKnown) {
   isNodeKnown = isLooked;
+  if (!isNew("view", [isCluster, isNodeKnown, isKnown])) return;
   $("node-view").hidden = isCluster || !isNodeKnown;
   $("cluster-view").hidden = !isCluster || !isKnown;
   $("foot").hidden = !(isCluster ? isKnown : isNodeKnown);
@@ -241,6 +268,7 @@ export function showView(isLooked = isNodeKnown) {
   $(isCluster ? "to-cluster" : "to-node").setAttribute("aria-current", "page");
 }
 
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let wake = () => {};
 addEventListener("hashchange", () => {
   if (!["", "#node", "#cluster"].includes(location.hash)) return; // of a link inside a view
@@ -264,7 +292,7 @@ export async function runCluster() {
     }
     await new Promise((done) => {
       wake = done;
-      if (isCluster && !document.hidden) setTimeout(done, looks === 1 ? FIRST : EVERY);
+      if (isCluster && !document.hidden) setTimeout(done, looks === 1 ? FIRST : calm.matches ? CALM_EVERY : EVERY);
     });
   }
 }

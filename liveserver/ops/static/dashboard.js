@@ -1,11 +1,11 @@
 // The dashboard: fetches this node's status once a second, and draws the changes between two answers.
 
 import { Chart } from "./chart.js";
-import { element, runCluster, showView } from "./cluster.js";
+import { element, isNew, runCluster, showView } from "./cluster.js";
 import { at, bytes, duration, percent, quantile, rate, seconds, short, whole } from "./numbers.js";
 
 const EVERY = 1000; // ms between two looks
-const CALM_EVERY = 5000; // the same where reduced motion is preferred
+const CALM_EVERY = 10_000; // the same where reduced motion is preferred
 const CHECKS_EVERY = 3; // looks between two askings for readiness, which costs the node a ping
 
 const $ = (id) => document.getElementById(id);
@@ -107,16 +107,6 @@ function arrange(now) {
   }));
 }
 
-const written = new Map();
-
-/** Whether this differs from what stands in this place: an element that is made anew is laid out and drawn anew. */
-function isNew(place, content) {
-  const text = JSON.stringify(content);
-  if (written.get(place) === text) return false;
-  written.set(place, text);
-  return true;
-}
-
 let before = null;
 let asked = 0;
 let looks = 0;
@@ -141,9 +131,10 @@ async function look() {
 }
 
 function name(now) {
-  $("node").textContent = now.node;
-  document.title = `${now.node} · liveserver`;
-  $("about").textContent = `${now.roles.join(", ")} · ${now.datacenter} · ${now.bus} bus · version ${now.version} · up ${duration(now.uptime)}`;
+  if ($("node").textContent !== now.node) $("node").textContent = now.node;
+  if (document.title !== `${now.node} · liveserver`) document.title = `${now.node} · liveserver`;
+  const about = `${now.roles.join(", ")} · ${now.datacenter} · ${now.bus} bus · version ${now.version} · up ${duration(now.uptime)}`;
+  if ($("about").textContent !== about) $("about").textContent = about;
 }
 
 function videos({ before: earlier, now, elapsed }) {
@@ -151,28 +142,35 @@ function videos({ before: earlier, now, elapsed }) {
   if (!now.videos) return;
   const offsets = new Map((earlier?.videos ?? []).map((video) => [video.video + video.epoch, video.offset]));
   const most = Math.max(1, ...now.videos.map((video) => video.viewers));
-  $("videos").replaceChildren(...now.videos.map((video) => {
-    const row = document.createElement("tr");
-    const first = element("td", video.video);
-    const share = element("span", "", "share");
-    share.style.width = `${(100 * video.viewers) / most}%`;
-    first.append(share);
-    first.title = video.video;
+  const rows = now.videos.map((video) => {
     const from = offsets.get(video.video + video.epoch);
     const by = Object.entries(video.transports).map(([how, count]) => `${how} ${short(count)}`).join(", ");
-    row.append(
-      first,
-      element("td", whole.format(video.viewers)),
-      element("td", by, "by"),
-      element("td", from === undefined ? "–" : short(Math.max(0, video.offset - from) / elapsed)),
-      element("td", whole.format(video.offset)),
-      element("td", video.mending ? "mending" : whole.format(video.lag)),
-    );
-    return row;
-  }));
-  $("more").textContent = !now.videos.length
+    return [
+      video.video,
+      (100 * video.viewers) / most,
+      whole.format(video.viewers),
+      by,
+      from === undefined ? "–" : short(Math.max(0, video.offset - from) / elapsed),
+      whole.format(video.offset),
+      video.mending ? "mending" : whole.format(video.lag),
+    ];
+  });
+  if (isNew("videos", rows)) $("videos").replaceChildren(...rows.map(videoRow));
+  const more = !now.videos.length
     ? "No viewers here just now."
     : now.more_videos ? `and ${whole.format(now.more_videos)} more, with ${whole.format(now.more_viewers)} viewers` : "";
+  if ($("more").textContent !== more) $("more").textContent = more;
+}
+
+function videoRow([title, width, viewers, by, ...others]) {
+  const row = document.createElement("tr");
+  const first = element("td", title);
+  const share = element("span", "", "share");
+  share.style.width = `${width}%`;
+  first.append(share);
+  first.title = title;
+  row.append(first, element("td", viewers), element("td", by, "by"), ...others.map((words) => element("td", words)));
+  return row;
 }
 
 function facts(now) {

@@ -55,6 +55,7 @@
 import { Connection } from "./liveserver/connection.js";
 import { Likes, LiveError } from "./liveserver/likes.js";
 import { Replay } from "./liveserver/replay.js";
+import { CONTROLS } from "./liveserver/sources.js";
 import { State, pinnedOf, settingsOf, sumLikes } from "./liveserver/state.js";
 import { Tabs } from "./liveserver/tabs.js";
 import { Delay } from "./liveserver/delay.js";
@@ -64,7 +65,7 @@ import { Tokens } from "./liveserver/tokens.js";
 export { LiveError, Replay };
 
 // Events of the client itself. A published event with such a type is fired as "*" only.
-const OWN_WORDS = new Set(["*", "ready", "gap", "viewers", "omitted", "bye", "state", "connection", "refused", "error", "open", "close", "message"]);
+const OWN_WORDS = new Set([...CONTROLS, "*", "connection", "refused", "error", "open", "close", "message"]);
 
 const DELAY_EVERY = 1_000; // milliseconds between two looks at how far behind live the picture is
 
@@ -110,9 +111,9 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     this.cursor = this.#received = options.cursor ?? null;
     this.connection = { name: "connecting", transport: "sse", url: first, node: null, shared: false };
     const { signal } = this.#life;
-    const on = (/** @type {EventTarget|undefined} */ target, /** @type {string} */ type, /** @type {() => void} */ act) =>
+    const on = (/** @type {EventTarget|undefined} */ target, /** @type {string} */ type, /** @type {(event: any) => void} */ act) =>
       target?.addEventListener?.(type, act, { signal });
-    const wake = () => this.#wake();
+    const wake = (/** @type {any} */ event) => this.#wake(event);
     if (options.behind !== undefined) {
       this.#followDelay(); // the first time before anything is asked for
       const timer = setInterval(() => this.#followDelay() && this.#present?.onDelayChanged(), DELAY_EVERY);
@@ -226,9 +227,9 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
 
   async #begin(/** @type {AbortSignal} */ signal) {
     const { transport, share, replay, types = [], rate } = this.#options;
-    const canShare = globalThis.location && globalThis.navigator?.locks && globalThis.BroadcastChannel;
+    const canShare = globalThis.location && globalThis.navigator?.locks; // which came later than BroadcastChannel
     if (!share || transport !== "auto" || !canShare) return void this.#connect(signal);
-    const group = this.#options.token ? await this.#tokens.group().catch(() => "") : "";
+    const group = this.#options.token ? await this.#tokens.group() : "";
     if (signal.aborted) return;
     const name = `liveserver ${this.#video} ${this.#urls.map((url) => url.replace(/\/$/, "")).sort().join(" ")}${types.length ? ` ${[...types].sort()}` : ""}${rate ? ` ${rate}/s` : ""}${group && ` ${group}`}`;
     const self = this;
@@ -236,13 +237,13 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
       get cursor() { return self.cursor; },
       set cursor(cursor) { self.cursor = cursor; },
       get connection() { return self.connection; },
+      get present() { return self.#present; },
       lead: (reign) => this.#connect(reign),
       detour: (until) => this.#connect(until),
       take: (items) => this.#take(items),
       greeting: () => ({ node: this.connection.node, cursor: this.cursor, state: [...this.state.values()], viewers: this.#viewers, clock: this.#clock }),
       greet: (greeting) => this.#greet(greeting),
       report: (connection) => this.#report(connection.name, { ...connection, shared: true }),
-      stalled: () => this.#report("stalled", { reason: "nothing received", shared: true }),
     });
   }
 
@@ -266,9 +267,9 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     this.close();
   }
 
-  /** After sleep, in a tab shown again or with the network back: stop waiting, and give up a silent connection. */
-  #wake() {
-    if (globalThis.document?.hidden) return;
+  /** After sleep, in a tab shown again or with the network back: stop waiting, and give up a silent connection. A page that comes back starts even while hidden. */
+  #wake(/** @type {Event} */ { type }) {
+    if (globalThis.document?.hidden && type !== "pageshow") return;
     if (this.#running.signal.aborted) return this.#start();
     this.#present?.wake();
     this.#tabs?.check();

@@ -5,6 +5,10 @@ export class Connection {
     get transport(): "sse" | "poll" | "ws";
     /** Stay connected until aborted (null), or until refused for good. @param {AbortSignal} signal @returns {Promise<?Disconnected>} */
     run(signal: AbortSignal): Promise<Disconnected | null>;
+    /** The longest quiet of a connection that lives, in milliseconds. */
+    get quiet(): number;
+    /** Whether it is quiet for longer, as in a frozen tab, whose timers stand still. */
+    get isSilent(): boolean;
     /** Stop waiting; give up a connection that has been silent for longer than a heartbeat interval. */
     wake(): void;
     /** Give up the present connection, or attempt. @param {string} reason */

@@ -4,6 +4,7 @@ export function stream(request: Request): AsyncGenerator<Received>;
 export function polls(request: Request): AsyncGenerator<Received>;
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export function socket(request: Request): AsyncGenerator<Received>;
+export const CONTROLS: Set<string>;
 /** A connection is over; another may do better unless it is `final`. `blocked`: polls may get through. */
 export class Disconnected extends Error {
     /** @param {string} reason @param {{blocked?: boolean, final?: boolean, after?: number, status?: number}} options */

@@ -22,7 +22,8 @@ export class Tabs {
  *    Its cursor never goes back.
  * 3. A follower whose place the leader does not know, by number or by cursor, connects to the server with its own
  *    cursor. Once both stand at one cursor it follows again. So it receives `gap` only from a server.
- * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others.
+ * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others. One that
+ *    has heard nothing itself for too long does not answer: a frozen tab gets messages, but reads no stream.
  */
 export type Item = import("./sources.js").Item;
 /**
@@ -34,7 +35,8 @@ export type Item = import("./sources.js").Item;
  *    Its cursor never goes back.
  * 3. A follower whose place the leader does not know, by number or by cursor, connects to the server with its own
  *    cursor. Once both stand at one cursor it follows again. So it receives `gap` only from a server.
- * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others.
+ * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others. One that
+ *    has heard nothing itself for too long does not answer: a frozen tab gets messages, but reads no stream.
  */
 export type Post = {
     reign: string;
@@ -53,7 +55,8 @@ export type Post = {
  *    Its cursor never goes back.
  * 3. A follower whose place the leader does not know, by number or by cursor, connects to the server with its own
  *    cursor. Once both stand at one cursor it follows again. So it receives `gap` only from a server.
- * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others.
+ * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others. One that
+ *    has heard nothing itself for too long does not answer: a frozen tab gets messages, but reads no stream.
  */
 export type Host = {
     cursor: string | null;
@@ -61,8 +64,8 @@ export type Host = {
     lead: (signal: AbortSignal) => Promise<void>;
     detour: (signal: AbortSignal) => Promise<void>;
     connection: object;
+    present: import("./connection.js").Connection | null;
     greeting: () => object;
     greet: (greeting: any) => void;
     report: (connection: any) => void;
-    stalled: () => void;
 };

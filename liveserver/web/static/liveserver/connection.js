@@ -44,7 +44,7 @@ export class Connection {
   #heartbeat = HEARTBEAT;
   #failures = 0;
   #untried;
-  #heardAt = 0;
+  /** When something was heard, an attempt began, or is to begin. */ #heardAt = 0;
   /** When a stream may be tried again, by address. @type {Map<string, number>} */ #streamAgainAt = new Map();
   #attempt = new AbortController();
   #pause = new AbortController();
@@ -68,18 +68,29 @@ export class Connection {
       const { lost, wait } = await this.#connect(signal);
       if (signal.aborted) return null;
       if (lost.final) return lost;
+      this.#heardAt = Date.now() + wait;
       if (wait > SPREAD) this.#host.report("waiting", { reason: lost.message, wait });
-      const pause = (this.#pause = childOf(signal));
-      await sleep(wait, pause.signal);
-      pause.abort();
+      this.#pause = childOf(signal);
+      await sleep(wait, this.#pause.signal);
+      this.#pause.abort();
       if (signal.aborted) return null;
     }
+  }
+
+  /** The longest quiet of a connection that lives, in milliseconds. */
+  get quiet() {
+    return this.#heartbeat + STALLED_AFTER;
+  }
+
+  /** Whether it is quiet for longer, as in a frozen tab, whose timers stand still. */
+  get isSilent() {
+    return Date.now() - this.#heardAt > this.quiet;
   }
 
   /** Stop waiting; give up a connection that has been silent for longer than a heartbeat interval. */
   wake() {
     this.#pause.abort();
-    if (this.#heardAt && Date.now() - this.#heardAt > this.#heartbeat + STALLED_AFTER) this.interrupt("nothing received");
+    if (this.isSilent) this.interrupt("nothing received");
   }
 
   /** Give up the present connection, or attempt. @param {string} reason */
@@ -113,10 +124,10 @@ export class Connection {
       timer = setTimeout(() => {
         this.#host.report("stalled", { reason: "nothing received" });
         give(LOST_AFTER - STALLED_AFTER);
-      }, this.#heartbeat + STALLED_AFTER);
+      }, this.quiet);
     };
     let lost;
-    this.#heardAt = 0;
+    this.#heardAt = begun;
     this.#host.report("connecting", { node: null, url });
     give(isStream && isAuto ? READY_WITHIN : ANSWER_WITHIN);
     try {

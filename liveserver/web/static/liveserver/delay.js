@@ -27,7 +27,7 @@ export class Delay {
   /** Set the player's delay in seconds; return whether `asked` has changed. @param {number | undefined} seconds */
   follow(seconds) {
     // A player that does not know its delay yet returns NaN, or infinity.
-    if (typeof seconds !== "number" || !Number.isFinite(seconds)) return false;
+    if (seconds === undefined || !isFinite(seconds)) return false;
     const wanted = Math.min(Math.max(seconds, 0), MOST_BEHIND);
     const before = this.asked;
     const rest = wanted - before;

@@ -28,9 +28,7 @@ export class EventStreamParser {
         this.#finish(received);
         continue;
       }
-      const colon = line.indexOf(":");
-      const name = colon < 0 ? line : line.slice(0, colon);
-      const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
+      const [, name, value] = /** @type {string[]} */ (/^([^:]*):? ?(.*)/s.exec(line)); // `s`: U+2028 is text as well
       if (name === "data") this.#data.push(value);
       else if (name === "event") this.#event = value;
       else if (name === "id" && !value.includes("\0")) this.#id = value;

@@ -65,8 +65,7 @@ export class Likes {
   async #ask(method, path, body, key) {
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), WITHIN);
-    /** @type {Record<string, string>} */ const headers = {};
-    if (body) Object.assign(headers, { "content-type": "application/json", "idempotency-key": key });
+    const headers = /** @type {Record<string, string>} */ (body && { "content-type": "application/json", "idempotency-key": key });
     let last = new LiveError("No answer. Try again.");
     try {
       for (let tried = 1; tried <= TRIES; tried++) {
@@ -117,5 +116,5 @@ export class Likes {
 
 // Where a page is served without TLS to other machines, there is no randomUUID.
 function newKey() {
-  return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }

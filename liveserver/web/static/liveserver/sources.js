@@ -17,7 +17,7 @@
 
 import { EventStreamParser } from "./event_stream.js";
 
-const CONTROLS = new Set(["ready", "gap", "viewers", "bye", "state", "omitted"]);
+export const CONTROLS = new Set(["ready", "gap", "viewers", "bye", "state", "omitted"]);
 const DELAY_EVERY = 250; // milliseconds
 const TRANSIENT = new Set([408, 425, 429]);
 
@@ -36,7 +36,7 @@ export class Disconnected extends Error {
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export async function* stream(request) {
   const { cursor, replay } = request;
-  const response = await ask(request, "events", { ...(cursor ? { cursor } : replay ? { replay } : {}), ...filters(request) });
+  const response = await ask(request, "events", { ...(cursor ? { cursor } : replay && { replay }), ...filters(request) });
   if (!response.headers.get("content-type")?.startsWith("text/event-stream") || !response.body)
     throw new Disconnected("not an event stream", { blocked: true });
   const parser = new EventStreamParser();
@@ -64,21 +64,21 @@ function chosen({ types, rate }) {
 
 /** A cursor that came without an item, what it moved past being filtered out. @param {string} cursor @returns {Item} */
 function moved(cursor) {
-  return { kind: "control", type: "cursor", data: {}, cursor };
+  return { ...control("cursor", {}), cursor };
 }
 
 /** An event names its own type and has an id; of the rest, only known control messages. @returns {Item[]} */
 function streamItem(/** @type {string} */ type, /** @type {any} */ data, /** @type {?string} */ cursor) {
   if (typeof data?.id === "string" && data.type === type) return [{ kind: "event", type, data, cursor }];
-  return CONTROLS.has(type) ? [{ kind: "control", type, data, cursor }] : [];
+  return CONTROLS.has(type) ? [{ ...control(type, data), cursor }] : [];
 }
 
 /** @param {Request} request @returns {AsyncGenerator<Received>} */
 export async function* polls(request) {
   const { video, replay, heartbeat } = request;
-  const wait = Math.max(1, Math.min(60, Math.round(heartbeat / 1_000)));
+  const wait = Math.min(60, Math.round(heartbeat / 1_000)); // a heartbeat is a second at least
   for (let first = true, { cursor } = request; ; first = false) {
-    const where = cursor ? { cursor, wait: first ? 0 : wait } : replay ? { replay } : {};
+    const where = cursor ? { cursor, wait: first ? 0 : wait } : replay && { replay };
     const response = await ask(request, "poll", { ...where, ...filters(request) });
     const page = await response.json();
     const { gap, skipped } = page;
@@ -118,7 +118,7 @@ export async function* socket(request) {
   line.onopen = () => {
     opened = true;
     delay = behind();
-    say({ subscribe: { video, ...(cursor ? { cursor } : replay ? { replay } : {}), ...(delay && { behind: delay }), ...chosen(request) } });
+    say({ subscribe: { video, ...(cursor ? { cursor } : replay && { replay }), ...(delay && { behind: delay }), ...chosen(request) } });
   };
   line.onmessage = ({ data }) => {
     heardAt = Date.now();
@@ -141,7 +141,7 @@ export async function* socket(request) {
     for (;;) {
       while (messages.length) yield received(JSON.parse(messages.shift()));
       if (over) throw over;
-      await new Promise((resolve) => (wake = () => resolve(undefined)));
+      await new Promise((/** @type {(value?: any) => void} */ resolve) => (wake = resolve));
     }
   } finally {
     clearInterval(asking);

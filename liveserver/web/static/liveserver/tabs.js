@@ -7,20 +7,21 @@
  *    Its cursor never goes back.
  * 3. A follower whose place the leader does not know, by number or by cursor, connects to the server with its own
  *    cursor. Once both stand at one cursor it follows again. So it receives `gap` only from a server.
- * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others.
+ * 4. A leader that answers nothing for too long has its lock taken away. It then queues like the others. One that
+ *    has heard nothing itself for too long does not answer: a frozen tab gets messages, but reads no stream.
  *
  * @typedef {import("./sources.js").Item} Item
  * @typedef {{reign: string, number: number, items: Item[], before: ?string, cursor: ?string, replay: number}} Post
  * @typedef {{cursor: ?string, take: (items: Item[]) => void, lead: (signal: AbortSignal) => Promise<void>,
- *   detour: (signal: AbortSignal) => Promise<void>, connection: object, greeting: () => object, greet: (greeting: any) => void,
- *   report: (connection: any) => void, stalled: () => void}} Host
+ *   detour: (signal: AbortSignal) => Promise<void>, connection: object, present: ?import("./connection.js").Connection, greeting: () => object, greet: (greeting: any) => void,
+ *   report: (connection: any) => void}} Host
  */
 
 import { childOf } from "./timing.js";
 
 // Milliseconds.
 const CHECK_EVERY = 2_500;
-const QUIET = 18_000; // a leader posts at least the heartbeats, every 15 s
+const QUIET = 18_000; // a leader posts at least the heartbeats, every 15 s until it says otherwise
 const ANSWER_WITHIN = 5_000;
 const JOIN_WITHIN = 1_000; // the time for a leader that is a little behind to come to one's own cursor
 const REMEMBERED = 1_000; // items
@@ -39,6 +40,7 @@ export class Tabs {
   #followed = "";
   #taken = 0;
   #heardAt = Date.now();
+  #quiet = QUIET;
   /** The state of the leader's connection. @type {any} */ #connection = null;
   #askedAt = 0;
   #isStalled = false;
@@ -98,8 +100,8 @@ export class Tabs {
     if (this.#isLeading || this.#signal.aborted) return;
     const now = Date.now();
     const quiet = now - this.#heardAt;
-    if (quiet >= QUIET) {
-      if (!this.#detour && !this.#isStalled) this.#host.stalled();
+    if (quiet >= this.#quiet) {
+      if (!this.#detour && !this.#isStalled) this.#host.report({ name: "stalled", reason: "nothing received" });
       this.#isStalled = true;
       // Asked first: after a sleep all have been quiet.
       if (this.#askedAt <= this.#heardAt) this.#ask();
@@ -114,11 +116,10 @@ export class Tabs {
   }
 
   #send(/** @type {object} */ message) {
-    if (!this.#signal.aborted) this.#channel.postMessage(message);
+    if (!this.#signal.aborted) this.#channel.postMessage({ ...message, quiet: this.#host.present?.quiet });
   }
 
   #ask() {
-    if (this.#isLeading) return;
     this.#askedAt = Date.now();
     this.#posts = [];
     this.#send({ from: this.#self, cursor: this.#host.cursor, replay: this.#replay });
@@ -142,7 +143,10 @@ export class Tabs {
     const wasLeading = this.#reign !== "";
     this.#reign = "";
     reign.abort();
-    if (wasLeading && !this.#signal.aborted) void this.#queue({ signal: this.#signal });
+    if (wasLeading && !this.#signal.aborted) {
+      void this.#queue({ signal: this.#signal });
+      this.#ask();
+    }
   }
 
   #onMessage(/** @type {any} */ message) {
@@ -153,6 +157,7 @@ export class Tabs {
     if (message.from || (message.to && message.to !== this.#self)) return;
     this.#heardAt = Date.now();
     if (message.connection) this.#connection = message.connection;
+    if (message.quiet) this.#quiet = message.quiet;
     if ((message.connection || this.#isStalled) && this.#connection && !this.#detour) this.#host.report(this.#connection);
     this.#isStalled = false;
     if (message.to) this.#onAnswer(message);
@@ -162,10 +167,10 @@ export class Tabs {
   /** To a tab that has everything up to a number or cursor, or nothing yet: what it lacks; `items` is null where that is not known. */
   #answer(/** @type {any} */ { from, cursor, replay }) {
     const own = this.#host.cursor;
-    if (!own) return; // it is sent with the others
+    const { connection, present } = this.#host;
+    if (!own || present?.isSilent) return; // it is sent with the others; or another tab is to lead
     const items = cursor === null ? this.#last(replay) : this.#after(cursor);
-    const greeting = cursor === null && items ? this.#host.greeting() : null;
-    const { connection } = this.#host;
+    const greeting = cursor === null && items && this.#host.greeting();
     this.#send({ to: from, asked: cursor, reign: this.#reign, number: this.#number, cursor: own, items, greeting, connection });
   }
 

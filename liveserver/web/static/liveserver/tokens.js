@@ -28,8 +28,8 @@ export class Tokens {
    * moderators are sent more. Empty without such a token. @returns {Promise<string>}
    */
   async group() {
-    const token = (await this.headers()).authorization?.split(".")[1];
     try {
+      const token = (await this.headers()).authorization?.split(".")[1];
       const { sub, scope, videos } = token ? JSON.parse(atob(token.replace(/-/g, "+").replace(/_/g, "/"))) : {};
       return sub || scope || videos ? JSON.stringify([sub, scope, videos]) : "";
     } catch {

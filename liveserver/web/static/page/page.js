@@ -20,6 +20,8 @@ import { cleanName, cleanText } from "./text.js";
 // Milliseconds.
 const SETTLE_AFTER = [150, 1_000, 3_000]; // looks at the backend's totals behind a beginning
 const SETTLE_EVERY = 20_000;
+const COUNT_EVERY = 100; // between two numbers on the screen, of which each is drawn
+const CALM_COUNT_EVERY = 250; // the same where reduced motion is preferred
 const NOTE_FOR = 6_000;
 const SPREAD = 500; // a sum's reactions, until the next one
 const SHORT_BAN = 600_000;
@@ -40,6 +42,7 @@ const video = parameters.get("video") || "demo";
 const named = (parameters.get("frontends") ?? "").split(",").filter((url) => url && URL.canParse(url, location.href));
 const frontends = named.length ? named : [location.origin];
 const number = new Intl.NumberFormat();
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const reactions = [...REACTIONS.keys()];
 
 const me = new Identity($("me"));
@@ -77,6 +80,7 @@ let received = 0;
 let reconnects = -1;
 let readyAt = Infinity;
 let isDirty = false;
+let countedAt = -Infinity; // when the number on the screen was written
 let isAlone = false; // there is no likes backend
 let isOff = false; // and it was tried
 let seconds = 0; // the timer
@@ -376,13 +380,16 @@ async function settle() {
 
 function showCount() {
   if (isDirty || counter.total === counter.shown) return;
-  isDirty = true; // many in one frame are one change on the screen
-  requestAnimationFrame(writeCount);
+  isDirty = true; // many at a time are one change on the screen
+  const wait = countedAt + (calm.matches ? CALM_COUNT_EVERY : COUNT_EVERY) - performance.now();
+  if (wait > 0) setTimeout(() => requestAnimationFrame(writeCount), wait);
+  else requestAnimationFrame(writeCount);
 }
 
 function writeCount() {
   const { total } = counter;
   isDirty = false;
+  countedAt = performance.now();
   counter.showed(total);
   $("count").textContent = number.format(total);
   $("count").dataset.exact = total;
@@ -399,8 +406,9 @@ function countSeconds() {
 
 function everySecond() {
   counter.tick();
-  $("rate").hidden = counter.perSecond < 1.5;
-  $("rate").textContent = `${number.format(Math.round(counter.perSecond))} / s`;
+  const rate = counter.perSecond < 1.5 ? "" : `${number.format(Math.round(counter.perSecond))} / s`;
+  $("rate").hidden = !rate;
+  if ($("rate").textContent !== rate) $("rate").textContent = rate; // what is written is drawn, changed or not
   if ($("line").open) showFigures();
 }
 

@@ -54,6 +54,7 @@ const MOST = 90; // on the screen at once
 const PER_SECOND = 22;
 const LIFE = 3.6; // seconds
 const SPRITE = 128; // pixels
+const CALM_EVERY = 250; // milliseconds between two frames where reduced motion is preferred: they only appear and fade
 
 export class Floating {
   #canvas;
@@ -88,7 +89,9 @@ export class Floating {
       size: (small ? 26 : 32) * (own ? 1.5 : 0.7 + Math.random() * 0.6),
       height: 0.62 + Math.random() * 0.3,
     });
-    if (!this.#at) requestAnimationFrame((now) => ((this.#at = now / 1000), this.#frame(now)));
+    if (this.#at) return; // a frame is asked for already: one for all that come before it
+    this.#at = performance.now() / 1000;
+    this.#ask();
   }
 
   #resize() {
@@ -97,9 +100,13 @@ export class Floating {
     this.#canvas.height = this.#canvas.clientHeight * scale;
   }
 
+  #ask() {
+    requestAnimationFrame((now) => this.#frame(now));
+  }
+
   #frame(milliseconds) {
     const now = milliseconds / 1000;
-    this.#budget = Math.min(PER_SECOND, this.#budget + (now - this.#at) * PER_SECOND);
+    this.#budget = Math.min(PER_SECOND, this.#budget + Math.max(0, now - this.#at) * PER_SECOND);
     this.#at = now;
     const { width, height } = this.#canvas;
     const unit = width / (this.#canvas.clientWidth || 1);
@@ -119,8 +126,9 @@ export class Floating {
       context.resetTransform();
     }
     context.globalAlpha = 1;
-    if (this.#particles.length) requestAnimationFrame((next) => this.#frame(next));
-    else this.#at = 0;
+    if (!this.#particles.length) this.#at = 0;
+    else if (this.#calm.matches) setTimeout(() => this.#ask(), CALM_EVERY);
+    else this.#ask();
   }
 }
 
