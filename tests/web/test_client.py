@@ -625,7 +625,8 @@ def test_a_frozen_tab_does_not_go_on_leading(context: BrowserContext, frontend: 
     def is_leading() -> bool:
         leader.evaluate("0")  # an answer would have been sent by then
         follower.clock.run_for(1_000)
-        return follower.evaluate("live.connection.name === 'connecting' && !live.connection.shared")
+        alone = "live.connection.name === 'connecting' && !live.connection.shared"
+        return bool(follower.evaluate(alone))
 
     wait_until(is_leading)
     again = frontend.stream(2)
@@ -664,7 +665,8 @@ def test_a_page_that_comes_back_while_hidden_goes_on(
     frontend.stream(1).events(1, 2)
     expect_seen(page, 1, 2)
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
-    page.evaluate("dispatchEvent(new Event('pagehide')), document.dispatchEvent(new Event('visibilitychange'))")
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     wait_until(lambda: frontend.open_streams() == 0)
     assert len(frontend.streams) == 1
     page.evaluate("dispatchEvent(new Event('pageshow'))")

@@ -109,6 +109,45 @@ def test_settings_are_shown_and_changed(
     expect_no_errors(page)
 
 
+@pytest.mark.parametrize("size", [(640, 400), (844, 390), (390, 844), (320, 568), (320, 256)])
+def test_the_desk_fits_at_every_size(
+    browser: Browser, frontend: ScriptedFrontend, backend: Backend, size: tuple[int, int]
+) -> None:
+    """200 % of zoom, phones, also on their side: nothing is cut off, and what is below can be reached."""
+    backend.me = MODERATOR | {"user": "a moderator with a long name"}
+    with browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce"
+    ) as context:
+        page = opened(context, frontend)
+        long = "It is a rather long line that has to be read before it is let in. "
+        tell(
+            frontend.stream(1),
+            *(waiting(number, long * 3, "W" * 40) for number in range(1, 12)),
+            keyed(12, "pin", "pin", {"text": "Please be kind to each other, all of you."}),
+        )
+        expect(page.locator("#moderate-count")).to_have_text("11")
+        desk(page)
+        expect(page.locator("#waiting li")).to_have_count(11)
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+        assert page.evaluate("(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(desk)")
+        for part in ("#moderate", "#waiting button", "#announce-it", "#text", "#send"):
+            page.locator(part).first.scroll_into_view_if_needed()
+            assert page.evaluate(
+                """(part) => {
+                    const element = document.querySelector(part);
+                    const { left, right, top, bottom } = element.getBoundingClientRect();
+                    const inside = left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight;
+                    return inside && element.contains(
+                        document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
+                }""",
+                part,
+            ), part
+        assert page.evaluate(
+            "document.querySelector('#me-known').getBoundingClientRect().right"
+            " <= document.querySelector('#moderate').getBoundingClientRect().left"
+        )
+
+
 def test_each_comment_has_a_menu(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:

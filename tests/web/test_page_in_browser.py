@@ -662,10 +662,14 @@ def test_with_reduced_motion_likes_are_drawn_a_few_times_a_second(
     )
     page = opened(context, frontend, clock=True)
     page.evaluate(COUNT_FRAMES)
+
+    def arrived(number: int) -> None:
+        wait_until(lambda: bool(page.evaluate("likes") == number))
+
     for first in range(1, 80, 8):
         backend.likes = first + 7
         tell(frontend.stream(1), *(event(number) for number in range(first, first + 8)))
-        wait_until(lambda: page.evaluate("likes") == first + 7)
+        arrived(first + 7)
         page.clock.run_for(200)
     page.clock.run_for(1_000)
     expect(page.locator("#count")).to_have_attribute("data-exact", "80")
