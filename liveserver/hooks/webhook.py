@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import httpx
 import trio
@@ -22,6 +22,8 @@ from liveserver.errors import ConfigError, connection_fault
 from liveserver.hooks.sink import Delivery, EndpointGone, SinkError
 from liveserver.webhook_signature import LONGEST, SHORTEST, decode_secret, signed_headers
 
+MAX_BODY = 64 * 1024  # bytes of an answer's body that are read
+DRAIN = 1.0  # seconds for that
 BUSY = frozenset({408, 425, 429})  # statuses of an endpoint in trouble, besides 5xx
 
 
@@ -46,9 +48,7 @@ class Webhook:
         try:
             request = self._client.stream("POST", self._url, content=delivery.body, headers=headers)
             async with request as answer:
-                if not answer.is_stream_consumed:
-                    async for _ in answer.aiter_raw():  # so that the connection can be used again
-                        pass
+                await _drain(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise SinkError(connection_fault(error)) from None
         status = answer.status_code
@@ -69,6 +69,18 @@ class Webhook:
         except OSError as error:
             raise SinkError(f"cannot be connected to: {error.strerror or error}") from None
         await stream.aclose()
+
+
+async def _drain(answer: httpx.Response) -> None:
+    """Read a short body, so that the connection can be used again. The status has said all."""
+    if answer.is_stream_consumed:
+        return
+    size = 0
+    with trio.move_on_after(DRAIN) as scope, suppress(httpx.HTTPError, OSError):
+        async for piece in answer.aiter_raw():
+            size += len(piece)
+            if size > MAX_BODY:
+                scope.cancel()  # which ends httpx's generators, as leaving them does not
 
 
 def _seconds(text: str | None) -> float:

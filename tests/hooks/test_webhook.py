@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
+import trio
 from standardwebhooks import Webhook as Receiver
+from trio.testing import MockClock
 
 from liveserver.config import HookEndpointSettings, Secret
 from liveserver.errors import ConfigError
@@ -41,6 +43,40 @@ async def test_receivers_verify_with_either_secret_while_it_is_renewed() -> None
     for secret in (OLD, NEW):
         verified = Receiver(secret).verify(request.content, dict(request.headers))
         assert verified == {"type": "comment.created", "data": {}}
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body that begins; `then` gives what follows."""
+
+    def __init__(self, then: Callable[[], Awaitable[bytes]]) -> None:
+        self._then = then
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return await self._then()
+
+
+async def _endless() -> bytes:
+    return bytes(10_000)
+
+
+async def _silent() -> bytes:
+    await trio.sleep_forever()
+
+
+async def _broken() -> bytes:
+    raise httpx.ReadError("reset")
+
+
+@pytest.mark.parametrize("body", [_endless, _silent, _broken])
+async def test_what_was_accepted_is_not_sent_again_for_the_body_of_its_answer(
+    body: Callable[[], Awaitable[bytes]], autojump_clock: MockClock
+) -> None:
+    with trio.fail_after(5):
+        await webhook(lambda _: httpx.Response(200, stream=_Body(body))).deliver(DELIVERY)
 
 
 @pytest.mark.parametrize(
