@@ -141,7 +141,8 @@ class Backend:
         if found is None:
             raise NotFound("this video has no comment with the id `before`")
         page = found[:limit]
-        return Comments(page, page[-1]["id"] if len(found) > limit else None, view.is_complete)
+        is_complete = view.is_complete and view.is_level
+        return Comments(page, page[-1]["id"] if len(found) > limit else None, is_complete)
 
     async def _comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
         return await self._wait_read(lambda: self._store.comments(video, before, limit))

@@ -8,7 +8,8 @@ Rules:
    stopped.
 3. Everything is idempotent: comments by their ids, retractions in any order, totals by their maximum. So a
    log may be read twice, or by several backends of one database.
-4. A gap in the log, or a new epoch, is recorded: `is_complete` says whether everything was read.
+4. A gap in the log, or a new epoch, is recorded: `is_complete` says whether everything was read. Whether it
+   was read up to its head, and can still be read, is `is_level`.
 5. If the video's state lacks this store's totals, or rules that are known here, or has older ones, they are
    published again. Until then the known rules hold.
 6. `SITE`, the log of the rules for all videos, is always followed.
@@ -121,6 +122,7 @@ class Follower:
             if video != SITE:
                 self._others[video] = view.elsewhere(self._store)
             if self._reader is None:
+                view.is_level = True
                 view.caught_up.set()
             self._wanted.set()
             return view
@@ -152,6 +154,8 @@ class Follower:
                         await self._read(self._reader, names[start : start + READ_VIDEOS])
                 except (BusError, Problem) as error:
                     self._failures += 1
+                    for view in self._views.values():
+                        view.is_level = False
                     log.warning("logs_not_followed", reason=str(error))
                     break
             await self._wanted.wait(trio.current_time() + self._settings.follow_interval)
@@ -223,6 +227,7 @@ class Follower:
         if video != SITE:
             self._others[video] = view.elsewhere(self._store)
         if view.offset >= part.head.offset:
+            view.is_level = True
             view.caught_up.set()
             return False
         return True

@@ -24,7 +24,10 @@ class Known(msgspec.Struct):
 
 
 class View:
-    """A followed video, in memory. `shown` is its rendered summary, or None if that is out of date."""
+    """A followed video, in memory. `shown` is its rendered summary, or None if that is out of date.
+
+    `is_level`: its log has been read up to its head.
+    """
 
     __slots__ = (
         "asked_at",
@@ -32,6 +35,7 @@ class View:
         "comments",
         "epoch",
         "is_complete",
+        "is_level",
         "is_state_read",
         "loading",
         "offset",
@@ -45,6 +49,7 @@ class View:
         self.epoch = known.epoch
         self.offset = known.offset
         self.is_complete = known.is_complete
+        self.is_level = False
         self.asked_at = now
         self.is_state_read = False
         self.rules = Rules(known.rules)

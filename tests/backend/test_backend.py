@@ -110,6 +110,11 @@ async def test_a_follower_that_was_away_catches_up(tmp_path: Path, until: Until)
 
         await until(published)
         async with dc.backend("b") as b:
+
+            async def is_level() -> bool:
+                return (await b.comments("v", None, 1)).complete
+
+            await until(is_level)
             texts: list[str] = []
             before: str | None = None
             while True:

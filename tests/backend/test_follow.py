@@ -183,6 +183,24 @@ async def test_without_a_bus_the_first_answer_waits_a_second_and_the_next_does_n
         assert trio.current_time() == began + 1
 
 
+async def test_a_view_is_level_while_its_log_can_be_read_to_its_head(autojump_clock: MockClock) -> None:
+    on = FollowStage()
+    on.log.say(said(1))
+    on.log.failures = 10
+    async with on.running() as view:
+        assert not view.is_level
+        await trio.sleep(100)
+        view = await on.follower.follow("v")
+        assert view.is_level
+        on.log.failures = 1_000_000
+        await trio.sleep(10)
+        view = await on.follower.follow("v")
+        assert not view.is_level
+        on.log.failures = 0
+        await trio.sleep(10)
+        assert (await on.follower.follow("v")).is_level
+
+
 def test_lines_of_other_shapes_are_skipped() -> None:
     heard = Heard("v", comments=[], retracted=[], totals={})
     lines = [
