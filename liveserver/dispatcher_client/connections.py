@@ -43,14 +43,13 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
             connection = await self._acquire(origin)
             try:
                 answer = await connection.handle_async_request(asked)
-                try:
-                    await answer.aread()
-                finally:
-                    await answer.aclose()
-            finally:
-                # A connection that broke, or whose request was cancelled, has closed itself; it is not
-                # reused.
-                self._idle.setdefault(str(origin), []).append(connection)
+                await answer.aread()
+                await answer.aclose()
+            except BaseException:  # cancelled at some points, it would be neither closed nor usable
+                with trio.move_on_after(CLOSE, shield=True):
+                    await connection.aclose()
+                raise
+            self._idle.setdefault(str(origin), []).append(connection)
         except (
             httpcore.NetworkError,
             httpcore.ProtocolError,
@@ -65,7 +64,7 @@ class KeepAliveTransport(httpx.AsyncBaseTransport):
         idle = self._idle.get(str(origin))
         while idle:
             connection = idle.pop()
-            if not (connection.is_closed() or connection.has_expired()):
+            if connection.is_available() and not connection.has_expired():
                 return connection
             await connection.aclose()
         return httpcore.AsyncHTTPConnection(origin, self._trust)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -33,12 +33,16 @@ class Server:
         number = len(self.heard)
         self.heard.append(b"")
         async with stream:
-            async for data in stream:
-                self.heard[number] += data
-                if self.heard[number].endswith(b"[]"):
-                    await self.manner(stream)
-                    if stream.socket.fileno() < 0:
-                        return
+            with suppress(trio.BrokenResourceError):  # the client has closed it in the middle
+                await self._answer(number, stream)
+
+    async def _answer(self, number: int, stream: trio.SocketStream) -> None:
+        async for data in stream:
+            self.heard[number] += data
+            if self.heard[number].endswith(b"[]"):
+                await self.manner(stream)
+                if stream.socket.fileno() < 0:
+                    return
 
 
 @asynccontextmanager
@@ -134,6 +138,41 @@ async def test_a_cancelled_request_closes_its_connection() -> None:
             nursery.cancel_scope.cancel()
         assert (await connections.handle_async_request(ask(server))).status_code == 202
         assert len(server.heard) == 2
+
+
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels the scope when the task begins its `step`th step."""
+
+    def __init__(self, step: int, scope: trio.CancelScope) -> None:
+        self.left = step
+        self._task = trio.lowlevel.current_task()
+        self._scope = scope
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task:
+            self.left -= 1
+            if self.left == 0:
+                self._scope.cancel()
+
+
+# httpcore leaves the iteration over a request's body half done when it is cancelled.
+@pytest.mark.filterwarnings("ignore:Async generator 'httpcore:ResourceWarning")
+async def test_a_request_may_be_cancelled_at_any_step() -> None:
+    """The next ones are answered, whatever state its connection was in."""
+    async with serving(answer) as (server, connections):
+        for step in range(1, 100):
+            with trio.CancelScope() as scope:
+                cancelling = CancelAtStep(step, scope)
+                trio.lowlevel.add_instrument(cancelling)
+                with suppress(httpx.TransportError):
+                    await connections.handle_async_request(ask(server))
+            trio.lowlevel.remove_instrument(cancelling)
+            for _ in range(2):
+                received = await connections.handle_async_request(ask(server))
+                assert received.json() == {"accepted": 1}
+            if cancelling.left > 0:
+                break
+        assert 5 < step < 99
 
 
 async def test_two_requests_at_once_have_a_connection_each_which_both_last() -> None:
