@@ -19,13 +19,13 @@ pytest_plugins = ["pytester"]
 def test_a_server_runs_on_free_ports_and_ends_with_the_block() -> None:
     with running_server("frontend.retry_min=100ms") as one, running_server() as other:
         assert one.url != other.url
-        assert httpx.get(f"{one.ops_url}/readyz").status_code in (200, 503)
-        accepted = httpx.post(f"{one.url}/v1/videos/v/events", json={"type": "wave"})
+        assert httpx.get(f"{one.ops_url}/readyz", timeout=60).status_code in (200, 503)
+        accepted = httpx.post(f"{one.url}/v1/videos/v/events", json={"type": "wave"}, timeout=60)
         assert accepted.status_code == 202
-        liked = httpx.post(f"{other.url}/v1/videos/v/likes", json={"user": "ada"})
+        liked = httpx.post(f"{other.url}/v1/videos/v/likes", json={"user": "ada"}, timeout=60)
         assert (liked.status_code, liked.json()["total"]) == (201, 1)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{one.ops_url}/readyz")
+        httpx.get(f"{one.ops_url}/readyz", timeout=60)
 
 
 def test_a_setting_that_cannot_be_used_is_refused_before_anything_starts() -> None:
@@ -47,7 +47,7 @@ def test_the_fixture_serves_a_session(pytester: pytest.Pytester) -> None:
         import httpx
 
         def test_a_goal_is_accepted(liveserver):
-            answer = httpx.post(f"{liveserver.url}/v1/videos/demo/events", json={"type": "goal"})
+            answer = httpx.post(f"{liveserver.url}/v1/videos/demo/events", json={"type": "goal"}, timeout=60)
             assert answer.status_code == 202
         """
     )

@@ -62,7 +62,7 @@ class Viewer:
 
 
 async def publish_many(urls: list[str], video: str, prefix: str, batches: int, size: int) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         for batch in range(batches):
             events = [{"type": "like", "id": f"{prefix}-{batch}-{index}"} for index in range(size)]
             receipt = await publish(urls, video, events, client=client)

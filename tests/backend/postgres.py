@@ -32,7 +32,7 @@ def _run(program: Path | str, *arguments: str, directory: Path) -> None:
     user = NOBODY if os.geteuid() == 0 else None
     subprocess.run(
         [program, *arguments],
-        check=True, cwd=directory, user=user, group=user, timeout=60,
+        check=True, cwd=directory, user=user, group=user, timeout=270,
     )  # fmt: skip
 
 

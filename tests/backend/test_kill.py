@@ -52,7 +52,7 @@ class Users:
 
     async def like_as(self, number: int) -> None:
         has_key = number % 3 > 0
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             count = 0
             while not self.enough:
                 count += 1
@@ -90,7 +90,7 @@ async def shown(url: str, count: int) -> list[dict[str, Any]]:
     """The whole log of the video, once it holds so many events; and what else comes within a second."""
     events: list[dict[str, Any]] = []
     cursor = "earliest"
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         while True:
             wait = 20 if len(events) < count else 1
             answer = await client.get(f"{url}/v1/videos/v/poll?cursor={cursor}&wait={wait}")
@@ -177,7 +177,7 @@ async def test_nothing_answered_is_missing_and_nothing_is_shown_twice(database: 
 
 async def ready(backend: NodeProcess, expected: int) -> dict[str, Any]:
     """What readiness says, once its status is the expected one."""
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         while True:
             answer = await client.get(f"{backend.ops_url}/readyz")
             if answer.status_code == expected:
@@ -216,7 +216,7 @@ async def test_a_disk_on_which_nothing_more_can_be_written_turns_readiness_red(t
         'backend.dispatchers=["http://127.0.0.1:1"]',
     )
     with trio.fail_after(300):
-        async with running(backend), httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with running(backend), httpx.AsyncClient(trust_env=False, timeout=60) as client:
             likes = f"{backend.url}/v1/videos/v/likes"
             assert (await client.post(likes, json={})).json()["total"] == 1
             assert backend.process is not None
@@ -272,7 +272,7 @@ async def test_what_was_stored_by_another_clock_is_published(before: str, after:
     )
     backend.offset = before
     with trio.fail_after(300):
-        async with running(backend), httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with running(backend), httpx.AsyncClient(trust_env=False, timeout=60) as client:
             key = {"idempotency-key": "k"}
             likes = f"{backend.url}/v1/videos/v/likes"
             made = [(await client.post(likes, json={})).json()["id"] for _ in range(10)]

@@ -71,7 +71,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
          "--disable-pip-version-check", "--wheel-dir", str(where), str(PACKAGE)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=270, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = where.glob("*.whl")
@@ -93,7 +93,7 @@ def run(program: str, installed: Path, *arguments: str, **environment: str) -> s
         [sys.executable, "-c", program, *arguments],
         cwd=installed,
         env=os.environ | {"PYTHONPATH": f"{installed}:{EXAMPLES}"} | environment,
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=270, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

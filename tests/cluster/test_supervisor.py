@@ -76,7 +76,10 @@ async def test_dead_processes_are_restarted_and_all_end_together(tmp_path: Path)
         await all_of_it.log.wait_for(r"dc1-fe1 was ended by SIGKILL; starting it again")
         again = await all_of_it.log.wait_for(r"dc1-fe1 is now process (\d+)")
         await all_of_it.log.wait_for(r"dc1-fe1 .*ready", times=2)
-        async with httpx.AsyncClient() as client, client.stream("GET", watch_at.split()[-1]) as response:
+        async with (
+            httpx.AsyncClient(timeout=60) as client,
+            client.stream("GET", watch_at.split()[-1]) as response,
+        ):
             assert response.status_code == 200
         # One that hangs does not keep the others from ending, nor itself.
         os.kill(int(again[1]), signal.SIGSTOP)

@@ -110,7 +110,7 @@ async def running(redis_url: str, *more: str) -> AsyncIterator[Running]:
 
 
 async def test_both_workers_get_viewers_and_one_that_dies_comes_back(redis_server: str, until: Until) -> None:
-    async with running(redis_server) as node, httpx.AsyncClient(trust_env=False) as client:
+    async with running(redis_server) as node, httpx.AsyncClient(trust_env=False, timeout=60) as client:
         for worker in (1, 2):
             await node.wait_ready(client, worker, until)
         viewers = [Viewer([node.url], "v", "sse") for _ in range(40)]  # all at one of them: 1 in 2**39
@@ -147,7 +147,7 @@ async def test_each_says_what_it_can_hold_behind_its_name(redis_server: str) -> 
 async def test_a_second_signal_kills_a_worker_that_hangs(redis_server: str, until: Until) -> None:
     async with (
         running(redis_server, "node.drain_timeout=60s") as node,
-        httpx.AsyncClient(trust_env=False) as client,
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
     ):
         await node.wait_ready(client, 1, until)
         os.kill(node.workers_pid("a-w1"), signal.SIGSTOP)

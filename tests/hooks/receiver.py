@@ -66,6 +66,15 @@ class ReceiverOfHooks:
         except (trio.BrokenResourceError, h11.RemoteProtocolError):
             return
 
+    def turns(self, video: str) -> list[str]:
+        """The types of the messages that say that a video is watched, or no longer; each once."""
+        found = {
+            name: each["type"]
+            for name, each in zip(self.ids, self.received, strict=True)
+            if each["type"] in ("video.occupied", "video.vacated") and each["data"]["video"] == video
+        }
+        return list(found.values())
+
     def comments(self, video: str) -> list[str]:
         """The ids of a video's comments, each at its first coming."""
         found = [

@@ -125,7 +125,7 @@ async def test_nothing_is_lost_or_reordered_when_nodes_and_the_receiver_are_kill
             return has("video.occupied", "watched")
 
         async def is_vacated() -> bool:
-            return has("video.vacated", "watched")
+            return receiver.turns("watched")[-1] == "video.vacated"
 
         async with processes(redis_server, receiver.url) as (leader, other):
             leader.start()
@@ -158,7 +158,9 @@ async def test_nothing_is_lost_or_reordered_when_nodes_and_the_receiver_are_kill
             assert await other.terminate() == 0
         for video, names in published.items():
             assert receiver.comments(video) == names
-        assert len(set(receiver.ids)) == 120 * 2 + 2
+        # A frontend that renews late, on a busy machine, is reported gone and back: in turn, each once.
+        assert len(set(receiver.ids)) == 120 * 2 + len(turns := receiver.turns("watched"))
+        assert turns == ["video.occupied", "video.vacated"] * (len(turns) // 2)
         nursery.cancel_scope.cancel()
 
 

@@ -29,7 +29,7 @@ async def test_a_comment_and_a_ban_reach_the_receiver_and_are_counted(until: Unt
             {},
         )
         running = await nursery.start(node.serve, settings)
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             video = f"http://{running.addresses.public}/v1/videos/v"
             made = await client.post(f"{video}/comments", json={"user": "ada", "text": "hello"})
             assert made.status_code == 201

@@ -99,7 +99,7 @@ async def serving(*more: str) -> AsyncIterator[Node]:
 
 @asynccontextmanager
 async def running(*several: Settings) -> AsyncIterator[tuple[Node, ...]]:
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as client, trio.open_nursery() as nursery:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client, trio.open_nursery() as nursery:
         nodes = [Node(await nursery.start(node.serve, each), client) for each in several]
         yield tuple(nodes)
         nursery.cancel_scope.cancel()

@@ -66,7 +66,7 @@ async def test_settings_and_bans_hold_in_the_other_datacenter_also_after_cuts_an
     tmp_path: Path,
 ) -> None:
     with trio.fail_after(150):
-        async with two(tmp_path) as on, httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with two(tmp_path) as on, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             here, there = on.backends
 
             async def ask(

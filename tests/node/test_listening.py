@@ -90,7 +90,7 @@ async def test_connections_are_bounded_and_the_next_ones_are_served_when_those_e
     async with ops_port("ops.max_connections=2", "ops.timeout=300ms") as port, AsyncExitStack() as stack:
         for _ in range(4):
             await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             response = await client.get(f"http://127.0.0.1:{port}/healthz")
         assert response.status_code == 200  # once the silent ones have run out of time, two after two
 

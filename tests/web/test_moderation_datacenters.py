@@ -48,7 +48,7 @@ class Locked(Datacenter):
     def ask(self, what: str) -> Any:
         """What its backend answers a moderator."""
         shown = {"Authorization": f"Bearer {self.token('mo', 'watch moderate')}"}
-        answer = httpx.get(f"{self.backend.url}/v1/videos/{VIDEO}/{what}", headers=shown, timeout=30)
+        answer = httpx.get(f"{self.backend.url}/v1/videos/{VIDEO}/{what}", headers=shown, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -40,7 +40,7 @@ def require(name: str, found: object) -> None:
         pytest.skip(reason)
 
 
-def run(*command: str | Path, cwd: Path, seconds: float = 120) -> str:
+def run(*command: str | Path, cwd: Path, seconds: float = 270) -> str:
     done = subprocess.run(
         [str(each) for each in command], cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False
     )

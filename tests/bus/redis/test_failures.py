@@ -63,7 +63,7 @@ async def test_a_repeat_after_a_lost_answer_is_not_doubled(
     proxy = Proxy(redis_process.port)
     async with trio.open_nursery() as nursery, open_bus(redis_server) as direct, direct.inbox("n") as inbox:
         await nursery.start(proxy.run)
-        async with open_bus(f"redis://127.0.0.1:{proxy.port}", answer_in=1) as bus:
+        async with open_bus(f"redis://127.0.0.1:{proxy.port}", answer_in=5) as bus:
             await bus.subscribe("n", {"v": 1}, 30)
             await append(bus, "t1", "a")
             proxy.mute = True
@@ -84,8 +84,8 @@ async def test_a_repeat_after_a_lost_answer_is_not_doubled(
 async def test_a_restart_that_keeps_the_data_loses_nothing(
     own_redis: RedisServer, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liveserver.bus.redis.bus.settling", lambda timeout: 1.5)
-    async with open_bus(own_redis.url, answer_in=1) as bus, bus.inbox("n") as inbox:
+    monkeypatch.setattr("liveserver.bus.redis.bus.settling", lambda timeout: 60)
+    async with open_bus(own_redis.url, answer_in=20) as bus, bus.inbox("n") as inbox:
         await bus.subscribe("n", {"v": 1}, 30)
         before = await append(bus, "t1", "a")
         await next_batches(inbox)
@@ -106,7 +106,7 @@ async def test_a_restart_that_keeps_the_data_loses_nothing(
 
 
 async def test_a_restart_without_data_is_a_new_epoch(own_redis: RedisServer) -> None:
-    async with open_bus(own_redis.url, answer_in=1) as bus:
+    async with open_bus(own_redis.url, answer_in=20) as bus:
         before = await append(bus, "t1", "a", "b")
         with redis.Redis.from_url(own_redis.url) as client:
             client.flushall()
@@ -127,8 +127,8 @@ async def test_older_data_is_a_new_epoch_even_if_the_member_with_the_fewest_head
     """
     monkeypatch.setattr("liveserver.bus.redis.bus.settling", lambda timeout: 1.5)
     async with (
-        open_bus(own_redis.url, answer_in=1) as knows_little,
-        open_bus(own_redis.url, answer_in=1) as frontend,
+        open_bus(own_redis.url, answer_in=20) as knows_little,
+        open_bus(own_redis.url, answer_in=20) as frontend,
         frontend.inbox("n1") as inbox,
     ):
         await frontend.subscribe("n1", {"v": 1}, 60)

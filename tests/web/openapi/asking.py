@@ -65,9 +65,9 @@ def operations(url: str, tag: str = "") -> Iterator[APIOperation[Any, Any, Any, 
 def ask(case: Case[Any]) -> None:
     """One request, and whether the answer is as the document says."""
     if case.operation.label == STREAM and case.method == "GET":
-        answer = case.call(stream=True, timeout=5)
+        answer = case.call(stream=True, timeout=60)
     else:
-        answer = case.call(timeout=10)
+        answer = case.call(timeout=60)
     case.validate_response(answer, checks=CHECKS)
 
 
