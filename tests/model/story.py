@@ -177,7 +177,7 @@ class Story:
         return any(self._is_lacking(self.known, origin, mark) for origin, mark in upto)
 
     def _is_lacking(self, known: Cursor, origin: str, upto: Mark) -> bool:
-        """Whether events of the origin lie between what was known and a mark, or whether it is unknown."""
+        """Whether events of the origin lie between what was known and a mark, or may lie there."""
         after = known.get(origin)
         if after is None:  # a node's own log may have lost what it was about to tell
             return upto.number > 0 or origin == self._datacenter

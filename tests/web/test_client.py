@@ -596,14 +596,20 @@ def test_a_late_answer_does_not_take_a_tab_back(context: BrowserContext, fronten
     assert frontend.count("/events") == 0
 
 
-def test_a_tab_whose_leader_is_mute_says_so_until_it_hears_it_again(
-    context: BrowserContext, frontend: ScriptedFrontend
-) -> None:
+def opened_behind_fake_leader(context: BrowserContext, frontend: ScriptedFrontend) -> tuple[Page, Page]:
+    """Return a tab that plays the leader by the test's words, and one that has asked it."""
     leader = opened(context, frontend)
     leader.evaluate(FAKE_LEADER, f"liveserver v {frontend.url}")
     page = opened(context, frontend, clock=True)
     page.evaluate("url => { window.live = watch(url, {}) }", frontend.url)
     wait_until(lambda: leader.evaluate("questions.length") == 1)
+    return leader, page
+
+
+def test_a_tab_whose_leader_is_mute_says_so_until_it_hears_it_again(
+    context: BrowserContext, frontend: ScriptedFrontend
+) -> None:
+    leader, page = opened_behind_fake_leader(context, frontend)
     leader.evaluate("answer(questions[0], 2, 1, 2)")
     expect_seen(page, 1, 2)
     assert page.evaluate("live.connection.name") == "live"
@@ -644,11 +650,7 @@ def test_a_tab_knows_the_heartbeat_of_the_one_that_leads(
     context: BrowserContext, frontend: ScriptedFrontend
 ) -> None:
     """A slower one than usual is not taken for silence."""
-    leader = opened(context, frontend)
-    leader.evaluate(FAKE_LEADER, f"liveserver v {frontend.url}")
-    page = opened(context, frontend, clock=True)
-    page.evaluate("url => { window.live = watch(url, {}) }", frontend.url)
-    wait_until(lambda: leader.evaluate("questions.length") == 1)
+    leader, page = opened_behind_fake_leader(context, frontend)
     leader.evaluate("answer(questions[0], 2, 1, 2), channel.postMessage({ connection, quiet: 60_000 })")
     expect_seen(page, 1, 2)
     page.clock.run_for(55_000)

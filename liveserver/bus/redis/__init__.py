@@ -11,7 +11,7 @@ coordination.py  those that need no log: groups, holds, answers, counts
 hook_queue.py   the queues of hooks: their scripts and operations
 subscription.py  a pub/sub connection and its thread
 sharded.py      sharded pub/sub: which servers publish to whom, and listening to each
-listener.py     what is published to an inbox or the feed, into a mailbox
+listener.py     listens to an inbox or the feed, and fills a mailbox
 known_heads.py  the head of each log that this process knows
 membership.py   this process as a member: one of those that may know heads
 reporting.py    reports known heads to a Redis that was restarted

@@ -118,7 +118,7 @@ class Listener:
         self.mailbox.close()
 
     def open(self) -> None:
-        """Take the listener's messages for complete from now on: what is missed is notified."""
+        """Notify the mailbox from now on whenever a shard's messages may have been missed."""
         self._is_open = True
 
     def error(self) -> str:

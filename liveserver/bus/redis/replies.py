@@ -1,4 +1,29 @@
-"""Names of keys, and parsers of the scripts' replies. No I/O."""
+"""Names of keys, and parsers of the scripts' replies. No I/O.
+
+Keys, for each video V; its hash tag {V} keeps them on one node of a Redis Cluster:
+
+    ls:{V}:log      Stream    the log: entry id = offset, o = `origin epoch number`, l = the line
+    ls:{V}:ephemeral          Stream of the same form, for the events of ephemeral types
+    ls:{V}:meta     Hash      epoch, last offset, last number per origin (log.lua)
+    ls:{V}:nodes    Sorted    node → when its lease ends, in ms by Redis' clock
+    ls:{V}:viewers  Hash      node → its viewer count
+    ls:{V}:ids:i:*            ids seen; ls:{V}:ids:t:*  requests seen, with their results
+    ls:{V}:state    Hash      the newest event of each key (state.lua)
+    ls:{V}:held     String    exists while a node holds back the video's publishers
+    ls:{V}:answers:*  Hash    node → its answer to a question about the video
+    ls:{V}:unique   HyperLogLog  the users who have watched;  ls:{V}:peak  the most viewers at once
+    ls:{V}:tally    Hash      the viewers announced last, and those of other datacenters (tally.lua)
+    ls:run          Hash      which incarnation of Redis this is (incarnation.lua)
+    ls:members      Hash      process that may know heads → incarnation to which it has reported them
+                              (a cluster has both for each server, ls:{TAG}:run and ls:{TAG}:members)
+    ls:active       Sorted    videos by time of the last append of our own events, in ms by Redis' clock
+    ls:relayed      Sorted    the same of other datacenters' events, for recorders
+    ls:watched      Sorted    videos by time of the last report that a node has viewers of them
+    ls:left         Sorted    videos by time of the last report that a node has no viewers of them any more
+    ls:dispatchers:GROUP      Sorted: node → when its lease ends; the nodes that relay from that datacenter
+    ls:inbox:NODE, ls:feed    pub/sub channels (pub/sub knows no database numbers: one Redis, one datacenter)
+    ls:{TAG}:inbox:NODE, ls:{TAG}:feed  the same of one server of a Cluster, by sharded pub/sub (sharded.py)
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ from liveserver.bus.redis.sharded import Routes
 BEAT = 1.0  # seconds
 RETRY = 0.1  # seconds after a beat that failed
 PAGE = 1_000  # videos reported in one pipeline
-CHECK_EVERY = 5  # beats, two of which check in a cluster which members have ended, and who has the feed
+# Beats; in a cluster, two of so many check which members have ended, and which listen to the feed.
+CHECK_EVERY = 5
 
 log = structlog.get_logger(__name__)
 

@@ -240,8 +240,9 @@ class Channel:
 
 
 def _missing_before(part: Slice) -> Cursor:
-    """Return per origin up to which number more than ephemeral events may be missing before the part, which
-    reaches to the log's head."""
+    """Return per origin the number up to which events, other than ephemeral ones, may be missing before the
+    part. It reaches to the log's head.
+    """
     marks = dict(part.head.cursor) | dict(part.head.kept or ())
     for batch in reversed(part.batches):
         marks[batch.origin] = Mark(batch.origin_epoch, batch.after)

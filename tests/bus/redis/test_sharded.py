@@ -255,8 +255,8 @@ def test_all_servers_get_the_feed_until_it_is_counted_twice_who_needs_it() -> No
     link: Any = Counted()
     routes = Routes(link, is_sharded=True)
     needs = []
-    nobody, sharded_only, both = [0, 0], [2, 2], [3, 2]
-    for counts in (nobody, nobody, sharded_only, sharded_only, both, both, sharded_only, sharded_only):
+    none, sharded_only, both = [0, 0], [2, 2], [3, 2]
+    for counts in (none, none, sharded_only, sharded_only, both, both, sharded_only, sharded_only):
         link.counts = counts
         routes.check()
         needs.append(routes.to("!0"))

@@ -408,7 +408,7 @@ function everySecond() {
   counter.tick();
   const rate = counter.perSecond < 1.5 ? "" : `${number.format(Math.round(counter.perSecond))} / s`;
   $("rate").hidden = !rate;
-  if ($("rate").textContent !== rate) $("rate").textContent = rate; // what is written is drawn, changed or not
+  if ($("rate").textContent !== rate) $("rate").textContent = rate; // writing it draws it again, changed or not
   if ($("line").open) showFigures();
 }
 
