@@ -94,6 +94,18 @@ async def test_without_an_answer_the_setting_decides(unanswered: str, status: in
             assert await on.comment(ADA) == status
 
 
+async def test_a_comment_beyond_the_concurrency_is_decided_without_the_hook() -> None:
+    async with hooked("review.concurrency=1", "review.unanswered=reject") as (on, service):
+        service.answer = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on.comment, ADA, "asked about")
+            while not service.asked:
+                await trio.lowlevel.checkpoint()
+            assert await on.comment(ADA, "not asked about") == 403
+            nursery.cancel_scope.cancel()
+        assert len(service.asked) == 1
+
+
 async def test_a_hook_needs_a_secret() -> None:
     effective = config.load(
         None, ["review.url=http://127.0.0.1:1/", "backend.database=:memory:", "listen.public=127.0.0.1:0"], {}

@@ -221,3 +221,11 @@ def numbered(kinds: list[str]) -> Iterator[tuple[int, str]]:
         else:
             yield number, kind
             number += 1
+
+
+def test_a_gap_among_older_events_hides_none_behind_it() -> None:
+    log = filled(["c", "g", "c", "c", *"l" * 20], capacity=6)
+    assert log.base > 4, "the first four items are among the older ones"
+    stream, _ = sent(FrameLog(log, SSE), log.kept_from, log.tip, 10_000)
+    kept = [(kind, data.partition('"id":"')[2][:2]) for _, kind, data in events(stream) if kind != "like"]
+    assert kept == [("comment", "e1"), ("gap", ""), ("comment", "e7"), ("comment", "e8")]
