@@ -198,7 +198,7 @@ async def test_the_later_of_two_nodes_with_one_name_is_not_ready(
     assert await later.check_name() is None
 
 
-async def test_the_last_canary_of_a_predecessor_is_no_duplicate(
+async def test_a_predecessors_last_canary_is_not_a_duplicate(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     _, (_, later), scopes = await flock(nursery, 1000.0, 2000.0)

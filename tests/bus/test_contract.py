@@ -15,7 +15,7 @@ from tests.conftest import Until
 # Numbers and receipts
 
 
-async def test_a_log_counts_from_one_and_the_result_says_where(bus: WholeBus) -> None:
+async def test_a_log_counts_from_one_and_the_result_has_the_offsets(bus: WholeBus) -> None:
     head = (await bus.subscribe("n", {"v": 1}, 30))["v"].head
     assert (head.offset, str(head.cursor)) == (0, f"dc1-{head.epoch}-0")
     first = await append(bus, "v", "a", "b")
@@ -87,7 +87,7 @@ async def test_a_batch_of_duplicates_is_answered_with_the_next_number(bus: Whole
         assert heard(await take(feed, 2)) == ["a", "b"]
 
 
-async def test_an_id_is_forgotten_after_its_window(open_bus: OpenBus, until: Until) -> None:
+async def test_an_id_is_accepted_again_after_the_dedup_window(open_bus: OpenBus, until: Until) -> None:
     async with open_bus(dedup_window=0.1) as bus:
         await append(bus, "v", "a", ids=["1"])
 

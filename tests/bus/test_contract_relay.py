@@ -79,7 +79,7 @@ async def test_repeats_are_dropped_and_overlaps_trimmed(bus: WholeBus) -> None:
     assert heard(batches) == await lines(bus, "v") == [f"dc2-aaaaa-{n}" for n in range(1, 6)]
 
 
-async def test_a_jump_is_refused_with_where_the_log_stands(bus: WholeBus) -> None:
+async def test_a_jump_is_refused_with_the_position_of_the_log(bus: WholeBus) -> None:
     await bus.relay([relayed([1, 2])])
     for wrong in (relayed([4, 5]), relayed([1], epoch="bbbbb"), relayed([3], epoch="bbbbb")):
         assert await relay(bus, wrong) == ReplicaPosition("", "aaaaa", 2, 20)
@@ -95,7 +95,7 @@ async def test_an_origin_not_heard_of_before_begins_with_its_first(bus: WholeBus
     assert await lines(bus, "v") == ["dc2-aaaaa-7", "dc2-aaaaa-8", "dc3-aaaaa-1", "dc3-aaaaa-2"]
 
 
-async def test_a_jump_is_taken_from_where_the_log_was_known_to_stand(bus: WholeBus) -> None:
+async def test_a_jump_is_accepted_from_the_known_position_of_the_log(bus: WholeBus) -> None:
     await bus.relay([relayed([1, 2])])
     known = await standing(bus)
     assert await relay(bus, relayed([5, 6], instead=known)) == ReplicaPosition("", "aaaaa", 6, 60)
@@ -115,7 +115,7 @@ async def test_positions_of_a_former_epoch_are_ignored(bus: WholeBus) -> None:
     assert (await relay(bus, relayed([5], instead=known))).number == 5
 
 
-async def test_each_video_and_each_origin_stands_for_itself(bus: WholeBus) -> None:
+async def test_videos_and_origins_are_independent(bus: WholeBus) -> None:
     await bus.relay(
         [relayed([1, 2]), relayed([1], video="w"), relayed([1], origin="dc3"), relayed([3]), relayed([9])]
     )

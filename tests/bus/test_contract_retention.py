@@ -90,7 +90,7 @@ async def test_others_are_bounded_by_themselves(open_bus: OpenBus) -> None:
         assert losses(await read_all(bus, lost), "dc1", lost) == []
 
 
-async def test_the_end_says_what_is_gone_behind_the_last_event(open_bus: OpenBus) -> None:
+async def test_the_head_says_whether_events_after_the_last_kept_one_are_gone(open_bus: OpenBus) -> None:
     """Of one origin nothing is left, since the others' likes have pushed it out."""
     async with open_bus(**KINDS) as bus:
         await append(bus, "comment", "like", "like")
@@ -103,7 +103,7 @@ async def test_the_end_says_what_is_gone_behind_the_last_event(open_bus: OpenBus
         assert str(whole.head.kept).endswith("-1~dc2-aaaaa-0")
 
 
-async def test_relayed_holes_of_ephemeral_events_are_no_jumps(open_bus: OpenBus) -> None:
+async def test_relayed_gaps_of_ephemeral_events_are_not_jumps(open_bus: OpenBus) -> None:
     async with open_bus(**KINDS) as bus:
         comments = [b"comment {}"]
 

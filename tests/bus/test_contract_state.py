@@ -97,7 +97,7 @@ async def test_versions_are_exact_up_to_what_javascript_counts(bus: WholeBus) ->
     assert (await publish(bus, keyed("k", "c", version=2**53 - 2, at=5000))).stale == {0}
 
 
-async def test_a_cleared_key_stays_cleared_for_what_is_older(bus: WholeBus) -> None:
+async def test_a_cleared_key_is_not_restored_by_older_events(bus: WholeBus) -> None:
     await publish(bus, keyed("k", "a"), keyed("k", "b", at=1005, data="null"))
     assert await state(bus) == {"k": "-b"}
     assert (await publish(bus, keyed("k", "c", at=1004))).stale == {0}
@@ -122,7 +122,7 @@ async def test_a_request_appended_again_gets_the_same_result(bus: WholeBus) -> N
     assert first.stale == {0}
 
 
-async def test_a_relayed_one_takes_its_number_and_the_state_keeps_the_newer(bus: WholeBus) -> None:
+async def test_an_older_relayed_event_is_numbered_and_the_state_keeps_the_newer(bus: WholeBus) -> None:
     async with bus.inbox("n") as inbox:
         await bus.subscribe("n", {"v": 1}, 30)
         await publish(bus, keyed("k", "m", version=5))

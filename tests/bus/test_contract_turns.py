@@ -20,7 +20,7 @@ async def test_a_name_is_held_by_one_token_for_its_time(bus: WholeBus, until: Un
     await until(is_free)
 
 
-async def test_a_shorter_time_shortens_what_is_held(bus: WholeBus, until: Until) -> None:
+async def test_a_shorter_time_shortens_the_hold(bus: WholeBus, until: Until) -> None:
     assert await bus.acquire("v", "slow:u", "a", 3600) == 0
     assert 0 < await bus.acquire("v", "slow:u", "b", 0.2) <= 0.2
 

@@ -41,7 +41,7 @@ async def test_a_clock_that_is_behind_begins_anew() -> None:
     assert await moved.next() == ["v"]
 
 
-def test_what_a_cursor_covers_is_cut_off() -> None:
+def test_events_covered_by_the_cursor_are_cut_off() -> None:
     found = unseen(Cursor.parse_trusted("dc1-a-2"), [batch(1, "e1", "e2", "e3"), batch(4, "e4")])
     assert [line for each in found.batches for line in each.lines] == [b"e3", b"e4"]
     assert [each.number for each in found.batches] == [3, 4]

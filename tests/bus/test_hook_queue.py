@@ -84,7 +84,7 @@ async def test_messages_leave_in_order_and_only_the_first_one(queue: HookQueue, 
     assert await queue.waiting(["site"]) == {"site": 1}
 
 
-async def test_what_does_not_fit_leaves_one_gap(bus: WholeBus) -> None:
+async def test_batches_that_do_not_fit_leave_one_gap(bus: WholeBus) -> None:
     queue = bus.hook_queue(60.0, 6)
     await queue.lead("a", 30.0)
     many = [message(f"m{number}") for number in range(9)]
@@ -97,7 +97,7 @@ async def test_what_does_not_fit_leaves_one_gap(bus: WholeBus) -> None:
     assert await names(queue) == ["m4", "m5", "gap", "later"]
 
 
-async def test_what_is_given_up_leaves_one_gap_in_its_place(bus: WholeBus) -> None:
+async def test_dropped_batches_leave_one_gap_in_their_place(bus: WholeBus) -> None:
     queue = bus.hook_queue(60.0, 6)
     await queue.lead("a", 30.0)
     await queue.put("a", [message(f"m{number}") for number in range(5)], Progress())

@@ -6,7 +6,7 @@ from liveserver.bus.interface import AppendRequest, AppendResult, Head, Replicat
 from liveserver.cursor import Cursor
 
 
-def test_accepted_are_those_that_are_neither_known_nor_older_than_the_state() -> None:
+def test_events_neither_known_nor_older_than_the_state_are_accepted() -> None:
     request = AppendRequest("v", "t", [b"like {}"] * 5, [None] * 5)
     result = AppendResult("aaa", 1, 1, frozenset({0, 1}), Cursor(), frozenset({4}))
     assert result.accepted(request) == 2

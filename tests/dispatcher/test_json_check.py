@@ -33,7 +33,7 @@ def test_numbers_beyond_a_double_are_refused(raw: bytes) -> None:
         check_value(raw)
 
 
-def test_digits_within_a_text_are_no_number() -> None:
+def test_digits_within_a_string_are_not_a_number() -> None:
     assert not check_value(b'"\\"' + b"1" * (MAX_DIGITS + 1) + b'"')
 
 

@@ -34,7 +34,7 @@ async def test_events_of_several_videos_are_in_their_logs_when_it_returns(autoju
             assert f'"id":"{video}"' in (await on.bus.lines(video))[0]
 
 
-async def test_what_is_older_than_the_state_is_counted(autojump_clock: MockClock) -> None:
+async def test_events_older_than_the_state_are_counted_as_stale(autojump_clock: MockClock) -> None:
     async with publishing() as on:
         for version, stale in ((2, 0), (1, 1)):
             event = {"type": "t", "video": "v", "key": "a", "version": version, "data": 1}

@@ -131,7 +131,7 @@ def test_types_that_are_not(kind: str) -> None:
         video_batches(of(type=kind))
 
 
-def test_users_and_ids_are_as_long_as_they_may_be() -> None:
+def test_users_and_ids_up_to_their_limits_are_accepted() -> None:
     longest = "ü☃𝄞 " * 32
     assert event(line(of(user=longest, id=longest)))["user"] == longest
     for bad in ({"user": "x" * 129}, {"id": "x" * 129}, {"id": ""}, {"id": "a\nb"}, {"id": "\x7f"}):
@@ -139,7 +139,7 @@ def test_users_and_ids_are_as_long_as_they_may_be() -> None:
             video_batches(of(**bad))
 
 
-def test_data_is_as_big_as_it_may_be() -> None:
+def test_data_up_to_its_limit_is_accepted() -> None:
     text = "x" * (16 * 1024 - 2)
     assert event(line(of(data=text)))["data"] == text
     with pytest.raises(TooLarge):
@@ -148,7 +148,7 @@ def test_data_is_as_big_as_it_may_be() -> None:
         video_batches(f"[{of()},{of(data=text + 'x')}]")
 
 
-def test_data_is_as_deep_as_it_may_be() -> None:
+def test_data_up_to_the_depth_limit_is_accepted() -> None:
     shallow = Parser(DispatcherSettings(max_depth=3), lambda: NOW)
 
     def depth(data: str) -> None:
@@ -191,7 +191,7 @@ def test_depth_is_counted_as_a_parser_counts(data: Any) -> None:
             Parser(DispatcherSettings(max_depth=counted - 1), lambda: NOW).video_batches(body, JSON, "v")
 
 
-def test_data_is_kept_as_it_came() -> None:
+def test_data_is_kept_byte_for_byte() -> None:
     for text in ("1e308", "123456789012345678901234567890", "-0", "1.50E+3", '"\\u00fc\\/"', '{"b":1,"a":2}'):
         assert line('{"type":"like","data":' + text + "}").endswith(b',"data":%b}' % text.encode())
 
@@ -259,7 +259,7 @@ def test_a_field_that_comes_twice_is_refused(body: str) -> None:
             video_batches(each, kind)
 
 
-def test_names_that_are_no_doubles_are_accepted() -> None:
+def test_a_name_may_recur_in_another_object_or_within_a_string() -> None:
     for data in (
         '{"a":{"a":1},"b":{"a":2}}',
         '[{"a":1},{"a":1}]',
@@ -541,7 +541,7 @@ def test_how_far_ahead_is_a_setting() -> None:
         strict.video_batches(of(at=NOW_MS + 1).encode(), JSON, "v1")
 
 
-def test_what_a_newer_node_says_of_an_event_is_ignored_and_what_a_publisher_says_is_refused() -> None:
+def test_unknown_fields_are_ignored_from_nodes_and_refused_from_publishers() -> None:
     parser = Parser(DispatcherSettings())
     body = b'[{"type":"like","id":"a","later":{"x":1}}]'
     (video_batch,) = parser.video_batches(body, JSON, "v1", lenient=True)

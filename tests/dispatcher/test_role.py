@@ -39,7 +39,7 @@ def paths(role: Role) -> set[tuple[str, str]]:
         (("dispatcher", "frontend", "backend"), False, False),
     ],
 )
-async def test_routes_that_another_role_has_are_left_to_it(
+async def test_routes_of_another_role_are_not_added(
     autojump_clock: MockClock, roles: tuple[str, ...], has_viewers: bool, has_moderation: bool
 ) -> None:
     async with trio.open_nursery() as nursery:

@@ -90,7 +90,7 @@ async def test_a_keyed_event_is_answered_with_how_many_were_stale() -> None:
         assert len(await stage.bus.lines("v1")) == 3
 
 
-async def test_a_state_without_room_is_a_413_and_what_came_beside_it_is_accepted() -> None:
+async def test_a_full_state_is_a_413_and_other_events_of_the_batch_are_accepted() -> None:
     async with dispatching() as stage:
         stage.bus.limit_state(keys=1)
         assert (await stage.json(PATH, {"type": "t", "key": "a"})).status == 202
@@ -239,7 +239,7 @@ async def test_leases_are_renewed_and_withdrawn() -> None:
         assert [batch.video for batch in await anext(inbox)] == ["v2"]
 
 
-async def test_no_videos_are_no_leases() -> None:
+async def test_without_videos_no_leases_are_requested() -> None:
     async with dispatching() as stage:
         answer = await stage.json("/v1/leases", {"node": "n1", "lease": 30, "videos": {}})
         assert (answer.status, answer.body) == (200, b'{"heads":{}}')

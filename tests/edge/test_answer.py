@@ -49,7 +49,7 @@ def test_streams_and_answers_to_come_are_successes() -> None:
     assert status_of(request(b"upgrade: websocket"), Stream()) == 101
 
 
-def test_what_cannot_be_answered_early_is_given_up() -> None:
+def test_a_deferred_answer_that_cannot_be_given_early_is_abandoned() -> None:
     waiting = Waiting()
     waiting.end_early()
     assert waiting.abandoned == 1

@@ -29,7 +29,7 @@ def test_method_path_query_and_headers_are_kept() -> None:
 
 
 @pytest.mark.parametrize("name", [b"connection", b"transfer-encoding", b"date"])
-def test_what_only_concerns_a_connection_of_http1_is_left_out(name: bytes) -> None:
+def test_headers_of_http1_connections_are_left_out(name: bytes) -> None:
     assert name not in request_from(scope(HOST, (name, b"chunked")), 10_000).headers
 
 

@@ -66,7 +66,7 @@ async def test_eof_within_a_body_ends_the_connection(head: bytes) -> None:
         await read(head, b"4")
 
 
-async def test_what_is_too_large_malformed_or_finds_no_room_is_refused() -> None:
+async def test_bodies_too_large_malformed_or_beyond_the_memory_bound_are_refused() -> None:
     with pytest.raises(TooLarge):
         check_length(Request(LENGTH % (11, b"")), 10)
     check_length(Request(LENGTH % (10, b"")), 10)

@@ -89,7 +89,7 @@ async def test_a_client_that_reads_in_sips_has_a_last_moment(pair: Pair, mock_cl
     assert latest <= begun + SETTINGS.write_timeout + size / SETTINGS.min_write_rate
 
 
-async def test_closing_ends_what_waits_for_it_and_may_be_repeated(pair: Pair) -> None:
+async def test_closing_wakes_waiting_tasks_and_may_be_repeated(pair: Pair) -> None:
     client = ClientSocket(pair[0], SERVER)
     ended: list[str] = []
 

@@ -134,7 +134,7 @@ async def test_a_chunked_body_is_read_despite_an_upgrade_header() -> None:
         assert body(await client.ask(POST + offer + b"Content-Length: 2\r\n\r\nab")) == "ab"
 
 
-async def test_trailers_are_no_headers() -> None:
+async def test_trailers_are_not_headers() -> None:
     async def typed(request: Request, peer: Peer) -> Answer:
         request.require_type("a/b")
         return await echo(request, peer)

@@ -54,6 +54,6 @@ async def test_a_preflight_is_answered_and_names_what_clients_send() -> None:
         assert {"last-event-id", "authorization", "content-type"} <= set(allowed.split(", "))
 
 
-async def test_options_that_are_no_preflight_are_not_a_method_here() -> None:
+async def test_options_without_a_preflight_is_method_not_allowed() -> None:
     async with serving(ECHO, allow_origins=["*"]) as served:
         assert (await served.ask(b"OPTIONS /echo HTTP/1.1\r\n" + HOST + b"\r\n")).status == 405

@@ -98,7 +98,7 @@ async def test_a_stream_given_up_that_never_reads_is_reset(authority: Authority)
         assert len(both.on.edge.connections) == 1
 
 
-async def test_answers_that_are_not_taken_leave_nothing_when_the_client_goes(authority: Authority) -> None:
+async def test_unread_answers_are_freed_when_the_client_disconnects(authority: Authority) -> None:
     patient = {"frontend": {"slow_timeout": "10m"}, "edge": {"write_timeout": "10m"}}
     async with over_http2(authority, **patient) as both:
         async with raw(both, authority) as client:

@@ -216,7 +216,7 @@ async def test_a_request_whose_client_sends_no_more_is_cancelled_after_the_timeo
 
 
 @pytest.mark.parametrize("has_ended_its_side", [False, True])
-async def test_a_request_whose_client_is_gone_is_cancelled_soon(has_ended_its_side: bool) -> None:
+async def test_a_request_of_a_disconnected_client_is_cancelled(has_ended_its_side: bool) -> None:
     app = site()
     with trio.fail_after(60):
         async with handing_over(app, timeout=3600) as served:

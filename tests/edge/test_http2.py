@@ -29,7 +29,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-async def test_a_reset_stream_is_forgotten_and_the_others_go_on(authority: Authority) -> None:
+async def test_a_reset_stream_is_removed_and_the_others_continue(authority: Authority) -> None:
     async with over_http2(authority) as both, raw(both, authority) as client:
         settings = await client.until(h2.events.RemoteSettingsChanged)
         assert settings.changed_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL].new_value == 0

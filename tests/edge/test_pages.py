@@ -64,7 +64,7 @@ async def test_pages_are_compressed_for_clients_that_accept_it(accept: bytes, is
 
 
 @pytest.mark.parametrize("known", [b'"abc"', b'W/"abc"', b'"x", "abc-gzip"', b"*"])
-async def test_a_known_one_is_not_sent_again_on_the_same_connection(known: bytes) -> None:
+async def test_a_page_whose_etag_the_client_names_is_answered_304_without_a_body(known: bytes) -> None:
     async with pages() as served, served.connect() as client:
         for _ in range(2):
             answer = await ask(client, b"If-None-Match: " + known)

@@ -42,7 +42,7 @@ def test_arguments_arrive_as_they_were_written(arguments: dict[str, str]) -> Non
 
 
 @given(st.text("ab=&;~-_.%41+", min_size=1, max_size=24))
-def test_a_plain_query_says_what_an_escaped_one_does(query: str) -> None:
+def test_plain_and_escaped_queries_are_parsed_alike(query: str) -> None:
     assume(not any(part.isdecimal() for part in query.split("&")))
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)

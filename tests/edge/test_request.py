@@ -26,7 +26,7 @@ def test_a_head_is_taken_apart() -> None:
     assert (whole.has_body, whole.is_chunked, whole.content_length) == (True, False, 12)
 
 
-def test_a_header_that_comes_twice_is_joined() -> None:
+def test_a_repeated_header_is_joined() -> None:
     assert request(b"/", b"GET", b"Accept: a", b"ACCEPT: b").headers[b"accept"] == b"a, b"
 
 
@@ -135,7 +135,7 @@ def test_an_offer_of_http_2_is_not_handed_over(offers: list[bytes]) -> None:
     assert asked.head_to_hand_over() == (GET + b"Connection: upgrade, http2-settings\r\nA: b\r\n\r\n")
 
 
-def test_everything_else_is_handed_over_as_it_came() -> None:
+def test_everything_else_is_handed_over_unchanged() -> None:
     for head in (WHOLE, GET + b"Connection: upgrade\r\nUpgrade: foo\r\n\r\n"):
         assert Request(head).head_to_hand_over() == head
     absolute = request(b"http://h/a?b=c").head_to_hand_over()

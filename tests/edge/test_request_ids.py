@@ -33,7 +33,7 @@ async def test_a_refused_request_has_an_id() -> None:
         assert served.edge.statistics().refused == {"405": 1}
 
 
-async def test_a_defects_id_stands_in_the_log_and_in_the_answer() -> None:
+async def test_the_id_of_a_defect_is_in_the_log_and_in_the_answer() -> None:
     async with (
         serving({("GET", "/broken"): broken}, trust_request_ids=True) as served,
         served.connect() as client,

@@ -42,7 +42,7 @@ def test_a_route_is_its_path_and_its_method() -> None:
 @pytest.mark.parametrize(
     ("path", "video"), [("v1", "v1"), ("", ""), ("%C3%BC", "ü"), ("a%20b", "a b"), ("-", "-")]
 )
-def test_the_video_is_given_as_it_came(path: str, video: str) -> None:
+def test_the_video_of_the_path_is_passed_unchanged(path: str, video: str) -> None:
     asked = request("GET", f"/v1/videos/{path}/events")
     assert router().match(asked) is watch
     assert asked.video == video

@@ -65,14 +65,14 @@ async def test_a_pause_costs_no_turns(autojump_clock: trio.testing.MockClock) ->
         assert trio.current_time() - began == pytest.approx(10 * server.PAUSE)
 
 
-async def test_a_client_that_was_gone_before_it_came_is_no_pause() -> None:
+async def test_a_client_that_disconnects_before_it_is_accepted_causes_no_pause() -> None:
     listener = Failing.listening(errno.ECONNABORTED, errno.EPERM)
     async with serving(ECHO, listener=listener) as served:
         assert (await served.ask(GET)).status == 200
         assert served.edge.statistics().paused == 0
 
 
-async def test_more_than_a_burst_is_let_in() -> None:
+async def test_more_connections_than_a_burst_are_accepted_over_time() -> None:
     async with serving(ECHO) as served, trio.open_nursery() as nursery:
 
         async def one() -> None:
@@ -82,7 +82,9 @@ async def test_more_than_a_burst_is_let_in() -> None:
             nursery.start_soon(one)
 
 
-async def test_a_storm_is_let_in_at_its_rate(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_storm_of_connections_is_accepted_at_the_configured_rate(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with serving(ECHO, accept_rate=100) as served, trio.open_nursery() as nursery:
         began = trio.current_time()
 
@@ -196,7 +198,7 @@ async def test_at_the_limit_an_answered_poll_makes_room(autojump_clock: trio.tes
         assert served.edge.statistics().reaped == 1
 
 
-async def test_over_the_reserve_one_waits_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_beyond_the_reserve_a_connection_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "RESERVE", 1)
     async with serving(ECHO, max_connections=1) as served, served.connect() as first:
         await first.ask(GET)

@@ -64,7 +64,7 @@ def test_others_are_refused_with_a_reason(
     assert header is None or header in caught.value.headers
 
 
-def test_a_page_from_here_or_one_that_may_is_accepted() -> None:
+def test_pages_of_this_or_an_allowed_origin_are_accepted() -> None:
     assert accept_websocket(asked(Origin="https://server.example.com"))
     allowed = asked(Origin="https://elsewhere.example.com")
     allowed.cors = b"access-control-allow-origin: *\r\n"

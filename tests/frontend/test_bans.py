@@ -72,7 +72,7 @@ async def test_a_live_ban_ends_only_the_users_streams(accept: str, autojump_cloc
         assert (await on.ready("v", "", BOB))[1]["video"] == "v"
 
 
-async def test_a_lifted_ban_and_one_that_is_over_do_not_hold(autojump_clock: MockClock) -> None:
+async def test_lifted_and_expired_bans_have_no_effect(autojump_clock: MockClock) -> None:
     async with locked() as on:
         await on.watch("v", "", BOB)
         await ban(on)
@@ -82,7 +82,7 @@ async def test_a_lifted_ban_and_one_that_is_over_do_not_hold(autojump_clock: Moc
         await on.ready("v", "", ADA)
 
 
-async def test_one_that_was_there_before_the_channel_holds(autojump_clock: MockClock) -> None:
+async def test_a_ban_from_before_the_channel_was_opened_holds(autojump_clock: MockClock) -> None:
     async with locked() as on:
         await ban(on)
         await on.publish(3)
@@ -90,7 +90,7 @@ async def test_one_that_was_there_before_the_channel_holds(autojump_clock: MockC
             await refused(on, f"/v1/videos/v/{path}", ADA)
 
 
-async def test_one_that_was_lost_on_its_way_ends_streams_when_it_is_read(autojump_clock: MockClock) -> None:
+async def test_a_ban_missed_by_the_inbox_ends_streams_when_it_is_read(autojump_clock: MockClock) -> None:
     async with locked() as on:
         ada, _ = await on.ready("v", "", ADA)
         forward, on.bus._forward = on.bus._forward, lambda *_: None  # type: ignore[method-assign]
@@ -100,7 +100,7 @@ async def test_one_that_was_lost_on_its_way_ends_streams_when_it_is_read(autojum
         await removed(ada)
 
 
-async def test_one_that_only_the_state_has_ends_streams_behind_a_gap(autojump_clock: MockClock) -> None:
+async def test_a_ban_that_only_the_state_has_ends_streams_behind_a_gap(autojump_clock: MockClock) -> None:
     async with locked() as on:
         ada, _ = await on.ready("v", "", ADA)
         line = b';ban;ban/ada;-;1;i {"id":"b","at":1,"key":"ban/ada","data":{"user":"ada"}}'
@@ -109,7 +109,7 @@ async def test_one_that_only_the_state_has_ends_streams_behind_a_gap(autojump_cl
         await removed(ada)
 
 
-async def test_one_of_another_datacenter_ends_streams(autojump_clock: MockClock) -> None:
+async def test_a_ban_of_another_datacenter_ends_streams(autojump_clock: MockClock) -> None:
     async with locked() as on:
         ada, _ = await on.ready("v", "", ADA)
         line = b';ban;ban/ada;-;1;i {"id":"b","at":1,"key":"ban/ada","data":{"user":"ada"}}'
@@ -135,7 +135,7 @@ async def test_a_websocket_loses_the_video_and_a_last_one_ends_it(autojump_clock
         assert (kind, bye["reason"], bye["reconnect"]) == ("bye", "removed", False)
 
 
-async def test_a_slow_viewer_is_let_go_as_well(autojump_clock: MockClock) -> None:
+async def test_a_slow_viewer_is_disconnected_as_well(autojump_clock: MockClock) -> None:
     async with locked() as on:
         ada, _ = await on.ready("v", "", ADA, receive_buffer=2048, send_buffer=2048)
         await on.publish(200, padding=1000)
@@ -144,7 +144,7 @@ async def test_a_slow_viewer_is_let_go_as_well(autojump_clock: MockClock) -> Non
             await ada.more()
 
 
-async def test_ten_thousand_bans_are_no_burden_for_others(autojump_clock: MockClock) -> None:
+async def test_ten_thousand_bans_cost_other_viewers_nothing(autojump_clock: MockClock) -> None:
     async with locked() as on:
         lines = [
             b';ban;ban/u%d;-;1;i {"id":"b%d","at":1,"key":"ban/u%d","data":{"user":"u%d"}}' % ((n,) * 4)

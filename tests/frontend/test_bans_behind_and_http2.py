@@ -175,7 +175,7 @@ async def test_a_ban_answers_waiting_polls_over_http2(tmp_path: Path) -> None:
             assert again.json()["reason"] == "banned"
 
 
-async def test_a_slow_viewer_over_http2_is_let_go_as_well(tmp_path: Path) -> None:
+async def test_a_slow_viewer_over_http2_is_disconnected_as_well(tmp_path: Path) -> None:
     with trio.fail_after(60):
         async with (
             over_http2(Authority(tmp_path), **TOKENS) as both,

@@ -34,7 +34,7 @@ async def shown(on: Stage) -> list[str]:
 
 
 @pytest.mark.parametrize("is_watched", [True, False])
-async def test_what_came_before_is_gone_and_what_comes_after_is_not(
+async def test_comments_before_a_clearing_are_retracted_and_later_ones_kept(
     is_watched: bool, autojump_clock: MockClock
 ) -> None:
     async with stage() as on:
@@ -46,7 +46,9 @@ async def test_what_came_before_is_gone_and_what_comes_after_is_not(
         assert await shown(on) == ["t2", "t3"]
 
 
-async def test_what_was_written_before_and_comes_later_is_gone(autojump_clock: MockClock) -> None:
+async def test_comments_written_before_a_clearing_and_received_later_are_retracted(
+    autojump_clock: MockClock,
+) -> None:
     async with stage() as on:
         await on.ready()
         await publish(on, CLEAR)

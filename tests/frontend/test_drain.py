@@ -104,7 +104,7 @@ async def test_a_lagging_viewer_gets_bye_between_whole_events(autojump_clock: Mo
         assert event.id == last.id
 
 
-async def test_the_goodbye_stands_where_the_viewer_does(autojump_clock: MockClock) -> None:
+async def test_bye_has_the_viewers_own_cursor(autojump_clock: MockClock) -> None:
     """A viewer that resumes from there, as a browser's EventSource does, gets nothing twice."""
     async with stage(settings(node={"drain_timeout": "1s"})) as on:
         client, _ = await on.ready()
@@ -121,7 +121,7 @@ async def test_the_goodbye_stands_where_the_viewer_does(autojump_clock: MockCloc
 
 @pytest.mark.parametrize("is_answered", [False, True])
 @pytest.mark.parametrize("query", ["", "?cursor=earliest"])
-async def test_viewers_on_their_way_in_when_draining_begins_get_bye(
+async def test_viewers_being_admitted_when_draining_begins_get_bye(
     autojump_clock: MockClock, query: str, is_answered: bool
 ) -> None:
     """They wait for a dispatcher, or for the log, and are not counted among the viewers yet."""

@@ -27,7 +27,7 @@ def bearer(user: str | None) -> str:
 
 
 @pytest.mark.parametrize("what", ["events", "poll"])
-async def test_one_on_the_way_in_is_not_let_in(what: str, autojump_clock: MockClock) -> None:
+async def test_a_viewer_being_admitted_is_refused(what: str, autojump_clock: MockClock) -> None:
     bus = GatedBus()
     cursor = (await MemoryBus.read(bus, "v", 0, 1)).head.cursor
     async with stage(auth_settings(auth=TOKENS), bus, clock=Clock()) as on:
@@ -56,7 +56,7 @@ async def test_one_on_the_way_in_is_not_let_in(what: str, autojump_clock: MockCl
         assert not on.frontend.joining
 
 
-async def test_one_that_fell_behind_is_let_go_and_others_stay(autojump_clock: MockClock) -> None:
+async def test_a_lagging_viewer_is_disconnected_and_the_others_stay(autojump_clock: MockClock) -> None:
     async with stage(auth_settings(auth=TOKENS), clock=Clock()) as on:
         ada = await on.watch("v", "", bearer("ada"), receive_buffer=4096, send_buffer=4096)
         bob = await on.watch("v", "", bearer("bob"))

@@ -25,7 +25,7 @@ async def test_a_viewer_that_arrives_while_draining_is_sent_bye(autojump_clock: 
         assert msgspec.json.decode((await client.event()).data)["reason"] == "drain"
 
 
-async def test_a_subscription_on_its_way_when_draining_begins_is_refused(autojump_clock: MockClock) -> None:
+async def test_a_subscription_under_way_when_draining_begins_is_refused(autojump_clock: MockClock) -> None:
     bus = GatedBus()
     async with stage(settings(node={"drain_timeout": "5s"}), bus) as on:
         client = await connect(on)
@@ -68,7 +68,7 @@ async def test_a_full_node_refuses_until_it_has_room_and_a_draining_one_for_good
         assert on.frontend.refusal() is Reason.DRAIN
 
 
-async def test_what_is_not_watched_here_has_no_status(autojump_clock: MockClock) -> None:
+async def test_a_video_not_watched_here_has_no_status(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await on.ready("v")
         assert on.frontend.video_status("w") is None

@@ -140,7 +140,7 @@ async def test_a_full_node_says_so(authority: Authority) -> None:
         assert (await both.client.get("/v1/videos/v/poll")).status_code == 503
 
 
-async def test_a_reset_stream_is_forgotten(authority: Authority) -> None:
+async def test_a_reset_stream_is_removed(authority: Authority) -> None:
     async with over_http2(authority) as both:
         async with both.watch() as stream, both.watch() as other:
             await stream.event()

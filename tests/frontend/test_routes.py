@@ -109,7 +109,9 @@ async def test_http_1_0_gets_a_stream_without_chunks(autojump_clock: MockClock) 
         ("/v1/videos/v/poll?cursor=", "a cursor"),
     ],
 )
-async def test_bad_requests_get_what_to_do_instead(autojump_clock: MockClock, path: str, says: str) -> None:
+async def test_bad_requests_are_answered_with_what_to_do_instead(
+    autojump_clock: MockClock, path: str, says: str
+) -> None:
     async with stage() as on:
         status, detail = await refused(on.connect(), path)
         assert status == "HTTP/1.1 400 Bad Request"
@@ -214,7 +216,7 @@ async def test_a_full_node_says_bye_to_streams_and_503_to_polls(autojump_clock: 
         assert status == "HTTP/1.1 503 Service Unavailable"
 
 
-async def test_a_viewer_that_goes_is_forgotten(autojump_clock: MockClock) -> None:
+async def test_a_viewer_that_disconnects_is_removed(autojump_clock: MockClock) -> None:
     async with stage() as on:
         client, _ = await on.ready()
         assert on.frontend.statistics().viewers == 1

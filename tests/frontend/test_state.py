@@ -40,7 +40,7 @@ async def some(on: Stage) -> None:
     await on.publish_keyed("c", "null", at=14)
 
 
-async def test_a_newcomer_is_sent_the_state_with_ready_in_one_write(autojump_clock: MockClock) -> None:
+async def test_a_new_viewer_is_sent_ready_and_the_state_in_one_write(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await some(on)  # before there is a viewer
         await on.publish(1)
@@ -80,7 +80,7 @@ async def test_no_state_is_sent_where_there_is_none(autojump_clock: MockClock) -
         assert "state" not in await poll.json()
 
 
-async def test_the_state_is_that_of_where_a_viewer_begins(autojump_clock: MockClock) -> None:
+async def test_the_state_is_that_at_the_viewers_position(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await on.ready()
         await on.publish_keyed("a", "1", at=10)
@@ -108,7 +108,7 @@ async def test_an_older_version_does_not_change_the_state(autojump_clock: MockCl
         assert await received(client) == [("a", 2)]
 
 
-async def test_behind_a_gap_comes_the_state(autojump_clock: MockClock) -> None:
+async def test_a_gap_is_followed_by_the_state(autojump_clock: MockClock) -> None:
     async with stage() as on:
         stays, _ = await on.ready()
         polls, socket = on.connect(), await connect(on)
@@ -133,7 +133,7 @@ async def test_behind_a_gap_comes_the_state(autojump_clock: MockClock) -> None:
         assert len(answer["events"]) == 2
 
 
-async def test_a_gap_loses_no_key_that_was_in_what_is_gone(autojump_clock: MockClock) -> None:
+async def test_keys_of_events_lost_in_a_gap_are_in_the_state(autojump_clock: MockClock) -> None:
     async with stage(settings(history={"max_events": 10, "ephemeral_types": []})) as on:
         stays, _ = await on.ready()
         await on.publish(1)

@@ -60,7 +60,7 @@ async def test_lag_is_of_those_furthest_behind(autojump_clock: MockClock) -> Non
         assert on.frontend.statistics().lag == status.lag
 
 
-async def test_what_is_known_of_the_arrivals_goes_with_the_items(autojump_clock: MockClock) -> None:
+async def test_arrival_records_are_dropped_with_their_items(autojump_clock: MockClock) -> None:
     async with stage(settings(history={"max_events": 64, "ephemeral_types": []})) as on:
         client, _ = await on.ready()
         for number in range(1, 1001):

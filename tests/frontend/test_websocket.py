@@ -230,7 +230,7 @@ async def test_a_client_is_asked_whether_it_lives(autojump_clock: MockClock) -> 
         assert on.frontend.statistics().viewers == 0
 
 
-async def test_a_full_node_and_a_draining_one_say_bye(autojump_clock: MockClock) -> None:
+async def test_full_and_draining_nodes_send_bye(autojump_clock: MockClock) -> None:
     async with stage(settings(node={"drain_timeout": "0s"})) as on:
         on.frontend.is_full = lambda: True
         client = await connect(on)

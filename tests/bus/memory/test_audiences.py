@@ -16,7 +16,7 @@ def test_names_beyond_those_kept_are_estimated() -> None:
     assert len(counter._hashes) == len(counter._largest) == KEPT
 
 
-def test_only_the_latest_videos_are_kept_and_those_whose_time_is_over_go() -> None:
+def test_only_the_latest_unexpired_videos_are_kept() -> None:
     audiences = Audiences()
     for number in range(VIDEOS + 10):
         audiences.add(AudienceReport(f"v{number}", ["ada"], 1), now=0, ttl=10)

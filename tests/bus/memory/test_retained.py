@@ -32,7 +32,7 @@ def test_the_newest_are_held(sizes: list[int], limit: int, after: int) -> None:
     assert offsets(held.after(after, 1000)) == list(range(max(held.lost, after) + 1, end + 1))
 
 
-def test_what_is_old_is_dropped() -> None:
+def test_old_events_are_dropped() -> None:
     held = RetainedBatches(100, is_dense=True)
     for first, now in ((1, 1.0), (3, 2.0), (5, 3.0)):
         held.append(batch(first, 2), now)

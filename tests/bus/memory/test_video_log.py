@@ -68,7 +68,7 @@ def test_a_jump_is_taken_instead_of_the_position_that_was_known() -> None:
     assert made.position("dc3") == ReplicaPosition(made.epoch, "", 0, 0)
 
 
-def test_a_hole_that_ephemeral_events_left_is_no_jump() -> None:
+def test_missing_ephemeral_events_are_not_a_jump() -> None:
     made = log()
     made.replicate(others(1, "a"), 0)
     assert made.replicate(others(5, "e", since=2), 0) is None, "the second is missing, too"

@@ -104,7 +104,7 @@ def test_tombstones_are_looked_through_only_once_in_a_while() -> None:
     assert kept.has_room([line("a")], 100.0 + PURGE_PAUSE)
 
 
-def test_what_other_datacenters_accepted_has_more_room_but_not_endlessly() -> None:
+def test_state_of_other_datacenters_has_a_larger_bound() -> None:
     kept = bounded(keys=1)
     for number in range(2 * RELAYED_ROOM):
         kept.fold_relayed(line(f"k{number}"))

@@ -17,7 +17,7 @@ def test_leases_and_other_datacenters_count_while_they_hold() -> None:
     }  # fmt: skip
 
 
-def test_what_did_not_change_is_announced_again_to_the_feed_only() -> None:
+def test_unchanged_counts_are_announced_again_to_the_feed_only() -> None:
     counter = ViewerCounter("v", "dc1")
     nodes = {"fe1": (100.0, 2)}
     assert counter.announce(nodes, 0.0, 8.0)[1:] == (True, True)
@@ -27,7 +27,7 @@ def test_what_did_not_change_is_announced_again_to_the_feed_only() -> None:
     assert counter.announce(nodes, 2.0, 8.0)[1:] == (False, True)  # a quarter of the time that it holds
 
 
-def test_a_change_elsewhere_is_for_the_nodes_only() -> None:
+def test_a_change_elsewhere_is_announced_to_the_nodes_only() -> None:
     counter = ViewerCounter("v", "dc1")
     nodes = {"fe1": (100.0, 2)}
     counter.announce(nodes, 0.0, 8.0)

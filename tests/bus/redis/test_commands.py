@@ -52,7 +52,7 @@ async def test_the_smallest_documented_user_can_do_all_that_is_needed(
             assert (await bus.watched_since(0, 1)).videos == ["v"]
             await bus.unsubscribe("n", ["v"])
             await bus.ping()
-            await test_hook_queue.test_what_does_not_fit_leaves_one_gap(bus)
+            await test_hook_queue.test_batches_that_do_not_fit_leave_one_gap(bus)
             await test_hook_queue.test_endpoints_are_disabled_until_they_are_enabled(bus)
             await bus.hook_queue(60.0, 6).postpone("site", "v", 1.0)
     assert not [entry for entry in logs if entry["event"] == "redis_commands_missing"]
@@ -79,7 +79,7 @@ async def test_commands_that_are_missing_are_named_at_the_start(
 
 
 @pytest.mark.parametrize("rule", ["-evalsha", "-multi", "-xadd", "resetkeys", "resetchannels"])
-async def test_what_is_no_longer_allowed_is_refused_at_once(
+async def test_a_command_that_is_no_longer_allowed_fails_at_once(
     own_redis: RedisServer, admin: redis.Redis, rule: str
 ) -> None:
     """Retrying does not help until the user is changed again; then it goes on."""
@@ -97,7 +97,7 @@ async def test_what_is_no_longer_allowed_is_refused_at_once(
 
 
 @pytest.mark.parametrize("rule", ["off", ">another resetpass", "reset on nopass -@all"])
-async def test_credentials_that_are_no_longer_taken_are_refused_at_once(
+async def test_credentials_that_are_no_longer_valid_fail_at_once(
     own_redis: RedisServer, admin: redis.Redis, rule: str
 ) -> None:
     """Each publish would wait for ten seconds otherwise."""

@@ -54,7 +54,7 @@ async def test_a_stalled_redis_is_an_error_in_time(own_redis: RedisServer) -> No
     own_redis.resume()  # closing did not wait for it
 
 
-async def test_no_redis_is_an_error_that_says_what_to_do() -> None:
+async def test_a_missing_redis_is_an_error_that_says_what_to_do() -> None:
     url = f"redis://127.0.0.1:{free_port()}"
     async with open_bus(url, answer_in=0.3) as bus:
         for attempt in (lambda: append(bus, "t", "a"), bus.ping):

@@ -82,7 +82,7 @@ def test_messages_of_the_first_form_are_read() -> None:
     assert str(lease.head.cursor) == form["cursor"]
 
 
-def test_messages_of_a_newer_version_are_read_without_what_is_not_known() -> None:
+def test_unknown_parts_of_messages_of_a_newer_version_are_ignored() -> None:
     """A node of this version beside newer ones, while they are upgraded: more words, more fields."""
     form = recorded()
     head, _, lines_ = form["batch"].partition("\n")

@@ -38,13 +38,13 @@ def test_a_malformed_reply_is_an_error(malformed: bytes) -> None:
         Incarnation.parse(malformed)
 
 
-def test_what_is_no_reply_of_the_script_changes_nothing() -> None:
+def test_a_malformed_reply_of_the_script_changes_nothing() -> None:
     member = Membership(5.0)
     assert member.observe(OSError("away")) is None
     assert (member.is_enrolled, member.latest("")) == (False, None)
 
 
-def test_a_process_that_knows_nothing_is_new_and_others_say_to_whom_they_reported() -> None:
+def test_a_process_without_heads_is_new_and_others_name_the_incarnation_they_reported_to() -> None:
     member = Membership(5.0)
     member.observe(reply("a"))
     member.set_reported("a")

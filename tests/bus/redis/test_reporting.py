@@ -83,7 +83,7 @@ def made(videos: int = 0) -> tuple[Reporter, Script, Membership]:
     return Reporter(link, Fake(), known, membership, routes), link, membership  # type: ignore[arg-type]
 
 
-def test_a_call_goes_with_the_question_which_incarnation_it_is_as_one_transaction() -> None:
+def test_a_call_and_the_query_for_the_incarnation_are_one_transaction() -> None:
     reporter, link, membership = made()
     assert reporter.run([("append",)], ["v"]) == [b"append"]
     assert link.transactions == [True]

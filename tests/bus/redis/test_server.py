@@ -70,5 +70,5 @@ def test_nothing_is_retried_by_the_library() -> None:
     assert no_retry().get_retries() == 0
 
 
-def test_no_commands_are_no_round_trip(server: Server) -> None:
+def test_an_empty_pipeline_makes_no_round_trip(server: Server) -> None:
     assert run_pipeline(redis.Redis(connection_pool=server._pool), [], transaction=False) == []

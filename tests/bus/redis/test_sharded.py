@@ -152,7 +152,7 @@ async def test_nodes_of_both_kinds_reach_each_other(cluster: Deployment, until: 
 
 @pytest.mark.process
 @pytest.mark.redis
-async def test_a_user_who_may_not_use_it_goes_on_without(cluster: Deployment) -> None:
+async def test_a_user_without_permission_falls_back(cluster: Deployment) -> None:
     """As a Redis 6 does, which does not have the commands."""
     cluster.empty()
     for client in clients(cluster):
@@ -251,7 +251,7 @@ class Counted:
         return self.counts
 
 
-def test_all_servers_get_the_feed_until_it_is_counted_twice_who_needs_it() -> None:
+def test_all_servers_get_the_feed_until_its_listeners_are_counted_twice() -> None:
     link: Any = Counted()
     routes = Routes(link, is_sharded=True)
     needs = []

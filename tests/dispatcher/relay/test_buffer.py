@@ -33,7 +33,7 @@ def test_a_jump_and_a_new_epoch_begin_another_batch() -> None:
     ]  # fmt: skip
 
 
-def test_the_bound_holds_until_what_was_taken_is_done() -> None:
+def test_the_bound_includes_videos_being_backfilled() -> None:
     waiting = RelayBuffer(3 * (10 + OVERHEAD))
     assert waiting.put(batch(1, 2), 0.0)
     assert not waiting.put(batch(3, 2), 0.0)

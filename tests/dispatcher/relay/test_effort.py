@@ -101,7 +101,7 @@ async def test_a_quiet_video_is_compared_by_full_sweeps_only(
     assert link.calls["read"] == 0
 
 
-async def test_what_our_own_log_lost_is_found_by_a_full_sweep(
+async def test_events_lost_by_our_own_log_are_found_by_a_full_sweep(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")

@@ -19,7 +19,7 @@ def member(
     return Membership("dc2", bus, node, 30.0, is_reached, lambda: changes.append(node))
 
 
-async def test_each_video_is_one_members(autojump_clock: MockClock) -> None:
+async def test_each_video_has_one_owner(autojump_clock: MockClock) -> None:
     bus, changes = datacenter("dc1"), list[str]()
     one, two = member(bus, "n1", changes), member(bus, "n2", changes)
     assert not one.is_mine("v1")

@@ -228,7 +228,7 @@ async def test_events_the_peer_has_lost_are_a_jump_in_its_numbers(
     assert numbers == [(1, 1), (23, 11)]
 
 
-async def test_likes_that_the_peer_does_not_hold_any_more_are_no_gap(
+async def test_likes_that_the_peer_has_dropped_are_not_a_gap(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     kinds = {"ephemeral_types": ["like"], "ephemeral_events": 5}
@@ -257,7 +257,7 @@ async def test_likes_that_the_peer_does_not_hold_any_more_are_no_gap(
     assert (there.statistics.gaps, there.statistics.mends, there.statistics.lag_events) == (0, mends, 0)
 
 
-async def test_a_new_life_there_is_followed_and_the_old_one_never_comes_back(
+async def test_a_new_epoch_of_the_peer_is_followed_and_the_old_one_never_returns(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")
@@ -288,7 +288,7 @@ async def test_a_new_life_here_takes_all_there_is_again(
     assert await lines(dc1, "v") == ["a", "b", "c"]
 
 
-async def test_two_share_the_videos_and_one_takes_over(
+async def test_two_dispatchers_share_the_videos_and_one_takes_over(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     dc1, dc2 = datacenter("dc1"), datacenter("dc2")

@@ -75,7 +75,7 @@ async def test_peers_come_go_and_move_while_it_runs(autojump_clock: MockClock, n
     assert relay.statistics().peers == []
 
 
-async def test_what_was_prepared_and_not_put_in_force_changes_nothing(
+async def test_prepared_settings_change_nothing_before_they_are_applied(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     buses = {name: datacenter(name) for name in ("dc2", "dc3")}

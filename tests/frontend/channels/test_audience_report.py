@@ -96,7 +96,7 @@ async def test_a_waiting_poll_counts_and_other_nodes_do(autojump_clock: MockCloc
         assert await audience(on) == (3, 102)
 
 
-async def test_what_has_not_changed_is_reported_again_rarely(autojump_clock: MockClock) -> None:
+async def test_unchanged_audiences_are_reported_again_rarely(autojump_clock: MockClock) -> None:
     async with locked() as (on, bus):
         await viewers(on, "ada")
         await trio.sleep(REPEAT * LOOK)
@@ -107,7 +107,7 @@ async def test_what_has_not_changed_is_reported_again_rarely(autojump_clock: Moc
         assert await audience(on) == (1, 1)
 
 
-async def test_what_the_bus_did_not_take_is_reported_later(autojump_clock: MockClock) -> None:
+async def test_reports_that_the_bus_refused_are_repeated(autojump_clock: MockClock) -> None:
     async with locked() as (on, bus):
         await viewers(on, "ada")
         bus.away = True

@@ -56,7 +56,7 @@ def numbers(made: Channel) -> list[int | str]:
     return ["gap" if item.event == GAP else item.number for item in made.log.items]
 
 
-async def test_what_is_next_is_appended_and_what_is_known_dropped() -> None:
+async def test_next_events_are_appended_and_known_ones_dropped() -> None:
     made = channel(offset=5)
     assert made.append_batch(batch(6, 2))
     assert made.append_batch(batch(6, 2))
@@ -94,7 +94,7 @@ async def test_a_stash_is_bounded() -> None:
     assert len(made._stash) == STASH
 
 
-async def test_what_the_datacenters_log_has_lost_is_a_gap() -> None:
+async def test_events_lost_by_the_datacenters_log_are_a_gap() -> None:
     made = channel(offset=2)
     made.apply_slice(Slice(head(9), 8, [batch(8, 2)]))
     assert numbers(made) == ["gap", 8, 9]
@@ -155,7 +155,7 @@ async def test_a_head_further_on_reveals_a_lost_last_event() -> None:
     assert made.is_behind(head(1, "bbb"))
 
 
-async def test_older_events_stand_before_those_that_are_held() -> None:
+async def test_older_events_are_inserted_before_the_held_ones() -> None:
     made = channel(offset=2)
     made.append_batch(batch(3))
     assert not made.is_complete
@@ -192,7 +192,7 @@ async def test_cursors_that_are_further_and_epochs_that_are_unknown(
     assert made.knows_epoch(cursor, "dc1") is knows
 
 
-async def test_delays_are_few_and_the_nearest_longer_one_stands_in() -> None:
+async def test_delays_are_bounded_and_the_nearest_longer_one_is_used() -> None:
     made = channel()
     assert made.audience_behind(0, 2) is made.audience
     five, nine = made.audience_behind(5, 2), made.audience_behind(9, 2)

@@ -261,7 +261,7 @@ async def test_an_epoch_that_ends_while_its_beginning_is_read_is_not_sent(
         assert await client.events(3) == [12, 13, 14]
 
 
-async def test_viewers_of_a_forgotten_life_share_a_look_at_the_log(autojump_clock: MockClock) -> None:
+async def test_viewers_of_an_unknown_epoch_share_one_read_of_the_log(autojump_clock: MockClock) -> None:
     configured, bus = lossy()
     async with stage(configured, bus) as on:
         await on.publish(2)

@@ -191,7 +191,7 @@ async def test_a_full_socket_does_not_lag_for_a_number(autojump_clock: MockClock
         assert (await received(client))[1] == (1, 3, 3)
 
 
-async def test_a_newcomer_to_a_video_that_all_had_left_is_counted_at_once(autojump_clock: MockClock) -> None:
+async def test_a_viewer_of_a_video_without_viewers_is_counted_at_once(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend=TELLING | {"linger": "30s"})) as on:
         first, _ = await on.ready()
         await received(first)

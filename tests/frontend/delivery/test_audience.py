@@ -22,7 +22,7 @@ async def test_viewers_are_kept_in_segments(autojump_clock: MockClock) -> None:
         assert [segment.size for segment in on.channel().audience.segments()] == [2, 4, 2]
 
 
-async def test_emptied_segments_are_forgotten(autojump_clock: MockClock) -> None:
+async def test_empty_segments_are_removed(autojump_clock: MockClock) -> None:
     async with stage(settings(frontend={"segment_size": 2})) as on:
         clients = [(await on.ready())[0] for _ in range(6)]
         for client in clients[:4]:

@@ -74,7 +74,9 @@ async def test_a_viewer_out_of_the_logs_reach_gets_a_gap_and_then_the_oldest_eve
         assert 250 - 50 // 8 - 1 <= int(gaps[0].rpartition("-")[2]) <= 250
 
 
-async def test_a_viewer_out_of_the_logs_reach_is_let_go_if_so_configured(autojump_clock: MockClock) -> None:
+async def test_a_viewer_out_of_the_logs_reach_is_disconnected_if_so_configured(
+    autojump_clock: MockClock,
+) -> None:
     configured = settings(
         history={"max_events": 50, "ephemeral_types": []}, frontend={"slow_policy": "close"}
     )
@@ -113,7 +115,7 @@ async def test_a_viewer_that_takes_nothing_gets_bye_and_is_closed(autojump_clock
         assert not await stalled.more()
 
 
-async def test_a_lagging_viewer_that_goes_is_forgotten(autojump_clock: MockClock) -> None:
+async def test_a_lagging_viewer_that_disconnects_is_removed(autojump_clock: MockClock) -> None:
     async with stage() as on:
         slow, _ = await on.ready("v", "", **SMALL)
         for _ in range(20):
@@ -126,7 +128,7 @@ async def test_a_lagging_viewer_that_goes_is_forgotten(autojump_clock: MockClock
         assert (statistics.viewers, statistics.lagging) == (0, 0)
 
 
-async def test_memory_is_shared_among_those_that_stall(autojump_clock: MockClock) -> None:
+async def test_stalled_viewers_share_memory(autojump_clock: MockClock) -> None:
     """What a stalled viewer costs is a place in the log and part of one write, however much is published."""
     configured = settings(history={"max_events": 100, "ephemeral_types": []}, frontend={"slow_timeout": "1h"})
     async with stage(configured) as on:
@@ -187,7 +189,7 @@ class TricklingPeer(Peer):
         await trio.sleep(1)
 
 
-async def test_a_poll_that_trickles_is_let_go(autojump_clock: MockClock) -> None:
+async def test_a_poll_that_reads_too_slowly_is_disconnected(autojump_clock: MockClock) -> None:
     peer = TricklingPeer()
     waiter = PollWaiter(peer, 0, None, 10, math.inf)
     began = trio.current_time()
@@ -196,7 +198,7 @@ async def test_a_poll_that_trickles_is_let_go(autojump_clock: MockClock) -> None
     assert trio.current_time() - began < 30
 
 
-async def test_a_stream_that_trickles_is_let_go(autojump_clock: MockClock) -> None:
+async def test_a_stream_that_reads_too_slowly_is_disconnected(autojump_clock: MockClock) -> None:
     room = Room(2000)
     peer = TricklingPeer()
     viewer = StreamViewer(peer, room.audience, SSE_HTTP10, 0, None, 1)
@@ -228,7 +230,7 @@ async def test_marks_that_never_come_are_given_up(autojump_clock: MockClock) -> 
         assert await client.events(1) == [4]
 
 
-async def test_many_that_wait_for_what_never_comes_wait_shortly(autojump_clock: MockClock) -> None:
+async def test_many_viewers_wait_only_shortly_for_missing_events(autojump_clock: MockClock) -> None:
     async with stage() as on:
         epoch = (await on.publish(1)).epoch
         for number in range(110):

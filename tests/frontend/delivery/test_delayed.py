@@ -30,7 +30,7 @@ async def said(on: Stage, name: str, *, kind: str = "comment", data: str = '{"te
     await on.bus.append([AppendRequest("v", f"t-{name}", [line.encode()], [name])])
 
 
-async def test_each_event_comes_as_late_as_asked_for(autojump_clock: MockClock) -> None:
+async def test_each_event_has_the_requested_delay(autojump_clock: MockClock) -> None:
     async with stage() as on, trio.open_nursery() as nursery:
         received: dict[str, list[tuple[float, int]]] = {}
         for behind in ("0", "1s", "2.4s", "12.5s"):
@@ -87,7 +87,7 @@ async def test_a_viewer_ahead_of_its_delay_gets_heartbeats_and_counts(autojump_c
         assert cursors <= {b"id: " + event.id.encode()}
 
 
-async def test_long_polls_stand_behind_live(autojump_clock: MockClock) -> None:
+async def test_long_polls_may_be_behind_live(autojump_clock: MockClock) -> None:
     async with stage() as on:
         await on.ready()
         await on.publish()
@@ -203,7 +203,7 @@ async def test_a_delay_is_dropped_when_its_viewers_have_left(
         assert on.channel().log.reach == 0
 
 
-async def test_the_log_holds_what_those_behind_need(autojump_clock: MockClock) -> None:
+async def test_the_log_holds_the_events_that_delayed_viewers_need(autojump_clock: MockClock) -> None:
     small = {"max_events": 50, "ephemeral_types": []}
     async with stage(settings(history=small | {"delayed_events": 1_000})) as on:
         client, _ = await on.ready("v", "?behind=60")
@@ -222,7 +222,7 @@ async def test_the_log_holds_what_those_behind_need(autojump_clock: MockClock) -
         assert len(on.channel().log.items) <= 60
 
 
-async def test_beyond_what_is_held_there_is_a_gap(autojump_clock: MockClock) -> None:
+async def test_a_delay_beyond_the_held_events_is_a_gap(autojump_clock: MockClock) -> None:
     async with stage(
         settings(history={"max_events": 50, "ephemeral_types": [], "delayed_events": 100})
     ) as on:
@@ -252,7 +252,7 @@ async def test_slow_viewers_behind_live_lag_alone(autojump_clock: MockClock) -> 
         assert await slow.events(200) == list(range(1, 201))
 
 
-async def test_draining_tells_those_behind_live_too(autojump_clock: MockClock) -> None:
+async def test_draining_disconnects_delayed_viewers_as_well(autojump_clock: MockClock) -> None:
     async with stage(settings(node={"drain_timeout": "1s"})) as on:
         client, _ = await on.ready("v", "?behind=3")
         poll = on.connect()

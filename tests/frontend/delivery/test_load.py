@@ -36,7 +36,7 @@ def test_one_busy_moment_after_a_quiet_time_is_not_a_load() -> None:
     assert load.rest(100.0) == 0.0
 
 
-def test_a_load_that_is_over_is_forgotten() -> None:
+def test_a_past_load_has_no_effect() -> None:
     load, now = Load(), 0.0
     for _ in range(60):
         load.add(WINDOW)

@@ -132,7 +132,7 @@ async def test_unsubscribing_a_video_while_its_message_is_under_way(autojump_clo
         assert on.frontend.statistics().viewers == 1
 
 
-async def test_a_client_that_goes_while_it_lags_is_forgotten(autojump_clock: MockClock) -> None:
+async def test_a_client_that_disconnects_while_lagging_is_removed(autojump_clock: MockClock) -> None:
     async with stage() as on:
         client = await connect(on, **SMALL)
         for video in ("a", "b"):

@@ -96,7 +96,7 @@ def test_retries_are_spread_over_the_settings_range() -> None:
     assert 3_800 < max(found) <= 4_000
 
 
-async def test_the_last_words_follow_what_was_unsent_and_the_stream_ends(
+async def test_the_final_frame_follows_the_unsent_bytes_and_the_stream_ends(
     pair: Pair, mock_clock: MockClock
 ) -> None:
     size = fill(pair[0])
@@ -155,7 +155,7 @@ async def test_changing_the_send_method_resets_those_of_the_segment(pair: Pair) 
 
 
 @pytest.mark.parametrize("end", ["closes", "resets", "talks"])
-async def test_a_viewer_stays_until_its_client_goes_or_says_too_much(pair: Pair, end: str) -> None:
+async def test_a_viewer_is_kept_until_its_client_disconnects_or_sends_too_much(pair: Pair, end: str) -> None:
     one, audience = viewer(pair[0])
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:

@@ -19,7 +19,7 @@ from tests.frontend.fakes import SocketClient
 from tests.frontend.harness import stage
 
 
-async def test_what_is_read_from_the_log_is_shown_by_its_own_time(autojump_clock: MockClock) -> None:
+async def test_events_read_from_the_log_are_shown_by_their_own_time(autojump_clock: MockClock) -> None:
     """The first viewer of a video here: what came before it is in the datacenter's log only."""
     async with stage() as on:
         now = int(time.time() * 1000)
@@ -45,7 +45,7 @@ async def test_clocks_that_are_wrong_lose_nothing(autojump_clock: MockClock) -> 
         assert trio.current_time() - begun <= 5 + TICK
 
 
-async def test_what_was_taken_back_meanwhile_is_never_shown(autojump_clock: MockClock) -> None:
+async def test_events_retracted_meanwhile_are_never_shown(autojump_clock: MockClock) -> None:
     async with stage() as on:
         client, _ = await on.ready("v", "?behind=5")
         live, _ = await on.ready("v")
@@ -59,7 +59,7 @@ async def test_what_was_taken_back_meanwhile_is_never_shown(autojump_clock: Mock
         assert shown.count(b"event: retract") == 2
 
 
-async def test_what_was_taken_back_after_it_was_shown_elsewhere_is_rendered_anew(
+async def test_events_retracted_after_being_shown_elsewhere_are_rendered_anew(
     autojump_clock: MockClock,
 ) -> None:
     """The joined frames of a delay do not outlive a retraction."""

@@ -67,7 +67,7 @@ def test_the_cursor_at_a_position_resumes_there(steps: list[int]) -> None:
         assert seen == [True] * position + [False] * (len(words) - position)
 
 
-def test_an_item_is_found_where_it_stands() -> None:
+def test_an_item_is_found_at_its_position() -> None:
     log, _ = filled([2, 0, 1])
     assert [log.item_at(at).event for at in range(4)] == [b"like", b"like", GAP, b"like"]
     for position in (4, 99):
@@ -87,7 +87,7 @@ def test_before_the_oldest_item_is_the_floor() -> None:
     assert log.before_events(9) == 2
 
 
-def test_a_cursor_that_is_further_waits_for_what_it_has_seen() -> None:
+def test_events_before_a_cursor_ahead_of_the_log_are_withheld() -> None:
     log, _ = filled([3])
     further = Cursor.parse("dc1-aaa-7")
     assert (log.locate(further).position, log.locate(further).seen) == (3, further)

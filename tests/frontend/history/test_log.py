@@ -98,7 +98,7 @@ def test_a_new_epoch_is_a_gap_in_the_log_and_is_resumed_within() -> None:
     assert resumed(log, Cursor.parse("dc1-bbb-1")) == ([("dc1", "bbb", 2)], False)
 
 
-def test_a_cursor_of_a_life_without_events_yet_is_not_given_the_old_one_again() -> None:
+def test_a_cursor_of_an_epoch_without_events_does_not_receive_the_old_epoch_again() -> None:
     log = log_at("dc1-aaa-0")
     log.append(batch(1, 5), 0, NOW)
     log.append_gap("dc1", Mark("bbb", 0), NOW)
@@ -110,7 +110,7 @@ def test_a_cursor_of_a_life_without_events_yet_is_not_given_the_old_one_again() 
     assert resumed(log, Cursor.parse("dc1-bbb-0")) == ([("dc2", "ccc", 1), *dc1], False)
 
 
-def test_a_cursor_of_a_life_that_went_by_unheard_is_given_the_present_one_only() -> None:
+def test_a_cursor_of_a_missed_epoch_receives_the_present_epoch_only() -> None:
     """It may have been before the one that is held, or after it, and then that one was seen."""
     log = log_at("dc1-aaa-0")
     log.append(batch(1, 5), 0, NOW)

@@ -73,7 +73,7 @@ def test_an_event_retracted_before_it_is_read_is_empty_too() -> None:
     assert lines(both) == lines(log)
 
 
-def test_taking_back_what_is_not_held_or_not_named_changes_nothing() -> None:
+def test_retracting_an_unknown_event_changes_nothing() -> None:
     log = log_at("dc1-aaa-0")
     strange = [line("retract", "d", data) for data in ('{"id":"x"}', '{"id":7}', "[]", '"b"')]
     log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [*SAID, *strange, line("retract", "e")]), 0, NOW)

@@ -102,7 +102,7 @@ def test_a_retracted_comment_loses_its_content_wherever_it_is_held() -> None:
     assert b"oops" not in sent(log, SSE, 0)
 
 
-def test_what_is_old_goes_of_either_kind() -> None:
+def test_old_events_of_either_kind_are_dropped() -> None:
     log = log_at("dc1-aaa-0")
     append(log, "c" + "l" * 30, 1)
     log.trim(NOW, needed=log.tip)
