@@ -18,12 +18,12 @@ import socket
 import time
 import urllib.request
 from multiprocessing.connection import Connection
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from bench.harness import HOST, Worker, console
+from bench.harness import HOST, Worker, progress
+from bench.results import Sheet, finish, machine, medians
 from bench.server import Server, run_server
 
 WORDS = [
@@ -42,6 +42,11 @@ WORDS = [
 ]
 RATES = {"likes 100/s": 100, "likes 600/s": 600, "sums 4/s": 4, "comments 20/s": 20}
 WAYS = ("stream", "stream gzip", "websocket", "websocket deflate")
+MEASURES = {
+    "bytes_per_s": "bytes/s to a viewer",
+    "bytes_per_event": "bytes an event",
+    "cpu_s_per_million": "CPU s a million deliveries",
+}
 SETTLE = 1.0  # seconds
 _UPGRADE = (
     "GET /v1/ws HTTP/1.1\r\nhost: {host}\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
@@ -133,8 +138,10 @@ def _publish(server: Server, video: str, kind: str, seconds: float) -> int:
     return done
 
 
-def _measure(server: Server, way: str, kind: str, viewers: int, seconds: float) -> dict[str, float]:
-    video = f"{way} {kind}".replace(" ", "-").replace("/", "-")
+def _measure(
+    server: Server, way: str, kind: str, number: int, viewers: int, seconds: float
+) -> dict[str, float]:
+    video = f"{way} {kind} {number}".replace(" ", "-").replace("/", "-")
     worker = Worker(_watch, None)
     try:
         worker.ask("open", server.port, way, video, viewers)
@@ -155,20 +162,46 @@ def _measure(server: Server, way: str, kind: str, viewers: int, seconds: float) 
 
 
 def main(
-    viewers: Annotated[int, typer.Option(help="of each way")] = 1000,
-    seconds: float = 10,
-    kinds: Annotated[str, typer.Option(help="; between them")] = ";".join(RATES),
+    viewers: Annotated[int, typer.Option(help="Viewers of each way.")] = 1000,
+    seconds: Annotated[float, typer.Option(help="Counted for each way and kind.")] = 10.0,
+    kinds: Annotated[str, typer.Option(help="Kinds of events, separated by semicolons.")] = ";".join(RATES),
+    rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 1,
 ) -> None:
-    columns = "events, way, bytes/s to a viewer, bytes an event, CPU s per million deliveries"
-    table, found = Table(*columns.split(", ")), []
-    with run_server(None, "frontend.compression=gzip", "frontend.counts_interval=1h") as server:
-        for kind in kinds.split(";"):
-            for way in WAYS:
-                row = _measure(server, way, kind, viewers, seconds)
-                found.append({"events": kind, "way": way, **row})
-                table.add_row(kind, way, *map(str, row.values()))
-    console.print(table)
-    print(json.dumps(found))
+    """Measure what compression saves and costs, beside the same events without it.
+
+    Example: python -m bench.compression --viewers 500 --seconds 5
+    """
+    wanted = kinds.split(";")
+    if unknown := set(wanted) - set(RATES):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: none of {'; '.join(RATES)}")
+    facts = machine()
+    parts = [(kind, way) for kind in wanted for way in WAYS]
+    found: dict[str, list[dict[str, float]]] = {f"{kind}, {way}": [] for kind, way in parts}
+    with (
+        progress(rounds * len(parts)) as step,
+        run_server(None, "frontend.compression=gzip", "frontend.counts_interval=1h") as server,
+    ):
+        for number in range(1, rounds + 1):
+            for kind, way in parts:
+                step(f"round {number}: {kind}, {way}")
+                found[f"{kind}, {way}"].append(_measure(server, way, kind, number, viewers, seconds))
+    result = {
+        "bench": "compression",
+        "viewers": viewers,
+        "medians": {name: medians(measured) for name, measured in found.items()},
+        "rounds": found,
+        "machine": facts,
+    }
+    finish(result, sheets(result))
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """Return the table, with a row for each kind of events and way."""
+    rows = [
+        [name, *(measured.get(measure) for measure in MEASURES)]
+        for name, measured in result["medians"].items()
+    ]
+    return [Sheet(f"{result['viewers']:,} viewers of each way", ["", *MEASURES.values()], rows)]
 
 
 if __name__ == "__main__":

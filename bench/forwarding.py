@@ -13,22 +13,20 @@ being accepted. Everything shares the machine's cores.
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import Annotated
+from typing import Annotated, Any
 
 import redis
 import trio
 import typer
-from rich.table import Table
 
-from bench.harness import VIDEO, Worker, console, numbers, percentile, serve_request
+from bench.harness import VIDEO, Worker, numbers, percentile, progress, serve_request
 from bench.nodes import Redis, run_redis
+from bench.results import Sheet, by_measure, finish, machine, medians
 from liveserver.bus.redis.bus import RedisBus
 from liveserver.config import BusSettings, DispatcherSettings, Duration, HistorySettings
 from liveserver.dispatcher import publish
@@ -40,6 +38,16 @@ LINE = b'like {"id":"01JABCDEFGHJKMNPQRSTVWXYZ0","type":"like","user":"u1234","d
 READ_PAUSE = 0.25  # seconds, between two reads of the inboxes
 UNREAD = 1 << 20  # bytes that wait at a connection meanwhile; the kernel grants what net.core.rmem_max allows
 WARM_UP = 1  # seconds
+MEASURES = {
+    "events_per_s": "events/s",
+    "slowest_second": "the slowest second's",
+    "redis_share": "of Redis' core",
+    "busiest_second": "in the busiest second",
+    "event_us": "Redis' CPU an event, µs",
+    "commits_per_s": "commits/s",
+    "answer_p50_ms": "publisher's answer p50, ms",
+    "answer_p99_ms": "p99",
+}
 
 
 class _Inboxes:
@@ -192,27 +200,48 @@ async def _measure(
 
 
 def main(
-    nodes: Annotated[str, typer.Option(help="frontends that watch the video")] = "10,100,1000",
-    rate: Annotated[float, typer.Option(help="events per second")] = 1000,
-    seconds: float = 5,
-    rounds: int = 1,
-    back_to_back: Annotated[bool, typer.Option(help="measure commits without rests, too")] = True,
+    nodes: Annotated[str, typer.Option(help="Frontends that watch the video.")] = "10,100,1000",
+    rate: Annotated[float, typer.Option(help="Events per second.")] = 1000.0,
+    seconds: Annotated[float, typer.Option(min=2.0, help="Counted for each number of frontends.")] = 5.0,
+    rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 1,
+    back_to_back: Annotated[bool, typer.Option(help="Measure commits without rests, too.")] = True,
 ) -> None:
-    found: list[dict[str, object]] = []
-    columns = "nodes, commits, events/s, slowest s, cores, busiest s, µs an event, commits/s, p50 ms, p99 ms"
-    table = Table(*columns.split(", "))
-    rest = publish.NODE_REST
-    for _ in range(rounds):
-        for count in map(int, numbers(nodes)):
-            for way, node_rest in (("apart", rest), ("back to back", 0.0))[: 1 + back_to_back]:
-                publish.NODE_REST = node_rest
+    """Measure what an event costs Redis, by the number of frontends that watch its video.
+
+    Example: python -m bench.forwarding --nodes 10,100,1000 --rate 1000
+    """
+    facts = machine()
+    ways = {"commits apart": publish.NODE_REST} | ({"back to back": 0.0} if back_to_back else {})
+    parts = [(int(count), way) for count in numbers(nodes) for way in ways]
+    found: dict[str, list[dict[str, float]]] = {_title(*part): [] for part in parts}
+    with progress(rounds * len(parts)) as step:
+        for number in range(1, rounds + 1):
+            for count, way in parts:
+                step(f"round {number}: {_title(count, way)}")
+                publish.NODE_REST = ways[way]
                 with run_redis(None) as server, _frontends(server, count) as inboxes:
                     row = trio.run(_measure, server, inboxes, count, rate, seconds)
-                found.append({"nodes": count, "commits": way, **row})
-                del row["failed"]
-                table.add_row(str(count), way, *map(str, row.values()))
-    console.print(table, f"load average {os.getloadavg()[0]:.0f}")
-    print(json.dumps(found))
+                found[_title(count, way)].append(row)
+    result = {
+        "bench": "forwarding",
+        "rate": rate,
+        "medians": {name: medians(measured) for name, measured in found.items()},
+        "rounds": found,
+        "faults": [
+            f"{name}: not all accepted" for name, rows in found.items() if any(r["failed"] for r in rows)
+        ],
+        "machine": facts,
+    }
+    finish(result, sheets(result))
+
+
+def _title(count: int, way: str) -> str:
+    return f"{count:,} frontends, {way}"
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """Return the table, with a column for each number of frontends."""
+    return [by_measure(f"{result['rate']:,.0f} events/s of one video", MEASURES, result["medians"])]
 
 
 if __name__ == "__main__":

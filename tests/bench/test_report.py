@@ -133,3 +133,24 @@ def test_a_run_without_rounds_is_one_run() -> None:
     text = section(result | {"machine": MACHINE})
     assert "| frontend | +1.0 ± 0.5 | +0.0 ± 0.1 |" in text
     assert "one run" in text
+
+
+@pytest.mark.parametrize(
+    ("result", "row"),
+    [
+        (
+            {
+                "bench": "compression",
+                "viewers": 500,
+                "medians": {"sums 4/s, stream gzip": {"bytes_per_s": 800.0, "bytes_per_event": 199.6}},
+            },
+            "| sums 4/s, stream gzip | 800 | 200 |  |",
+        ),
+        (
+            {"bench": "forwarding", "rate": 1000.0, "medians": {"10 frontends, apart": {"event_us": 31.4}}},
+            "| Redis' CPU an event, µs | 31.4 |",
+        ),
+    ],
+)
+def test_what_a_variant_has_measured_is_in_its_table(result: dict[str, Any], row: str) -> None:
+    assert row in section(result | {"machine": MACHINE}).splitlines()
