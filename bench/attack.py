@@ -21,7 +21,7 @@ import typer
 from bench.harness import HOST, SEND_BUFFER, Worker, cores, progress, serve_requests
 from bench.results import Sheet, finish, machine, medians
 from bench.server import run_server
-from bench.stage import MOST_VIEWERS, PATH, Stage
+from bench.stage import MAX_VIEWERS, PATH, Stage
 
 WARMUP = 2.0
 TICK = 1.0  # seconds between two lines of a head, and between two reads
@@ -141,7 +141,7 @@ def main(
     rounds: dict[str, list[dict[str, float]]] = {}
     attacks: dict[str, dict[str, float]] = {}
     memory: dict[str, float] = {}
-    settings = (f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}")
+    settings = (f"edge.max_connections={MAX_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}")
     with ExitStack() as stack, progress(9) as step:
         server = stack.enter_context(run_server(core, *settings))
         stage = Stage(server, core, load_core)

@@ -34,7 +34,7 @@ from bench.nodes import run_redis
 from bench.procfs import CoreUse, available_bytes, kernel_bytes
 from bench.results import Sheet, finish, machine, medians
 from bench.server import Server, run_server
-from bench.stage import MOST_VIEWERS, PATH
+from bench.stage import MAX_VIEWERS, PATH
 from bench.viewer_processes import PER_PROCESS, ViewerProcesses, groups
 
 # Bytes of memory for each viewer: in the server's processes, in the kernel for both ends, in the clients.
@@ -55,7 +55,7 @@ def main(
 
     Example: python -m bench.connections --viewers 100000
     """
-    needed = math.ceil(count / (MOST_VIEWERS * SPREAD))
+    needed = math.ceil(count / (MAX_VIEWERS * SPREAD))
     if workers and workers < needed:
         raise typer.BadParameter(f"{count:,} viewers need {needed} workers or more (--workers)")
     workers = workers or needed
@@ -70,7 +70,7 @@ def main(
         step = stack.enter_context(progress(2 + rounds))
         step(f"starting {workers} workers")
         redis = stack.enter_context(run_redis(load_core))
-        settings = ["edge.accept_rate=1000000", f"edge.max_connections={MOST_VIEWERS}", *redis.settings]
+        settings = ["edge.accept_rate=1000000", f"edge.max_connections={MAX_VIEWERS}", *redis.settings]
         settings.append('node.roles=["frontend","dispatcher"]')
         server = stack.enter_context(run_server(core, *settings, workers=workers))
         plan = groups([(server.host, server.port)], PATH, count, PER_PROCESS)

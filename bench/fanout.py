@@ -47,7 +47,7 @@ import typer
 from bench.harness import cores, numbers, progress
 from bench.rawloop import RawPair
 from bench.results import Sheet, by_measure, finish, machine, medians
-from bench.stage import MOST_VIEWERS, TRANSPORTS, Stage, staged
+from bench.stage import MAX_VIEWERS, TRANSPORTS, Stage, staged
 
 Step = Callable[..., None]
 
@@ -105,9 +105,9 @@ def main(
 
     Example: python -m bench.fanout --viewers 10000 --rates 1,10,100,300,600 --seconds 10 --rounds 5
     """
-    if count > MOST_VIEWERS:
+    if count > MAX_VIEWERS:
         raise typer.BadParameter(
-            f"one process holds at most {MOST_VIEWERS:,} viewers within 20,000 descriptors"
+            f"one process holds at most {MAX_VIEWERS:,} viewers within 20,000 descriptors"
         )
     if transport not in TRANSPORTS or (idle_like and transport != "sse"):
         raise typer.BadParameter(f"--transport is one of {', '.join(TRANSPORTS)}; --idle-like: sse")

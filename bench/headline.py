@@ -38,7 +38,7 @@ from bench.likes import STAMP, RequestTemplate
 from bench.nodes import run_datacenter
 from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.server import Server
-from bench.stage import MOST_VIEWERS, PATH, WRITES
+from bench.stage import MAX_VIEWERS, PATH, WRITES
 from bench.viewer_processes import ViewerProcesses, groups
 
 LIKES = f"/v1/videos/{VIDEO}/likes"
@@ -163,7 +163,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
 def started(pin: bool) -> Iterator[Nodes]:
     """Yield all nodes, on this machine."""
     core, load_core = cores() if pin else (None, None)
-    settings = (f"edge.max_connections={MOST_VIEWERS}", "likes.each_up_to=inf")
+    settings = (f"edge.max_connections={MAX_VIEWERS}", "likes.each_up_to=inf")
     with run_datacenter(load_core, load_core, [core], core, settings) as nodes:
         assert nodes.backend
         yield Nodes(

@@ -29,7 +29,7 @@ KEPT = 50
 READ = 256 * 1024
 _RETRY = re.compile(rb"^retry: ([0-9]+)$", re.M)
 _IDS = re.compile(rb"^id: (\S+)$", re.M)
-MOST_FAULTS = 10
+MAX_FAULTS = 10
 
 
 class ReconnectingViewer:
@@ -232,7 +232,7 @@ class ReconnectingViewers:
             viewer.number = number
 
     def _complain(self, viewer: ReconnectingViewer, fault: str) -> None:
-        if len(self.faults) < MOST_FAULTS:
+        if len(self.faults) < MAX_FAULTS:
             self.faults.append(f"viewer {viewer.index}: {fault}")
 
 

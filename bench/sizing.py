@@ -22,7 +22,7 @@ from bench.harness import cores, progress
 from bench.procfs import kernel_bytes
 from bench.results import Sheet, finish, machine, show
 from bench.server import run_server
-from bench.stage import MOST_VIEWERS, Stage
+from bench.stage import MAX_VIEWERS, Stage
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "sizing.md"
 PLACE = re.compile(r"(<!-- sizing -->\n).*?(<!-- end -->)", re.S)
@@ -146,7 +146,7 @@ def measure(seconds: float) -> dict[str, float]:
     """One round: the unit costs of this machine, and the points they have to predict."""
     own, load = cores()
     found: dict[str, float] = {}
-    settings = ("edge.accept_rate=1000000", f"edge.max_connections={MOST_VIEWERS}")
+    settings = ("edge.accept_rate=1000000", f"edge.max_connections={MAX_VIEWERS}")
     with run_server(own, *settings) as server, closing(Stage(server, own, load)) as stage:
         cpu = server.precise_seconds()
         done = stage.publisher.ask("evenly", server.port, 300.0, seconds)

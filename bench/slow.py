@@ -20,7 +20,7 @@ import typer
 from bench.harness import HOST, SEND_BUFFER, Worker, cores, progress, serve_requests
 from bench.results import Sheet, finish, machine, medians
 from bench.server import run_server
-from bench.stage import FELL_BEHIND, MOST_VIEWERS, PATH, Stage
+from bench.stage import FELL_BEHIND, MAX_VIEWERS, PATH, Stage
 
 PART = 10.0  # seconds of one measurement
 WARMUP = 2.0
@@ -65,7 +65,7 @@ def main(
     beside: list[dict[str, float]] = []
     memory: list[float] = []
     settings = (
-        f"edge.max_connections={MOST_VIEWERS}",
+        f"edge.max_connections={MAX_VIEWERS}",
         f"frontend.send_buffer={SEND_BUFFER}",
         "frontend.slow_timeout=1h",
         "history.max_events=2000",  # full before memory is measured, so that the log does not grow then

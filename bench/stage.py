@@ -37,7 +37,7 @@ TRANSPORTS = {
 }
 WRITES = "liveserver_frontend_fanout_writes_total"
 FELL_BEHIND = "liveserver_frontend_fanout_fell_behind_total"
-MOST_VIEWERS = 19_000
+MAX_VIEWERS = 19_000
 NAN = float("nan")
 
 
@@ -163,7 +163,7 @@ def staged(
 ) -> Iterator[Stage]:
     """Yield a ready server on `core`, everything else on `load_core`; all of it ends with the block."""
     with ExitStack() as stack:
-        settings = [f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}"]
+        settings = [f"edge.max_connections={MAX_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}"]
         if redis:
             settings += stack.enter_context(run_redis(load_core)).settings
         server = stack.enter_context(run_server(core, *settings, command=command))

@@ -40,7 +40,7 @@ from bench.likes import Likes
 from bench.nodes import Datacenter, run_datacenter
 from bench.procfs import CoreUse
 from bench.results import Sheet, finish, machine, medians
-from bench.stage import MOST_VIEWERS, PATH
+from bench.stage import MAX_VIEWERS, PATH
 
 Step = Callable[..., None]
 
@@ -88,7 +88,7 @@ class Stage:
 @contextmanager
 def staged(core: int, load_core: int) -> Iterator[Stage]:
     """Yield a ready cluster with its clients; all of it ends with the block."""
-    settings = (f"edge.max_connections={MOST_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}")
+    settings = (f"edge.max_connections={MAX_VIEWERS}", f"frontend.send_buffer={SEND_BUFFER}")
     with (
         run_datacenter(core, core, [core, load_core], settings=settings) as nodes,
         closing(Stage(nodes, (core, load_core))) as stage,
@@ -127,9 +127,9 @@ def main(
 
     Example: python -m bench.storm --viewers 10000 --rounds 3
     """
-    if count + stayers > MOST_VIEWERS:
+    if count + stayers > MAX_VIEWERS:
         raise typer.BadParameter(
-            f"one process holds at most {MOST_VIEWERS:,} viewers within 20,000 descriptors"
+            f"one process holds at most {MAX_VIEWERS:,} viewers within 20,000 descriptors"
         )
     facts = machine()
     core, load_core = cores()

@@ -40,7 +40,7 @@ from bench.likes import RequestTemplate
 from bench.nodes import Datacenter, run_datacenter
 from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.server import Server
-from bench.stage import MOST_VIEWERS, PATH
+from bench.stage import MAX_VIEWERS, PATH
 from bench.viewer_processes import ViewerProcesses, groups
 
 AT, PER_MS = b'"at":', 1
@@ -130,7 +130,7 @@ def running(each_up_to: str, count: int) -> Iterator[Way]:
     """Yield a datacenter of one way, with its viewers connected."""
     core, load_core = cores()
     settings = (
-        f"edge.max_connections={MOST_VIEWERS}",
+        f"edge.max_connections={MAX_VIEWERS}",
         f"likes.each_up_to={each_up_to}",
     )
     with ExitStack() as stack:

@@ -29,7 +29,7 @@ from bench.harness import Worker, cores, progress
 from bench.likes import RequestTemplate
 from bench.nodes import Datacenter, run_datacenter
 from bench.results import Sheet, by_measure, finish, machine, medians
-from bench.stage import MOST_VIEWERS
+from bench.stage import MAX_VIEWERS
 from bench.viewer_processes import PER_PROCESS, Group, ViewerProcesses
 
 FRONTENDS = 2
@@ -124,15 +124,15 @@ def main(
 
     Example: python -m bench.videos --many 10000 --few 10 --rounds 5
     """
-    if not 0 < few <= many or many * viewers > FRONTENDS * MOST_VIEWERS:
+    if not 0 < few <= many or many * viewers > FRONTENDS * MAX_VIEWERS:
         raise typer.BadParameter(
-            f"--few is at most --many, which have {FRONTENDS * MOST_VIEWERS:,} viewers at most"
+            f"--few is at most --many, which have {FRONTENDS * MAX_VIEWERS:,} viewers at most"
         )
     facts = machine()
     core, load_core = cores()
     found: dict[str, list[dict[str, float]]] = {"few": [], "many": []}
     faults: list[str] = []
-    settings = (f"edge.max_connections={MOST_VIEWERS}",)
+    settings = (f"edge.max_connections={MAX_VIEWERS}",)
     with ExitStack() as stack:
         step = stack.enter_context(progress(2 * rounds))
         setups: dict[str, Setup] = {}

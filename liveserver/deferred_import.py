@@ -1,4 +1,4 @@
-"""Imports a module when it is first needed, by a thread: the event loop goes on."""
+"""Imports a module when it is first needed, in a thread: the event loop continues."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 
 
 async def import_in_thread(name: str) -> ModuleType:
-    """Return the module; import it by a thread, unless it has been imported."""
+    """Return the module; import it in a thread, unless it has been imported."""
     if is_imported(name):
         return sys.modules[name]
     return await trio.to_thread.run_sync(importlib.import_module, name)

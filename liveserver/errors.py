@@ -223,7 +223,7 @@ def _retry_after(seconds: int) -> tuple[tuple[str, str], ...]:
 
 
 def connection_fault(error: BaseException) -> str:
-    """Describe why a connection failed: by a fault of TLS, if that is the cause, as libraries do not say."""
+    """Describe why a connection failed; name a TLS error if that is the cause, which libraries hide."""
     import ssl  # not needed by commands that connect to nothing
 
     cause: BaseException | None = error

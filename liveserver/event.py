@@ -115,7 +115,7 @@ class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 
 
 class NodePublication(Publication, forbid_unknown_fields=False):
-    """The same of another node, which may be of a newer version: what is not known is ignored."""
+    """The publication of a node, which may be of a newer version: unknown fields are ignored."""
 
 
 class Event(msgspec.Struct, omit_defaults=True, gc=False):

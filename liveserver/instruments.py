@@ -83,7 +83,7 @@ class Histogram:
         self._sum += value
 
     def note_trace(self, value: float, trace_id: str, at: float) -> None:
-        """Say that a value that was observed belongs to a trace."""
+        """Record that an observed value belongs to a trace."""
         bucket = bisect_left(self._bounds, value)
         if self._counts[bucket]:
             self._exemplars[bucket] = Exemplar(trace_id, value, at)

@@ -24,8 +24,8 @@ import msgspec
 
 from liveserver.instruments import total
 
-MOST_LINES = 10_000
-MOST_BYTES = 64 * 1024  # of one line
+MAX_LINES = 10_000
+MAX_BYTES = 64 * 1024  # of one line
 CHUNK = 64 * 1024  # bytes of one `write`
 RETRY = 0.5  # seconds before the next attempt, after a failed one
 FLUSH = 1.0  # seconds for the last lines, at the end of the process
@@ -50,7 +50,7 @@ class LineWriter:
         self,
         descriptor: int,
         notice: Callable[[int], str] = "{} lines dropped".format,
-        most_lines: int = MOST_LINES,
+        most_lines: int = MAX_LINES,
     ) -> None:
         self.descriptor = descriptor
         self._notice = notice
@@ -66,7 +66,7 @@ class LineWriter:
 
     def write(self, line: str) -> None:
         """Queue a line, without its line end."""
-        data = line.encode("utf-8", "backslashreplace")[:MOST_BYTES] + b"\n"
+        data = line.encode("utf-8", "backslashreplace")[:MAX_BYTES] + b"\n"
         with self._lock:
             if len(self._lines) >= self._most_lines:
                 self._dropped += 1

@@ -1,4 +1,4 @@
-"""What is left of an event that was taken back."""
+"""Redacts retracted events: their content is removed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A role, as its process uses it.
 
 Each role's `role.py` opens it and returns a `Role`, which the node puts together. So the node knows which
-roles there are, and nothing of what is inside them.
+roles there are, and nothing of their insides.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def read(line: bytes) -> Keyed:
 
 
 def tombstone(line: bytes, event: Keyed) -> bytes:
-    """Return the part of a line that clears its key which is kept."""
+    """Return the kept part of a line that clears its key."""
     return line.partition(b" ")[0] + b' {"id":"%b"}' % event.rank[2]
 
 

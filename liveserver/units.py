@@ -16,10 +16,10 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
 # A larger number without a unit is probably meant to be milliseconds.
-MOST_BARE_SECONDS = 3600
+MAX_BARE_SECONDS = 3600
 
-MOST_SECONDS = 36_500 * 86_400.0  # a hundred years; Redis counts in milliseconds, and has 63 bits
-MOST_BYTES = 1024**5
+MAX_SECONDS = 36_500 * 86_400.0  # a hundred years; Redis counts in milliseconds, and has 63 bits
+MAX_BYTES = 1024**5
 
 
 class Duration(float):
@@ -96,21 +96,21 @@ def quantity(kind: type, value: Any) -> Any:
     else:
         number, unit = "", ""
     if kind is Duration:
-        if number and not unit and float(number) > MOST_BARE_SECONDS:
+        if number and not unit and float(number) > MAX_BARE_SECONDS:
             raise ValueError(
                 f'{value!r} has no unit; write "{number}s" for seconds, or "{number}ms" for milliseconds'
             )
         if number and unit in ("", "ms", "s", "m", "h", "d") and float(number) >= 0:
             seconds = float(number) * _UNITS[unit or "s"]
-            if seconds > MOST_SECONDS:
-                raise ValueError(f"{_shortened(value)} is too long; at most {MOST_SECONDS / 86400:.0f}d")
+            if seconds > MAX_SECONDS:
+                raise ValueError(f"{_shortened(value)} is too long; at most {MAX_SECONDS / 86400:.0f}d")
             return Duration(seconds)
         raise ValueError(f'{value!r} is not a duration like "20ms", "15s" or "5m"')
     if kind is Size:
         if number and unit in ("", "B", "KiB", "MiB", "GiB") and float(number) >= 0:
             size = float(number) * _UNITS[unit or "B"]
-            if size > MOST_BYTES:
-                raise ValueError(f"{_shortened(value)} is too large; at most {MOST_BYTES // 1024**3}GiB")
+            if size > MAX_BYTES:
+                raise ValueError(f"{_shortened(value)} is too large; at most {MAX_BYTES // 1024**3}GiB")
             return Size(size)
         raise ValueError(f'{value!r} is not a size like "64KiB" or "4MiB"')
     raise NotImplementedError(kind)

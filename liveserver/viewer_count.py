@@ -20,7 +20,7 @@ _WORDS = re.compile(
 
 
 class AudienceReport(msgspec.Struct, frozen=True):
-    """What a node adds to a video's audience: users who have watched it, and the most viewers at once."""
+    """A node's addition to a video's audience: users who have watched it, and the most viewers at once."""
 
     video: str
     users: Sequence[str]

@@ -92,9 +92,9 @@ def test_a_description_that_others_made_non_blocking_is_waited_for() -> None:
 def test_a_line_is_cut_at_its_limit(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
         writer = LineWriter(file.fileno())
-        writer.write("y" * (line_writer.MOST_BYTES + 1))
+        writer.write("y" * (line_writer.MAX_BYTES + 1))
         writer.flush(10)
-    assert (tmp_path / "log").read_bytes() == b"y" * line_writer.MOST_BYTES + b"\n"
+    assert (tmp_path / "log").read_bytes() == b"y" * line_writer.MAX_BYTES + b"\n"
 
 
 def test_as_a_file_it_takes_text_in_pieces(tmp_path: Path) -> None:

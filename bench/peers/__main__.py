@@ -36,7 +36,7 @@ from bench.harness import cores, progress
 from bench.peers.kinds import PEERS, Peer
 from bench.results import Sheet, by_measure, finish, machine, medians
 from bench.server import Server
-from bench.stage import MOST_VIEWERS, Manner, Stage
+from bench.stage import MAX_VIEWERS, Manner, Stage
 
 MEASURES = {
     "start_cpu_s": "start: CPU until ready, s",
@@ -74,8 +74,8 @@ def main(
 
     Example: python -m bench.peers --viewers 10000 --peers liveserver,nchan,node --rounds 5
     """
-    if count > MOST_VIEWERS:
-        raise typer.BadParameter(f"at most {MOST_VIEWERS:,} viewers fit into one process' descriptors")
+    if count > MAX_VIEWERS:
+        raise typer.BadParameter(f"at most {MAX_VIEWERS:,} viewers fit into one process' descriptors")
     wanted = chosen(peers)
     versions = {peer.name: peer.version() for peer in wanted}
     present = [peer for peer in wanted if versions[peer.name]]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.harness import HOST, SEND_BUFFER, free_ports
 from bench.server import Server, run_program, run_server
-from bench.stage import MOST_VIEWERS
+from bench.stage import MAX_VIEWERS
 
 HERE = Path(__file__).parent
 DIRECTORY = Path(os.environ.get("LIVESERVER_PEERS") or Path.home() / ".cache" / "liveserver-peers")
@@ -34,7 +34,7 @@ Command = Callable[[int, int, Path], Sequence[str]]
 @contextmanager
 def liveserver(core: int, *settings: str) -> Iterator[Server]:
     """Run this server without its limit of connects/s, which the peers do not have."""
-    fixed = ("edge.accept_rate=1000000", f"edge.max_connections={MOST_VIEWERS}")
+    fixed = ("edge.accept_rate=1000000", f"edge.max_connections={MAX_VIEWERS}")
     with run_server(core, *fixed, f"frontend.send_buffer={SEND_BUFFER}", *settings) as server:
         yield server
 

@@ -16,7 +16,7 @@ from liveserver.auth import tokens
 from liveserver.auth.client_addresses import ClientAddresses
 from liveserver.auth.credentials import bearer, extract_credentials
 from liveserver.auth.grant import ANONYMOUS, MODERATE, NODE, OPEN, Grant
-from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_public_key, read_secrets
+from liveserver.auth.keys import HS256, MIN_SECRET, Key, read_public_key, read_secrets
 from liveserver.auth.nodes import NodeTokens
 from liveserver.auth.operators import OperatorKeys
 from liveserver.auth.publishers import PublisherKeys
@@ -104,7 +104,7 @@ class Authorizer:
 
             self._jwks = Jwks(auth.jwks, auth)
         self.revocations = Revocations(clock)
-        # Waits until it is known who is revoked; false when that is not known in time.
+        # Waits until the revoked tokens are known; returns False if they are not known in time.
         self.wait_revocations: Callable[[], Awaitable[bool]] | None = None
         self._viewers = ViewerTokens(auth, self._viewers_keys(), self._jwks, clock, self.revocations)
         self._publishers_refused = self._nodes_refused = self._videos_refused = 0
@@ -134,7 +134,7 @@ class Authorizer:
 
     def _viewers_keys(self) -> list[Key]:
         auth = self._auth
-        secrets = read_secrets("auth.secret", auth.secret, auth.secret_file, SHORTEST_SECRET)
+        secrets = read_secrets("auth.secret", auth.secret, auth.secret_file, MIN_SECRET)
         if self._nodes.secrets.intersection(secrets):
             raise ConfigError("auth.nodes_secret", "is the viewers' secret too; give the nodes their own")
         keys = [Key(HS256, secret.encode()) for secret in secrets]
@@ -176,7 +176,7 @@ class Authorizer:
             return OPEN if self.is_publishing_open else ANONYMOUS
         if self.wait_revocations is not None:
             if not await self.wait_revocations():
-                raise Unavailable("which tokens are revoked is not known yet; try again", 1)
+                raise Unavailable("the revoked tokens are not known here yet; try again", 1)
             self.wait_revocations = None
         return await self._viewers.authenticate(
             extract_credentials(headers, token, self._auth.cookie, self._origins)
@@ -200,8 +200,9 @@ class Authorizer:
         self._operators.check(headers)
 
     def administrator(self, headers: Headers) -> str:
-        """Return the name of the site's server, or of the operator, that sends these headers and may end what
-        users do anywhere: one with the scope `moderate` for all videos, or with `auth.ops_key`.
+        """Return the name of the site's server, or of the operator, whose request has these headers.
+
+        Its key has the scope `moderate` for all videos, or is `auth.ops_key`.
 
         Raises `Unauthorized`, `Forbidden`.
         """

@@ -79,8 +79,9 @@ NODE = Grant()  # another node of the cluster
 
 
 def sees_audience(grant: Grant, video: str) -> bool:
-    """Return whether how many have watched a video is shown as well as how many do: with the scope
-    `moderate`, or the key of one of the video's publishers.
+    """Return whether a grant shows how many have watched a video, besides how many watch it now.
+
+    That needs the scope `moderate`, or the key of one of the video's publishers.
 
     Raises `Forbidden` if neither is.
     """

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
-SHORTEST_SECRET = 32  # bytes: as long as the hash (RFC 7518 §3.2)
-SHORTEST_KEY = 20  # characters of a publisher's key
-SHORTEST_RSA = 2048  # bits (RFC 7518 §3.3)
+MIN_SECRET = 32  # bytes: as long as the hash (RFC 7518 §3.2)
+MIN_KEY = 20  # characters of a publisher's key
+MIN_RSA_BITS = 2048  # bits (RFC 7518 §3.3)
 MAX_JWKS_KEYS = 100
 
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
@@ -84,7 +84,7 @@ def read_secrets(setting: str, text: Secret | None, file: str | None, shortest: 
 
 def read_keys(setting: str, text: Secret | None, file: str | None) -> list[str]:
     """Return the keys, for `Authorization: Bearer KEY`, of a setting and its file. Raises `ConfigError`."""
-    found = read_secrets(setting, text, file, SHORTEST_KEY)
+    found = read_secrets(setting, text, file, MIN_KEY)
     if not all(_BEARER_TOKEN.fullmatch(key) for key in found):
         raise ConfigError(
             f"{setting}_file" if file else setting,
@@ -177,7 +177,7 @@ def _to_key(key: object, name: str | None) -> Key | None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-    if isinstance(key, RSAPublicKey) and key.key_size >= SHORTEST_RSA:
+    if isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
         return Key(RS256, key, name)
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         return Key(ES256, key, name)

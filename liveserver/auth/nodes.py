@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from liveserver.auth import tokens
 from liveserver.auth.credentials import bearer
-from liveserver.auth.keys import HS256, SHORTEST_SECRET, Key, read_secrets
+from liveserver.auth.keys import HS256, MIN_SECRET, Key, read_secrets
 from liveserver.config import AuthSettings
 from liveserver.config.auth_checks import NODES_AUDIENCE
 from liveserver.errors import Unauthorized
@@ -66,7 +66,7 @@ class NodeTokens:
     def __init__(self, settings: AuthSettings, node: str, clock: Callable[[], float] = time.time) -> None:
         """Read the secrets. Raises `ConfigError`."""
         secrets = read_secrets(
-            "auth.nodes_secret", settings.nodes_secret, settings.nodes_secret_file, SHORTEST_SECRET
+            "auth.nodes_secret", settings.nodes_secret, settings.nodes_secret_file, MIN_SECRET
         )
         self.secrets = frozenset(secrets)
         self.signature = Signature(node, secrets[0] if secrets else None, settings.node_token_ttl, clock)

@@ -84,12 +84,12 @@ class Revocations:
         return self._known.get(key)
 
     def version(self, key: str) -> int:
-        """Return the version of what is known of this key, lifted or not; -1: nothing is."""
+        """Return the latest known version of this key, lifted or not; -1: none."""
         known = self._state.get(key)
         return -1 if known is None else known.rank[0]
 
     def fold(self, event: Keyed) -> bool:
-        """Take an event in; return whether something was revoked that was not before."""
+        """Fold an event; return whether something was revoked that was not before."""
         if not event.key.startswith(KEYS) or self._state.is_stale(event):
             return False
         revocation: Revocation | None = None

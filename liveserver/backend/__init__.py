@@ -12,13 +12,13 @@ statements.py   frequent statements, built once
 engine.py       connections to the database, and which of its errors are transient
 opening.py      waits for the database at the start
 enforcement.py  what users may do just now: bans, closed comments, slow mode
-review.py       asks a site's own service about comments
+review.py       asks a site's own service to decide on comments
 waiting_comments.py  comments that wait for a decision
-restoring.py    publishes again what a state has lost of settings and bans
+restoring.py    publishes settings and bans again that a state has lost
 rates.py        a video's likes per second
 sums.py         publishes a video's totals when they have changed
 heard.py        comments, other stores' totals, rules and acts, extracted from a video's log
-view.py         what is known of a video that is served here
+view.py         a followed video, in memory
 follow.py       reads the logs of the videos that are served here
 privacy.py      a user's likes and comments, exported and erased
 outbox.py       sends stored events to a dispatcher

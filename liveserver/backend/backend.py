@@ -166,7 +166,7 @@ class Backend:
         return published
 
     async def audit(self, video: str, before: str | None, limit: int) -> tuple[list[msgspec.Raw], str | None]:
-        """Return a page of what moderators did, newest first, and the id to read on before.
+        """Return a page of moderators' acts, newest first, and the id before which the next page begins.
 
         Raises `NotFound`, `Unavailable`.
         """
@@ -179,7 +179,7 @@ class Backend:
         return [msgspec.Raw(event) for _, event in page], last
 
     async def newest_acts(self, limit: int) -> list[msgspec.Raw]:
-        """Return what moderators did last, newest first, with all videos that are followed here.
+        """Return the last acts of moderators, newest first, on all videos that are followed here.
 
         Raises `Unavailable`.
         """
@@ -203,7 +203,7 @@ class Backend:
     async def retract(self, video: str, comment: str, by: str | None, user: str | None) -> None:
         """Retract a comment; return when that is in the feed. With a `user`, only one of theirs.
 
-        Raises `NotFound`, `Forbidden`, and `Unavailable`, after which it may happen all the same.
+        Raises `NotFound`, `Forbidden`, and `Unavailable`, after which the comment may still be retracted.
         """
         # The same id each time, so that a repetition is a duplicate.
         event = (
@@ -227,7 +227,7 @@ class Backend:
             await self.act(acts.pin(video, by or user or "", None, None))
 
     async def check(self) -> None:
-        """Raise `Unavailable` if the database does not store; for readiness.
+        """Raise `Unavailable` if the database cannot be written to; for readiness.
 
         Unreachable dispatchers do not matter here: likes and comments are stored, and published later.
         """

@@ -1,11 +1,12 @@
-"""What users may do just now: bans, closed comments and likes, slow mode, review.
+"""What users may do at the moment: bans, closed comments and likes, slow mode, review.
 
 Rules:
 
-1. What holds is what the video's log says (`moderation/rules.py`), read every `follow_interval`; what was
-   known holds while the log cannot be read.
+1. The rules are those of the video's log (`moderation/rules.py`), read every `follow_interval`; while the log
+   cannot be read, the last known ones hold.
 2. Slow mode is per video and user across the backends of a datacenter: the bus holds the user's turn. Without
-   a user it is per address. What this backend let pass is known here as well, also while the bus is away.
+   a user it is per address. This backend also remembers the comments it has admitted, for while the bus is
+   unavailable.
 3. A request that is repeated with its Idempotency-Key passes: it is answered as before, and stored once.
 """
 
@@ -61,7 +62,7 @@ class Enforcer:
         self._alone = 0
 
     async def check_like(self, video: str, user: str | None, grant: Grant) -> None:
-        """Raise unless the user may like the video just now."""
+        """Raise unless the user may like the video at the moment."""
         rules = (await self._follower.follow(video)).rules
         await self._check_ban(video, user)
         if rules.settings.likes == "closed" and not grant.is_exempt(video):
@@ -71,7 +72,7 @@ class Enforcer:
     async def check_comment(
         self, video: str, user: str | None, grant: Grant, address: str, key: str | None
     ) -> bool:
-        """Raise unless the user may comment just now; return whether the comment is to be reviewed.
+        """Raise unless the user may comment at the moment; return whether the comment is to be reviewed.
 
         In slow mode this takes the user's turn. `key` is the request's Idempotency-Key.
         """

@@ -1,4 +1,4 @@
-"""Read the logs of the videos served here, so that every backend has the comments and totals of all others.
+"""Reads the logs of the videos served here, so that every backend has the comments and totals of all others.
 
 Rules:
 
@@ -62,8 +62,8 @@ class Follower:
     """Follows videos. `run` must be running.
 
     `load(video)` reads a video from the database, `keep(heard)` stores what was read from its log,
-    `publish_again(video)` publishes this store's totals, `restore(video, events)` what the state has lost;
-    the number of likes in other stores, by video, is written to `others`.
+    `publish_again(video)` publishes this store's totals, `restore(video, events)` rules that its state
+    has lost; the number of likes in other stores, by video, is written to `others`.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Follower:
         elif is_anew and not view.epoch:
             heard.is_complete = True
         is_sparse = sum(len(batch.lines) for batch in part.batches) < part.end - view.offset
-        if not view.is_state_read or is_sparse:  # what is missing may have been keyed
+        if not view.is_state_read or is_sparse:  # missing events may have been keyed
             add_state_lines(heard, await reader.state(video))
             self._check_own(video, view, heard)
             self._check_rules(video, view, heard)
@@ -239,7 +239,7 @@ class Follower:
             self._publish_again(video)
 
     def _check_rules(self, video: str, view: View, heard: Heard) -> None:
-        """Publish the video's rules again that its state has lost."""
+        """Publish rules again that the video's state has lost."""
         ranks = {rule.event.key: rule.event.rank for rule in heard.rules}
         # A cleared key is missed only where an older event of it is kept, see `_fold_rules`.
         lost = [event for event in view.rules if event.key not in ranks and not event.is_cleared]

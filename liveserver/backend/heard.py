@@ -157,7 +157,7 @@ def add_state_lines(heard: Heard, lines: Iterable[bytes]) -> None:
 
 
 def cleared_user(event: Keyed) -> str | None:
-    """Return whose comments are gone, as a `clear/…` event says; None when it says nothing."""
+    """Return the user whose comments a `clear/…` event retracts; None if it is malformed."""
     try:
         return None if event.is_cleared else _cleared(event.data).data.user
     except msgspec.DecodeError:

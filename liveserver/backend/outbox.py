@@ -1,4 +1,4 @@
-"""Send stored events to a dispatcher, reliably and in order.
+"""Sends stored events to a dispatcher, reliably and in order.
 
 Rules:
 
@@ -42,7 +42,7 @@ class PublishTarget(Protocol):
     """A dispatcher, to which events are published."""
 
     async def publish(self, body: bytes, *, retractions: bool) -> int:
-        """Publish a JSON array of events; return once all are accepted, how many were older than the state.
+        """Publish a JSON array of events; once all are accepted, return how many were older than the state.
 
         Raises `Unavailable` or `DispatcherError` (try again, with the same ids), or `BadRequest` or
         `TooLarge` (permanent: the request will never be accepted).

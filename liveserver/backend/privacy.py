@@ -1,10 +1,10 @@
-"""What a likes database has of one user: exported, and erased. Beside a running backend, in a transaction.
+"""Exports and erases a user's data in a likes database. Works beside a running backend, in a transaction.
 
 Rules:
 
-1. What is stored, what waits to be published, the rules of videos and what moderators did: each names users.
-2. A ban that holds is kept, with its user: otherwise a banned user would be let in again. Lift it first.
-3. A rule that is erased but for its key stays cleared, with its rank, so that no older one comes back.
+1. Users are named in likes and comments, events that wait to be published, rules, and moderators' acts.
+2. A ban in force is kept, with its user: otherwise the user could watch again. Lift it first.
+3. Of an erased rule the key is kept, as cleared and with its rank, so that no older rule comes back.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from liveserver.config import BackendSettings
 from liveserver.moderation.personal import NAMES, does_name, is_about, user_keys, without_user
 from liveserver.moderation.rules import Rules
 
-TOGETHER = 1_000  # rows read at once
+BATCH_SIZE = 1_000  # rows read at once
 
 
 class Erased(msgspec.Struct):
-    """How many rows were erased, and how many bans were kept since they hold."""
+    """How many rows were erased, and how many bans were kept since they are in force."""
 
     rows: int
     bans_kept: int
 
 
 def open_database(settings: BackendSettings) -> Engine | None:
-    """Return the database of these settings; None where there is none yet. Raises as `open_engine` does."""
+    """Return the database of these settings; None if it does not exist yet. Raises as `open_engine` does."""
     database = settings.database
     if "://" not in database:
         path = Path(settings.directory) / database
@@ -46,7 +46,7 @@ def open_database(settings: BackendSettings) -> Engine | None:
 
 
 def export_user(engine: Engine, user: str) -> Iterator[dict[str, Any]]:
-    """Yield what is the user's, each kind by time. Raises `SQLAlchemyError`."""
+    """Yield the user's data, each kind by time. Raises `SQLAlchemyError`."""
     with engine.begin() as connection:
         for kind, table in (("like", likes), ("comment", comments)):
             rows = connection.execute(
@@ -68,7 +68,7 @@ def export_user(engine: Engine, user: str) -> Iterator[dict[str, Any]]:
 
 
 def erase_user(engine: Engine, user: str, now: int | None = None) -> Erased:
-    """Take the user's name from likes, and the content from comments, rules and acts.
+    """Remove the user's name from likes, and the content from comments, rules and acts.
 
     Likes still count. `now` is in milliseconds. Raises `SQLAlchemyError`.
     """
@@ -108,7 +108,10 @@ def _erase_acts(connection: Connection, user: str) -> int:
 
 
 def _erase_unpublished(connection: Connection, user: str) -> None:
-    """Likes are published without the name, retractions as they take back; comments are not."""
+    """Erase the user from unpublished events: likes lose the name, comments are not published.
+
+    Retractions stay, since they retract.
+    """
     for row in _naming(connection, outbox, user):
         event = _event(row)
         where = (outbox.c.sender == row.sender) & (outbox.c.number == row.number)
@@ -121,7 +124,7 @@ def _erase_unpublished(connection: Connection, user: str) -> None:
 
 def _naming(connection: Connection, table: Any, user: str) -> list[Row[Any]]:
     """Return a table's rows that name a user."""
-    rows = connection.execution_options(yield_per=TOGETHER).execute(select(table))
+    rows = connection.execution_options(yield_per=BATCH_SIZE).execute(select(table))
     return [row for row in rows if does_name(_event(row), user) or getattr(row, "key", "") in user_keys(user)]
 
 
@@ -146,7 +149,7 @@ def _is_banned(line: bytes, user: str, now: int) -> bool:
 
 
 def _line_without(line: bytes, user: str) -> bytes:
-    """Return a rule's line without the user; cleared, if the content is theirs, with the same rank."""
+    """Return a rule's line without the user; if its content is theirs, cleared with the same rank."""
     event = msgspec.json.decode(line.partition(b" ")[2])
     keyed = state.read(line)
     head = state.head(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from liveserver.config import LikeSettings
 
-MOST_VIDEOS = 10_000  # videos with a known rate; beyond that all are counted from zero again
+MAX_VIDEOS = 10_000  # videos with a known rate; beyond that all are counted from zero again
 
 
 class LikeRates:
@@ -31,7 +31,7 @@ class LikeRates:
         window, before, here = self._windows.get(video, (now, 0, 0))
         if window != now:
             before, here = (here if window == now - 1 else 0), 0
-        if len(self._windows) >= MOST_VIDEOS:
+        if len(self._windows) >= MAX_VIDEOS:
             self._windows.clear()
         self._windows[video] = now, before, here + 1
         return before <= self._most and here < self._most

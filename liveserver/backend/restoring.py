@@ -1,4 +1,4 @@
-"""Publish again what a video's state has lost of what holds for it: settings, bans and so on.
+"""Publishes the rules of a video again that its state has lost: settings, bans and so on.
 
 Events keep their ids and times, so what the state has, or has in a newer form, is a duplicate or stale;
 several backends may do the same.
@@ -20,7 +20,7 @@ from liveserver.instruments import gauge, total
 from liveserver.state import Keyed
 from liveserver.wakeup import Wakeup
 
-TOGETHER = 500  # events in one request
+BATCH_SIZE = 500  # events in one request
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class RestoringStatistics(msgspec.Struct, frozen=True):
 
 
 class Restorer:
-    """Publishes what it is `put`. `run` must be running."""
+    """Publishes the events given to `put`. `run` must be running."""
 
     def __init__(self, dispatcher: PublishTarget) -> None:
         self._dispatcher = dispatcher
@@ -49,12 +49,12 @@ class Restorer:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Publish what comes, until cancelled."""
+        """Publish events until cancelled."""
         while True:
             await self._wakeup.wait()
             backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
             while self._lost:
-                some = dict(itertools.islice(self._lost.items(), TOGETHER))
+                some = dict(itertools.islice(self._lost.items(), BATCH_SIZE))
                 body = msgspec.json.encode([_publication(video, event) for (video, _), event in some.items()])
                 try:
                     await self._dispatcher.publish(body, retractions=False)

@@ -1,12 +1,12 @@
-"""Ask a site's own service what is to become of a comment: show it, hold it for a moderator, or reject it.
+"""Asks a site's own service to decide on a comment: show it, hold it for a moderator, or reject it.
 
 Rules:
 
 1. Requests are signed as Standard Webhooks are (https://www.standardwebhooks.com): `webhook-id`,
    `webhook-timestamp`, `webhook-signature: v1,BASE64` of HMAC-SHA256 over `id.timestamp.body`.
-2. The answer is a 200 with `{"decision":"show"|"hold"|"reject"}`. Anything else, and no answer within
-   `review.timeout`, is `review.unanswered`. Nothing is asked twice.
-3. At most `review.concurrency` comments are asked about at once; further ones are unanswered.
+2. The answer is a 200 with `{"decision":"show"|"hold"|"reject"}`. For any other answer, and for none within
+   `review.timeout`, the decision is `review.unanswered`. Requests are not repeated.
+3. At most `review.concurrency` requests are in progress; further comments count as unanswered.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.auth.keys import SHORTEST_SECRET, read_secrets
+from liveserver.auth.keys import MIN_SECRET, read_secrets
 from liveserver.config import ReviewSettings
 from liveserver.errors import ConfigError, connection_fault
 from liveserver.instruments import total
@@ -141,7 +141,7 @@ class ReviewHook:
 
 def read_hook_secret(settings: ReviewSettings) -> bytes:
     """Return the secret that signs the hook's requests. Raises `ConfigError`."""
-    secrets = read_secrets("review.secret", settings.secret, settings.secret_file, SHORTEST_SECRET)
+    secrets = read_secrets("review.secret", settings.secret, settings.secret_file, MIN_SECRET)
     if not secrets:
         raise ConfigError("review.secret", "is missing; the hook's requests are signed with it")
     return decode_secret(secrets[0]) or secrets[0].encode()

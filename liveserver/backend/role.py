@@ -30,8 +30,8 @@ async def open_backend_role(
 ) -> AsyncIterator[tuple[Role, PublishTarget]]:
     """Yield the role, and the dispatcher to which it publishes.
 
-    That is `local`, unless there is none or `backend.dispatchers` names others. `reader` is None where there
-    is no bus: then what other stores have is not included.
+    That is `local`, unless there is none or `backend.dispatchers` names others. `reader` is None without a
+    bus: then totals and comments of other stores are not included.
     """
     async with AsyncExitStack() as stack:
         target = local

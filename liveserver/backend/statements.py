@@ -151,5 +151,5 @@ def add_totals(dialect: str) -> Insert:
 
 @cache
 def new_store(dialect: str) -> Insert:
-    """Return the statement that makes the store's own row, unless it is there."""
+    """Return the statement that inserts the store's own row, unless it exists."""
     return _insert_of(dialect)(store).on_conflict_do_nothing()

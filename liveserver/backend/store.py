@@ -165,9 +165,9 @@ class Store:
             return None if found is None else (found.text, found.user)
 
     def acts(self, video: str, before: str | None, limit: int) -> list[tuple[str, bytes]] | None:
-        """Return so many of what moderators did, the newest first, each with its id; those before `before`.
+        """Return the newest `limit` acts of moderators before the one with the id `before`, each with its id.
 
-        None when there is no such act. Raises `SQLAlchemyError`.
+        None if there is no such act. Raises `SQLAlchemyError`.
         """
         query = select(acts.c.id, acts.c.event).where(acts.c.video == video)
         with self._reader() as connection:
@@ -182,7 +182,7 @@ class Store:
             return [(row.id, row.event) for row in connection.execute(newest)]
 
     def newest_acts(self, limit: int) -> list[bytes]:
-        """Return what moderators did last, with any video. Raises `SQLAlchemyError`."""
+        """Return the last acts of moderators, on any video. Raises `SQLAlchemyError`."""
         query = select(acts.c.event).order_by(acts.c.at.desc(), acts.c.id.desc()).limit(limit)
         with self._reader() as connection:
             return list(connection.scalars(query))
@@ -216,7 +216,7 @@ class Store:
             return [OutboxRow(row.sender, row.number, row.is_retraction, row.body) for row in rows]
 
     def owed(self, limit: int) -> list[str]:
-        """Return videos with totals that no dispatcher has accepted. Raises `SQLAlchemyError`."""
+        """Return videos with totals that no dispatcher has accepted yet. Raises `SQLAlchemyError`."""
         with self._reader() as connection:
             return list(connection.execute(statements.OWED, {"most": limit}).scalars())
 

@@ -1,11 +1,11 @@
-"""Publish a video's totals when they have changed: absolute sums, at most once a tick.
+"""Publishes a video's totals when they have changed: absolute sums, at most once a tick.
 
 Rules:
 
 1. A store's totals are absolute and only grow; the event's version is their sum, and its id is derived from
    store and version. So a repeat is a duplicate, an older event is stale, and the last one suffices.
 2. The database decides what is to be published: totals above those that a dispatcher has accepted. There are
-   no rows to send one by one, and a crash loses nothing. `on_likes` only says when to look.
+   no rows to send one by one, and a crash loses nothing. `on_likes` only says which videos to read.
 3. One request at a time, for all videos that have changed; after a failure the totals are read again.
 4. A sweep finds unpublished totals that are not known here: those of an earlier process, of another backend
    of the same database that has ended, of a transaction whose outcome is unknown.
@@ -128,7 +128,7 @@ class SumsPublisher:
         self.on_likes([(video, None)])
 
     def sweep(self) -> None:
-        """Look for unpublished totals now: a transaction's outcome is unknown."""
+        """Sweep for unpublished totals now: a transaction's outcome is unknown."""
         self._sweep_now.set()
 
     def on_announced(self, totals: Totals) -> None:

@@ -314,7 +314,7 @@ class Transaction:
 
 
 def _key(command: Command) -> Key | None:
-    """Return what identifies a repeated request, or None."""
+    """Return the key that identifies a repeated request, or None."""
     if isinstance(command, Retraction | Heard) or command.key is None:
         return None
     return command.video, command.route, command.user or "", command.key

@@ -1,4 +1,4 @@
-"""What a backend knows of a video that it follows: totals by store, rules, and its rendered summary."""
+"""A followed video in a backend's memory: totals by store, rules, and its rendered summary."""
 
 from __future__ import annotations
 

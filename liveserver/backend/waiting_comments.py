@@ -18,7 +18,7 @@ from liveserver.moderation.rules import Waiting
 
 
 class WaitingComments:
-    """The comments that wait; they are among their videos' rules. `act` publishes acts, and has them hold."""
+    """The comments that wait; they are among their videos' rules. `act` publishes acts and applies them."""
 
     def __init__(
         self,
@@ -39,17 +39,17 @@ class WaitingComments:
         return "hold" if self._hook is None else await self._hook.decide(video, comment)
 
     async def hold(self, video: str, comment: Waiting) -> None:
-        """Have a comment wait for a moderator; once only. Raises `TooMany`, and as `act` does."""
+        """Hold a comment for a moderator; once only. Raises `TooMany`, and as `act` does."""
         act = acts.wait(video, comment)
         rules = await self._source.rules(video)
         if act.key is not None and rules.get(act.key) is not None:
-            return  # it waits, or was decided: the request is repeated
+            return  # it waits already, or was decided: this request is a repeat
         if len(rules.waiting) >= self._settings.waiting_comments:
             raise TooMany("too many comments wait for a moderator; try again later", 10, "review")
         await self._acts.publish(act)
 
     async def review(self, video: str, by: str, name: str, decision: Literal["approved", "rejected"]) -> None:
-        """Show a comment that waits, or do not. Raises `NotFound`, and as `act` does."""
+        """Approve or reject a comment that waits. Raises `NotFound`, and as `act` does."""
         waiting = (await self._source.refresh(video)).waiting.get(name)
         if waiting is None:
             raise NotFound("no such comment is waiting; another moderator may have decided")

@@ -104,7 +104,7 @@ class Writer:
         self._stored_at = -math.inf
         self._failing_since = math.inf
         self._reason = ""
-        self._refused_at = -math.inf  # the database refused commands that are in order, and took none since
+        self._refused_at = -math.inf  # when the database refused valid commands; since then it stored none
         self._wakeup = Wakeup()
         self._stored = self._repeats = self._commits = self._retries = self._failures = 0
 
@@ -125,8 +125,8 @@ class Writer:
     async def check(self) -> None:
         """Raise `Unavailable` unless a transaction succeeds now, or has within the last second.
 
-        Nor may the database have refused commands just now: it may lack a table, or the right to write to it,
-        that a check does not need.
+        It also raises if the database has just refused commands: a table, or the right to write to it, may be
+        missing that a check does not need.
         """
         if trio.current_time() - self._refused_at < REFUSED_SECONDS:
             raise Unavailable(f"the database does not store: {self._reason}")
@@ -213,7 +213,7 @@ class Writer:
         return accepted
 
     async def _commit(self, commands: Sequence[Command], accepted: Acknowledged) -> Committed | None:
-        """Return the results of the commands; None if the database does not store."""
+        """Return the results of the commands; None if the database cannot be written to."""
         backoff = Backoff(RETRY_FIRST, RETRY_LONGEST)
         attempts = conflicts = 0
         while True:

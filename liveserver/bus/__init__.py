@@ -5,7 +5,7 @@ records.py     what they take and return
 memory/        the bus of a single process
 redis/         the bus over Redis
 mailbox.py     a bounded buffer of received batches
-following.py   which videos moved, and what of a log was not seen before
+following.py   which videos moved, and which events of a log were not seen before
 hook_queue.py  the operations of the queues of hooks
 leases.py      the wire form of lease requests
 canary.py      readiness that proves delivery

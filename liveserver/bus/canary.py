@@ -115,7 +115,7 @@ class Canary:
         self._listening = trio.Event()
 
     def on_batch(self, batch: Batch) -> None:
-        """Look for the canary in a batch that the node's inbox received."""
+        """Find the canary in a batch that the node's inbox received, if it is there."""
         if batch.video != self.video:
             return
         for line in batch.lines:

@@ -2,7 +2,7 @@
 
 Rules:
 
-1. The bus is asked which videos moved since the last look, by its clock: there is nothing to subscribe to,
+1. The bus is asked which videos moved since the last call, by its clock: there is nothing to subscribe to,
    and nothing to miss.
 2. What was seen of a log is known by the numbers of each origin (a cursor). So a log that began anew and an
    event that was relayed twice double nothing.
@@ -23,14 +23,16 @@ PAGE = 1_000  # videos in one answer
 
 
 class MovedVideos:
-    """Lists the videos that moved; `look(since, limit)` asks the bus, as `PeerBus.active_since`.
+    """Lists the videos that moved; `list_active(since, limit)` asks the bus, as `PeerBus.active_since` does.
 
     Those that moved last are listed again by each call, as more may have come in the same millisecond; with
     `once`, only until a call has found nothing else.
     """
 
-    def __init__(self, look: Callable[[int, int], Awaitable[ActiveVideos]], *, once: bool = False) -> None:
-        self._look = look
+    def __init__(
+        self, list_active: Callable[[int, int], Awaitable[ActiveVideos]], *, once: bool = False
+    ) -> None:
+        self._list_active = list_active
         self._since = 0
         self._once = once
         self._last: set[str] = set()
@@ -40,14 +42,14 @@ class MovedVideos:
         found: dict[str, None] = {}
         since = self._since
         while True:
-            active = await self._look(since, PAGE)
+            active = await self._list_active(since, PAGE)
             found.update(dict.fromkeys(active.videos))
             if active.now < since:  # another Redis, whose clock is behind: look at all of it
                 since = 0
                 continue
             since = max(since, active.upto)
             if len(active.videos) < PAGE:
-                # Of the last millisecond there may be more to come: it is looked at again.
+                # More may follow in the last millisecond: it is listed again.
                 known = self._last if self._once and since == self._since else ()
                 self._since, self._last = since, set(found) if self._once else set()
                 return [video for video in found if video not in known]

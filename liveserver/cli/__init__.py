@@ -19,8 +19,8 @@ error_report.py  every failure as one line and an exit code
 
 1. `--help` is quick and has an example: what a command needs is imported when it runs.
 2. An error is one line: what is wrong, where, and what to do. Never a traceback (`error_report.py`).
-3. Exit codes: 0 done, 1 it went wrong, 2 the command or the configuration is wrong.
-4. What a program may want to read goes to standard output, what only a person wants to standard error.
+3. Exit codes: 0 success, 1 failure, 2 the command or the configuration is wrong.
+4. Output for programs goes to standard output, messages for people to standard error.
 """
 
 from __future__ import annotations

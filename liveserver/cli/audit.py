@@ -1,4 +1,4 @@
-"""`liveserver audit`: what moderators did."""
+"""`liveserver audit`: prints moderators' acts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def audit(
         str, typer.Argument(metavar="URL", help="A likes backend, http://127.0.0.1:8121 for example.")
     ],
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video's name, or * for all videos.")],
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="The newest so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="How many acts, the newest ones.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     key: Annotated[
         str | None,

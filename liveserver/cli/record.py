@@ -90,7 +90,7 @@ def _line(text: bytes) -> bytes:
 
 @record.command()
 def erase(
-    user: Annotated[str, typer.Option("--user", metavar="USER", help="Whose data it is.")],
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="The user to erase.")],
     video: Video = None,
     config_file: ConfigFile = None,
     settings: Set = None,

@@ -23,8 +23,8 @@ def token(
         list[str] | None,
         typer.Option("--video", metavar="VIDEO", help='A video\'s name, or "concert-*". Repeatable.'),
     ] = None,
-    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Whose token it is.")] = None,
-    lifetime: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it is good.")] = "1h",
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The token's user.")] = None,
+    lifetime: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it is valid.")] = "1h",
     scope: Annotated[
         list[str] | None,
         typer.Option("--scope", metavar="SCOPE", help="watch, like, comment, moderate or host. Repeatable."),
@@ -69,7 +69,7 @@ def token(
         raise typer.BadParameter(str(error), param_hint="--for") from None
 
     from liveserver.auth import tokens
-    from liveserver.auth.keys import SHORTEST_SECRET, SigningKey, read_private_key, read_secrets
+    from liveserver.auth.keys import MIN_SECRET, SigningKey, read_private_key, read_secrets
 
     auth = config.load(config_file, settings or ()).auth
     if private_key_file is not None and secret_file is not None:
@@ -80,9 +80,9 @@ def token(
         signing = read_private_key("--private-key-file", str(private_key_file))
     else:
         if secret_file is not None:
-            found = read_secrets("auth.secret", None, str(secret_file), SHORTEST_SECRET)
+            found = read_secrets("auth.secret", None, str(secret_file), MIN_SECRET)
         else:
-            found = read_secrets("auth.secret", auth.secret, auth.secret_file, SHORTEST_SECRET)
+            found = read_secrets("auth.secret", auth.secret, auth.secret_file, MIN_SECRET)
         if not found:
             raise ConfigError(
                 "auth.secret", "there is no secret to sign with; give --config or --secret-file"

@@ -49,7 +49,7 @@ def top(
     all_nodes: Annotated[
         bool,
         typer.Option(
-            "--all", help="All nodes that these know to live, from Redis, also those that come later."
+            "--all", help="All live nodes of the cluster, as listed in Redis, including later ones."
         ),
     ] = False,
     once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,

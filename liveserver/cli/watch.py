@@ -25,7 +25,7 @@ REFRESH = 0.1  # interval of the terminal's updates
 RECENT = 5.0  # the window of the rate and the delay in the status line
 
 # Most lines shown per refresh; of more, the last ones.
-MOST_LINES = 200
+MAX_LINES = 200
 
 
 class Transport(StrEnum):
@@ -143,7 +143,7 @@ async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
     from rich.text import Text
 
     recent = Recent()
-    lines: deque[tuple[str, str]] = deque(maxlen=MOST_LINES)
+    lines: deque[tuple[str, str]] = deque(maxlen=MAX_LINES)
     skipped = 0
     node: str | None = None
 
@@ -171,7 +171,7 @@ async def _show_live(watcher: Watcher, video: str, console: Console) -> None:
                         if _is_event(item):
                             recent.add(item)
                         node = getattr(item, "node", None) or node
-                        skipped += len(lines) == MOST_LINES
+                        skipped += len(lines) == MAX_LINES
                         lines.append((describe(item), "" if _is_event(item) else "dim"))
                 finally:
                     refresh()

@@ -18,7 +18,7 @@ import msgspec
 _NOT_NOW = frozenset({408, 421, 425, 429})
 
 
-LONGEST_WAIT = 300.0  # seconds, even if a server asks for more
+MAX_WAIT = 300.0  # seconds, even if a server asks for more
 
 # What decoding JSON of a server may raise.
 MALFORMED_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -54,7 +54,7 @@ class TemporaryError(Exception):  # never leaves the client
 
 
 def failure(error: BaseException) -> TemporaryError:
-    """Describe why a connection failed: by a fault of TLS, if that is the cause, as libraries do not say."""
+    """Describe why a connection failed; name a TLS error if that is the cause, which libraries hide."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -88,8 +88,8 @@ async def expect_success(response: httpx.Response) -> None:
 
 
 def bounded(seconds: float) -> float:
-    """Return the wait that a server asks for, in seconds, limited to 0 to `LONGEST_WAIT`."""
-    return min(max(0.0, seconds), LONGEST_WAIT)
+    """Return the wait that a server asks for, in seconds, limited to 0 to `MAX_WAIT`."""
+    return min(max(0.0, seconds), MAX_WAIT)
 
 
 def unsuccessful(

@@ -190,7 +190,7 @@ class PollSource:
         items: list[Item] = []
         if not self._ready:
             resumes = self._cursor is not None and self._cursor not in _WORDS
-            # Before the page's events one stands where one stood before asking.
+            # Before the page's events, the position is still that of the request.
             here = self._cursor if resumes else None if page.events else page.cursor
             items.append(Ready(here, None, resumes and not page.gap, page.gap, page.skipped))
             self._ready = True

@@ -29,7 +29,7 @@ SETTLED = 30.0
 # Seconds to wait for the output of an ended process, which a grandchild may keep open.
 LAST_OUTPUT = 1.0
 
-LONGEST_LINE = 64 * 1024
+MAX_LINE = 64 * 1024
 
 # The exit code of `liveserver run` for wrong settings. After a successful start it has another cause (such as
 # a port that was taken meanwhile), which may pass.
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 class Process(Protocol):
-    """What `Child` uses of `trio.Process`."""
+    """The part of `trio.Process` that `Child` uses."""
 
     @property
     def pid(self) -> int: ...
@@ -180,7 +180,7 @@ class Child:
         with reading:
             async for chunk in stdout:
                 *lines, rest = (rest + chunk).split(b"\n")
-                if len(rest) > LONGEST_LINE:
+                if len(rest) > MAX_LINE:
                     lines, rest = [*lines, rest], b""
                 for line in lines:
                     self._output(line.decode(errors="replace"))

@@ -29,8 +29,8 @@ import trio
 
 from liveserver.cluster.child import Process, open_process
 
-MOST_REQUEST = 1 << 20  # bytes, of a request to start a worker: its arguments and its environment
-MOST_REPLY = 256  # bytes
+MAX_REQUEST = 1 << 20  # bytes, of a request to start a worker: its arguments and its environment
+MAX_REPLY = 256  # bytes
 COMM = 15  # bytes, of a process' name in /proc/PID/comm
 
 Main = Callable[[Sequence[str]], object]
@@ -182,7 +182,7 @@ class ForkServer:
         space = socket.CMSG_SPACE(array("i").itemsize)
         while True:
             try:
-                message, ancillary, _, _ = await self._control.recvmsg(MOST_REPLY, space)
+                message, ancillary, _, _ = await self._control.recvmsg(MAX_REPLY, space)
             except OSError:
                 message = b""
             if not message:
@@ -202,7 +202,7 @@ class ForkServer:
 
 
 def _serve(control: socket.socket, main: Main, preload: Callable[[], object]) -> None:
-    """Be the fork server, until the supervisor has closed its end of the socket."""
+    """Run the fork server until the supervisor has closed its end of the socket."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -218,7 +218,7 @@ def _serve(control: socket.socket, main: Main, preload: Callable[[], object]) ->
     while True:
         readable, _, _ = select.select([control.fileno(), reading], [], [])
         if control.fileno() in readable:
-            request, descriptors, _, _ = socket.recv_fds(control, MOST_REQUEST, 2)
+            request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST, 2)
             if not request:
                 return
             _start_worker(control, request, descriptors, (reading, writing), main)
@@ -267,7 +267,7 @@ def _report_ended(control: socket.socket) -> None:
 
 
 def _exit_with(run: Callable[[], object]) -> NoReturn:
-    """Run what a forked process is for, and end it without returning to what its parent was doing."""
+    """Run `run` in a forked process, and end the process without returning to its parent's code."""
     code = 1
     try:
         run()

@@ -175,7 +175,7 @@ class Workers:
 
 @contextmanager
 def held(setting: str, address: Address) -> Iterator[Address]:
-    """Hold a port for processes that share it, without listening there; what port 0 became."""
+    """Hold a port for processes that share it, without listening; yield its address, with the real port."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -9,7 +9,7 @@ from liveserver.config.sections import Settings
 from liveserver.config.url_checks import check_url
 from liveserver.errors import ConfigError
 
-# What is delivered, besides `event.TYPE` and `video.gap`.
+# The kinds of messages, besides `event.TYPE` and `video.gap`.
 KINDS = (
     "video.occupied", "video.vacated",
     "comment.created", "comment.retracted", "comment.waiting", "comment.decided",

@@ -118,7 +118,7 @@ def move_secrets(overrides: Iterable[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _guess(text: str) -> Any:
-    """Return a value as TOML would read it; what TOML does not understand is a string."""
+    """Return a value as TOML would read it; a string if it is not valid TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

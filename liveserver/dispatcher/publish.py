@@ -149,7 +149,7 @@ class Publisher:
             await trio.sleep_until(until)
 
     def _resume_at(self) -> float:
-        """Return when a request that is held back has to be looked at again."""
+        """Return when a request that is held back has to be checked again."""
         if not self._queue or not self._held:
             return math.inf
         return min(self._queue[0].hold_ends, *self._held.values())
@@ -184,8 +184,10 @@ class Publisher:
         return batch
 
     def _skip_held(self, now: float) -> list[PublishRequest]:
-        """Take off the queue the requests of videos that are held back, and later ones of their videos, which
-        would overtake them; refuse those that have waited too long."""
+        """Remove and return the requests of videos that are held back; refuse those that waited too long.
+
+        Later requests of the same videos are removed, too, since they would overtake them.
+        """
         skipped: list[PublishRequest] = []
         others: list[PublishRequest] = []
         videos = set(self._held)
@@ -312,7 +314,7 @@ class Publisher:
         return True
 
     def note_trace(self, trace_id: str) -> None:
-        """Say that the commit whose requests were just answered belongs to a trace."""
+        """Record that the commit whose requests were just answered belongs to a trace."""
         self._commit_time.note_trace(self._last_commit, trace_id, time.time())
 
     def statistics(self) -> PublishStatistics:

@@ -159,7 +159,7 @@ class DispatcherRoutes:
 
 
 def _check_node_only(grant: Grant, video_batches: list[VideoBatch]) -> None:
-    """Raise `Forbidden` if others than nodes publish totals, moderation events, `role` or `by`."""
+    """Raise `Forbidden` if a client other than a node publishes totals, moderation events, `role` or `by`."""
     is_node = grant is NODE or grant is OPEN
     if not is_node and any(video_batch.video == SITE for video_batch in video_batches):
         raise Forbidden(f"{SITE} is the server's own log; choose another name")
@@ -189,7 +189,7 @@ def _read(request: Request, kind: type[T]) -> T:
 
 
 def _check(node: str, videos: dict[str, int] | list[str]) -> None:
-    if node.endswith("\n"):  # which the type's pattern admits
+    if node.endswith("\n"):  # the type's pattern admits it
         raise BadRequest("a node's name has no line break")
     if len(videos) > MAX_LEASES:
         raise BadRequest(f"one request has at most {MAX_LEASES} videos")

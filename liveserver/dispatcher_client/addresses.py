@@ -53,8 +53,8 @@ class DispatcherAddresses:
     def attempts(self) -> Iterator[str]:
         """Yield the dispatcher to use, again after each failure, as often as there are dispatchers.
 
-        The one that was yielded is put last when the next one is asked for. If all have failed, the names are
-        looked up.
+        When the next one is requested, the one yielded before is moved to the end. If all have failed, the
+        names are looked up.
         """
         for _ in range(len(self._urls)):
             if not self._urls:
@@ -66,7 +66,7 @@ class DispatcherAddresses:
         self._wakeup.set()
 
     def extensions(self, url: str) -> dict[str, str]:
-        """Return the extensions of an httpx request to a dispatcher: the name that its certificate is for."""
+        """Return an httpx request's extensions for a dispatcher: the name that its certificate must have."""
         host = self._hosts.get(url)
         return {"sni_hostname": host} if host is not None else {}
 
@@ -83,7 +83,7 @@ class DispatcherAddresses:
             nursery.cancel_scope.cancel()
 
     async def run(self) -> None:
-        """Look the names up again and again, until cancelled."""
+        """Look the names up at intervals, until cancelled."""
         while True:
             await self._wakeup.wait(trio.current_time() + self._interval)
             await self.resolve()

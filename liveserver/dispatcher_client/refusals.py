@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import msgspec
 
-LONGEST_DETAIL = 300  # characters
+MAX_DETAIL = 300  # characters
 
 
 class _Document(msgspec.Struct):
@@ -15,7 +15,7 @@ class _Document(msgspec.Struct):
 def problem_detail(answer: httpx.Response) -> str:
     """Return the `detail` of a problem document; empty if the answer is not one."""
     try:
-        return msgspec.json.decode(answer.content, type=_Document).detail[:LONGEST_DETAIL]
+        return msgspec.json.decode(answer.content, type=_Document).detail[:MAX_DETAIL]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 

@@ -13,7 +13,7 @@ client_socket.py     the socket of a connection: bytes in and out, in time
 request.py           one request, parsed strictly
 query.py             its parameters
 known_heads.py       requests whose heads were parsed before
-body_reader.py       reads what of a body did not arrive with the head
+body_reader.py       reads the part of a body that did not arrive with the head
 chunked.py           parser of chunked bodies
 bodies.py            limits the memory of bodies being received
 accept.py            content negotiation

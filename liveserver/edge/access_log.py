@@ -13,7 +13,7 @@ import structlog
 from liveserver.auth.client_addresses import ClientAddresses
 from liveserver.config import EdgeSettings
 
-LONGEST_PATH = 200  # characters
+MAX_PATH = 200  # characters
 
 log = structlog.get_logger(__name__)
 
@@ -32,14 +32,14 @@ class AccessLog:
     def record(
         self, method: str, path: str, status: int, peer: Any, forwarded: bytes, request_id: str
     ) -> None:
-        """Log a request; `peer` is what `getpeername` says, `forwarded` the request's X-Forwarded-For."""
+        """Log a request; `peer` is the result of `getpeername`, `forwarded` the request's X-Forwarded-For."""
         if self.settings.access_log == "refused" and status < 400:
             return
         address = str(peer[0]) if isinstance(peer, tuple) and peer else str(peer or "")
         log.info(
             "request",
             method=method,
-            path=path[:LONGEST_PATH],
+            path=path[:MAX_PATH],
             status=status,
             address=self._addresses.name(address, forwarded),
             request=request_id,

@@ -1,4 +1,4 @@
-"""Reads a request's body, what of it did not arrive with the head."""
+"""Reads the part of a request's body that did not arrive with the head."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from liveserver.errors import BadRequest, TooLarge
 MAX_LINE = 256  # bytes of a chunk's size with its extensions, and of a trailer
 MAX_TRAILERS = 32
 FREE_CHUNKS = 1_000  # chunks of any size; after them the average size must be at least …
-LEAST_AVERAGE = 16  # bytes: smaller chunks cost more to parse than to send
+MIN_AVERAGE = 16  # bytes: smaller chunks cost more to parse than to send
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
@@ -79,7 +79,7 @@ class ChunkedBody:
                 raise BadRequest("a chunk begins with its size in hexadecimal digits, and CRLF")
             self._missing = int(match[1], 16)
             self._chunks += 1
-            if self._chunks > FREE_CHUNKS and len(self._data) < (self._chunks - FREE_CHUNKS) * LEAST_AVERAGE:
+            if self._chunks > FREE_CHUNKS and len(self._data) < (self._chunks - FREE_CHUNKS) * MIN_AVERAGE:
                 raise BadRequest("the body is in too many tiny chunks; send larger ones")
             if len(self._data) + self._missing > self._limit:
                 raise TooLarge(f"the body has at most {self._limit} bytes")

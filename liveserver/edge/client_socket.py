@@ -49,7 +49,7 @@ class ClientSocket:
                 return
             rest = memoryview(rest)
             settings, now = self._server.settings, trio.current_time()
-            if latest == math.inf:  # a client that reads in sips must not keep it in memory for hours
+            if latest == math.inf:  # a client that reads very slowly must not keep it in memory for hours
                 latest = now + settings.write_timeout + len(rest) / settings.min_write_rate
             rest = rest[sent:]
             self.deadline = min(latest, now + settings.write_timeout)

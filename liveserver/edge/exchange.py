@@ -38,8 +38,8 @@ from liveserver.errors import (
 )
 from liveserver.ids import request_id
 
-MOST_REFUSED = 256  # exchanges beyond the limit that are accepted, to be refused with a response
-MOST_HEAD = 8 * 1024  # bytes of a response's head
+MAX_REFUSED = 256  # exchanges beyond the limit that are accepted, to be refused with a response
+MAX_HEAD = 8 * 1024  # bytes of a response's head
 PIECE = 32 * 1024  # bytes of a response that are passed to Hypercorn at once
 
 
@@ -62,7 +62,7 @@ class Http2Application:
                 try:
                     if counted_as is None:
                         raise TooMany("this address has too many requests in progress", retry_after=1)
-                    if len(server.connections) > server.settings.max_connections + MOST_REFUSED:
+                    if len(server.connections) > server.settings.max_connections + MAX_REFUSED:
                         raise Unavailable("this node is full; try another, or come back later")
                     request = request_from(scope, server.settings.max_header_size)
                     if (origin := request.headers.get(b"origin")) is not None:
@@ -150,7 +150,7 @@ class Exchange:
             await self.respond(without_body(answer) if request.method == "HEAD" else answer)
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._hear)
+            nursery.start_soon(self._watch_client)
             nursery.start_soon(self._pump, isinstance(answer, DeferredResponse))
             try:
                 if isinstance(answer, StreamResponse):
@@ -192,7 +192,7 @@ class Exchange:
     async def respond(self, answer: bytes | memoryview, *, more: bool = False) -> None:
         """Send a response that is rendered for HTTP/1.x: a head and a body, of which `more` may follow."""
         whole = memoryview(answer)
-        end = bytes(whole[:MOST_HEAD]).index(HEAD_END)
+        end = bytes(whole[:MAX_HEAD]).index(HEAD_END)
         status, *lines = bytes(whole[:end]).split(b"\r\n")
         pairs = [line.split(b": ", 1) for line in lines]
         headers = [(name, value) for name, value in pairs if name not in ONLY_HTTP1]
@@ -225,7 +225,7 @@ class Exchange:
             problem.request_id = name
             await self.respond(problem_response(problem))
 
-    async def _hear(self) -> None:
+    async def _watch_client(self) -> None:
         """Wait for the client to disconnect."""
         while (await self._receive())["type"] == "http.request":
             pass

@@ -137,7 +137,7 @@ class _Protocol(H2Protocol):
             await super()._handle_events([event])
         await self._flush()
 
-    async def say_goaway(self) -> None:
+    async def send_goaway(self) -> None:
         with suppress(ProtocolError):
             self.connection.close_connection()
             await self._flush()
@@ -180,12 +180,12 @@ class Http2Server(TCPServer):
 
     async def _initiate_server_close(self) -> None:
         """Close the connection; its client learns that a request that it has just sent was not processed."""
-        await self.protocol.say_goaway()  # type: ignore[attr-defined]
+        await self.protocol.send_goaway()  # type: ignore[attr-defined]
         await super()._initiate_server_close()
 
     @contextmanager
     def _idle(self, close: Callable[[], None]) -> Iterator[None]:
-        """Have the connection known as idle while the block lasts."""
+        """Mark the connection as idle for the duration of the block."""
         if self.client is None:
             yield
             return

@@ -52,7 +52,7 @@ class KnownHeads:
         return request
 
     def _is_seen(self, part: bytes) -> bool:
-        """Return whether this was asked for the same before, as far as is remembered."""
+        """Return whether this part was received before, as far as is remembered."""
         name = hash(part)
         if name in self._seen:
             return True

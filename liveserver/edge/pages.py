@@ -15,7 +15,7 @@ from liveserver.edge.cors import ALLOW
 from liveserver.edge.request import Request
 from liveserver.edge.response import date_line
 
-GZIP_LEAST = 512  # bytes; smaller documents fit into a packet uncompressed
+GZIP_MIN_SIZE = 512  # bytes; smaller documents fit into a packet uncompressed
 GZIP_LEVEL = 9
 _OK, _NOT_MODIFIED = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 304 Not Modified\r\n"
 
@@ -60,7 +60,7 @@ class Page:
 
     @cached_property
     def _zipped(self) -> bytes | None:
-        if len(self._content) < GZIP_LEAST:
+        if len(self._content) < GZIP_MIN_SIZE:
             return None
         zipped = gzip.compress(self._content, GZIP_LEVEL, mtime=0)
         return zipped if len(zipped) < len(self._content) else None

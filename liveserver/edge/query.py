@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from liveserver.errors import BadRequest
 
-MOST_PARAMETERS = 16
+MAX_PARAMETERS = 16
 LAST_EVENT_ID = "last-event-id"  # its name among the arguments, in whichever spelling it was sent
 
 # Parameters that libraries add to a URL, to bypass caches or to describe themselves; they are ignored.
@@ -34,8 +34,8 @@ def parse_arguments(query: str, known: Collection[str]) -> dict[str, str]:
         pairs = _pairs(query)
     except ValueError:
         pairs = _pairs_but_numbers(query)
-    if len(pairs) > MOST_PARAMETERS:
-        raise BadRequest(f"a query may have at most {MOST_PARAMETERS} parameters")
+    if len(pairs) > MAX_PARAMETERS:
+        raise BadRequest(f"a query may have at most {MAX_PARAMETERS} parameters")
     found: dict[str, str] = {}
     for name, value in pairs:
         if name in known and name != LAST_EVENT_ID:

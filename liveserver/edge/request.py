@@ -21,7 +21,7 @@ from liveserver.event import SITE, is_video
 
 LENGTH_DIGITS = 18
 NOT_PLAIN = -1  # `plain_length` of a body that is not simply a number of bytes
-MOST_HEADERS = 128
+MAX_HEADERS = 128
 _AUTHORITY = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::[0-9]*)?")  # RFC 3986 §3.2.2
 
@@ -53,8 +53,8 @@ class Request:
 
     def __init__(self, head: bytes) -> None:
         """Parse a complete head, including the empty line. Raises `BadRequest`."""
-        if head.count(b"\n") > MOST_HEADERS + 4:
-            raise HeadersTooLarge(f"a request has at most {MOST_HEADERS} headers")
+        if head.count(b"\n") > MAX_HEADERS + 4:
+            raise HeadersTooLarge(f"a request has at most {MAX_HEADERS} headers")
         self.head = head.lstrip(b"\r\n")  # empty lines before the request are not part of it (RFC 9112 §2.2)
         self.headers: dict[bytes, bytes] = {}
         self.path = ""

@@ -196,7 +196,7 @@ class EdgeServer:
             if acceptor is None:
                 nursery.start_soon(connection.run)
             else:
-                nursery.start_soon(self._shake_hands, connection, acceptor, nursery)
+                nursery.start_soon(self._handshake, connection, acceptor, nursery)
         return ACCEPT_BURST, True
 
     def _close_idle(self) -> None:
@@ -214,9 +214,7 @@ class EdgeServer:
             self._reaped += 1
             connection.close_idle()
 
-    async def _shake_hands(
-        self, connection: Connection, acceptor: TLSAcceptor, nursery: trio.Nursery
-    ) -> None:
+    async def _handshake(self, connection: Connection, acceptor: TLSAcceptor, nursery: trio.Nursery) -> None:
         """Make a TLS handshake; the connection continues in a task of its own, without these frames."""
         try:
             protocol = await acceptor.handshake(connection)

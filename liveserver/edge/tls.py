@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 HTTP2 = "h2"
 RECORD = 16 * 1024  # bytes; the rest of a partly read record would not be visible to the selector
-AT_ONCE = 8  # steps of handshakes between two checkpoints
+HANDSHAKE_STEPS = 8  # steps of handshakes between two checkpoints
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +117,7 @@ class TLSAcceptor:
         self._files = self._seen = self._signature()
         self._load()
         self._complaint = ""
-        self._steps = trio.Semaphore(AT_ONCE)
+        self._steps = trio.Semaphore(HANDSHAKE_STEPS)
         self._handshakes = self._failed = self._under_way = self._http2 = 0
         self._reloads = self._reloads_failed = 0
 
@@ -138,7 +138,7 @@ class TLSAcceptor:
             assert isinstance(sock, TLSSocket)
             connection.sock = sock
             connection.deadline = trio.current_time() + self._settings.handshake_timeout
-            await self._shake_hands(connection, sock)
+            await self._do_handshake(connection, sock)
         except (OSError, trio.ClosedResourceError):
             self._failed += 1
             raise
@@ -149,7 +149,7 @@ class TLSAcceptor:
         self._http2 += protocol == HTTP2
         return protocol
 
-    async def _shake_hands(self, connection: Connection, sock: TLSSocket) -> None:
+    async def _do_handshake(self, connection: Connection, sock: TLSSocket) -> None:
         while True:
             left = connection.deadline - trio.current_time()
             connection.deadline = float("inf")  # waiting for the semaphore does not count

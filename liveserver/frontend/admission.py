@@ -30,7 +30,7 @@ class ViewerSession:
         self, authorizer: Authorizer, grant: Grant, address: str, until: float, videos: Mapping[str, object]
     ) -> None:
         self.grant = grant
-        self.ended: Reason | None = None  # it is not to be let in after all
+        self.ended: Reason | None = None  # why it must not join after all
         self.until = until
         self._authorizer = authorizer
         self._address = address
@@ -80,8 +80,9 @@ class Admission:
             self.joining.discard(session)
 
     async def may_see_audience(self, request: Request, video: str, token: str | None = None) -> bool:
-        """Check that a request may ask how many watch a video; return whether also how many have: with the
-        scope `moderate`, or the key of one of the video's publishers.
+        """Check that a request may see how many watch a video; return whether it may also see how many have.
+
+        The latter needs the scope `moderate`, or the key of one of the video's publishers.
 
         Raises `Unauthorized`, `Forbidden`, and `Unavailable` if the keys cannot be fetched.
         """

@@ -13,7 +13,7 @@ from liveserver.frontend.delivery.viewer import random_retry
 from liveserver.transport.form import Reason
 
 STEP = 0.05  # seconds
-LONGEST_SHARE = 1.0  # seconds for one viewer: a few of them do not need all of the time
+MAX_SHARE = 1.0  # seconds for one viewer: a few of them do not need all of the time
 
 
 class Drainable(Protocol):
@@ -41,7 +41,7 @@ async def drain(
     ]
     leaving += sockets  # also those without subscriptions
     count = len(leaving)
-    steps = max(1, round(min(seconds, count * LONGEST_SHARE) / STEP))
+    steps = max(1, round(min(seconds, count * MAX_SHARE) / STEP))
     bounds = [round(count * step / steps) for step in range(steps + 1)]
     for step in range(steps):
         for viewer in leaving[bounds[step] : bounds[step + 1]]:

@@ -24,7 +24,7 @@ from liveserver.frontend.delivery.viewer import StreamViewer, random_retry
 from liveserver.frontend.drain import Drainable
 from liveserver.transport.form import Reason
 
-TOGETHER = 200  # viewers disconnected between two checkpoints
+BATCH_SIZE = 200  # viewers disconnected between two checkpoints
 
 
 class Connected(Drainable, Protocol):
@@ -93,8 +93,8 @@ async def end_users(
 async def _disconnect(leaving: Sequence[Drainable], reason: Reason, settings: FrontendSettings) -> int:
     """Disconnect viewers in groups; return the number of those that were still connected."""
     count = 0
-    for start in range(0, len(leaving), TOGETHER):
-        for viewer in leaving[start : start + TOGETHER]:
+    for start in range(0, len(leaving), BATCH_SIZE):
+        for viewer in leaving[start : start + BATCH_SIZE]:
             if not viewer.is_gone:
                 viewer.disconnect(reason, random_retry(settings))
                 count += 1

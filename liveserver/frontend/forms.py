@@ -52,7 +52,10 @@ class Forms:
         return self.is_compressing and accepts_gzip(request.headers.get(b"accept-encoding", b""))
 
     def poll_compression(self, request: Request) -> Callable[[bytes], bytes] | None:
-        """Return what compresses answers to this long-poll, if it is to be; note that they vary by that."""
+        """Return the function that compresses answers to this long-poll, or None.
+
+        Where it depends on the request, its answers are marked as varying.
+        """
         if self.accepts_gzip(request):
             return self.answers.compress
         if self.is_compressing:
@@ -60,7 +63,7 @@ class Forms:
         return None
 
     def extension(self, request: Request) -> bytes:
-        """Return the WebSocket extension that is agreed on with the client; empty if none is."""
+        """Return the WebSocket extension to agree to with the client; empty for none."""
         if not self.is_compressing:
             return b""
         from liveserver.transport.permessage_deflate import accepted_offer

@@ -134,7 +134,7 @@ class Frontend:
         )
 
     async def unsubscribe_user(self, video: str, user: str) -> None:
-        """End a user's streams of one video; what the user watches else goes on."""
+        """End a user's streams of one video; the user's other streams continue."""
         channel = self.table.channels.get(video)
         if channel is not None:
             await end_users(channel, frozenset({user}), Reason.DISCONNECTED, self._settings.frontend)

@@ -131,17 +131,17 @@ class Resumer:
         A large state is returned separately, as bytes shared with other viewers.
         """
         cursor, audience = resumption.ready.cursor.encode(), resumption.audience
-        words = form.opening(cursor, resumption.ready, random_retry(self.settings))
+        head = form.opening(cursor, resumption.ready, random_retry(self.settings))
         state = b""
         if not resumption.ready.resumed or resumption.ready.skipped is not msgspec.UNSET:
             state = audience.log.frames(form).state(resumption.position, cursor)
         if len(state) > ONE_WRITE:  # the viewer count follows with its next change
-            return words, state
+            return head, state
         if audience.is_counted:  # plus this viewer, which is not counted yet
             viewers = encode(channel.viewer_count.viewers(audience.totals.watching + 1))
             count = form.for_one.envelope(form.for_one.control(cursor, VIEWERS, viewers))
-            words, state = words + state + count, b""
-        return words + state, b""
+            head, state = head + state + count, b""
+        return head + state, b""
 
 
 def _before_shown(log: AudienceLog, count: int, chosen: Filter) -> int:

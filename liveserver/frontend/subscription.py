@@ -17,7 +17,7 @@ from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.channels.subscriptions import ChannelRef, SubscriptionTable
 from liveserver.transport.filter import Filter
 
-Release = Callable[[], None]  # what counting a viewer gives: see `ViewerSession.acquire`
+Release = Callable[[], None]  # see `ViewerSession.acquire`
 
 RETRY_AFTER = 2  # seconds
 
@@ -84,13 +84,13 @@ class Subscription:
             raise Unavailable("the log cannot be read; try again", RETRY_AFTER) from None
 
     def hand_over(self) -> Release:
-        """Return what the viewer has to call when it leaves; from here on it is the viewer's to release."""
+        """Return the function that the viewer has to call when it leaves, instead of the end of the block."""
         release, self._release = self._release, None
         assert release is not None
         return release
 
     def _with_filter(self, channel: Channel, chosen: Filter, release: Release) -> Release:
-        """Count the viewer's filter; return what releases it, too. Raises `TooMany`."""
+        """Count the viewer's filter; return the function that releases both. Raises `TooMany`."""
         channel.audience.hold_filter(chosen, self._max_filters)
 
         def release_both() -> None:

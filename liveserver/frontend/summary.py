@@ -124,7 +124,7 @@ def parse_comments(items: Iterable[Item]) -> list[_Shown]:
 
 
 class SummaryRoutes:
-    """Return the route, for nodes without a likes backend."""
+    """The summary's routes, for nodes without a likes backend."""
 
     def __init__(self, frontend: Frontend, admission: Admission) -> None:
         self._frontend = frontend

@@ -123,8 +123,8 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
     to_wall = _Clock()
     arrived = log.arrived_at(position)
     received = to_wall(arrived) if arrived is not None else None
-    visits = channel.audience.flush_history
-    writing = list(visits.of(position))
+    flushes = channel.audience.flush_history
+    writing = list(flushes.of(position))
     return Trace(
         video=channel.video,
         id=event,
@@ -133,9 +133,9 @@ def trace(channel: Channel, event: str, node: str) -> Trace | None:
         accepted=Accepted(at, item.origin),
         logged=Logged(item.epoch, item.number, item.cursor.decode()),
         received=Received(received, received - at if received is not None and at is not None else None),
-        written=_written(to_wall, writing, arrived is not None and visits.reaches_back_to(arrived)),
+        written=_written(to_wall, writing, arrived is not None and flushes.reaches_back_to(arrived)),
         not_written=[
-            _not_written(to_wall, each) for each in visits.notes if each.start <= position < each.end
+            _not_written(to_wall, each) for each in flushes.notes if each.start <= position < each.end
         ],
         now=_now(channel.audience, position),
     )
@@ -163,18 +163,18 @@ def _at(data: bytes) -> int | None:
     return head.at if head.accepted is None else head.accepted
 
 
-def _written(to_wall: _Clock, visits: Sequence[FlushRecord], is_complete: bool) -> Written:
+def _written(to_wall: _Clock, flushes: Sequence[FlushRecord], is_complete: bool) -> Written:
     return Written(
-        viewers=sum(visit.viewers for visit in visits),
-        visits=len(visits),
-        first_at=to_wall(visits[0].time) if visits else None,
-        last_at=to_wall(visits[-1].time) if visits else None,
+        viewers=sum(flush.viewers for flush in flushes),
+        visits=len(flushes),
+        first_at=to_wall(flushes[0].time) if flushes else None,
+        last_at=to_wall(flushes[-1].time) if flushes else None,
         is_complete=is_complete,
     )
 
 
-def _not_written(to_wall: _Clock, remark: DeliveryNote) -> NotWritten:
-    return NotWritten(remark.what, WHY[remark.what], remark.viewers, to_wall(remark.time))
+def _not_written(to_wall: _Clock, note: DeliveryNote) -> NotWritten:
+    return NotWritten(note.what, WHY[note.what], note.viewers, to_wall(note.time))
 
 
 def _now(audience: Audience, position: int) -> Now:

@@ -20,7 +20,7 @@ from liveserver.tracing.context import TraceContext, new_span_id, parse
 from liveserver.tracing.span import Span
 from liveserver.tracing.tracer import Tracer
 
-SETTLE = 1.0  # seconds after which what is written at all is written
+SETTLE = 1.0  # seconds within which viewers that keep reading have been sent the event
 WAITING = 1_000  # marks
 TICK = 0.25  # seconds
 

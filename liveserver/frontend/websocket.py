@@ -81,7 +81,7 @@ class WebSocket(MultiplexedConnection):
         resumer.frontend.sockets.add(self)
         self._fanout.add_expiry(self)
         self._note_life()
-        self.say(accepted)
+        self.send_message(accepted)
 
     @property
     def grant(self) -> Grant:
@@ -96,9 +96,9 @@ class WebSocket(MultiplexedConnection):
         self._fanout.counts.count_bye(reason)
         self.end(wire.SOCKET.disconnect_frame(b"", reason, retry))
 
-    def say_removed(self, video: str, reason: Reason) -> None:
+    def send_removed(self, video: str, reason: Reason) -> None:
         problem = Forbidden("you were removed from this video by a moderator", "banned")
-        self.say(wire.error(problem, video))
+        self.send_message(wire.error(problem, video))
 
     def leave(self) -> None:
         super().leave()
@@ -113,7 +113,7 @@ class WebSocket(MultiplexedConnection):
         if tips == self._tips and not self.is_blocked:
             self._is_pinged = True
             self.peer.deadline = trio.current_time() + self._settings.pong_timeout
-            self.say(wire.PING)
+            self.send_message(wire.PING)
         self._tips = tips
         return not self.peer.closed
 
@@ -175,7 +175,7 @@ class WebSocket(MultiplexedConnection):
             most = self._settings.websocket_message_rate
             self.end(wire.close(1008, f"at most {most} messages a second"))
         elif isinstance(event, Ping):
-            self.say(wire.pong(bytes(event.payload)))
+            self.send_message(wire.pong(bytes(event.payload)))
         elif isinstance(event, BytesMessage):
             self.end(wire.close(1003, "messages are text"))
         elif isinstance(event, TextMessage):
@@ -197,7 +197,7 @@ class WebSocket(MultiplexedConnection):
             try:
                 message = wire.parse_message(text)
                 if isinstance(message, wire.Ping):
-                    self.say(wire.PONG_MESSAGE)
+                    self.send_message(wire.PONG_MESSAGE)
                     return
                 video = message.video
                 checked_video(video)
@@ -210,7 +210,7 @@ class WebSocket(MultiplexedConnection):
             except Problem as problem:
                 await self.wait_unblocked()
                 if not self.is_gone:
-                    self.say(wire.error(problem, video))
+                    self.send_message(wire.error(problem, video))
 
     async def _subscribe(self, request: wire.Subscribe) -> None:
         """Subscribe to a video. Raises `Problem`."""
@@ -248,7 +248,7 @@ class WebSocket(MultiplexedConnection):
             audience.admit(viewer, *self._resumer.opening(channel, form, resumption))
 
     async def _change_delay(self, request: wire.Behind) -> None:
-        """Let a viewer stand so far behind live from now on. Raises `Problem`."""
+        """Change how far behind live a viewer is. Raises `Problem`."""
         delay = check_delay(request.seconds, self._settings)
         if request.video not in self.viewers:
             raise BadRequest("not subscribed to this video")

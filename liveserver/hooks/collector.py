@@ -104,11 +104,11 @@ class Collector:
         self.gaps = self.overflowed = 0
 
     def go_on_from(self, former: Collector) -> None:
-        """Count on from the collector that had other settings."""
+        """Continue the counts of the collector that had the former settings."""
         self.queued, self.gaps, self.overflowed = former.queued, former.gaps, former.overflowed
 
     async def collect(self) -> int:
-        """Queue all that has happened; return how many messages. Raises `BusError`, `LostLead`."""
+        """Queue messages for all new events; return their number. Raises `BusError`, `LostLead`."""
         before = sum(self.queued.values())
         try:
             for moved in self._moved:
@@ -126,7 +126,7 @@ class Collector:
         return sum(self.queued.values()) - before
 
     async def _follow(self, names: list[str]) -> None:
-        """Queue what these logs say, up to their heads."""
+        """Queue messages for the events of these logs, up to their heads."""
         while names:
             await self._learn_positions(names)
             after = {video: self._positions[video].offset for video in names}
@@ -185,7 +185,7 @@ class Collector:
                 self.queued[kind] = self.queued.get(kind, 0) + 1
 
     async def _watch(self, occupancy: Occupancy) -> None:
-        """Queue which videos are occupied or vacated now."""
+        """Queue messages for videos that have become occupied or vacated."""
         changes = await occupancy.changes()
         if not changes.occupied and not changes.vacated:
             return

@@ -33,9 +33,9 @@ from liveserver.instruments import gauge, total
 from liveserver.lru import LRU
 from liveserver.wakeup import Wakeup
 
-BATCH = 20  # messages of a video in one look at its queue
-STALE = 60.0  # seconds after which the queue is looked at again, as messages may have to be given up
-POLL = 1.0  # seconds between two looks at what is due
+BATCH = 20  # messages of a video read from its queue at once
+STALE = 60.0  # seconds after which the queue is read again, as messages may have to be given up
+POLL = 1.0  # seconds between two checks of what is due
 FAILING = 10_000  # videos whose backoff is in memory
 LOG_PAUSE = 10.0  # seconds between two lines of the log about an endpoint that fails
 
@@ -49,17 +49,17 @@ class EndpointStatistics(msgspec.Struct, frozen=True):
     delivered: Annotated[int, total("Messages that the endpoint has accepted.")]
     failures: Annotated[int, total("Attempts to deliver a message that failed; they are repeated.")]
     given_up: Annotated[int, total("Messages given up: too old, or the endpoint is disabled.")]
-    waiting: Annotated[int, gauge("Messages that wait for the endpoint. Growing: look at it.")]
+    waiting: Annotated[int, gauge("Messages that wait for the endpoint. If it grows, check it.")]
     is_disabled: Annotated[int, gauge("Whether the endpoint has answered 410, and gets nothing any more.")]
 
 
 def mark_of(url: str) -> str:
-    """Return what a disabled endpoint is remembered by: another URL is another endpoint."""
+    """Return the mark by which a disabled endpoint is remembered: another URL is another endpoint."""
     return hashlib.blake2s(url.encode(), digest_size=8).hexdigest()
 
 
 class Deliverer:
-    """Delivers to `sink` what is queued for the endpoint `name`, in `run`."""
+    """Delivers the messages queued for the endpoint `name` to `sink`, in `run`."""
 
     def __init__(self, name: str, url: str, sink: Sink, queue: HookQueue, settings: HookSettings) -> None:
         self.name = name
@@ -83,7 +83,7 @@ class Deliverer:
         return Backoff(float(self._settings.retry_min), float(self._settings.retry_max))
 
     def wake(self) -> None:
-        """Look at the queue: something was put into it."""
+        """Read the queue now: messages were put into it."""
         self._wakeup.set()
 
     def finish(self) -> None:
@@ -92,7 +92,7 @@ class Deliverer:
         self._wakeup.set()
 
     def go_on_from(self, former: Deliverer) -> None:
-        """Count on from the deliverer of the same endpoint that had other settings."""
+        """Continue the counts of the endpoint's deliverer that had the former settings."""
         self._delivered, self._failures, self._given_up = (
             former._delivered, former._failures, former._given_up,
         )  # fmt: skip
@@ -109,7 +109,7 @@ class Deliverer:
                 await self._wakeup.wait(max(self._paused_until, trio.current_time() + POLL))
 
     async def _start_due(self, nursery: trio.Nursery) -> None:
-        """Start to deliver what is due, as far as the endpoint may be asked now. Raises `BusError`."""
+        """Start to deliver due messages, as far as the endpoint accepts any now. Raises `BusError`."""
         self.waiting = (await self._queue.waiting([self.name]))[self.name]
         if self.waiting == 0 or trio.current_time() < self._paused_until:
             return
@@ -158,7 +158,7 @@ class Deliverer:
         return expired
 
     async def _give_up(self, video: str, entries: Sequence[Entry]) -> None:
-        """Remove messages; a gap says so, unless the endpoint is disabled, or they are gaps themselves."""
+        """Replace messages by a gap; only remove them if the endpoint is disabled, or they are gaps."""
         count = sum(not entry.is_gap for entry in entries)
         self._given_up += count
         if count:

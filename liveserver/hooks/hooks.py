@@ -1,9 +1,9 @@
-"""One node leads: it collects what happens into queues, and delivers them.
+"""One node leads: it collects messages into queues, and delivers them.
 
-Other settings take over (`use`) when what is being delivered was answered. The lead is kept meanwhile, and
-the queues stay: nothing is lost, and nothing delivered twice.
+Other settings take effect (`use`) when the endpoints have answered what is being delivered. The lead and the
+queues are kept meanwhile: nothing is lost, and nothing delivered twice.
 
-The lease is renewed three times within it. Whatever is being done ends when it could have ended, by this
+The lease is renewed three times within its duration. All work stops before the lease can have ended, by this
 node's own clock: so two nodes do not deliver at the same time.
 """
 
@@ -28,7 +28,7 @@ from liveserver.hooks.sink import Sink
 from liveserver.instruments import gauge, total
 
 MARGIN = 0.1  # of the lease, before whose end this node stops
-LEAVE = 1.0  # seconds to give up the lease
+LEAVE_TIMEOUT = 1.0  # seconds to give up the lease
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Hooks:
         self.use(queue, sinks, settings)
 
     def use(self, queue: HookQueue, sinks: dict[str, Sink], settings: Settings) -> None:
-        """Take other settings and sinks, for the next `run`."""
+        """Use other settings and sinks from the next `run` on."""
         self._queue = queue
         self._settings = settings.hooks
         endpoints = settings.hooks.endpoints
@@ -83,7 +83,7 @@ class Hooks:
         self._ending = trio.Event()
 
     def finish(self) -> None:
-        """Have `run` return when what is being delivered was answered."""
+        """Let `run` return when the messages being delivered are answered."""
         self._ending.set()
         for deliverer in self._deliverers:
             deliverer.finish()
@@ -101,7 +101,7 @@ class Hooks:
                 with trio.move_on_after(lease / 3):
                     await self._ending.wait()
         except BaseException:
-            with trio.move_on_after(LEAVE, shield=True), suppress(BusError):
+            with trio.move_on_after(LEAVE_TIMEOUT, shield=True), suppress(BusError):
                 await self._queue.resign(self._node)
             raise
 

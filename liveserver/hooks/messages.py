@@ -1,4 +1,4 @@
-"""What of a log is delivered: kinds of messages, and their form. No I/O.
+"""The messages made from a log: their kinds, and their form. No I/O.
 
 A message is one JSON object, `{"type":KIND,"timestamp":TIME,"data":EVENT}`, with the event as viewers see it.
 Its id is made from the event's: an event that comes twice has the same.
@@ -60,7 +60,7 @@ _facts = msgspec.json.Decoder(_Facts).decode
 
 
 class Target:
-    """What one endpoint wants."""
+    """The kinds of messages and the videos that one endpoint wants."""
 
     def __init__(self, name: str, settings: HookEndpointSettings, ephemeral: Iterable[str]) -> None:
         self.name = name
@@ -124,7 +124,7 @@ def _kind(video: str, line: bytes) -> tuple[str, bytes]:
 
 
 def message_id(*parts: str) -> str:
-    """Return the id of the message about these; without a full stop, as signatures need."""
+    """Return the id of a message, made of these parts; without a full stop, as signatures need."""
     return f"msg_{hashlib.blake2s(' '.join(parts).encode(), digest_size=16).hexdigest()}"
 
 

@@ -65,7 +65,7 @@ class Occupancy:
         self.reset()
 
     def reset(self) -> None:
-        """Read what is occupied from the queue again: the outcome of a change is not known."""
+        """Read the occupied videos from the queue again: the outcome of a change is not known."""
         self._known: dict[str, _Watched] | None = None
         self._watched = MovedVideos(self._reader.watched_since, once=True)
         self._left = MovedVideos(partial(self._reader.watched_since, left=True), once=True)
@@ -115,7 +115,7 @@ class Occupancy:
         return counts
 
     def apply(self, changes: Changes) -> None:
-        """Take over changes that were queued."""
+        """Adopt changes that were queued."""
         if self._known is None:
             return
         now = trio.current_time()

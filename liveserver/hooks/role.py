@@ -32,7 +32,7 @@ class _Plan(NamedTuple):
 
 
 def _plan(settings: Settings) -> _Plan:
-    """Raises `ConfigError`."""
+    """Return the plan for these settings. Raises `ConfigError`."""
     endpoints = settings.hooks.endpoints
     keys = {
         name: read_keys(f"hooks.endpoints.{name}", endpoint)
@@ -43,7 +43,7 @@ def _plan(settings: Settings) -> _Plan:
 
 
 class HooksRunner:
-    """Runs the hooks of a process, in `run`, and has other settings take over."""
+    """Runs the hooks of a process, in `run`, and changes their settings."""
 
     def __init__(self, process: Process) -> None:
         self._process = process

@@ -1,4 +1,4 @@
-"""The interface of what receives messages: a webhook, a stream, a broker."""
+"""The interface of a receiver of messages: a webhook, a stream, a broker."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from liveserver.hooks.webhook import open_webhook
 def open_sink(name: str, settings: Settings) -> AbstractAsyncContextManager[Sink]:
     """Return the sink of the endpoint `name`, to be opened; it ends with the block. Raises `ConfigError`.
 
-    Whatever can be wrong is found here: opening it does not fail.
+    All errors are found here: opening it does not fail.
     """
     hooks, ca_file = settings.hooks, settings.tls.ca_file
     endpoint, where, timeout = hooks.endpoints[name], f"hooks.endpoints.{name}", float(hooks.timeout)

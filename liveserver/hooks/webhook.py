@@ -72,7 +72,7 @@ class Webhook:
 
 
 async def _drain(answer: httpx.Response) -> None:
-    """Read a short body, so that the connection can be used again. The status has said all."""
+    """Read a short body, so that the connection can be reused. Only the status matters."""
     if answer.is_stream_consumed:
         return
     size = 0

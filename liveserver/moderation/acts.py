@@ -100,7 +100,7 @@ def clear_all(video: str, by: str, user: str, rules: Rules) -> list[Act]:
 
 
 def pin(video: str, by: str, role: str | None, pinned: Pinned | None) -> Act:
-    """Return the act that pins this; None: that unpins."""
+    """Return the act that pins this; with None, the act that unpins."""
     return Act(video, "pin", PIN, None if pinned is None else msgspec.to_builtins(pinned), by=by, role=role)
 
 

@@ -1,4 +1,4 @@
-"""Moderation without a database: the rules are those in the video's log and state just now."""
+"""Moderation without a database: the rules are read from the video's log and state for each request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _comment = msgspec.json.Decoder(_Comment).decode
 
 
 class LogModerator:
-    """The operations of the moderation routes, at a dispatcher. `publish` is as `ActPublisher` takes it."""
+    """The operations of the moderation routes, at a dispatcher. `publish`: as for `ActPublisher`."""
 
     def __init__(self, reader: LogReader, publish: Callable[[bytes], Awaitable[int]]) -> None:
         self._reader = reader
@@ -96,7 +96,7 @@ class LogModerator:
 
 
 def _find(batch: Batch, prefix: bytes, found: _Comment | None) -> _Comment | None:
-    """Return the comment whose JSON begins so, after this batch; None if it was taken back."""
+    """Return the comment whose JSON begins with `prefix`, after this batch; None if it was retracted."""
     for line in batch.lines:
         kind, _, event = line.partition(b" ")
         try:

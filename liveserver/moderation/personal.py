@@ -1,4 +1,4 @@
-"""What events say about a user, and events without it. No I/O.
+"""A user's personal data in events, and its removal. No I/O.
 
 Rules:
 
@@ -38,7 +38,7 @@ def does_name(event: dict[str, Any], user: str) -> bool:
 
 
 def without_user(event: dict[str, Any], user: str) -> dict[str, Any]:
-    """Return an event without what it says about a user; it keeps its id, type and times."""
+    """Return an event without a user's data; it keeps its id, type and times."""
     kept = {name: value for name, value in event.items() if name != "by" or value != user}
     if is_about(event, user):
         kept["data"] = None

@@ -22,7 +22,7 @@ from liveserver.web.auth_headers import auth_headers
 MAX_BODY = 4 * 1024  # bytes
 MAX_USER = 128  # characters
 MAX_PAGE = 1_000  # bans in one answer
-MAX_TEXT = 500  # characters of what is pinned or announced
+MAX_TEXT = 500  # characters of a pinned or announced text
 
 T = TypeVar("T")
 Authorize = Callable[[Headers], Awaitable[Grant]]

@@ -136,7 +136,7 @@ class Rules:
         return self._state.fold(event)
 
     def _apply(self, event: Keyed) -> None:
-        """Raises `msgspec.DecodeError`."""
+        """Apply an event to the rules. Raises `msgspec.DecodeError`."""
         key = event.key
         if event.is_cleared:
             self._forget(key)

@@ -1,6 +1,6 @@
 """One process: opens what its roles need, runs it in one nursery, and closes it in order.
 
-preflight.py  what a start will need, opened once before
+preflight.py  opens once, before a start, everything that it needs
 process.py    one process from its start to its last viewer
 assembly.py   bus, roles and routes, put together
 site.py       follows the log of the whole site, and publishes to it
@@ -8,7 +8,7 @@ pages.py      documents that the edge answers from memory
 listening.py  the public port and the ops port
 logs.py       the form of the log
 lean.py       imports structlog without what it does not need
-preload.py    imports early what a start imports
+preload.py    imports modules early, before workers are forked
 reload.py     other settings for a node that runs
 tuning.py     descriptors, garbage collection, thread switching
 

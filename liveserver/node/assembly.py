@@ -1,4 +1,4 @@
-"""What a process is made of: the bus, the roles and their routes, opened for the time of a block.
+"""The parts of a process: the bus, the roles and their routes, opened for the time of a block.
 
 Redis, databases and HTTP clients are imported where they are needed: each takes a tenth of a second, and
 megabytes.
@@ -139,7 +139,7 @@ class Node:
             return None
         else:
             bus = MemoryBus(settings.node.datacenter, settings.history, settings.bus.inbox_batches)
-        if not is_backend:  # which stores while the bus is away
+        if not is_backend:  # a backend stores likes also while the bus is unavailable
             self.checks["bus"] = bus.ping
             self.parts["redis" if settings.bus.kind == "redis" else "memory_bus"] = bus.statistics
         return bus

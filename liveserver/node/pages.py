@@ -52,7 +52,7 @@ def pass_on(app: QuartTrio, router: Router) -> None:
 
 
 def known_paths(app: QuartTrio) -> Callable[[str], bool]:
-    """Return a function that says whether the application has something at a path."""
+    """Return a function that returns whether the application has a route at a path."""
     routes = app.url_map.bind("localhost")
     known: dict[str, bool] = {}
 

@@ -6,7 +6,7 @@ import importlib
 
 from liveserver.config import Settings
 
-# By role: what `assembly.py`, and libraries with their first use, import later than `liveserver.node`.
+# By role: modules that `assembly.py`, and libraries at their first use, import later than `liveserver.node`.
 MODULES = {
     "": ("liveserver.node", "liveserver.bus.redis.bus", "httpx"),
     "dispatcher": ("liveserver.dispatcher.relay.relay",),

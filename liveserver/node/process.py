@@ -111,7 +111,7 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             running: Running = await nursery.start(partial(serve, load=load), settings)
-            gc.freeze()  # not collected before: of what an import makes, two of a hundred objects are garbage
+            gc.freeze()  # without a collection: two of a hundred objects made by imports are garbage
             gc.enable()
             addresses = running.addresses
             pages = {"page": f"http://{addresses.public}/"} if "backend" in settings.node.roles else {}

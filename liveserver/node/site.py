@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from liveserver.bus.redis.bus import RedisBus
     from liveserver.tracing.tracer import Tracer
 
-REVOCATIONS_SECONDS = 1.0  # that a token waits after the start until it is known which are revoked
+REVOCATIONS_SECONDS = 1.0  # for which a token waits, after the start, until the revocations are known
 
 
 class _Unsubscription(msgspec.Struct):
@@ -45,7 +45,7 @@ _unsubscription = msgspec.json.Decoder(_UnsubscriptionEvent).decode
 
 
 class TokenEndings:
-    """Ends streams at a frontend, as the site's log says."""
+    """Ends streams at a frontend, by events of the site's log."""
 
     def __init__(self, frontend: Frontend, revocations: Revocations) -> None:
         self._frontend = frontend

@@ -7,7 +7,7 @@ scrape.py          metrics without the application
 metrics.py         Prometheus, from `statistics()`
 usage.py           memory, CPU and descriptors of this process
 dashboard.py       the page
-cluster.py         all nodes: who they are, and what each answers
+cluster.py         all nodes: their addresses, and their answers
 cluster_routes.py  the routes of all nodes, and of test events
 publishing.py      publishes a test event at a dispatcher
 """

@@ -32,7 +32,7 @@ from liveserver.errors import BusError, Unavailable
 if TYPE_CHECKING:
     import httpx
 
-LEAVE = 1.0  # seconds to leave the group at the end
+LEAVE_TIMEOUT = 1.0  # seconds to leave the group at the end
 CONCURRENT = 16  # nodes that are asked at once
 MAX_ANSWER = 4 * 1024**2  # bytes of a node's answer
 MAX_ACTS = 50
@@ -116,11 +116,11 @@ class Cluster:
             return
         try:
             while True:
-                with suppress(BusError):  # readiness says so
+                with suppress(BusError):  # readiness reports it
                     await self._bus.join_group(OPS_GROUP, str(self._me), OPS_LEASE)
                 await trio.sleep(OPS_LEASE / 3)
         finally:
-            with trio.move_on_after(LEAVE, shield=True), suppress(BusError):
+            with trio.move_on_after(LEAVE_TIMEOUT, shield=True), suppress(BusError):
                 await self._bus.leave_group(OPS_GROUP, str(self._me))
 
     async def members(self) -> list[Member]:
@@ -217,7 +217,7 @@ class Cluster:
         return {member: answers[member] for member in members}
 
     async def _answer(self, client: httpx.AsyncClient, url: str, accepted: tuple[int, ...]) -> Any:
-        """Raises `NoAnswer`."""
+        """Return a node's answer. Raises `NoAnswer`."""
         import httpx
 
         timeout = self._settings.node_timeout

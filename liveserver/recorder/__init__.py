@@ -5,8 +5,8 @@ recording.py   one video's recording: appends, retracts, erases, reads
 segments.py    where segments begin and end, and their bytes: no I/O
 routes.py      recordings over HTTP
 history.py     pages of a recording, and of the log behind it
-history_routes.py  these over HTTP
-store.py       what a storage of recordings offers
+history_routes.py  these pages over HTTP
+store.py       the interface of a storage of recordings
 directory.py   files, written atomically
 s3.py          objects in a bucket of an S3-compatible store
 opening.py     the storage that the settings name
@@ -16,8 +16,8 @@ A recording is a folder of *segments*, each of some seconds, as gzipped lines of
 those that count, in order. Rules:
 
 1. A segment's name has the hash of its content, so a file never changes. What changes is the index, by one
-   rename or conditional write: whatever is killed when, the index before or the one after is there, and all
-   files that it names.
+   rename or conditional write: whichever process is killed, at any moment, either the former or the new index
+   is there, and all files that it names.
 2. At least once in, exactly once out: the log is read from the index's own place in it, and what a recording
    has of each origin is known by its numbers (a version vector, as a viewer's cursor). So a log that began
    anew, an event relayed twice, and a recorder that died at any step double nothing.

@@ -1,4 +1,4 @@
-"""What has happened with a video: pages of its recording, and of its log behind that.
+"""The history of a video: pages of its recording, and of its log behind that.
 
 Rules:
 
@@ -6,7 +6,7 @@ Rules:
    without a recording, those of the log. An event that was taken back has no content.
 2. A page's cursor is an event's place in this order: `recorded-NUMBER`, or `EPOCH-OFFSET` without a
    recording. New events move none of them.
-3. A page looks at `SCAN` segments at most: it may have fewer events than asked for, even none, and a cursor.
+3. A page reads at most `SCAN` segments: it may have fewer events than requested, even none, and a cursor.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LogReader(Protocol):
 
 
 class Query(NamedTuple):
-    """What is asked for: events with `first` <= `at` < `last` (ms), of these types, `limit` of them."""
+    """The requested events: those with `first` <= `at` < `last` (ms), of these types, `limit` of them."""
 
     first: float = 0
     last: float = inf
@@ -220,7 +220,7 @@ def _recorded(recording: Recording, index: Index, tail: _Tail) -> Iterator[_Stre
 
 
 def _clean(lines: list[tuple[int, bytes]], tail: _Tail) -> list[tuple[int, bytes]]:
-    """Return the lines without the content that was taken back."""
+    """Return the lines without retracted content."""
     data: list[bytes] = [line for _, line in lines]
     if tail.prefixes:
         data = segments.without_content(data, tail.prefixes)

@@ -1,8 +1,8 @@
 """Follows the logs of all videos, and records them.
 
-1. Every `recorder.interval` the bus is asked which videos moved since the last look, by its clock, and their
+1. Every `recorder.interval` the bus is asked which videos moved since the last time, by its clock, and their
    logs are read from where each recording stands: there is nothing to subscribe to, and nothing to miss.
-2. What cannot be written, or read, is tried again; meanwhile the log holds it. Readiness says so.
+2. Failed reads and writes are retried; meanwhile the log holds the events. Readiness reports it.
 3. Two recorders at one directory or bucket record the same: a second one finds everything done.
 """
 
@@ -76,7 +76,7 @@ class Recorder:
             await trio.sleep(self._settings.interval)
 
     async def step(self) -> None:
-        """Record all that is in the logs, as far as possible."""
+        """Record all events of the logs, as far as possible."""
         try:
             await self.catch_up()
         except (BusError, OSError, DamagedRecording) as error:
@@ -89,7 +89,7 @@ class Recorder:
             self._fault = ""
 
     async def catch_up(self) -> None:
-        """Record all that is in the logs. Raises `BusError`, `OSError`, `DamagedRecording`."""
+        """Record all events of the logs. Raises `BusError`, `OSError`, `DamagedRecording`."""
         for moved in self._moved:
             self._waiting.update((video, None) for video in await moved.next() if video != SITE)
         faults: list[Exception] = []
@@ -113,7 +113,7 @@ class Recorder:
                 except (
                     OSError,
                     DamagedRecording,
-                ) as fault:  # those of other videos may be written all the same
+                ) as fault:  # other videos' recordings may still be written
                     faults.append(fault)
             after = {video: offset for video, (_, offset) in places.items()}
             parts = await self._reader.read_several(after, READ_EVENTS) if after else {}

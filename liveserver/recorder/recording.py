@@ -1,4 +1,4 @@
-"""One video's recording: what is appended to it, taken back, erased, and read. Synchronous, for a thread.
+"""One video's recording: appends, retracts, erases and reads events. Synchronous, for a thread.
 
 Each change is made from the index as it stands, and written only if that has not changed: under the
 recording's lock in a directory, by a conditional write in an object store; a change that is refused is made
@@ -75,14 +75,14 @@ class Recording:
 
     @contextmanager
     def _changing(self) -> Iterator[Index]:
-        """Give the index, to be changed and written."""
+        """Yield the index, to be changed and written."""
         with self._store.locked(self.video):
             self._former = self._store.read(f"{self.video}/{INDEX}")
             self._written.clear()
             yield self._parse(self._former)
 
     def _changed(self, change: Callable[[], T]) -> T:
-        """Return what `change` does; made again when another process was quicker."""
+        """Return the result of `change`; repeat it if another process has changed the index meanwhile."""
         for _ in range(CHANGES - 1):
             try:
                 return change()
@@ -94,7 +94,7 @@ class Recording:
         return change()
 
     def open(self) -> Index:
-        """Return the index, with nothing beside it that a crash left.
+        """Return the index, after deleting files that a crash left.
 
         Raises `OSError`, `DamagedRecording`.
         """
@@ -182,7 +182,7 @@ class Recording:
         self._clean(index, self._written.union(each.file for each in self._parse(self._former).segments))
 
     def _clean(self, index: Index, known: Iterable[str] = ()) -> None:
-        """Delete the files that the index does not name: of the `known` ones, and of what a crash left."""
+        """Delete the files that the index does not name: of the `known` ones, and those left by a crash."""
         named = {INDEX, *(entry.file for entry in index.segments)}
         for name in sorted({*known, *self._store.leftovers(self.video)} - named):
             self._store.delete(f"{self.video}/{name}")
@@ -276,7 +276,7 @@ def _value(line: bytes, by_position: bool) -> float:
 
 
 def recorded_event(line: bytes) -> Event | None:
-    """Return what is recorded of a line; None for what is internal, or no event of viewers."""
+    """Return the event to record of a line; None if it is internal, or not an event for viewers."""
     kind, _, data = line.partition(b" ")
     if line.startswith(MARK):
         try:

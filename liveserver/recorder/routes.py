@@ -32,7 +32,7 @@ def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
     routes = Blueprint("recorder", __name__)
 
     async def recording(video: str) -> Recording:
-        """Raises `NotFound`, and as the authorizer does."""
+        """Return a video's recording. Raises `NotFound`, and as the authorizer does."""
         grant = await authorizer.liker(auth_headers(request.headers))
         if grant.name:  # a site with a key may read its own videos, whatever else it may
             grant.require_video(checked_video(video))

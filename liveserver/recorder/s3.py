@@ -120,7 +120,7 @@ class BucketStore:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
 
     def leftovers(self, folder: str) -> list[str]:
-        """Return what is older than `LEFTOVER`; nothing if that was looked for a short time ago."""
+        """Return the files older than `LEFTOVER`; none if the folder was listed a short time ago."""
         now = time.monotonic()
         if now - self._listed.get(folder, -LOOK_AGAIN) < LOOK_AGAIN:
             return []
@@ -178,7 +178,7 @@ class BucketStore:
 
 
 def _time_of(page: Any) -> datetime:
-    """Return the store's clock; the oldest time if it does not say it."""
+    """Return the store's clock; the oldest time if the answer has none."""
     try:
         return parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""Where the segments of a recording begin and end, and what their bytes are: no I/O, and no clock.
+"""Splits events into the segments of a recording, and encodes these: no I/O, and no clock.
 
 A segment has the events of one stretch of time, by when they were accepted. Times of several dispatchers go
 back and forth a little; so the time is the latest so far, unless it goes back by more than two stretches:
@@ -50,7 +50,7 @@ class SegmentEntry(msgspec.Struct, omit_defaults=True):
 
 
 class Index(msgspec.Struct):
-    """What a recording has.
+    """The contents of a recording.
 
     `epoch`, `offset`: up to where the log was read; `cursor`: what that is of each origin.
     `clock` is the time that the last segment's stretch is found by; `retracted` is how the events begin that
@@ -188,8 +188,10 @@ def _is_liker(line: bytes, user: str) -> bool:
 
 
 def erased(lines: Iterable[bytes], user: str) -> list[bytes]:
-    """Return the lines without what is the user's: events lose their content, sums of likes the name; a
-    retraction keeps what it takes back."""
+    """Return the lines without the user's data: events lose their content, sums of likes the name.
+
+    A retraction keeps the id that it retracts.
+    """
     kept = []
     for line in lines:
         if not is_of(line, user):

@@ -47,5 +47,5 @@ class ObjectStore(Protocol):
         ...
 
     def check(self) -> None:
-        """Try what recorders need. Raises `OSError` if something of it fails."""
+        """Try all operations that recorders need. Raises `OSError` if one fails."""
         ...

@@ -171,7 +171,7 @@ class SiteFeed:
         return self._offset < part.head.offset
 
     async def _read_state(self) -> None:
-        """Raises `BusError`."""
+        """Read the log's state. Raises `BusError`."""
         lines = await self._reader.state(SITE)
         await self._take(lines)
         if self._keep is not None:

@@ -30,7 +30,7 @@ from liveserver.viewer_count import ViewerCount
 QUESTION, ANSWER = b"site.question", b"site.answer"  # types of events
 OWN_SECONDS = 1.0  # for the answers of this datacenter
 PEER_SECONDS = 2.5  # for the answers of the other datacenters
-LOOK = 0.05  # seconds between two reads of the answers
+POLL_INTERVAL = 0.05  # seconds between two reads of the answers
 MAX_ASKING = 10  # concurrent queries of one node
 MAX_ANSWER = 12_000  # bytes of names in one answer, so that it fits into an event
 ANSWER_TTL = 10.0  # seconds
@@ -194,7 +194,7 @@ class Presence:
         return UsersPage(video, page.users, following, page.anonymous, page.complete)
 
     async def _count(self, video: str) -> ViewerCount:
-        """Raises `Unavailable`."""
+        """Return the video's viewer count. Raises `Unavailable`."""
         try:
             return await self._bus.count(video)
         except BusError:
@@ -247,10 +247,10 @@ class Presence:
             is_all = nodes <= found.keys()
             if is_all or trio.current_time() >= deadline:
                 return merge(map(_reply, found.values()), question.limit, complete=is_all)
-            await trio.sleep(LOOK)
+            await trio.sleep(POLL_INTERVAL)
 
     async def _publish(self, target: PublishTarget, kind: bytes, name: str, data: Any) -> None:
-        """Raises `Unavailable`, `DispatcherError`."""
+        """Publish an event in the site's log. Raises `Unavailable`, `DispatcherError`."""
         event = {"id": name, "video": SITE, "type": kind.decode(), "data": data}
         try:
             await target.publish(msgspec.json.encode([event]), retractions=False)

@@ -15,7 +15,7 @@ from liveserver.tracing.tracer import Mark, Tracer
 
 MARKS = b"site.traces"  # a type of events
 GATHER = 0.1  # seconds in which marks are gathered
-TOGETHER = 32  # marks in one event, so that it has at most 16 KiB
+BATCH_SIZE = 32  # marks in one event, so that it has at most 16 KiB
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ async def announce(tracer: Tracer, target: PublishTarget) -> None:
         await tracer.marked.wait()
         while tracer.marks:
             await trio.sleep(GATHER)
-            marks = [tracer.marks.popleft() for _ in range(min(TOGETHER, len(tracer.marks)))]
+            marks = [tracer.marks.popleft() for _ in range(min(BATCH_SIZE, len(tracer.marks)))]
             event = {
                 "id": f"t-{secrets.token_hex(8)}",
                 "video": SITE,

@@ -64,7 +64,7 @@ def render_events(events: Iterable[tuple[str, TraceContext]]) -> str:
 
 
 def parse_events(header: bytes) -> list[tuple[str, TraceContext]]:
-    """Parse the value of `EVENTS_HEADER`; what is malformed is left out."""
+    """Parse the value of `EVENTS_HEADER`; malformed entries are left out."""
     found = []
     for part in header.split(b",", MAX_EVENTS)[:MAX_EVENTS]:
         event, _, text = part.strip().partition(b"=")

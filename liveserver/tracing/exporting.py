@@ -4,7 +4,7 @@ Rules:
 
 1. `put` never blocks: spans wait in a bounded queue, and those that do not fit are dropped and counted.
 2. What the collector does not accept is dropped and counted; the exporter's own retries end with `timeout`.
-3. The thread is a daemon and is waited for `LEAVE` seconds at the end: a collector that hangs delays nothing.
+3. The thread is a daemon; at the end it has `LEAVE_TIMEOUT` seconds: a collector that hangs delays nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BATCH = 256  # spans in one request
 PAUSE = 0.5  # seconds in which spans are gathered
-LEAVE = 2.0  # seconds for the last spans
+LEAVE_TIMEOUT = 2.0  # seconds for the last spans
 
 log = structlog.get_logger(__name__)
 
@@ -146,7 +146,7 @@ class SpanExporter:
 async def open_tracer(settings: TracingSettings, node: str) -> AsyncIterator[Tracer]:
     """Trace for the duration of the block. Raises `ConfigError`."""
     check_libraries()
-    # What these libraries log of each attempt is said once here, and without the collector's answers.
+    # Failures are logged here, once and without the collector's answers; these libraries log each attempt.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     exporter = SpanExporter(settings, node)
     exporter.start()
@@ -155,4 +155,4 @@ async def open_tracer(settings: TracingSettings, node: str) -> AsyncIterator[Tra
     finally:
         exporter.end()
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(exporter.join, LEAVE)
+            await trio.to_thread.run_sync(exporter.join, LEAVE_TIMEOUT)

@@ -74,7 +74,7 @@ class TracerStatistics(msgspec.Struct, frozen=True):
 
 
 class Exporter(SpanSink, Protocol):
-    """The interface of what exports spans."""
+    """The interface of an exporter of spans."""
 
     exported: int
     dropped: int

@@ -1,7 +1,7 @@
 """The wire forms: events rendered to bytes. No I/O.
 
 form.py       the interface of wire forms; the table of reasons to disconnect
-filter.py     what a viewer has asked to be sent
+filter.py     which events a viewer is sent
 sse.py        Server-Sent Events
 ndjson.py     newline-delimited JSON
 longpoll.py   long-poll answers

@@ -1,11 +1,11 @@
-"""What a viewer has asked to be sent: some types of events, and a sample of the comments."""
+"""The filter of a viewer: some types of events, and a sample of the comments."""
 
 from __future__ import annotations
 
 import msgspec
 
 COMMENT = b"comment"
-BREAKS = frozenset({b"gap", b"skip"})  # what is missing in a log is said whatever the filter
+BREAKS = frozenset({b"gap", b"skip"})  # missing events are reported, whatever the filter
 
 
 class Filter(msgspec.Struct, frozen=True):

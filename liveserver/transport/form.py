@@ -106,7 +106,7 @@ class Bye(msgspec.Struct, frozen=True):
 
 
 def encode(data: Ready | Gap | Omitted | ViewersPayload | Bye) -> bytes:
-    """A control frame's data, as JSON on one line."""
+    """Return a control frame's data, as JSON on one line."""
     return msgspec.json.encode(data)
 
 
@@ -234,10 +234,10 @@ class HttpForm(Form):
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
     def opening(self, cursor: bytes, ready: Ready, retry: int) -> bytes:
-        words = self.retry(retry) + self.control(cursor, b"ready", encode(ready))
+        head = self.retry(retry) + self.control(cursor, b"ready", encode(ready))
         if self.compressor is None:
-            return self._framed(words)
-        return self._framed(GZIP_HEADER + STORED.chunk(words))
+            return self._framed(head)
+        return self._framed(GZIP_HEADER + STORED.chunk(head))
 
     def disconnect_frame(self, cursor: bytes, reason: Reason, retry: int) -> bytes:
         return self.for_one.envelope(self._bye(cursor, reason, retry)) + self.end

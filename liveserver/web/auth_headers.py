@@ -1,4 +1,4 @@
-"""Convert Quart's auth-related headers to the edge's lower-case byte mapping."""
+"""Converts Quart's auth-related headers to the edge's lower-case byte mapping."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class File:
 
 
 class Files:
-    """Return all files below a directory, by their relative names."""
+    """All files below a directory, by their relative names."""
 
     def __init__(self, directory: Path) -> None:
         self._files: dict[str, File] = {}

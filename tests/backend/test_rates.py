@@ -43,8 +43,8 @@ def test_an_idle_second_ends_a_burst() -> None:
 
 def test_the_number_of_videos_is_bounded() -> None:
     like_rates = LikeRates(LikeSettings(each_up_to=1), Clock())
-    for number in range(rates.MOST_VIDEOS):
+    for number in range(rates.MAX_VIDEOS):
         like_rates.is_each(f"v{number}")
     assert not like_rates.is_each("v0")
-    assert len(like_rates._windows) <= rates.MOST_VIDEOS
+    assert len(like_rates._windows) <= rates.MAX_VIDEOS
     assert like_rates.is_each("v1")  # all are counted from zero again

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from liveserver import state
 from liveserver.backend.outbox import RETRY_LONGEST
-from liveserver.backend.restoring import TOGETHER, Restorer
+from liveserver.backend.restoring import BATCH_SIZE, Restorer
 from liveserver.errors import BadRequest, DispatcherError, TooLarge, Unavailable
 from liveserver.state import Keyed
 from tests.backend.harness import FakeDispatcher
@@ -54,8 +54,8 @@ async def test_what_is_lost_is_published_as_it_was(autojump_clock: MockClock) ->
 async def test_many_are_published_in_several_requests(autojump_clock: MockClock) -> None:
     dispatcher = FakeDispatcher()
     async with running(dispatcher) as restorer:
-        restorer.put("v", [rule(f"ban/u{number}", {}) for number in range(2 * TOGETHER + 1)])
-        await dispatcher.wait_taken(2 * TOGETHER + 1)
+        restorer.put("v", [rule(f"ban/u{number}", {}) for number in range(2 * BATCH_SIZE + 1)])
+        await dispatcher.wait_taken(2 * BATCH_SIZE + 1)
         assert dispatcher.asked == 3
 
 

@@ -31,11 +31,11 @@ async def test_each_move_is_found_and_pages_are_followed(
 async def test_a_clock_that_is_behind_begins_anew() -> None:
     clock = {"now": 5_000}
 
-    async def look(since: int, limit: int) -> ActiveVideos:
+    async def list_active(since: int, limit: int) -> ActiveVideos:
         at = clock["now"]
         return ActiveVideos(["v"] if at >= since else [], at if at >= since else since, at)
 
-    moved = MovedVideos(look)
+    moved = MovedVideos(list_active)
     assert await moved.next() == ["v"]
     clock["now"] = 1_000
     assert await moved.next() == ["v"]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from liveserver.client.errors import (
-    LONGEST_WAIT,
+    MAX_WAIT,
     ClientError,
     Refused,
     TemporaryError,
@@ -57,7 +57,7 @@ def test_the_reason_is_what_the_server_says_whatever_its_form(body: bytes, text:
     [
         ("5", 5.0),
         ("0", 0.0),
-        ("9" * 400, LONGEST_WAIT),
+        ("9" * 400, MAX_WAIT),
         ("-5", None),
         ("1.5", None),
         ("", None),
@@ -79,8 +79,8 @@ async def test_every_2xx_is_a_success() -> None:
 
 
 def test_waits_are_within_bounds() -> None:
-    assert [bounded(each) for each in (-1.0, 0.0, 7.5, LONGEST_WAIT + 1, float("inf"))] == [
-        0.0, 0.0, 7.5, LONGEST_WAIT, LONGEST_WAIT,
+    assert [bounded(each) for each in (-1.0, 0.0, 7.5, MAX_WAIT + 1, float("inf"))] == [
+        0.0, 0.0, 7.5, MAX_WAIT, MAX_WAIT,
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from liveserver.dispatcher_client.refusals import LONGEST_DETAIL, describe_refusal, problem_detail
+from liveserver.dispatcher_client.refusals import MAX_DETAIL, describe_refusal, problem_detail
 
 
 def test_the_detail_of_a_problem_is_in_the_error() -> None:
@@ -22,7 +22,7 @@ def test_other_answers_have_no_detail(content: bytes) -> None:
 
 def test_a_detail_is_bounded() -> None:
     answer = httpx.Response(500, json={"detail": "x" * 10_000})
-    assert problem_detail(answer) == "x" * LONGEST_DETAIL
+    assert problem_detail(answer) == "x" * MAX_DETAIL
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from liveserver import config, node
-from liveserver.edge.access_log import LONGEST_PATH, AccessLog
+from liveserver.edge.access_log import MAX_PATH, AccessLog
 
 
 def edge(mode: str, **more: Any) -> config.EdgeSettings:
@@ -39,7 +39,7 @@ def test_addresses_are_the_clients_and_paths_are_bounded() -> None:
         access_log.record("GET", "/", 200, ("192.0.2.1", 5, 0, 0), b"203.0.113.7", "r2")
         access_log.record("GET", "/", 200, "", b"", "r3")  # a Unix socket has no address
     assert [line["address"] for line in lines] == ["203.0.113.7", "192.0.2.1", ""]
-    assert len(lines[0]["path"]) == LONGEST_PATH
+    assert len(lines[0]["path"]) == MAX_PATH
 
 
 @asynccontextmanager

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from liveserver.edge.chunked import (
     FREE_CHUNKS,
-    LEAST_AVERAGE,
     MAX_LINE,
     MAX_TRAILERS,
+    MIN_AVERAGE,
     ChunkedBody,
 )
 from liveserver.errors import BadRequest, TooLarge
@@ -136,5 +136,5 @@ def test_a_body_in_ever_so_many_tiny_chunks_is_refused() -> None:
     assert feed(10_000, b"1\r\nx\r\n" * FREE_CHUNKS + b"0\r\n\r\n") == (b"x" * FREE_CHUNKS, b"")
     with pytest.raises(BadRequest, match="tiny chunks"):
         feed(10_000, b"1\r\nx\r\n" * 2 * FREE_CHUNKS)
-    large = b"10\r\n%b\r\n" % (b"x" * LEAST_AVERAGE) * 3 * FREE_CHUNKS
-    assert feed(100_000, large + b"0\r\n\r\n") == (b"x" * LEAST_AVERAGE * 3 * FREE_CHUNKS, b"")
+    large = b"10\r\n%b\r\n" % (b"x" * MIN_AVERAGE) * 3 * FREE_CHUNKS
+    assert feed(100_000, large + b"0\r\n\r\n") == (b"x" * MIN_AVERAGE * 3 * FREE_CHUNKS, b"")

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from liveserver.config import TracingSettings
 from liveserver.errors import Unavailable
 from liveserver.event import SITE
-from liveserver.tracing.announcing import TOGETHER, announce, read_marks
+from liveserver.tracing.announcing import BATCH_SIZE, announce, read_marks
 from liveserver.tracing.context import TraceContext, new_span_id, new_trace_id
 from liveserver.tracing.tracer import Mark, Tracer
 from tests.tracing.test_tracer import Spans
@@ -34,7 +34,7 @@ async def test_marks_are_published_together_and_read_again(autojump_clock: MockC
     context = TraceContext(new_trace_id(), new_span_id())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(announce, tracer, site)
-        for number in range(TOGETHER + 1):
+        for number in range(BATCH_SIZE + 1):
             tracer.mark("v1", f"e{number}", context)
         await trio.sleep(1)
         site.is_away = True
@@ -47,7 +47,7 @@ async def test_marks_are_published_together_and_read_again(autojump_clock: MockC
     events = [event for body in site.bodies for event in msgspec.json.decode(body)]
     assert {event["video"] for event in events} == {SITE}
     marks = [read_marks(msgspec.json.encode(event)) for event in events]
-    assert [len(some) for some in marks] == [TOGETHER, 1, 1]
+    assert [len(some) for some in marks] == [BATCH_SIZE, 1, 1]
     assert marks[0][0] == Mark("v1", "e0", str(context))
     assert marks[2][0].event == "last"
     assert tracer.statistics().marks_dropped == 1

@@ -73,7 +73,7 @@ async def test_what_a_collector_refuses_is_counted(collector: Collector) -> None
 async def test_a_collector_that_hangs_does_not_keep_a_node(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liveserver.tracing.exporting.LEAVE", 0.05)
+    monkeypatch.setattr("liveserver.tracing.exporting.LEAVE_TIMEOUT", 0.05)
     collector.hang.clear()
     with trio.fail_after(20):  # it hangs for 30
         async with open_tracer(TracingSettings(endpoint=collector.url), "n1") as tracer:

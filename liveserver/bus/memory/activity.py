@@ -16,7 +16,7 @@ class Activity:
         self._last: OrderedDict[str, float] = OrderedDict()
 
     def note(self, video: str, now: float) -> None:
-        """Note that it has happened again."""
+        """Record that it happened to the video again."""
         self._last[video] = now
         self._last.move_to_end(video)
 

@@ -22,7 +22,7 @@ class Audiences:
             users, peak = DistinctCounter(), 0
         users.add(report.users)
         self._videos[report.video] = max(until, now + ttl), users, max(peak, report.peak)
-        for video, (end, *_) in list(self._videos.items())[:2]:  # two for each that comes: they do not add up
+        for video, (end, *_) in list(self._videos.items())[:2]:  # two per report: they do not accumulate
             if end <= now:
                 del self._videos[video]
         while len(self._videos) > VIDEOS:

@@ -14,7 +14,7 @@ POSITIONS = 100_000  # videos whose positions are remembered, the latest ones
 
 
 class MemoryHookQueue:
-    """A `HookQueue`. `clock` gives seconds. What it holds ends with the process, as the logs do."""
+    """A `HookQueue`. `clock` gives seconds. Its messages end with the process, as the logs do."""
 
     def __init__(self, clock: Callable[[], float], limit: int) -> None:
         self._clock = clock

@@ -47,8 +47,8 @@ from liveserver.errors import BusError
 from liveserver.instruments import Distribution, gauge, histogram, total
 from liveserver.viewer_count import ViewerCount
 
-TOGETHER = 1_000  # videos subscribed in one pipeline
-LEAVE = 0.5  # seconds to report that this process ends
+BATCH_SIZE = 1_000  # videos subscribed in one pipeline
+LEAVE_TIMEOUT = 0.5  # seconds to report that this process ends
 
 
 def settling(timeout: float) -> float:
@@ -112,7 +112,7 @@ class RedisBus(RedisCoordination):
         try:
             yield opened
         finally:
-            with trio.move_on_after(LEAVE, shield=True), suppress(BusError):
+            with trio.move_on_after(LEAVE_TIMEOUT, shield=True), suppress(BusError):
                 await opened._link.call(opened._asking, opened._reporter.leave)
             opened._link.close()
 
@@ -140,8 +140,8 @@ class RedisBus(RedisCoordination):
     ) -> dict[str, Lease]:
         leases: dict[str, Lease] = {}
         names = list(videos)
-        for start in range(0, len(names), TOGETHER):
-            some = names[start : start + TOGETHER]
+        for start in range(0, len(names), BATCH_SIZE):
+            some = names[start : start + BATCH_SIZE]
 
             def work(some: list[str] = some) -> list[Lease]:
                 commands = [
@@ -226,7 +226,7 @@ class RedisBus(RedisCoordination):
         return replies.active_videos(answer)
 
     def _note_watched(self, counts: Mapping[str, int]) -> list[Command]:
-        """Return the commands that put videos where `watched_since` finds them."""
+        """Return the commands that record when viewers were reported, for `watched_since`."""
         watched = [video for video, viewers in counts.items() if viewers]
         left = [video for video, viewers in counts.items() if not viewers]
         return [

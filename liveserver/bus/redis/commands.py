@@ -155,7 +155,7 @@ class Commands:
         return ("HVALS", *keys(video, "state"))
 
     def hold(self, video: str, name: str, token: str, seconds: float) -> list[Command]:
-        """Take it, who has it, and for how long."""
+        """Return the commands that take the hold, and read its holder and its remaining time."""
         (key,) = keys(video, f"hold:{name}")
         return [("SET", key, token, "NX", "PX", ms(seconds)), ("GET", key), ("PTTL", key)]
 

@@ -150,7 +150,7 @@ class Link:
         return self._deployment.connection(shard)
 
     def refresh(self) -> None:
-        """Look which servers there are now. Raises `RedisError`."""
+        """Discover the present servers. Raises `RedisError`."""
         self._deployment.refresh()
 
     def rediscover(self) -> None:

@@ -33,7 +33,7 @@ from liveserver.viewer_count import MARK, MalformedViewerCount, ViewerCount
 
 LIVES = "ls:life"  # a channel
 MEMBER = "ls:member:"  # with the process' name, the channel that shows that it is listening
-LEAVE = 0.4  # seconds for the thread to end; one that is blocked in Redis ends by its own timeout
+LEAVE_TIMEOUT = 0.4  # seconds for the thread to end; one that is blocked in Redis ends by its own timeout
 SHARDS = 0.5  # seconds to listen to all shards before the inbox opens; later ones are reported to the mailbox
 
 
@@ -210,5 +210,5 @@ async def listening(listener: Listener) -> AsyncIterator[Mailbox]:
         yield listener.mailbox
     finally:
         listener.stop()
-        with trio.move_on_after(LEAVE, shield=True):
+        with trio.move_on_after(LEAVE_TIMEOUT, shield=True):
             await listener.ended.wait()

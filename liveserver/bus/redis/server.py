@@ -48,7 +48,7 @@ class Deployment(ABC):
 
     @abstractmethod
     def refresh(self) -> None:
-        """Look which servers there are now. Raises `RedisError`."""
+        """Discover the present servers. Raises `RedisError`."""
 
     @abstractmethod
     def drop(self) -> None:
@@ -86,7 +86,7 @@ class Server(Deployment):
         return [int(count) for count in answer[1::2]]
 
     def refresh(self) -> None:
-        """There is nothing to look for: each connection is made to the present master."""
+        """Do nothing: each connection is made to the present master."""
 
     def connection(self, shard: str | None = None) -> Any:
         # Not the pool's make_connection: it counts connections, and never decrements the count.

@@ -29,8 +29,8 @@ from liveserver.bus.redis.subscription import Subscription
 
 FEED = "ls:feed"
 ALL_SHARDS = "ls:feed:sharded"  # subscribed to, to show that the feed of all shards is listened to
-CHECK = 1.0  # seconds between two looks at the known servers
-REFRESH = 15.0  # seconds between two questions to the cluster which there are
+CHECK = 1.0  # seconds between two checks of the known servers
+REFRESH = 15.0  # seconds between two discoveries of the cluster's servers
 
 
 def shard_channel(channel: str, shard: str) -> str:
@@ -72,12 +72,12 @@ class ShardListeners:
         self._wake.set()
 
     def refresh(self) -> None:
-        """Look at once which servers there are."""
+        """Discover the servers again, at once."""
         self._wake.set()
 
     @property
     def listening(self) -> int:
-        """To how many shards is listened."""
+        """How many shards are listened to."""
         return sum(one.is_listening for one in self._subscriptions.values())
 
     @property

@@ -24,7 +24,7 @@ from liveserver.backoff import Backoff
 from liveserver.bus.redis.connection import MALFORMED_REPLY_ERRORS, REFUSALS, Link
 
 TICK = 0.1  # seconds between two checks whether to end
-TOGETHER = 1_000  # messages passed on at once, at most
+BATCH_SIZE = 1_000  # messages passed on at once, at most
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds; see membership.py
 REFUSED_PAUSE = 15.0  # seconds after an error that says that Redis does not have, or allow, the command
 
@@ -121,7 +121,7 @@ class Subscription:
     def _read_messages(self, connection: Any) -> None:
         """Read all messages that have arrived, and pass them on."""
         messages: list[Any] = []
-        for _ in range(TOGETHER):
+        for _ in range(BATCH_SIZE):
             message = connection.read_response()
             if isinstance(message, list):
                 kind = message[0]

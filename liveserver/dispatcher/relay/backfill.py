@@ -9,8 +9,8 @@ Rules:
 3. Events that the peer's log has lost may have been keyed. So when it has lost some, and when the log is new
    here, the peer's state is folded into ours first, and viewers receive our state after the gap.
 4. A video has caught up once the peer's log has been read to its head.
-5. Ephemeral events that the peer's log does not hold any more are no jump: what is relayed says so. Where
-   they are the last ones, an event is relayed in their place.
+5. Ephemeral events that the peer's log no longer holds are not a jump: the relayed batches say so (`since`).
+   If they are the last ones, an event is relayed in their place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from liveserver.dispatcher.relay.buffer import joined
 from liveserver.event import Batch, skipped_line
 from liveserver.wakeup import Wakeup
 
-TOGETHER = 200  # videos backfilled at once
+BATCH_SIZE = 200  # videos backfilled at once
 MAX_BACKLOG = 20_000  # videos; the others are found by the next sweep
 
 
@@ -65,12 +65,12 @@ class Backlog:
         self._added.set()
 
     async def next_videos(self) -> list[str]:
-        """Wait for videos; return the first `TOGETHER`, which stay in the backlog until they are
+        """Wait for videos; return the first `BATCH_SIZE`, which stay in the backlog until they are
         `removed`.
         """
         while not self._videos:
             await self._added.wait()
-        return list(islice(self._videos, TOGETHER))
+        return list(islice(self._videos, BATCH_SIZE))
 
     def remove(self, video: str) -> None:
         """Remove a video that has caught up."""

@@ -12,7 +12,7 @@ from liveserver.bus.interface import Bus
 from liveserver.dispatcher.relay.rendezvous import owner
 from liveserver.errors import BusError
 
-LEAVE = 1.0  # seconds for leaving the group
+LEAVE_TIMEOUT = 1.0  # seconds for leaving the group
 
 
 class Membership:
@@ -62,5 +62,5 @@ class Membership:
 
     async def leave(self) -> None:
         """Leave the group; when cancelled, too."""
-        with trio.move_on_after(LEAVE, shield=True), suppress(BusError):
+        with trio.move_on_after(LEAVE_TIMEOUT, shield=True), suppress(BusError):
             await self._ours.leave_group(self._peer, self._node)

@@ -16,7 +16,7 @@ from liveserver.viewer_count import ViewerCount
 from liveserver.wakeup import Wakeup
 
 MOST = 20_000  # videos with a count to be recorded; the others are repeated by the peer
-TOGETHER, PAUSE = 1_000, 0.2  # counts recorded at once, and the seconds until the next
+BATCH_SIZE, PAUSE = 1_000, 0.2  # counts recorded at once, and the seconds until the next
 
 
 class ViewerCountRelay:
@@ -37,10 +37,10 @@ class ViewerCountRelay:
             self._arrived.set()
 
     async def record_some(self) -> None:
-        """Wait for counts, and record up to `TOGETHER` of them. Raises `BusError`."""
+        """Wait for counts, and record up to `BATCH_SIZE` of them. Raises `BusError`."""
         while not self._waiting:
             await self._arrived.wait()
-        some = [self._waiting.pop(video) for video in list(islice(self._waiting, TOGETHER))]
+        some = [self._waiting.pop(video) for video in list(islice(self._waiting, BATCH_SIZE))]
         for viewers, is_announced in zip(some, await self._ours.note_peer_counts(some), strict=True):
             if not is_announced:
                 self._waiting.setdefault(viewers.video, viewers)

@@ -3,7 +3,7 @@
 Rules:
 
 1. Only viewers that keep reading count: level ones, whom the fan-out has yet to write to, and lagging ones
-   whose sockets accept more within `BRISK` seconds. Others are sent `gap`.
+   whose sockets accept more within `READING_PAUSE` seconds. Others are sent `gap`.
 2. Nothing is looked at below a quarter of the log in `CHECK_SECONDS`: viewers that resume from an old cursor
    hold back no publisher of a usual rate.
 3. A hold is short (`frontend.hold_back`), and is asked for anew as long as there is a reason. Should the bus
@@ -55,7 +55,7 @@ class HoldBack:
         now = trio.current_time()
         since, channel.checked_at = channel.checked_at, now
         channel.check_at = channel.log.tip + self.step
-        if self._seconds and now - since <= CHECK_SECONDS and channel.audience.brisk_lag > self._limit:
+        if self._seconds and now - since <= CHECK_SECONDS and channel.audience.reading_lag > self._limit:
             self._videos[channel.video] = None
             self._due.set()
 

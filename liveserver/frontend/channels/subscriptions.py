@@ -33,7 +33,7 @@ from liveserver.frontend.delivery.fanout import FanOut
 from liveserver.instruments import gauge, total
 from liveserver.wakeup import Wakeup
 
-ASK_AT_ONCE = 1_000  # videos in one request
+VIDEOS_PER_REQUEST = 1_000  # videos in one request
 LINGER_TICK = 1.0  # seconds between two scans for channels without viewers
 RETRY = 0.2  # seconds after a request that no dispatcher answered
 
@@ -175,9 +175,9 @@ class SubscriptionTable:
                 self._renew_at = now
                 raise
         while self._wanted:
-            await self._renew(list(islice(self._wanted, ASK_AT_ONCE)))
+            await self._renew(list(islice(self._wanted, VIDEOS_PER_REQUEST)))
         while self._changed:
-            page = list(islice(self._changed, ASK_AT_ONCE))
+            page = list(islice(self._changed, VIDEOS_PER_REQUEST))
             for video in page:  # before the request: a change during it is another one
                 del self._changed[video]
             try:
@@ -186,7 +186,7 @@ class SubscriptionTable:
                 self._changed.update(dict.fromkeys(page))
                 raise
         while self._unwanted:
-            page = list(islice(self._unwanted, ASK_AT_ONCE))
+            page = list(islice(self._unwanted, VIDEOS_PER_REQUEST))
             if videos := [video for video in page if video not in self.channels]:
                 await self._leases.withdraw(self._node, videos)
             for video in page:
@@ -194,7 +194,7 @@ class SubscriptionTable:
         self._renew_at = min(self._renew_at, now + self._settings.lease / 3)  # the first time
 
     async def _renew(self, videos: list[str]) -> None:
-        for page in _pages(videos, ASK_AT_ONCE):
+        for page in _pages(videos, VIDEOS_PER_REQUEST):
             known = {video: self.channels[video] for video in page if video in self.channels}
             counts = {video: channel.audience.totals.watching for video, channel in known.items()}
             opening = [video for video in counts if not self.channels[video].is_open]
@@ -244,7 +244,7 @@ class SubscriptionTable:
 
     async def withdraw_all(self) -> None:
         """Withdraw all leases. Raises `DispatcherError`, `BusError`."""
-        for page in _pages(list(self.channels), ASK_AT_ONCE):
+        for page in _pages(list(self.channels), VIDEOS_PER_REQUEST):
             await self._leases.withdraw(self._node, page)
 
 

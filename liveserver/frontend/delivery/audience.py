@@ -166,10 +166,10 @@ class Audience:
         return lag
 
     @property
-    def brisk_lag(self) -> int:
-        """`lag`, without viewers behind live, and without lagging ones that have paused for `BRISK`."""
+    def reading_lag(self) -> int:
+        """`lag`, without viewers behind live, and without lagging ones that paused for `READING_PAUSE`."""
         tip = self.log.tip
-        return tip - min(self.needed_here(), self.lagging.brisk_behind(tip))
+        return tip - min(self.needed_here(), self.lagging.reading_behind(tip))
 
     def needed(self) -> int:
         """Return the oldest position that a segment, or one of the delays, still needs."""

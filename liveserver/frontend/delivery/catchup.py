@@ -18,12 +18,12 @@ import trio
 from liveserver.config import FrontendSettings
 from liveserver.cursor import Cursor, Mark
 from liveserver.frontend.delivery.long_poll import PollWaiter
-from liveserver.frontend.delivery.viewer import BRISK, State, Viewer, random_retry
+from liveserver.frontend.delivery.viewer import READING_PAUSE, State, Viewer, random_retry
 from liveserver.frontend.history.frames import GAP, SKIP, gap_frame
 from liveserver.transport.form import Reason
 from liveserver.turns import Turns
 
-LEAST_PACE = 16 * 1024  # bytes a second that a client has to accept, beyond `slow_timeout`
+MIN_WRITE_RATE = 16 * 1024  # bytes a second that a client has to accept, beyond `slow_timeout`
 FEW = 10  # withholding viewers on one node
 FEW_WAIT, MANY_WAIT = 30.0, 2.0  # seconds to wait for the events that they have received elsewhere
 
@@ -96,12 +96,12 @@ async def catch_up(viewer: Viewer, settings: FrontendSettings, withholding: With
             await trio.lowlevel.checkpoint()
             continue
         if due == math.inf:
-            due = now + settings.slow_timeout + len(viewer.unsent or b"") / LEAST_PACE
+            due = now + settings.slow_timeout + len(viewer.unsent or b"") / MIN_WRITE_RATE
         if not await viewer.wait_writable(min(settings.slow_timeout, due - now)):
             if not viewer.is_gone:
                 _disconnect_slow(viewer, settings)
             return
-        if (woken := trio.current_time()) - now <= BRISK:
+        if (woken := trio.current_time()) - now <= READING_PAUSE:
             viewer.audience.note_reading(viewer, woken)
 
 
@@ -217,7 +217,7 @@ async def _wait_appended(viewer: Viewer, timeout: float) -> bool:
 async def finish_answer(waiter: PollWaiter, unsent: memoryview, timeout: float, keep_alive: float) -> None:
     """Write the rest of a long-poll's answer. Raises nothing."""
     peer = waiter.peer
-    due = trio.current_time() + timeout + len(unsent) / LEAST_PACE
+    due = trio.current_time() + timeout + len(unsent) / MIN_WRITE_RATE
     with trio.move_on_after(timeout) as scope:
         try:
             while unsent:

@@ -12,7 +12,7 @@ VARY_LINE = VARY + b"\r\n"
 
 
 class CompressedAnswers:
-    """Complete responses, and what they are as gzip; those that are small or very large stay as they are."""
+    """Complete responses with their gzip forms; small and very large responses are not compressed."""
 
     def __init__(self, min_size: int) -> None:
         self._min_size = min_size

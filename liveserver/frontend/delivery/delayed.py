@@ -73,7 +73,7 @@ class DelayedAudience(Audience):
         self.due = min(self._next_due, self._empty_since + LINGER)
 
     def keep_open(self) -> None:
-        """Keep it open: a viewer is about to join."""
+        """Keep the audience open: a viewer is about to join."""
         self._empty_since = trio.current_time()
 
     def on_appended(self) -> None:

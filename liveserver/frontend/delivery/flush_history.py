@@ -55,7 +55,7 @@ class Delays:
         self.publish_to_write = Histogram(DELAYS)
 
     def note_trace(self, delay: float, data: bytes, written: float, trace_id: str) -> None:
-        """Say that a flush belongs to a trace.
+        """Record that a flush belongs to a trace.
 
         It wrote `data`, its oldest event, `delay` seconds after its arrival, at `written` since the epoch.
         """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import trio
 
-from liveserver.frontend.delivery.viewer import BRISK, Viewer
+from liveserver.frontend.delivery.viewer import READING_PAUSE, Viewer
 
 
 class LaggingViewers:
@@ -51,7 +51,7 @@ class LaggingViewers:
         """Return the position of the viewer furthest behind; `tip` if there is none."""
         return min((viewer.position for viewer in self._viewers), default=tip)
 
-    def brisk_behind(self, tip: int) -> int:
-        """Return `behind`, without viewers that have paused for `BRISK`."""
-        since = trio.current_time() - BRISK
+    def reading_behind(self, tip: int) -> int:
+        """Return `behind`, without viewers that have paused for `READING_PAUSE`."""
+        since = trio.current_time() - READING_PAUSE
         return min((viewer.position for viewer, at in self._reading.items() if at >= since), default=tip)

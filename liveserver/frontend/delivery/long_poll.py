@@ -222,7 +222,7 @@ class PollSegment(Segment):
                         omitted=omitted,
                     )
                 answer = shared[place]
-            if answer is None:  # the client has received all new events elsewhere, or is not shown yet
+            if answer is None:  # the client has received all new events elsewhere, or they are not due yet
                 waiter.omitted += pages.count_omitted(waiter, log.tip)
                 waiter.position = max(waiter.position, log.tip)
                 self.waiters.append(waiter)

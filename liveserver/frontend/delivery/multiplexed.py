@@ -19,7 +19,7 @@ import trio
 
 from liveserver.cursor import Cursor
 from liveserver.edge.answer import Peer, StreamResponse
-from liveserver.frontend.delivery.catchup import LEAST_PACE
+from liveserver.frontend.delivery.catchup import MIN_WRITE_RATE
 from liveserver.frontend.delivery.fanout import FanOut
 from liveserver.frontend.delivery.viewer import (
     AudienceInterface,
@@ -66,13 +66,13 @@ class MultiplexedViewer(Viewer):
         self._connection.disconnect(reason, retry)
 
     def remove(self, video: str, reason: Reason, retry: int) -> None:
-        """End what this viewer watches; the connection as well if that is all, or if it is blocked."""
+        """End this viewer's subscription; the connection too, if it has no other or is blocked."""
         connection = self._connection
         if len(connection.viewers) > 1 and not connection.is_blocked and not connection.is_gone:
             del connection.viewers[video]
             self.audience.leave(self)
             self.audience.counts.count_bye(reason)
-            connection.say_removed(video, reason)
+            connection.send_removed(video, reason)
         else:
             connection.disconnect(reason, retry)
 
@@ -109,7 +109,7 @@ class MultiplexedConnection(StreamResponse):
     async def flush_rest(self) -> None:
         """Write the rest of a message. Raises nothing."""
         sock, settings = self.peer.sock, self._fanout.settings
-        due = trio.current_time() + settings.slow_timeout + len(self._rest or b"") / LEAST_PACE
+        due = trio.current_time() + settings.slow_timeout + len(self._rest or b"") / MIN_WRITE_RATE
         try:
             while self._rest and not self.is_gone:
                 timeout = min(settings.slow_timeout, due - trio.current_time())
@@ -137,7 +137,7 @@ class MultiplexedConnection(StreamResponse):
         while self._freed is not None:
             await self._freed.wait()
 
-    def say(self, message: bytes) -> None:
+    def send_message(self, message: bytes) -> None:
         """Send a message of the connection itself, which must not be blocked."""
         assert not self.is_blocked
         try:
@@ -155,14 +155,14 @@ class MultiplexedConnection(StreamResponse):
         """Send `bye`, and end the connection; `retry` is in milliseconds."""
 
     @abstractmethod
-    def say_removed(self, video: str, reason: Reason) -> None:
-        """Tell why a video is not watched here any more; nothing may be under way."""
+    def send_removed(self, video: str, reason: Reason) -> None:
+        """Send why a video is not watched here any more; the connection must not be blocked."""
 
-    def end(self, words: bytes) -> None:
+    def end(self, frame: bytes) -> None:
         """Send the last message, and shut the connection down."""
         rest = self._rest
         self.leave()
-        send_last(self.peer, rest or b"", words)
+        send_last(self.peer, rest or b"", frame)
 
     def leave(self) -> None:
         """Remove all viewers. Idempotent."""

@@ -77,7 +77,7 @@ class PollPages:
             if end >= log.tip:
                 break
             omitted += log.ranks.count_omitted(chosen, position, end)
-            position, end = end, self._end(end, limit)  # skip pages of which nothing is shown
+            position, end = end, self._end(end, limit)  # skip pages without events for this client
         version, date = (log.base, log.redactions), date_line()
         if version != self._version or date != self._date or len(self._pages) >= MAX_PAGES:
             self._pages.clear()

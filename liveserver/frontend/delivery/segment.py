@@ -265,7 +265,7 @@ class FilteredSegment(StreamSegment):
         return super().add(viewer)
 
     def _holds_back(self) -> bool:
-        """Return whether a flush would say too soon again how many comments are left out."""
+        """Return whether it is too soon for another flush, each of which reports the omitted comments."""
         log, chosen = self.audience.log, self._form.filter
         if chosen is None or chosen.rate is None or self.joiners or not self.viewers:
             return False

@@ -32,7 +32,7 @@ from liveserver.transport.form import Form, Reason
 
 LAST_BUFFER = 1024 * 1024  # bytes of socket buffer for the last frames of a connection
 CLOSING_SECONDS = 2.0
-BRISK = 0.05  # seconds within which the socket of a viewer that keeps reading accepts more
+READING_PAUSE = 0.05  # seconds within which the socket of a viewer that keeps reading accepts more
 MAX_IGNORED = 16 * 1024  # bytes that a viewer may send; they are ignored
 
 Send = Callable[[bytes | memoryview], int]
@@ -79,11 +79,11 @@ class AudienceInterface(Protocol):
         ...
 
     def move(self, viewer: Viewer, audience: AudienceInterface) -> None:
-        """Hand it over to another audience of the channel."""
+        """Hand a viewer over to another audience of the channel."""
         ...
 
     def take(self, viewer: Viewer) -> None:
-        """Take it over from another audience of the channel."""
+        """Take a viewer over from another audience of the channel."""
         ...
 
     def note_reading(self, viewer: Viewer, now: float) -> None:
@@ -237,14 +237,14 @@ class StreamViewer(Viewer, StreamResponse):
         return log.cursor_at(position) if position >= log.base else b""
 
     def disconnect(self, reason: Reason, retry: int) -> None:
-        words = self.form.disconnect_frame(self._cursor(), reason, retry)
+        frame = self.form.disconnect_frame(self._cursor(), reason, retry)
         self.audience.leave(self)
         self.audience.counts.count_bye(reason)
-        send_last(self.peer, self.unsent or b"", words)
+        send_last(self.peer, self.unsent or b"", frame)
 
 
-def send_last(peer: Peer, unsent: bytes | memoryview, words: bytes) -> None:
-    """Send `unsent` and the last `words` on a connection, and shut it down.
+def send_last(peer: Peer, unsent: bytes | memoryview, frame: bytes) -> None:
+    """Send `unsent` and the last `frame` of a connection, and shut it down.
 
     The socket's buffer is enlarged for these last bytes, so that a client that has stopped reading finds
     them when it reads on.
@@ -254,7 +254,7 @@ def send_last(peer: Peer, unsent: bytes | memoryview, words: bytes) -> None:
     try:
         if unsent:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LAST_BUFFER)
-        sock.send(b"".join([unsent, words]))
+        sock.send(b"".join([unsent, frame]))
         sock.shutdown(socket.SHUT_WR)
     except OSError:
         peer.close()

@@ -219,8 +219,8 @@ class LogItems:
     def is_next(self, item: Item, cursor: Marks) -> bool:
         """Return whether nothing of the item's origin lies between the cursor and this unseen event.
 
-        Where the cursor has seen an epoch that this log never held, no gap in it tells that it is over.
-        Within an epoch one does, or what lies between was ephemeral.
+        Within an epoch, missing events are a gap in the log, or were ephemeral. But no gap reports the end of
+        an epoch that this log never held.
         """
         mark = cursor.get(item.origin)
         return mark is None or mark.epoch == item.epoch
@@ -228,7 +228,7 @@ class LogItems:
     def _is_over(self, origin: str, mark: Mark | None) -> bool:
         """Return whether the mark's epoch was over before the first event of the origin came here.
 
-        No gap in the log tells of it; `is_next` finds it at that event.
+        No gap in the log reports that; `is_next` notices it at that event.
         """
         if mark is None or self.floor.get(origin) is not None:
             return False

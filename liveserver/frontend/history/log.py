@@ -91,7 +91,7 @@ class ChannelLog(RenderedItems):
         retracting: list[bytes] = []  # prefixes of the events that these lines retract
         for number, line in enumerate(lines, first):
             event, _, data = line.partition(b" ")
-            if event not in self._plain_types:  # one look-up for what is usual
+            if event not in self._plain_types:  # one look-up in the usual case
                 event = self._type_of(event, line, self.tip + number - first)
             self.items.append(Item(event, data, b"%b%d%b" % (before, number, after), origin, epoch, number))
             if event == RETRACT_TYPE and (prefix := self._retracted.add(data)) is not None:
@@ -111,7 +111,7 @@ class ChannelLog(RenderedItems):
             self._redact_cleared(self.tip - len(lines))
 
     def has_jump(self, batch: Batch) -> bool:
-        """Return whether there would be a gap before the batch, or before what of it is new."""
+        """Return whether there would be a gap before the batch, or before its new events."""
         mark = self.cursor.get(batch.origin)
         if mark is None:
             return batch.number > 1
@@ -124,7 +124,7 @@ class ChannelLog(RenderedItems):
         is_keyed = event[:1] == MARK
         if is_keyed:
             event = self._fold(line, position)
-        if event in _CONTROL_WORDS:  # a dispatcher that accepted it is not ours, or is older
+        if event in _CONTROL_WORDS:  # accepted by a dispatcher of another program, or of an older version
             return b"x-" + event
         if not is_keyed and len(self._plain_types) < MAX_TYPES:
             self._plain_types.add(event)
@@ -142,11 +142,11 @@ class ChannelLog(RenderedItems):
         return event.type
 
     def reload_state(self, lines: Sequence[bytes]) -> None:
-        """Have what the bus has folded in at the next gap, or by `end_reload`."""
+        """Fold the lines of the bus' state in at the next gap, or in `end_reload`."""
         self._reloaded = [event for event in map(parse_state, lines) if event is not None]
 
     def end_reload(self) -> None:
-        """Fold in what is left of `reload_state`: there was no gap."""
+        """Fold in the lines given to `reload_state`, if there was no gap."""
         for event in self._reloaded:
             self.state.fold(event, self.tip - 1)
         self._reloaded = []
@@ -176,7 +176,7 @@ class ChannelLog(RenderedItems):
                 self.pass_over(origin, mark)
 
     def append_skip(self, now: float) -> None:
-        """Have viewers that pass here sent the state, if ephemeral events are missing since the last skip."""
+        """Send viewers that pass here the state, if ephemeral events are missing since the last skip."""
         if not self._has_skipped:
             return
         self._has_skipped = False

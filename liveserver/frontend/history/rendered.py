@@ -1,7 +1,7 @@
 """A channel's items as frames, and the redaction of items that may be rendered already.
 
-An item that was retracted, or cleared with all of its user's, is replaced in place, and rendered anew in each
-form that has rendered it.
+An item that was retracted, or cleared with all of its user's, is replaced in place, and rendered again in
+each form that has rendered it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class RenderedItems(RetainedItems):
         """Return this log as frames of one form."""
         found = self._frames.get(form)
         if found is None:
-            # Those that share others' frames are made after them, which are thus rendered anew before.
+            # Forms that share frames are made after the shared ones, so those are rendered again first.
             if form.unfiltered is not None:
                 found = FilteredFrames(self, form, self.frames(form.unfiltered))
             elif form.uncompressed is not None:

@@ -56,8 +56,8 @@ class RetainedItems(LogItems):
         self._live_from = 0  # the first position with a known arrival time
         self._prepended: tuple[float, int] | None = None  # when, and the position behind them
         self._expired = NO_POSITION  # before it, all is older than `age`
-        self._estimates: list[float] | None = None  # when what was prepended came; made when needed
-        self._cut_at = -inf  # when the newest item came that the capacity has cost
+        self._estimates: list[float] | None = None  # when prepended items came; computed when needed
+        self._cut_at = -inf  # when the newest item arrived that was dropped for lack of capacity
         self.delay = 0.0  # see DelayedLog
         self.reach = 0  # items that may be held for viewers behind live, beyond the capacity
         self.state = StateHistory()
@@ -104,8 +104,10 @@ class RetainedItems(LogItems):
         return when < self._estimated()[0]
 
     def _estimated(self) -> list[float]:
-        """Return when each item came that was prepended, ascending: as it says itself, but not later than it
-        was read. An item that says a later time than those behind it holds them up: none is shown early."""
+        """Return when each prepended item arrived, ascending: by its own time, at most when it was read.
+
+        An item with a later time than those after it delays them: none is shown early.
+        """
         assert self._prepended is not None
         if self._estimates is None:
             read_at, end = self._prepended

@@ -46,7 +46,7 @@ class StateHistory:
         self._trimmed = 0  # changes folded into `_base` so far
         self._rendered: dict[tuple[int, bool, frozenset[bytes] | None], bytes] = {}
         self.rules = Rules()
-        self.banned: set[str] = set()  # users that were banned since this was looked at
+        self.banned: set[str] = set()  # users banned since their streams were last ended
         self.cleared = False  # likewise whether a user's comments were cleared
 
     def start_at(self, events: Iterable[Keyed]) -> None:

@@ -1,4 +1,4 @@
-"""The times that events tell, read without parsing them."""
+"""The times in events, read without parsing them."""
 
 from __future__ import annotations
 

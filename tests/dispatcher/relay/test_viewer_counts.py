@@ -47,7 +47,7 @@ async def record(made: ViewerCountRelay) -> None:
 async def test_so_many_are_recorded_at_once_and_then_there_is_a_pause(
     autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer_counts, "TOGETHER", 2)
+    monkeypatch.setattr(viewer_counts, "BATCH_SIZE", 2)
     bus = CountedBus()
     made = relay(bus)
     for number in range(5):
