@@ -36,6 +36,8 @@ class NodeSettings(Section, frozen=True):
     # how often the names in `dns+http://` URLs of dispatchers are looked up
     resolve_interval: Duration = Duration(5.0)
     switch_interval: Duration = Duration(0.0005)  # how long Redis' threads may wait for the interpreter
+    # have glibc return the memory of large requests to the system, instead of keeping it for later ones
+    tune_malloc: bool = True
 
 
 class ListenSettings(Section, frozen=True):
@@ -114,6 +116,9 @@ class HistorySettings(Section, frozen=True):
     # types with a bound of their own (`ephemeral_events`), so that a storm of them removes no other events
     ephemeral_types: list[EventType] = msgspec.field(default_factory=lambda: ["like", "likes"])
     ephemeral_events: Count = 10_000  # events of these types per video; `max_events` counts the others
+    # bytes of a video's events that the memory bus holds, of either kind: fewer than `max_events` or
+    # `ephemeral_events` of large ones. Redis is bounded by the numbers of events.
+    memory_size: Size = Size(16 * 1024**2)
     idle_ttl: Duration = Duration(86_400.0)  # a video's keys in Redis expire after this long without an event
     dedup_window: Duration = Duration(300.0)  # how long an event's id is remembered; a repeat is a duplicate
     # events of a video that a frontend holds for viewers behind live, regardless of `max_events`

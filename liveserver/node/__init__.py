@@ -11,6 +11,7 @@ lean.py       imports structlog without what it does not need
 preload.py    imports modules early, before workers are forked
 reload.py     other settings for a node that runs
 tuning.py     descriptors, garbage collection, thread switching
+allocator.py  memory that is no longer used goes back to the system
 
 bus ─ dispatcher ─ backend ─ frontend ─ edge (public port), and beside them the ops port
 """

@@ -1,4 +1,4 @@
-"""Process-wide settings: descriptors, garbage collection, the interpreter's switch interval."""
+"""Process-wide settings: descriptors, allocator, garbage collection, the interpreter's switch interval."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from liveserver.config import Settings
+from liveserver.node.allocator import tune_allocator
 
 SPARE_DESCRIPTORS = 300  # for other purposes than clients' connections
 # A full collection with 10,000 viewers takes 40 ms, so it is rare. A young one is cheap, and what it finds is
@@ -35,6 +36,8 @@ def tuned(settings: Settings) -> Settings:
         because=because,
         descriptors=hard if hard != resource.RLIM_INFINITY else "any",
     )
+    if settings.node.tune_malloc:
+        tune_allocator()
     sys.setswitchinterval(settings.node.switch_interval)
     gc.set_threshold(*GC_THRESHOLDS)
     return msgspec.structs.replace(

@@ -10,34 +10,43 @@ from liveserver.event import Batch
 
 
 class RetainedBatches:
-    """At most `limit` events, the newest, in batches with the time of their append. `lost` is the last
-    offset that has been dropped."""
+    """At most `limit` events and `max_bytes` of their lines, the newest, in batches with the time of their
+    append. `lost` is the last offset that has been dropped. The newest event is held, however large."""
 
-    __slots__ = ("_batches", "_count", "_is_dense", "_limit", "lost")
+    __slots__ = ("_batches", "_bytes", "_count", "_is_dense", "_limit", "_max_bytes", "lost")
 
-    def __init__(self, limit: int, *, is_dense: bool) -> None:
+    def __init__(self, limit: int, max_bytes: int, *, is_dense: bool) -> None:
         self._limit = limit
+        self._max_bytes = max_bytes
         self._is_dense = is_dense  # nothing ephemeral stands between the lines of a batch
         self._batches: deque[tuple[float, Batch]] = deque()
-        self._count = 0
+        self._count = self._bytes = 0
         self.lost = 0
 
     def append(self, batch: Batch, now: float) -> None:
         self._batches.append((now, batch))
         self._count += len(batch.lines)
-        while (over := self._count - self._limit) > 0:
+        self._bytes += _size(batch.lines)
+        while self._is_full():
             when, oldest = self._batches.popleft()
-            gone = min(over, len(oldest.lines))
-            self._count -= gone
+            gone = 0
+            while gone < len(oldest.lines) and self._is_full():
+                self._count -= 1
+                self._bytes -= len(oldest.lines[gone])
+                gone += 1
             self.lost = oldest.first + gone - 1
             if gone < len(oldest.lines):
                 self._batches.appendleft((when, _without(oldest, gone, is_dense=self._is_dense)))
+
+    def _is_full(self) -> bool:
+        return self._count > self._limit or (self._bytes > self._max_bytes and self._count > 1)
 
     def trim(self, before: float) -> None:
         """Drop what was appended before or at this time."""
         while self._batches and self._batches[0][0] <= before:
             batch = self._batches.popleft()[1]
             self._count -= len(batch.lines)
+            self._bytes -= _size(batch.lines)
             self.lost = batch.last
 
     def after(self, offset: int, limit: int) -> list[Batch]:
@@ -68,6 +77,10 @@ def merged(kept: list[Batch], ephemeral: list[Batch], limit: int) -> list[Batch]
         else:
             stretch.append(msgspec.structs.replace(batch, lines=list(lines)))
     return stretch
+
+
+def _size(lines: list[bytes]) -> int:
+    return sum(map(len, lines))
 
 
 def _without(batch: Batch, count: int, *, is_dense: bool) -> Batch:

@@ -56,8 +56,8 @@ class VideoLog:
         self._settings = settings
         self._kept = self.cursor  # see `Head.kept`
         self._types = frozenset(kind.encode() for kind in (*settings.ephemeral_types, SKIPPED))
-        self._kept_events = RetainedBatches(settings.max_events, is_dense=True)
-        self._ephemeral = RetainedBatches(settings.ephemeral_events, is_dense=False)
+        self._kept_events = RetainedBatches(settings.max_events, settings.memory_size, is_dense=True)
+        self._ephemeral = RetainedBatches(settings.ephemeral_events, settings.memory_size, is_dense=False)
         self._offsets: dict[str, int] = {}  # other origin → where its last event stands in its own log
 
     @property

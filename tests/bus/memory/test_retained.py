@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from liveserver.bus.memory.retained import RetainedBatches, merged
 from liveserver.event import Batch
 
+MUCH = 1 << 20  # bytes
+
 
 def batch(first: int, count: int) -> Batch:
     lines = [b"t %d" % offset for offset in range(first, first + count)]
@@ -23,7 +25,7 @@ def offsets(batches: list[Batch]) -> list[int]:
 
 @given(st.lists(st.integers(1, 5), max_size=10), st.integers(1, 12), st.integers(0, 50))
 def test_the_newest_are_held(sizes: list[int], limit: int, after: int) -> None:
-    held = RetainedBatches(limit, is_dense=True)
+    held = RetainedBatches(limit, MUCH, is_dense=True)
     end = 0
     for size in sizes:
         held.append(batch(end + 1, size), 0.0)
@@ -32,8 +34,31 @@ def test_the_newest_are_held(sizes: list[int], limit: int, after: int) -> None:
     assert offsets(held.after(after, 1000)) == list(range(max(held.lost, after) + 1, end + 1))
 
 
+@given(st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=5), max_size=10), st.integers(1, 100))
+def test_lines_are_bounded_in_bytes(batches: list[list[int]], most: int) -> None:
+    held, lines = RetainedBatches(1000, most, is_dense=True), list[bytes]()
+    for sizes in batches:
+        new = [b"x" * size for size in sizes]
+        held.append(Batch("v", "e", len(lines) + 1, "dc1", "e", len(lines) + 1, new), 0.0)
+        lines += new
+    newest = [line for each in held.after(0, 1000) for line in each.lines]
+    assert newest == lines[len(lines) - len(newest) :]
+    assert held.lost == len(lines) - len(newest)
+    assert sum(map(len, newest)) <= most or len(newest) == 1
+    one_more = lines[len(lines) - len(newest) - 1 :]
+    assert len(newest) == len(lines) or sum(map(len, one_more)) > most
+
+
+def test_bytes_that_were_trimmed_are_free_again() -> None:
+    held = RetainedBatches(100, 40, is_dense=True)
+    held.append(batch(1, 10), 1.0)  # of 31 bytes
+    held.trim(1.0)
+    held.append(batch(11, 10), 2.0)  # of 40 bytes
+    assert offsets(held.after(0, 100)) == list(range(11, 21))
+
+
 def test_old_events_are_dropped() -> None:
-    held = RetainedBatches(100, is_dense=True)
+    held = RetainedBatches(100, MUCH, is_dense=True)
     for first, now in ((1, 1.0), (3, 2.0), (5, 3.0)):
         held.append(batch(first, 2), now)
     held.trim(2.0)
@@ -42,7 +67,7 @@ def test_old_events_are_dropped() -> None:
 
 
 def test_a_read_is_bounded() -> None:
-    held = RetainedBatches(100, is_dense=True)
+    held = RetainedBatches(100, MUCH, is_dense=True)
     for first in (1, 3, 5):
         held.append(batch(first, 2), 0.0)
     assert offsets(held.after(1, 2)) == [2, 3, 4]  # the last batch as a whole
