@@ -169,7 +169,11 @@ class Proxy:
     async def connect(self) -> trio.SSLStream[trio.SocketStream]:
         tcp = await trio.open_tcp_stream("127.0.0.1", self.port)
         stream = trio.SSLStream(tcp, self.context, server_hostname=HOST, https_compatible=True)
-        await stream.do_handshake()
+        try:
+            await stream.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
         return stream
 
     async def exchange(
@@ -209,8 +213,8 @@ class Proxy:
         assert self.process is not None
         with trio.fail_after(60):
             while self.process.poll() is None:
-                with suppress(OSError):
-                    async with await trio.open_tcp_stream("127.0.0.1", self.port):
+                with suppress(OSError, trio.BrokenResourceError):
+                    async with await self.connect():
                         return True
                 await trio.sleep(0.02)
         return False
@@ -289,8 +293,10 @@ def _configuration(name: str, certificate: Path, port: int, port_up: int, port_r
     if name == "haproxy":
         text = text.replace("bind :443", f"bind 127.0.0.1:{port}").replace("port 9101", f"port {port_ready}")
         text = text.replace("maxconn 120000", "maxconn 1000").replace("ulimit-n 262144", "")
+        # A server whose machine has much else to do is not down.
+        text = text.replace("timeout connect 3s", "timeout connect 3s\n    timeout check 60s")
         return text.replace("/etc/ssl/live.example.com.pem", str(certificate))
-    text = text.replace("health_port 9101", f"health_port {port_ready}")
+    text = text.replace("health_port 9101", f"health_port {port_ready}\n\t\thealth_timeout 60s")
     text = text.replace(
         "live.example.com {", f"https://{HOST}:{port} {{\n\ttls {certificate} {certificate}\n", 1
     )

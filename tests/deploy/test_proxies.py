@@ -113,11 +113,11 @@ async def test_a_server_that_closes_without_an_answer_lets_streams_reconnect(pro
     assert_reconnects(stream.body)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
-async def test_a_refusal_stays_one(proxy: Proxy, status: int) -> None:
-    for upstream in proxy.upstreams:
-        upstream.answer = lambda _request: status
-    assert (await proxy.ask("GET", EVENTS, EVENT_STREAM)).status == status
+async def test_a_refusal_stays_one(proxy: Proxy) -> None:
+    for status in (400, 401, 403, 404):
+        for upstream in proxy.upstreams:
+            upstream.answer = lambda _request, status=status: status  # type: ignore[misc]
+        assert (await proxy.ask("GET", EVENTS, EVENT_STREAM)).status == status
 
 
 @pytest.mark.parametrize("dead", [0, 1])
@@ -153,11 +153,10 @@ INNER = [
 ]
 
 
-@pytest.mark.parametrize("target", INNER)
-async def test_node_only_routes_are_not_reachable_from_outside(proxy: Proxy, target: str) -> None:
-    """However it is written, if liveserver would read it as such."""
-    answer = await proxy.ask("POST", target, body=b"{}")
-    assert answer.status == 404
+async def test_node_only_routes_are_not_reachable_from_outside(proxy: Proxy) -> None:
+    """However they are written, if liveserver would read them as such."""
+    for target in INNER:
+        assert (await proxy.ask("POST", target, body=b"{}")).status == 404, target
     assert [each for upstream in proxy.upstreams for each in upstream.seen] == []
 
 
