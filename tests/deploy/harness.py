@@ -238,7 +238,7 @@ async def run_proxy(
     ca = trustme.CA()
     certificate = folder / "live.pem"
     ca.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(certificate)
-    port_up, port_ready = (upstreams[0].port, upstreams[0].ready_port) if upstreams else _ports()
+    port_up, port_ready = (upstreams[0].port, upstreams[0].ready_port) if upstreams else two_ports()
     own = upstreams is None
     upstreams = upstreams or [Upstream(host, port_up, port_ready) for host in MACHINES]
     async with AsyncExitStack() as stack:
@@ -262,7 +262,7 @@ async def run_proxy(
         yield proxy, nursery
 
 
-def _ports() -> tuple[int, int]:
+def two_ports() -> tuple[int, int]:
     """Two ports that are free at both machines."""
     found: list[int] = []
     while len(found) < 2:
