@@ -18,7 +18,7 @@ from liveserver.backend.backend import Backend
 from liveserver.backend.commands import Command, Comment, Like, reject_nul
 from liveserver.config import BackendSettings
 from liveserver.edge.answer import Answer, Handler, Peer
-from liveserver.edge.request import Request
+from liveserver.edge.request import Request, checked_key
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
 from liveserver.errors import BadRequest, Forbidden, TooLarge
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from liveserver.tracing.tracer import Tracer
 
 MAX_PAGE = 200  # comments in one answer
-MAX_KEY = 255  # characters of an Idempotency-Key
 
 T = TypeVar("T")
 
@@ -194,9 +193,4 @@ def _waiting_id(video: str, user: str | None, key: str | None) -> str:
 
 def _key(request: Request) -> str | None:
     header = request.headers.get(b"idempotency-key")
-    if header is None:
-        return None
-    key = header.decode("latin-1")
-    if not (0 < len(key) <= MAX_KEY and key.isprintable()):
-        raise BadRequest(f"an Idempotency-Key has 1 to {MAX_KEY} printable characters")
-    return key
+    return None if header is None else checked_key(header.decode("latin-1"))

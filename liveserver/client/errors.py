@@ -37,7 +37,11 @@ class Refused(ClientError):  # named for what happened, as in liveserver.errors
 
 
 class Unreachable(ClientError):
-    """No server answered in time. The same ids may be sent again."""
+    """No server answered in time; the request may have taken effect. The same ids may be sent again, and the
+    same like or comment with `idempotency_key`.
+    """
+
+    idempotency_key: str | None = None
 
 
 class ProtocolError(ClientError):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from .errors import MALFORMED_JSON, ProtocolError
+from .errors import MALFORMED_JSON, ProtocolError, Unreachable
 from .requests import GIVE_UP_AFTER, Answer, open_client, request
 from .tokens import Token, Tokens
 
@@ -120,17 +120,16 @@ async def _post(
     give_up_after: float,
 ) -> Answer:
     headers = await Tokens(token).headers()
-    headers["idempotency-key"] = idempotency_key or uuid.uuid4().hex
+    headers["idempotency-key"] = key = idempotency_key or uuid.uuid4().hex
+    content = msgspec.json.encode(body)
     async with open_client(client) as own:
-        return await request(
-            own,
-            "POST",
-            urls,
-            path,
-            body=msgspec.json.encode(body),
-            headers=headers,
-            give_up_after=give_up_after,
-        )
+        try:
+            return await request(
+                own, "POST", urls, path, body=content, headers=headers, give_up_after=give_up_after
+            )
+        except Unreachable as error:
+            error.idempotency_key = key
+            raise
 
 
 def _decode(answer: Answer, kind: type[T]) -> T:

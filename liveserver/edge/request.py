@@ -20,6 +20,7 @@ from liveserver.errors import BadRequest, Forbidden, HeadersTooLarge, Problem, W
 from liveserver.event import SITE, is_video
 
 LENGTH_DIGITS = 18
+MAX_KEY = 255  # characters of an Idempotency-Key
 NOT_PLAIN = -1  # `plain_length` of a body that is not simply a number of bytes
 MAX_HEADERS = 128
 _AUTHORITY = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*")
@@ -260,6 +261,13 @@ def checked_video(video: str) -> str:
     if video == SITE:
         raise Forbidden(f"{SITE} is the server's own log; choose another name")
     return video
+
+
+def checked_key(header: str | None) -> str | None:
+    """Return an `Idempotency-Key`, None without one. Raises `BadRequest`."""
+    if header is not None and not (0 < len(header) <= MAX_KEY and header.isprintable()):
+        raise BadRequest(f"an Idempotency-Key has 1 to {MAX_KEY} printable characters")
+    return header
 
 
 def _origin_form(target: bytes) -> bytes:

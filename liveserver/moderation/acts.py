@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal
 
 import msgspec
@@ -104,9 +105,14 @@ def pin(video: str, by: str, role: str | None, pinned: Pinned | None) -> Act:
     return Act(video, "pin", PIN, None if pinned is None else msgspec.to_builtins(pinned), by=by, role=role)
 
 
-def announce(video: str, by: str, role: str | None, text: str) -> Act:
-    """Return the act that shows a text to all viewers."""
-    return Act(video, "announcement", None, {"text": text}, by=by, role=role)
+def announce(video: str, by: str, role: str | None, text: str, key: str | None = None) -> Act:
+    """Return the act that shows a text to all viewers. With an Idempotency-Key it has the same id each
+    time, so dispatchers accept it once.
+    """
+    made = ""
+    if key is not None:
+        made = "a" + hashlib.blake2s(msgspec.json.encode([video, by, key]), digest_size=12).hexdigest()
+    return Act(video, "announcement", None, {"text": text}, by=by, role=role, id=made)
 
 
 def wait(video: str, comment: Waiting) -> Act:

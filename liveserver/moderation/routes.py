@@ -11,7 +11,7 @@ from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Headers
 from liveserver.auth.grant import HOST, MODERATE, WATCH, Grant
-from liveserver.edge.request import check_encoding, checked_video
+from liveserver.edge.request import check_encoding, checked_key, checked_video
 from liveserver.errors import BadRequest, Forbidden, TooLarge, WrongType
 from liveserver.malformed import explain_decode_error
 from liveserver.moderation import acts
@@ -180,7 +180,8 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
     async def announce(video: str) -> Response:
         grant = await hosted(video)
         body = await read(AnnouncementBody)
-        (act,) = await moderator.act(acts.announce(video, actor(grant), grant.role(video), body.text))
+        key = checked_key(request.headers.get("idempotency-key"))
+        (act,) = await moderator.act(acts.announce(video, actor(grant), grant.role(video), body.text, key))
         return json({"id": act.id}, 201)
 
     return routes

@@ -151,6 +151,13 @@ async def test_hosts_and_moderators_announce_and_no_one_else() -> None:
             "host",
         )
         assert (second["by"], "role" in second) == ("site", False)
+        repeated = [
+            (await on.ask("POST", path, HOST, {"text": text}, Idempotency_Key=key)).json()["id"]
+            for text, key in (("soon", "k1"), ("soon", "k1"), ("soon", "k2"))
+        ]
+        assert repeated[0] == repeated[1] != repeated[2]
+        assert [each["id"] for each in (await on.events())[2:]] == repeated[1:]
+        assert (await on.refused("POST", path, HOST, {"text": "x"}, Idempotency_Key="k" * 256))[0] == 400
         assert await on.refused("POST", path, ADA, {"text": "x"}) == (403, "", None)
         forged = {"type": "announcement", "data": {"text": "forged"}}
         assert await on.refused("POST", f"{VIDEO}/events", KEY, forged) == (403, "", None)

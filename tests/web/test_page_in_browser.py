@@ -242,6 +242,76 @@ def test_a_comment_into_a_hanging_server_is_pending_then_kept_with_the_reason(
     expect(page.locator(".said")).to_have_text(["first"])
 
 
+def test_a_comment_without_an_answer_that_arrives_is_the_sent_one(
+    context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
+) -> None:
+    """It is shown once, and sent again with the same key and user: the answer says whether it was stored."""
+    page = opened(context, frontend, clock=True)
+    name = page.locator("#me").input_value()
+
+    def fail(text: str) -> None:
+        backend.answer = None
+        page.fill("#text", text)
+        page.keyboard.press("Enter")
+
+        def has_failed() -> bool:
+            page.clock.run_for(1_000)
+            return page.locator("#comments li.failed").count() == 1
+
+        wait_until(has_failed)
+        expect(page.locator("#comments li.failed .status")).to_contain_text("Not confirmed.")
+        page.fill("#me", "Another name")
+        page.locator("#me").blur()
+
+    def arrive(number: int, text: str, at: int = 0) -> None:
+        sent = comment(number, text, name, at or int(time.time() * 1000) + 3_600_000)
+        tell(frontend.stream(1), sent | {"role": "moderator"})
+
+    def requests() -> list[tuple[str, str]]:
+        keys = [each["idempotency-key"] for _, path, each in frontend.asked if path.endswith("/comments")]
+        return list(zip(keys, [body["user"] for _, body in backend.sent], strict=True))
+
+    fail("stored")
+    arrive(5, "stored", at=1_763_862_000_005)  # long before
+    expect(page.locator(".said")).to_have_text(["stored", "stored"])
+    expect(page.locator("#comments li.failed")).to_have_count(1)
+    before = requests()
+    backend.answer = (201, {"id": "e6"})
+    arrive(6, "stored")
+    expect(page.locator("#comments li.own:not(.failed):not(.pending) .role")).to_have_text(["Moderator"])
+    wait_until(lambda: len(requests()) > len(before))
+    assert set(requests()) == {before[0]}  # one key, one user
+    expect(page.locator(".said")).to_have_text(["stored", "stored"])
+    assert page.locator("#comments .status").count() == 0
+
+    page.fill("#me", name)
+    page.locator("#me").blur()
+    fail("of both")
+    backend.answer = (201, {"id": "e9"})
+    arrive(8, "of both")  # another's under the same name: the answer has another id
+    expect(page.locator("#comments li.own .said")).to_have_text(["stored"])
+    arrive(9, "of both")
+    expect(page.locator("#comments li.own .said")).to_have_text(["stored", "of both"])
+    assert page.locator(".said").all_text_contents() == ["stored", "stored", "of both", "of both"]
+    expect_no_errors(page)
+
+
+def test_a_comment_that_arrives_while_it_is_sent_does_not_fail(
+    context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
+) -> None:
+    page = opened(context, frontend, clock=True)
+    backend.answer = None
+    page.fill("#text", "unanswered")
+    page.keyboard.press("Enter")
+    wait_until(lambda: bool(backend.sent))
+    tell(frontend.stream(1), comment(5, "unanswered", page.locator("#me").input_value()))
+    expect(page.locator("#comments li.own:not(.pending) .said")).to_have_text(["unanswered"])
+    for _ in range(15):
+        page.clock.run_for(1_000)
+    expect(page.locator("#comments .status")).to_have_count(0)
+    expect(page.locator("#comments li.failed")).to_have_count(0)
+
+
 def test_refused_comments_keep_their_order(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:

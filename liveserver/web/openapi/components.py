@@ -65,6 +65,13 @@ def header(name: str, description: str, of: Json) -> Json:
     return {"name": name, "in": "header", "description": description, "schema": of}
 
 
+IDEMPOTENCY_KEY = header(
+    "Idempotency-Key",
+    "A repeated key gets the same answer; the action is stored once",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+)
+
+
 def whole(least: int, most: int, default: int | None = None) -> Json:
     """Return the schema of a whole number in a range."""
     made: Json = {"type": "integer", "minimum": least, "maximum": most}

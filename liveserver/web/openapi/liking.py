@@ -6,23 +6,17 @@ from liveserver.config import BackendSettings
 from liveserver.web.openapi.components import (
     COUNT,
     EXACT,
+    IDEMPOTENCY_KEY,
     JSON,
     OPTIONAL_NAME,
     TEXT,
     Json,
     answer,
-    header,
     problems,
     query,
     record,
     ref,
     schema,
-)
-
-_KEY = header(
-    "Idempotency-Key",
-    "A repeated key gets the same answer; the action is stored once",
-    {"type": "string", "minLength": 1, "maxLength": 255},
 )
 
 _POSITION = {**EXACT, "description": "Media time, in milliseconds"}
@@ -98,7 +92,7 @@ def paths(settings: BackendSettings) -> Json:
                 "operationId": "like",
                 "tags": ["liking"],
                 "summary": "Like a video",
-                "parameters": [video, _KEY],
+                "parameters": [video, IDEMPOTENCY_KEY],
                 "requestBody": {"required": True, "content": {JSON: {"schema": schema("Like")}}},
                 "responses": {
                     "201": answer("Stored, and will be published", JSON, schema("Liked")),
@@ -139,7 +133,7 @@ def paths(settings: BackendSettings) -> Json:
                 "operationId": "comment",
                 "tags": ["liking"],
                 "summary": "Comment on a video",
-                "parameters": [video, _KEY],
+                "parameters": [video, IDEMPOTENCY_KEY],
                 "requestBody": {"required": True, "content": {JSON: {"schema": comment}}},
                 "responses": {
                     "201": answer("Stored, and will be published", JSON, schema("Commented")),

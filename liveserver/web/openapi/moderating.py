@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from liveserver.web.openapi.components import (
+    IDEMPOTENCY_KEY,
     JSON,
     TEXT,
     YES_OR_NO,
@@ -153,6 +154,7 @@ def paths() -> Json:
         "announce",
         "Show a text to all viewers, as an event of type `announcement`",
         _VIDEO,
+        IDEMPOTENCY_KEY,
         body="Announcement",
         status_201=answer("It is in the feed", JSON, record({"id": TEXT})),
     )

@@ -1,19 +1,21 @@
 /**
  * Why a request failed; `message` is for people. `status` is the last answer's, 0 without one; `reason` is the
- * server's ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend.
+ * server's ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend;
+ * `uncertain`: an attempt may have taken effect, so send it again with the same `key` as before, if at all.
  */
 export class LiveError extends Error {
-    /** @param {string} message @param {{status?: number, reason?: string, retryAfter?: number, unsupported?: boolean}} more */
-    constructor(message: string, { status, reason, retryAfter, unsupported }?: {
+    /** @param {string} message @param {{status?: number, reason?: string, retryAfter?: number, unsupported?: boolean}} [more] */
+    constructor(message: string, more?: {
         status?: number;
         reason?: string;
         retryAfter?: number;
         unsupported?: boolean;
     });
     status: number;
-    reason: string | undefined;
-    retryAfter: number | undefined;
     unsupported: boolean;
+    /** @type {boolean|undefined} */ uncertain: boolean | undefined;
+    /** @type {string|undefined} */ reason: string | undefined;
+    /** @type {number|undefined} */ retryAfter: number | undefined;
 }
 export class Likes {
     /** @param {string} url the backend's @param {string} video @param {import("./tokens.js").Tokens} tokens @param {RequestCredentials} [credentials] */

@@ -15,17 +15,21 @@ const TRIES = 5;
 
 /**
  * Why a request failed; `message` is for people. `status` is the last answer's, 0 without one; `reason` is the
- * server's ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend.
+ * server's ("closed", "banned", "slow"); `retryAfter` in milliseconds; `unsupported`: there is no likes backend;
+ * `uncertain`: an attempt may have taken effect, so send it again with the same `key` as before, if at all.
  */
 export class LiveError extends Error {
-  /** @param {string} message @param {{status?: number, reason?: string, retryAfter?: number, unsupported?: boolean}} more */
-  constructor(message, { status = 0, reason, retryAfter, unsupported = false } = {}) {
+  status = 0;
+  unsupported = false;
+  /** @type {boolean|undefined} */ uncertain;
+  /** @type {string|undefined} */ reason;
+  /** @type {number|undefined} */ retryAfter;
+
+  /** @param {string} message @param {{status?: number, reason?: string, retryAfter?: number, unsupported?: boolean}} [more] */
+  constructor(message, more) {
     super(message);
     this.name = "LiveError";
-    this.status = status;
-    this.reason = reason;
-    this.retryAfter = retryAfter;
-    this.unsupported = unsupported;
+    Object.assign(this, more);
   }
 }
 
@@ -66,20 +70,22 @@ export class Likes {
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), WITHIN);
     const headers = /** @type {Record<string, string>} */ (body && { "content-type": "application/json", "idempotency-key": key });
-    let last = new LiveError("No answer. Try again.");
+    let last = new LiveError("No answer.");
+    let uncertain;
     try {
       for (let tried = 1; tried <= TRIES; tried++) {
         const answer = await this.#attempt(new URL(path, this.#root), { method, headers, body: body && JSON.stringify(body) }, limit.signal);
         if (answer && !(answer instanceof LiveError)) return answer.document;
         if (answer) last = answer;
-        if (answer?.status === 401 && this.#tokens.renew()) continue;
-        if (answer && answer.status !== 429 && answer.status !== 408 && answer.status < 500) throw answer;
+        const status = answer?.status ?? 500;
+        uncertain ||= status >= 500;
+        if (status === 401 && this.#tokens.renew()) continue;
         const asked = answer?.retryAfter ?? 0;
-        if (answer?.reason || asked > WITHIN / 2) throw answer;
+        if (answer?.reason || asked > WITHIN / 2 || (status < 500 && ![408, 429].includes(status))) break;
         await sleep(asked + Math.random() * FIRST_WAIT * 2 ** tried, limit.signal);
         if (limit.signal.aborted) break;
       }
-      throw last;
+      throw Object.assign(last, { uncertain });
     } finally {
       clearTimeout(timer);
       limit.abort();
@@ -103,7 +109,7 @@ export class Likes {
       const { detail, reason } = await response.json().catch(() => ({}));
       const retryAfter = Number(response.headers.get("retry-after")) * 1_000 || undefined;
       if (request.method === "POST" && request.body && !reason && (status === 404 || status === 405 || status === 501))
-        return new LiveError("Not possible here.", { status, unsupported: true });
+        return new LiveError("Not accepted.", { status, unsupported: true });
       return new LiveError(detail ?? "Not accepted.", { status, reason, retryAfter });
     } catch {
       return null; // the network; the same key makes it safe to try again
@@ -116,5 +122,5 @@ export class Likes {
 
 // Where a page is served without TLS to other machines, there is no randomUUID.
 function newKey() {
-  return crypto.getRandomValues(new Uint32Array(4)).join("-");
+  return crypto.getRandomValues(new Uint32Array(4)).join();
 }

@@ -2,7 +2,8 @@
  * The comments: text, and never anything else; the newest below, followed while one is there.
  *
  * The viewer's own comment is shown at once, as pending; if sending fails, it stays with the reason and a button to
- * send it again. Consecutive comments of one author within a minute are shown under one name.
+ * send it again. Without an answer it may have been stored: when it seems to arrive, it becomes the sent one and is sent
+ * again with the same key, so the answer says whether it was. Consecutive comments of one author within a minute are shown under one name.
  */
 
 import { openMenu } from "./menu.js";
@@ -11,6 +12,7 @@ import { cleanName, cleanText, element, initial } from "./text.js";
 const MOST = 200; // in the list
 const NEAR = 60; // pixels from the end that still count as there
 const MINUTE = 60_000;
+const CLOCKS = 60_000; // milliseconds that clocks may differ by
 const ROLES = new Map([["host", "Host"], ["moderator", "Moderator"]]);
 
 export class Comments {
@@ -45,40 +47,49 @@ export class Comments {
     if (this.#removed.has(id) || !cleanText(text)) return;
     const known = this.#entries.find((entry) => entry.id === id);
     if (known?.state === "waiting") return this.#settle(known, at); // a moderator has approved it
-    if (known) return void (known.at === Infinity && at && this.#place(known, at));
-    const isAwaited = (entry) => entry.at === Infinity && entry.state !== "failed" && entry.raw === text && entry.user === cleanName(user);
+    if (known) {
+      this.#showRole(known, role);
+      return void (known.at === Infinity && at && this.#place(known, at));
+    }
+    const isAwaited = (entry) => entry.at === Infinity && isOpen(entry, at) && entry.raw === text && entry.user === cleanName(user);
     const awaited = this.#entries.find(isAwaited);
     if (awaited) {
       // The same words under the same name: one's own, unless the answer says, or has said, another id.
-      this.#own(awaited, own || awaited.state === "sending");
+      const { state } = awaited;
+      this.#own(awaited, own || state !== "sent");
       awaited.id = id;
+      this.#showRole(awaited, role);
       this.#settle(awaited, at);
+      if (state === "failed") awaited.again();
       return;
     }
     this.#insert(this.#make({ id, user, at: at ?? Infinity, text, own, role }), own);
   }
 
-  /** Add the viewer's own comment, which is not accepted yet. @param {{user?: string, text: string}} comment */
-  pend({ user, text }) {
+  /** Add the viewer's own comment, which is not accepted yet; `now` is the servers' clock. @param {{user?: string, text: string, now: number}} comment */
+  pend({ user, text, now }) {
     const entry = this.#make({ id: null, user, at: Infinity, text, own: true });
     const status = element("p", "status");
     entry.item.append(status);
-    Object.assign(entry, { state: "sending", status });
+    Object.assign(entry, { state: "sending", status, begun: now, isUncertain: false, again: () => {} });
     this.#mark(entry, "pending", "Sending…");
     this.#insert(entry, true);
     return {
-      sending: () => this.#mark(Object.assign(entry, { state: "sending" }), "pending", "Sending…"),
+      sending: () => entry.id || this.#mark(Object.assign(entry, { state: "sending" }), "pending", "Sending…"),
       /** @param {string} id @param {boolean} isWaiting for a moderator */
       sent: (id, isWaiting = false) => {
-        if (!isWaiting) return this.#accepted(entry, id);
+        if (!isWaiting || this.#entries.some((each) => each.id === id)) return this.#accepted(entry, id);
         entry.id ??= id;
         entry.state = "waiting";
         this.#mark(entry, "pending", "Waiting for a moderator");
       },
-      /** @param {string} why @param {() => void} again */
-      failed: (why, again) => {
-        entry.state = "failed";
-        this.#mark(entry, "failed", `Not sent. ${why} `);
+      /** @param {string} why @param {boolean} isUncertain it may have been stored @param {() => void} again */
+      failed: (why, isUncertain, again) => {
+        entry.isUncertain ||= isUncertain;
+        if (entry.id && entry.isUncertain) return; // it has arrived
+        if (entry.id) this.#disown(entry);
+        Object.assign(entry, { state: "failed", again });
+        this.#mark(entry, "failed", entry.isUncertain ? `Not confirmed. ${why} ` : `Not sent. ${why} `);
         const retry = element("button", "", "Try again");
         const drop = element("button", "", "Discard");
         retry.type = drop.type = "button";
@@ -147,6 +158,23 @@ export class Comments {
     this.#settle(entry, twin?.at);
   }
 
+  /** What arrived in the place of one's own comment was another's, and this one has not been stored. */
+  #disown(entry) {
+    const { id, from, at, raw, role } = entry;
+    Object.assign(entry, { id: null, at: Infinity });
+    entry.item.querySelector(".remove, .more")?.remove();
+    entry.item.append(entry.status);
+    this.#own(entry, true);
+    this.#place(entry, Infinity);
+    this.#insert(this.#make({ id, user: from, at, text: raw, own: false, role }), false);
+  }
+
+  #showRole(entry, role) {
+    if (entry.role || !ROLES.has(role)) return;
+    entry.role = role;
+    entry.time.before(element("span", `role ${role}`, ROLES.get(role)));
+  }
+
   #settle(entry, at) {
     entry.state = "sent";
     entry.status?.remove();
@@ -176,13 +204,13 @@ export class Comments {
     mention.addEventListener("click", () => this.#on.mention(name));
     const time = element("time");
     who.append(mention);
-    if (ROLES.has(role)) who.append(element("span", `role ${role}`, ROLES.get(role)));
     who.append(time);
     const line = element("p", "said", said);
     line.dir = "auto";
     if (!own && this.#on.isMe(said)) item.classList.add("mentioned");
     item.append(face, who, line);
     const entry = { id, user: cleanName(user), from: user, raw: text, own, item, time, at, state: "sent" };
+    this.#showRole(entry, role);
     if (id) this.#offerRemoval(entry);
     return entry;
   }
@@ -276,6 +304,11 @@ export class Comments {
     this.#unread = 0;
     this.#fresh.hidden = true;
   }
+}
+
+/** Whether a comment of this time may be the entry's: one that failed without an answer may have been stored since. */
+function isOpen({ state, isUncertain, begun }, at) {
+  return state !== "failed" || (isUncertain && !(at < begun - CLOCKS));
 }
 
 /** The same colour for the same name. */

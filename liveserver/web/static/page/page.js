@@ -25,6 +25,7 @@ const CALM_COUNT_EVERY = 250; // the same where reduced motion is preferred
 const NOTE_FOR = 6_000;
 const SPREAD = 500; // a sum's reactions, until the next one
 const SHORT_BAN = 600_000;
+const LATE = 30_000; // a like that was not answered may still arrive
 
 const GOODBYES = new Map([
   ["removed", "You were removed by a moderator."],
@@ -262,26 +263,31 @@ async function like(reaction) {
   button.classList.add("tapped");
   setTimeout(() => button.classList.remove("tapped"), 90);
   mine.set(reaction, (mine.get(reaction) ?? 0) + 1);
-  const done = await attempt(() => live.like(reaction));
+  const done = await attempt(() => live.like(reaction), (error) => {
+    const forget = () => mine.set(reaction, Math.max(0, (mine.get(reaction) ?? 0) - 1));
+    if (error.uncertain) setTimeout(forget, LATE); // it may have been stored
+    else forget();
+  });
   if (done) me.note(done.id);
-  else mine.set(reaction, Math.max(0, (mine.get(reaction) ?? 0) - 1));
 }
 
 /** @param {string} text */
 function say(text) {
   const key = crypto.randomUUID?.() ?? String(Math.random()); // the same when it is sent again
-  const pending = comments.pend({ user: me.name, text });
+  const { user } = me; // as well: a key is known by its user
+  const pending = comments.pend({ user: me.name, text, now: live.now() });
   return {
     sending: () => pending.sending(),
     run: async () => {
-      const { id, waiting } = await live.comment(text, { key });
+      const { id, waiting } = await live.comment(text, { key, user });
       me.note(id);
       pending.sent(id, waiting);
       const settings = live.state.get("settings")?.data;
       if (settings?.comments === "slow" && !isModerator()) composer.hold(1_000 * (Number(settings.slow) || 30));
     },
     failed: (error, again) => {
-      pending.failed(reasonOf(error), again);
+      if (error.uncertain) pending.failed("There was no answer in time. Trying again does not send it twice.", true, again);
+      else pending.failed(reasonOf(error), false, again);
       if (error.unsupported) impossible(error);
       if (error.reason === "slow") composer.hold(error.retryAfter ?? 1_000);
       if (error.reason === "banned") banned(error);
@@ -289,10 +295,11 @@ function say(text) {
   };
 }
 
-async function attempt(act) {
+async function attempt(act, onFailure) {
   try {
     return (await act()) ?? {};
   } catch (error) {
+    onFailure?.(error);
     if (error.unsupported) impossible(error);
     else note(reasonOf(error));
     if (error.reason === "banned") banned(error);
