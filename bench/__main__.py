@@ -33,7 +33,7 @@ class Step:
 
 
 PEERS = "liveserver,nchan,centrifugo,mercure,pushpin,net/http,axum,node"
-LOOK = (
+QUICK = (
     Step("fanout", "--rates 10,100,600 --seconds 4 --warmup 2 --rounds 2", 1.5),
     Step("fanout", "--transport poll --viewers 2000 --rates 1,10 --seconds 3 --warmup 1 --rounds 2", 0.5),
     Step("headline", "--rounds 2 --seconds 5", 0.6),
@@ -84,7 +84,7 @@ def main(
 
     Example: python -m bench --only headline,fanout
     """
-    steps = plan(FULL if full else LOOK, only)
+    steps = plan(FULL if full else QUICK, only)
     if list_:
         for step in steps:
             print(f"{step.minutes:4.1f} min  python -m bench.{step.bench} {step.arguments}")

@@ -36,7 +36,7 @@ from bench.proxy import HOST, Proxy, open_proxy
 from bench.results import Sheet, by_measure, finish, machine, medians
 
 SETTLED = 30.0  # seconds for the last likes to arrive everywhere
-LOOK = 0.05  # seconds between two looks at how far dc2 has come
+POLL_INTERVAL = 0.05  # seconds between two reads of how many likes dc2 has
 MEASURES = {
     "here_p50_ms": "dc1, p50 ms",
     "here_p99_ms": "p99",
@@ -137,9 +137,9 @@ class Pair:
             # dc1 first: dc2 is level when it has what dc1 had a moment before.
             here, there = (audience.ask("tally", 0)["received"] for audience in self.audiences)
             elapsed = time.monotonic() - began
-            if there >= here - rate * LOOK or elapsed > SETTLED:
+            if there >= here - rate * POLL_INTERVAL or elapsed > SETTLED:
                 break
-            time.sleep(LOOK)
+            time.sleep(POLL_INTERVAL)
         self._settle(int(self.publisher.answer()["accepted"]), f"a cut of {seconds:g} s")
         return {
             "missed": before[0] - before[1],

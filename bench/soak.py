@@ -52,12 +52,12 @@ class Evening:
     """The cluster with its viewers and publishers."""
 
     def __init__(
-        self, seed: int, minutes: float, most_viewers: int, videos: int, rate: float, warm_up: float = 10.0
+        self, seed: int, minutes: float, max_viewers: int, videos: int, rate: float, warm_up: float = 10.0
     ) -> None:
         self.warm_up = min(warm_up * 60, minutes * 60 * WARM_UP)
         self.rng = random.Random(seed)
         self.seconds = minutes * 60
-        self.most_viewers = most_viewers
+        self.max_viewers = max_viewers
         self.rate = rate
         self.videos = [f"soak-{number}" for number in range(videos)]
         self.weights = [1 / rank for rank in range(1, videos + 1)]
@@ -134,9 +134,9 @@ class Evening:
 
     def _tide(self, nursery: trio.Nursery) -> None:
         """Start or stop viewers, to the number of this moment of the tide; some leave at any time."""
-        wanted = round(self.most_viewers * viewers_at(self.second / self.seconds))
+        wanted = round(self.max_viewers * viewers_at(self.second / self.seconds))
         for follower in self.rng.sample(
-            list(self._leaving), min(len(self._leaving), self.most_viewers // 100)
+            list(self._leaving), min(len(self._leaving), self.max_viewers // 100)
         ):
             self._leaving[follower].cancel()
         for _ in range(max(0, len(self._leaving) - wanted)):

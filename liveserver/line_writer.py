@@ -50,11 +50,11 @@ class LineWriter:
         self,
         descriptor: int,
         notice: Callable[[int], str] = "{} lines dropped".format,
-        most_lines: int = MAX_LINES,
+        max_lines: int = MAX_LINES,
     ) -> None:
         self.descriptor = descriptor
         self._notice = notice
-        self._most_lines = most_lines
+        self._max_lines = max_lines
         self._lines: deque[bytes] = deque()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class LineWriter:
         """Queue a line, without its line end."""
         data = line.encode("utf-8", "backslashreplace")[:MAX_BYTES] + b"\n"
         with self._lock:
-            if len(self._lines) >= self._most_lines:
+            if len(self._lines) >= self._max_lines:
                 self._dropped += 1
                 self._unreported += 1
                 return

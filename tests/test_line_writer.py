@@ -38,7 +38,7 @@ def test_lines_are_written_in_order(tmp_path: Path) -> None:
 
 def test_a_pipe_that_is_not_read_blocks_nothing_and_dropped_lines_are_counted() -> None:
     with pipe() as (reading, writing):
-        writer = LineWriter(writing, "{} dropped".format, most_lines=100)
+        writer = LineWriter(writing, "{} dropped".format, max_lines=100)
         for _ in range(20_000):
             writer.write("x" * 100)  # returns: a blocking write never would
         assert writer.statistics().dropped > 15_000

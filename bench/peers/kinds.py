@@ -39,7 +39,7 @@ class Peer:
     """One of those compared.
 
     `demand` is what is asked of it when it is to be saturated, in deliveries/s: more than it can give, and at
-    most `most_likes` a second. `poll` is None where it has no long-poll of its own, and `batch`
+    most `max_likes` a second. `poll` is None where it has no long-poll of its own, and `batch`
     where a request carries one event only.
     """
 
@@ -52,12 +52,12 @@ class Peer:
     poll: Manner | None = None
     poll_demand: float = 0.0
     batch: RequestTemplate | None = None
-    most_likes: float = 600.0
+    max_likes: float = 600.0
     one_event_per_write: bool = True
 
     def rate(self, demand: float, count: int) -> float:
         """Likes/s to `count` viewers."""
-        return min(demand / count, self.most_likes)
+        return min(demand / count, self.max_likes)
 
 
 def _body(event: object) -> bytes:

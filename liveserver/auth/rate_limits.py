@@ -88,26 +88,26 @@ class CompositeRateLimiter:
 
 
 class ConcurrencyLimit:
-    """Admits at most `most` at once per name; 0: no limit. Remembers only names in use."""
+    """Admits at most `limit` at once per name; 0: no limit. Remembers only names in use."""
 
-    def __init__(self, what: str, most: int) -> None:
+    def __init__(self, what: str, limit: int) -> None:
         self.what = what
         self.refused = 0
-        self._most = most
+        self._limit = limit
         self._taken: dict[str, int] = {}
 
     def __bool__(self) -> bool:
-        return self._most > 0
+        return self._limit > 0
 
     def __len__(self) -> int:
         return len(self._taken)
 
     def adopt(self, new: ConcurrencyLimit) -> None:
         """Adopt another limit's number; what has been acquired stays."""
-        self._most = new._most
+        self._limit = new._limit
 
     def has_room(self, name: str) -> bool:
-        return self._taken.get(name, 0) < self._most
+        return self._taken.get(name, 0) < self._limit
 
     def acquire(self, name: str) -> None:
         self._taken[name] = self._taken.get(name, 0) + 1

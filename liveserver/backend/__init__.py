@@ -17,7 +17,7 @@ waiting_comments.py  comments that wait for a decision
 restoring.py    publishes settings and bans again that a state has lost
 rates.py        a video's likes per second
 sums.py         publishes a video's totals when they have changed
-heard.py        comments, other stores' totals, rules and acts, extracted from a video's log
+received.py     comments, other stores' totals, rules and acts, extracted from a video's log
 view.py         a followed video, in memory
 follow.py       reads the logs of the videos that are served here
 privacy.py      a user's likes and comments, exported and erased

@@ -99,7 +99,7 @@ class Backend:
             settings,
             reader,
             lambda video: self._wait_read(lambda: store.load(video)),
-            lambda heard: self.writer.write(heard),
+            lambda received: self.writer.write(received),
             self.sums.publish_again,
             self.restorer.put,
             store.others,

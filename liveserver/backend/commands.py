@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from liveserver.backend.heard import Heard
+from liveserver.backend.received import ReceivedEvents
 from liveserver.errors import BadRequest, Problem
 
 
@@ -51,7 +51,7 @@ class Retraction(msgspec.Struct, frozen=True):
     user: str | None = None
 
 
-Command = Like | Comment | Retraction | Heard
+Command = Like | Comment | Retraction | ReceivedEvents
 
 
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True):

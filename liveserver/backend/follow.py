@@ -24,7 +24,7 @@ import msgspec
 import structlog
 import trio
 
-from liveserver.backend.heard import Heard, add_batches, add_state_lines
+from liveserver.backend.received import ReceivedEvents, add_batches, add_state_lines
 from liveserver.backend.view import Known, View
 from liveserver.bus.interface import Slice
 from liveserver.config import BackendSettings
@@ -61,7 +61,7 @@ class FollowStatistics(msgspec.Struct, frozen=True):
 class Follower:
     """Follows videos. `run` must be running.
 
-    `load(video)` reads a video from the database, `keep(heard)` stores what was read from its log,
+    `load(video)` reads a video from the database, `keep(received)` stores what was read from its log,
     `publish_again(video)` publishes this store's totals, `restore(video, events)` rules that its state
     has lost; the number of likes in other stores, by video, is written to `others`.
     """
@@ -72,7 +72,7 @@ class Follower:
         settings: BackendSettings,
         reader: LogReader | None,
         load: Callable[[str], Awaitable[Known]],
-        keep: Callable[[Heard], Awaitable[object]],
+        keep: Callable[[ReceivedEvents], Awaitable[object]],
         publish_again: Callable[[str], None],
         restore: Callable[[str, Sequence[Keyed]], None],
         others: dict[str, int],
@@ -89,7 +89,7 @@ class Follower:
         self._opening: dict[str, trio.Event] = {}
         self._wanted = Wakeup()
         self._reading = trio.Lock()
-        self._heard = self._holes = self._failures = 0
+        self._received = self._holes = self._failures = 0
 
     def view(self, video: str) -> View | None:
         """Return the view of a followed video, or None."""
@@ -193,7 +193,7 @@ class Follower:
 
     async def _take(self, reader: LogReader, video: str, view: View, part: Slice) -> bool:
         """Process a part of a log; return whether there is more."""
-        heard = Heard(video, part.head.epoch, view.offset, view.is_complete, [], [], {}, [], [])
+        received = ReceivedEvents(video, part.head.epoch, view.offset, view.is_complete, [], [], {}, [], [])
         is_anew = part.head.epoch != view.epoch
         if is_anew and view.offset:  # read it from its beginning
             view.epoch, view.offset, view.is_complete = part.head.epoch, 0, False
@@ -204,25 +204,29 @@ class Follower:
             view.is_state_read = False
         if part.oldest > view.offset + 1:
             self._holes += not is_anew
-            heard.is_complete = False
+            received.is_complete = False
         elif is_anew and not view.epoch:
-            heard.is_complete = True
+            received.is_complete = True
         is_sparse = sum(len(batch.lines) for batch in part.batches) < part.end - view.offset
         if not view.is_state_read or is_sparse:  # missing events may have been keyed
-            add_state_lines(heard, await reader.state(video))
-            self._check_own(video, view, heard)
-            self._check_rules(video, view, heard)
-        add_batches(heard, part.batches)
-        heard.offset = max(view.offset, part.end)
-        self._fold_rules(video, view, heard)
-        if heard.totals or heard.rules or (heard.epoch, heard.offset) != (view.epoch, view.offset):
-            await self._keep(heard)
-            self._heard += len(heard.comments) + len(heard.retracted)
+            add_state_lines(received, await reader.state(video))
+            self._check_own(video, view, received)
+            self._check_rules(video, view, received)
+        add_batches(received, part.batches)
+        received.offset = max(view.offset, part.end)
+        self._fold_rules(video, view, received)
+        if (
+            received.totals
+            or received.rules
+            or (received.epoch, received.offset) != (view.epoch, view.offset)
+        ):
+            await self._keep(received)
+            self._received += len(received.comments) + len(received.retracted)
         view.is_state_read = True
-        view.epoch, view.offset, view.is_complete = heard.epoch, heard.offset, heard.is_complete
-        if heard.comments or heard.retracted or heard.rules:
+        view.epoch, view.offset, view.is_complete = received.epoch, received.offset, received.is_complete
+        if received.comments or received.retracted or received.rules:
             view.comments = view.shown = None
-        for store, totals in heard.totals.items():
+        for store, totals in received.totals.items():
             view.merge(store, totals)
         if video != SITE:
             self._others[video] = view.elsewhere(self._store)
@@ -232,24 +236,24 @@ class Follower:
             return False
         return True
 
-    def _check_own(self, video: str, view: View, heard: Heard) -> None:
+    def _check_own(self, video: str, view: View, received: ReceivedEvents) -> None:
         """Publish this store's totals again if the video's state does not have them."""
-        own, published = view.totals.get(self._store, {}), heard.totals.get(self._store, {})
+        own, published = view.totals.get(self._store, {}), received.totals.get(self._store, {})
         if any(number > published.get(reaction, 0) for reaction, number in own.items()):
             self._publish_again(video)
 
-    def _check_rules(self, video: str, view: View, heard: Heard) -> None:
+    def _check_rules(self, video: str, view: View, received: ReceivedEvents) -> None:
         """Publish rules again that the video's state has lost."""
-        ranks = {rule.event.key: rule.event.rank for rule in heard.rules}
+        ranks = {rule.event.key: rule.event.rank for rule in received.rules}
         # A cleared key is missed only where an older event of it is kept, see `_fold_rules`.
         lost = [event for event in view.rules if event.key not in ranks and not event.is_cleared]
         if lost:
             self._restore(video, lost)
 
-    def _fold_rules(self, video: str, view: View, heard: Heard) -> None:
+    def _fold_rules(self, video: str, view: View, received: ReceivedEvents) -> None:
         """Adopt the rules that were read; restore those in the state that are newer here."""
         newest: dict[str, Keyed] = {}
-        for rule in heard.rules:
+        for rule in received.rules:
             key, rank = rule.event.key, rule.event.rank
             if key not in newest or newest[key].rank < rank:
                 newest[key] = rule.event
@@ -265,14 +269,14 @@ class Follower:
         if not view.rules.cleared:
             return
         kept = []
-        for comment in heard.comments:
+        for comment in received.comments:
             if view.rules.is_cleared(comment.user, comment.at):
-                heard.retracted.append(comment.id)
+                received.retracted.append(comment.id)
             else:
                 kept.append(comment)
-        heard.comments = kept
+        received.comments = kept
 
     def statistics(self) -> FollowStatistics:
         return FollowStatistics(
-            videos=self._count(), heard=self._heard, holes=self._holes, failures=self._failures
+            videos=self._count(), heard=self._received, holes=self._holes, failures=self._failures
         )

@@ -94,12 +94,12 @@ class LikeRoutes:
 
     async def comment(self, request: Request, peer: Peer) -> Answer:
         """Store a comment; answer once it is committed."""
-        video, most = request.checked_video(), self._settings.max_text
+        video, max_text = request.checked_video(), self._settings.max_text
         body = self._read(request, CommentBody)
         if not body.text.strip():
             raise BadRequest("a comment has a text")
-        if len(body.text) > most:
-            raise BadRequest(f"a comment has at most {most} characters")
+        if len(body.text) > max_text:
+            raise BadRequest(f"a comment has at most {max_text} characters")
         text = reject_nul(body.text, "comment")
         user, grant = await self._authorize(request, COMMENT, body.user)
         key = _key(request)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 
 from liveserver.config import LikeSettings
+from liveserver.lru import LRU
 
-MAX_VIDEOS = 10_000  # videos with a known rate; beyond that all are counted from zero again
+MAX_VIDEOS = 10_000  # videos with a known rate: those liked last
 
 
 class LikeRates:
@@ -19,19 +20,18 @@ class LikeRates:
     """
 
     def __init__(self, settings: LikeSettings, monotonic: Callable[[], float]) -> None:
-        self._most = settings.each_up_to
+        self._limit = settings.each_up_to
         self._monotonic = monotonic
-        self._windows: dict[str, tuple[int, int, int]] = {}  # number of the window, likes before, likes in it
+        # By video: number of the window, likes in the one before, likes in it.
+        self._windows: LRU[str, tuple[int, int, int]] = LRU(MAX_VIDEOS)
 
     def is_each(self, video: str) -> bool:
         """Count a like; return whether it is an event of its own."""
-        if self._most in (0, math.inf):
-            return self._most > 0
+        if self._limit in (0, math.inf):
+            return self._limit > 0
         now = int(self._monotonic())
-        window, before, here = self._windows.get(video, (now, 0, 0))
+        window, before, here = self._windows.get(video) or (now, 0, 0)
         if window != now:
             before, here = (here if window == now - 1 else 0), 0
-        if len(self._windows) >= MAX_VIDEOS:
-            self._windows.clear()
-        self._windows[video] = now, before, here + 1
-        return before <= self._most and here < self._most
+        self._windows.put(video, (now, before, here + 1))
+        return before <= self._limit and here < self._limit

@@ -38,7 +38,7 @@ OWED = (
     .where(totals.c.total > totals.c.announced)
     .distinct()
     .order_by(totals.c.video)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 NEW_COMMENTS = insert(comments)
 NEW_KEYS = insert(idempotency_keys)
@@ -104,10 +104,11 @@ def _insert_of(dialect: str) -> Callable[[Table], Upsert]:
 def upserts(
     dialect: str,
 ) -> tuple[Insert, Insert, Insert, Insert, Insert, Insert]:
-    """Return the statements that store a `Heard`: comments, retractions, totals, the log's position, rules,
-    acts."""
+    """Return the statements that store `ReceivedEvents`: comments, retractions, totals, the log's position,
+    rules, acts.
+    """
     into = _insert_of(dialect)
-    comment, total, place, rule = into(comments), into(peer_totals), into(followed), into(rules)
+    comment, total, position, rule = into(comments), into(peer_totals), into(followed), into(rules)
     return (
         # A comment has the time of its event in all stores, also in the one that stored it first.
         comment.on_conflict_do_update(
@@ -122,12 +123,12 @@ def upserts(
             set_={"total": total.excluded.total},
             where=peer_totals.c.total < total.excluded.total,
         ),
-        place.on_conflict_do_update(
+        position.on_conflict_do_update(
             index_elements=[followed.c.video],
             set_={
-                "epoch": place.excluded.epoch,
-                "heard": place.excluded.heard,
-                "is_complete": place.excluded.is_complete,
+                "epoch": position.excluded.epoch,
+                "heard": position.excluded.heard,
+                "is_complete": position.excluded.is_complete,
             },
         ),
         rule.on_conflict_do_update(

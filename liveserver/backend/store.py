@@ -148,12 +148,12 @@ class Store:
             found = {self.id: {row.reaction: row.total for row in own}}
             for row in connection.execute(select(peer_totals).where(peer_totals.c.video == video)):
                 found.setdefault(row.store, {})[row.reaction] = row.total
-            place = connection.execute(select(followed).where(followed.c.video == video)).one_or_none()
+            position = connection.execute(select(followed).where(followed.c.video == video)).one_or_none()
             lines = connection.execute(select(rules.c.line).where(rules.c.video == video)).scalars()
             said = [event for event in map(_rule, lines) if event is not None]
-            if place is None:
+            if position is None:
                 return Known(found, "", 0, False, said)
-            return Known(found, place.epoch, place.heard, place.is_complete, said)
+            return Known(found, position.epoch, position.heard, position.is_complete, said)
 
     def comment(self, video: str, name: str) -> tuple[str, str | None] | None:
         """Return a comment's text and user; None when there is none. Raises `SQLAlchemyError`."""
@@ -218,7 +218,7 @@ class Store:
     def owed(self, limit: int) -> list[str]:
         """Return videos with totals that no dispatcher has accepted yet. Raises `SQLAlchemyError`."""
         with self._reader() as connection:
-            return list(connection.execute(statements.OWED, {"most": limit}).scalars())
+            return list(connection.execute(statements.OWED, {"limit": limit}).scalars())
 
     def read_totals(self, videos: Sequence[str]) -> dict[str, list[Total]]:
         """Return the totals of each video as of one moment. Raises `SQLAlchemyError`."""

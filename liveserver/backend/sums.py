@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -148,7 +149,7 @@ class SumsPublisher:
                 next_tick = trio.current_time() + self._tick
                 with trio.move_on_at(next_tick):  # a total does not overtake its likes
                     await self._wait_handed_over()
-                names = list(self._waiting)[: self._settings.batch_events]
+                names = list(islice(self._waiting, self._settings.batch_events))
                 samples = {video: self._waiting.pop(video) for video in names}
                 forced = self._forced.intersection(names)
                 self._forced -= forced

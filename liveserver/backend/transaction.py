@@ -20,7 +20,7 @@ from liveserver.backend.commands import (
     Retraction,
     Stored,
 )
-from liveserver.backend.heard import Heard, HeardRule, cleared_user
+from liveserver.backend.received import ReceivedEvents, ReceivedRule, cleared_user
 from liveserver.backend.schema import comments
 from liveserver.config import BackendSettings
 from liveserver.errors import Forbidden, NotFound
@@ -104,7 +104,7 @@ class Transaction:
             outcomes.append(outcome)
         self._write(fresh)
         stored = sum(
-            isinstance(outcome, Stored) and not isinstance(command, Heard)
+            isinstance(outcome, Stored) and not isinstance(command, ReceivedEvents)
             for command, outcome in zip(commands, outcomes, strict=True)
         )
         for (video, reaction), added in self._added.items():
@@ -118,8 +118,8 @@ class Transaction:
             return self._like(command)
         if isinstance(command, Comment):
             return self._comment(command)
-        if isinstance(command, Heard):
-            return self._hear(command)
+        if isinstance(command, ReceivedEvents):
+            return self._record_received(command)
         return self._retract(command)
 
     def _like(self, like: Like) -> Outcome:
@@ -159,7 +159,7 @@ class Transaction:
             return NotFound("this video has no such comment")
         if not found.retracted:
             if command.user is not None and found.user != command.user:
-                return Forbidden("this comment is another user's; only moderators take back those of others")
+                return Forbidden("this comment is another user's; only moderators retract those of others")
             self._connection.execute(
                 update(comments).where(comments.c.id == command.id).values(retracted=True, text="", user=None)
             )
@@ -167,59 +167,66 @@ class Transaction:
             self._commented.add(command.video)
         return Stored(command.id)
 
-    def _hear(self, heard: Heard) -> Outcome:
-        """Store what was read from a log. A retraction whose comment has not arrived leaves a placeholder."""
+    def _record_received(self, events: ReceivedEvents) -> Outcome:
+        """Store events read from a log. A retraction that precedes its comment leaves a placeholder."""
         self._flush_comments()
         execute = self._connection.execute
-        new_comment, new_retraction, new_total, new_place, new_rule, new_act = statements.upserts(
+        new_comment, new_retraction, new_total, new_position, new_rule, new_act = statements.upserts(
             self._connection.dialect.name
         )
-        if heard.comments:
+        if events.comments:
             execute(
                 new_comment,
                 [
-                    {"id": each.id, "video": heard.video, "user": each.user, "text": each.text, "at": each.at,
-                     "position": each.position, "retracted": False}
-                    for _, each in sorted({each.id: each for each in heard.comments}.items())
+                    {"id": each.id, "video": events.video, "user": each.user, "text": each.text,
+                     "at": each.at, "position": each.position, "retracted": False}
+                    for _, each in sorted({each.id: each for each in events.comments}.items())
                 ],
             )  # fmt: skip
-        if heard.retracted:
+        if events.retracted:
             execute(
                 new_retraction,
                 [
-                    {"id": each, "video": heard.video, "user": None, "text": "", "at": 0, "retracted": True}
-                    for each in sorted(set(heard.retracted))
+                    {
+                        "id": each,
+                        "video": events.video,
+                        "user": None,
+                        "text": "",
+                        "at": 0,
+                        "retracted": True,
+                    }
+                    for each in sorted(set(events.retracted))
                 ],
             )
         others = [
-            {"video": heard.video, "store": store, "reaction": reaction, "total": number}
-            for store, totals in sorted(heard.totals.items())
+            {"video": events.video, "store": store, "reaction": reaction, "total": number}
+            for store, totals in sorted(events.totals.items())
             if store != self._store
             for reaction, number in sorted(totals.items())
         ]
         if others:
             execute(new_total, others)
-        if heard.rules:
-            newest = {each.event.key: each for each in sorted(heard.rules, key=lambda each: each.event.rank)}
+        if events.rules:
+            newest = {each.event.key: each for each in sorted(events.rules, key=lambda each: each.event.rank)}
             rules = [
-                {"video": heard.video, "key": key, "at": each.event.at, "id": each.event.rank[2].decode(),
+                {"video": events.video, "key": key, "at": each.event.at, "id": each.event.rank[2].decode(),
                  "line": each.line}
                 for key, each in sorted(newest.items())
             ]  # fmt: skip
             execute(new_rule, rules)
-            self._clear(heard.video, [each for each in newest.values() if each.event.key.startswith(CLEAR)])
-        if heard.acts:
-            acts = {each.id: each for each in heard.acts}
+            self._clear(events.video, [each for each in newest.values() if each.event.key.startswith(CLEAR)])
+        if events.acts:
+            acts = {each.id: each for each in events.acts}
             rows = [
-                {"id": name, "video": heard.video, "at": each.at, "event": each.event}
+                {"id": name, "video": events.video, "at": each.at, "event": each.event}
                 for name, each in sorted(acts.items())
             ]
             execute(new_act, rows)
-        place = {"video": heard.video, "epoch": heard.epoch, "heard": heard.offset}
-        execute(new_place, place | {"is_complete": heard.is_complete})
+        position = {"video": events.video, "epoch": events.epoch, "heard": events.offset}
+        execute(new_position, position | {"is_complete": events.is_complete})
         return Stored("")
 
-    def _clear(self, video: str, rules: Sequence[HeardRule]) -> None:
+    def _clear(self, video: str, rules: Sequence[ReceivedRule]) -> None:
         """Retract the comments of users who were cleared."""
         for rule in rules:
             if (user := cleared_user(rule.event)) is not None:
@@ -315,6 +322,6 @@ class Transaction:
 
 def _key(command: Command) -> Key | None:
     """Return the key that identifies a repeated request, or None."""
-    if isinstance(command, Retraction | Heard) or command.key is None:
+    if isinstance(command, Retraction | ReceivedEvents) or command.key is None:
         return None
     return command.video, command.route, command.user or "", command.key

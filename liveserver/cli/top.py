@@ -95,7 +95,7 @@ async def _top(
     headers = {"authorization": f"Bearer {key}"} if key is not None else {}
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, headers=headers) as client:
         if once:
-            await _look(
+            await _refresh(
                 client,
                 urls,
                 FIRST,
@@ -106,7 +106,7 @@ async def _top(
             return
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
             await run_until_signal(
-                lambda: _look(
+                lambda: _refresh(
                     client,
                     urls,
                     interval,
@@ -116,7 +116,7 @@ async def _top(
             )
 
 
-async def _look(
+async def _refresh(
     client: httpx.AsyncClient,
     urls: Sequence[str],
     interval: float,

@@ -27,7 +27,7 @@ def replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def request_from(scope: Scope, most: int) -> Request:
+def request_from(scope: Scope, limit: int) -> Request:
     """Return the request in its HTTP/1.0 form. Raises `Problem`."""
     method, path, query = scope["method"].encode(), scope["raw_path"], scope["query_string"]
     target = path + b"?" + query if query else path
@@ -35,8 +35,8 @@ def request_from(scope: Scope, most: int) -> Request:
     if any(part in line for line in lines for part in _FORBIDDEN) or b" " in target:
         raise BadRequest("the request is malformed: a line break within a header")
     head = b"\r\n".join(lines)
-    if len(head) > most:
-        raise HeadersTooLarge(f"the request line and headers have at most {most} bytes")
+    if len(head) > limit:
+        raise HeadersTooLarge(f"the request line and headers have at most {limit} bytes")
     return Request(head)
 
 

@@ -25,14 +25,14 @@ class Source(Protocol):
     async def write(self, data: bytes) -> None: ...
 
 
-def check_length(request: Request, most: int) -> None:
-    """Raise `TooLarge` if the request announces a body of more than `most` bytes."""
-    if request.content_length > most:
-        raise TooLarge(f"the body has at most {most} bytes")
+def check_length(request: Request, limit: int) -> None:
+    """Raise `TooLarge` if the request announces a body of more than `limit` bytes."""
+    if request.content_length > limit:
+        raise TooLarge(f"the body has at most {limit} bytes")
 
 
 async def read_body(
-    request: Request, received: bytes, client: Source, most: int, reservation: BodyReservation
+    request: Request, received: bytes, client: Source, limit: int, reservation: BodyReservation
 ) -> bytes:
     """Set the request's body, which begins with `received`; return the bytes behind it.
 
@@ -42,7 +42,7 @@ async def read_body(
     if request.awaits_continue and not received:
         await client.write(CONTINUE)
     if request.is_chunked:
-        return await _read_chunks(request, received, client, most, reservation)
+        return await _read_chunks(request, received, client, limit, reservation)
     length = request.content_length
     if len(received) < length:
         pieces, missing = [received], length - len(received)
@@ -57,10 +57,10 @@ async def read_body(
 
 
 async def _read_chunks(
-    request: Request, received: bytes, client: Source, most: int, reservation: BodyReservation
+    request: Request, received: bytes, client: Source, limit: int, reservation: BodyReservation
 ) -> bytes:
     """Read a chunked body, with checkpoints, since a body of tiny chunks takes long to parse."""
-    chunked = ChunkedBody(most)
+    chunked = ChunkedBody(limit)
     while True:
         for start in range(0, len(received), CHUNKED_BYTES):
             piece = received[start : start + CHUNKED_BYTES]

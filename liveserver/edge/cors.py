@@ -20,7 +20,7 @@ PREFLIGHT = (
 )
 _USUAL = (b"authorization", b"cache-control", b"content-type", b"idempotency-key", b"last-event-id")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,100}")
-_MOST_NAMES = 32
+_MAX_NAMES = 32
 
 
 ALLOW = b"access-control-allow-origin: "
@@ -56,7 +56,7 @@ class Origins:
 def preflight_headers(requested: bytes | None) -> tuple[bytes, ...]:
     """Return the header lines of a preflight response; `requested` is `access-control-request-headers`."""
     names = dict.fromkeys(_USUAL)
-    for text in (requested or b"").lower().split(b",")[:_MOST_NAMES]:
+    for text in (requested or b"").lower().split(b",")[:_MAX_NAMES]:
         if _NAME.fullmatch(name := text.strip(b" \t")):
             names[name] = None
     return (b"access-control-allow-headers: " + b", ".join(names), *PREFLIGHT)

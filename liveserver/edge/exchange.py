@@ -167,10 +167,10 @@ class Exchange:
         self, request: Request, server: ServerInterface, reservation: BodyReservation
     ) -> bytes | None:
         """Return the request's body; None if the client has disconnected. Raises `Problem`."""
-        most = int(server.settings.max_body)
+        limit = int(server.settings.max_body)
         length = request.content_length
-        if length > most:
-            raise TooLarge(f"the body has at most {most} bytes")
+        if length > limit:
+            raise TooLarge(f"the body has at most {limit} bytes")
         pieces: list[bytes] = []
         with trio.move_on_after(self._timeout):
             while True:
@@ -179,8 +179,8 @@ class Exchange:
                     return None
                 pieces.append(message["body"])
                 reservation.add(len(message["body"]))
-                most -= len(message["body"])
-                if most < 0:
+                limit -= len(message["body"])
+                if limit < 0:
                     raise TooLarge(f"the body has at most {server.settings.max_body} bytes")
                 if not message["more_body"]:
                     body = b"".join(pieces)

@@ -110,9 +110,9 @@ class ParameterReader:
 
     def _filter(self, arguments: dict[str, str]) -> Filter | None:
         types = check_types(arguments["types"].split(","), self._settings) if "types" in arguments else None
-        most, rate = self._settings.max_sample_rate, None
+        limit, rate = self._settings.max_sample_rate, None
         if "rate" in arguments:
-            rate = check_rate(int(_number(arguments, "rate", 1, most, default=most)), self._settings)
+            rate = check_rate(int(_number(arguments, "rate", 1, limit, default=limit)), self._settings)
         return filter_of(types, rate)
 
 
@@ -160,11 +160,11 @@ def check_delay(seconds: float, settings: FrontendSettings) -> int:
     return int(seconds + 0.5)
 
 
-def _number(arguments: dict[str, str], name: str, least: float, most: float, *, default: float) -> float:
+def _number(arguments: dict[str, str], name: str, minimum: float, maximum: float, *, default: float) -> float:
     if name not in arguments:
         return default
     text = arguments[name]
     value = float(text) if _NUMBER.fullmatch(text) else -1.0
-    if not least <= value <= most or (name != "wait" and value != int(value)):
-        raise BadRequest(f"{name} is a number from {least:g} to {most:g}")
+    if not minimum <= value <= maximum or (name != "wait" and value != int(value)):
+        raise BadRequest(f"{name} is a number from {minimum:g} to {maximum:g}")
     return value

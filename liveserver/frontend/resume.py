@@ -56,8 +56,8 @@ class Resumer:
 
         Entering raises `Forbidden`, `TooMany`, and `Unavailable` if no dispatcher answers in time.
         """
-        table, most = self.frontend.table, self.settings.max_filters
-        return Subscription(table, self._admission, session, video, chosen, most)
+        table, max_filters = self.frontend.table, self.settings.max_filters
+        return Subscription(table, self._admission, session, video, chosen, max_filters)
 
     async def place(
         self,

@@ -21,9 +21,10 @@ from liveserver.frontend.admission import Admission
 from liveserver.frontend.channels.channel import Channel
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.history.log import Item
+from liveserver.lru import LRU
 
 COMMENTS = 50  # in a summary
-MAX_VIDEOS = 1_000  # rendered summaries that are cached
+MAX_VIDEOS = 1_000  # rendered summaries that are cached, those requested last
 RETRY_AFTER = 1  # seconds
 TOKEN = "token"  # noqa: S105  # the query parameter
 LIKES = "likes/"  # prefix of the keys of totals, followed by the store
@@ -129,7 +130,7 @@ class SummaryRoutes:
     def __init__(self, frontend: Frontend, admission: Admission) -> None:
         self._frontend = frontend
         self._admission = admission
-        self._summaries: dict[str, Summary] = {}
+        self._summaries: LRU[str, Summary] = LRU(MAX_VIDEOS)
 
     def add_to(self, router: Router) -> None:
         router.add("GET", "/v1/videos/{video}/summary", self.summary)
@@ -165,7 +166,6 @@ class SummaryRoutes:
                 await self._frontend.receiver.fill(channel)
             known = self._summaries.get(video)
             if known is None or known.channel is not channel:
-                if len(self._summaries) >= MAX_VIDEOS:
-                    self._summaries.clear()
-                known = self._summaries[video] = Summary(channel)
+                known = Summary(channel)
+                self._summaries.put(video, known)
             return known.render()

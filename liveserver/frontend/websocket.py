@@ -154,8 +154,8 @@ class WebSocket(MultiplexedConnection):
     def _new_protocol(self) -> Connection:
         if not self._is_deflated:
             return Connection(ConnectionType.SERVER)
-        most = self._settings.websocket_max_message_size * MAX_CHARACTER
-        return Connection(ConnectionType.SERVER, [Inflater(most)])
+        limit = self._settings.websocket_max_message_size * MAX_CHARACTER
+        return Connection(ConnectionType.SERVER, [Inflater(limit)])
 
     def _note_life(self) -> None:
         self._is_pinged = False
@@ -172,8 +172,8 @@ class WebSocket(MultiplexedConnection):
                 self.end(wire.close(code, "" if is_theirs else event.reason or ""))
             return
         if not self._messages.acquire(trio.current_time()):
-            most = self._settings.websocket_message_rate
-            self.end(wire.close(1008, f"at most {most} messages a second"))
+            limit = self._settings.websocket_message_rate
+            self.end(wire.close(1008, f"at most {limit} messages a second"))
         elif isinstance(event, Ping):
             self.send_message(wire.pong(bytes(event.payload)))
         elif isinstance(event, BytesMessage):
@@ -184,8 +184,8 @@ class WebSocket(MultiplexedConnection):
             assert isinstance(event, Pong)
 
     def _end_too_big(self) -> None:
-        most = self._settings.websocket_max_message_size
-        self.end(wire.close(1009, f"a message has at most {most} characters"))
+        limit = self._settings.websocket_max_message_size
+        self.end(wire.close(1009, f"a message has at most {limit} characters"))
 
     async def _process_text(self, event: TextMessage) -> None:
         self._message += event.data

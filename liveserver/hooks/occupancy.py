@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import trio
@@ -89,7 +90,7 @@ class Occupancy:
         room = max(0, self._settings.occupied_videos - len(known))
         occupied = {video: counts[video] for video in new if counts[video]}
         self.omitted += max(0, len(occupied) - room)
-        return Changes(dict(list(occupied.items())[:room]), self._vacated(to_count, counts, now))
+        return Changes(dict(islice(occupied.items(), room)), self._vacated(to_count, counts, now))
 
     def _vacated(self, to_count: Collection[str], counts: dict[str, int], now: float) -> list[str]:
         vacated = []

@@ -25,7 +25,7 @@ from liveserver.moderation.rules import (
 )
 
 MAX_REASON = 200  # characters
-MAX_TOGETHER = 500  # acts in one request
+MAX_ACTS = 500  # acts in one request
 
 _new_id = IdMaker()
 
@@ -97,7 +97,7 @@ def clear_all(video: str, by: str, user: str, rules: Rules) -> list[Act]:
     ]
     if rules.pinned is not None and rules.pinned.user == user:
         also.insert(0, pin(video, by, None, None))
-    return [clear(video, by, user), *also[:MAX_TOGETHER]]
+    return [clear(video, by, user), *also[:MAX_ACTS]]
 
 
 def pin(video: str, by: str, role: str | None, pinned: Pinned | None) -> Act:

@@ -47,17 +47,15 @@ _writer: LineWriter | None = None
 _least = _LEVELS["info"]
 
 
-def configure(
-    log_format: LogFormat, node: str, writer: LineWriter | None = None, most_lines: int = 0
-) -> None:
+def configure(log_format: LogFormat, node: str, writer: LineWriter | None = None, max_lines: int = 0) -> None:
     """Set up the log of the process; in JSON each line has the `node`.
 
-    Lines are written to `writer`, by default standard output; at most `most_lines` of them are queued.
+    Lines are written to `writer`, by default standard output; at most `max_lines` of them are queued.
     """
     global _writer  # as structlog's own configuration: one for the process
     processors = _processors(log_format, node)
     if writer is None:
-        queue = {"most_lines": most_lines} if most_lines else {}
+        queue = {"max_lines": max_lines} if max_lines else {}
         writer = LineWriter(STANDARD_OUTPUT, lambda count: _notice(processors, count), **queue)
         atexit.register(writer.flush)
     _writer = writer

@@ -100,7 +100,7 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
     """
     had_terminal = has_terminal()
     settings = named(settings)
-    logs.configure(settings.node.log_format, settings.node.name or "", most_lines=settings.node.log_queue)
+    logs.configure(settings.node.log_format, settings.node.name or "", max_lines=settings.node.log_queue)
     logs.set_level(settings.node.log_level)
     logs.capture_libraries()
     if unknown := unknown_in(os.environ):

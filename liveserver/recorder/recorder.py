@@ -22,13 +22,14 @@ from liveserver.config import RecorderSettings
 from liveserver.errors import BusError, Unavailable
 from liveserver.event import SITE
 from liveserver.instruments import gauge, total
+from liveserver.lru import LRU
 from liveserver.recorder.recording import Recording
 from liveserver.recorder.segments import DamagedRecording
 from liveserver.recorder.store import ObjectStore
 
 READ_VIDEOS = 20  # in one round trip
 READ_EVENTS = 5_000  # of each
-KNOWN = 100_000  # videos whose place in the log is remembered
+KNOWN = 100_000  # videos whose position in the log is remembered, those read last
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,8 @@ class Recorder:
             MovedVideos(partial(reader.active_since, relayed=True)),
         )
         self._waiting: dict[str, None] = {}  # videos that moved and are not recorded up to their heads
-        self._places: dict[str, tuple[str, int]] = {}  # up to where a video's log was read: epoch, offset
+        # Up to where a video's log was read: epoch, offset.
+        self._positions: LRU[str, tuple[str, int]] = LRU(KNOWN)
         self._fault = ""
         self._events = self._failures = 0
 
@@ -106,51 +108,50 @@ class Recorder:
         """
         faults: list[Exception] = []
         while names:
-            places: dict[str, tuple[str, int]] = {}
+            positions: dict[str, tuple[str, int]] = {}
             for video in names:
                 try:
-                    places[video] = await self._place(video)
+                    positions[video] = await self._position(video)
                 except (
                     OSError,
                     DamagedRecording,
                 ) as fault:  # other videos' recordings may still be written
                     faults.append(fault)
-            after = {video: offset for video, (_, offset) in places.items()}
+            after = {video: offset for video, (_, offset) in positions.items()}
             parts = await self._reader.read_several(after, READ_EVENTS) if after else {}
             names = []
             for video, part in parts.items():
                 try:
-                    if await self._append(video, part, *places[video]):
+                    if await self._append(video, part, *positions[video]):
                         names.append(video)
                 except (OSError, DamagedRecording) as fault:
-                    self._places.pop(video, None)
+                    self._positions.remove(video)
                     faults.append(fault)
         return faults
 
     async def _append(self, video: str, part: Slice, epoch: str, offset: int) -> bool:
         """Record a part of a log; return whether there is more. Raises `OSError`, `DamagedRecording`."""
         if part.head.epoch != epoch and offset:  # it began anew: read it from its beginning
-            self._places[video] = (part.head.epoch, 0)
+            self._positions.put(video, (part.head.epoch, 0))
             return True
         if part.batches:
             await trio.to_thread.run_sync(self.recording(video).append, part)
             self._events += sum(len(batch.lines) for batch in part.batches)
         last = part.batches[-1].last if part.batches else part.head.offset
-        self._places[video] = (part.head.epoch, last)
+        self._positions.put(video, (part.head.epoch, last))
         if last < part.head.offset:
             return True
         self._waiting.pop(video, None)
         return False
 
-    async def _place(self, video: str) -> tuple[str, int]:
+    async def _position(self, video: str) -> tuple[str, int]:
         """Return up to where the log was read. Raises `OSError`, `DamagedRecording`."""
-        place = self._places.get(video)
-        if place is None:
+        position = self._positions.get(video)
+        if position is None:
             index = await trio.to_thread.run_sync(self.recording(video).open)
-            if len(self._places) >= KNOWN:
-                self._places.clear()
-            place = self._places[video] = (index.epoch, index.offset)
-        return place
+            position = (index.epoch, index.offset)
+            self._positions.put(video, position)
+        return position
 
     async def check(self) -> None:
         """Raise `Unavailable` if something could not be recorded at the last attempt; for readiness."""

@@ -28,12 +28,13 @@ from botocore.session import get_session
 
 from liveserver.config import RecorderSettings
 from liveserver.errors import ConfigError
+from liveserver.lru import LRU
 from liveserver.recorder.store import Conflict
 
 LEFTOVER = timedelta(hours=1)
 LONGEST = 900.0  # seconds
-LOOK_AGAIN = 600.0  # seconds between two listings of a folder
-FOLDERS = 10_000  # whose last listing is remembered
+LIST_INTERVAL = 600.0  # seconds between two listings of a folder
+FOLDERS = 10_000  # whose last listing is remembered, those listed last
 ATTEMPTS = 4  # of the library at one request
 CONNECTIONS = 20
 MISSING = frozenset({"NoSuchKey", "404"})
@@ -76,7 +77,7 @@ class BucketStore:
             )
         except (BotoCoreError, ValueError) as error:
             raise ConfigError("recorder.s3_bucket", f"cannot be used: {error}") from None
-        self._listed: dict[str, float] = {}
+        self._listed: LRU[str, float] = LRU(FOLDERS)
         self._change = _Change()
 
     def read(self, name: str) -> bytes | None:
@@ -122,11 +123,10 @@ class BucketStore:
     def leftovers(self, folder: str) -> list[str]:
         """Return the files older than `LEFTOVER`; none if the folder was listed a short time ago."""
         now = time.monotonic()
-        if now - self._listed.get(folder, -LOOK_AGAIN) < LOOK_AGAIN:
+        listed_at = self._listed.peek(folder)
+        if listed_at is not None and now - listed_at < LIST_INTERVAL:
             return []
-        if len(self._listed) >= FOLDERS:
-            self._listed.clear()
-        self._listed[folder] = now
+        self._listed.put(folder, now)
         prefix, found = f"{self._prefix}{folder}/", []
         for page in self._pages(Prefix=prefix):
             limit = _time_of(page) - LEFTOVER

@@ -15,7 +15,7 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opc
 from liveserver.transport.compression import FLUSH_END, MESSAGE_WINDOW_BITS
 
 NAME = "permessage-deflate"
-_LEAST_BITS, _MOST_BITS = 8, 15
+_MIN_BITS, _MAX_BITS = 8, 15
 _MAX_OFFERS = 16  # that are looked at
 _COMPRESSED, _PLAIN = RsvBits(True, False, False), RsvBits(False, False, False)
 
@@ -49,16 +49,16 @@ def _limits(parameters: list[str]) -> dict[str, int] | None:
                 return None
             found[name] = 0
         elif name == "client_max_window_bits" and not equals:
-            found[name] = _MOST_BITS
+            found[name] = _MAX_BITS
         elif name in ("server_max_window_bits", "client_max_window_bits"):
             if not (value.isascii() and value.isdigit() and value[0] != "0" and len(value) <= 2):
                 return None
-            if not _LEAST_BITS <= int(value) <= _MOST_BITS:
+            if not _MIN_BITS <= int(value) <= _MAX_BITS:
                 return None
             found[name] = int(value)
         else:
             return None
-    return found if found.get("server_max_window_bits", _MOST_BITS) >= MESSAGE_WINDOW_BITS else None
+    return found if found.get("server_max_window_bits", _MAX_BITS) >= MESSAGE_WINDOW_BITS else None
 
 
 class Inflater(Extension):

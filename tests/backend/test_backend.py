@@ -13,7 +13,7 @@ import trio
 
 from liveserver.backend.backend import Backend, open_backend
 from liveserver.backend.commands import Retraction
-from liveserver.backend.heard import Heard, HeardComment
+from liveserver.backend.received import ReceivedComment, ReceivedEvents
 from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import DispatcherSettings, HistorySettings, LikeSettings, convert
 from liveserver.dispatcher.local import LocalDispatcher
@@ -96,10 +96,10 @@ async def test_a_follower_that_was_away_catches_up(tmp_path: Path, until: Until)
         first = await a.write(comment("before"))
         async with dc.backend("b") as b:
 
-            async def heard() -> bool:
+            async def is_received() -> bool:
                 return len((await b.comments("v", None, 50)).comments) == 1
 
-            await until(heard)
+            await until(is_received)
         await a.write(Retraction("v", first.id))
         for number in range(120):
             await a.write(comment(str(number)))
@@ -142,11 +142,13 @@ async def test_a_follower_beyond_the_logs_reach_reports_a_gap(tmp_path: Path, un
 
 async def test_repeated_and_early_batches_are_stored_once(tmp_path: Path) -> None:
     async with datacenter(tmp_path) as dc, dc.backend("a") as a:
-        said = [HeardComment("x", "ada", "stays", 5), HeardComment("y", None, "goes", 6)]
+        said = [ReceivedComment("x", "ada", "stays", 5), ReceivedComment("y", None, "goes", 6)]
         for epoch, offset in (("e", 2), ("e", 2), ("f", 9)):
-            await a.writer.write(Heard("w", epoch, offset, True, said, ["y", "later"], {"s": {"heart": 7}}))
-        late = [HeardComment("later", "bob", "was retracted before it came", 7)]
-        await a.writer.write(Heard("w", "f", 10, True, late, [], {"s": {"heart": 3, "fire": 1}}))
+            await a.writer.write(
+                ReceivedEvents("w", epoch, offset, True, said, ["y", "later"], {"s": {"heart": 7}})
+            )
+        late = [ReceivedComment("later", "bob", "was retracted before it came", 7)]
+        await a.writer.write(ReceivedEvents("w", "f", 10, True, late, [], {"s": {"heart": 3, "fire": 1}}))
         page = await a.comments("w", None, 50)
         assert page.comments == [{"id": "x", "user": "ada", "text": "stays", "at": 5}]
         found = msgspec.json.decode(await a.summary("w"))

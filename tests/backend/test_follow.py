@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from liveserver import state
 from liveserver.backend.follow import Follower
-from liveserver.backend.heard import Heard, HeardComment, add_batches, add_state_lines
+from liveserver.backend.received import ReceivedComment, ReceivedEvents, add_batches, add_state_lines
 from liveserver.backend.view import Known, View
 from liveserver.bus.interface import Head, Slice
 from liveserver.cursor import Cursor
@@ -71,7 +71,7 @@ class FollowStage:
 
     def __init__(self, known: Known | None = None) -> None:
         self.log = ScriptedLog()
-        self.kept: list[Heard] = []
+        self.kept: list[ReceivedEvents] = []
         self.again: list[str] = []
         self.others: dict[str, int] = {}
         self.restored: list[tuple[str, list[str]]] = []
@@ -87,13 +87,13 @@ class FollowStage:
     def _restore(self, video: str, events: Sequence[Keyed]) -> None:
         self.restored.append((video, [event.key for event in events]))
 
-    async def _keep(self, heard: Heard) -> None:
+    async def _keep(self, received: ReceivedEvents) -> None:
         await trio.lowlevel.checkpoint()
-        self.kept.append(heard)
+        self.kept.append(received)
 
     @property
     def texts(self) -> list[str]:
-        return [each.text for heard in self.kept for each in heard.comments]
+        return [each.text for received in self.kept for each in received.comments]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[View]:
@@ -202,7 +202,7 @@ async def test_a_view_is_level_while_its_log_can_be_read_to_its_head(autojump_cl
 
 
 def test_lines_of_other_shapes_are_skipped() -> None:
-    heard = Heard("v", comments=[], retracted=[], totals={})
+    received = ReceivedEvents("v", comments=[], retracted=[], totals={})
     lines = [
         b'comment {"id":"a","at":1,"data":{"text":"t\\u0000"},"user":"u\\u0000"}',
         b'comment {"id":"b","at":1,"data":"no text"}',
@@ -219,12 +219,12 @@ def test_lines_of_other_shapes_are_skipped() -> None:
         b';likes;likes/u;1;1; {"id":"i","data":{"total":{"heart":99999999999999999999}}}',
         b';settings;settings;1;1; {"id":"i","data":{"total":{"heart":9}}}',
     ]
-    add_batches(heard, [Batch("v", "e", 1, "dc1", "e", 1, lines)])
-    assert heard.comments == [HeardComment("a", "u", "t", 1)]
-    assert heard.retracted == ["a"]
-    assert {store: totals for store, totals in heard.totals.items() if totals} == {"s": {"heart": 3}}
-    add_state_lines(heard, [sums("s", 5)])
-    assert heard.totals["s"] == {"heart": 5}
+    add_batches(received, [Batch("v", "e", 1, "dc1", "e", 1, lines)])
+    assert received.comments == [ReceivedComment("a", "u", "t", 1)]
+    assert received.retracted == ["a"]
+    assert {store: totals for store, totals in received.totals.items() if totals} == {"s": {"heart": 3}}
+    add_state_lines(received, [sums("s", 5)])
+    assert received.totals["s"] == {"heart": 5}
 
 
 def rule(key: str, name: str, at: int, data: str) -> bytes:
@@ -281,7 +281,7 @@ async def test_older_rules_that_come_back_change_nothing_and_are_outdone(autojum
         assert sorted(on.restored[0][1]) == ["ban/ada", "settings"]
 
 
-async def test_rules_are_kept_with_how_far_the_log_was_heard(autojump_clock: MockClock) -> None:
+async def test_rules_are_kept_with_how_far_the_log_was_read(autojump_clock: MockClock) -> None:
     on = FollowStage()
     async with on.running() as view:
         on.log.say(CLOSED, BANNED, rule("ban/bob", "x", 5, '{"no":"user"}'))

@@ -110,10 +110,10 @@ async def test_comments_are_read_in_pages(until: Until) -> None:
     async with serving() as on:
         made = [(await on.post(COMMENTS, {"text": str(number)})).json()["id"] for number in range(5)]
 
-        async def heard() -> bool:
+        async def is_received() -> bool:
             return (await on.get(COMMENTS))["complete"] is True
 
-        await until(heard)
+        await until(is_received)
         whole = await on.get(COMMENTS)
         assert [each["id"] for each in whole["comments"]] == made[::-1]
         assert whole["next"] is None

@@ -12,8 +12,8 @@ import pytest
 
 from liveserver import state
 from liveserver.backend.commands import Comment, Like
-from liveserver.backend.heard import Heard, add_batches
 from liveserver.backend.privacy import erase_user, export_user, open_database
+from liveserver.backend.received import ReceivedEvents, add_batches
 from liveserver.backend.store import Store
 from liveserver.config import BackendSettings
 from liveserver.event import Batch
@@ -48,9 +48,9 @@ def hear(store: Store, *several: Act) -> None:
                     is_cleared=event.is_cleared, is_internal=event.is_internal,
                 ) + b" " + body
             )  # fmt: skip
-    heard = Heard("v", "e", len(lines), True, [], [], {}, [], [])
-    add_batches(heard, [Batch("v", "e", 1, "dc1", "e", 1, lines)])
-    store.commit([heard])
+    received = ReceivedEvents("v", "e", len(lines), True, [], [], {}, [], [])
+    add_batches(received, [Batch("v", "e", 1, "dc1", "e", 1, lines)])
+    store.commit([received])
 
 
 def everything(tmp_path: Path) -> str:

@@ -41,10 +41,13 @@ def test_an_idle_second_ends_a_burst() -> None:
     assert counted(like_rates, 3) == 3
 
 
-def test_the_number_of_videos_is_bounded() -> None:
+def test_of_more_videos_than_are_counted_the_one_without_likes_for_longest_is_dropped() -> None:
     like_rates = LikeRates(LikeSettings(each_up_to=1), Clock())
     for number in range(rates.MAX_VIDEOS):
-        like_rates.is_each(f"v{number}")
+        assert like_rates.is_each(f"v{number}")
     assert not like_rates.is_each("v0")
-    assert len(like_rates._windows) <= rates.MAX_VIDEOS
-    assert like_rates.is_each("v1")  # all are counted from zero again
+    assert like_rates.is_each("new")  # drops v1
+    assert len(like_rates._windows) == rates.MAX_VIDEOS
+    assert not like_rates.is_each("v0")
+    assert not like_rates.is_each("new")
+    assert like_rates.is_each("v1")

@@ -47,7 +47,7 @@ def plan(database: Connection, statement: Any, values: dict[str, Any] | None = N
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
-        (statements.OWED, {"most": 5}),
+        (statements.OWED, {"limit": 5}),
         (statements.ANNOUNCED, {"its_video": "v", "its_reaction": "heart", "its_total": 1}),
         (statements.TOTALS, {"videos": ["a", "b"]}),
         (statements.KNOWN_KEYS, {"keys": [("a", "b", "c", "d")], "age": 1}),
@@ -78,8 +78,8 @@ def test_likes_add_up_and_owe_until_they_are_announced(database: Connection) -> 
     database.execute(more, [{"video": "a", "reaction": "fire", "total": 1}])
     assert rows(database, totals) == [("v", "heart", 7, 0), ("a", "fire", 1, 0)]
 
-    def owed(most: int = 10) -> list[str]:
-        return list(database.execute(statements.OWED, {"most": most}).scalars())
+    def owed(limit: int = 10) -> list[str]:
+        return list(database.execute(statements.OWED, {"limit": limit}).scalars())
 
     def announce(total: int) -> None:
         said = {"its_video": "v", "its_reaction": "heart", "its_total": total}
@@ -136,7 +136,7 @@ def test_an_accepted_row_leaves_the_outbox(database: Connection) -> None:
     assert [row[:2] for row in rows(database, outbox)] == [("a", 2), ("b", 1)]
 
 
-def test_a_comment_that_is_heard_keeps_its_text_and_gets_the_events_time(database: Connection) -> None:
+def test_a_received_comment_keeps_its_text_and_gets_the_events_time(database: Connection) -> None:
     ours = {
         "id": "c",
         "video": "v",
@@ -156,7 +156,7 @@ def test_a_comment_that_is_heard_keeps_its_text_and_gets_the_events_time(databas
     assert found == {"c": (None, "", True), "later": (None, "", True)}
 
 
-def test_of_what_is_heard_the_newest_stays(database: Connection) -> None:
+def test_of_received_values_the_newest_stays(database: Connection) -> None:
     for total in (5, 9, 7):
         database.execute(TOTAL, [{"video": "v", "store": "s", "reaction": "heart", "total": total}])
     assert rows(database, peer_totals) == [("v", "s", "heart", 9)]
@@ -167,8 +167,8 @@ def test_of_what_is_heard_the_newest_stays(database: Connection) -> None:
     for text in (b"first", b"second"):
         database.execute(ACT, [{"id": "a", "video": "v", "at": 1, "event": text}])
     assert rows(database, acts) == [("a", "v", 1, b"first")]
-    for epoch, heard, whole in (("e", 9, True), ("f", 2, False)):
-        database.execute(PLACE, {"video": "v", "epoch": epoch, "heard": heard, "is_complete": whole})
+    for epoch, offset, whole in (("e", 9, True), ("f", 2, False)):
+        database.execute(PLACE, {"video": "v", "epoch": epoch, "heard": offset, "is_complete": whole})
     assert rows(database, followed) == [("v", "f", 2, False)], "another epoch begins anew"
 
 

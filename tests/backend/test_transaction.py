@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from liveserver import state
 from liveserver.backend.commands import Acknowledged, Comment, Like, Retraction, Stored
-from liveserver.backend.heard import Heard, HeardComment, HeardRule
+from liveserver.backend.received import ReceivedComment, ReceivedEvents, ReceivedRule
 from liveserver.errors import Forbidden, NotFound
 from tests.backend.harness import Clock, comment, like, look, open_store
 
@@ -213,12 +213,12 @@ def test_a_comment_may_be_taken_back_in_the_transaction_that_stores_it(tmp_path:
 
 def test_a_cleared_users_comments_are_taken_back_until_then(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    said = [HeardComment(name, user, name, at) for name, user, at in
+    said = [ReceivedComment(name, user, name, at) for name, user, at in
             (("a", "ada", 5), ("b", "ada", 6), ("c", "bob", 5))]  # fmt: skip
     event = b'{"id":"x","data":{"user":"ada"}}'
     line = state.head("clear", "clear/ada", None, 5, is_cleared=False, is_internal=True) + b" " + event
-    rule = HeardRule(state.read(line), line)
-    store.commit([Heard("v", "e", 1, True, said, rules=[rule])])
+    rule = ReceivedRule(state.read(line), line)
+    store.commit([ReceivedEvents("v", "e", 1, True, said, rules=[rule])])
     assert look(tmp_path, "select id, text from comments where retracted = 0 order by id") == [
         ("b", "b"), ("c", "c"),
     ]  # fmt: skip
@@ -228,6 +228,6 @@ def test_a_cleared_users_comments_are_taken_back_until_then(tmp_path: Path) -> N
 
 def test_our_own_totals_are_not_taken_from_the_log(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    store.commit([Heard("v", "e", 1, True, totals={store.id: {"heart": 9}, "other": {"heart": 2}})])
+    store.commit([ReceivedEvents("v", "e", 1, True, totals={store.id: {"heart": 9}, "other": {"heart": 2}})])
     assert look(tmp_path, "select store, total from peer_totals") == [("other", 2)]
     store.close()

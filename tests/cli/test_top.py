@@ -14,7 +14,7 @@ from liveserver.cli.nodes import (
     discover,
 )
 from liveserver.cli.rows import Row
-from liveserver.cli.top import ALONE, _look, of_this_machine, since, table
+from liveserver.cli.top import ALONE, _refresh, of_this_machine, since, table
 
 URL = "http://127.0.0.1:9101"
 
@@ -48,7 +48,7 @@ async def test_all_nodes_are_found_by_asking_one(autojump_clock: MockClock) -> N
             shown.append(rows)
             members.append({"ops": "10.0.0.3:9000", "node": "c"})  # comes between two tables
 
-        await _look(client, ["http://one:1"], 1.0, show, times=2, all_nodes=True)
+        await _refresh(client, ["http://one:1"], 1.0, show, times=2, all_nodes=True)
     assert [[row.node for row in rows] for rows in shown] == [
         ["10.0.0.1", "10.0.0.2"],
         ["10.0.0.1", "10.0.0.2", "10.0.0.3"],

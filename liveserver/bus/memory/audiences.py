@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 
 from liveserver.bus.memory.distinct import DistinctCounter
 from liveserver.viewer_count import AudienceReport, AudienceSize
@@ -22,9 +23,9 @@ class Audiences:
             users, peak = DistinctCounter(), 0
         users.add(report.users)
         self._videos[report.video] = max(until, now + ttl), users, max(peak, report.peak)
-        for video, (end, *_) in list(self._videos.items())[:2]:  # two per report: they do not accumulate
-            if end <= now:
-                del self._videos[video]
+        # Two per report: they do not accumulate.
+        for video in [each for each, (end, *_) in islice(self._videos.items(), 2) if end <= now]:
+            del self._videos[video]
         while len(self._videos) > VIDEOS:
             self._videos.popitem(last=False)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from heapq import nsmallest
+from itertools import islice
 
 import trio
 
@@ -87,12 +89,12 @@ class MemoryHookQueue:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         waiting = self._due.get(endpoint, {})
-        videos = sorted((at, video) for video, at in waiting.items() if at <= now)
-        return Due(int(now * 1000), [video for _, video in videos[:limit]])
+        videos = nsmallest(limit, ((at, video) for video, at in waiting.items() if at <= now))
+        return Due(int(now * 1000), [video for _, video in videos])
 
     async def next(self, endpoint: str, video: str, limit: int) -> list[Entry]:
         await trio.lowlevel.checkpoint()
-        return list(self._queues.get((endpoint, video), ()))[:limit]
+        return list(islice(self._queues.get((endpoint, video), ()), limit))
 
     async def done(
         self, endpoint: str, video: str, entries: Sequence[Entry], *, leave_gap: bool = False

@@ -83,15 +83,15 @@ class Channel:
         self.log.clear()
         self._stash.clear()
 
-    def audience_behind(self, delay: int, most: int) -> Audience:
+    def audience_behind(self, delay: int, limit: int) -> Audience:
         """Return the audience that stands `delay` seconds behind live; for a viewer that joins it at once.
 
-        Of more than `most` delays, the nearest one that there is, rather a longer one than a shorter.
+        Of more than `limit` delays, the nearest one that there is, rather a longer one than a shorter.
         """
         if delay == 0:
             return self.audience
         delays = self.audience.delayed
-        if delay not in delays and len(delays) >= most:
+        if delay not in delays and len(delays) >= limit:
             delay = min(delays, key=lambda other: (other < delay, abs(other - delay)))
         found = delays.get(delay)
         if found is None:

@@ -210,16 +210,16 @@ class Audience:
         segment.add(viewer)
         self._scheduler.wake(segment)
 
-    def hold_filter(self, chosen: Filter, most: int) -> None:
+    def hold_filter(self, chosen: Filter, limit: int) -> None:
         """Count a viewer with this filter; it has to call `totals.remove_filter`.
 
-        Raises `TooMany` beyond `most` filters.
+        Raises `TooMany` beyond `limit` filters.
         """
         used = self.totals.filters
         if chosen not in used:
             held = {form.filter for each in self.all() for form, found in each._streams.items() if found}
             held = (held | used) - {None}
-            if chosen not in held and len(held) >= most:
+            if chosen not in held and len(held) >= limit:
                 raise TooMany("this video is watched with too many different filters; try another", RETRY)
             for each in self.all():
                 each.log.keep_filters(held)
@@ -327,5 +327,5 @@ class Audience:
         """Return the last segment, which is being filled, or the first that is half empty, or None."""
         if segments and segments[-1].size < self._scheduler.segment_size and not segments[-1].is_apart:
             return segments[-1]
-        most = self._scheduler.segment_size // 2
-        return next((each for each in segments if each.size <= most and not each.is_apart), None)
+        limit = self._scheduler.segment_size // 2
+        return next((each for each in segments if each.size <= limit and not each.is_apart), None)

@@ -72,9 +72,9 @@ IDEMPOTENCY_KEY = header(
 )
 
 
-def whole(least: int, most: int, default: int | None = None) -> Json:
+def whole(minimum: int, maximum: int, default: int | None = None) -> Json:
     """Return the schema of a whole number in a range."""
-    made: Json = {"type": "integer", "minimum": least, "maximum": most}
+    made: Json = {"type": "integer", "minimum": minimum, "maximum": maximum}
     return made if default is None else {**made, "default": default}
 
 

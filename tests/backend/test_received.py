@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from liveserver import state
-from liveserver.backend.heard import (
+from liveserver.backend.received import (
     MAX_ID,
     MAX_REACTION,
     MAX_STORE,
     MAX_TOTAL,
-    Heard,
-    HeardAct,
-    HeardComment,
+    ReceivedAct,
+    ReceivedComment,
+    ReceivedEvents,
     add_batches,
     add_state_lines,
     cleared_user,
@@ -24,8 +24,8 @@ from liveserver.event import Batch
 from liveserver.state import MAX_VERSION
 
 
-def heard() -> Heard:
-    return Heard("v", comments=[], retracted=[], totals={}, rules=[], acts=[])
+def empty() -> ReceivedEvents:
+    return ReceivedEvents("v", comments=[], retracted=[], totals={}, rules=[], acts=[])
 
 
 def batch(*lines: bytes) -> Batch:
@@ -48,31 +48,34 @@ def sums(store: str, **total: Any) -> bytes:
 
 
 def test_a_comment_is_taken_with_all_that_it_says() -> None:
-    found = heard()
+    found = empty()
     add_batches(found, [batch(comment(user="ada", position=77), comment(id="d"))])
-    assert found.comments == [HeardComment("c", "ada", "hi", 5, 77), HeardComment("d", None, "hi", 5, None)]
+    assert found.comments == [
+        ReceivedComment("c", "ada", "hi", 5, 77),
+        ReceivedComment("d", None, "hi", 5, None),
+    ]
 
 
 @pytest.mark.parametrize(
     ("position", "kept"), [(0, 0), (MAX_VERSION, MAX_VERSION), (-1, None), (MAX_VERSION + 1, None)]
 )
 def test_a_position_beyond_the_bounds_is_left_out(position: int, kept: int | None) -> None:
-    found = heard()
+    found = empty()
     add_batches(found, [batch(comment(position=position))])
     assert [each.position for each in found.comments] == [kept]
 
 
 def test_what_no_database_stores_is_removed_from_texts_and_users() -> None:
-    found = heard()
+    found = empty()
     add_batches(found, [batch(comment(user="a\0da", data={"text": "\0h\0i"}))])
-    assert found.comments == [HeardComment("c", "ada", "hi", 5)]
+    assert found.comments == [ReceivedComment("c", "ada", "hi", 5)]
 
 
 @pytest.mark.parametrize(
     ("name", "is_taken"), [("n" * MAX_ID, True), ("n" * (MAX_ID + 1), False), ("a\0", False)]
 )
 def test_ids_that_no_database_stores_are_skipped_in_every_kind_of_event(name: str, is_taken: bool) -> None:
-    found = heard()
+    found = empty()
     retraction = b"retract " + msgspec.json.encode({"id": "r", "data": {"id": name}})
     act = b"pin " + msgspec.json.encode({"id": name, "at": 3, "by": "mo"})
     add_batches(found, [batch(comment(id=name), retraction, act)])
@@ -99,21 +102,21 @@ def test_ids_that_no_database_stores_are_skipped_in_every_kind_of_event(name: st
     ],
 )
 def test_other_events_change_nothing(line: bytes) -> None:
-    found = heard()
+    found = empty()
     add_batches(found, [batch(line)])
     assert (found.comments, found.retracted, found.acts, found.rules) == ([], [], [], [])
     assert not any(found.totals.values())
 
 
 def test_totals_only_grow_and_are_each_stores_own() -> None:
-    found = heard()
+    found = empty()
     add_state_lines(found, [sums("a", heart=5, fire=1), sums("b", heart=2), sums("a", heart=3, fire=4)])
     assert found.totals == {"a": {"heart": 5, "fire": 4}, "b": {"heart": 2}}
 
 
 def test_totals_beyond_the_bounds_are_skipped_each_by_itself() -> None:
     longest, too_long = "r" * MAX_REACTION, "r" * (MAX_REACTION + 1)
-    found = heard()
+    found = empty()
     add_state_lines(
         found,
         [
@@ -128,11 +131,11 @@ def test_totals_beyond_the_bounds_are_skipped_each_by_itself() -> None:
 
 def test_rules_are_kept_as_logged_and_acts_with_their_moderator() -> None:
     ban = keyed("ban", "ban/ada", {"user": "ada"}, by="mo")
-    found = heard()
+    found = empty()
     add_batches(found, [batch(ban)])
     [rule] = found.rules
     assert (rule.event.key, rule.line) == ("ban/ada", ban)
-    assert found.acts == [HeardAct("ban5", 5, ban.partition(b" ")[2])]
+    assert found.acts == [ReceivedAct("ban5", 5, ban.partition(b" ")[2])]
     add_state_lines(found, [ban])
     assert len(found.rules) == 2
     assert len(found.acts) == 1, "the state is not the feed"

@@ -15,7 +15,7 @@ LIKES_KEY = "likes/"  # followed by the store's id
 MAX_ID, MAX_STORE, MAX_REACTION, MAX_TOTAL = 128, 64, 32, 2**53 - 1
 
 
-class HeardComment(msgspec.Struct, frozen=True):
+class ReceivedComment(msgspec.Struct, frozen=True):
     """The comment of an event."""
 
     id: str
@@ -25,23 +25,23 @@ class HeardComment(msgspec.Struct, frozen=True):
     position: int | None = None
 
 
-class HeardRule(msgspec.Struct, frozen=True):
-    """A keyed event that says what holds for the video; `line` is as in the log."""
+class ReceivedRule(msgspec.Struct, frozen=True):
+    """A rule of the video: a keyed event, and its `line` in the log."""
 
     event: Keyed
     line: bytes
 
 
-class HeardAct(msgspec.Struct, frozen=True):
-    """What a moderator did: an event with `by`, as JSON."""
+class ReceivedAct(msgspec.Struct, frozen=True):
+    """An act of a moderator: an event with `by`, as JSON."""
 
     id: str
     at: int
     event: bytes
 
 
-class Heard(msgspec.Struct):
-    """What a video's log, read up to `offset` of `epoch`, contains for this backend.
+class ReceivedEvents(msgspec.Struct):
+    """The events of a video's log, read up to `offset` of `epoch`, that this backend stores.
 
     `totals` are by store and reaction. `is_complete`: the log has been read without a gap.
     """
@@ -50,11 +50,11 @@ class Heard(msgspec.Struct):
     epoch: str = ""
     offset: int = 0
     is_complete: bool = False
-    comments: list[HeardComment] = []
+    comments: list[ReceivedComment] = []
     retracted: list[str] = []
     totals: dict[str, dict[str, int]] = {}
-    rules: list[HeardRule] = []
-    acts: list[HeardAct] = []
+    rules: list[ReceivedRule] = []
+    acts: list[ReceivedAct] = []
 
 
 class _Text(msgspec.Struct):
@@ -107,14 +107,14 @@ _cleared = msgspec.json.Decoder(_Cleared).decode
 _BY = b'"by":"'
 
 
-def add_batches(heard: Heard, batches: Iterable[Batch]) -> None:
+def add_batches(received: ReceivedEvents, batches: Iterable[Batch]) -> None:
     """Add the contents of these batches. Events of another shape are skipped: other publishers exist."""
     for batch in batches:
         for line in batch.lines:
             if _BY in line:
-                _hear_act(heard, line)
+                _add_act(received, line)
             if line[0] == state.MARK_BYTE:
-                add_state_lines(heard, [line])
+                add_state_lines(received, [line])
                 continue
             kind, _, event = line.partition(b" ")
             try:
@@ -125,22 +125,24 @@ def add_batches(heard: Heard, batches: Iterable[Batch]) -> None:
                         position = None
                     user = None if comment.user is None else _storable(comment.user)
                     if _is_storable_id(comment.id):
-                        heard.comments.append(
-                            HeardComment(comment.id, user, _storable(comment.data.text), comment.at, position)
+                        received.comments.append(
+                            ReceivedComment(
+                                comment.id, user, _storable(comment.data.text), comment.at, position
+                            )
                         )
                 elif kind == RETRACT.encode() and _is_storable_id(target := _retraction(event).data.id):
-                    heard.retracted.append(target)
+                    received.retracted.append(target)
             except msgspec.DecodeError:
                 continue
 
 
-def add_state_lines(heard: Heard, lines: Iterable[bytes]) -> None:
+def add_state_lines(received: ReceivedEvents, lines: Iterable[bytes]) -> None:
     """Add the stores' totals and the rules among these lines of a video's state."""
     for line in lines:
         try:
             event = state.read(line)
             if is_rule(event):
-                heard.rules.append(HeardRule(event, line))
+                received.rules.append(ReceivedRule(event, line))
                 continue
             if not event.key.startswith(LIKES_KEY) or event.is_cleared:
                 continue
@@ -150,7 +152,7 @@ def add_state_lines(heard: Heard, lines: Iterable[bytes]) -> None:
         store = event.key[len(LIKES_KEY) :]
         if len(store) > MAX_STORE or "\0" in "".join(total):
             continue
-        known = heard.totals.setdefault(store, {})
+        known = received.totals.setdefault(store, {})
         for reaction, number in total.items():
             if len(reaction) <= MAX_REACTION and 0 <= number <= MAX_TOTAL:
                 known[reaction] = max(number, known.get(reaction, 0))
@@ -164,18 +166,18 @@ def cleared_user(event: Keyed) -> str | None:
         return None
 
 
-def _hear_act(heard: Heard, line: bytes) -> None:
+def _add_act(received: ReceivedEvents, line: bytes) -> None:
     event = line.partition(b" ")[2]
     try:
         act = _act(event)
     except msgspec.DecodeError:
         return
     if _is_storable_id(act.id):
-        heard.acts.append(HeardAct(act.id, act.at, event))
+        received.acts.append(ReceivedAct(act.id, act.at, event))
 
 
 def _is_storable_id(name: str) -> bool:
-    """Return whether the database can have this id."""
+    """Return whether the database can store this id."""
     return len(name) <= MAX_ID and "\0" not in name
 
 
