@@ -12,7 +12,7 @@ from liveserver.moderation.rules import is_rule
 from liveserver.state import Keyed
 
 LIKES_KEY = "likes/"  # followed by the store's id
-MAX_ID, MAX_STORE, MAX_REACTION, MAX_TOTAL = 128, 64, 32, 2**53 - 1
+MAX_ID, MAX_STORE, MAX_REACTION, MAX_ROLE, MAX_TOTAL = 128, 64, 32, 16, 2**53 - 1
 
 
 class ReceivedComment(msgspec.Struct, frozen=True):
@@ -23,6 +23,7 @@ class ReceivedComment(msgspec.Struct, frozen=True):
     text: str
     at: int
     position: int | None = None
+    role: str | None = None
 
 
 class ReceivedRule(msgspec.Struct, frozen=True):
@@ -67,6 +68,7 @@ class _Comment(msgspec.Struct):
     at: int
     user: str | None = None
     position: int | None = None
+    role: str | None = None
 
 
 class _Act(msgspec.Struct):
@@ -124,11 +126,13 @@ def add_batches(received: ReceivedEvents, batches: Iterable[Batch]) -> None:
                     if position is not None and not 0 <= position <= state.MAX_VERSION:
                         position = None
                     user = None if comment.user is None else _storable(comment.user)
+                    role = comment.role
+                    if role is not None and not _is_storable_id(role, MAX_ROLE):
+                        role = None
                     if _is_storable_id(comment.id):
+                        text = _storable(comment.data.text)
                         received.comments.append(
-                            ReceivedComment(
-                                comment.id, user, _storable(comment.data.text), comment.at, position
-                            )
+                            ReceivedComment(comment.id, user, text, comment.at, position, role)
                         )
                 elif kind == RETRACT.encode() and _is_storable_id(target := _retraction(event).data.id):
                     received.retracted.append(target)
@@ -176,9 +180,9 @@ def _add_act(received: ReceivedEvents, line: bytes) -> None:
         received.acts.append(ReceivedAct(act.id, act.at, event))
 
 
-def _is_storable_id(name: str) -> bool:
+def _is_storable_id(name: str, most: int = MAX_ID) -> bool:
     """Return whether the database can store this id."""
-    return len(name) <= MAX_ID and "\0" not in name
+    return len(name) <= most and "\0" not in name
 
 
 def _storable(text: str) -> str:

@@ -69,6 +69,7 @@ comments = Table(
     Column("at", BigInteger, nullable=False),
     Column("position", BigInteger),
     Column("retracted", Boolean, nullable=False, default=False),
+    Column("role", String(16)),  # the user's: host or moderator
 )
 comments_shown = Index(
     "comments_shown",

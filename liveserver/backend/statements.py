@@ -110,10 +110,14 @@ def upserts(
     into = _insert_of(dialect)
     comment, total, position, rule = into(comments), into(peer_totals), into(followed), into(rules)
     return (
-        # A comment has the time of its event in all stores, also in the one that stored it first.
+        # A comment has the time and role of its event in all stores, also in the one that stored it first.
         comment.on_conflict_do_update(
             index_elements=[comments.c.id],
-            set_={"at": comment.excluded.at, "position": comment.excluded.position},
+            set_={
+                "at": comment.excluded.at,
+                "position": comment.excluded.position,
+                "role": comment.excluded.role,
+            },
         ),
         comment.on_conflict_do_update(
             index_elements=[comments.c.id], set_={"retracted": True, "text": "", "user": None}

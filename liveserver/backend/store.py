@@ -192,9 +192,10 @@ class Store:
 
         None if there is no such comment. Raises `SQLAlchemyError`.
         """
-        query = select(
-            comments.c.id, comments.c.user, comments.c.text, comments.c.at, comments.c.position
-        ).where(comments.c.video == video, ~comments.c.retracted)
+        shown = comments.c
+        query = select(shown.id, shown.user, shown.text, shown.at, shown.position, shown.role).where(
+            shown.video == video, ~shown.retracted
+        )
         with self._reader() as connection:
             if before is not None:
                 at = connection.execute(

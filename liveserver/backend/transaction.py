@@ -143,7 +143,7 @@ class Transaction:
         made = self._post(comment.video, "comment", comment.user, data, comment.position, role=comment.role)
         self._comments.append(
             {"id": made, "video": comment.video, "user": comment.user, "text": comment.text, "at": self._now,
-             "position": comment.position, "retracted": False}
+             "position": comment.position, "retracted": False, "role": comment.role}
         )  # fmt: skip
         return Stored(made)
 
@@ -179,7 +179,7 @@ class Transaction:
                 new_comment,
                 [
                     {"id": each.id, "video": events.video, "user": each.user, "text": each.text,
-                     "at": each.at, "position": each.position, "retracted": False}
+                     "at": each.at, "position": each.position, "retracted": False, "role": each.role}
                     for _, each in sorted({each.id: each for each in events.comments}.items())
                 ],
             )  # fmt: skip

@@ -40,6 +40,7 @@ class _Comment(msgspec.Struct):
     data: _Text
     user: str | None = None
     position: int | None = None
+    role: str | None = None
 
 
 class _Total(msgspec.Struct):
@@ -56,6 +57,7 @@ class _Shown(msgspec.Struct, omit_defaults=True):
     at: int
     user: str | None = None
     position: int | None = None
+    role: str | None = None
 
 
 class _Summary(msgspec.Struct):
@@ -120,7 +122,9 @@ def parse_comments(items: Iterable[Item]) -> list[_Shown]:
             comment = _comment(item.data)
         except msgspec.DecodeError:
             continue
-        found.append(_Shown(comment.id, comment.data.text, comment.at, comment.user, comment.position))
+        found.append(
+            _Shown(comment.id, comment.data.text, comment.at, comment.user, comment.position, comment.role)
+        )
     return found
 
 

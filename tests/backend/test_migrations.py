@@ -76,7 +76,7 @@ def filled(url: str) -> None:
     store = Store(url, settings())
     store.commit([like(), like(key="k"), comment("old"), Comment("v", "u", "timed", position=7)])
     store.close()
-    run(url, "DROP TABLE alembic_version")
+    run(url, "DROP TABLE alembic_version", "ALTER TABLE comments DROP COLUMN role")
 
 
 def assert_filled(url: str, likes: int) -> None:
@@ -131,6 +131,27 @@ def test_an_older_one_gets_the_tables_columns_and_indexes_that_it_lacks(url: str
     assert_filled(url, likes=2)
     assert version(url) == HEAD
     assert differences(url) == []
+
+
+def test_a_database_of_the_version_before_gets_the_roles_and_serves_both_versions(url: str) -> None:
+    filled(url)
+    run(
+        url,
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)",
+        "INSERT INTO alembic_version VALUES ('0001')",
+    )
+    store = Store(url, settings())
+    assert version(url) == HEAD
+    assert differences(url) == []
+    # A backend of the version before goes on.
+    run(url, "INSERT INTO comments (id, video, text, at, retracted) VALUES ('b', 'v', 'before', 1, false)")
+    store.commit([Comment("v", "mo", "new", role="moderator")])
+    newest = store.comments("v", None, 9)
+    assert newest is not None
+    assert {each["text"]: each.get("role") for each in newest} == {
+        "new": "moderator", "old": None, "timed": None, "before": None,
+    }  # fmt: skip
+    store.close()
 
 
 def test_a_newer_version_is_refused_and_nothing_is_changed(url: str) -> None:

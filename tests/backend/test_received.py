@@ -11,6 +11,7 @@ from liveserver import state
 from liveserver.backend.received import (
     MAX_ID,
     MAX_REACTION,
+    MAX_ROLE,
     MAX_STORE,
     MAX_TOTAL,
     ReceivedAct,
@@ -49,11 +50,18 @@ def sums(store: str, **total: Any) -> bytes:
 
 def test_a_comment_is_taken_with_all_that_it_says() -> None:
     found = empty()
-    add_batches(found, [batch(comment(user="ada", position=77), comment(id="d"))])
+    add_batches(found, [batch(comment(user="ada", position=77, role="host"), comment(id="d"))])
     assert found.comments == [
-        ReceivedComment("c", "ada", "hi", 5, 77),
+        ReceivedComment("c", "ada", "hi", 5, 77, "host"),
         ReceivedComment("d", None, "hi", 5, None),
     ]
+
+
+@pytest.mark.parametrize("role", ["r" * (MAX_ROLE + 1), "a\0", None])
+def test_a_role_that_no_database_stores_is_left_out(role: str | None) -> None:
+    found = empty()
+    add_batches(found, [batch(comment(role=role))])
+    assert [each.role for each in found.comments] == [None]
 
 
 @pytest.mark.parametrize(

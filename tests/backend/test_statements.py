@@ -136,7 +136,7 @@ def test_an_accepted_row_leaves_the_outbox(database: Connection) -> None:
     assert [row[:2] for row in rows(database, outbox)] == [("a", 2), ("b", 1)]
 
 
-def test_a_received_comment_keeps_its_text_and_gets_the_events_time(database: Connection) -> None:
+def test_a_received_comment_keeps_its_text_and_gets_the_events_time_and_role(database: Connection) -> None:
     ours = {
         "id": "c",
         "video": "v",
@@ -145,10 +145,13 @@ def test_a_received_comment_keeps_its_text_and_gets_the_events_time(database: Co
         "at": 1,
         "position": None,
         "retracted": False,
+        "role": None,
     }
     database.execute(statements.NEW_COMMENTS, [ours])
-    database.execute(COMMENT, [ours | {"at": 9, "position": 7, "text": "another", "user": "bob"}])
-    assert [row[1:] for row in rows(database, comments)] == [("c", "v", "ada", "hi", 9, 7, False)]
+    database.execute(
+        COMMENT, [ours | {"at": 9, "position": 7, "role": "host", "text": "another", "user": "bob"}]
+    )
+    assert [row[1:] for row in rows(database, comments)] == [("c", "v", "ada", "hi", 9, 7, False, "host")]
     gone = {"id": "c", "video": "v", "user": None, "text": "", "at": 0, "retracted": True}
     database.execute(RETRACTION, [gone, gone | {"id": "later"}])
     database.execute(COMMENT, [ours | {"id": "later", "text": "too late"}])

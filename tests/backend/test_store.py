@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from liveserver.backend.commands import Acknowledged, Comment, Stored
+from liveserver.backend.received import ReceivedComment, ReceivedEvents
 from tests.backend.harness import Clock, comment, like, look, open_store
 
 
@@ -18,6 +19,7 @@ def test_an_older_database_is_given_the_columns_of_media_time(tmp_path: Path) ->
     store.commit([like(), comment("old")])
     store.close()
     look(tmp_path, "drop table alembic_version")
+    look(tmp_path, "alter table comments drop column role")
     for name in ("likes", "comments"):
         look(tmp_path, f"alter table {name} drop column position")
     store = open_store(tmp_path)
@@ -36,6 +38,27 @@ def test_the_newest_comments_come_first_and_are_text_as_it_is(tmp_path: Path) ->
     assert newest
     assert [each["text"] for each in newest] == texts[:0:-1]
     assert set(newest[0]) == {"id", "user", "text", "at"}
+    store.close()
+
+
+def test_a_comment_has_its_users_role_until_its_event_says_another(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    (made,) = store.commit([Comment("v", "mo", "ours", role="moderator")]).outcomes
+    store.commit(
+        [ReceivedEvents("v", "e", 1, True, [ReceivedComment("h", "ho", "received", 2**45, role="host")])]
+    )
+    assert store.comments("v", None, 1) == [
+        {"id": "h", "user": "ho", "text": "received", "at": 2**45, "role": "host"}
+    ]
+    assert [each.get("role") for each in store.comments("v", None, 9) or []] == ["host", "moderator"]
+    look(tmp_path, "update comments set role = null")  # stored by a backend of the version before
+    assert isinstance(made, Stored)
+    said = [
+        ReceivedComment(made.id, "mo", "ours", 1, role="moderator"),
+        ReceivedComment("h", "ho", "received", 2),
+    ]
+    store.commit([ReceivedEvents("v", "e", 2, True, said)])
+    assert [each.get("role") for each in store.comments("v", None, 9) or []] == [None, "moderator"]
     store.close()
 
 

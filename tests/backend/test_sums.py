@@ -236,6 +236,7 @@ def test_a_database_from_before_the_sums_owes_nothing(tmp_path: Path) -> None:
     store.commit([like(), like()])
     store.close()
     look(tmp_path, "drop table alembic_version")
+    look(tmp_path, "alter table comments drop column role")
     look(tmp_path, "drop index totals_owed")
     look(tmp_path, "alter table totals drop column announced")
     store = open_store(tmp_path)

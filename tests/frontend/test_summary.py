@@ -8,8 +8,11 @@ from typing import Any
 
 import httpx
 import trio
+from msgspec import json, to_builtins
 
 from liveserver import config, node
+from liveserver.frontend.history.items import Item
+from liveserver.frontend.summary import parse_comments
 from tests.conftest import Until
 
 SUMMARY = "/v1/videos/v/summary"
@@ -71,3 +74,13 @@ async def test_totals_of_all_stores_and_the_newest_comments(until: Until) -> Non
 
         await until(redacted)
         assert (await client.get(url + SUMMARY + "?other=1")).status_code == 400
+
+
+def test_a_comments_role_is_shown_where_it_has_one() -> None:
+    event = {"id": "c", "at": 5, "data": {"text": "hi"}}
+    events = (event, event | {"user": "mo", "role": "moderator"})
+    found = parse_comments(Item(b"comment", json.encode(each), b"", "dc1", "e", 1) for each in events)
+    assert [to_builtins(each) for each in found] == [
+        {"id": "c", "text": "hi", "at": 5},
+        {"id": "c", "text": "hi", "at": 5, "user": "mo", "role": "moderator"},
+    ]

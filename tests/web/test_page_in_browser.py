@@ -242,6 +242,18 @@ def test_a_comment_into_a_hanging_server_is_pending_then_kept_with_the_reason(
     expect(page.locator(".said")).to_have_text(["first"])
 
 
+def test_comments_from_before_have_the_badges_of_their_users(
+    context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
+) -> None:
+    """The summary's are those of a page that was loaded again."""
+    written = {"at": 1_763_862_000_000, "user": "Ada", "text": "old"}
+    backend.comments = [written | {"id": "c2", "user": "Mo", "role": "moderator"}, written | {"id": "c1"}]
+    page = opened(context, frontend)
+    expect(page.locator("#comments li")).to_have_count(2)
+    expect(page.locator("#comments li:nth-child(2) .role")).to_have_text("Moderator")
+    expect(page.locator("#comments .role")).to_have_count(1)
+
+
 def test_a_comment_without_an_answer_that_arrives_is_the_sent_one(
     context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
 ) -> None:

@@ -13,7 +13,8 @@ Rules:
 4. A version never changes. Each new one only adds (tables, columns with a default), so that backends of the
    version before go on during a rolling upgrade; what is no longer used is removed one release later.
 
-Adding a version: change `schema.py`, write `versions/v0002_….py`, set `HEAD`; the tests compare the two.
+Adding a version: change `schema.py`, write `versions/v0003_….py`, set `HEAD` and `KNOWN`; the tests compare
+them.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from liveserver.backend.schema import metadata
 from liveserver.errors import ConfigError
 
-HEAD = "0001"
-KNOWN = ("0001",)  # oldest first
+HEAD = "0002"
+KNOWN = ("0001", "0002")  # oldest first
 
 # Alembic's own table.
 _versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

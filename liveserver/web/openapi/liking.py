@@ -57,9 +57,11 @@ SUMMARY_SCHEMAS: Json = {
             "text": TEXT,
             "at": {**COUNT, "description": "When it was written, in milliseconds since the epoch"},
             "position": {**COUNT, "description": "Media time, in milliseconds"},
+            "role": {"enum": ["host", "moderator"], "description": "What its user is"},
         },
         "user",
         "position",
+        "role",
         description="A stored comment",
     ),
     "Summary": record(
