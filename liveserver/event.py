@@ -24,7 +24,7 @@ TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 MAX_VIDEO, MAX_TYPE = 128, 32  # characters of their names
 ORIGIN = re.compile(r"[a-z0-9]{1,16}")
 SITE = "liveserver.site"  # the log for all videos: it has no viewers, and only nodes publish to it
-RETRACT = "retract"  # takes back the event data.id
+RETRACT = "retract"  # retracts the event data.id
 # Names that wire forms, browsers' event sources and clients use themselves. An event type that is one of
 # these would be taken for it: by a WebSocket's reader, by `addEventListener`, by an object used as a map.
 CONTROL_WORDS = frozenset(

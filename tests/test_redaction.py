@@ -1,4 +1,4 @@
-"""What is left of an event that was taken back."""
+"""What is left of a retracted event."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ async def watch(
     `token`: the viewer's token, or a function, asynchronous or not, that returns one and is called again when
     it has expired.
 
-    `types`: only events of these types, and what is taken back.
+    `types`: only events of these types, and retractions.
     `rate`: at most so many comments a second; an `Omitted` says how many were left out.
     `behind`: seconds behind live; events come when a picture that is so late is there.
 

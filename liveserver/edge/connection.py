@@ -82,7 +82,7 @@ class Connection(ClientSocket):
         self._close_http2, self._idle_since = close, trio.current_time()
 
     def set_busy(self, close: Callable[[], None]) -> None:
-        """Take back `set_idle(close)`, unless there was another since."""
+        """Undo `set_idle(close)`, unless it was called again since."""
         if self._close_http2 is close:
             self._close_http2, self._idle_since = None, math.inf
 

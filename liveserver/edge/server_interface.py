@@ -55,7 +55,7 @@ class Http2Client(Protocol):
         ...
 
     def set_busy(self, close: Callable[[], None]) -> None:
-        """Take back `set_idle(close)`, unless there was another since."""
+        """Undo `set_idle(close)`, unless it was called again since."""
         ...
 
 

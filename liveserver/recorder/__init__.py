@@ -18,9 +18,9 @@ those that count, in order. Rules:
 1. A segment's name has the hash of its content, so a file never changes. What changes is the index, by one
    rename or conditional write: whichever process is killed, at any moment, either the former or the new index
    is there, and all files that it names.
-2. At least once in, exactly once out: the log is read from the index's own place in it, and what a recording
-   has of each origin is known by its numbers (a version vector, as a viewer's cursor). So a log that began
-   anew, an event relayed twice, and a recorder that died at any step double nothing.
+2. At least once in, exactly once out: the log is read from the index's own position in it, and the events of
+   each origin that a recording has are known by their numbers (a version vector, as a viewer's cursor). So a
+   log that began anew, an event relayed twice, and a recorder that died at any step double nothing.
 3. Where segments begin depends on the events alone, and gzip gets no time: the same feed gives the same
    bytes.
 4. A retracted event loses its content in its segment; the old file is deleted.

@@ -3,8 +3,8 @@
 Rules:
 
 1. The events are those of the recording, in its order, then those of the log that it does not have yet;
-   without a recording, those of the log. An event that was taken back has no content.
-2. A page's cursor is an event's place in this order: `recorded-NUMBER`, or `EPOCH-OFFSET` without a
+   without a recording, those of the log. A retracted event has no content.
+2. A page's cursor is an event's position in this order: `recorded-NUMBER`, or `EPOCH-OFFSET` without a
    recording. New events move none of them.
 3. A page reads at most `SCAN` segments: it may have fewer events than requested, even none, and a cursor.
 """
@@ -68,7 +68,7 @@ class _Facts(msgspec.Struct):
 
 
 class _Stretch(NamedTuple):
-    """Events, by the places of the first and the last; read when needed. `low`, `high`: of their `at`."""
+    """Events, by the positions of the first and the last; read when needed. `low`, `high`: of their `at`."""
 
     begin: int
     end: int
@@ -78,7 +78,10 @@ class _Stretch(NamedTuple):
 
 
 class _Tail(NamedTuple):
-    """What of a log is not recorded: places and lines; what they take back; and whether some are missing."""
+    """The events of a log that are not recorded, with their positions, and what they retract and clear.
+
+    `has_loss`: some are missing.
+    """
 
     lines: list[tuple[int, bytes]]
     prefixes: tuple[bytes, ...]
@@ -135,7 +138,7 @@ class History:
 def _tail(index: Index, batches: Iterable[Batch], epoch: str, *, has_begin: bool) -> _Tail:
     is_recorded = bool(index.segments)
     new = unseen(Cursor.parse_trusted(index.cursor if is_recorded else ""), list(batches))
-    place = sum(entry.events for entry in index.segments)
+    position = sum(entry.events for entry in index.segments)
     lines: list[tuple[int, bytes]] = []
     prefixes = [prefix.encode() for prefix in index.retracted]
     cleared = dict(index.cleared)
@@ -144,13 +147,13 @@ def _tail(index: Index, batches: Iterable[Batch], epoch: str, *, has_begin: bool
             event = recorded_event(line)
             if event is None:
                 continue
-            if event.takes_back is not None:
-                prefixes.append(event.takes_back)
+            if event.retracts is not None:
+                prefixes.append(event.retracts)
             if event.clears is not None:
                 cleared[event.clears[0]] = event.clears[1]
             if event.data:
-                place += is_recorded
-                lines.append((place if is_recorded else offset, event.data))
+                position += is_recorded
+                lines.append((position if is_recorded else offset, event.data))
     kind = RECORDED if is_recorded else epoch
     return _Tail(lines, tuple(prefixes), cleared, kind, new.has_loss or not has_begin)
 
@@ -180,13 +183,13 @@ def _page(recording: Recording | None, index: Index, tail: _Tail, query: Query) 
             break
         looked_at += 1
         events = stretch.read()
-        for place, event in reversed(events) if query.is_newest_first else events:
-            if (place >= bound) if query.is_newest_first else (place <= bound):
+        for position, event in reversed(events) if query.is_newest_first else events:
+            if (position >= bound) if query.is_newest_first else (position <= bound):
                 continue
             if len(found) >= query.limit or size >= PAGE_BYTES:
                 is_more = True
                 break
-            last = place
+            last = position
             if _is_asked(event, query):
                 found.append(event)
                 size += len(event)
@@ -197,7 +200,7 @@ def _page(recording: Recording | None, index: Index, tail: _Tail, query: Query) 
 
 
 def _bound(query: Query, kind: str) -> float:
-    """Return the place up to which, or from which on, the events were seen. Raises `BadRequest`."""
+    """Return the position up to which, or from which on, events were seen. Raises `BadRequest`."""
     if query.cursor is None:
         return inf if query.is_newest_first else -1
     found = _CURSOR.fullmatch(query.cursor)
@@ -209,14 +212,14 @@ def _bound(query: Query, kind: str) -> float:
 
 
 def _recorded(recording: Recording, index: Index, tail: _Tail) -> Iterator[_Stretch]:
-    place = 1
+    position = 1
     for entry in index.segments:
 
-        def read(entry: segments.SegmentEntry = entry, begin: int = place) -> list[tuple[int, bytes]]:
+        def read(entry: segments.SegmentEntry = entry, begin: int = position) -> list[tuple[int, bytes]]:
             return _clean(list(enumerate(recording.lines(entry), begin)), tail)
 
-        yield _Stretch(place, place + entry.events - 1, entry.first_at, entry.last_at, read)
-        place += entry.events
+        yield _Stretch(position, position + entry.events - 1, entry.first_at, entry.last_at, read)
+        position += entry.events
 
 
 def _clean(lines: list[tuple[int, bytes]], tail: _Tail) -> list[tuple[int, bytes]]:
@@ -226,7 +229,7 @@ def _clean(lines: list[tuple[int, bytes]], tail: _Tail) -> list[tuple[int, bytes
         data = segments.without_content(data, tail.prefixes)
     if tail.cleared:
         data = segments.without_cleared(data, tail.cleared)
-    return [(place, line) for (place, _), line in zip(lines, data, strict=True)]
+    return [(position, line) for (position, _), line in zip(lines, data, strict=True)]
 
 
 def _is_asked(event: bytes, query: Query) -> bool:

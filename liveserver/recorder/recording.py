@@ -27,7 +27,7 @@ from liveserver.redaction import target_prefix
 from liveserver.state import MARK, MalformedKeyed, read
 
 INDEX = "index.json"
-MAX_RETRACTED = 1_000  # remembered: what they take back may come after them
+MAX_RETRACTED = 1_000  # remembered: the retracted event may come after its retraction
 MAX_CLEARED = 1_000  # users
 ATTEMPTS = 3  # at a segment that is rewritten while it is read
 CHANGES = 10  # attempts at a change that others have made meanwhile
@@ -40,12 +40,12 @@ _index = msgspec.json.Decoder(Index)
 class Event(NamedTuple):
     """A line as it is recorded, or empty when it is not.
 
-    `takes_back` is how the event begins that a retraction names; `clears` is a user, and until when their
+    `retracts` is how the event begins that a retraction names; `clears` is a user, and until when their
     comments are gone.
     """
 
     data: bytes
-    takes_back: bytes | None = None
+    retracts: bytes | None = None
     clears: tuple[str, int] | None = None
 
 
@@ -133,7 +133,7 @@ class Recording:
 
     def _add(self, index: Index, events: Sequence[Event], *, is_cut: bool) -> None:
         """Write the segments that these events change or begin, and change the index in memory."""
-        new = [event.takes_back for event in events if event.takes_back is not None]
+        new = [event.retracts for event in events if event.retracts is not None]
         if new:
             self._change(index, lambda lines: segments.without_content(lines, tuple(new)))
         cleared = dict(event.clears for event in events if event.clears is not None)
@@ -145,7 +145,7 @@ class Recording:
         retracted = dict.fromkeys([*(prefix.encode() for prefix in index.retracted), *new])
         index.retracted = [prefix.decode() for prefix in retracted][-MAX_RETRACTED:]
         held = index.segments[-1].events if index.segments and not is_cut else 0
-        # By the lines as they came: where segments begin must not depend on when something is taken back.
+        # By the lines as they came: where segments begin must not depend on when an event is retracted.
         index.clock, parts = segments.split(
             index.clock, held, [event.data for event in events if event.data], self._stretch
         )

@@ -54,7 +54,7 @@ class Index(msgspec.Struct):
 
     `epoch`, `offset`: up to where the log was read; `cursor`: what that is of each origin.
     `clock` is the time that the last segment's stretch is found by; `retracted` is how the events begin that
-    were taken back last: another copy of them may be still to come. `cleared`: until when users' comments are
+    were retracted last: another copy of them may be still to come. `cleared`: until when users' comments are
     gone.
     """
 

@@ -19,7 +19,7 @@ import msgspec
 from liveserver.transport.compression import GZIP_HEADER, STORED, Compressor, gzip_document
 from liveserver.transport.filter import Filter
 
-# Types that are sent to viewers whatever their filter: gaps, and what takes back something.
+# Types that are sent to viewers whatever their filter: gaps and retractions.
 UNFILTERED = frozenset({b"gap", b"skip", b"retract", b"clear"})
 OMITTED = b"omitted"
 VARY = b"vary: accept-encoding"

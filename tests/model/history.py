@@ -17,7 +17,7 @@ class Published(NamedTuple):
     name: int
     id: str
     type: str
-    target: str = ""  # of a retraction: the id that it takes back
+    target: str = ""  # of a retraction: the id that it retracts
 
     @property
     def mark(self) -> Mark:

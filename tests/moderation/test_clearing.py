@@ -1,4 +1,4 @@
-"""What is taken back: one's own comment, a moderator's any, all of a user; and what is pinned."""
+"""Retraction: of one's own comment, of any by a moderator, of all of a user; and of what is pinned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ async def texts(on: Node) -> set[str]:
     return {event["data"]["text"] for event in await on.events(BOB) if event["type"] == "comment"}
 
 
-async def test_a_user_takes_back_only_what_is_the_users_own(until: Until) -> None:
+async def test_a_user_retracts_only_own_comments(until: Until) -> None:
     async with serving() as on:
         mine, bobs = await said(on, ADA, "mine"), await said(on, BOB, "bob's")
 

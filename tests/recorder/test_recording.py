@@ -1,4 +1,4 @@
-"""Each event is recorded once, in the same bytes however it was read, and nothing that was taken back."""
+"""Each event is recorded once, in the same bytes however it was read, and no retracted content."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_retraction_rewrites_the_segment_that_it_touches(tmp_path: Path) -> No
     assert len(index.segments) == 6
 
 
-def test_a_retraction_may_come_before_what_it_takes_back(tmp_path: Path) -> None:
+def test_a_retraction_may_come_before_its_event(tmp_path: Path) -> None:
     recorded = recording(tmp_path)
     recorded.append(part([retraction(1, 5)]))
     recorded.append(

@@ -146,7 +146,7 @@ def test_a_user_is_named_by_what_is_theirs_and_by_sums() -> None:
     assert erased([sums], "eve") == [sums]
 
 
-def test_a_retraction_of_the_user_keeps_what_it_takes_back() -> None:
+def test_a_retraction_of_the_user_keeps_the_id_it_retracts() -> None:
     retraction = line(1, "r", "retract", user="ada", by="ada", data={"id": "c"})
     [left] = erased([retraction], "ada")
     assert json.loads(left) == {"id": "r", "video": "v", "type": "retract", "at": 1, "data": {"id": "c"}}

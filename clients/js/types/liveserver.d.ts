@@ -39,7 +39,7 @@ export class LiveVideo extends LiveVideo_base {
         id: string;
         waiting?: boolean;
     }>;
-    /** Take back a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */
+    /** Retract a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */
     retract(id: string): Promise<void>;
     /**
      * Request a moderator's act: `moderate("PUT", "settings", { comments: "slow", slow: 30 })`; the path is below the video's.
@@ -326,7 +326,7 @@ export type LiveVideoEvents = {
 export type Token = import("./liveserver/tokens.js").Token;
 /**
  * `behind`: seconds behind live, as far as the
- * picture is; `types`: only events of these types, and what is taken back; `rate`: at most so many comments a second
+ * picture is; `types`: only events of these types, and retractions; `rate`: at most so many comments a second
  */
 export type Options = {
     transport?: "auto" | "sse" | "poll" | "ws";

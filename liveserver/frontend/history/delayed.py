@@ -1,9 +1,9 @@
-"""A channel's log as it was some time ago: what viewers that stand behind live are shown.
+"""A channel's log as it was some time ago, for viewers behind live.
 
 Rules:
 
 1. It holds nothing of its own but a tip: items, frames, state and cursors are the log's. So an event that was
-   taken back meanwhile is shown as that, and never as it was.
+   retracted meanwhile is shown as retracted.
 2. When an event came is known by this node's monotonic clock. For what was read from the datacenter's log it
    is estimated by the events' own times, and never put later than the reading: clocks that are wrong move
    such events by the delay at most, and drop none.

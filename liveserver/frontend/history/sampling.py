@@ -1,7 +1,7 @@
 """The ranks of a log's comments within their seconds, from which samples are taken.
 
 A comment's rank is how many comments of its second, by their `at`, the log has before it. It is found once,
-and stays when comments are taken back. The ranks of two nodes differ in at most the second in which a log
+and stays when comments are retracted. The ranks of two nodes differ in at most the second in which a log
 begins.
 """
 

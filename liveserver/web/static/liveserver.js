@@ -33,7 +33,7 @@
  * @typedef {{transport?: "auto"|"sse"|"poll"|"ws", cursor?: ?string, replay?: number, share?: boolean, token?: Token,
  *   credentials?: RequestCredentials, likes?: string|URL, user?: string | (() => string | undefined),
  *   behind?: number | (() => number), types?: string[], rate?: number}} Options `behind`: seconds behind live, as far as the
- *   picture is; `types`: only events of these types, and what is taken back; `rate`: at most so many comments a second
+ *   picture is; `types`: only events of these types, and retractions; `rate`: at most so many comments a second
  * @typedef {{user?: string, key?: string, position?: number}} Deed `position`: media time in milliseconds
  * @typedef {import("./liveserver/likes.js").Summary} Summary
  * @typedef {import("./liveserver/likes.js").Me} Me
@@ -177,7 +177,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     return this.#likes.post("comments", { user, text, position }, key);
   }
 
-  /** Take back a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */
+  /** Retract a comment. Throws `LiveError`. @param {string} id @returns {Promise<void>} */
   retract(id) {
     return this.#likes.retract(id);
   }

@@ -45,7 +45,7 @@ def test_comments_are_counted_by_their_second() -> None:
     assert ranks.count_omitted(two, 0, log.tip) == 2
     assert ranks.count_omitted(two, 3, 4) == 1
     assert ranks.count_omitted(Filter(frozenset({b"like"})), 0, log.tip) == 0
-    log.items[3].event = b"retract"  # what was taken back is shown as that
+    log.items[3].event = b"retract"  # a retracted comment is shown as retracted
     assert ranks.includes(two, 3, log.items[3])
     assert ranks.count_omitted(two, 0, log.tip) == 1
 

@@ -1,4 +1,4 @@
--- Queue messages for endpoints, and move the places in the logs, if the node leads.
+-- Queue messages for endpoints, and move the positions in the logs, if the node leads.
 --
 -- A queue `ls:{+hooks}:queue:ENDPOINT:VIDEO` is a sorted set of entries, `time id body`, by their sequence numbers; an
 -- entry without a body, `time gap… `, stands for messages that are gone. `ls:{+hooks}:due:ENDPOINT` has the videos with
@@ -6,9 +6,9 @@
 -- sequence number.
 --
 -- KEYS  leader occupied length
--- ARGV  1 node  2 ttl of queues (ms)  3 ttl of places and occupied (ms)  4 limit of an endpoint
---       5-8 how many messages, places, occupied, vacated follow
---       messages: endpoint video id body;  places: video place;  occupied: videos;  vacated: videos
+-- ARGV  1 node  2 ttl of queues (ms)  3 ttl of positions and occupied (ms)  4 limit of an endpoint
+--       5-8 how many messages, positions, occupied, vacated follow
+--       messages: endpoint video id body;  positions: video position;  occupied: videos;  vacated: videos
 --
 -- Returns how many messages did not fit, or -1.
 
