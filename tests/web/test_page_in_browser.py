@@ -784,6 +784,69 @@ def test_seconds_are_not_counted_while_nothing_is_seen(
     assert page.evaluate("timers(false)") == 1
 
 
+def test_while_hidden_nothing_is_written_and_all_is_shown_on_return(
+    context: BrowserContext, frontend: ScriptedFrontend, backend: Backend
+) -> None:
+    context.add_init_script(
+        """(() => {
+            const dispatch = EventTarget.prototype.dispatchEvent;
+            window.received = window.changes = window.timers = 0;
+            EventTarget.prototype.dispatchEvent = function (event) {
+                if (event.type === "*" || event.type === "viewers") received++;
+                return dispatch.call(this, event);
+            };
+            window.hide = (isHidden) => {
+                Object.defineProperty(document, "hidden", { configurable: true, value: isHidden });
+                document.dispatchEvent(new Event("visibilitychange"));
+            };
+            const observer = new MutationObserver((records) => (changes += records.length));
+            const all = { subtree: true, childList: true, attributes: true, characterData: true };
+            observer.observe(document, all);
+            const later = setTimeout;
+            window.setTimeout = (act, wait) => (timers++, later(act, wait));
+        })()"""
+    )
+    page = opened(context, frontend)
+    tell(frontend.stream(1), comment(1, "first"))
+    expect(page.locator(".said")).to_have_text(["first"])
+    page.evaluate("(hide(true), new Promise((done) => setTimeout(done, 50)))")
+    before = page.evaluate("[received, changes, timers]")
+    backend.likes = 30
+    total = {"heart": 30}
+    settings = {"comments": "closed", "slow": 30, "likes": "open", "review": False}
+    tell(
+        frontend.stream(1),
+        comment(2, "second"),
+        comment(3, "third"),
+        event(4, "retract", data={"id": "e1"}),
+        *(event(number, data={"reaction": "heart"}) for number in range(5, 15)),
+        event(
+            15, "likes", key="likes/a", version=30, at=2**45, data={"added": {"heart": 20}, "total": total}
+        ),
+        event(16, "announcement", data={"text": "a word"}),
+        event(17, "settings", key="settings", data=settings),
+        comment(18, "fourth"),
+        event(19, "retract", data={"id": "e3"}),
+    )
+    frontend.stream(1).send('event: viewers\ndata: {"video":"v","total":7}\n\n')
+    wait_until(lambda: bool(page.evaluate("received") == before[0] + 19))
+    assert page.evaluate("changes") == before[1]
+    assert page.evaluate("timers") - before[2] <= 4  # the connection's own, one for each write
+    page.evaluate("hide(false)")
+    expect(page.locator(".said")).to_have_text(["second", "fourth"])
+    expect(page.locator("#count")).to_have_attribute("data-exact", "30")
+    expect(page.locator("#viewer-count")).to_have_text("7")
+    expect(page.locator("#closed")).to_have_text("Comments are closed.")
+    expect(page.locator("#note")).to_have_text("a word")
+    page.evaluate("hide(true)")
+    tell(frontend.stream(1), *(comment(number, f"{number}") for number in range(20, 1_020)))
+    wait_until(lambda: bool(page.evaluate("received") == before[0] + 1_019))
+    page.evaluate("hide(false)")
+    expect(page.locator(".said")).to_have_count(200)
+    expect(page.locator(".said").last).to_have_text("1019")
+    expect_no_errors(page)
+
+
 def test_no_animation_is_endless_and_nothing_blurs_what_moves(
     browser: Browser, frontend: ScriptedFrontend, backend: Backend
 ) -> None:

@@ -4,6 +4,7 @@
  * The viewer's own comment is shown at once, as pending; if sending fails, it stays with the reason and a button to
  * send it again. Without an answer it may have been stored: when it seems to arrive, it becomes the sent one and is sent
  * again with the same key, so the answer says whether it was. Consecutive comments of one author within a minute are shown under one name.
+ * What comes while the page is hidden is shown when it is seen again, at once.
  */
 
 import { openMenu } from "./menu.js";
@@ -24,6 +25,7 @@ export class Comments {
   /** In the order of the list. */ #entries = [];
   /** What was taken back, also before it was seen. */ #removed = new Set();
   #unread = 0;
+  /** What came while the page was hidden, and is still to be shown. @type {{act: () => void, isComment: boolean}[]} */ #missed = [];
 
   /**
    * @param {{list: HTMLElement, scroll: HTMLElement, empty: HTMLElement, fresh: HTMLElement}} parts
@@ -43,7 +45,11 @@ export class Comments {
   }
 
   /** @param {{id: string, user?: string, at?: number, text: string, role?: string}} comment @param {boolean} own */
-  add({ id, user, at, text, role }, own = false) {
+  add(comment, own = false) {
+    this.#whenSeen(() => this.#add(comment, own), true);
+  }
+
+  #add({ id, user, at, text, role }, own) {
     if (this.#removed.has(id) || !cleanText(text)) return;
     const known = this.#entries.find((entry) => entry.id === id);
     if (known?.state === "waiting") return this.#settle(known, at); // a moderator has approved it
@@ -103,7 +109,10 @@ export class Comments {
 
   /** Remove a comment that its author or a moderator has retracted. @param {string} id */
   remove(id) {
-    if (typeof id !== "string") return;
+    if (typeof id === "string") this.#whenSeen(() => this.#remove(id));
+  }
+
+  #remove(id) {
     this.#removed.add(id);
     if (this.#removed.size > 2 * MOST) this.#removed.delete(this.#removed.values().next().value);
     const entry = this.#entries.find((each) => each.id === id);
@@ -112,11 +121,18 @@ export class Comments {
 
   /** Remove the comments of a user up to a time. @param {string} user @param {number} at */
   clear(user, at) {
-    for (const entry of this.#entries.filter((each) => each.from === user && each.at <= at)) this.remove(entry.id);
+    this.#whenSeen(() => {
+      for (const entry of this.#entries.filter((each) => each.from === user && each.at <= at)) this.#remove(entry.id);
+    });
   }
 
   /** Show none: what is to be shown follows. */
   reset() {
+    this.#missed = [];
+    this.#whenSeen(() => this.#reset());
+  }
+
+  #reset() {
     for (const entry of [...this.#entries]) this.#drop(entry);
     this.#removed.clear();
     this.#empty.hidden = true;
@@ -130,11 +146,29 @@ export class Comments {
 
   /** Remove all comments of a user. @param {string} user */
   removeAllOf(user) {
-    if (typeof user !== "string") return;
+    if (typeof user === "string") this.#whenSeen(() => this.#removeAllOf(user));
+  }
+
+  #removeAllOf(user) {
     for (const entry of this.#entries.filter((each) => each.from === user)) {
-      if (entry.id) this.remove(entry.id);
+      if (entry.id) this.#remove(entry.id);
       else this.#drop(entry);
     }
+  }
+
+  /** Show what came while the page was hidden. */
+  catchUp() {
+    for (const { act } of this.#missed.splice(0)) act();
+  }
+
+  /** Of many comments, those are kept that would be in the list. */
+  #whenSeen(act, isComment = false) {
+    if (!document.hidden) return act();
+    this.#missed.push({ act, isComment });
+    if (this.#missed.length <= 3 * MOST) return;
+    let older = this.#missed.filter((one) => one.isComment).length - MOST;
+    this.#missed = this.#missed.filter((one) => !one.isComment || --older < 0);
+    if (this.#missed.length > 2 * MOST) this.catchUp(); // so many were taken back
   }
 
   #own(entry, isOwn) {

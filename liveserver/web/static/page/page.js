@@ -15,13 +15,13 @@ import { findToken, Identity } from "./identity.js";
 import { Floating, icon, REACTIONS } from "./reactions.js";
 import { RecordedVideo } from "./recorded.js";
 import { Scene } from "./scene.js";
-import { cleanName, cleanText } from "./text.js";
+import { cleanName, cleanText, setText } from "./text.js";
 
 // Milliseconds.
 const SETTLE_AFTER = [150, 1_000, 3_000]; // looks at the backend's totals behind a beginning
 const SETTLE_EVERY = 20_000;
 const COUNT_EVERY = 100; // between two numbers on the screen, of which each is drawn
-const CALM_COUNT_EVERY = 250; // the same where reduced motion is preferred
+const CALM_COUNT_EVERY = 1_000; // the same where reduced motion is preferred
 const NOTE_FOR = 6_000;
 const SPREAD = 500; // a sum's reactions, until the next one
 const SHORT_BAN = 600_000;
@@ -86,6 +86,8 @@ let isAlone = false; // there is no likes backend
 let isOff = false; // and it was tried
 let seconds = 0; // the timer
 let removed = ""; // what was said when this viewer was removed
+let viewers = 0;
+/** What was to be said while the page was hidden. @type {?[string, boolean]} */ let unsaid = null;
 
 $("title-text").textContent = parameters.get("title") || video;
 document.title = `${$("title-text").textContent} · live`;
@@ -95,7 +97,7 @@ const buttons = makeButtons();
 listen();
 void introduce().then(settle);
 setInterval(() => counter.needsSummary && !document.hidden && settle(), SETTLE_EVERY);
-document.addEventListener("visibilitychange", countSeconds);
+document.addEventListener("visibilitychange", onVisibility);
 countSeconds();
 
 function startStage() {
@@ -138,13 +140,13 @@ function listen() {
   live.addEventListener("clear", ({ detail }) => comments.removeAllOf(detail.data?.user));
   live.addEventListener("state", ({ detail }) => {
     for (const { key, data, at } of detail.events) if (key.startsWith("clear/") && data) comments.clear(data.user, at);
-    showState();
+    if (detail.events.some(({ type }) => type !== "likes")) showState();
     showCount();
   });
   live.addEventListener("announcement", ({ detail }) => note(cleanText(detail.data?.text ?? "")));
   live.addEventListener("viewers", ({ detail }) => {
-    $("viewers").hidden = !(detail.total > 0); // oneself, at least, is watching
-    $("viewer-count").textContent = number.format(detail.total);
+    viewers = detail.total;
+    showViewers();
   });
   live.addEventListener("ready", ({ detail }) => {
     reconnects += 1;
@@ -212,7 +214,7 @@ function onLike(event) {
   counter.like(event);
   single.set(reaction, (single.get(reaction) ?? 0) + 1);
   showCount();
-  scene?.cheer();
+  if (!document.hidden) scene?.cheer();
   const isOwn = me.owns(event) || (event.user === me.user && mine.get(reaction) > 0);
   if (isOwn && mine.get(reaction) > 0) mine.set(reaction, mine.get(reaction) - 1); // it floated when it was tapped
   else floating.add(reaction);
@@ -238,7 +240,7 @@ function onSum({ at, data }) {
     const own = Math.min(rest, mine.get(reaction) ?? 0);
     if (own) mine.set(reaction, mine.get(reaction) - own);
     counter.add(rest);
-    const shown = Math.min(rest - own, 24);
+    const shown = document.hidden ? 0 : Math.min(rest - own, 24);
     for (let each = 0; each < shown; each++) setTimeout(() => (floating.add(reaction), scene?.cheer()), (each / shown) * SPREAD);
   }
   single.clear();
@@ -335,6 +337,7 @@ function refused({ status, detail }) {
 
 /** Show what moderators have set, and what this viewer may do. */
 function showState() {
+  if (document.hidden) return;
   const settings = live.state.get("settings")?.data ?? {};
   const mayComment = me.may("comment") && !removed;
   desk.offer(isModerator(), isHost());
@@ -386,7 +389,7 @@ async function settle() {
 }
 
 function showCount() {
-  if (isDirty || counter.total === counter.shown) return;
+  if (document.hidden || isDirty || counter.total === counter.shown) return;
   isDirty = true; // many at a time are one change on the screen
   const wait = countedAt + (calm.matches ? CALM_COUNT_EVERY : COUNT_EVERY) - performance.now();
   if (wait > 0) setTimeout(() => requestAnimationFrame(writeCount), wait);
@@ -404,6 +407,24 @@ function writeCount() {
   $("count").parentElement.hidden = isReplay && live.total === null; // how many there were before is not known
 }
 
+/** While the page is hidden nothing is drawn or written; all that was missed is, once, when it is seen again. */
+function onVisibility() {
+  countSeconds();
+  if (document.hidden) return;
+  comments.catchUp();
+  showState();
+  showViewers();
+  showLine();
+  showCount();
+  if (unsaid) note(...unsaid);
+}
+
+function showViewers() {
+  if (document.hidden) return;
+  $("viewers").hidden = !(viewers > 0); // oneself, at least, is watching
+  setText($("viewer-count"), number.format(viewers));
+}
+
 /** Count seconds while the page is visible. */
 function countSeconds() {
   clearInterval(seconds);
@@ -414,12 +435,13 @@ function countSeconds() {
 function everySecond() {
   counter.tick();
   const rate = counter.perSecond < 1.5 ? "" : `${number.format(Math.round(counter.perSecond))} / s`;
-  $("rate").hidden = !rate;
-  if ($("rate").textContent !== rate) $("rate").textContent = rate; // writing it draws it again, changed or not
+  if ($("rate").hidden === !!rate) $("rate").hidden = !rate;
+  setText($("rate"), rate);
   if ($("line").open) showFigures();
 }
 
 function showLine() {
+  if (document.hidden) return;
   const { name, transport } = live.connection;
   $("live").dataset.state = name;
   $("live-word").textContent = name === "waiting" && navigator.onLine === false ? "Offline" : WORDS.get(name);
@@ -429,12 +451,12 @@ function showLine() {
 
 function showFigures() {
   const { transport, node, shared, url } = live.connection;
-  $("transport").textContent = TRANSPORTS.get(transport)[0] + (shared ? ", another tab's" : "");
-  $("node").textContent = $("node").title = node ?? new URL(url).host;
+  setText($("transport"), TRANSPORTS.get(transport)[0] + (shared ? ", another tab's" : ""));
+  setText($("node"), ($("node").title = node ?? new URL(url).host));
   const middle = delays.toSorted((a, b) => a - b)[delays.length >> 1];
-  $("latency").textContent = middle === undefined ? "…" : `${number.format(Math.round(middle))} ms`;
-  $("received").textContent = number.format(received);
-  $("reconnects").textContent = number.format(Math.max(0, reconnects));
+  setText($("latency"), middle === undefined ? "…" : `${number.format(Math.round(middle))} ms`);
+  setText($("received"), number.format(received));
+  setText($("reconnects"), number.format(Math.max(0, reconnects)));
 }
 
 function onKey(event) {
@@ -455,6 +477,8 @@ function onKey(event) {
 
 let noteTimer;
 function note(text, stays = false) {
+  unsaid = document.hidden ? [text, stays] : null;
+  if (unsaid) return;
   clearTimeout(noteTimer);
   $("note").textContent = text;
   $("note").hidden = false;

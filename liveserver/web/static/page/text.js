@@ -37,3 +37,8 @@ export function element(name, kind = "", text = "") {
   made.textContent = text;
   return made;
 }
+
+/** Set the text of an element, if it is another: writing it has it drawn again, changed or not. @param {Element} node @param {string} text */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
