@@ -1,8 +1,8 @@
-"""All benches, one after the other: a quick run of some minutes, or everything.
+"""Runs all benches in turn: a quick run of some minutes, or everything.
 
 python -m bench                      # a few minutes: few rounds, fewer viewers
-python -m bench --full               # the figures of RESULTS.md; on a machine that does nothing else
-python -m bench --full --list        # what that would run, and how long
+python -m bench --full               # the figures of RESULTS.md; on an otherwise idle machine
+python -m bench --full --list        # list its benches and their duration
 python -m bench --only headline,connections
 """
 

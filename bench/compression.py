@@ -1,4 +1,4 @@
-"""What compression saves and costs: bytes to a viewer, and CPU, beside the same without it.
+"""Compression: bytes to a viewer and CPU, with it and without.
 
     python -m bench.compression --viewers 1000 --seconds 10
 
@@ -74,7 +74,7 @@ def _event(kind: str, number: int) -> dict[str, object]:
 
 
 class _Viewers:
-    """The viewers of one way, reading and counting."""
+    """Viewers of one transport, with or without compression; counts the bytes they read."""
 
     def __init__(self, port: int, way: str, video: str, count: int) -> None:
         self._poll, self._sockets = select.epoll(), {}
@@ -107,7 +107,7 @@ class _Viewers:
 
 
 def _watch(control: Connection) -> None:
-    """Be the viewers, until the parent goes."""
+    """Run the viewers until the parent ends."""
     viewers = None
     while True:
         try:
@@ -123,7 +123,7 @@ def _watch(control: Connection) -> None:
 
 
 def _publish(server: Server, video: str, kind: str, seconds: float) -> int:
-    """Publish at the kind's rate for so long; return how many."""
+    """Publish at the kind's rate for so long; return the number of events."""
     began, done, rate = time.monotonic(), 0, RATES[kind]
     while (now := time.monotonic() - began) < seconds:
         due = int(now * rate) - done
@@ -167,7 +167,7 @@ def main(
     kinds: Annotated[str, typer.Option(help="Kinds of events, separated by semicolons.")] = ";".join(RATES),
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 1,
 ) -> None:
-    """Measure what compression saves and costs, beside the same events without it.
+    """Measure bytes and CPU with compression and without.
 
     Example: python -m bench.compression --viewers 500 --seconds 5
     """

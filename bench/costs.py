@@ -1,4 +1,4 @@
-"""What things cost, and what follows for any number of viewers: the model of docs/sizing.md.
+"""The model of docs/sizing.md: from the costs of one core to sites of any size.
 
 Rules:
 
@@ -98,7 +98,7 @@ def core(
 
 @dataclass(frozen=True)
 class Prices:
-    """What is paid for. Defaults: round figures of public clouds, without discounts."""
+    """Prices of cores and traffic. Defaults: round figures of public clouds, without discounts."""
 
     core_hour: float = 0.04  # a virtual core with 4 GiB
     gib_hour: float = 0.005  # memory beyond that

@@ -1,4 +1,4 @@
-"""What a second datacenter costs: the delay its relay adds, and how it catches up after a broken link.
+"""A second datacenter: the delay that its relay adds, and the time to catch up after a broken link.
 
     python -m bench.datacenters --seconds 10 --rounds 3
     python -m bench.datacenters --delays 0 --cut 10
@@ -7,8 +7,8 @@ Two datacenters, each a Redis, a dispatcher and a frontend, all processes of the
 dispatcher and dc1's Redis a link (bench/proxy.py) that holds every byte back for so long. Likes are
 published in dc1 at an even rate, spread over `--videos`, and watched in both.
 
-- **delays**: the ages of the likes, from their `at` to the read of them, in dc1 and in dc2. `added` is what
-  dc2 has more than dc1, without the link's own delay: what the relay adds.
+- **delays**: the ages of the likes, from their `at` to the read of them, in dc1 and in dc2. `added` is the
+  difference without the link's own delay: the relay's share.
 - **cut**: the link carries nothing for so many seconds while likes go on. `caught_up_s` is from the heal
   until dc2's viewers have received as much as dc1's; `per_second` is at which rate.
 
@@ -68,7 +68,7 @@ class Link:
 
 
 def run_link(control: Connection) -> None:
-    """A worker (see `harness.Worker`). The first request names the port that it leads to."""
+    """Run as a worker (see `harness.Worker`). The first request names the target port."""
 
     async def run() -> None:
         _, (target,) = await trio.to_thread.run_sync(control.recv)

@@ -1,4 +1,4 @@
-"""What viewers behind live cost: the same viewers live, and at ten different delays, in turn.
+"""The cost of viewers behind live: the same viewers live, and at ten different delays, in turn.
 
     python -m bench.delays --viewers 1000 --rounds 3
 

@@ -1,7 +1,7 @@
 """Checks one viewer's event stream as it comes: each number once, in order, from its cursor on.
 
-Pure: bytes in, faults out. Frames are not parsed one by one; between two looks the last `id` must be ahead of
-the one before by just the events that were read (each carries `"at":` once), as long as no gap is sent.
+Pure: bytes in, faults out. Frames are not parsed one by one; between two checks the last `id` must have
+advanced by exactly the number of events read (each carries `"at":` once), as long as no gap is sent.
 """
 
 from __future__ import annotations

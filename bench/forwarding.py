@@ -1,4 +1,4 @@
-"""What an event costs Redis, by the number of frontends that watch its video.
+"""The cost of an event for Redis, by the number of frontends that watch its video.
 
     python -m bench.forwarding --nodes 10,100,1000 --rate 1000
 
@@ -75,12 +75,12 @@ class _Inboxes:
                     self._received[number] += got
 
     def received(self) -> tuple[int, int]:
-        """Return the bytes that came to the frontend with fewest, and with most."""
+        """Return the fewest and the most bytes that a frontend has received."""
         self.read()
         return min(self._received), max(self._received)
 
     def forget(self) -> None:
-        """Count from here."""
+        """Reset the counts."""
         self.read()
         self._received = [0] * len(self._sockets)
 
@@ -111,7 +111,7 @@ def _frontends(redis: Redis, count: int) -> Iterator[Worker]:
 
 
 class _Seconds:
-    """What was accepted, and Redis' CPU, in each second."""
+    """Accepted events, and Redis' CPU, in each second."""
 
     def __init__(self, port: int | None) -> None:
         self._client = redis.Redis(port=port or 0)
@@ -138,7 +138,7 @@ class _Seconds:
 async def _measure(
     server: Redis, inboxes: Worker, nodes: int, rate: float, seconds: float
 ) -> dict[str, float]:
-    """Publish for so long, and return what it cost."""
+    """Publish for so long; return the cost."""
     answers: list[float] = []
     failed = 0
     each_second = _Seconds(server.port)
@@ -206,7 +206,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 1,
     back_to_back: Annotated[bool, typer.Option(help="Measure commits without rests, too.")] = True,
 ) -> None:
-    """Measure what an event costs Redis, by the number of frontends that watch its video.
+    """Measure the cost of an event for Redis, by the number of frontends that watch its video.
 
     Example: python -m bench.forwarding --nodes 10,100,1000 --rate 1000
     """

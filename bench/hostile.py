@@ -1,11 +1,11 @@
-"""Hostile clients of every kind beside one bystander: `make attack`.
+"""Hostile clients of every kind, beside one bystander: `make attack`.
 
 A node with its defaults, plain and over TLS. A bystander publishes an event, and waits until it arrives on
 its own event stream, throughout the run. One kind of hostile client after the other attacks from a process
 of its own, in `ROUNDS` rounds, between which the bystander is alone: both are measured under the same load
-of the machine. It passes when what has to be refused is refused, the bystander's median stays within twice
-what it was alone (and within `FLOOR`, below which the machine's own noise counts for more), nothing of the
-attack is left afterwards, no defect was counted, and the node's memory has not grown by more than `GROWTH`.
+of the machine. It passes if requests that must be refused are refused, the bystander's median stays within
+twice its median alone or within `FLOOR` (below which the machine's noise dominates), nothing of the attack is
+left afterwards, no defect was counted, and the node's memory has not grown by more than `GROWTH`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EVENTS = "/v1/videos/bystander/events"
 
 
 class Bystander:
-    """Publishes, and watches what it has published."""
+    """Publishes events, and waits for them on its own event stream."""
 
     def __init__(self, port: int) -> None:
         self._publishing = http.client.HTTPConnection(HOST, port, timeout=10)

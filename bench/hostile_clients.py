@@ -1,6 +1,6 @@
 """The attacks of `bench.hostile`: hostile clients of every known kind.
 
-Each does one round of its attack, and returns what was wrong, if anything.
+Each runs one round of its attack and returns the faults found, if any.
 """
 
 from __future__ import annotations

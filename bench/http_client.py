@@ -81,6 +81,6 @@ def get(path: str, host: str, *lines: str) -> bytes:
 
 
 def post(path: str, body: bytes, host: str, *lines: str, content_type: str = "application/json") -> bytes:
-    """A POST with further header lines."""
+    """Return a POST request with further header lines."""
     head = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Content-Type: {content_type}", *lines]
     return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body

@@ -1,4 +1,4 @@
-"""Moderation: how soon an act holds in the other datacenter, and what a long ban list costs.
+"""Moderation: time until an act takes effect in the other datacenter, and the cost of a long ban list.
 
     python -m bench.moderation
     python -m bench.moderation --bans 10000 --rounds 10
@@ -53,7 +53,7 @@ def main(
     bans: Annotated[int, typer.Option(help="Users on the ban list.")] = 10_000,
     seconds: Annotated[float, typer.Option(help="Of each part of the costs.")] = 3.0,
 ) -> None:
-    """How soon moderators' acts hold in the other datacenter, and what bans cost.
+    """Measure the time until acts take effect in the other datacenter, and the cost of bans.
 
     Example: python -m bench.moderation --rounds 10 --bans 10000
     """

@@ -1,4 +1,4 @@
-"""Acts of a moderator in one datacenter, timed until they hold in another (see `moderation.py`)."""
+"""Acts of a moderator in one datacenter, timed until they take effect in another (see `moderation.py`)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MODERATOR = headers("mo", "watch like comment moderate")
 
 
 class Acts:
-    """Acts at the first datacenter, timed until they hold in the second."""
+    """Acts at the first datacenter, timed until they take effect in the second."""
 
     def __init__(self, pair: Pair, client: httpx.AsyncClient) -> None:
         self._acting = f"{pair.backend(pair.here)}/v1/videos/{VIDEO}"

@@ -26,14 +26,14 @@ class Family:
         return sum(int((process / "statm").read_text().split()[1]) for process in self.processes()) * _PAGE
 
     def private_bytes(self) -> int:
-        """The memory that no other process shares."""
+        """Return the memory that no other process shares."""
         rollups = (_text(process / "smaps_rollup").splitlines() for process in self.processes())
         return sum(
             int(line.split()[1]) * 1024 for lines in rollups for line in lines if line.startswith("Private_")
         )
 
     def precise_seconds(self) -> float:
-        """`cpu_seconds` by the scheduler's own clock, for differences of less than some ticks of 10 ms."""
+        """Return `cpu_seconds` by the scheduler's clock, for differences of less than some ticks of 10 ms."""
         threads = (path for process in self.processes() for path in process.glob("task/*/schedstat"))
         return sum(int(text.split()[0]) for path in threads if (text := _text(path))) / 1e9
 
@@ -101,7 +101,7 @@ def _text(path: Path) -> str:
 
 
 def available_bytes() -> int:
-    """The memory that programs could get without swapping."""
+    """Return the memory available without swapping."""
     lines = _text(Path("/proc/meminfo")).splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
 

@@ -1,10 +1,10 @@
-"""The raw loop: what this machine's kernel lets one Python thread write, with no server around it.
+"""The raw loop: the writes/s of one Python thread on this machine, without a server.
 
     python -m bench.rawloop --viewers 10000 --seconds 5 --sizes 150,750,3000
 
 `for send in sends: send(chunk)` over as many accepted sockets as the server has viewers, in the order in
 which they were accepted, non-blocking, as fast as it goes. The server's fan-out loop is measured against it
-(bench/fanout.py): what is missing from 1.0 is what HTTP, Trio, segments and positions cost.
+(bench/fanout.py): the difference from 1.0 is the cost of HTTP, Trio, segments and positions.
 
 What makes it comparable to the server:
 

@@ -1,4 +1,4 @@
-"""Viewers that reconnect: each with its cursor and in its own time, and none of them may miss an event.
+"""Viewers that reconnect: each with its cursor and after its own delay; none may miss an event.
 
 Rules:
 

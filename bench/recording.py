@@ -1,4 +1,4 @@
-"""What a recording costs: size on disk, CPU, and the time to open it in the middle.
+"""The cost of a recording: size on disk, CPU, and the time to open it in the middle.
 
     python -m bench.recording --minutes 60
 

@@ -4,8 +4,8 @@
     python -m bench.report --write     # into bench/RESULTS.md and bench/plots/
 
 Of each bench, and of each of its variants (transport, bus, size), the newest result counts. RESULTS.md is
-written by hand but for what stands between `<!-- figures: NAME -->` and `<!-- end -->`; that stays as it is
-where there are no results.
+written by hand except between `<!-- figures: NAME -->` and `<!-- end -->`; without results, those parts are
+not changed.
 """
 
 from __future__ import annotations

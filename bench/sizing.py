@@ -1,10 +1,10 @@
-"""From unit costs to sites of any size; and whether the arithmetic predicts what this machine does.
+"""Sizes sites by unit costs, and compares the predictions with this machine.
 
     python -m bench.sizing             # the tables of docs/sizing.md; --write: into it
     python -m bench.sizing --check     # 2 min: measure unit costs here, predict, measure, compare
 
 `--check` takes the cost of a write, and of its bytes, from 10,000 viewers at 100 and at 600 likes/s on a full
-core; that of an event from a publisher alone. It predicts other points, and measures them: within 20 %.
+core; that of an event from a publisher alone. Then it predicts other points and measures them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="Counted at each point, with --check.")] = 5.0,
     rounds: Annotated[int, typer.Option(help="Rounds of --check; figures are their medians.")] = 3,
 ) -> None:
-    """Size sites by measured unit costs, or see how well those predict.
+    """Size sites by measured unit costs, or compare predictions with measurements.
 
     Example: python -m bench.sizing --check
     """
@@ -62,13 +62,13 @@ def main(
 
 
 def filled(page: str) -> str:
-    """The page with the tables in their place."""
+    """Return the page with the tables in their places."""
     text = "\n".join(sheet.markdown() for sheet in tables())
     return PLACE.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", page)
 
 
 def tables(costs: UnitCosts = UnitCosts(), prices: Prices = Prices()) -> list[Sheet]:  # noqa: B008  # frozen
-    """Sites of three sizes, and what a thousand viewers cost for an hour, with each like and with sums."""
+    """Return the tables: sites of three sizes, and the cost of 1,000 viewers for an hour."""
     return [_sites(costs, prices), _viewers(costs, prices)]
 
 
@@ -143,7 +143,7 @@ def _check(seconds: float, rounds: int) -> None:
 
 
 def measure(seconds: float) -> dict[str, float]:
-    """One round: the unit costs of this machine, and the points they have to predict."""
+    """Run one round: measure this machine's unit costs, and the points to predict."""
     own, load = cores()
     found: dict[str, float] = {}
     settings = ("edge.accept_rate=1000000", f"edge.max_connections={MAX_VIEWERS}")
@@ -175,7 +175,7 @@ def _point(stage: Stage, viewers: int, rate: float, seconds: float) -> dict[str,
 
 
 def costs_of(figures: dict[str, float]) -> UnitCosts:
-    """The unit costs that one round's (or the medians') figures give."""
+    """Return the unit costs from the figures of a round, or from the medians."""
     few, many = ("10000 × 100: ", "10000 × 600: ")
     kib = {prefix: figures[f"{prefix}bytes_per_write"] / KIB for prefix in (few, many)}
     events = {few: 100, many: 600}
@@ -198,7 +198,7 @@ def costs_of(figures: dict[str, float]) -> UnitCosts:
 
 
 def compare(rounds: list[dict[str, float]]) -> list[tuple[str, float, float]]:
-    """Each figure that was predicted: its name, the prediction, and the median of what was measured."""
+    """Return the name, the prediction and the measured median of each predicted figure."""
     figures = {name: sorted(one[name] for one in rounds)[len(rounds) // 2] for name in rounds[0]}
     costs = costs_of(figures)
     found = [("memory_bytes", core(10_000, 0.001, costs).memory_bytes)]
@@ -212,7 +212,7 @@ def compare(rounds: list[dict[str, float]]) -> list[tuple[str, float, float]]:
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The table for people."""
+    """Return the table of a result."""
     rows = [
         [name, predicted, measured, f"{predicted / measured - 1:+.0%}"]
         for name, predicted, measured in result["comparison"]

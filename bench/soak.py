@@ -12,10 +12,10 @@ restarted one after the other (SIGTERM), at two thirds Redis is killed (SIGKILL)
   long as the log has everything (`bench.follower`).
 - Each process' memory and descriptors are sampled. Their growth is what time explains of them when the number
   of its viewers is held equal (`bench.trend`), over means of half a minute, and from `--warm-up` minutes on
-  after its last start: until then the allocator takes what it will need (bench/README.md).
+  after its last start: until then the allocator grows to its working size (bench/README.md).
 
 At the end all viewers must have the last number of their video. The run fails if any of this does not
-hold, or if a process grows with certainty (95 %) by more than `--most` MiB or descriptors an hour.
+hold, or if a process grows with certainty (95 %) by more than `--max-growth` MiB or descriptors an hour.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ def main(
     viewers: Annotated[int, typer.Option(help="Viewers at high tide.")] = 400,
     videos: Annotated[int, typer.Option(help="Videos; the first has most viewers and likes.")] = 30,
     rate: Annotated[float, typer.Option(help="Likes a second over all videos, on average.")] = 60.0,
-    most: Annotated[float, typer.Option(help="MiB an hour that a process may grow.")] = 16.0,
+    max_growth: Annotated[float, typer.Option(help="MiB an hour that a process may grow.")] = 16.0,
     warm_up: Annotated[float, typer.Option(help="Minutes after a start that do not count.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the random load.")] = 1,
 ) -> None:
@@ -307,9 +307,9 @@ def main(
         trio.run(evening.run, Path(directory), step)
     trends = evening.trends()
     for name, grown in trends.items():
-        if grown["MiB"].at_least > most:
+        if grown["MiB"].at_least > max_growth:
             evening.faults.append(f"{name} grows by {grown['MiB'].per_hour:.1f} MiB an hour")
-        if grown["descriptors"].at_least > most:
+        if grown["descriptors"].at_least > max_growth:
             growth = grown["descriptors"].per_hour
             evening.faults.append(f"{name} grows by {growth:.1f} descriptors an hour")
     result = {

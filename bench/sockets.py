@@ -20,7 +20,7 @@ _PING, _PONG = b"\x89\0", b"\x8a" + _MASKED + _NO_MASK
 
 
 def _frame(text: str) -> bytes:
-    """A masked text frame of at most 125 bytes."""
+    """Return a masked text frame of at most 125 bytes."""
     return b"\x81" + bytes([0x80 | len(text)]) + _NO_MASK + text.encode()
 
 

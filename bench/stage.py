@@ -54,7 +54,7 @@ class Stage:
 
     @property
     def counts_writes(self) -> bool:
-        """Whether the server counts all its writes; long-polls that find something are answered uncounted."""
+        """Whether the server counts all its writes; long-polls that find events are not counted."""
         return self._manner.program is not polls.run and WRITES in self.server.metrics()
 
     def gather(self, count: int, source: str, keep: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Likes summed into totals, beside single likes: what a viewer is sent, and what one backend takes.
+"""Totals of likes compared with single likes: the load of a viewer, and the capacity of one backend.
 
     python -m bench.sums --rounds 5
     python -m bench.sums --viewers 2000 --rate 100 --storm 10000
@@ -95,7 +95,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="Seconds counted in each part.")] = 5.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
 ) -> None:
-    """Totals beside single likes: what a viewer is sent, and what one backend takes.
+    """Compare totals with single likes: the load of a viewer, and the capacity of one backend.
 
     Example: python -m bench.sums --rounds 5
     """
@@ -156,7 +156,7 @@ def play(way: Way, rate: float, storm: float, seconds: float) -> tuple[dict[str,
 
 
 def watch(way: Way, rate: float, seconds: float) -> dict[str, float]:
-    """Return what a viewer is sent in a second, and the CPU of a like."""
+    """Return the events and bytes a viewer receives in a second, and the CPU of a like."""
     warmup = 1.5  # until the rate of likes is known to the backend
     way.liker.tell("evenly", way.backend.port, rate, warmup + seconds + 0.5, 16, like())
     time.sleep(warmup)
@@ -174,7 +174,7 @@ def watch(way: Way, rate: float, seconds: float) -> dict[str, float]:
 
 
 def overload(way: Way, storm: float, seconds: float) -> dict[str, float]:
-    """Return how one backend takes so many likes a second."""
+    """Return how many of so many likes a second one backend answers, and how fast."""
     taken = way.liker.ask("evenly", way.backend.port, storm, seconds, 256, like())
     way.liked.append(int(taken["accepted"]))
     return {

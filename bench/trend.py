@@ -1,4 +1,4 @@
-"""Whether a figure grows with time: a straight line through samples, with its confidence.
+"""The growth of a figure with time: a straight line through samples, with its confidence.
 
 A node's memory depends on its viewers, which come and go. So it is explained by the viewers first, and the
 slope is that of the residuals (Frisch, Waugh and Lovell's theorem on partial regression).
@@ -23,7 +23,7 @@ class Trend(NamedTuple):
 
     @property
     def at_least(self) -> float:
-        """The least growth an hour within the confidence interval."""
+        """The lower bound of the growth an hour."""
         return self.per_hour - self.margin
 
 
@@ -32,7 +32,7 @@ def blocks(
 ) -> tuple[list[float], list[float], list[float]]:
     """Return the means of all three over blocks of `length` seconds.
 
-    Samples that follow each other closely say nearly the same, so a confidence that counts each is too good.
+    Consecutive samples are correlated, so a confidence interval that counts each is too narrow.
     Means over longer blocks are independent (batch means; Law, Simulation Modeling and Analysis, 9.5.3).
     """
     groups: dict[int, list[tuple[float, float, float]]] = {}
@@ -57,7 +57,7 @@ def trend(seconds: Sequence[float], values: Sequence[float], viewers: Sequence[f
 
 
 def _quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's distribution, within 2 % from five degrees of freedom on."""
+    """Return the 97.5 % quantile of Student's distribution, within 2 % from five degrees of freedom on."""
     return 1.96 + 2.8 / degrees
 
 

@@ -8,10 +8,10 @@ second, one video after the other, in turns; so an event means the same work in 
 in Redis, one message to one inbox, `--viewers` deliveries. With 10 videos and 400 likes/s each of them has a
 like every 25 ms, more than `flush_interval`: nothing coalesces in either.
 
-What each process used of its core while likes came, less what it used while none came (leases are renewed
-and heartbeats sent by video and viewer, whether there are events or not), divided by the events, is the
-cost. `ratio` = `--many`'s ÷ `--few`'s, of the servers' own processes together; Redis' is reported beside.
-Dispatchers and frontends share one core, Redis and the load the other.
+The cost is each process' CPU while likes come, less its CPU while none come (leases and heartbeats, which do
+not depend on events), divided by the number of events. `ratio` = `--many`'s ÷ `--few`'s, of the servers' own
+processes together; Redis' is reported beside. Dispatchers and frontends share one core, Redis and the load
+the other.
 
 Every viewer must have exactly the likes of its video; if not, the run says so and exits with 1.
 """
@@ -120,7 +120,7 @@ def main(
     ] = 25.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
 ) -> None:
-    """The cost of an event by the number of videos.
+    """Measure the cost of an event by the number of videos.
 
     Example: python -m bench.videos --many 10000 --few 10 --rounds 5
     """

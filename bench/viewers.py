@@ -6,8 +6,8 @@ Rules:
    next time: reads coalesce as writes do, and nothing is queued here. Edge-triggered: otherwise the kernel
    polls each socket a second time, after it was read.
 2. Events are counted per viewer, by bytes (`TOKEN`) that each carries once. A read may end inside them;
-   only then are its last bytes looked at again with the next read. Counting is what costs most here
-   where events are many, and twenty bytes are found twice as fast as five.
+   only then are its last bytes searched again with the next read. Counting is the largest cost here
+   with many events, and twenty bytes are found twice as fast as five.
 3. About every 97th event's age is taken, from its `at` to the moment its read returned; of more than a
    million deliveries a second, those of 10,000 a second.
 4. A few viewers keep their bytes. From those, `verify` checks what counting cannot: order, ids, framing.

@@ -21,7 +21,7 @@ READY_SECONDS = 150.0  # far beyond what it takes, also on a machine with much e
 
 
 class NodeProcess:
-    """`liveserver run` with some settings. Its ports are its own, and stay the same over restarts."""
+    """A `liveserver run` process with some settings. It keeps its ports across restarts."""
 
     def __init__(self, name: str, roles: str, redis_url: str, *settings: str) -> None:
         self.name = name
@@ -44,7 +44,7 @@ class NodeProcess:
         self._log.close()
 
     def change(self, *settings: str) -> None:
-        """Start with these settings, too, from the next start on."""
+        """Add settings, from the next start on."""
         self._settings += settings
 
     @property
@@ -77,7 +77,7 @@ class NodeProcess:
 
     @property
     def log(self) -> str:
-        """What all its processes have written so far."""
+        """Return the output of all its processes so far."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
 
@@ -86,7 +86,7 @@ class NodeProcess:
         return "\n".join(self.log.splitlines()[-LAST_LINES:])
 
     async def wait_log(self, words: str) -> None:
-        """Return once the log has these words."""
+        """Wait until the log contains this text."""
         with trio.fail_after(READY_SECONDS):
             while words not in self.log:
                 assert self.process is not None
@@ -94,7 +94,7 @@ class NodeProcess:
                 await trio.sleep(0.02)
 
     def describe_end(self) -> str:
-        """The process' end and its last log lines, for the message of a failure."""
+        """Return the process' exit and its last log lines, for a failure's message."""
         code = self.process.poll() if self.process is not None else None
         return f"{self.name} ended by itself with {code}; its log:\n{self.last_lines}"
 
@@ -123,13 +123,13 @@ class NodeProcess:
         return await trio.to_thread.run_sync(self.process.wait)
 
     async def kill(self) -> None:
-        """As `kill -9` does."""
+        """Kill it with SIGKILL."""
         self.signal(signal.SIGKILL)
         await self.wait_ended()
         self._close()
 
     async def terminate(self) -> int:
-        """As a deployment does; returns the exit code."""
+        """Terminate it as a deployment does; return the exit code."""
         self.signal(signal.SIGTERM)
         code = await self.wait_ended()
         self._close()
@@ -141,7 +141,7 @@ class NodeProcess:
             self.process.stdin.close()
 
     def stop(self) -> None:
-        """End it now, whatever it does."""
+        """Kill it, in whatever state it is."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -151,7 +151,7 @@ class NodeProcess:
 
 @asynccontextmanager
 async def running(*nodes: NodeProcess) -> AsyncIterator[None]:
-    """The nodes, started and ready, for the duration of the block."""
+    """Yield the nodes, started and ready."""
     try:
         for node in nodes:
             node.start()
@@ -164,7 +164,7 @@ async def running(*nodes: NodeProcess) -> AsyncIterator[None]:
 
 
 def small_cluster(redis_url: str, *settings: str) -> tuple[list[NodeProcess], list[NodeProcess]]:
-    """Two dispatchers and two frontends of one datacenter, not yet started."""
+    """Return two dispatchers and two frontends of one datacenter, not yet started."""
     dispatchers = [NodeProcess(f"dc1-di{n}", "dispatcher", redis_url, *settings) for n in (1, 2)]
     urls = ",".join(f'"{node.url}"' for node in dispatchers)
     frontends = [

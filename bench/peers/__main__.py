@@ -1,11 +1,11 @@
-"""The same work done by other servers: same machine, run and client, one core each.
+"""The same work by other servers: same machine, run and client, one core each.
 
     python -m bench.peers --viewers 10000 --peers liveserver,nchan,node --rounds 5
     python -m bench.peers --viewers 500 --rounds 5
 
 One hot video. Each in turn is started on the server's core, does all parts, and ends; then comes the next,
 and so round by round. The client and the publisher, the ones of all other benches, have the other core. A
-like says in its `user` when it was sent, and all ages are from there. How each is set up stands beside
+like says in its `user` when it was sent, and all ages are from there. Their configuration is beside
 this file.
 
 - **Start**: CPU until it is ready, and its memory then.
@@ -15,14 +15,13 @@ this file.
   `edge.accept_rate` is lifted; other servers have no such limit.
 - **10 likes/s** (`--paced`): ages, CPU. `--viewers 1000 --paced 100` is a medium load.
 - **Saturated**: more likes than it can deliver, each published as soon as the server takes it. liveserver,
-  Go, axum and Centrifugo write to each viewer what has come since, and so are asked for more: up to 600
+  Go, axum and Centrifugo coalesce writes, and so are sent more: up to 600
   likes/s. The others write each event by itself.
-- **liveserver, one event a write** does as the others do (`flush_interval` 0, `max_write` of one event), to
-  compare writes.
+- **liveserver, one event a write** does not coalesce, as the others (`flush_interval` 0, `max_write` of one
+  event), to compare writes.
 - **Long-poll**, saturated, where there is one: a cycle is an answer and the next request.
 
-What is lost is found out (each viewer must have each event once) and said. What isn't installed is said,
-too.
+Each viewer must have each event once; losses are reported, and so are peers that are not installed.
 """
 
 from __future__ import annotations
@@ -64,13 +63,13 @@ MEASURES = {
 
 def main(
     count: Annotated[int, typer.Option("--viewers", help="Viewers of one video.")] = 10_000,
-    peers: Annotated[str, typer.Option(help="Only those whose name has one of these words in it.")] = "",
+    peers: Annotated[str, typer.Option(help="Only peers whose name contains one of these words.")] = "",
     paced: Annotated[float, typer.Option(help="Likes/s of the paced part.")] = 10.0,
     seconds: Annotated[float, typer.Option(help="Counted in each part.")] = 5.0,
     warmup: Annotated[float, typer.Option(help="Seconds of the same before that.")] = 2.0,
     rounds: Annotated[int, typer.Option(help="Rounds; figures are their medians.")] = 5,
 ) -> None:
-    """liveserver beside nchan, Centrifugo, Mercure, Pushpin, Go, Rust, Node, uvicorn and Hypercorn.
+    """Compare liveserver with nchan, Centrifugo, Mercure, Pushpin, Go, Rust, Node, uvicorn and Hypercorn.
 
     Example: python -m bench.peers --viewers 10000 --peers liveserver,nchan,node --rounds 5
     """
@@ -105,7 +104,7 @@ def main(
 
 
 def chosen(words: str) -> list[Peer]:
-    """The peers whose names have one of the words in them; all of no words. Raises `typer.BadParameter`."""
+    """Return the peers whose names contain one of the words; all for none. Raises `typer.BadParameter`."""
     wanted = [word.strip().lower() for word in words.split(",") if word.strip()]
     for word in wanted:
         if not any(word in peer.name.lower() for peer in PEERS):
@@ -116,7 +115,7 @@ def chosen(words: str) -> list[Peer]:
 def play(
     peer: Peer, count: int, paced: float, warmup: float, seconds: float
 ) -> tuple[dict[str, float], list[str]]:
-    """All parts of one peer: its figures, as far as it got, and the faults found."""
+    """Run all parts of one peer; return its figures, as far as it got, and the faults found."""
     measured: dict[str, float] = {}
     faults: list[str] = []
 
@@ -152,7 +151,7 @@ def play(
 
 
 def publish(peer: Peer, server: Server, stage: Stage, seconds: float) -> dict[str, float]:
-    """What its start and its publishers cost, without viewers."""
+    """Return the cost of its start and its publishers, without viewers."""
     measured = {"start_cpu_s": server.cpu_seconds(), "idle_mb": server.resident_bytes() / 1e6}
     for prefix, template in (("publish", peer.stream.template), ("batch", peer.batch)):
         if template is not None:
@@ -169,7 +168,7 @@ def _prefixed(prefix: str, measured: dict[str, float]) -> dict[str, float]:
 
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
-    """The table for people: who isn't there is named, and so is what was lost."""
+    """Return the table; it names missing peers and lost events."""
     paced = f"paced: {result['paced']:g} likes/s; " if "paced" in result else ""
     title = f"{result['viewers']:,} viewers of one video, {paced}one core each"
     found = [by_measure(title, MEASURES, result["medians"])]

@@ -2,10 +2,10 @@
 
     python -m bench.peers.install                # all
     python -m bench.peers.install mercure axum
-    python -m bench.peers.install --list         # only says the commands
+    python -m bench.peers.install --list         # only print the commands
 
-What is built goes into ~/.cache/liveserver-peers, or where LIVESERVER_PEERS says. Go 1.26, cargo, and for
-Debian's packages apt-get, have to be there. Neither the bench nor its tests install anything.
+Programs are built into ~/.cache/liveserver-peers, or LIVESERVER_PEERS. Go 1.26, cargo, and for Debian's
+packages apt-get, are required. Neither the bench nor its tests install anything.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ COMMANDS = {
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; all of none.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Say the commands, and run none.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="Peers; all by default.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Print the commands without running them.")] = False,
 ) -> None:
     """Install the peers of `python -m bench.peers` outside the repository.
 

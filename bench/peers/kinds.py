@@ -1,4 +1,4 @@
-"""The peers: how each is started, what it is asked, and whether it is there."""
+"""The peers: how each is started and requested, and whether it is installed."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ LIKE = {name: EVENT[name] for name in ("type", "user", "data")}
 
 @dataclass(frozen=True)
 class Peer:
-    """One of those compared.
+    """A server to compare.
 
-    `demand` is what is asked of it when it is to be saturated, in deliveries/s: more than it can give, and at
+    `demand` is the load that saturates it, in deliveries/s: more than it can deliver, and at
     most `max_likes` a second. `poll` is None where it has no long-poll of its own, and `batch`
     where a request carries one event only.
     """
@@ -56,7 +56,7 @@ class Peer:
     one_event_per_write: bool = True
 
     def rate(self, demand: float, count: int) -> float:
-        """Likes/s to `count` viewers."""
+        """Return the likes/s that saturate it with `count` viewers."""
         return min(demand / count, self.max_likes)
 
 

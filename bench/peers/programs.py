@@ -77,7 +77,7 @@ def packages(*names: str) -> str:
 
 
 def filled(name: str, directory: Path, **values: object) -> str:
-    """Write a configuration beside this file into `directory`, with the values in its braces; its path."""
+    """Fill a configuration template into `directory`; return its path."""
     path = directory / name
     path.write_text((HERE / name).read_text().format(directory=directory, **values))
     return str(path)
@@ -172,7 +172,7 @@ def mercure_version() -> str:
 
 
 def mercure_token() -> str:
-    """Return the token with which one may publish everything (RFC 7515, HS256)."""
+    """Return a token that may publish to all topics (RFC 7515, HS256)."""
 
     def encoded(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,6 +1,6 @@
 """Quart-Trio, for Hypercorn: a memory channel for each viewer, as its manual shows.
 
-A frame is rendered once. The channels are bounded, and who publishes waits for room in each.
+A frame is rendered once. The channels are bounded: a publisher waits for room in each.
 """
 
 from __future__ import annotations

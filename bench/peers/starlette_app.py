@@ -1,7 +1,7 @@
 """Starlette with sse-starlette, for uvicorn: a queue for each viewer, as its manual shows.
 
-It is asyncio's world, hence asyncio. A frame is rendered once. The queues are bounded, and who publishes
-waits for room in each: so it goes as fast as the viewers are served, and no faster.
+It is asyncio's world, hence asyncio. A frame is rendered once. The queues are bounded: a publisher
+waits for room in each, so it is as fast as the viewers are served.
 """
 
 from __future__ import annotations

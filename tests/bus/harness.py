@@ -52,5 +52,5 @@ async def take(inbox: Inbox, events: int) -> list[Batch]:
     return batches
 
 
-def heard(batches: list[Batch]) -> list[str]:
+def contents(batches: list[Batch]) -> list[str]:
     return [line.decode().partition(" ")[2] for batch in batches for line in batch.lines]

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from liveserver.bus.interface import AppendResult
-from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, parcel, take
+from tests.bus.harness import OpenBus, WholeBus, append, contents, lines, parcel, take
 from tests.conftest import Until
 
 # Numbers and receipts
@@ -61,7 +61,7 @@ async def test_lines_are_carried_unchanged(bus: WholeBus) -> None:
     async with bus.inbox("n.1-a_B") as inbox:
         await bus.subscribe("n.1-a_B", {name: 1}, 30)
         await append(bus, name, *texts)
-        assert heard(await take(inbox, len(texts))) == texts
+        assert contents(await take(inbox, len(texts))) == texts
     assert await lines(bus, name) == texts
 
 
@@ -83,8 +83,8 @@ async def test_a_batch_of_duplicates_is_answered_with_the_next_number(bus: Whole
         receipt = await append(bus, "v", "a", ids=["1"])
         assert receipt == AppendResult(before.epoch, 2, 2, frozenset({0}), before.cursor)
         await append(bus, "v", "b")
-        assert heard(await take(inbox, 2)) == ["a", "b"]
-        assert heard(await take(feed, 2)) == ["a", "b"]
+        assert contents(await take(inbox, 2)) == ["a", "b"]
+        assert contents(await take(feed, 2)) == ["a", "b"]
 
 
 async def test_an_id_is_accepted_again_after_the_dedup_window(open_bus: OpenBus, until: Until) -> None:
@@ -105,7 +105,7 @@ async def test_a_request_appended_again_gets_the_same_result(bus: WholeBus) -> N
         await append(bus, "v", "c")
         again, other = await bus.append([first, parcel("v", "d")])
         assert (again, other.first) == (receipt, 4)
-        assert heard(await take(inbox, 4)) == ["a", "b", "c", "d"]
+        assert contents(await take(inbox, 4)) == ["a", "b", "c", "d"]
     assert await lines(bus, "v") == ["a", "b", "c", "d"]
 
 
@@ -122,7 +122,7 @@ async def test_read_gives_the_stretch_asked_for(bus: WholeBus) -> None:
     await append(bus, "v", *"fghij")
     stretch = await bus.read("v", 2, 6)
     assert (stretch.oldest, stretch.head.offset, stretch.head.epoch) == (1, 10, receipt.epoch)
-    assert heard(stretch.batches) == list("cdefgh")
+    assert contents(stretch.batches) == list("cdefgh")
     assert (stretch.batches[0].first, stretch.batches[-1].last) == (3, 8)
     for before, batch in itertools.pairwise(stretch.batches):
         assert (batch.first, batch.number) == (before.last + 1, before.number + len(before.lines))
@@ -164,7 +164,7 @@ async def test_the_log_is_trimmed_by_length(open_bus: OpenBus) -> None:
     assert stretch.head.offset == 1000
     assert 1000 - 200 - 100 < stretch.oldest <= 801
     assert stretch.batches[0].first == stretch.oldest
-    assert len(heard(stretch.batches)) == 1000 - stretch.oldest + 1
+    assert len(contents(stretch.batches)) == 1000 - stretch.oldest + 1
 
 
 async def test_the_log_is_trimmed_by_age(open_bus: OpenBus) -> None:
@@ -175,7 +175,7 @@ async def test_the_log_is_trimmed_by_age(open_bus: OpenBus) -> None:
                 await append(bus, "v", "young")
                 await trio.sleep(0.02)
         assert stretch.batches[0].first == stretch.oldest > 1
-        assert heard(stretch.batches)[-1] == "young"
+        assert contents(stretch.batches)[-1] == "young"
 
 
 async def test_a_quiet_video_expires(open_bus: OpenBus, until: Until) -> None:

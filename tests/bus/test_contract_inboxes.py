@@ -11,7 +11,7 @@ import trio.testing
 
 from liveserver.bus.interface import AppendRequest, AppendResult, Inbox
 from liveserver.event import Batch
-from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, parcel, take
+from tests.bus.harness import OpenBus, WholeBus, append, contents, lines, parcel, take
 
 
 async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: WholeBus) -> None:
@@ -23,10 +23,10 @@ async def test_events_go_to_the_nodes_that_watch_and_to_the_feed(bus: WholeBus) 
         await append(bus, "w", "b")
         await append(bus, "x", "c")
         # Between videos there is no order.
-        assert sorted(heard(await take(one, 2))) == ["a", "b"]
-        assert heard(await take(two, 1)) == ["b"]
+        assert sorted(contents(await take(one, 2))) == ["a", "b"]
+        assert contents(await take(two, 1)) == ["b"]
         for feed in feeds:
-            assert sorted(heard(await take(feed, 3))) == ["a", "b", "c"]
+            assert sorted(contents(await take(feed, 3))) == ["a", "b", "c"]
 
 
 async def test_an_inbox_has_the_logs_events_in_its_order(bus: WholeBus) -> None:
@@ -47,7 +47,7 @@ async def test_an_inbox_has_the_logs_events_in_its_order(bus: WholeBus) -> None:
         assert own[0].first == 1
         assert all(batch.first == before.last + 1 for before, batch in itertools.pairwise(own))
         assert all(batch.epoch == leases[video].head.epoch for batch in own)
-        assert heard(own) == await lines(bus, video)
+        assert contents(own) == await lines(bus, video)
 
 
 async def test_subscribing_first_misses_nothing_after_the_head(bus: WholeBus) -> None:
@@ -74,7 +74,7 @@ async def test_unsubscribed_is_not_forwarded_to(bus: WholeBus) -> None:
         await bus.unsubscribe("n", [])
         await append(bus, "v", "a")
         await append(bus, "w", "b")
-        assert heard(await take(inbox, 1)) == ["b"]
+        assert contents(await take(inbox, 1)) == ["b"]
 
 
 async def test_a_lease_ends_by_itself(bus: WholeBus) -> None:
@@ -87,13 +87,13 @@ async def test_a_lease_ends_by_itself(bus: WholeBus) -> None:
                 await append(bus, "behind", "it")  # an inbox has its events in the order of their appends
                 received: list[str] = []
                 while "it" not in received:
-                    received += heard(await anext(inbox))
+                    received += contents(await anext(inbox))
                 if received == ["it"]:
                     break
                 await trio.sleep(0.02)
         await bus.subscribe("n", {"v": 1}, 300)
         await append(bus, "v", "back")
-        assert heard(await take(inbox, 1)) == ["back"]
+        assert contents(await take(inbox, 1)) == ["back"]
 
 
 async def test_a_row_whose_node_does_not_listen_is_pruned(bus: WholeBus) -> None:
@@ -103,7 +103,7 @@ async def test_a_row_whose_node_does_not_listen_is_pruned(bus: WholeBus) -> None
         await append(bus, "v", "b")  # the row is gone
         await bus.subscribe("n", {"v": 1}, 30)
         await append(bus, "v", "c")
-        assert heard(await take(inbox, 1)) == ["c"]
+        assert contents(await take(inbox, 1)) == ["c"]
 
 
 async def test_subscribing_many_at_once(bus: WholeBus) -> None:
@@ -126,10 +126,10 @@ async def test_an_inbox_that_is_full_drops_and_says_so(open_bus: OpenBus) -> Non
             while batches := await anext(inbox):
                 received += batches
         # The hole shows by the numbers, and is mended from the log.
-        assert heard(received)[:3] == ["0", "1", "2"]
+        assert contents(received)[:3] == ["0", "1", "2"]
         assert len(received) < 10
         await append(bus, "v", "10")
-        assert heard(await take(inbox, 1)) == ["10"]
+        assert contents(await take(inbox, 1)) == ["10"]
         assert await lines(bus, "v") == [str(i) for i in range(11)]
 
 
@@ -198,6 +198,6 @@ async def test_any_order_of_calls_keeps_the_log_whole(bus: WholeBus, seed: int) 
                 sent.append((one, receipt))
         batches = await take(inbox, sum(map(len, model.values())))
         for video, log in model.items():
-            assert await lines(bus, video) == log == heard([b for b in batches if b.video == video])
+            assert await lines(bus, video) == log == contents([b for b in batches if b.video == video])
             start = chance.randint(0, len(log))
             assert await lines(bus, video, start, 7) == log[start : start + 7]

@@ -10,7 +10,7 @@ import trio
 
 from liveserver.bus.interface import ReplicaPosition, ReplicationBatch
 from liveserver.event import Batch
-from tests.bus.harness import OpenBus, WholeBus, append, heard, lines, parcel, take
+from tests.bus.harness import OpenBus, WholeBus, append, contents, lines, parcel, take
 from tests.conftest import Until
 
 
@@ -64,7 +64,7 @@ async def test_relayed_events_go_to_inboxes_and_not_to_the_feed(bus: WholeBus) -
             head.epoch, 1, "dc2", "aaaaa", 1,
         )  # fmt: skip
         assert (own.first, own.number) == (3, 1)
-        assert heard(await take(feed, 1)) == ["own"]
+        assert contents(await take(feed, 1)) == ["own"]
 
 
 async def test_repeats_are_dropped_and_overlaps_trimmed(bus: WholeBus) -> None:
@@ -76,7 +76,7 @@ async def test_repeats_are_dropped_and_overlaps_trimmed(bus: WholeBus) -> None:
         assert await relay(bus, relayed([2, 3, 4, 5])) == ReplicaPosition("", "aaaaa", 5, 50)
         batches = await take(inbox, 5)
     assert [batch.number for batch in batches] == [1, 4]
-    assert heard(batches) == await lines(bus, "v") == [f"dc2-aaaaa-{n}" for n in range(1, 6)]
+    assert contents(batches) == await lines(bus, "v") == [f"dc2-aaaaa-{n}" for n in range(1, 6)]
 
 
 async def test_a_jump_is_refused_with_the_position_of_the_log(bus: WholeBus) -> None:
@@ -198,7 +198,7 @@ async def test_several_videos_are_read_at_once(bus: WholeBus) -> None:
     await append(bus, "v", *"abc")
     await append(bus, "w", *"defg")
     stretches = await bus.read_several({"w": 1, "v": 3, "new": 0}, 2)
-    assert {video: heard(stretch.batches) for video, stretch in stretches.items()} == {
+    assert {video: contents(stretch.batches) for video, stretch in stretches.items()} == {
         "w": ["e", "f"], "v": [], "new": [],
     }  # fmt: skip
     assert [stretch.head.offset for stretch in stretches.values()] == [4, 3, 0]

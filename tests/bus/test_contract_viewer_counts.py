@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
-from tests.bus.harness import WholeBus, append, heard, take
+from tests.bus.harness import WholeBus, append, contents, take
 from tests.conftest import Until
 
 
@@ -155,7 +155,7 @@ async def test_tallies_and_events_come_by_the_same_way(bus: WholeBus) -> None:
     async with bus.inbox("n1", ear) as inbox:
         await announced(bus, "n1", 1)
         await append(bus, "v", "a")
-        assert heard(await take(inbox, 1)) == ["a"]
+        assert contents(await take(inbox, 1)) == ["a"]
         await ear.wait(1, 1)
 
 

@@ -1,4 +1,4 @@
-"""What was accepted against what each viewer received: pure, so that it can be tested itself.
+"""Compares accepted events with those each viewer received. No I/O, so that it can be tested itself.
 
 What holds for every viewer, from its first `ready` on:
 
@@ -27,7 +27,7 @@ MANY = 8  # keys named in one complaint
 
 
 def check(history: History) -> list[str]:
-    """What is wrong, in sentences; empty when all is well."""
+    """Return the faults, as sentences; empty if there are none."""
     complaints: list[str] = []
     for request in history.requests:
         if request.answered is not None:

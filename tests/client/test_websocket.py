@@ -36,7 +36,7 @@ class Side:
     def __init__(self, connection: WebSocketConnection) -> None:
         self.connection = connection
 
-    async def heard(self) -> Any:
+    async def receive(self) -> Any:
         return msgspec.json.decode(await self.connection.get_message())
 
     async def say(self, **message: object) -> None:
@@ -64,7 +64,7 @@ async def served(*scripts: Script) -> AsyncIterator[tuple[str, list[Any]]]:
 
     async def handle(request: WebSocketRequest) -> None:
         side = Side(await request.accept())
-        asked.append(await side.heard())
+        asked.append(await side.receive())
         await left.pop(0)(side)
 
     async with trio.open_nursery() as nursery:
@@ -199,9 +199,9 @@ async def test_a_quiet_server_is_asked_and_a_silent_one_given_up(
     async def script(side: Side) -> None:
         await side.ready(1)
         for _ in range(3):
-            assert await side.heard() == {"ping": {}}
+            assert await side.receive() == {"ping": {}}
             await side.say(pong={})
-        assert await side.heard() == {"ping": {}}
+        assert await side.receive() == {"ping": {}}
         await trio.sleep_forever()
 
     async with served(script) as (url, _):

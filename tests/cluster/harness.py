@@ -30,7 +30,7 @@ def write(directory: Path, text: str) -> Path:
 
 
 class Log:
-    """What was said, and a wait for a certain line."""
+    """Recorded lines, and a wait for a certain one."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -42,7 +42,7 @@ class Log:
         self._changed = trio.Event()
 
     async def wait_for(self, pattern: str, times: int = 1, *, seconds: float = 60) -> re.Match[str]:
-        """The last of `times` lines in which the pattern occurs."""
+        """Wait for `times` lines that match the pattern; return the last."""
         with trio.fail_after(seconds):
             while True:
                 found = [match for line in self.lines if (match := re.search(pattern, line))]

@@ -37,7 +37,7 @@ READY = b'id: dc1-a-1\nevent: ready\ndata: {"video":"v"}\n\n'
 
 @dataclass
 class Answer:
-    """A response: of a stream, what came until its first empty line."""
+    """A response; of a stream, its bytes up to the first empty line."""
 
     status: int
     headers: dict[str, str]
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass
 class Upstream:
-    """A machine with a frontend on it, to be taken down and brought back."""
+    """A machine with a frontend, which can be taken down and brought back."""
 
     host: str
     port: int
@@ -144,7 +144,7 @@ async def _next_event(connection: h11.Connection, stream: trio.abc.ReceiveStream
 
 
 class Proxy:
-    """One of the programs, as a process of its own, and a client of it."""
+    """One of the proxies, as a process, and a client of it."""
 
     def __init__(self, name: str, folder: Path, port: int, ca: trustme.CA, upstreams: list[Upstream]) -> None:
         self.name, self.port, self.upstreams = name, port, upstreams
@@ -161,7 +161,7 @@ class Proxy:
         host: str | None = None,
         body: bytes = b"",
     ) -> Answer:
-        """One request over a connection of its own; the target goes out as it is."""
+        """Send one request over a new connection, with the target unchanged; return the response."""
         with trio.fail_after(60):
             async with await self.connect() as stream:
                 return await self.exchange(stream, method, target, *headers, host=host, body=body)
@@ -209,7 +209,7 @@ class Proxy:
                 return answer
 
     async def wait_listening(self) -> bool:
-        """Whether it came to listen; False when it ended, its port taken by another program for example."""
+        """Wait until it listens; return False if it ended, for example as its port was taken."""
         assert self.process is not None
         with trio.fail_after(60):
             while self.process.poll() is None:
@@ -220,7 +220,7 @@ class Proxy:
         return False
 
     async def end(self) -> int:
-        """Ask it to end, as an operating system does; its exit code."""
+        """Terminate it as an operating system does; return its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return await trio.to_thread.run_sync(self.process.wait, abandon_on_cancel=True)
@@ -234,7 +234,7 @@ def program(name: str) -> str | None:
 async def run_proxy(
     name: str, folder: Path, *edits: tuple[str, str], upstreams: list[Upstream] | None = None
 ) -> AsyncIterator[tuple[Proxy, trio.Nursery]]:
-    """The proxy with its file from `config/deploy`, some of it replaced, and two upstreams that are up."""
+    """Yield the proxy with its file from `config/deploy`, some of it replaced, and two running upstreams."""
     ca = trustme.CA()
     certificate = folder / "live.pem"
     ca.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(certificate)
@@ -263,7 +263,7 @@ async def run_proxy(
 
 
 def two_ports() -> tuple[int, int]:
-    """Two ports that are free at both machines."""
+    """Return two ports that are free at both machines."""
     found: list[int] = []
     while len(found) < 2:
         port = free_port()

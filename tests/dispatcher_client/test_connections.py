@@ -22,24 +22,24 @@ Manner = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 class Server:
-    """Answers each request as `manner` says; `heard` has what came on each connection."""
+    """Answers each request as `manner` says; `received` has what came on each connection."""
 
     def __init__(self, manner: Manner) -> None:
         self.manner = manner
         self.url = ""
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        number = len(self.heard)
-        self.heard.append(b"")
+        number = len(self.received)
+        self.received.append(b"")
         async with stream:
             with suppress(trio.BrokenResourceError):  # the client has closed it in the middle
                 await self._answer(number, stream)
 
     async def _answer(self, number: int, stream: trio.SocketStream) -> None:
         async for data in stream:
-            self.heard[number] += data
-            if self.heard[number].endswith(b"[]"):
+            self.received[number] += data
+            if self.received[number].endswith(b"[]"):
                 await self.manner(stream)
                 if stream.socket.fileno() < 0:
                     return
@@ -73,9 +73,9 @@ async def test_a_working_connection_is_kept() -> None:
             received = await connections.handle_async_request(ask(server))
             assert (received.status_code, received.json()) == (202, {"accepted": 1})
             assert received.headers["content-type"] == "application/json"
-        (heard,) = server.heard
-        assert heard.count(b"POST /v1/events HTTP/1.1\r\n") == heard.count(b"x-own: 1\r\n") == 3
-        assert heard.count(server.url.split("/")[2].encode()) == 3
+        (content,) = server.received
+        assert content.count(b"POST /v1/events HTTP/1.1\r\n") == content.count(b"x-own: 1\r\n") == 3
+        assert content.count(server.url.split("/")[2].encode()) == 3
 
 
 async def test_a_closed_connection_is_replaced() -> None:
@@ -90,7 +90,7 @@ async def test_a_closed_connection_is_replaced() -> None:
         for _ in range(2):
             assert (await connections.handle_async_request(ask(server))).status_code == 202
             await ended.wait()
-        assert len(server.heard) == 2
+        assert len(server.received) == 2
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 202", b"nonsense\r\n\r\n"])
@@ -137,7 +137,7 @@ async def test_a_cancelled_request_closes_its_connection() -> None:
             await asked.wait()
             nursery.cancel_scope.cancel()
         assert (await connections.handle_async_request(ask(server))).status_code == 202
-        assert len(server.heard) == 2
+        assert len(server.received) == 2
 
 
 class CancelAtStep(trio.abc.Instrument):
@@ -193,4 +193,4 @@ async def test_two_requests_at_once_have_a_connection_each_which_both_last() -> 
                     nursery.start_soon(transport.handle_async_request, ask(server))
             for _ in range(4):
                 assert (await transport.handle_async_request(ask(server))).status_code == 202
-        assert len(server.heard) == 2
+        assert len(server.received) == 2

@@ -55,7 +55,7 @@ async def test_a_stream_that_does_not_read_lags_alone_and_loses_nothing(authorit
         await both.on.publish(video="w")
         assert b'{"n":301,' in await client.data(3)
         assert both.on.frontend.statistics().lagging == 1
-        slow += client.heard.pop(1)
+        slow += client.received.pop(1)
         assert len(slow) < 2**16
         client.h2.increment_flow_control_window(2**30, 1)
         await client.flush()

@@ -1,4 +1,4 @@
-"""A frontend on the memory bus, with clients on socket pairs: what the tests of this package stand on."""
+"""A frontend on the memory bus, with clients on socket pairs, for the tests of this package."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VIRTUAL_LIMIT = 600.0  # seconds, which pass quickly under the tests' clock: not
 
 
 def settings(**sections: dict[str, Any]) -> Settings:
-    """Settings with some replaced: `settings(frontend={"segment_size": 2})`.
+    """Return settings with some replaced: `settings(frontend={"segment_size": 2})`.
 
     Viewers are sent viewer counts only where a test asks for it, by `counts_interval`.
     """
@@ -64,14 +64,14 @@ class Client:
         return bool(data)
 
     async def head(self) -> str:
-        """The response's head."""
+        """Return the response's head."""
         while b"\r\n\r\n" not in self.raw:
             assert await self.more(), "the connection ended before the head did"
         head, _, self.raw = self.raw.partition(b"\r\n\r\n")
         return head.decode()
 
     async def body(self) -> bytes:
-        """The body of a response with a content-length, after its head."""
+        """Return the body of a response with a content-length, after its head."""
         head = await self.head()
         length = re.search(r"content-length: (\d+)", head)
         assert length is not None, head
@@ -84,7 +84,7 @@ class Client:
         return msgspec.json.decode(await self.body())
 
     async def chunk(self) -> bytes:
-        """The next chunk of a chunked body; empty at its end."""
+        """Return the next chunk of a chunked body; empty at its end."""
         while b"\r\n" not in self.raw:
             assert await self.more(), "the connection ended within the body"
         size, _, rest = self.raw.partition(b"\r\n")
@@ -97,7 +97,7 @@ class Client:
         return rest[:length]
 
     async def event(self) -> SSEEvent:
-        """The next event of a chunked event stream."""
+        """Return the next event of a chunked event stream."""
         while not self._events:
             chunk = await self.chunk()
             assert chunk, "the stream ended"
@@ -105,11 +105,11 @@ class Client:
         return self._events.pop(0)
 
     async def events(self, count: int) -> list[int]:
-        """The `n` of the data of the next so many events."""
+        """Return the `n` of the data of the next events."""
         return [msgspec.json.decode((await self.event()).data)["n"] for _ in range(count)]
 
     def pending(self) -> bytes:
-        """What has arrived and was not read, without waiting."""
+        """Return unread bytes that have arrived, without waiting."""
         with suppress(BlockingIOError):
             self.raw += self.sock._sock.recv(1 << 20)  # type: ignore[attr-defined]
         return self.raw
@@ -155,7 +155,7 @@ class Stage:
         return self.clients[-1]
 
     async def watch(self, video: str = "v", query: str = "", *headers: str, **buffers: int) -> Client:
-        """A client on an event stream, up to and without its `ready`."""
+        """Return a client on an event stream that has not read its `ready`."""
         client = self.connect(**buffers)
         await client.get(f"/v1/videos/{video}/events{query}", *headers)
         await client.head()
@@ -164,7 +164,7 @@ class Stage:
     async def ready(
         self, video: str = "v", query: str = "", *headers: str, **buffers: int
     ) -> tuple[Client, Any]:
-        """A client on an event stream, and what its `ready` says."""
+        """Return a client on an event stream, and the data of its `ready`."""
         client = await self.watch(video, query, *headers, **buffers)
         event = await client.event()
         assert event.type == "ready"
@@ -208,7 +208,7 @@ async def stage(
     clock: Callable[[], float] = time.time,
     node: str = "n1",
 ) -> AsyncIterator[Stage]:
-    """A frontend for the duration of the block; on the given bus, if it is to share one."""
+    """Yield a frontend, on the given bus if there is one."""
     configured = configured or settings()
     if bus is None:
         bus = MemoryBus(configured.node.datacenter, configured.history, configured.bus.inbox_batches)

@@ -106,7 +106,7 @@ class Raw:
         self.stream = stream
         self.h2 = h2.connection.H2Connection()
         self.h2.initiate_connection()
-        self.heard: defaultdict[int, bytearray] = defaultdict(bytearray)
+        self.received: defaultdict[int, bytearray] = defaultdict(bytearray)
         self._events: list[h2.events.Event] = []
 
     async def flush(self) -> None:
@@ -133,13 +133,13 @@ class Raw:
             self._events += self.h2.receive_data(data)
             for event in self._events:
                 if isinstance(event, h2.events.DataReceived):
-                    self.heard[event.stream_id] += event.data
+                    self.received[event.stream_id] += event.data
 
     async def data(self, stream_id: int) -> bytes:
         """What came on a stream and was not taken, at least a byte."""
-        while not self.heard[stream_id]:
+        while not self.received[stream_id]:
             await self.until(h2.events.DataReceived)
-        return bytes(self.heard.pop(stream_id))
+        return bytes(self.received.pop(stream_id))
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ TRANSPORTS = ("sse", "sse", "sse", "ndjson", "poll", "ws")
 
 
 class Viewer:
-    """One person watching. `hop` ends its connection; it comes back, somewhere, by some transport."""
+    """A simulated viewer. `hop` ends its connection; it reconnects to any frontend over any transport."""
 
     def __init__(
         self, name: str, history: History, places: Sequence[tuple[str, Stage]], chance: random.Random
@@ -78,7 +78,7 @@ class Viewer:
             raise ConnectionEnded
 
     async def _head(self, client: Client) -> bool:
-        """The response's head; whether it is a good one."""
+        """Read the response's head; return whether it is a success."""
         while b"\r\n\r\n" not in client.raw:
             await self._read(client.more)
         return (await client.head()).startswith("HTTP/1.1 200 ")
@@ -187,4 +187,4 @@ class Viewer:
 
 
 class ConnectionEnded(Exception):
-    """The server has ended it."""
+    """The server has ended the connection."""

@@ -1,4 +1,4 @@
-"""Two or three datacenters on memory buses, with relays, frontends and viewers, and all that happens to them.
+"""Two or three datacenters on memory buses, with relays, frontends and viewers, under random faults.
 
 A world is made of its seed, and of the order of sets (`PYTHONHASHSEED`).
 """
@@ -79,7 +79,7 @@ class UnsteadyInbox:
 
 
 class World:
-    """Everything there is. `run` raises `Violation` when a viewer was sent what it must not be."""
+    """The simulated system. `run` raises `Violation` if a viewer received something wrong."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -222,7 +222,7 @@ class World:
             bus.is_unsteady = False
 
     async def _become_quiet(self) -> None:
-        """Heal all, have each datacenter say something so that what is at an end is noticed, and wait."""
+        """Heal all faults, publish in each datacenter so that lost last events are detected, and wait."""
         self._heal()
         for viewer in self.viewers:
             viewer.go_on()
@@ -258,7 +258,7 @@ def determined(seed: int, new_epoch: Callable[[], str]) -> Iterator[None]:
 
 
 def play(seed: int) -> World:
-    """Run one world; the same seed is the same world. Raises what went wrong."""
+    """Run one world; the same seed gives the same world. Raises the first failure."""
     world = World(seed)
     with determined(seed, world._new_epoch):
         try:

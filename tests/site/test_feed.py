@@ -63,8 +63,8 @@ class Refusing:
         return await self._target.publish(body, retractions=retractions)
 
 
-class Heard:
-    """What a node has received."""
+class Listener:
+    """Records the calls of a feed."""
 
     def __init__(self) -> None:
         self.revoked = self.banned = 0
@@ -95,14 +95,14 @@ class Site:
     def desk(self, revocations: Revocations, idle_ttl: float = 86_400) -> SiteDesk:
         return SiteDesk(self.local, revocations, idle_ttl, self.clock)
 
-    async def node(self, *, keeps: bool = False) -> tuple[Revocations, Heard, SiteDesk]:
-        revocations, heard = Revocations(self.clock), Heard()
+    async def node(self, *, keeps: bool = False) -> tuple[Revocations, Listener, SiteDesk]:
+        revocations, listener = Revocations(self.clock), Listener()
         desk = self.desk(revocations)
         feed = SiteFeed(self.bus, revocations, 0.25, desk.keep if keeps else None)
-        feed.add_listener(heard)
+        feed.add_listener(listener)
         self.nursery.start_soon(feed.run)
         assert await feed.wait_ready(5)
-        return revocations, heard, desk
+        return revocations, listener, desk
 
     @property
     def now(self) -> int:
@@ -122,12 +122,12 @@ def grant(**values: Any) -> Grant:
 
 async def test_a_revocation_holds_until_its_time_is_over_everywhere(autojump_clock: MockClock) -> None:
     async with site() as on:
-        revocations, heard, _ = await on.node()
+        revocations, listener, _ = await on.node()
         keeping, _, desk = await on.node(keeps=True)
         await desk.revoke(Revocation(on.now + 30_000, token="t1"), "site")
         await desk.revoke(Revocation(on.now + HOUR, user="ada", before=on.now), "site")
         await trio.sleep(1)
-        assert heard.revoked == 1  # for what came together
+        assert listener.revoked == 1  # for what came together
         for table in (revocations, keeping):
             assert table.is_revoked(grant(token_id="t1"))
             assert table.is_revoked(grant(user="ada", issued=on.clock() - 60))
@@ -146,26 +146,26 @@ async def test_a_node_that_comes_later_knows_them(autojump_clock: MockClock) -> 
         await desk.revoke(Revocation(on.now + HOUR, token="Ümläut / of 'ada'"), "site")
         await desk.disconnect("ada", "site")
         await trio.sleep(1)
-        late, heard, _ = await on.node()
+        late, listener, _ = await on.node()
         assert late.is_revoked(grant(token_id="Ümläut / of 'ada'"))
         await trio.sleep(1)
-        assert heard.users == []
+        assert listener.users == []
 
 
 async def test_a_disconnection_counts_once_also_in_a_log_that_began_anew(autojump_clock: MockClock) -> None:
     async with site() as on:
-        _, heard, desk = await on.node()
+        _, listener, desk = await on.node()
         await desk.disconnect("ada", "site")
         await desk.disconnect("bob", "site")
         await trio.sleep(1)
-        assert heard.users == ["ada", "bob"]
+        assert listener.users == ["ada", "bob"]
         await desk.disconnect("ada", "site")
         await trio.sleep(1)
-        assert heard.users == ["ada", "bob", "ada"]
+        assert listener.users == ["ada", "bob", "ada"]
         on.bus.lose()
         await desk.disconnect("eve", "site")
         await trio.sleep(1)
-        assert heard.users == ["ada", "bob", "ada", "eve"]
+        assert listener.users == ["ada", "bob", "ada", "eve"]
 
 
 async def test_what_a_log_has_lost_is_published_again(autojump_clock: MockClock) -> None:
@@ -286,8 +286,8 @@ async def test_a_quiet_log_is_kept(autojump_clock: MockClock) -> None:
     ],
 )
 async def test_what_is_malformed_says_nothing(line: bytes) -> None:
-    revocations, heard = Revocations(), Heard()
+    revocations, listener = Revocations(), Listener()
     feed = SiteFeed(MemoryBus("dc1", HistorySettings(), 1), revocations, 1)
-    feed.add_listener(heard)
+    feed.add_listener(listener)
     await feed._take([line])
-    assert (len(revocations), heard.revoked, heard.users) == (0, 0, [])
+    assert (len(revocations), listener.revoked, listener.users) == (0, 0, [])

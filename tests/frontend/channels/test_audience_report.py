@@ -17,7 +17,7 @@ from liveserver.viewer_count import AudienceReport, AudienceSize, ViewerCount
 from tests.auth.harness import KEY, NOW, SECRET, Clock, token
 from tests.frontend.harness import Client, Stage, settings, stage
 
-LOOK = 10.0  # seconds: a third of the lease
+SCAN_INTERVAL = 10.0  # seconds: a third of the lease
 AUTH = {
     "viewers": "token",
     "secret": SECRET,
@@ -75,12 +75,12 @@ async def viewers(on: Stage, *users: str | None) -> list[Client]:
 async def test_each_user_counts_once_and_the_peak_stays(autojump_clock: MockClock) -> None:
     async with locked() as (on, bus):
         clients = await viewers(on, "ada", "ada", "bob", None)
-        await trio.sleep(LOOK + 1)
+        await trio.sleep(SCAN_INTERVAL + 1)
         assert await audience(on) == (2, 4)
         for client in clients:
             client.sock.close()
         await viewers(on, "cleo", "bob")
-        await trio.sleep(LOOK + 1)
+        await trio.sleep(SCAN_INTERVAL + 1)
         assert await audience(on) == (3, 4)
         assert [sorted(report.users) for report in bus.reports] == [["ada", "bob"], ["cleo"]]
 
@@ -92,17 +92,17 @@ async def test_a_waiting_poll_counts_and_other_nodes_do(autojump_clock: MockCloc
         await poll.get(f"/v1/videos/v/poll?cursor={ready['cursor']}&wait=25", bearer("bob"))
         await bus.note_peer_counts([ViewerCount("v", "dc2", 100, 0, 35)])
         await bus.add_audiences([AudienceReport("v", ["ada", "zoë"], 50)], 100)
-        await trio.sleep(LOOK + 1)
+        await trio.sleep(SCAN_INTERVAL + 1)
         assert await audience(on) == (3, 102)
 
 
 async def test_unchanged_audiences_are_reported_again_rarely(autojump_clock: MockClock) -> None:
     async with locked() as (on, bus):
         await viewers(on, "ada")
-        await trio.sleep(REPEAT * LOOK)
+        await trio.sleep(REPEAT * SCAN_INTERVAL)
         assert [(report.users, report.peak) for report in bus.reports] == [(["ada"], 1)]
         bus._audiences.__init__()  # type: ignore[misc]  # Redis has lost it
-        await trio.sleep(LOOK + 1)
+        await trio.sleep(SCAN_INTERVAL + 1)
         assert len(bus.reports) == 2
         assert await audience(on) == (1, 1)
 
@@ -111,18 +111,18 @@ async def test_reports_that_the_bus_refused_are_repeated(autojump_clock: MockClo
     async with locked() as (on, bus):
         await viewers(on, "ada")
         bus.away = True
-        await trio.sleep(LOOK + 1)
+        await trio.sleep(SCAN_INTERVAL + 1)
         moderator = bearer("mo", scope="moderate")
         assert await asked(on, moderator) == {"video": "v", "here": 1, "datacenter": 1, "total": 1}
         bus.away = False
-        await trio.sleep(LOOK)
+        await trio.sleep(SCAN_INTERVAL)
         assert await audience(on) == (1, 1)
 
 
 async def test_only_moderators_and_publishers_are_shown_it(autojump_clock: MockClock) -> None:
     async with locked() as (on, _):
         await viewers(on, "ada")
-        await trio.sleep(LOOK + 1)
+        await trio.sleep(SCAN_INTERVAL + 1)
         counts = {"video": "v", "here": 1, "datacenter": 1, "total": 1}
         everything = counts | {"unique": 1, "peak": 1}
         assert await asked(on, f"Authorization: Bearer {KEY}") == everything
@@ -143,7 +143,7 @@ async def test_without_tokens_there_are_no_users_but_a_peak(key: bool, autojump_
     publishers = AUTH["publishers"] if key else {}
     async with locked(viewers="open", secret=None, publishers=publishers) as (on, _):
         client = await on.watch("v")
-        await trio.sleep(LOOK + 1)
+        await trio.sleep(SCAN_INTERVAL + 1)
         client.sock.close()
         await trio.sleep(2)
         answer = await asked(on, f"Authorization: Bearer {KEY}")

@@ -114,7 +114,7 @@ async def test_skipped_viewers_are_noted_once(autojump_clock: MockClock) -> None
 
 
 async def test_withheld_events_are_counted(autojump_clock: MockClock) -> None:
-    """One who comes from a node that had already heard more of another datacenter."""
+    """A viewer from a node that had already received more of another datacenter."""
     async with stage() as on:
         client, ready = await on.ready()
         channel = on.channel()
