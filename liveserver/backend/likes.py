@@ -18,6 +18,7 @@ from liveserver.backend.backend import Backend
 from liveserver.backend.commands import Command, Comment, Like, reject_nul
 from liveserver.config import BackendSettings
 from liveserver.edge.answer import Answer, Handler, Peer
+from liveserver.edge.query import parse_limit
 from liveserver.edge.request import Request, checked_key
 from liveserver.edge.response import json_response
 from liveserver.edge.router import Router
@@ -126,9 +127,7 @@ class LikeRoutes:
         """Return a page of the comments, newest first."""
         video = request.checked_video()
         arguments = request.arguments(("before", "limit", "status"))
-        limit = arguments.get("limit", "50")
-        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
-            raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")
+        limit = parse_limit(arguments.get("limit", "50"), MAX_PAGE)
         before = arguments.get("before")
         if before is not None:
             reject_nul(before, "comment's id")
@@ -137,10 +136,10 @@ class LikeRoutes:
             raise BadRequest("status is shown or waiting")
         if status == "waiting":
             (await self._authorizer.liker(request.headers)).require(MODERATE, video)
-            page = await self._backend.waiting_comments.page(video, before, int(limit))
+            page = await self._backend.waiting_comments.page(video, before, limit)
         else:
             await self._authorize_reading(request, video)
-            page = await self._backend.comments(video, before, int(limit))
+            page = await self._backend.comments(video, before, limit)
         return json_response(200, msgspec.json.encode(page))
 
     async def _authorize_reading(self, request: Request, video: str) -> None:

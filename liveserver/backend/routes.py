@@ -12,7 +12,7 @@ from liveserver.backend.backend import Backend
 from liveserver.backend.commands import reject_nul
 from liveserver.edge.request import checked_video
 from liveserver.errors import Forbidden
-from liveserver.moderation.routes import actor, json, page_arguments, require_all
+from liveserver.moderation.routes import actor, arguments, json, page_limit, require_all
 from liveserver.web.auth_headers import auth_headers
 
 
@@ -28,7 +28,7 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
             await backend.retract(video, name, actor(grant), None)
         else:
             grant.require(COMMENT, video)
-            user = grant.resolve_user(request.args.get("user"))
+            user = grant.resolve_user(arguments("user").get("user"))
             if user is None:
                 raise Forbidden("only moderators may retract the comments of others")
             await backend.retract(video, name, None, user)
@@ -55,8 +55,8 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
             video = require_all(grant)
         else:
             grant.require(MODERATE, checked_video(video))
-        limit, _ = page_arguments()
-        acts, following = await backend.audit(video, request.args.get("before"), limit)
+        asked = arguments("limit", "before")
+        acts, following = await backend.audit(video, asked.get("before"), page_limit(asked))
         return json({"acts": acts, "next": following})
 
     return routes

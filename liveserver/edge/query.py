@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from liveserver.errors import BadRequest
 
 MAX_PARAMETERS = 16
+_LIMIT = re.compile(r"[0-9]{1,9}")
 LAST_EVENT_ID = "last-event-id"  # its name among the arguments, in whichever spelling it was sent
 
 # Parameters that libraries add to a URL, to bypass caches or to describe themselves; they are ignored.
@@ -51,6 +52,13 @@ def parse_arguments(query: str, known: Collection[str]) -> dict[str, str]:
             others = f"known here: {', '.join(sorted(known))}" if known else "none is known here"
             raise BadRequest(f"unknown query parameter {name[:40]!r}; {others}")
     return found
+
+
+def parse_limit(text: str, most: int) -> int:
+    """Return the number of entries of a page. Raises `BadRequest`."""
+    if not (_LIMIT.fullmatch(text) and 0 < int(text) <= most):
+        raise BadRequest(f"limit is a number from 1 to {most}")
+    return int(text)
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import lru_cache
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import httptools
 
@@ -23,6 +23,7 @@ LENGTH_DIGITS = 18
 MAX_KEY = 255  # characters of an Idempotency-Key
 NOT_PLAIN = -1  # `plain_length` of a body that is not simply a number of bytes
 MAX_HEADERS = 128
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _AUTHORITY = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::[0-9]*)?")  # RFC 3986 §3.2.2
 
@@ -205,6 +206,8 @@ class Request:
             url = _origin_form(url)
         if b"#" in url:
             raise BadRequest("a request's target has no fragment; what follows # stays with the client")
+        if b"%" in url:
+            check_escapes(url)
         path, _, query = url.partition(b"?")
         self.query = query.decode("latin-1")
         text = path.decode("latin-1")
@@ -242,6 +245,18 @@ class Request:
 @lru_cache(1_000)
 def _is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
+
+
+def check_escapes(target: bytes) -> None:
+    """Raise `BadRequest` for an escape or an encoding that one parser reads otherwise than another: of two
+    names that are both read as U+FFFD, an act on one would be on the other.
+    """
+    try:
+        unquote_to_bytes(target).decode()
+    except UnicodeDecodeError:
+        raise BadRequest("a request's target is UTF-8, with percent-encoding") from None
+    if _BAD_ESCAPE.search(target):
+        raise BadRequest("a request's target has a % without two hexadecimal digits; write %25 for %")
 
 
 def check_encoding(value: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Headers
 from liveserver.auth.grant import HOST, MODERATE, WATCH, Grant
+from liveserver.edge.query import parse_arguments, parse_limit
 from liveserver.edge.request import check_encoding, checked_key, checked_video
 from liveserver.errors import BadRequest, Forbidden, TooLarge, WrongType
 from liveserver.malformed import explain_decode_error
@@ -124,7 +125,8 @@ def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
     @routes.get("/v1/videos/<video>/bans")
     async def list_bans(video: str) -> Response:
         video, _ = await moderated(video)
-        limit, after = page_arguments()
+        asked = arguments("limit", "after")
+        limit, after = page_limit(asked), asked.get("after", "")
         bans = (await moderator.refresh(video)).bans
         names = sorted(user for user in bans if user > after)
         page = [BanShown(user, bans[user].until, bans[user].reason) for user in names[:limit]]
@@ -195,12 +197,17 @@ def require_all(grant: Grant) -> str:
     return SITE
 
 
-def page_arguments() -> tuple[int, str]:
-    """Return the query's `limit` and `after`. Raises `BadRequest`."""
-    limit = request.args.get("limit", "100")
-    if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
-        raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")
-    return int(limit), request.args.get("after", "")
+def arguments(*known: str) -> dict[str, str]:
+    """Return the query's parameters, read as on the hot routes. Raises `BadRequest` on unknown, repeated or
+    malformed ones.
+    """
+    query = request.query_string.decode("latin-1")
+    return parse_arguments(query, known) if query else {}
+
+
+def page_limit(asked: Mapping[str, str]) -> int:
+    """Return `limit` of a query's parameters. Raises `BadRequest`."""
+    return parse_limit(asked.get("limit", "100"), MAX_PAGE)
 
 
 def checked_user(user: str) -> str:

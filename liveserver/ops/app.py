@@ -22,7 +22,7 @@ from liveserver.ops.metrics import Parts, registry, render
 from liveserver.ops.publishing import EventPublisher
 from liveserver.ops.usage import usage
 from liveserver.role import Check
-from liveserver.web import problems
+from liveserver.web import paths, problems
 from liveserver.web.auth_headers import auth_headers
 from liveserver.web.openapi import ops_document
 from liveserver.web.openapi.route import openapi_blueprint
@@ -57,6 +57,7 @@ def ops_app(
     Trio's time.
     """
     app = QuartTrio("liveserver.ops")
+    paths.install(app)
     problems.install(app, trust_request_ids=trust_request_ids)
     app.register_blueprint(dashboard_blueprint())
     app.register_blueprint(cluster_blueprint(cluster, publisher, acts))

@@ -41,12 +41,14 @@ class EventPublisher:
 
         try:
             event = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             event = None
         if not isinstance(event, dict):
             raise BadRequest('the body is one event, such as {"type":"like"}')
         if not self._dispatchers:
             raise Conflict("this node knows no dispatcher; publish from the ops port of another one")
+        if key is not None and not key.isascii():  # it may be a header's value, but of no key
+            raise BadRequest("a publisher's key is printable ASCII")
         event.setdefault("id", f"test-{secrets.token_hex(8)}")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         async with httpx.AsyncClient(

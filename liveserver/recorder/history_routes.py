@@ -11,6 +11,7 @@ from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Headers
 from liveserver.auth.grant import MODERATE, Grant
+from liveserver.edge.query import parse_limit
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest
 from liveserver.event import is_type
@@ -59,9 +60,7 @@ def _query() -> Query:
     order = asked.get("order", "newest")
     if order not in ("newest", "oldest"):
         raise BadRequest("order is newest or oldest, the one that comes first")
-    limit = asked.get("limit", str(LIMIT))
-    if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= MAX_LIMIT:
-        raise BadRequest(f"limit is a number from 1 to {MAX_LIMIT}")
+    limit = parse_limit(asked.get("limit", str(LIMIT)), MAX_LIMIT)
     types = asked["types"].split(",") if "types" in asked else None
     if types is not None and (len(types) > MAX_TYPES or not all(map(is_type, types))):
         raise BadRequest(f"types are 1 to {MAX_TYPES} types of events, such as comment,score")
@@ -69,7 +68,7 @@ def _query() -> Query:
         _time(asked, "from", 0),
         _time(asked, "to", inf),
         None if types is None else frozenset(types),
-        int(limit),
+        limit,
         order == "newest",
         asked.get("cursor"),
     )

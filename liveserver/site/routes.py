@@ -13,9 +13,11 @@ from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.grant import MODERATE
 from liveserver.auth.revocations import TOKEN, USER, Revocation, key_part
 from liveserver.auth.tokens import MAX_JTI
+from liveserver.edge.query import parse_limit
 from liveserver.edge.request import check_encoding, checked_video
 from liveserver.errors import BadRequest, Unavailable
 from liveserver.malformed import explain_decode_error
+from liveserver.moderation.routes import arguments
 from liveserver.site.desk import SiteDesk
 from liveserver.site.presence import Presence
 from liveserver.web.auth_headers import auth_headers
@@ -102,17 +104,13 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
     async def users(video: str) -> Response:
         grant = await authorizer.liker(auth_headers(request.headers))
         grant.require(MODERATE, checked_video(video))
-        unknown = set(request.args) - {"limit", "after", "token"}
-        if unknown or any(len(request.args.getlist(name)) > 1 for name in request.args):
-            raise BadRequest("the query may have limit and after, each at most once")
-        limit, after = request.args.get("limit", "100"), request.args.get("after", "")
-        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:9]) <= MAX_PAGE):
-            raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}")
+        asked = arguments("limit", "after", "token")
+        limit, after = parse_limit(asked.get("limit", "100"), MAX_PAGE), asked.get("after", "")
         if len(after) > MAX_USER:
             raise BadRequest(f"after is a user, with at most {MAX_USER} characters")
         if presence is None:
             raise Unavailable("this node has no bus to query the frontends; ask a dispatcher", 1)
-        return _json(await presence.list_users(video, after, int(limit)))
+        return _json(await presence.list_users(video, after, limit))
 
     return routes
 
@@ -145,8 +143,8 @@ def _until(body: RevocationBody, ttl: float) -> int:
 
 
 def _name(text: str, what: str, most: int) -> str:
-    if not (0 < len(text) <= most) or any(letter < " " or letter == "\x7f" for letter in text):
-        raise BadRequest(f"a {what} has 1 to {most} characters, without control characters")
+    if not (0 < len(text) <= most) or "\0" in text:
+        raise BadRequest(f"a {what} has 1 to {most} characters, without NUL")
     return text
 
 

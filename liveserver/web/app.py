@@ -8,7 +8,7 @@ from typing import Any
 from quart import Blueprint, Response
 from quart_trio import QuartTrio
 
-from liveserver.web import origins, problems
+from liveserver.web import origins, paths, problems
 from liveserver.web.openapi.route import openapi_blueprint
 from liveserver.web.page import page_blueprint
 
@@ -24,6 +24,7 @@ def public_app(
     `headers_for` and `preflight` give the CORS headers; `openapi` is the document of the interface.
     """
     app = QuartTrio("liveserver.web", static_folder=None)
+    paths.install(app)
     problems.install(app, trust_request_ids=True)  # the edge has made, or checked, them
     origins.install(app, headers_for, preflight)
     app.register_blueprint(page_blueprint())

@@ -118,6 +118,26 @@ async def test_bans_are_listed_in_pages_and_only_for_moderators() -> None:
         assert await on.refused("PUT", f"{BANS}/{'x' * 129}", MODERATOR, {}) == (400, "", None)
 
 
+async def test_pages_have_a_limit_whatever_is_asked_for_and_no_unknown_parameters() -> None:
+    async with serving() as on:
+        pages = ("bans", "audit", "users", "comments", "history", "comments?status=waiting")
+        queries = (f"limit={'1'.zfill(9)}{'9' * 4_400}", "limit=0000000019999", "limit=1&limit=2", "x=1")
+        for page, query in ((page, query) for page in pages for query in queries):
+            path = f"{VIDEO}/{page}{'&' if '?' in page else '?'}{query}"
+            assert (path, await on.refused("GET", path, MODERATOR)) == (path, (400, "", None))
+        for user in ("bans/%ff", "bans/%", "users/a%ED%A0%80/comments"):
+            assert await on.refused("DELETE", f"{VIDEO}/{user}", MODERATOR) == (400, "", None)
+
+
+async def test_a_user_whose_name_has_a_line_break_or_begins_with_a_slash_is_banned() -> None:
+    async with serving() as on:
+        for user, path in (("a\nb", "a%0Ab"), ("/a", "%2Fa"), ("a//b", "a%2F%2Fb")):
+            assert await on.comment(KEY, user=user) == 201
+            await on.done("PUT", f"{BANS}/{path}", MODERATOR, {})
+            assert await on.comment(KEY, user=user) == 403
+        assert await on.comment(KEY, user="a") == 201
+
+
 async def test_a_comment_or_a_text_is_pinned_until_it_is_not() -> None:
     async with serving() as on:
         comment = await said(on, ADA, "look here")

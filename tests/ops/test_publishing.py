@@ -52,9 +52,11 @@ async def test_the_dispatchers_refusal_is_the_answer(key: str | None) -> None:
 
 
 async def test_what_cannot_be_published_says_why() -> None:
-    for body in (b"", b"[]", b"{", b'"\xff"'):
+    for body in (b"", b"[]", b"{", b'"\xff"', b"[" * 60_000, b'{"a":' * 12_000):
         with pytest.raises(BadRequest):
             await publisher(Dispatchers()).publish("v", body, None)
+    with pytest.raises(BadRequest, match="ASCII"):
+        await publisher(Dispatchers()).publish("v", b"{}", "\u00e9")
     with pytest.raises(Conflict):
         await EventPublisher([]).publish("v", b"{}", None)
     with pytest.raises(Unavailable):
