@@ -97,7 +97,7 @@ def clear_all(video: str, by: str, user: str, rules: Rules) -> list[Act]:
     ]
     if rules.pinned is not None and rules.pinned.user == user:
         also.insert(0, pin(video, by, None, None))
-    return [clear(video, by, user), *also[:MAX_ACTS]]
+    return [clear(video, by, user), *also]
 
 
 def pin(video: str, by: str, role: str | None, pinned: Pinned | None) -> Act:

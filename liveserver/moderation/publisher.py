@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from liveserver.errors import Conflict, DispatcherError, Unavailable
-from liveserver.moderation.acts import Act
+from liveserver.moderation.acts import MAX_ACTS, Act
 from liveserver.moderation.rules import Rules
 
 ATTEMPTS = 3  # if other requests change the same key at the same time
@@ -41,9 +41,16 @@ class ActPublisher:
     async def publish(self, *acts: Act) -> list[Act]:
         """Publish acts of one video; return them as they were published, and as the rules have them.
 
-        Raises `Unavailable`: it is unknown whether they were accepted; repeat them. Raises `Conflict` if
-        other requests changed the same at each attempt, and the dispatcher's refusals.
+        More than `MAX_ACTS` are several requests, one after the other. Raises `Unavailable`: it is unknown
+        whether they were accepted; repeat them. Raises `Conflict` if other requests changed the same at each
+        attempt, and the dispatcher's refusals.
         """
+        published: list[Act] = []
+        for start in range(0, len(acts), MAX_ACTS):
+            published += await self._publish_together(acts[start : start + MAX_ACTS])
+        return published
+
+    async def _publish_together(self, acts: Sequence[Act]) -> list[Act]:
         video = acts[0].video
         rules = await self._source.rules(video)
         for _ in range(ATTEMPTS):

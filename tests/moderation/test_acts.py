@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from liveserver.moderation import acts
-from liveserver.moderation.acts import MAX_ACTS, Act
+from liveserver.moderation.acts import Act
 from liveserver.moderation.rules import Ban, Pinned, Rules, VideoSettings, Waiting
 
 COMMENT = Waiting("Abc", "hello", 5, "ada", "host")
@@ -86,11 +86,6 @@ def test_clearing_a_user_unpins_and_rejects_what_is_theirs_and_no_more() -> None
     ]  # fmt: skip
     assert {act.by for act in found} == {"mo"}
     assert [act.type for act in acts.clear_all("v", "mo", "eve", rules)] == ["clear"]
-
-
-def test_as_many_as_fit_into_a_request_are_rejected_together() -> None:
-    rules = folded(*(acts.wait("v", Waiting(f"w{n}", "x", n, "ada")) for n in range(MAX_ACTS + 5)))
-    assert len(acts.clear_all("v", "mo", "ada", rules)) == MAX_ACTS + 1
 
 
 def test_an_approved_comment_is_its_users_and_names_no_moderator() -> None:

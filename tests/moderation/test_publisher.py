@@ -10,8 +10,9 @@ import trio
 
 from liveserver.errors import BadRequest, Conflict, DispatcherError, Unavailable
 from liveserver.moderation import acts
+from liveserver.moderation.acts import MAX_ACTS
 from liveserver.moderation.publisher import ATTEMPTS, ActPublisher
-from liveserver.moderation.rules import Ban, Rules, VideoSettings
+from liveserver.moderation.rules import Ban, Rules, VideoSettings, Waiting
 
 SLOW = acts.change_settings("v", "mo", VideoSettings("slow"))
 
@@ -57,6 +58,18 @@ async def test_acts_are_published_together_and_hold_at_once() -> None:
     assert feed.known.settings.comments == "slow"
     assert "ada" in feed.known.bans
     assert feed.refreshed == 0
+
+
+async def test_all_waiting_comments_of_a_cleared_user_are_rejected_a_request_after_the_other() -> None:
+    feed = Feed()
+    waiting = [acts.wait("v", Waiting(f"w{number}", "x", number, "ada")) for number in range(2 * MAX_ACTS)]
+    for act in waiting:
+        feed.known.fold(act.stamped(act.at, 0).keyed())
+    cleared = acts.clear_all("v", "mo", "ada", feed.known)
+    assert len(await feed.publisher.publish(*cleared)) == len(cleared)
+    assert [len(request) for request in feed.published] == [MAX_ACTS, MAX_ACTS, 1]
+    assert feed.published[0][0]["type"] == "clear"
+    assert feed.known.waiting == {}
 
 
 async def test_an_act_is_later_than_what_is_known_of_its_key_alone() -> None:
