@@ -7,7 +7,7 @@
 
 Without pytest, `with running_server() as server: …` is the same. It starts in a fraction of a second, and its
 bus and its likes database end with it. From other languages, start a process with free ports and wait for the
-line whose `event` is `ready`; it has the addresses:
+line whose `message` is `ready`; it has the addresses:
 
     liveserver run --log-format json --set listen.public=127.0.0.1:0 --set listen.ops=127.0.0.1:0
 """

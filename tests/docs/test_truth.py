@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
+from liveserver import testing
 from liveserver.auth.authorizer import AuthorizerStatistics
 from liveserver.bus.memory.bus import MemoryStatistics
 from liveserver.config import sections
@@ -73,3 +74,9 @@ def test_every_package_stands_in_the_architecture_once() -> None:
     named = re.findall(r"^\| `(\w+)` \|", text, re.M)
     packages = sorted(path.parent.name for path in (ROOT / "liveserver").glob("*/__init__.py"))
     assert sorted(named) == packages
+
+
+def test_the_line_to_wait_for_is_found_by_the_key_that_logs_have() -> None:
+    """`tests/node/test_logs.py` shows the key."""
+    for text in ((ROOT / "docs" / "clients.md").read_text(), testing.__doc__ or ""):
+        assert re.findall(r"line\s+whose `(\w+)` is `ready`", text) == ["message"]
