@@ -13,6 +13,7 @@ record.py        `record`
 hooks.py         `hooks`
 audit.py         `audit`
 db.py            `db`
+urls.py          URLs of servers
 credentials.py   keys and tokens that can be sent
 printable.py     others' text, safe for a terminal
 error_report.py  every failure as one line and an exit code

@@ -11,6 +11,7 @@ import typer
 
 from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable, printable_json
+from liveserver.cli.urls import server_url
 from liveserver.errors import LiveserverError, connection_fault
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ class _Page(msgspec.Struct):
 
 def audit(
     url: Annotated[
-        str, typer.Argument(metavar="URL", help="A likes backend, http://127.0.0.1:8121 for example.")
+        str,
+        typer.Argument(
+            metavar="URL", callback=server_url, help="A likes backend, http://127.0.0.1:8121 for example."
+        ),
     ],
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video's name, or * for all videos.")],
     limit: Annotated[int, typer.Option("--limit", metavar="N", help="How many acts, the newest ones.")] = 100,

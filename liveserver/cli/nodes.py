@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -178,12 +177,3 @@ def quantile(before: Distribution | None, now: Distribution | None, share: float
         count += here
         lower = bound
     return lower
-
-
-def is_url(text: str) -> bool:
-    """Return whether this is an http(s) URL with a host."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable
+from liveserver.cli.urls import server_url
 from liveserver.errors import LiveserverError
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ REQUESTS_PER_SECOND = 50
 
 def publish(
     url: Annotated[
-        str, typer.Argument(metavar="URL", help="A dispatcher, http://127.0.0.1:8111 for example.")
+        str,
+        typer.Argument(
+            metavar="URL", callback=server_url, help="A dispatcher, http://127.0.0.1:8111 for example."
+        ),
     ],
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video's name.")],
     kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="The event's type.")] = "like",
@@ -76,11 +79,15 @@ def publish(
     if version is not None:
         event["version"] = version
     if data is not None:
+        import msgspec
+
+        from liveserver.malformed import explain_decode_error
+
         try:
-            event["data"] = json.loads(data)
-        except ValueError as error:
+            event["data"] = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise typer.BadParameter(
-                f'is not JSON: {error}; quote it for the shell: --data \'{{"reaction":"heart"}}\'',
+                f'{explain_decode_error(error)}; quote it for the shell: --data \'{{"reaction":"heart"}}\'',
                 param_hint="--data",
             ) from None
 

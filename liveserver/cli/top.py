@@ -11,6 +11,7 @@ import typer
 from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable
 from liveserver.cli.rows import Row
+from liveserver.cli.urls import ops_urls
 
 if TYPE_CHECKING:
     import httpx
@@ -25,7 +26,9 @@ FIRST = 0.5  # seconds between the two readings that the first table needs
 def top(
     urls: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[URL]…", help="Ops addresses; default: the nodes on this machine."),
+        typer.Argument(
+            metavar="[URL]…", callback=ops_urls, help="Ops addresses; default: the nodes on this machine."
+        ),
     ] = None,
     cluster: Annotated[
         Path,
@@ -58,12 +61,6 @@ def top(
 
     Ctrl-C ends it. Each ops address shows the same as a page.
     """
-    from liveserver.cli.nodes import is_url
-
-    for url in urls or ():
-        if not is_url(url):
-            raise typer.BadParameter(f"{url!r} is not a URL like http://127.0.0.1:9101")
-
     import trio
 
     trio.run(_top, urls or of_this_machine(cluster), interval, once, key, all_nodes)

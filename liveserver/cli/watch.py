@@ -14,6 +14,7 @@ import typer
 
 from liveserver.cli.credentials import sendable
 from liveserver.cli.printable import printable, printable_json
+from liveserver.cli.urls import other_urls, server_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,12 +39,20 @@ class Transport(StrEnum):
 
 
 def watch(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A frontend, http://127.0.0.1:8101 for example.")],
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL", callback=server_url, help="A frontend, http://127.0.0.1:8101 for example."
+        ),
+    ],
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="The video's name.")],
     also: Annotated[
         list[str] | None,
         typer.Option(
-            "--also", metavar="URL", help="Another frontend to use when a connection is lost. Repeatable."
+            "--also",
+            metavar="URL",
+            callback=other_urls,
+            help="Another frontend to use when a connection is lost. Repeatable.",
         ),
     ] = None,
     transport: Annotated[
@@ -88,10 +97,6 @@ def watch(
     Ctrl-C ends it. A lost connection is resumed without losing or repeating events.
     """
     urls = [url, *(also or ())]
-    for each in urls:
-        if not each.startswith(("http://", "https://")):
-            raise typer.BadParameter(f"{each!r} is not like http://127.0.0.1:8000", param_hint="URL")
-
     if not behind < float("inf"):
         raise typer.BadParameter("behind is a number of seconds", param_hint="--behind")
 

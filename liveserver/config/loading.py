@@ -61,7 +61,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of its form, its encoding, a number of 5,000 digits
         raise ConfigError(str(path), f"is not TOML: {error}") from error
 
 
@@ -121,5 +121,5 @@ def _guess(text: str) -> Any:
     """Return a value as TOML would read it; a string if it is not valid TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

@@ -14,7 +14,6 @@ from liveserver.cli.nodes import (
     Status,
     discover,
     fetch_all,
-    is_url,
     quantile,
     row,
 )
@@ -92,16 +91,6 @@ async def test_whatever_a_node_answers_is_shown_in_a_word() -> None:
         )
     assert found[:4] == ["no answer within 2 s", "does not answer", "wants a --key", "no ops port"]
     assert isinstance(found[4], Status)
-
-
-@pytest.mark.parametrize("url", ["http://a", "https://[::1]:9000/x"])
-def test_a_url_has_a_scheme_and_a_host(url: str) -> None:
-    assert is_url(url)
-
-
-@pytest.mark.parametrize("url", ["", "127.0.0.1:9000", "http://", "ftp://a", "http://[", "//a"])
-def test_other_texts_are_no_url(url: str) -> None:
-    assert not is_url(url)
 
 
 def test_histograms_with_other_bounds_are_not_compared() -> None:

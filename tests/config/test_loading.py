@@ -78,3 +78,6 @@ def test_a_missing_or_malformed_file_is_named(tmp_path: Path) -> None:
         load(tmp_path / "nowhere.toml", (), {})
     with pytest.raises(ConfigError, match=r"settings\.toml: is not TOML: .*line 1"):
         load(write(tmp_path, "lease =\n"), (), {})
+    for text in ("a = " + "[" * 5_000, "a = " + "1" * 5_000, "[" * 5_000):
+        with pytest.raises(ConfigError, match=r"settings\.toml: is not TOML: "):
+            load(write(tmp_path, text), (), {})
