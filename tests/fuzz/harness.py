@@ -179,5 +179,5 @@ def _show(channel: Channel) -> None:
             assert chunk
     for cursor in (Cursor(), log.floor, log.cursor, Cursor.parse_trusted("dc1-e-1~dc2-f-3")):
         place = log.locate(cursor)
-        assert log.base <= place.position <= log.tip
+        assert log.kept_from <= place.position <= log.tip  # before `base`, of the others than likes
         PollPages(log, 1000).answer(place.position, place.seen, 10, is_cut=place.is_cut, empty=True)
