@@ -146,6 +146,12 @@ def test_the_desk_fits_at_every_size(
             "document.querySelector('#me-known').getBoundingClientRect().right"
             " <= document.querySelector('#moderate').getBoundingClientRect().left"
         )
+        # The picture leaves nothing empty above what is below it.
+        empty = page.evaluate(
+            "document.querySelector('.bar').getBoundingClientRect().top"
+            " - document.querySelector('#stage').getBoundingClientRect().bottom"
+        )
+        assert -1 <= empty <= 20
 
 
 def test_each_comment_has_a_menu(

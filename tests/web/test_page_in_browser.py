@@ -624,6 +624,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
     "forced colours": {"forced_colors": "active"},
+    "forced dark colours": {"forced_colors": "active", "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}},
     "landscape": {"viewport": {"width": 844, "height": 390}, "color_scheme": "dark"},
     "200 %": {"viewport": {"width": 640, "height": 360}},
