@@ -25,7 +25,7 @@ from liveserver.cursor import Cursor
 from liveserver.errors import BadRequest, BusError, Unavailable
 from liveserver.event import Batch
 from liveserver.recorder import segments
-from liveserver.recorder.recording import Recording, recorded_event
+from liveserver.recorder.recording import Recording, recorded_event, unreadable
 from liveserver.recorder.segments import DamagedRecording, Index
 
 READ_EVENTS = 5_000  # in one round trip
@@ -112,7 +112,7 @@ class History:
             except BusError:
                 raise Unavailable("the log cannot be read; try again", retry_after=1) from None
             except (OSError, DamagedRecording) as error:
-                raise Unavailable(f"the recording cannot be read: {error}", retry_after=5) from None
+                raise unreadable(error) from None
 
     async def _read_log(self, video: str, index: Index) -> tuple[list[Batch], str, bool]:
         """Return what the log has behind the recording, its epoch, and whether it has all of that.

@@ -14,10 +14,12 @@ from math import inf
 from typing import NamedTuple, TypeVar
 
 import msgspec
+import structlog
 
 from liveserver.bus.following import unseen
 from liveserver.bus.interface import Slice
 from liveserver.cursor import Cursor
+from liveserver.errors import Unavailable
 from liveserver.event import RETRACT, VIDEO
 from liveserver.moderation.rules import CLEAR, Rules
 from liveserver.recorder import segments
@@ -33,6 +35,8 @@ ATTEMPTS = 3  # at a segment that is rewritten while it is read
 CHANGES = 10  # attempts at a change that others have made meanwhile
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 _index = msgspec.json.Decoder(Index)
 
@@ -293,3 +297,10 @@ def recorded_event(line: bytes) -> Event | None:
     if kind == b"canary":
         return None
     return Event(data, target_prefix(data) if kind == RETRACT.encode() else None)
+
+
+def unreadable(error: OSError | DamagedRecording) -> Unavailable:
+    """Log why a recording cannot be read; return the answer, which has no path of this machine."""
+    log.warning("recording_not_read", reason=str(error))
+    reason = (error.strerror or "its store failed") if isinstance(error, OSError) else error
+    return Unavailable(f"the recording cannot be read: {reason}", retry_after=5)

@@ -13,9 +13,9 @@ from quart import Blueprint, Response, request
 from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.grant import WATCH
 from liveserver.edge.request import checked_video
-from liveserver.errors import BadRequest, NotFound, Unavailable
+from liveserver.errors import BadRequest, NotFound
 from liveserver.recorder.recorder import Recorder
-from liveserver.recorder.recording import INDEX, Recording
+from liveserver.recorder.recording import INDEX, Recording, unreadable
 from liveserver.recorder.segments import DamagedRecording
 from liveserver.web.auth_headers import auth_headers
 
@@ -104,4 +104,4 @@ async def _read(read: Callable[[], T]) -> T:
     try:
         return await trio.to_thread.run_sync(read)
     except (OSError, DamagedRecording) as error:
-        raise Unavailable(f"the recording cannot be read: {error}") from None
+        raise unreadable(error) from None

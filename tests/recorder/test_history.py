@@ -12,6 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as some
+from structlog.testing import capture_logs
 
 from liveserver.bus.interface import AppendRequest
 from liveserver.bus.memory.bus import MemoryBus
@@ -143,12 +144,24 @@ async def test_other_cursors_are_malformed(cursor: str, tmp_path: Path) -> None:
         await stage.history.page("v", Query(cursor="recorded-3"))
 
 
-async def test_a_damaged_recording_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (DamagedRecording("v/index.json is damaged"), "v/index.json is damaged"),
+        (PermissionError(13, "Permission denied", "/srv/recordings/v/index.json"), "Permission denied"),
+        (OSError("s3.internal: no route"), "its store failed"),
+    ],
+)
+async def test_a_recording_that_cannot_be_read_is_reported_without_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | DamagedRecording, detail: str
+) -> None:
     stage = Stage(tmp_path, is_recorded=True)
 
     def fail(*_: object) -> None:
-        raise DamagedRecording("v/index.json is damaged")
+        raise error
 
     monkeypatch.setattr("liveserver.recorder.recording.Recording.index", fail)
-    with pytest.raises(Unavailable, match="is damaged"):
+    with capture_logs() as logged, pytest.raises(Unavailable) as raised:
         await stage.history.page("v", Query())
+    assert raised.value.detail == f"the recording cannot be read: {detail}"
+    assert logged == [{"event": "recording_not_read", "log_level": "warning", "reason": str(error)}]
