@@ -118,3 +118,12 @@ def reject_nul(text: str, what: str) -> str:
     if "\0" in text:
         raise BadRequest(f"a {what} may not have a NUL character")
     return text
+
+
+def check_user(user: str) -> str:
+    """Return the user. Raises `BadRequest` for a name that PostgreSQL cannot store, or whose URL no browser
+    asks for: `bans/..` is another path to it, so no moderator could ban that user.
+    """
+    if user in (".", ".."):
+        raise BadRequest("a user may not be . or .., which browsers resolve in URLs")
+    return reject_nul(user, "user")

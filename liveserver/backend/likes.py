@@ -15,7 +15,7 @@ from liveserver.auth.client_addresses import peer_address
 from liveserver.auth.grant import COMMENT, LIKE, MODERATE, WATCH, Grant
 from liveserver.auth.rate_limits import CompositeRateLimiter
 from liveserver.backend.backend import Backend
-from liveserver.backend.commands import Command, Comment, Like, reject_nul
+from liveserver.backend.commands import Command, Comment, Like, check_user, reject_nul
 from liveserver.config import BackendSettings
 from liveserver.edge.answer import Answer, Handler, Peer
 from liveserver.edge.query import parse_limit
@@ -165,10 +165,10 @@ class LikeRoutes:
 
     async def _authorize(self, request: Request, scope: str, user: str | None) -> tuple[str | None, Grant]:
         """Return the user to record, and the grant. Raises `Unauthorized`, `Forbidden`, `Unavailable`."""
-        user = None if user is None else reject_nul(user, "user")
         grant = await self._authorizer.liker(request.headers)
         grant.require(scope, request.video)
-        return grant.resolve_user(user), grant
+        found = grant.resolve_user(user)  # from the token, too
+        return None if found is None else check_user(found), grant
 
     def _charge(
         self, request: Request, peer: Peer, grant: Grant, rates: CompositeRateLimiter, user: str | None

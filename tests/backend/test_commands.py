@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from liveserver.backend.commands import Acknowledged, Comment, Like, OutboxRow, Stored, reject_nul
+from liveserver.backend.commands import Acknowledged, Comment, Like, OutboxRow, Stored, check_user, reject_nul
 from liveserver.errors import BadRequest
 
 
@@ -36,3 +36,11 @@ def test_a_nul_is_refused_wherever_it_is() -> None:
     for text in ("\0", "a\0", "\0b"):
         with pytest.raises(BadRequest, match="a user may not have a NUL character"):
             reject_nul(text, "user")
+
+
+def test_a_user_can_be_stored_and_named_in_a_url() -> None:
+    for user in ("ada", "...", "a/..", "a\n", " "):
+        assert check_user(user) == user
+    for user in (".", "..", "a\0"):
+        with pytest.raises(BadRequest, match="a user may not"):
+            check_user(user)
