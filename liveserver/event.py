@@ -21,7 +21,11 @@ from liveserver import state
 
 VIDEO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
-MAX_VIDEO, MAX_TYPE = 128, 32  # characters of their names
+MAX_VIDEO, MAX_TYPE, MAX_USER = 128, 32, 128  # characters of their names
+USERS = (
+    f"a user has at most {MAX_USER} characters, none of them NUL, and may not be . or .., "
+    "which browsers resolve in URLs"
+)
 ORIGIN = re.compile(r"[a-z0-9]{1,16}")
 SITE = "liveserver.site"  # the log for all videos: it has no viewers, and only nodes publish to it
 RETRACT = "retract"  # retracts the event data.id
@@ -57,6 +61,13 @@ def is_video(name: str) -> bool:
 @lru_cache(4_096)
 def _matches_video(name: str) -> bool:
     return VIDEO.fullmatch(name) is not None
+
+
+def is_user(name: str) -> bool:
+    """Return whether requests can name this user: PostgreSQL stores no NUL character, and browsers resolve
+    `bans/..` to another path, so that such a user could not be banned.
+    """
+    return len(name) <= MAX_USER and name not in (".", "..") and "\0" not in name
 
 
 def is_type(name: str) -> bool:

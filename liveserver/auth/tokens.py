@@ -20,6 +20,7 @@ from liveserver.auth.grant import VIEWERS_SCOPES, VIEWING, Grant
 from liveserver.auth.keys import Key, SigningKey
 from liveserver.config import Videos
 from liveserver.errors import Unauthorized
+from liveserver.event import USERS, is_user
 from liveserver.malformed import explain_decode_error
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def check_claims(claims: Mapping[str, Any]) -> None:
         made = msgspec.convert(claims, Claims)
     except msgspec.ValidationError as error:
         raise ValueError(explain_decode_error(error, Claims)) from None
+    if made.sub is not None and not is_user(made.sub):
+        raise ValueError(USERS)
     unknown = set((made.scope or "").split()) - VIEWERS_SCOPES
     if unknown:
         raise ValueError(f"there is no scope {min(unknown)!r}; write watch, like, comment, moderate or host")
@@ -122,10 +125,13 @@ def verify(token: str, keys: Sequence[Key]) -> Claims:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             break
         try:
-            return msgspec.json.decode(parts["payload"], type=Claims)
+            claims = msgspec.json.decode(parts["payload"], type=Claims)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             detail = explain_decode_error(error, Claims)
             raise Unauthorized(f"the token's claims are malformed: {detail}") from None
+        if claims.sub is not None and not is_user(claims.sub):
+            raise Unauthorized(f"the token's claims are malformed: {USERS}")
+        return claims
     raise Unauthorized("the token is not signed with a key that is valid here; get a new one")
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from liveserver.backend.received import ReceivedEvents
 from liveserver.errors import BadRequest, Problem
+from liveserver.event import USERS, is_user
 
 
 class Like(msgspec.Struct, frozen=True):
@@ -121,9 +122,7 @@ def reject_nul(text: str, what: str) -> str:
 
 
 def check_user(user: str) -> str:
-    """Return the user. Raises `BadRequest` for a name that PostgreSQL cannot store, or whose URL no browser
-    asks for: `bans/..` is another path to it, so no moderator could ban that user.
-    """
-    if user in (".", ".."):
-        raise BadRequest("a user may not be . or .., which browsers resolve in URLs")
-    return reject_nul(user, "user")
+    """Return the user. Raises `BadRequest` for one that requests cannot name."""
+    if not is_user(user):
+        raise BadRequest(USERS)
+    return user

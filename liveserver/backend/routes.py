@@ -12,13 +12,15 @@ from liveserver.backend.backend import Backend
 from liveserver.backend.commands import reject_nul
 from liveserver.edge.request import checked_video
 from liveserver.errors import Forbidden
-from liveserver.moderation.routes import actor, arguments, json, page_limit, require_all
+from liveserver.moderation.arguments import arguments, check_arguments
+from liveserver.moderation.routes import actor, json, page_limit, require_all
 from liveserver.web.auth_headers import auth_headers
 
 
 def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
     """Return the blueprint with the retraction of comments, for the public application."""
     routes = Blueprint("backend", __name__)
+    check_arguments(routes, retract=("user",), audit=("limit", "before"))
 
     @routes.delete("/v1/videos/<video>/comments/<comment>")
     async def retract(video: str, comment: str) -> Response:

@@ -19,11 +19,13 @@ from liveserver.event import (
     NODE_ONLY_TYPES,
     RESERVED_TYPES,
     RETRACT,
+    USERS,
     Event,
     NodePublication,
     Publication,
     is_node_only,
     is_type,
+    is_user,
     is_video,
 )
 from liveserver.ids import IdMaker
@@ -31,7 +33,7 @@ from liveserver.malformed import explain_decode_error
 
 APART = 1_000  # ms between `at` and when the event is accepted, beyond which viewers are sent both
 ROLES = frozenset({"host", "moderator"})
-MAX_NAME = 128  # characters of a user or an id
+MAX_NAME = 128  # characters of an id
 YIELD_BYTES = 32 * 1024  # of a body, between two checkpoints
 KNOWN, KNOWN_BYTES = 1_000, 64  # the number of checked values remembered, and the maximum length of one
 
@@ -234,8 +236,8 @@ class Parser:
                 raise BadRequest(f"the type must be {RETRACT} here; publish other types at /v1/events")
         elif kind in RESERVED_TYPES:
             raise BadRequest(f"the type {kind} is reserved")
-        if user is not None and len(user) > MAX_NAME:
-            raise BadRequest(f"a user has at most {MAX_NAME} characters")
+        if user is not None and not is_user(user):
+            raise BadRequest(USERS)
         if own_id is not None and not (0 < len(own_id) <= MAX_NAME and own_id.isprintable()):
             raise BadRequest(f"an id has 1 to {MAX_NAME} printable characters")
         return Event(own_id or self._new_id(now), video, kind, msgspec.UNSET if user is None else user, now)
@@ -290,8 +292,8 @@ def _extended(publication: Publication, event: Event) -> bytes:
             raise BadRequest("a role is host or moderator")
         event.role = role
     if by is not None:
-        if len(by) > MAX_NAME:
-            raise BadRequest(f"a user has at most {MAX_NAME} characters")
+        if not is_user(by):
+            raise BadRequest(USERS)
         event.by = by
     if position is not None:
         if not 0 <= position <= state.MAX_VERSION:

@@ -150,6 +150,8 @@ class WebSocket(MultiplexedConnection):
             await self._process_event(protocol, event)
         if is_between_messages(protocol):
             self._protocol = None
+        elif announced_size(protocol) > self._settings.websocket_max_message_size * MAX_CHARACTER:
+            self._end_too_big()
 
     def _new_protocol(self) -> Connection:
         if not self._is_deflated:
@@ -274,6 +276,16 @@ class WebSocket(MultiplexedConnection):
         if viewer is None:
             raise BadRequest("not subscribed to this video")
         viewer.audience.leave(viewer)
+
+
+def announced_size(protocol: Connection) -> int:
+    """Return the bytes of the frame that is being received, as its header says; 0 outside of one.
+
+    wsproto does not say, so this looks at its decoder; 0 if it is not where it was.
+    """
+    decoder = getattr(getattr(protocol, "_proto", None), "_frame_decoder", None)
+    header = getattr(decoder, "header", None)
+    return int(getattr(header, "payload_len", 0))
 
 
 def is_between_messages(protocol: Connection) -> bool:

@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from liveserver.errors import Conflict, DispatcherError, Unavailable
 from liveserver.moderation.acts import MAX_ACTS, Act
 from liveserver.moderation.rules import Rules
 
 ATTEMPTS = 3  # if other requests change the same key at the same time
+
+log = structlog.get_logger(__name__)
 
 
 class RulesSource(Protocol):
@@ -59,7 +62,8 @@ class ActPublisher:
             try:
                 stale = await self._publish(body)
             except DispatcherError as error:
-                raise Unavailable(f"the feed cannot be reached; try again ({error})") from None
+                log.warning("act_not_published", reason=str(error))  # it has addresses within the cluster
+                raise Unavailable("no dispatcher accepts this; try again") from None
             if not stale:
                 for act in stamped:
                     if act.key is not None:

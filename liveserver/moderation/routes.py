@@ -11,12 +11,14 @@ from quart import Blueprint, Response, request
 
 from liveserver.auth.authorizer import Headers
 from liveserver.auth.grant import HOST, MODERATE, WATCH, Grant
-from liveserver.edge.query import parse_arguments, parse_limit
+from liveserver.edge.query import parse_limit
 from liveserver.edge.request import check_encoding, checked_key, checked_video
 from liveserver.errors import BadRequest, Forbidden, TooLarge, WrongType
+from liveserver.event import USERS, is_user
 from liveserver.malformed import explain_decode_error
 from liveserver.moderation import acts
 from liveserver.moderation.acts import MAX_REASON, Act
+from liveserver.moderation.arguments import arguments, check_arguments
 from liveserver.moderation.rules import SITE, Ban, Pinned, Rules, VideoSettings
 from liveserver.web.auth_headers import auth_headers
 
@@ -90,6 +92,7 @@ def actor(grant: Grant) -> str:
 def moderation_routes(moderator: Moderator, authorize: Authorize) -> Blueprint:
     """Return the routes, to be mounted into the public application."""
     routes = Blueprint("moderation", __name__)
+    check_arguments(routes, list_bans=("limit", "after"))
 
     async def moderated(video: str) -> tuple[str, Grant]:
         """Return the video whose log has the acts (`SITE` for `*`), and the moderator's grant."""
@@ -197,14 +200,6 @@ def require_all(grant: Grant) -> str:
     return SITE
 
 
-def arguments(*known: str) -> dict[str, str]:
-    """Return the query's parameters, read as on the hot routes. Raises `BadRequest` on unknown, repeated or
-    malformed ones.
-    """
-    query = request.query_string.decode("latin-1")
-    return parse_arguments(query, known) if query else {}
-
-
 def page_limit(asked: Mapping[str, str]) -> int:
     """Return `limit` of a query's parameters. Raises `BadRequest`."""
     return parse_limit(asked.get("limit", "100"), MAX_PAGE)
@@ -212,8 +207,10 @@ def page_limit(asked: Mapping[str, str]) -> int:
 
 def checked_user(user: str) -> str:
     """Return the user. Raises `BadRequest`."""
-    if not 0 < len(user) <= MAX_USER or "\0" in user:
+    if not 0 < len(user) <= MAX_USER:
         raise BadRequest(f"a user has 1 to {MAX_USER} characters")
+    if not is_user(user):
+        raise BadRequest(USERS)
     return user
 
 

@@ -159,6 +159,7 @@ class Node:
 
         Its pages that the edge answers itself are added to the router, which is then complete.
         """
+        from liveserver.moderation.arguments import check_arguments
         from liveserver.node.pages import add_pages, known_paths, log_requests, pass_on
         from liveserver.web.app import public_app
         from liveserver.web.identity import identity_blueprint
@@ -168,9 +169,11 @@ class Node:
         origins = Origins(edge.allow_origins, credentials=edge.allow_credentials)
         openapi = public_document(self.settings)
         add_pages(self.router, openapi)
+        identity = identity_blueprint(self.authorizer.liker)
+        check_arguments(identity)
         app = public_app(
             *(make() for make in self.blueprints),
-            identity_blueprint(self.authorizer.liker),
+            identity,
             headers_for=origins.headers,
             preflight=preflight_headers,
             openapi=openapi,

@@ -15,6 +15,7 @@ from liveserver.edge.query import parse_limit
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest
 from liveserver.event import is_type
+from liveserver.moderation.arguments import arguments
 from liveserver.recorder.history import History, Query
 from liveserver.web.auth_headers import auth_headers
 
@@ -51,12 +52,7 @@ def history_routes(history: History, authorize: Callable[[Headers], Awaitable[Gr
 
 def _query() -> Query:
     """Return what the request asks for. Raises `BadRequest`."""
-    arguments = request.args.to_dict(flat=False)
-    if unknown := set(arguments) - set(_KNOWN):
-        raise BadRequest(f"there is no parameter {min(unknown)[:40]!r}; there are {', '.join(_KNOWN)}")
-    if any(len(values) > 1 for values in arguments.values()):
-        raise BadRequest("a query parameter is given twice")
-    asked = {name: values[0] for name, values in arguments.items()}
+    asked = arguments(*_KNOWN)
     order = asked.get("order", "newest")
     if order not in ("newest", "oldest"):
         raise BadRequest("order is newest or oldest, the one that comes first")

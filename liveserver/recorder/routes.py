@@ -14,6 +14,7 @@ from liveserver.auth.authorizer import Authorizer
 from liveserver.auth.grant import WATCH
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, NotFound
+from liveserver.moderation.arguments import arguments, check_arguments
 from liveserver.recorder.recorder import Recorder
 from liveserver.recorder.recording import INDEX, Recording, unreadable
 from liveserver.recorder.segments import DamagedRecording
@@ -21,6 +22,7 @@ from liveserver.web.auth_headers import auth_headers
 
 T = TypeVar("T")
 
+STRETCH = ("from", "to", "position")  # the parameters of one
 _NUMBER = re.compile(r"[0-9]{1,16}")
 _RANGE = re.compile(r"([0-9]{0,16})-([0-9]{0,16})")
 _FILE = re.compile(r"[0-9a-f]{24}\.ndjson\.gz")
@@ -30,6 +32,7 @@ SEGMENT_SECONDS = 3600  # that caches may keep a file; one that was rewritten ha
 def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
     """Return the routes, to be mounted into the public application."""
     routes = Blueprint("recorder", __name__)
+    check_arguments(routes, stretch=STRETCH)
 
     async def recording(video: str) -> Recording:
         """Return a video's recording. Raises `NotFound`, and as the authorizer does."""
@@ -52,8 +55,6 @@ def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
 
     @routes.get("/v1/videos/<video>/recording/<file>")
     async def bare(video: str, file: str) -> Response:
-        if request.args:
-            raise BadRequest("files have no parameters")
         found = await recording(video)
         content = await _read(lambda: found.file(file)) if file == INDEX or _FILE.fullmatch(file) else None
         if content is None:
@@ -68,12 +69,7 @@ def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
 
 def _stretch() -> tuple[float, float, bool]:
     """Return the range: from, to, and whether these are positions. Raises `BadRequest`."""
-    arguments = request.args.to_dict(flat=False)
-    if any(len(values) > 1 for values in arguments.values()):
-        raise BadRequest("a query parameter is given twice")
-    asked = {name: values[0] for name, values in arguments.items()}
-    if unknown := set(asked) - {"from", "to", "position"}:
-        raise BadRequest(f"there is no parameter {min(unknown)[:40]!r}; write from, to or position")
+    asked = arguments(*STRETCH)
     if "position" in asked:
         found = _RANGE.fullmatch(asked["position"])
         if found is None or len(asked) > 1:

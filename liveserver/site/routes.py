@@ -17,13 +17,14 @@ from liveserver.edge.query import parse_limit
 from liveserver.edge.request import check_encoding, checked_video
 from liveserver.errors import BadRequest, Unavailable
 from liveserver.malformed import explain_decode_error
-from liveserver.moderation.routes import arguments
+from liveserver.moderation.arguments import arguments, check_arguments
 from liveserver.site.desk import SiteDesk
 from liveserver.site.presence import Presence
 from liveserver.web.auth_headers import auth_headers
 
 MAX_USER = 128  # characters
 MAX_PAGE = 200  # users in one answer
+USERS_ARGUMENTS = ("limit", "after", "token")
 MAX_BODY = 1_000  # bytes
 AHEAD = 5_000  # ms that `before` may be later than now: clocks differ
 
@@ -43,6 +44,7 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
     `ttl` is the longest revocation in seconds; `presence` is None without a bus.
     """
     routes = Blueprint("site", __name__)
+    check_arguments(routes, users=USERS_ARGUMENTS)
 
     def administrator() -> str:
         return authorizer.administrator(auth_headers(request.headers))
@@ -104,7 +106,7 @@ def site_routes(desk: SiteDesk, authorizer: Authorizer, ttl: float, presence: Pr
     async def users(video: str) -> Response:
         grant = await authorizer.liker(auth_headers(request.headers))
         grant.require(MODERATE, checked_video(video))
-        asked = arguments("limit", "after", "token")
+        asked = arguments(*USERS_ARGUMENTS)
         limit, after = parse_limit(asked.get("limit", "100"), MAX_PAGE), asked.get("after", "")
         if len(after) > MAX_USER:
             raise BadRequest(f"after is a user, with at most {MAX_USER} characters")

@@ -90,6 +90,8 @@ BAD = {
     "a star within": (signed({"alg": "HS256"}, {**CLAIMS, "videos": ["a*b"]}), "claims are malformed"),
     "a number as user": (signed({"alg": "HS256"}, {**CLAIMS, "sub": 7}), "claims are malformed"),
     "a long user": (token(sub="u" * 129), "claims are malformed"),
+    "a user that is a path": (token(sub=".."), "claims are malformed: a user has"),
+    "a user with NUL": (token(sub="a\0"), "claims are malformed: a user has"),
 }
 
 

@@ -134,7 +134,17 @@ def test_types_that_are_not(kind: str) -> None:
 def test_users_and_ids_up_to_their_limits_are_accepted() -> None:
     longest = "ü☃𝄞 " * 32
     assert event(line(of(user=longest, id=longest)))["user"] == longest
-    for bad in ({"user": "x" * 129}, {"id": "x" * 129}, {"id": ""}, {"id": "a\nb"}, {"id": "\x7f"}):
+    assert event(line(of(user="...")))["user"] == "..."
+    for bad in (
+        {"user": "."},
+        {"user": ".."},
+        {"user": "a\0"},
+        {"user": "x" * 129},
+        {"id": "x" * 129},
+        {"id": ""},
+        {"id": "a\nb"},
+        {"id": "\x7f"},
+    ):
         with pytest.raises(BadRequest, match=next(iter(bad))):
             video_batches(of(**bad))
 

@@ -163,6 +163,9 @@ async def test_a_video_that_cannot_be_followed_gets_an_error(
         (b"\x81\x81\0\0\0\0\xff", 1007),  # no UTF-8
         (b"\x82\x81\0\0\0\0x", 1003),  # binary
         (b"\x81\xfe\x10\x01\0\0\0\0" + b" " * 4097, 1009),  # too big
+        (b"\x81\xff\0\0\1\0\0\0\0\0\0\0\0\0", 1009),  # announced, and nothing of it
+        (b"\x01\x81\0\0\0\0x\x80\xff\0\0\0\0\0\x10\0\0\0\0\0\0", 1009),  # in a continuation
+        (b"\x82\xff\0\0\1\0\0\0\0\0\0\0\0\0", 1009),  # binary
         (b"\x88\x80\0\0\0\0", 1000),
         (b"\x88\x82\0\0\0\0\x03\xe9", 1001),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from liveserver.errors import BadRequest, Conflict, DispatcherError, Unavailable
 from liveserver.moderation import acts
@@ -96,9 +97,10 @@ async def test_losing_every_race_is_a_conflict() -> None:
 
 
 async def test_a_dispatcher_that_is_away_is_reported_and_nothing_holds() -> None:
-    feed = Feed(failure=DispatcherError("refused the connection"))
-    with pytest.raises(Unavailable, match="refused the connection"):
+    feed = Feed(failure=DispatcherError("http://10.0.0.1:8111/v1/events: refused the connection"))
+    with pytest.raises(Unavailable, match=r"^no dispatcher accepts this; try again$"), capture_logs() as logs:
         await feed.publisher.publish(SLOW)
+    assert [(each["event"], "10.0.0.1" in each["reason"]) for each in logs] == [("act_not_published", True)]
     assert feed.known.settings.comments == "open"
 
 

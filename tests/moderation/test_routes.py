@@ -137,8 +137,8 @@ async def test_a_user_whose_name_has_a_line_break_or_begins_with_a_slash_is_bann
             assert await on.comment(KEY, user=user) == 403
         assert await on.comment(KEY, user="a") == 201
         for user in (".", "..", "a\0"):  # no browser asks for their URL; PostgreSQL does not store the last
-            assert [await on.comment(KEY, user=user), await on.comment(token(user))] == [400, 400]
-            assert [await on.like(KEY, user=user), await on.like(token(user))] == [400, 400]
+            assert [await on.comment(KEY, user=user), await on.comment(token(user))] == [400, 401]
+            assert [await on.like(KEY, user=user), await on.like(token(user))] == [400, 401]
 
 
 async def test_a_comment_or_a_text_is_pinned_until_it_is_not() -> None:
