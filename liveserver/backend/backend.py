@@ -187,10 +187,8 @@ class Backend:
 
     async def comment(self, video: str, name: str) -> Pinned:
         """Return a comment to be pinned. Raises `NotFound`, `Unavailable`."""
+        await self.refresh(video)  # it may be from another backend, or just have been retracted there
         found = await self._wait_read(lambda: self._store.comment(video, name))
-        if found is None:
-            await self.refresh(video)  # it may be from another backend, and have come just now
-            found = await self._wait_read(lambda: self._store.comment(video, name))
         if found is None:
             raise NotFound("this video has no such comment")
         text, user = found
@@ -222,7 +220,7 @@ class Backend:
             await self._dispatcher.publish(msgspec.json.encode([said]), retractions=True)
         except DispatcherError:
             raise Unavailable("stored, and will be published when a dispatcher answers") from None
-        pinned = (await self.rules(video)).pinned
+        pinned = (await self.refresh(video)).pinned  # it may have been pinned at another backend just now
         if pinned is not None and pinned.comment == comment:
             await self.act(acts.pin(video, by or user or "", None, None))
 

@@ -27,7 +27,7 @@ from liveserver.auth.grant import Grant
 from liveserver.backend.follow import Follower
 from liveserver.errors import BusError, Forbidden, TooMany
 from liveserver.instruments import total
-from liveserver.moderation.rules import SITE, banned
+from liveserver.moderation.rules import SITE, Waiting, banned
 
 MAX_TURNS = 10_000  # users whose last comment in slow mode is known here
 
@@ -89,6 +89,18 @@ class Enforcer:
                 video, f"u{user}" if user is not None else f"a{address}", key, settings.slow
             )
         return settings.review
+
+    async def check_decided(self, video: str, comment: Waiting) -> None:
+        """Raise if the comment may not be shown any more: its user was banned or cleared, or comments were
+        closed, while the decision on it was awaited.
+        """
+        rules = (await self._follower.follow(video)).rules
+        await self._check_ban(video, comment.user)
+        if rules.settings.comments == "closed":
+            self._refused["closed"] += 1
+            raise Forbidden("comments are closed; wait until a moderator opens them", "closed")
+        if rules.is_cleared(comment.user, comment.at):
+            raise Forbidden("a moderator has removed your comments", "rejected")
 
     async def _check_ban(self, video: str, user: str | None) -> None:
         """Raise `Forbidden` for a user who is banned from the video, or from all."""

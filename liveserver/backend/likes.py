@@ -107,8 +107,10 @@ class LikeRoutes:
         address = self._authorizer.address(peer_address(peer.sock), request.headers)
         self._charge(request, peer, grant, self._authorizer.comments, user)
         if await self._backend.enforcer.check_comment(video, user, grant, address, key):
-            waiting = Waiting(_waiting_id(video, user, key), text, int(time.time() * 1000), user)
+            at, role = int(time.time() * 1000), grant.role(video)
+            waiting = Waiting(_waiting_id(video, user, key), text, at, user, role)
             decision = await self._backend.waiting_comments.decide(video, waiting)
+            await self._backend.enforcer.check_decided(video, waiting)  # much may have changed meanwhile
             if decision == "reject":
                 raise Forbidden("this comment is not shown here", "rejected")
             if decision == "hold":

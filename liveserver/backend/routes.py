@@ -22,7 +22,7 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
     routes = Blueprint("backend", __name__)
     check_arguments(routes, retract=("user",), audit=("limit", "before"))
 
-    @routes.delete("/v1/videos/<video>/comments/<comment>")
+    @routes.delete("/v1/videos/<video>/comments/<path:comment>")
     async def retract(video: str, comment: str) -> Response:
         grant = await authorizer.liker(auth_headers(request.headers))
         name = reject_nul(comment, "comment's id")
@@ -36,11 +36,11 @@ def backend_routes(backend: Backend, authorizer: Authorizer) -> Blueprint:
             await backend.retract(video, name, None, user)
         return Response(b"", 204, headers={"cache-control": "no-store"})
 
-    @routes.post("/v1/videos/<video>/comments/<comment>/approve")
+    @routes.post("/v1/videos/<video>/comments/<path:comment>/approve")
     async def approve(video: str, comment: str) -> Response:
         return await review(video, comment, "approved")
 
-    @routes.post("/v1/videos/<video>/comments/<comment>/reject")
+    @routes.post("/v1/videos/<video>/comments/<path:comment>/reject")
     async def reject(video: str, comment: str) -> Response:
         return await review(video, comment, "rejected")
 

@@ -50,7 +50,11 @@ class WaitingComments:
 
     async def review(self, video: str, by: str, name: str, decision: Literal["approved", "rejected"]) -> None:
         """Approve or reject a comment that waits. Raises `NotFound`, and as `act` does."""
-        waiting = (await self._source.refresh(video)).waiting.get(name)
+        rules = await self._source.refresh(video)
+        waiting = rules.waiting.get(name)
+        if waiting is not None and decision == "approved" and rules.is_cleared(waiting.user, waiting.at):
+            await self._act(acts.decide(video, by, waiting, "rejected"))  # it came while they were cleared
+            waiting = None
         if waiting is None:
             raise NotFound("no such comment is waiting; another moderator may have decided")
         decided = acts.decide(video, by, waiting, decision)

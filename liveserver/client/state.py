@@ -6,12 +6,15 @@ from types import MappingProxyType
 
 from .items import Event, Gap, Item, Ready, State, Viewers
 
+MAX_CLEARED = 1_000  # cleared keys that are remembered: an older event may come later, from elsewhere
+
 
 class LiveState:
     """The state, updated by the items of a watcher. `events` is read-only: key → event."""
 
     def __init__(self) -> None:
         self._events: dict[str, Event] = {}
+        self._cleared: dict[str, Event] = {}  # the events that cleared their keys
         self._is_unsure = False  # after a gap, until a state arrives
         self.events = MappingProxyType(self._events)
 
@@ -38,11 +41,15 @@ class LiveState:
     def _fold(self, event: Event) -> None:
         if event.key is None:
             return
-        known = self._events.get(event.key)
+        known = self._events.get(event.key) or self._cleared.get(event.key)
         if known is not None and _rank(known) >= _rank(event):
             return
+        self._cleared.pop(event.key, None)
         if event.data is None:
             self._events.pop(event.key, None)
+            self._cleared[event.key] = event
+            if len(self._cleared) > MAX_CLEARED:
+                del self._cleared[next(iter(self._cleared))]
         else:
             self._events[event.key] = event
 

@@ -149,8 +149,7 @@ def _tail(index: Index, batches: Iterable[Batch], epoch: str, *, has_begin: bool
                 continue
             if event.retracts is not None:
                 prefixes.append(event.retracts)
-            if event.clears is not None:
-                cleared[event.clears[0]] = event.clears[1]
+            segments.add_cleared(cleared, event.clears)
             if event.data:
                 position += is_recorded
                 lines.append((position if is_recorded else offset, event.data))

@@ -140,10 +140,13 @@ class Recording:
         new = [event.retracts for event in events if event.retracts is not None]
         if new:
             self._change(index, lambda lines: segments.without_content(lines, tuple(new)))
-        cleared = dict(event.clears for event in events if event.clears is not None)
+        cleared: dict[str, int] = {}
+        for event in events:
+            segments.add_cleared(cleared, event.clears)
         if cleared:
             self._change(index, lambda lines: segments.without_cleared(lines, cleared))
-            index.cleared |= cleared
+            for clears in cleared.items():
+                segments.add_cleared(index.cleared, clears)
             for user in list(index.cleared)[:-MAX_CLEARED]:
                 del index.cleared[user]
         retracted = dict.fromkeys([*(prefix.encode() for prefix in index.retracted), *new])

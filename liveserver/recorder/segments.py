@@ -142,6 +142,13 @@ def without_cleared(lines: Iterable[bytes], cleared: Mapping[str, int]) -> list[
     return [(redacted(line) or line) if _was_cleared(line, cleared) else line for line in lines]
 
 
+def add_cleared(cleared: dict[str, int], clears: tuple[str, int] | None) -> None:
+    """Add a user, and until when their comments are gone, as the newest; an older time changes nothing."""
+    if clears is not None:
+        user, until = clears
+        cleared[user] = max(until, cleared.pop(user, until))
+
+
 def _was_cleared(line: bytes, cleared: Mapping[str, int]) -> bool:
     if b'"type":"comment"' not in line:
         return False

@@ -15,7 +15,7 @@ import trio
 from liveserver import config
 from liveserver.backend.review import open_review_hook
 from liveserver.errors import ConfigError
-from tests.moderation.harness import ADA, COMMENTS, MODERATOR, SETTINGS, Node, serving
+from tests.moderation.harness import ADA, BOB, COMMENTS, MODERATOR, SETTINGS, VIDEO, Node, serving
 
 SECRET = "the-secret-of-the-review-hook-32-bytes"
 
@@ -27,6 +27,8 @@ class Service:
         self.asked: list[tuple[dict[str, str], bytes]] = []
         self.answer: bytes | None = b""  # None: none
         self.url = ""
+        self.decided = trio.Event()
+        self.decided.set()
 
     def decides(self, decision: str) -> None:
         body = json.dumps({"decision": decision}).encode()
@@ -45,6 +47,7 @@ class Service:
             self.asked.append((headers, body))
             if self.answer is None:
                 await trio.sleep_forever()
+            await self.decided.wait()
             await stream.send_all(self.answer or b"")
 
 
@@ -104,6 +107,33 @@ async def test_a_comment_beyond_the_concurrency_is_decided_without_the_hook() ->
             assert await on.comment(ADA, "not asked about") == 403
             nursery.cancel_scope.cancel()
         assert len(service.asked) == 1
+
+
+async def test_what_a_moderator_does_while_the_hook_decides_counts() -> None:
+    refused: list[tuple[int, str, str | None]] = []
+    async with hooked("review.timeout=60s") as (on, service):
+
+        async def comment() -> None:
+            refused.append(await on.refused("POST", COMMENTS, ADA, {"text": "hi"}))
+
+        service.decides("show")
+        for method, path, body in (
+            ("DELETE", f"{VIDEO}/users/ada/comments", None),
+            ("PUT", f"{VIDEO}/bans/ada", {}),
+            ("PUT", "/v1/videos/*/bans/ada", {}),
+            ("PUT", SETTINGS, {"comments": "closed"}),
+        ):
+            service.decided, count = trio.Event(), len(service.asked)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(comment)
+                while len(service.asked) == count:
+                    await trio.lowlevel.checkpoint()
+                await on.done(method, path, MODERATOR, body)
+                service.decided.set()
+            if path != SETTINGS:
+                await on.ask("DELETE", path, MODERATOR)
+        assert [reason for _, reason, _ in refused] == ["rejected", "banned", "banned", "closed"]
+        assert not any(event["type"] == "comment" for event in await on.events(BOB))
 
 
 async def test_a_hook_needs_a_secret() -> None:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+import trio
+
+from liveserver.backend.waiting_comments import WaitingComments
+from liveserver.config import ReviewSettings
+from liveserver.errors import NotFound
+from liveserver.moderation import acts
+from liveserver.moderation.acts import Act
+from liveserver.moderation.publisher import ActPublisher
+from liveserver.moderation.rules import Rules, Waiting
 from tests.auth.harness import KEY
-from tests.moderation.harness import ADA, BOB, COMMENTS, MODERATOR, SETTINGS, VIDEO, Node, serving
+from tests.moderation.harness import ADA, BOB, COMMENTS, HOST, MODERATOR, SETTINGS, VIDEO, Node, serving
 
 CLEAR = f"{VIDEO}/users/ada/comments"
 
@@ -83,3 +93,47 @@ async def test_what_a_cleared_user_has_waiting_is_rejected() -> None:
         assert (await on.comment(ADA), await on.comment(BOB, "bob's")) == (202, 202)
         await on.done("DELETE", CLEAR, MODERATOR)
         assert [each["text"] for each in await waiting(on)] == ["bob's"]
+
+
+class Moderated:
+    """A video's rules, and the acts that were published."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.acts: list[Act] = []
+
+    async def rules(self, video: str) -> Rules:
+        await trio.lowlevel.checkpoint()
+        return self._rules
+
+    refresh = rules
+
+    async def act(self, *several: Act) -> list[Act]:
+        await trio.lowlevel.checkpoint()
+        self.acts += several
+        return list(several)
+
+    async def publish(self, body: bytes) -> int:
+        raise AssertionError
+
+
+async def test_a_comment_that_came_while_its_user_was_cleared_is_not_approved() -> None:
+    rules = Rules([acts.clear("v", "mo", "ada").stamped(10, -1).keyed()])
+    for name, at in (("late", 10), ("later", 11)):
+        rules.fold(acts.wait("v", Waiting(name, "hi", at, "ada")).stamped(20, -1).keyed())
+    video = Moderated(rules)
+    comments = WaitingComments(video, ActPublisher(video, video.publish), video.act, ReviewSettings(), None)
+    with pytest.raises(NotFound):
+        await comments.review("v", "mo", "late", "approved")
+    assert [(act.type, act.key) for act in video.acts] == [("waiting", "waiting/late")]
+    await comments.review("v", "mo", "later", "approved")
+    assert [(act.type, act.id) for act in video.acts[1:2]] == [("comment", "later")]
+
+
+async def test_the_role_of_a_host_is_kept_while_the_comment_waits() -> None:
+    async with serving() as on:
+        await on.done("PUT", SETTINGS, MODERATOR, REVIEW)
+        assert await on.comment(HOST) == 202
+        (held,) = await waiting(on)
+        await on.done("POST", f"{COMMENTS}/{held['id']}/approve", MODERATOR)
+        assert [event["role"] for event in await on.events(BOB) if event["type"] == "comment"] == ["host"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+from tests.auth.harness import KEY
 from tests.conftest import Until
 from tests.moderation.harness import ADA, BOB, COMMENTS, MODERATOR, VIDEO, Node, said, serving
 
@@ -70,3 +73,12 @@ async def test_what_is_taken_back_is_not_pinned_any_more() -> None:
         await on.done("PUT", PIN, MODERATOR, {"comment": await said(on, ADA, "and here")})
         await on.done("DELETE", CLEAR, MODERATOR)
         assert await on.state() == {}
+
+
+async def test_comments_with_any_id_are_retracted(until: Until) -> None:
+    async with serving() as on:
+        for name in ("a/b", "a%2Fb", "ä ?#"):
+            comment = {"id": name, "video": "v", "type": "comment", "data": {"text": name}, "user": "ada"}
+            await on.done("POST", "/v1/events", KEY, comment)
+            await on.done("DELETE", f"{COMMENTS}/{quote(name, safe='')}", MODERATOR)
+        assert await texts(on) == set()

@@ -185,6 +185,17 @@ def test_all_comments_of_a_user_are_taken_back(tmp_path: Path) -> None:
     assert files(tmp_path / "one") == files(tmp_path / "several")
 
 
+def test_an_older_clearing_that_comes_later_shows_nothing_again(tmp_path: Path) -> None:
+    mean = event(1, 4_000, user="ada", data={"text": "mean"})
+    lines = [event(9), cleared("ada", 5_000), cleared("ada", 1_000), mean]
+    one, several = recording(tmp_path / "one"), recording(tmp_path / "several")
+    one.append(part(lines))
+    for at, line in enumerate(lines, 1):
+        several.append(part([line], at))
+    assert [each["type"] for each in read(one)] == ["comment", "retract"]
+    assert files(tmp_path / "one") == files(tmp_path / "several")
+
+
 LINES = st.lists(
     st.tuples(
         st.sampled_from(["comment", "comment", "like", "retract"]),
