@@ -114,6 +114,11 @@ class State:
         self._events[event.key] = event
         return True
 
+    def empty(self, key: str) -> None:
+        """Take the present event of a key as one that clears it."""
+        if (known := self._events.get(key)) is not None:
+            self._events[key] = known._replace(is_cleared=True)
+
     def shown(self, *, internal: bool, types: Set[bytes] | None = None) -> list[Keyed]:
         """Return the events that a viewer receives, oldest first; internal ones only for moderators.
 

@@ -11,14 +11,14 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from liveserver.errors import LiveserverError
 from liveserver.event import RETRACT, Event
 from liveserver.moderation.personal import NAMES, does_name, is_about
-from liveserver.redaction import redacted
+from liveserver.redaction import PinnedComment, emptied, pinned_comment, redacted
 
 MAX_EVENTS = 10_000  # of one segment
 LEVEL = 6  # of gzip
@@ -126,9 +126,18 @@ def decode(content: bytes) -> list[bytes]:
 def without_content(lines: Iterable[bytes], prefixes: tuple[bytes, ...]) -> list[bytes]:
     """Return the lines, without the content of events that begin with one of `prefixes`."""
     return [
-        (redacted(line) or line) if line.startswith(prefixes) and not is_retraction(line) else line
+        (redacted(line) or line)
+        if line.startswith(prefixes) and not is_retraction(line)
+        else _without_pin(line, lambda pin: pin.prefix.startswith(prefixes))
         for line in lines
     ]
+
+
+def _without_pin(line: bytes, is_gone: Callable[[PinnedComment], bool]) -> bytes:
+    """Return a line; the pin of a comment that is gone as one of nothing."""
+    if b'"type":"pin"' not in line or (pin := pinned_comment(line)) is None or not is_gone(pin):
+        return line
+    return emptied(line) or line
 
 
 class _Comment(msgspec.Struct):
@@ -139,7 +148,12 @@ class _Comment(msgspec.Struct):
 
 def without_cleared(lines: Iterable[bytes], cleared: Mapping[str, int]) -> list[bytes]:
     """Return the lines, without the content of comments of `cleared` users up to these times."""
-    return [(redacted(line) or line) if _was_cleared(line, cleared) else line for line in lines]
+    return [
+        (redacted(line) or line)
+        if _was_cleared(line, cleared)
+        else _without_pin(line, lambda pin: pin.user is not None and pin.at <= cleared.get(pin.user, -1))
+        for line in lines
+    ]
 
 
 def add_cleared(cleared: dict[str, int], clears: tuple[str, int] | None) -> None:

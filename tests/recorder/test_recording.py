@@ -196,6 +196,21 @@ def test_an_older_clearing_that_comes_later_shows_nothing_again(tmp_path: Path) 
     assert files(tmp_path / "one") == files(tmp_path / "several")
 
 
+@pytest.mark.parametrize("gone", [retraction(3, 1, 5_000), cleared("u", 5_000)])
+def test_a_pin_of_a_comment_that_is_gone_has_no_text(gone: bytes, tmp_path: Path) -> None:
+    mean = event(1, 0, user="u", data={"text": "mean"})
+    head = state.head("pin", "pin", None, BEGIN + 1, is_cleared=False, is_internal=False)
+    said = {"text": "mean", "comment": "e1", "user": "u"}
+    pin = event(2, 1_000, "pin", key="pin", data=said).replace(b"pin", head, 1)
+    one, several = recording(tmp_path / "one"), recording(tmp_path / "several")
+    one.append(part([mean, gone, pin]))
+    for at, each in enumerate([mean, pin, gone], 1):
+        several.append(part([each], at))
+    for recorded in (one, several):
+        assert [each["data"] for each in read(recorded) if each["type"] == "pin"] == [None]
+        assert "mean" not in str(read(recorded))
+
+
 LINES = st.lists(
     st.tuples(
         st.sampled_from(["comment", "comment", "like", "retract"]),

@@ -14,6 +14,8 @@ Rules:
    then the state: no gap. Where ephemeral events are missing within the log, a *skip* reports it.
 6. A cursor's marks are compared by epoch, then by number. Which of two epochs is newer is known from the log
    if it has both, otherwise from their names.
+7. A keyed event that comes after a newer one has cleared its key, as after a link between datacenters was
+   down, clears it, too: states do not name cleared keys, so viewers that begin with one do not know of it.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ class ChannelLog(RenderedItems):
         super().__init__(video, capacity, age, cursor or Cursor(), ephemeral, ephemeral_capacity)
         self._has_skipped = False  # since the last skip
         self._plain_types: set[bytes] = set()  # types that need no special handling
+        self._outdated: list[int] = []  # positions of the batch being appended, see rule 7
         self._reloaded: list[Keyed] = []  # the bus' state, to be folded in at the next gap
 
     def start_at(self, cursor: Cursor, state: Sequence[bytes] = (), kept: Cursor | None = None) -> None:
@@ -109,6 +112,9 @@ class ChannelLog(RenderedItems):
             self._redact(self.tip - len(lines), self._retracted.has_target)
         if self.state.rules.cleared:
             self._redact_cleared(self.tip - len(lines))
+        for position in self._outdated:
+            self._empty_item(position, self.items[position - self.base])
+        self._outdated.clear()
 
     def has_jump(self, batch: Batch) -> bool:
         """Return whether there would be a gap before the batch, or before its new events."""
@@ -138,6 +144,8 @@ class ChannelLog(RenderedItems):
             return line.split(b";", 2)[1]
         if event.is_internal:
             self.internal.add(position)
+        elif not event.is_cleared and self.state.is_cleared_since(event):
+            self._outdated.append(position)
         self.state.fold(event, position)
         return event.type
 

@@ -1,13 +1,13 @@
 """A channel's items as frames, and the redaction of items that may be rendered already.
 
 An item that was retracted, or cleared with all of its user's, is replaced in place, and rendered again in
-each form that has rendered it.
+each form that has rendered it. So is a pin of such a comment, which has its text: it becomes one of nothing.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Iterable, Set
 
 import msgspec
 
@@ -17,6 +17,8 @@ from liveserver.frontend.history.items import Item
 from liveserver.frontend.history.redaction import COMMENT, RETRACT_TYPE, RetractedIds, redacted, was_cleared
 from liveserver.frontend.history.retention import RetainedItems
 from liveserver.frontend.history.sampling import Ranks
+from liveserver.moderation.rules import PIN as PIN_KEY
+from liveserver.redaction import PIN, PinnedComment, emptied, pinned_comment
 from liveserver.transport.filter import Filter
 from liveserver.transport.form import Form
 
@@ -80,27 +82,62 @@ class RenderedItems(RetainedItems):
 
     def _redact(self, start: int, is_retracted: Callable[[bytes], bool]) -> None:
         """Redact the retracted events from the position `start` on."""
+        pins: list[int] = []
         for position, item in self.walk(start, self.tip):
-            if is_retracted(item.data) and item.event != RETRACT_TYPE:
+            if item.event == PIN:
+                pins.append(position)
+            elif is_retracted(item.data) and item.event != RETRACT_TYPE:
                 self._redact_item(position, item)
+        if pins or start == self.kept_from:
+            self._empty_pins(pins, lambda pin: is_retracted(pin.prefix))
 
     def _redact_cleared(self, start: int) -> None:
         """Redact comments of cleared users from `start` on; all, if one was cleared just now."""
         if self.state.cleared:
             self.state.cleared, start = False, self.kept_from
-        rules = self.state.rules
+        rules, pins = self.state.rules, []
         for position, item in self.walk(start, self.tip):
-            if item.event == COMMENT and was_cleared(rules, item.data):
+            if item.event == PIN:
+                pins.append(position)
+            elif item.event == COMMENT and was_cleared(rules, item.data):
                 self._redact_item(position, item)
+        if pins or start == self.kept_from:
+            self._empty_pins(pins, lambda pin: rules.is_cleared(pin.user, pin.at))
+
+    def _empty_pins(self, pins: Iterable[int], is_gone: Callable[[PinnedComment], bool]) -> None:
+        """Have pins of redacted comments pin nothing, at these positions and in the states."""
+
+        def is_empty(data: bytes) -> bool:
+            pin = pinned_comment(data)
+            return pin is not None and is_gone(pin)
+
+        for position in pins:
+            item = self._at(position)
+            if is_empty(item.data):
+                self._empty_item(position, item)
+        self.state.empty(PIN_KEY, is_empty)
+
+    def _at(self, position: int) -> Item:
+        if position >= self.base:
+            return self.items[position - self.base]
+        return self.older[bisect_left(self.older_at, position)]
 
     def _redact_item(self, position: int, item: Item) -> None:
         data = redacted(item.data)
         if data is None:
             return
-        self.redactions += 1
         if item.event in self._ephemeral and self.base <= position < self._counted:
             self._ephemeral_count -= 1
-        changed = msgspec.structs.replace(item, event=RETRACT_TYPE, data=data)
+        self._replace_item(position, msgspec.structs.replace(item, event=RETRACT_TYPE, data=data))
+
+    def _empty_item(self, position: int, item: Item) -> None:
+        """Have a keyed event clear its key instead."""
+        data = emptied(item.data)
+        if data is not None and data != item.data:
+            self._replace_item(position, msgspec.structs.replace(item, data=data))
+
+    def _replace_item(self, position: int, changed: Item) -> None:
+        self.redactions += 1
         if position >= self.base:
             self.items[position - self.base] = changed
         else:

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from liveserver.moderation.rules import CLEAR, Rules, is_rule
 from liveserver.state import Keyed, State
@@ -82,6 +82,26 @@ class StateHistory:
             self._changes.append(event)
             if is_rule(event):
                 self._fold_rule(event)
+
+    def is_cleared_since(self, event: Keyed) -> bool:
+        """Return whether the event's key was cleared by a newer event, which came before it."""
+        known = self._tip.get(event.key)
+        return known is not None and known.is_cleared and known.rank > event.rank
+
+    def empty(self, key: str, is_gone: Callable[[bytes], bool]) -> None:
+        """Take the events of a key whose JSON is gone as ones that clear it, at all positions."""
+        for state in (self._base, self._tip):
+            if (event := state.get(key)) is not None and is_gone(event.data):
+                state.empty(key)
+                self._rendered.clear()
+        for at, event in enumerate(self._changes):
+            if event.key == key and is_gone(event.data):
+                self._changes[at] = event._replace(is_cleared=True)
+                self._rendered.clear()
+        self._older = [
+            (at, event._replace(is_cleared=True) if event.key == key and is_gone(event.data) else event)
+            for at, event in self._older
+        ]
 
     def _fold_rule(self, event: Keyed) -> None:
         if not self.rules.fold(event) or event.is_cleared:

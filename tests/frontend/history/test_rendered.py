@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
+from liveserver import state
 from liveserver.cursor import Cursor
 from liveserver.event import Batch
 from liveserver.transport.compression import STORED
@@ -123,3 +127,58 @@ def test_joined_frames_are_kept_for_few_positions() -> None:
     for position in range(400):
         frames.write(position, 10_000)
     assert len(frames._joined) <= 64
+
+
+def keyed(key: str, at: int, data: object, *, kind: str = "pin") -> bytes:
+    head = state.head(kind, key, None, at, is_cleared=data is None, is_internal=False)
+    event = {"id": f"{kind}{at}", "video": "v", "type": kind, "at": at, "key": key, "by": "mo", "data": data}
+    return head + b" " + msgspec.json.encode(event)
+
+
+PINNED = keyed("pin", 8, {"text": "oops", "comment": "b", "user": "u"})
+COMMENT = line("comment", "b", '{"text":"kind"}')
+CLEARED = keyed("clear/u", 9, {"user": "u"}, kind="clear")
+
+
+@pytest.mark.parametrize("gone", [TAKEN_BACK, CLEARED])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_pin_of_a_redacted_comment_is_empty_in_log_and_states(gone: bytes, is_late: bool) -> None:
+    log = log_at("dc1-aaa-0")
+    said = [COMMENT, gone, PINNED] if is_late else [COMMENT, PINNED, gone]
+    frames = log.frames(SSE)
+    for number, each in enumerate(said, 1):
+        log.append(Batch("v", "aaa", number, "dc1", "aaa", number, [each]), 0, NOW)
+        if number == 2 and not is_late:
+            assert b"oops" in frames.write(0, 10_000)[0]
+            assert b"oops" in log.state.rendered(2)
+    sent, end = frames.write(0, 10_000)
+    assert (b"oops" in sent, end) == (False, 3)
+    assert b'"key":"pin","by":"mo","data":null' in sent
+    assert not any(b"oops" in log.state.rendered(position) for position in range(4))
+
+
+def test_a_pin_that_only_the_state_has_is_empty_too() -> None:
+    log = log_at("dc1-aaa-0")
+    log.start_at(Cursor.parse("dc1-aaa-1"), [PINNED])
+    assert b"oops" in log.state.rendered(0)
+    log.append(Batch("v", "aaa", 2, "dc1", "aaa", 2, [TAKEN_BACK]), 0, NOW)
+    assert not log.state.rendered(0) + log.state.rendered(1)
+
+
+def test_other_pins_stay() -> None:
+    log = log_at("dc1-aaa-0")
+    for number, data in enumerate(({"text": "rules"}, {"text": "x", "comment": "other", "user": "u"}), 1):
+        log.append(Batch("v", "aaa", number, "dc1", "aaa", number, [keyed("pin", 20 + number, data)]), 0, NOW)
+    log.append(Batch("v", "aaa", 3, "dc1", "aaa", 3, [TAKEN_BACK]), 0, NOW)
+    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [CLEARED]), 0, NOW)
+    sent = log.frames(SSE).write(0, 10_000)[0]
+    assert (b'"rules"' in sent, b'"text":"x"' in sent) == (True, True)
+    assert log.redactions == 0
+
+
+def test_a_keyed_event_older_than_the_clearing_of_its_key_brings_nothing_back() -> None:
+    log = log_at("dc1-aaa-0")
+    log.append(Batch("v", "aaa", 1, "dc1", "aaa", 1, [keyed("score", 9, None, kind="t")]), 0, NOW)
+    late = [keyed("score", 8, 1, kind="t"), keyed("score", 10, 2, kind="t")]
+    log.append(Batch("v", "aaa", 2, "dc2", "bbb", 1, late), 0, NOW)
+    assert [msgspec.json.decode(item.data)["data"] for item in log.items] == [None, None, 2]
