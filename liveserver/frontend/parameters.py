@@ -59,13 +59,21 @@ class ParameterReader:
 
     def poll(self, request: Request) -> PollParameters:
         """Return the parameters of a long-poll. Raises `BadRequest`."""
-        known = self._polls.get(request.query)
-        if known is not None:
-            return known
+        found = self._polls.get(request.query)
+        if found is None:
+            found = self._parse_poll(request)
+        if b"last-event-id" in request.headers and (last := _last_event_id(request)):
+            return found._replace(cursor=parse_cursor(last))
+        return found
+
+    def _parse_poll(self, request: Request) -> PollParameters:
+        """Return the parameters in the query of a long-poll. Raises `BadRequest`."""
         settings = self._settings
-        arguments = request.arguments(("cursor", "wait", "limit", "replay", "behind", "types", "rate", TOKEN))
+        arguments = request.arguments(
+            ("cursor", "wait", "limit", "replay", "behind", "types", "rate", LAST_EVENT_ID, TOKEN)
+        )
         found = PollParameters(
-            parse_cursor(arguments.get("cursor", NOW)),
+            _cursor(arguments, arguments.get(LAST_EVENT_ID)),
             _number(arguments, "wait", 0, settings.max_wait, default=settings.default_wait),
             int(_number(arguments, "limit", 1, settings.poll_events, default=settings.poll_events)),
             self._replay(arguments),
@@ -88,14 +96,8 @@ class ParameterReader:
             arguments = request.arguments(
                 ("cursor", "replay", "behind", "types", "rate", LAST_EVENT_ID, TOKEN)
             )
-        last = request.headers.get(b"last-event-id", b"").decode("latin-1") or arguments.get(LAST_EVENT_ID)
-        cursor = parse_cursor(
-            arguments.get("cursor", NOW)
-        )  # a malformed one is a 400, even if `last-event-id` takes precedence
-        if last:
-            cursor = parse_cursor(last)
         return WatchParameters(
-            cursor,
+            _cursor(arguments, _last_event_id(request) or arguments.get(LAST_EVENT_ID)),
             self._replay(arguments),
             self._delay(arguments),
             arguments.get(TOKEN),
@@ -114,6 +116,16 @@ class ParameterReader:
         if "rate" in arguments:
             rate = check_rate(int(_number(arguments, "rate", 1, limit, default=limit)), self._settings)
         return filter_of(types, rate)
+
+
+def _last_event_id(request: Request) -> str:
+    return request.headers.get(b"last-event-id", b"").decode("latin-1")
+
+
+def _cursor(arguments: dict[str, str], last: str | None) -> Cursor | str:
+    """Return the cursor, of which the last event id is preferred. Raises `BadRequest`."""
+    cursor = parse_cursor(arguments.get("cursor", NOW))  # a malformed one is a 400, also with a last event id
+    return parse_cursor(last) if last else cursor
 
 
 def check_types(names: Sequence[str], settings: FrontendSettings) -> frozenset[bytes]:

@@ -26,7 +26,7 @@ from liveserver.errors import BadRequest, BusError, Forbidden, Problem, Unavaila
 from liveserver.frontend.admission import ViewerSession
 from liveserver.frontend.delivery.multiplexed import MultiplexedConnection, MultiplexedViewer
 from liveserver.frontend.forms import Forms
-from liveserver.frontend.parameters import check_delay, check_rate, check_types, parse_cursor
+from liveserver.frontend.parameters import NOW, check_delay, check_rate, check_types, parse_cursor
 from liveserver.frontend.resume import Resumer
 from liveserver.token_bucket import TokenBucket
 from liveserver.transport import websocket as wire
@@ -224,16 +224,17 @@ class WebSocket(MultiplexedConnection):
                 f"at most {settings.websocket_max_videos} videos per connection; unsubscribe from one, "
                 "or open another connection"
             )
-        if not 0 <= request.replay <= settings.replay_events:
+        replay = request.replay or 0
+        if not 0 <= replay <= settings.replay_events:
             raise BadRequest(f"replay is a number from 0 to {settings.replay_events}")
-        cursor = parse_cursor(request.cursor)
-        delay = check_delay(request.behind, settings)
+        cursor = NOW if request.cursor is None else parse_cursor(request.cursor)
+        delay = check_delay(request.behind or 0.0, settings)
         types = None if request.types is None else check_types(request.types, settings)
         chosen = filter_of(types, None if request.rate is None else check_rate(request.rate, settings))
         self._check_draining()
         async with self._resumer.open_subscription(self._session, request.video, chosen) as subscription:
             channel = subscription.channel
-            resumption = await self._resumer.resume_stream(channel, cursor, request.replay, delay, chosen)
+            resumption = await self._resumer.resume_stream(channel, cursor, replay, delay, chosen)
             if self.is_gone or self.peer.closed:
                 return
             self._check_draining()

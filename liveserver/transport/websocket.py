@@ -26,13 +26,13 @@ _MAX_REASON = 123  # bytes that fit into a close frame beside the code
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Watch a video from a cursor, or beginning with the last `replay` events; `behind` seconds behind
-    live. `types`: of events; without, all. `rate`: comments a second, at most.
+    live. `types`: of events; without, all. `rate`: comments a second, at most. None is as if absent.
     """
 
     video: str
-    cursor: str = "now"
-    replay: int = 0
-    behind: float = 0.0
+    cursor: str | None = None
+    replay: int | None = None
+    behind: float | None = None
     types: list[str] | None = None
     rate: int | None = None
 

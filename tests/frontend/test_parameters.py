@@ -33,6 +33,20 @@ def test_a_malformed_poll_is_refused_each_time() -> None:
             reader.poll(request("wait=1e9"))
 
 
+@pytest.mark.parametrize("name", ["lastEventId", "lastEventID", "last-event-id", "Last-Event-ID"])
+def test_a_long_poll_is_resumed_by_what_resumes_a_stream(name: str) -> None:
+    reader = ParameterReader(FrontendSettings())
+    for read in (reader.poll, reader.watch):
+        assert read(request(f"cursor=dc1-a-1&{name}=dc1-a-7")).cursor == Cursor.parse("dc1-a-7")
+        assert read(request(f"cursor=dc1-a-1&{name}=")).cursor == Cursor.parse("dc1-a-1")
+        by_header = request(f"wait=1&{name}=dc1-a-7" if read == reader.poll else "", "Last-Event-ID: dc1-a-8")
+        for _ in range(2):  # the query is cached, the header is not
+            assert read(by_header).cursor == Cursor.parse("dc1-a-8")
+        with pytest.raises(BadRequest):
+            read(request("cursor=dc1-a-1", "Last-Event-ID: nonsense"))
+    assert reader.poll(request("wait=1&lastEventId=dc1-a-7")).cursor == Cursor.parse("dc1-a-7")
+
+
 def test_queries_with_tokens_and_long_ones_are_not_kept_and_others_are_bounded() -> None:
     reader = ParameterReader(FrontendSettings())
     assert reader.poll(request("token=secret")).token == "secret"

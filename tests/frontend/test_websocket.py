@@ -61,17 +61,25 @@ async def test_many_videos_each_with_its_cursor(autojump_clock: MockClock) -> No
         assert (await client.message())[1]["video"] == "a"
 
 
-@pytest.mark.parametrize("body", [{"replay": 2}, {"cursor": "earliest"}, {"cursor": "dc1-EPOCH-3"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"replay": 2, "cursor": None, "behind": None},
+        {"cursor": "earliest", "replay": None},
+        {"cursor": "dc1-EPOCH-3"},
+    ],
+)
 async def test_resuming_gives_exactly_the_rest(autojump_clock: MockClock, body: dict[str, Any]) -> None:
     async with stage() as on:
         receipt = await on.publish(5)
-        if "cursor" in body:
-            body["cursor"] = body["cursor"].replace("EPOCH", receipt.epoch)
+        cursor = body.get("cursor") or ""
+        if cursor:
+            body["cursor"] = cursor.replace("EPOCH", receipt.epoch)
         client = await connect(on)
         ready = await client.watch("v", **body)
-        is_resuming = body.get("cursor", "").startswith("dc1")
+        is_resuming = cursor.startswith("dc1")
         assert (ready["resumed"], ready["gap"]) == (is_resuming, False)
-        first = 1 if body.get("cursor") == "earliest" else 4
+        first = 1 if cursor == "earliest" else 4
         assert await client.events(6 - first) == list(range(first, 6))
         await on.publish(1)
         assert await client.events(1) == [6]

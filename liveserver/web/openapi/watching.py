@@ -109,6 +109,9 @@ def paths(settings: FrontendSettings) -> Json:
             "example": "like,comment",
         },
     )
+    last_event_id = header(
+        "Last-Event-ID", "Where to begin; takes precedence over `cursor`", schema("Cursor")
+    )
     rate = query(
         "rate",
         "At most so many comments a second; `omitted` says how many are left out",
@@ -130,9 +133,7 @@ def paths(settings: FrontendSettings) -> Json:
                 "parameters": [
                     ref("parameters", "Video"),
                     query("cursor", "Where to begin", _CURSOR),
-                    header(
-                        "Last-Event-ID", "Where to begin; takes precedence over `cursor`", schema("Cursor")
-                    ),
+                    last_event_id,
                     replay,
                     behind,
                     types,
@@ -160,6 +161,7 @@ def paths(settings: FrontendSettings) -> Json:
                         "Where to continue; without one, the present cursor is returned at once",
                         _CURSOR,
                     ),
+                    last_event_id,
                     query(
                         "wait",
                         "Seconds until an answer without events",
