@@ -71,7 +71,8 @@ class Diary:
 class History:
     """All there is to judge.
 
-    `logs`: what was read from the log itself, where it was. `losses`: how often its data was lost.
+    `logs`: what was read from the log itself, where it was. `losses`: how often its data was lost, or Redis
+    came back while a process that knew its numbers was away: each begins a new life, or none.
     `whole`: the log forgets nothing by age or length, so there is no other reason for a gap.
     """
 

@@ -235,7 +235,8 @@ async def perform(scenario: Scenario, seed: int) -> Verdict:
             notes.complaints += [f"it broke off: {cause}" for cause in causes(error)]
     if limit.cancelled_caught:
         notes.complaints.append(f"it did not end within {LIMIT:g} s")
-    history = History(notes.requests, notes.diaries, logs, scenario.losses, scenario.whole)
+    losses = scenario.losses + notes.unconfirmed
+    history = History(notes.requests, notes.diaries, logs, losses, scenario.whole)
     events = [(request, key) for request in notes.requests for key in request.keys]
     return Verdict(
         complaints=notes.complaints + (check(history) if is_whole else []),

@@ -36,6 +36,7 @@ class Notes:
         self.requests: list[Request] = []
         self.diaries: list[Diary] = []
         self.complaints: list[str] = []
+        self.unconfirmed = 0  # restarts of Redis that not every process may have confirmed: see `History`
         self.reconnects = 0
         self.attempts = 0
         self._tick = 0

@@ -121,6 +121,7 @@ async def break_something(play: Play) -> None:
             stage.redis.pause()
         case 2:
             await stage.stop_redis(kill=rng.random() < 0.5)
+            play.notes.unconfirmed += 1  # what else breaks may keep a process from confirming the logs
         case 3:
             proxy.stall()
         case 4:
