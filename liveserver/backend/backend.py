@@ -137,11 +137,12 @@ class Backend:
     async def comments(self, video: str, before: str | None, limit: int) -> Comments:
         """Return a page of a video's comments, newest first. Raises `NotFound`, `Unavailable`."""
         view = await self.follower.follow(video)
+        was_complete = view.is_complete and view.is_level
         found = await self._comments(video, before, limit + 1)
         if found is None:
             raise NotFound("this video has no comment with the id `before`")
         page = found[:limit]
-        is_complete = view.is_complete and view.is_level
+        is_complete = was_complete and view.is_complete and view.is_level
         return Comments(page, page[-1]["id"] if len(found) > limit else None, is_complete)
 
     async def _comments(self, video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:

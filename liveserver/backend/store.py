@@ -198,11 +198,14 @@ class Store:
         )
         with self._reader() as connection:
             if before is not None:
-                at = connection.execute(
-                    select(comments.c.at).where(comments.c.video == video, comments.c.id == before)
-                ).scalar_one_or_none()
-                if at is None:
+                found = connection.execute(
+                    select(comments.c.at, comments.c.retracted).where(
+                        comments.c.video == video, comments.c.id == before
+                    )
+                ).one_or_none()
+                if found is None or (found.retracted and not found.at):  # only its retraction was read
                     return None
+                at = found.at
                 query = query.where(tuple_(comments.c.at, comments.c.id) < (at, before))
             newest = query.order_by(comments.c.at.desc(), comments.c.id.desc()).limit(limit)
             return [

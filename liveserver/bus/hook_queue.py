@@ -98,7 +98,10 @@ class HookQueue(Protocol):
     async def done(
         self, endpoint: str, video: str, entries: Sequence[Entry], *, leave_gap: bool = False
     ) -> None:
-        """Remove the video's next messages, as far as they are these; put a gap in their place, if any."""
+        """Remove the video's next messages, as far as they are these; put a gap in their place, if any.
+
+        A video without messages is due no more.
+        """
         ...
 
     async def postpone(self, endpoint: str, video: str, seconds: float) -> None:

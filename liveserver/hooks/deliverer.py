@@ -127,6 +127,8 @@ class Deliverer:
         begun = trio.current_time()
         try:
             entries = await self._queue.next(self.name, video, BATCH)
+            if not entries:  # they have expired
+                await self._queue.done(self.name, video, [])
             expired = self._expired(entries, now)
             if expired:
                 await self._give_up(video, expired)

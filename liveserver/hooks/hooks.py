@@ -105,12 +105,13 @@ class Hooks:
                 await self._queue.resign(self._node)
             raise
 
-    async def _renew(self) -> bool:
+    async def _renew(self) -> bool | None:
+        """Return whether this node leads; None if that is not known."""
         try:
             return await self._queue.lead(self._node, float(self._settings.lease))
         except BusError as error:
             self._fail(error)
-            return False
+            return None
 
     async def _lead(self, deadline: float) -> None:
         """Collect and deliver until the lease ends."""
@@ -132,8 +133,11 @@ class Hooks:
         while True:
             await trio.sleep(lease / 3)
             begun = trio.current_time()
-            if await self._renew():
+            leads = await self._renew()
+            if leads:
                 scope.deadline = begun + lease * (1 - MARGIN)
+            elif leads is False:  # the bus has lost the lease, and another node took it
+                scope.cancel()
 
     async def _collect(self, scope: trio.CancelScope) -> None:
         collector = self._collector

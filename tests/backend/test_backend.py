@@ -153,3 +153,21 @@ async def test_repeated_and_early_batches_are_stored_once(tmp_path: Path) -> Non
         assert page.comments == [{"id": "x", "user": "ada", "text": "stays", "at": 5}]
         found = msgspec.json.decode(await a.summary("w"))
         assert (found["likes"], found["reactions"]) == (8, {"heart": 7, "fire": 1})
+
+
+async def test_a_page_read_before_its_log_was_is_not_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with datacenter(tmp_path) as dc, dc.backend("a") as a:
+        view = await a.follower.follow("v")
+        read = a._comments
+
+        async def read_slowly(video: str, before: str | None, limit: int) -> list[dict[str, Any]] | None:
+            found = await read(video, before, limit)
+            view.is_level = True
+            return found
+
+        monkeypatch.setattr(a, "_comments", read_slowly)
+        view.is_level = False
+        assert not (await a.comments("v", None, 50)).complete
+        assert (await a.comments("v", None, 50)).complete

@@ -167,3 +167,13 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert look(tmp_path, "select total from totals") == [(1,)]
     assert look(tmp_path, "select count(*) from comments") == [(0,)]
     store.close()
+
+
+def test_a_page_does_not_begin_at_a_comment_of_which_only_the_retraction_is_known(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.commit([comment("one"), ReceivedEvents("v", "e", 1, True, retracted=["unseen"])])
+    assert store.comments("v", "unseen", 9) is None
+    said = ReceivedComment("unseen", "u", "x", 10**15)
+    store.commit([ReceivedEvents("v", "e", 2, True, comments=[said])])
+    assert [each["text"] for each in store.comments("v", "unseen", 9) or ()] == ["one"]
+    store.close()

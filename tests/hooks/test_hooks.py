@@ -49,6 +49,20 @@ async def test_one_of_two_nodes_delivers_and_the_other_takes_over(autojump_clock
         nursery.cancel_scope.cancel()
 
 
+async def test_a_node_ends_at_once_where_another_has_taken_the_lead(autojump_clock: MockClock) -> None:
+    stage = Stage(settings(lease="60s"))
+    hooks = Hooks("n1", stage.bus, stage.queue, {"site": FakeSink()}, stage.settings)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hooks.run)
+        await trio.sleep(1)
+        assert hooks.statistics().leads == 1
+        await stage.queue.resign(hooks._node)  # as if the bus had lost the lease
+        assert await stage.queue.lead("n2", 600.0)
+        await trio.sleep(21)
+        assert hooks.statistics().leads == 0
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_node_that_cannot_renew_its_lease_ends_before_it_does(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

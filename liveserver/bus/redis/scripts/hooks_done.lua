@@ -1,4 +1,5 @@
--- Remove the first entries of a queue, as far as they are these; leave a gap in their place if one is given.
+-- Remove the first entries of a queue, as far as they are these; leave a gap in their place if one is given. A video
+-- whose queue has expired is due no more.
 --
 -- KEYS  queue due length
 -- ARGV  1 endpoint  2 video  3 the id of a gap, or empty  4 ttl (ms), and the entries
@@ -11,7 +12,10 @@ for i = 5, #ARGV do
   call('HINCRBY', KEYS[3], ARGV[1], -1)
   score = first[2]
 end
-if not score then return 0 end
+if not score then
+  if call('EXISTS', KEYS[1]) == 0 then call('ZREM', KEYS[2], ARGV[2]) end
+  return 0
+end
 local now = now_ms()
 local following = call('ZRANGE', KEYS[1], 0, 0)[1]
 if ARGV[3] ~= '' and not (following and string.find(following, '^%d+ gap')) then

@@ -18,12 +18,22 @@ local now, at, dropped = now_ms(), 9, 0
 local prefix = string.sub(KEYS[1], 1, -7) -- without `leader`
 local sequence = math.max(tonumber(call('HGET', KEYS[3], '+') or 0), now * 1000)
 
+local counted = {}
+-- Without `due`, which outlives each queue, all of the endpoint's queues have expired, and with them what was counted.
+local function count_of(endpoint)
+  if not counted[endpoint] then
+    counted[endpoint] = true
+    if call('EXISTS', prefix .. 'due:' .. endpoint) == 0 then call('HDEL', KEYS[3], endpoint) end
+  end
+  return tonumber(call('HGET', KEYS[3], endpoint) or 0)
+end
+
 for _ = 1, tonumber(ARGV[5]) do
   local endpoint, video, id, body = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   at = at + 4
   local queue, due = prefix .. 'queue:' .. endpoint .. ':' .. video, prefix .. 'due:' .. endpoint
   local entry = now .. ' ' .. id .. ' ' .. body
-  if tonumber(call('HGET', KEYS[3], endpoint) or 0) >= limit then
+  if count_of(endpoint) >= limit then
     dropped = dropped + 1
     local last = call('ZRANGE', queue, -1, -1)[1]
     entry = not (last and string.find(last, '^%d+ gap')) and string.format('%d gap%.0f ', now, sequence + 1)
