@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
+REMOVED = "its file was removed or replaced; put it back, or restart the node"
+SQLITE_FILES = ("", "-wal", "-shm")  # all stay while a connection is open
 BUSY_MILLISECONDS = 5_000  # another process writes to the same SQLite file
 
 # Defaults for libpq, unless the URL overrides them: a server that hangs is abandoned in time, and of several
@@ -69,7 +72,40 @@ def open_engine(url: str, *, writes: bool, prepares: bool = False) -> Engine:
         def on_begin(connection: Connection) -> None:
             connection.exec_driver_sql(begin)
 
+        if writes and parsed.database not in (None, "", ":memory:") and "uri" not in parsed.query:
+            _watch_files(engine, str(parsed.database))  # after BEGIN, which opens them all
+
     return engine
+
+
+def _watch_files(engine: Engine, file: str) -> None:
+    """Have transactions fail once SQLite's open files are not those at their paths any more.
+
+    SQLite goes on to write to files that were removed or replaced, and would make a new, empty one for the
+    next connection: what was stored would be lost with the process.
+    """
+    first = list[tuple[int, int] | None]()  # the database's file, for as long as the engine
+
+    @event.listens_for(engine, "do_connect")
+    def on_connecting(*_: object) -> None:
+        if first and _identity(file) != first[0]:
+            raise sqlite3.OperationalError(REMOVED)
+
+    @event.listens_for(engine, "begin")
+    def on_beginning(connection: Connection) -> None:
+        found = [_identity(file + suffix) for suffix in SQLITE_FILES]
+        first.extend(found[:1] if not first else ())
+        if found[0] != first[0] or connection.info.setdefault("files", found) != found:
+            raise OperationalError("BEGIN", None, sqlite3.OperationalError(REMOVED))
+
+
+def _identity(file: str) -> tuple[int, int] | None:
+    """Return which file is at a path; None if there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def is_transient(error: SQLAlchemyError) -> bool:

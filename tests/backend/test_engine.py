@@ -28,7 +28,7 @@ from liveserver.backend.engine import is_transient
 from liveserver.backend.store import Store
 from liveserver.errors import Unavailable
 from tests.backend.harness import FakeDispatcher as AnyDispatcher
-from tests.backend.harness import comment, like, settings
+from tests.backend.harness import comment, like, look, open_store, settings
 from tests.backend.postgres import Proxy, directory_of, execute, pgbouncer, postgres, programs, set_read_only
 
 
@@ -228,3 +228,30 @@ def test_transient_errors_are_distinguished_from_permanent_ones(
 def test_a_general_error_is_not_transient() -> None:
     assert not is_transient(SQLAlchemyError())
     assert is_transient(OperationalError("", {}, Exception(), connection_invalidated=True))
+
+
+@pytest.mark.parametrize("suffixes", [("", "-wal", "-shm"), ("",), ("-wal",), ("-shm",)])
+def test_nothing_is_stored_in_files_that_were_removed_or_replaced(
+    tmp_path: Path, suffixes: tuple[str, ...]
+) -> None:
+    """SQLite would go on to write to them: accepted, and lost with the process."""
+    store = open_store(tmp_path)
+    assert isinstance(store.commit([like()]).outcomes[0], Stored)
+    (tmp_path / "aside").mkdir()
+    for suffix in suffixes:
+        (tmp_path / f"likes.db{suffix}").rename(tmp_path / f"aside/likes.db{suffix}")
+    with pytest.raises(OperationalError, match="was removed or replaced"):
+        store.commit([like()])
+    if "" in suffixes:
+        for _ in range(2):  # on a new connection, which must not make a new file
+            with pytest.raises(OperationalError, match="was removed or replaced"):
+                store.commit([like()])
+        assert not (tmp_path / "likes.db").exists()
+        (tmp_path / "likes.db").write_bytes(b"")
+        with pytest.raises(OperationalError, match="was removed or replaced"):
+            store.commit([like()])
+        for suffix in suffixes:
+            (tmp_path / f"aside/likes.db{suffix}").replace(tmp_path / f"likes.db{suffix}")
+        assert isinstance(store.commit([like()]).outcomes[0], Stored)
+        assert look(tmp_path, "select total from totals") == [(2,)]
+    store.close()
