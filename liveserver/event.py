@@ -105,6 +105,11 @@ def is_node_only(kind: str, key: str | None) -> bool:
     )
 
 
+def is_own_key(key: str) -> bool:
+    """Return whether the server's own events have this key: they fit although publishers filled the state."""
+    return key in ("settings", "pin") or key.startswith(NODE_ONLY_KEYS)
+
+
 class Publication(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One event as its publisher sent it. `data` stays unparsed JSON; empty when absent.
 

@@ -222,3 +222,19 @@ async def test_the_state_of_another_datacenter_is_merged_without_numbers(bus: Wh
     assert (len(states["v"]), states["w"]) == (3, [])
     assert await bus.states([]) == {}
     await bus.merge_states({})
+
+
+@pytest.mark.parametrize(
+    "key", ["settings", "pin", "ban/ada", "clear/ada", "waiting/w", "likes/s", "revoked/t"]
+)
+async def test_the_servers_own_events_fit_although_publishers_filled_the_state(
+    open_bus: OpenBus, key: str
+) -> None:
+    async with open_bus(state_keys=2) as bus:
+        await publish(bus, keyed("a", "1"), keyed("b", "1"))
+        assert (await publish(bus, keyed("c", "1"))).is_full
+        assert (await publish(bus, keyed("c", "1"), keyed(key, "1"))).is_full
+        assert not (await publish(bus, keyed(key, "1"))).is_full
+        assert set(await state(bus)) == {"a", "b", key}
+        assert not (await publish(bus, keyed("likes/other", "1"))).is_full
+        assert (await publish(bus, keyed("likes/another", "1"))).is_full

@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterable
 
 from liveserver.config import HistorySettings
+from liveserver.event import is_own_key
 from liveserver.state import MARK, Keyed, MalformedKeyed, State, read, tombstone
 
+OWN_ROOM = 2  # times the bounds: the server's own events, as bans and totals, whatever publishers have filled
 RELAYED_ROOM = 4  # times the bounds: what other datacenters have accepted is kept beyond them
 PURGE_PAUSE = 10.0  # seconds between two purges of old tombstones
 
@@ -56,7 +58,7 @@ class VideoState:
 
         `now` is in seconds.
         """
-        more_keys = more_size = 0
+        more_keys, more_size, room = 0, 0, OWN_ROOM
         known: dict[str, int] = {}
         for line in lines:
             event = _keyed(line)
@@ -68,16 +70,18 @@ class VideoState:
                 more_keys += 1
                 more_size += len(event.key)
             more_size += max(size - before, 0)
+            if size > before and not is_own_key(event.key):
+                room = 1
             known[event.key] = max(size, before)
-        if not (more_keys or more_size) or self._fits(more_keys, more_size):
+        if not (more_keys or more_size) or self._fits(more_keys, more_size, room):
             return True
         self._purge(now)
-        return self._fits(more_keys, more_size)
+        return self._fits(more_keys, more_size, room)
 
-    def _fits(self, more_keys: int, more_size: int) -> bool:
+    def _fits(self, more_keys: int, more_size: int, room: int) -> bool:
         return (
-            len(self._lines) + more_keys <= self._settings.state_keys
-            and self._size + more_size <= self._settings.state_size
+            len(self._lines) + more_keys <= room * self._settings.state_keys
+            and self._size + more_size <= room * self._settings.state_size
         )
 
     def _purge(self, now: float) -> None:

@@ -7,6 +7,9 @@
 local KEYED = 59 -- `;`, with which a keyed line begins
 local FIELDS = 2 -- fields of the hash that are not keys
 local RELAYED_ROOM = 4 -- times the limits: events that other datacenters have accepted may exceed them
+local OWN_ROOM = 2 -- times the limits: the server's own events, as bans and totals, whatever publishers have filled
+local OWN_KEYS = {settings = true, pin = true}
+local OWN_PREFIXES = {likes = true, revoked = true, ban = true, clear = true, waiting = true}
 local PURGE_PAUSE = 10000 -- ms
 
 local function parse(line)
@@ -70,9 +73,13 @@ local function purge(state, now)
   if gone > 0 then call('HINCRBY', state, '#bytes', -gone) end
 end
 
+local function is_own(key)
+  return OWN_KEYS[key] or OWN_PREFIXES[string.match(key, '^(%l+)/') or '']
+end
+
 -- Return whether `count` arguments from `start` on fit into the state. Those that do not enlarge it always fit.
 local function has_room(state, start, count, now)
-  local more_keys, more_bytes, known = 0, 0, {}
+  local more_keys, more_bytes, known, room = 0, 0, {}, OWN_ROOM
   for i = start, start + count - 1 do
     local event = string.byte(ARGV[i]) == KEYED and parse(ARGV[i])
     if event then
@@ -82,13 +89,14 @@ local function has_room(state, start, count, now)
         more_keys, more_bytes = more_keys + 1, more_bytes + #event.key
       end
       more_bytes = more_bytes + math.max(size - before, 0)
+      if size > before and not is_own(event.key) then room = 1 end
       known[event.key] = math.max(size, before)
     end
   end
   if more_keys == 0 and more_bytes == 0 then return true end
   local function fits()
     local keys, bytes = sizes(state)
-    return keys + more_keys <= STATE_KEYS and bytes + more_bytes <= STATE_BYTES
+    return keys + more_keys <= room * STATE_KEYS and bytes + more_bytes <= room * STATE_BYTES
   end
   if fits() then return true end
   purge(state, now)
