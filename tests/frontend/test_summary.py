@@ -76,6 +76,35 @@ async def test_totals_of_all_stores_and_the_newest_comments(until: Until) -> Non
         assert (await client.get(url + SUMMARY + "?other=1")).status_code == 400
 
 
+async def test_pages_of_the_comments_in_the_log(until: Until) -> None:
+    path = "/v1/videos/v/comments"
+    async with serving() as (client, url):
+
+        async def page(query: str = "") -> dict[str, Any]:
+            answer = await client.get(url + path + query)
+            assert answer.status_code == 200
+            return dict(answer.json())
+
+        assert await page() == {"comments": [], "next": None, "complete": False}
+        events = [{"id": f"c{n}", "type": "comment", "data": {"text": 'says "id":"c1"'}} for n in range(5)]
+        events[2:2] = [{"id": "w", "type": "wave"}, {"id": "x", "type": "comment", "data": "other"}]
+        assert (await client.post(url + "/v1/videos/v/events", json=events)).status_code == 202
+
+        async def seen() -> bool:
+            return len((await page())["comments"]) == 5
+
+        await until(seen)
+        pages = [await page("?limit=2"), await page("?limit=2&before=c3"), await page("?limit=2&before=c1")]
+        assert [[each["id"] for each in one["comments"]] for one in pages] == [
+            ["c4", "c3"],
+            ["c2", "c1"],
+            ["c0"],
+        ]
+        assert [one["next"] for one in pages] == ["c3", "c1", None]
+        for query, status in (("?before=w", 404), ("?limit=0", 400), ("?status=waiting", 400), ("?a=b", 400)):
+            assert (await client.get(url + path + query)).status_code == status
+
+
 def test_a_comments_role_is_shown_where_it_has_one() -> None:
     event = {"id": "c", "at": 5, "data": {"text": "hi"}}
     events = (event, event | {"user": "mo", "role": "moderator"})

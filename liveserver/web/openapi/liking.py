@@ -36,16 +36,6 @@ SCHEMAS: Json = {
     "Liked": record({"id": TEXT, "total": {**COUNT, "description": "The video's likes, including this one"}}),
     "Commented": record({"id": TEXT}),
     "Held": record({"id": TEXT, "waiting": {"type": "boolean"}}),
-    "Comments": record(
-        {
-            "comments": {"type": "array", "items": schema("Comment"), "description": "Newest first"},
-            "next": {"type": ["string", "null"], "description": "The next `before`; null at the end"},
-            "complete": {
-                "type": "boolean",
-                "description": "Whether this backend has all comments, including those of other backends",
-            },
-        }
-    ),
 }
 
 
@@ -69,6 +59,17 @@ SUMMARY_SCHEMAS: Json = {
             "likes": COUNT,
             "reactions": {"type": "object", "additionalProperties": COUNT},
             "comments": {"type": "array", "items": schema("Comment"), "description": "Newest first"},
+        }
+    ),
+    "Comments": record(
+        {
+            "comments": {"type": "array", "items": schema("Comment"), "description": "Newest first"},
+            "next": {"type": ["string", "null"], "description": "The next `before`; null at the end"},
+            "complete": {
+                "type": "boolean",
+                "description": "Whether all comments are included, those of other backends, too; "
+                "false at nodes without a backend",
+            },
         }
     ),
 }
@@ -103,34 +104,6 @@ def paths(settings: BackendSettings) -> Json:
             }
         },
         "/v1/videos/{video}/comments": {
-            "get": {
-                "operationId": "comments",
-                "tags": ["liking"],
-                "summary": "Read a video's comments, the newest first",
-                "parameters": [
-                    video,
-                    {
-                        "name": "before",
-                        "in": "query",
-                        "schema": TEXT,
-                        "description": "A comment's id: return the comments before it",
-                    },
-                    {
-                        "name": "limit",
-                        "in": "query",
-                        "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
-                    },
-                    query(
-                        "status",
-                        "Comments that are shown or, for moderators, those waiting for review",
-                        {"enum": ["shown", "waiting"], "default": "shown"},
-                    ),
-                ],
-                "responses": {
-                    "200": answer("A page of them", JSON, schema("Comments")),
-                    **problems(400, 401, 403, 404, 429, 431, 500, 503),
-                },
-            },
             "post": {
                 "operationId": "comment",
                 "tags": ["liking"],
@@ -165,8 +138,38 @@ def paths(settings: BackendSettings) -> Json:
 
 
 def summary_paths() -> Json:
-    """Return the operation of every backend and every frontend."""
+    """Return the operations of every backend and every frontend."""
     return {
+        "/v1/videos/{video}/comments": {
+            "get": {
+                "operationId": "comments",
+                "tags": ["liking"],
+                "summary": "Read a video's comments, the newest first",
+                "parameters": [
+                    ref("parameters", "Video"),
+                    {
+                        "name": "before",
+                        "in": "query",
+                        "schema": TEXT,
+                        "description": "A comment's id: return the comments before it",
+                    },
+                    {
+                        "name": "limit",
+                        "in": "query",
+                        "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+                    },
+                    query(
+                        "status",
+                        "Comments that are shown or, for moderators, those waiting for review",
+                        {"enum": ["shown", "waiting"], "default": "shown"},
+                    ),
+                ],
+                "responses": {
+                    "200": answer("A page of them", JSON, schema("Comments")),
+                    **problems(400, 401, 403, 404, 429, 431, 500, 503),
+                },
+            },
+        },
         "/v1/videos/{video}/summary": {
             "get": {
                 "operationId": "summary",

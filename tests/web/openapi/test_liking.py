@@ -51,7 +51,7 @@ def test_a_comments_text_is_bounded_by_the_settings() -> None:
 
 
 def test_a_page_of_comments_is_bounded_as_the_route_does() -> None:
-    operation = paths(BackendSettings())["/v1/videos/{video}/comments"]["get"]
+    operation = summary_paths()["/v1/videos/{video}/comments"]["get"]
     limit = next(each["schema"] for each in operation["parameters"] if each.get("name") == "limit")
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, MAX_PAGE, 50)
 
