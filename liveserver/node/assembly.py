@@ -27,7 +27,7 @@ from liveserver.errors import LiveserverError
 from liveserver.frontend.frontend import Frontend
 from liveserver.frontend.role import open_frontend_role
 from liveserver.node.site import open_site
-from liveserver.recorder.role import open_history, open_recorder_role
+from liveserver.recorder.role import open_history, open_recorder_role, open_recordings
 from liveserver.role import Check, PrepareReload, Process, Role
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class Node:
                 self._add(role)
             if process is not None and "recorder" in roles:
                 self._add(open_recorder_role(process))
+            elif "backend" in roles:
+                self._add(open_recordings(settings.recorder, self.authorizer))
             if process is not None and "hooks" in roles:
                 from liveserver.hooks.role import open_hooks_role
 

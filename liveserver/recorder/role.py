@@ -1,4 +1,4 @@
-"""The recorder role of a process, and the history that dispatchers serve."""
+"""The recorder role of a process, the recordings that backends serve, and the history of dispatchers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from liveserver.auth.authorizer import Authorizer
+from liveserver.config import RecorderSettings
 from liveserver.errors import ConfigError
 from liveserver.recorder.history import History
 from liveserver.recorder.opening import open_store
@@ -30,13 +32,29 @@ def open_recorder_role(process: Process) -> Role:
     def routes() -> Blueprint:
         from liveserver.recorder.routes import recorder_routes
 
-        return recorder_routes(recorder, process.authorizer)
+        return recorder_routes(recorder.recording, process.authorizer)
 
     return Role(
         blueprints=[routes],
         statistics={"recorder": recorder.statistics},
         checks={"recorder": recorder.check},
     )
+
+
+def open_recordings(settings: RecorderSettings, authorizer: Authorizer) -> Role:
+    """Return the recordings that the settings name, to be read only."""
+    try:
+        recording = partial(_recording, open_store(settings), settings.segment)
+    except ConfigError as error:  # only recorders need what it takes to read recordings
+        log.warning("recordings_not_served", reason=str(error))
+        return Role()
+
+    def routes() -> Blueprint:
+        from liveserver.recorder.routes import recorder_routes
+
+        return recorder_routes(recording, authorizer)
+
+    return Role(blueprints=[routes])
 
 
 def open_history(process: Process) -> Role:

@@ -15,7 +15,6 @@ from liveserver.auth.grant import WATCH
 from liveserver.edge.request import checked_video
 from liveserver.errors import BadRequest, NotFound
 from liveserver.moderation.arguments import arguments, check_arguments
-from liveserver.recorder.recorder import Recorder
 from liveserver.recorder.recording import INDEX, Recording, unreadable
 from liveserver.recorder.segments import DamagedRecording
 from liveserver.web.auth_headers import auth_headers
@@ -29,8 +28,8 @@ _FILE = re.compile(r"[0-9a-f]{24}\.ndjson\.gz")
 SEGMENT_SECONDS = 3600  # that caches may keep a file; one that was rewritten has another name
 
 
-def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
-    """Return the routes, to be mounted into the public application."""
+def recorder_routes(recording_of: Callable[[str], Recording], authorizer: Authorizer) -> Blueprint:
+    """Return the routes of the videos' recordings, to be mounted into the public application."""
     routes = Blueprint("recorder", __name__)
     check_arguments(routes, stretch=STRETCH)
 
@@ -41,9 +40,9 @@ def recorder_routes(recorder: Recorder, authorizer: Authorizer) -> Blueprint:
             grant.require_video(checked_video(video))
         else:
             grant.require(WATCH, checked_video(video))
-        found = recorder.recording(video)
+        found = recording_of(video)
         if not (await _read(found.index)).segments:
-            raise NotFound("there is no recording of this video")
+            raise NotFound("there is no recording of this video; recorders make them")
         return found
 
     @routes.get("/v1/videos/<video>/recording")

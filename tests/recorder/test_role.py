@@ -13,8 +13,8 @@ from liveserver.bus.memory.bus import MemoryBus
 from liveserver.config import Settings, load
 from liveserver.errors import ConfigError
 from liveserver.recorder import role as recorder_role
-from liveserver.recorder.role import open_history, open_recorder_role
-from liveserver.role import Process
+from liveserver.recorder.role import open_history, open_recorder_role, open_recordings
+from liveserver.role import Process, Role
 
 
 def settings(directory: Path) -> Settings:
@@ -49,3 +49,7 @@ async def test_a_history_without_what_reads_recordings_has_the_log_alone(
         assert not nursery.child_tasks
     assert [entry["event"] for entry in logged] == ["history_without_recordings"]
     assert len([made() for made in role.blueprints]) == 1
+    given = settings(tmp_path)
+    with structlog.testing.capture_logs() as logged:
+        assert open_recordings(given.recorder, Authorizer(given)) == Role()
+    assert [entry["event"] for entry in logged] == ["recordings_not_served"]

@@ -90,6 +90,9 @@ async def test_a_stretch_by_time_and_by_position_and_the_bare_files(tmp_path: Pa
         for query in ("from=x", "from=1&from=2", "position=5", "position=1-2&from=3", "until=1", "to=-1"):
             answer = await client.get(f"/v1/videos/v/recording?{query}")
             assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    async with serving(tmp_path, 'node.roles=["frontend","dispatcher","backend"]') as client:  # no recorder
+        assert [each["id"] for each in await recorded(client, "?position=3000-", 2)] == ["e3", "e4"]
+        assert (await client.get("/v1/videos/other/recording")).status_code == 404
 
 
 async def test_a_like_and_a_retracted_comment_as_they_are_recorded(tmp_path: Path) -> None:

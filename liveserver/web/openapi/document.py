@@ -68,7 +68,7 @@ def public_document(settings: Settings, *, nodes_too: bool = False) -> Json:
         schemas.append(moderating.SCHEMAS)
         paths.append(site.paths(settings.auth))
         schemas.append(site.SCHEMAS)
-    if "recorder" in roles:
+    if "recorder" in roles or "backend" in roles:
         paths.append(recording.PATHS)
         schemas.append(recording.SCHEMAS)
     if "frontend" in roles or "backend" in roles:
