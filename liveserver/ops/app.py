@@ -87,16 +87,21 @@ def ops_app(
     @app.get("/v1/status")
     async def status() -> Response:
         video = argument("video")
-        result = {
-            **identity,
-            "uptime": round(trio.current_time() - since, 3),
-            "process": usage(),
-            **(_videos(frontend, video) if frontend is not None else {}),
-            **{part: statistics() for part, statistics in parts.items()},
-        }
-        if "relay" in parts:
-            result["peers"] = getattr(parts["relay"](), "peers", [])
-        return json(result)
+        statistics = {part: read() for part, read in parts.items()}
+        watching = statistics.get("frontend")
+        return json(
+            {
+                **identity,
+                "uptime": round(trio.current_time() - since, 3),
+                "process": usage(),
+                "videos": [],
+                **(_videos(frontend, video) if frontend is not None else {}),
+                "viewers": getattr(watching, "viewers", 0),
+                "lag": getattr(watching, "lag", 0),
+                "peers": getattr(statistics.get("relay"), "peers", []),
+                **statistics,
+            }
+        )
 
     @app.post("/v1/reload")
     async def reload_settings() -> Response:

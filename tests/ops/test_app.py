@@ -106,7 +106,8 @@ async def test_status() -> None:
     status = await (await get("/v1/status")).get_json()
     assert status.pop("uptime") >= 0
     assert status.pop("process")["descriptors"] > 0
-    assert status == {**IDENTITY, "edge": msgspec.structs.asdict(EDGE)}
+    nothing = {"videos": [], "viewers": 0, "lag": 0, "peers": []}
+    assert status == {**IDENTITY, **nothing, "edge": msgspec.structs.asdict(EDGE)}
 
 
 async def test_status_takes_no_other_arguments() -> None:
@@ -144,12 +145,13 @@ async def test_status_and_trace_of_a_frontend(autojump_clock: MockClock) -> None
         parcel = AppendRequest("v", "t", [b'like {"id":"a/b?","video":"v","type":"like","n":1}'], ["a/b?"])
         await on.bus.append([parcel])
         await client.events(1)
-        ops = ops_app(IDENTITY, {}, dict, on.frontend).test_client()
+        ops = ops_app(IDENTITY, {"frontend": on.frontend.statistics}, dict, on.frontend).test_client()
         status = await (await ops.get("/v1/status")).get_json()
         assert [(video["video"], video["viewers"], video["offset"]) for video in status["videos"]] == [
             ("v", 1, 1)
         ]
         assert (status["more_videos"], status["more_viewers"]) == (0, 0)
+        assert (status["viewers"], status["lag"]) == (1, 0)
         status = await (await ops.get("/v1/status?video=v")).get_json()
         assert [video["video"] for video in status["videos"]] == ["v"]
         assert (await ops.get("/v1/status?video=w")).status_code == 404
