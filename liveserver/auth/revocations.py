@@ -130,8 +130,8 @@ class Revocations:
         """Return whether the token that this grant was made from is revoked."""
         if not self._known or not grant.is_viewer:
             return False
-        if grant.token_id is not None and (until := self._tokens.get(grant.token_id)) is not None:
-            return until > self._now()
+        if grant.token_id is not None and self._tokens.get(grant.token_id, 0) > self._now():
+            return True
         if grant.user is not None and (found := self._users.get(grant.user)) is not None:
             before, until = found
             return 1000 * grant.issued < before and until > self._now()

@@ -22,3 +22,12 @@ def test_a_token_is_revoked_until_the_very_millisecond() -> None:
     now = UNTIL
     assert not revocations.is_revoked(grant)
     assert [each.token for each in revocations.expired()] == ["t"]
+
+
+def test_a_users_tokens_stay_revoked_when_the_time_of_one_of_them_is_over() -> None:
+    revocations = Revocations(lambda: UNTIL / 1000)
+    users = b';revocation;revoked/user/u;1;1; {"id":"y","data":{"user":"u","before":9000,"until":%d}}'
+    for line in (LINE, users % (UNTIL + 1)):
+        revocations.fold(read(line))
+    assert revocations.is_revoked(Grant(is_viewer=True, token_id="t", user="u", issued=8))
+    assert not revocations.is_revoked(Grant(is_viewer=True, token_id="t", user="u", issued=9))
