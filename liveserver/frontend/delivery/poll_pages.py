@@ -130,10 +130,10 @@ class PollPages:
         self, start: int, end: int, is_wanted: bool, internal: bool, types: frozenset[bytes] | None
     ) -> bytes:
         """Return the state after the last gap of an answer or, if wanted, at its start."""
-        log, position = self._log, start if is_wanted else -1
-        while (gap := log.before_gap(max(position, start), end)) < end:
-            position = gap + 1
-        return log.state.rendered(position, internal=internal, types=types) if position >= start else b""
+        log, position = self._log, start
+        while (gap := log.before_gap(position, end)) < end:
+            position, is_wanted = gap + 1, True
+        return log.state.rendered(position, internal=internal, types=types) if is_wanted else b""
 
     def clear(self) -> None:
         self._pages.clear()

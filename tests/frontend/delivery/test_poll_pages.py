@@ -51,6 +51,24 @@ def test_a_gap_is_reported_on_one_page_only() -> None:
     ]
 
 
+def test_a_client_that_resumes_exactly_among_prepended_events_gets_no_state() -> None:
+    log = ChannelLog("v", 1000, 600.0)
+    keyed = (
+        b';score;score;1;1; {"id":"s","video":"v","type":"score","at":1,"key":"score","version":1,"n":"s"}'
+    )
+    log.start_at(Cursor.parse("dc1-aaa-3"), [keyed], Cursor.parse("dc1-aaa-0"))
+    log.append(Batch("v", "aaa", 4, "dc1", "aaa", 4, [keyed]), 0, 0.0)
+    log.prepend([batch(1, 3)], 0.0)
+    answers = PollPages(log, 1 << 20)
+    for number in range(4):
+        point = log.locate(Cursor.parse(f"dc1-aaa-{number}"))
+        page = body(answers.answer(point.position, point.seen, 10) or b"")
+        assert (len(page["events"]), page["gap"], "state" in page) == (4 - number, False, False)
+    point = log.locate(Cursor.parse("dc1-aaa-0"))
+    page = body(answers.answer(point.position, point.seen, 10, has_state=True) or b"")
+    assert [event["key"] for event in page["state"]] == ["score"]
+
+
 def test_a_gap_is_reported_on_the_first_page_only() -> None:
     log = ChannelLog("v", 1000, 600.0, Cursor.parse("dc1-aaa-10~dc2-aaa-5"))
     log.append(batch(11, 4), 0, 0.0)
