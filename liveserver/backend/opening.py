@@ -27,7 +27,9 @@ async def open_store(url: str, settings: BackendSettings, likes: LikeSettings) -
     backoff, patience = Backoff(RETRY_FIRST, RETRY_LONGEST), trio.current_time() + OPEN_SECONDS
     while True:
         try:
-            return await trio.to_thread.run_sync(lambda: Store(url, settings, likes=likes))
+            return await trio.to_thread.run_sync(
+                lambda: Store(url, settings, likes=likes), abandon_on_cancel=True
+            )
         except ValueError:
             # Not chained: the original may quote a part of the password.
             raise ConfigError(

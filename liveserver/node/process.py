@@ -14,8 +14,8 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -110,13 +110,17 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
     settings = tuned(settings)
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            running: Running = await nursery.start(partial(serve, load=load), settings)
+            async with ending_on_signal(signals, nursery.cancel_scope) as is_reload_due:
+                running: Running = await nursery.start(partial(serve, load=load), settings)
             gc.freeze()  # without a collection: two of a hundred objects made by imports are garbage
             gc.enable()
             addresses = running.addresses
             pages = {"page": f"http://{addresses.public}/"} if "backend" in settings.node.roles else {}
             pages["dashboard"] = f"http://{addresses.ops}/"
             log.info("ready", **msgspec.to_builtins(addresses), roles=settings.node.roles, **pages)
+            if is_reload_due():
+                with suppress(ConfigError):  # it was logged
+                    running.reload()
             async for number in signals:
                 if number != signal.SIGHUP or (had_terminal and not has_terminal()):
                     break
@@ -133,6 +137,29 @@ async def run(settings: Settings, load: Callable[[], Settings] | None = None) ->
             if running.node.frontend is not None:
                 await running.node.frontend.disconnect_all()  # the remaining viewers, after a second signal
             nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def ending_on_signal(
+    signals: AsyncIterator[int], scope: trio.CancelScope
+) -> AsyncIterator[Callable[[], bool]]:
+    """Cancel `scope` when a signal to end comes during the block, in which the node starts: a database may
+    keep it waiting. Yields what returns whether SIGHUP came.
+    """
+    reloads = list[int]()
+
+    async def listen() -> None:
+        async for number in signals:
+            if number == signal.SIGHUP:
+                reloads.append(number)
+            else:
+                log.info("ended_while_starting", signal=signal.Signals(number).name)
+                scope.cancel()
+
+    async with trio.open_nursery() as listening:
+        listening.start_soon(listen)
+        yield lambda: bool(reloads)
+        listening.cancel_scope.cancel()
 
 
 async def _drain(running: Running, number: int, scope: trio.CancelScope) -> None:

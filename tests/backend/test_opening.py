@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from liveserver.backend.opening import database_url, open_store
@@ -49,3 +51,13 @@ async def test_a_url_that_cannot_be_opened_is_refused_without_its_password(
     with pytest.raises(ConfigError) as raised:
         await open_store(url, BackendSettings(), LikeSettings())
     assert "geheim" not in str(raised.value)
+
+
+async def test_a_database_that_does_not_answer_keeps_no_node_from_ending() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=600"
+        with trio.fail_after(300), trio.move_on_after(0.2) as scope:
+            await open_store(url, BackendSettings(), LikeSettings())
+        assert scope.cancelled_caught

@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+import trio.testing
 
+from liveserver.node.process import ending_on_signal
 from tests.conftest import Until
 from tests.processes import NodeProcess, running
 
@@ -135,3 +137,19 @@ async def test_a_disk_that_is_full_ends_nothing() -> None:
                 assert await process.terminate() == 0
     finally:
         os.close(full)
+
+
+async def test_a_node_that_starts_is_ended_by_a_signal_and_reloads_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    send, signals = trio.open_memory_channel[int](2)
+    scope = trio.CancelScope()
+    async with ending_on_signal(signals, scope) as is_reload_due:
+        assert not is_reload_due()
+        await send.send(signal.SIGHUP)
+        await trio.testing.wait_all_tasks_blocked()
+        assert is_reload_due()
+        assert not scope.cancel_called
+        await send.send(signal.SIGTERM)
+        await trio.testing.wait_all_tasks_blocked()
+        assert scope.cancel_called
