@@ -202,7 +202,7 @@ def test_a_tab_that_has_the_lock_and_says_nothing_loses_it(stage: Stage, context
     hung.goto(f"{stage.two.url}/page/icon.svg")
     hung.evaluate(
         "name => new Promise((held) => navigator.locks.request(name, () => new Promise(held)))",
-        f"liveserver hung {stage.two.url}",
+        f"liveserver hung,{stage.two.url}/,,,",
     )
     page = context.new_page()
     stop_clock(page)

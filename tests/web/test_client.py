@@ -491,6 +491,30 @@ def test_settings_and_the_pin_are_read_from_the_state(
     assert page.evaluate("[live.settings, live.pinned]") == [expected, None]
 
 
+@pytest.mark.parametrize("begins", ["gap", "ready"])
+def test_a_state_that_is_not_sent_behind_a_gap_is_empty(
+    context: BrowserContext, frontend: ScriptedFrontend, begins: str
+) -> None:
+    page = opened(context, frontend, frontend.url, share=False)
+    stream = frontend.stream(1)
+    stream.ready(0)
+    stream.send(frame(event(1, "pin", key="pin", data={"text": "hello"}), 1))
+    expect_seen(page, 1, 1)
+    if begins == "gap":
+        lost = {"video": "v", "cursor": cursor(5)}
+        stream.send(f"id: {cursor(5)}\nevent: gap\ndata: {json.dumps(lost)}\n\n")
+    else:
+        page.evaluate("live.setTransport('sse')")
+        stream = frontend.stream(2)
+        stream.ready(5, gap=True)
+    assert page.evaluate("live.pinned.text") == "hello", "it may follow"
+    stream.send(frame(event(6), 6))
+    wait_until(lambda: page.evaluate("seen.at(-1)") == "e6")
+    assert page.evaluate("live.pinned") is None
+    cleared = "fired.filter(([word]) => word === 'state').at(-1)[1].events"
+    assert [(one["key"], one["data"]) for one in page.evaluate(cleared)] == [("pin", None)]
+
+
 # Tabs
 
 
@@ -576,7 +600,7 @@ FAKE_LEADER = """async (name) => {
 def test_a_late_answer_does_not_take_a_tab_back(context: BrowserContext, frontend: ScriptedFrontend) -> None:
     """Nor does a post that comes again, or from a leader that is behind; each event comes once."""
     leader = opened(context, frontend)
-    leader.evaluate(FAKE_LEADER, f"liveserver v {frontend.url}")
+    leader.evaluate(FAKE_LEADER, f"liveserver v,{frontend.url}/,,,")
     page = opened(context, frontend, frontend.url)
     wait_until(lambda: leader.evaluate("questions.length") == 1)
     leader.evaluate("answer(questions[0], 2, 1, 2)")
@@ -599,7 +623,7 @@ def test_a_late_answer_does_not_take_a_tab_back(context: BrowserContext, fronten
 def opened_behind_fake_leader(context: BrowserContext, frontend: ScriptedFrontend) -> tuple[Page, Page]:
     """Return a tab that plays the leader by the test's words, and one that has asked it."""
     leader = opened(context, frontend)
-    leader.evaluate(FAKE_LEADER, f"liveserver v {frontend.url}")
+    leader.evaluate(FAKE_LEADER, f"liveserver v,{frontend.url}/,,,")
     page = opened(context, frontend, clock=True)
     page.evaluate("url => { window.live = watch(url, {}) }", frontend.url)
     wait_until(lambda: leader.evaluate("questions.length") == 1)

@@ -85,6 +85,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   #tokens;
   #likes;
   #state = new State();
+  /** Whether the state is sent next, if it has any events. */ #isAnew = false;
   /** @type {?Viewers} */ #viewers = null;
   #clock = { offset: 0, error: Infinity, at: 0 };
   /** Until `close()`. */ #life = new AbortController();
@@ -231,7 +232,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
     if (!share || transport !== "auto" || !canShare) return void this.#connect(signal);
     const group = this.#options.token ? await this.#tokens.group() : "";
     if (signal.aborted) return;
-    const name = `liveserver ${this.#video} ${this.#urls.map((url) => url.replace(/\/$/, "")).sort().join(" ")}${types.length ? ` ${[...types].sort()}` : ""}${rate ? ` ${rate}/s` : ""}${group && ` ${group}`}`;
+    const name = `liveserver ${[this.#video, [...this.#urls].sort(), [...types].sort(), rate, group]}`;
     const self = this;
     this.#tabs = new Tabs(name, replay, signal, {
       get cursor() { return self.cursor; },
@@ -293,6 +294,8 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
       const { kind, type, data, cursor } = item;
       this.cursor = cursor || this.cursor;
       if (this.#tabs) this.#received = this.cursor;
+      if (this.#isAnew && type !== "state") this.#replaceState([]); // none follows: it is empty
+      this.#isAnew = type === "gap" || (type === "ready" && (!data.resumed || data.skipped));
       if (kind === "event") {
         this.#tabs?.remember(item);
         if (this.#state.apply(data)) this.#fire("state", { events: [data] });
@@ -301,12 +304,17 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
         continue;
       }
       if (type === "cursor") continue;
-      if (type === "gap") this.#tabs?.remember(item);
+      if (type === "gap" || type === "state") this.#tabs?.remember(item);
       if (type === "viewers") this.#viewers = data;
-      if (type === "state") this.#fire("state", { events: this.#state.replace(data.events) });
+      if (type === "state") this.#replaceState(data.events);
       else this.#fire(type, data);
       if (isEnd(item)) this.close();
     }
+  }
+
+  #replaceState(/** @type {LiveEvent[]} */ present) {
+    const events = this.#state.replace(present);
+    if (events.length) this.#fire("state", { events });
   }
 
   /** What this tab sends to another that has nothing yet. */
@@ -320,8 +328,7 @@ export class LiveVideo extends /** @type {new () => Target} */ (/** @type {unkno
   /** @param {ConnectionState["name"]} name @param {Partial<ConnectionState>} more */
   #report(name, more = {}) {
     const next = { ...this.connection, reason: undefined, wait: undefined, ...more, name };
-    const isSame = name === "live" && Object.entries(next).every(([key, value]) => /** @type {any} */ (this.connection)[key] === value);
-    if (isSame) return;
+    if (name === "live" && JSON.stringify(next) === JSON.stringify(this.connection)) return;
     this.connection = next;
     if (!next.shared) this.#tabs?.tell(next);
     this.#fire("connection", next);
