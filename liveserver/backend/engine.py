@@ -82,7 +82,7 @@ def _watch_files(engine: Engine, file: str) -> None:
     """Have transactions fail once SQLite's open files are not those at their paths any more.
 
     SQLite goes on to write to files that were removed or replaced, and would make a new, empty one for the
-    next connection: what was stored would be lost with the process.
+    next connection: rows stored since then would be lost with the process.
     """
     first = list[tuple[int, int] | None]()  # the database's file, for as long as the engine
 

@@ -61,7 +61,7 @@ class FollowStatistics(msgspec.Struct, frozen=True):
 class Follower:
     """Follows videos. `run` must be running.
 
-    `load(video)` reads a video from the database, `keep(received)` stores what was read from its log,
+    `load(video)` reads a video from the database, `keep(received)` stores the events read from its log,
     `publish_again(video)` publishes this store's totals, `restore(video, events)` rules that its state
     has lost; the number of likes in other stores, by video, is written to `others`.
     """

@@ -35,7 +35,7 @@ from liveserver.wakeup import Wakeup
 
 BATCH = 20  # messages of a video read from its queue at once
 STALE = 60.0  # seconds after which the queue is read again, as messages may have to be given up
-POLL = 1.0  # seconds between two checks of what is due
+POLL = 1.0  # seconds between two checks for due events
 FAILING = 10_000  # videos whose backoff is in memory
 LOG_PAUSE = 10.0  # seconds between two lines of the log about an endpoint that fails
 

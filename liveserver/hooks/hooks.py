@@ -1,6 +1,6 @@
 """One node leads: it collects messages into queues, and delivers them.
 
-Other settings take effect (`use`) when the endpoints have answered what is being delivered. The lead and the
+Other settings take effect (`use`) when the endpoints have answered the deliveries under way. The lead and the
 queues are kept meanwhile: nothing is lost, and nothing delivered twice.
 
 The lease is renewed three times within its duration. All work stops before the lease can have ended, by this

@@ -114,7 +114,7 @@ def test_the_rule_is_the_servers(said: list[tuple[str, str, int, int | None, int
     }
     before = dict(live.events)
     for event in random.Random(seed).sample(ordered, len(ordered)):
-        live.apply(event)  # what comes once more changes nothing
+        live.apply(event)  # an event that comes twice changes nothing
     assert live.events == before
 
 

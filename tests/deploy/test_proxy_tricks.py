@@ -159,7 +159,7 @@ async def proxy(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def send(proxy: Proxy, wire: str) -> bytes:
-    """Send bytes over a connection of their own; return what comes until it ends or is quiet."""
+    """Send bytes over a new connection; return the bytes received until it ends or is quiet."""
     received = b""
     async with await proxy.connect() as stream:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):

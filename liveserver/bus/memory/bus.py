@@ -41,7 +41,7 @@ from liveserver.event import Batch
 from liveserver.instruments import gauge, total
 from liveserver.viewer_count import ViewerCount
 
-EXPIRY = 0.01  # seconds between two removals of what has expired, when appends follow each other closely
+EXPIRY = 0.01  # seconds between two removals of expired entries, when appends follow each other closely
 TOKENS = 10_000  # the latest requests, which are recognised when they are appended again
 _NONE: frozenset[int] = frozenset()
 

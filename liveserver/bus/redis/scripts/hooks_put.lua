@@ -19,7 +19,7 @@ local prefix = string.sub(KEYS[1], 1, -7) -- without `leader`
 local sequence = math.max(tonumber(call('HGET', KEYS[3], '+') or 0), now * 1000)
 
 local counted = {}
--- Without `due`, which outlives each queue, all of the endpoint's queues have expired, and with them what was counted.
+-- Without `due`, which outlives each queue, all of the endpoint's queues have expired, and their counted length with them.
 local function count_of(endpoint)
   if not counted[endpoint] then
     counted[endpoint] = true
